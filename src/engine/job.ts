@@ -1,0 +1,326 @@
+/**
+ * Everything that crosses between the engine and whoever drives it (the page, the terminal): plain JSON, no GPU,
+ * no files. A Job can be saved, shared and replayed; a RunEvent is all that a view needs to follow it.
+ */
+import type { ErrorCode, ErrorData } from '../errors.ts'
+
+// ---------------------------------------------------------------- options and the catalog
+
+interface OptionBase {
+  /** Field name in `RunSpec.options`. */
+  key: string
+  /** Command line flag without dashes, e.g. `num-iter`. */
+  flag: string
+  label: string
+  /** One plain sentence: what it does. */
+  help: string
+  /** What it costs, in a few words; shown beside the help. */
+  cost?: string
+  /** The paper's symbol, for the tooltip. */
+  symbol?: string
+  /** Tucked away under "More". */
+  advanced?: boolean
+}
+
+/** One option of an algorithm, declared once: the form, the flags and the validation all come from this. */
+export type OptionSpec =
+  | (OptionBase & { type: 'int'; default: number; min: number; max: number })
+  | (OptionBase & { type: 'number'; default: number; min: number; max: number })
+  | (OptionBase & { type: 'choice'; default: number | string; choices: { value: number | string; label: string }[] })
+  | (OptionBase & { type: 'bool'; default: boolean })
+
+export type OptionValue = number | string | boolean
+export type Options = Record<string, OptionValue>
+
+/** An algorithm as the page and the command line see it. */
+export interface SolverInfo {
+  id: string
+  label: string
+  /** What it does, in one sentence. */
+  summary: string
+  /** When to choose it. */
+  advice: string
+  options: OptionSpec[]
+}
+
+export interface Catalog {
+  solvers: SolverInfo[]
+  /** Options that every run has, whatever its algorithm (true-sequential, number of blocks). */
+  runOptions: OptionSpec[]
+  families: { id: string; label: string; modelTypes: string[] }[]
+  formats: { id: string; label: string; summary: string }[]
+  /** Built-in texts, usable as calibration or evaluation text. */
+  texts: TextSource[]
+}
+
+// ---------------------------------------------------------------- device
+
+export interface GpuSummary {
+  vendor: string
+  architecture: string
+  /** Best human name for the adapter. */
+  name: string
+  kind: 'gpu' | 'software'
+  f16: boolean
+  subgroups: boolean
+  /** Largest storage binding and buffer, bytes. */
+  maxBinding: number
+  maxBuffer: number
+  /** What the engine may use at most; an estimate, since WebGPU does not tell, bytes. */
+  memoryBudget: number
+  /** Parameters of the largest model that fits, by the engine's own memory model. */
+  fitsParameters: number
+  /** Measured at start: f32 GEMM, GFLOP/s. */
+  gflops: number
+  gemmKernel: 'direct' | 'tiled'
+}
+
+// ---------------------------------------------------------------- model and text
+
+export interface TensorInfo {
+  name: string
+  dtype: string
+  shape: number[]
+  bytes: number
+  file: string
+}
+
+/** Something wrong or noteworthy about a model, a plan or a result. */
+export interface Problem {
+  severity: 'error' | 'warning' | 'note'
+  code: ErrorCode | 'note'
+  message: string
+  hint: string
+  /** Path of the offending field in the Job, e.g. `runs.0.options.groupSize`, or the file name. */
+  field?: string
+}
+
+export interface ModelSummary {
+  name: string
+  family: string
+  familyLabel: string
+  parameters: number
+  /** Parameters inside the linears of the blocks: what gets quantized. */
+  quantizable: number
+  dtype: string
+  blocks: number
+  hidden: number
+  heads: number
+  kvHeads: number
+  ffn: number
+  vocab: number
+  maxPositions: number
+  tiedHead: boolean
+  bytes: number
+  tokenizer: { kind: string; vocab: number }
+  license: string | null
+  /** Set when the folder is an already quantized checkpoint. */
+  quantized: { format: string; bits: number; groupSize: number; symmetric: boolean; actOrder: boolean; method: string | null } | null
+  /** Linears of one block with `[out, in]`, in the order they are solved. */
+  linears: { name: string; shape: [number, number] }[]
+  tensors: TensorInfo[]
+  /** Files that travel along unchanged into the export. */
+  otherFiles: { name: string; bytes: number }[]
+  problems: Problem[]
+}
+
+/** A calibration or evaluation text that the engine can read by id. */
+export interface TextSource {
+  id: string
+  label: string
+  bytes: number
+  origin: 'builtin' | 'file'
+}
+
+// ---------------------------------------------------------------- job
+
+export interface RunSpec {
+  id: string
+  /** What the user calls it; e.g. "QuantEase 3-bit". */
+  label: string
+  method: string
+  /** The solver's and the run's own options by key; missing ones take their default. */
+  options: Options
+}
+
+export interface CalibrationSpec {
+  text: string // TextSource.id
+  samples: number
+  length: number // tokens per sample
+  sampling: 'random' | 'consecutive'
+}
+
+export interface EvaluationSpec {
+  text: string
+  /** Windows at most; the text may hold fewer. 0 = all. */
+  samples: number
+  length: number
+}
+
+export interface Job {
+  runs: RunSpec[]
+  calibration: CalibrationSpec
+  evaluation: EvaluationSpec
+  seed: number
+  /** Measure perplexity with the first k blocks quantized after every so many blocks; 0 = only at the end. */
+  perplexityEvery: number
+  /** Write a checkpoint for each run. */
+  save: boolean
+}
+
+export interface JobCheck {
+  /** Empty of errors = may start. */
+  problems: Problem[]
+  calibration: TokenCounts | null
+  evaluation: TokenCounts | null
+  runs: {
+    id: string
+    /** Over the quantized linears: codes + scales + zeros (+ group index where stored). */
+    bitsPerWeight: number
+    /** Predicted size of the whole checkpoint, bytes. */
+    checkpointBytes: number
+    /** Predicted, from the measured GEMM rate; null when nothing was measured. */
+    seconds: number | null
+    /** Predicted peak of GPU memory, bytes. */
+    gpuBytes: number
+  }[]
+}
+
+export interface TokenCounts {
+  /** Tokens in the whole text. */
+  text: number
+  windows: number
+  length: number
+}
+
+// ---------------------------------------------------------------- results
+
+/** Bits stored per quantized linear, by what they hold. Sum / (q·p) = bits per weight. */
+export interface BitsBreakdown {
+  codes: number
+  scales: number
+  zeros: number
+  groupIndex: number
+}
+
+export interface LayerResult {
+  /** Module path, e.g. `model.layers.0.self_attn.q_proj`. */
+  name: string
+  block: number
+  /** [out, in] */
+  shape: [number, number]
+  /** ‖(W−Ŵ)X‖² / ‖WX‖² */
+  relativeError: number
+  seconds: number
+  iterations: number
+  bits: BitsBreakdown
+  /** Dead columns, fallbacks, damping: anything that did not go the plain way. */
+  notes: string[]
+}
+
+export interface ExportFile {
+  path: string
+  bytes: number
+}
+
+export interface RunResult {
+  run: string
+  state: 'finished' | 'cancelled' | 'failed'
+  error?: ErrorData
+  fpPerplexity: number | null
+  perplexity: number | null
+  bitsPerWeight: number
+  meanRelativeError: number | null
+  worst: { name: string; relativeError: number } | null
+  seconds: number
+  layers: LayerResult[]
+  /** The checkpoint, when it was written whole and read back correctly. */
+  export: { format: string; files: ExportFile[]; bytes: number; loadsIn: { runtime: string; loads: boolean; note: string }[] } | null
+  /** Why there is no checkpoint although one was asked for. */
+  exportError?: ErrorData
+}
+
+export interface JobReport {
+  adapter: GpuSummary
+  model: { name: string; family: string; parameters: number }
+  job: Job
+  calibration: TokenCounts
+  evaluation: TokenCounts
+  fpPerplexity: number | null
+  runs: RunResult[]
+  seconds: number
+}
+
+// ---------------------------------------------------------------- events
+
+export type Stage = 'baseline' | 'calibrate' | 'solve' | 'propagate' | 'evaluate' | 'write'
+
+export type RunEvent =
+  /** `layers`: module paths of all linears that a run will solve, in order (the x axis of the charts). */
+  | { type: 'job-start'; calibration: TokenCounts; evaluation: TokenCounts; blocks: number; layers: string[]; notices: Problem[] }
+  | { type: 'baseline'; perplexity: number }
+  | { type: 'run-start'; run: string; blocks: number }
+  | { type: 'stage'; run: string | null; stage: Stage; block: number | null; linear: string | null }
+  /** Whole job: work done in [0, 1], seconds so far, seconds left (null until it can be told). */
+  | { type: 'progress'; done: number; elapsed: number; eta: number | null; run: string | null; runDone: number }
+  /** Relative objective f(Ŵ)/f(0) after each QuantEase iteration; relaxed iterations are marked. */
+  | { type: 'objective'; run: string; linear: string; points: { iteration: number; value: number; relaxed: boolean }[]; iterations: number }
+  | { type: 'layer'; run: string; layer: LayerResult }
+  /** Perplexity with the first `blocks` blocks quantized. */
+  | { type: 'perplexity'; run: string; blocks: number; value: number }
+  | { type: 'memory'; held: number; peak: number }
+  | { type: 'notice'; run: string | null; problem: Problem }
+  | { type: 'paused' }
+  | { type: 'resumed' }
+  | { type: 'run-end'; result: RunResult }
+  | { type: 'job-end'; report: JobReport }
+
+// ---------------------------------------------------------------- pure helpers
+
+/** Options with defaults filled in, or the problems that keep them from being used. */
+export function resolveOptions(specs: OptionSpec[], given: Options): { options: Options; problems: { key: string; message: string }[] } {
+  const options: Options = {}
+  const problems: { key: string; message: string }[] = []
+  for (const spec of specs) {
+    const value = given[spec.key] ?? spec.default
+    const wrong = optionProblem(spec, value)
+    if (wrong) problems.push({ key: spec.key, message: wrong })
+    options[spec.key] = value
+  }
+  for (const key of Object.keys(given)) {
+    if (!specs.some((spec) => spec.key === key)) problems.push({ key, message: `There is no option "${key}" here.` })
+  }
+  return { options, problems }
+}
+
+/** A sentence naming the valid values, or null. */
+export function optionProblem(spec: OptionSpec, value: OptionValue): string | null {
+  switch (spec.type) {
+    case 'bool':
+      return typeof value === 'boolean' ? null : `${spec.label} is on or off, not ${value}.`
+    case 'choice':
+      return spec.choices.some((choice) => choice.value === value)
+        ? null
+        : `${spec.label} can be ${list(spec.choices.map((choice) => choice.label))}, not ${value}.`
+    case 'int':
+    case 'number': {
+      const fits = typeof value === 'number' && value >= spec.min && value <= spec.max && (spec.type === 'number' || Number.isInteger(value))
+      return fits ? null : `${spec.label} is a ${spec.type === 'int' ? 'whole number' : 'number'} from ${spec.min} to ${spec.max}, not ${value}.`
+    }
+  }
+}
+
+function list(items: string[]): string {
+  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} or ${items.at(-1)}`
+}
+
+/** Sum of the breakdown over the number of weights. */
+export function bitsPerWeight(layers: { shape: [number, number]; bits: BitsBreakdown }[]): number {
+  let bits = 0
+  let weights = 0
+  for (const layer of layers) {
+    bits += layer.bits.codes + layer.bits.scales + layer.bits.zeros + layer.bits.groupIndex
+    weights += layer.shape[0] * layer.shape[1]
+  }
+  return weights ? bits / weights : 0
+}
