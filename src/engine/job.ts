@@ -304,8 +304,11 @@ export function optionProblem(spec: OptionSpec, value: OptionValue): string | nu
         : `${spec.label} can be ${list(spec.choices.map((choice) => choice.label))}, not ${value}.`
     case 'int':
     case 'number': {
-      const fits = typeof value === 'number' && value >= spec.min && value <= spec.max && (spec.type === 'number' || Number.isInteger(value))
-      return fits ? null : `${spec.label} is a ${spec.type === 'int' ? 'whole number' : 'number'} from ${spec.min} to ${spec.max}, not ${value}.`
+      const fits =
+        typeof value === 'number' && value >= spec.min && value <= spec.max && (spec.type === 'number' || Number.isInteger(value))
+      return fits
+        ? null
+        : `${spec.label} is a ${spec.type === 'int' ? 'whole number' : 'number'} from ${spec.min} to ${spec.max}, not ${value}.`
     }
   }
 }

@@ -1,0 +1,188 @@
+/**
+ * The door behind every npm script. Plain Node without packages, so that `npm start` and `npm test` work in a fresh
+ * checkout: it installs what is missing first, then hands over to the tools.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const bin = {
+  vite: 'node_modules/vite/bin/vite.js',
+  vitest: 'node_modules/vitest/vitest.mjs',
+  tsc: 'node_modules/typescript/bin/tsc',
+  biome: 'node_modules/@biomejs/biome/bin/biome',
+}
+/** What the terminal program exits with when it found no GPU adapter. */
+const noAdapter = 69
+
+const tasks = {
+  async start(args) {
+    if (stale('dist/index.html')) await quietly(bin.vite, 'build', '--logLevel', 'warn')
+    await run(bin.vite, 'preview', ...args)
+  },
+  dev: (args) => run(bin.vite, ...args),
+  async build() {
+    await run(bin.tsc)
+    await run(bin.vite, 'build')
+  },
+  async check() {
+    await run(bin.biome, 'check', '--error-on-warnings', '.')
+    await run(bin.tsc)
+  },
+  async test(args) {
+    await installChromium()
+    if (stale('dist/index.html')) await run(bin.vite, 'build', '--logLevel', 'warn')
+    await run(bin.vitest, 'run', '--project', 'unit', '--project', 'gpu', '--project', 'e2e', ...args)
+  },
+  async 'test:shared'(args) {
+    if (!existsSync(join(root, '../shared')))
+      fail('The second suite reads models from a folder "shared" beside this checkout, and there is none.')
+    await installChromium()
+    await run(bin.vitest, 'run', '--project', 'shared', ...args)
+  },
+  async bench(args) {
+    await installChromium()
+    await script('e2e/bench/bench.ts', args)
+  },
+  async screenshots(args) {
+    await installChromium()
+    if (stale('dist/index.html')) await run(bin.vite, 'build', '--logLevel', 'warn')
+    await script('e2e/screenshots.ts', args)
+  },
+  async quantize(args) {
+    if (stale('dist-cli/cli.js')) await quietly(bin.vite, 'build', '--ssr', 'src/cli.ts', '--outDir', 'dist-cli', '--logLevel', 'warn')
+    const start = (env) => status(['dist-cli/cli.js', ...args], { env: { ...process.env, ...env } })
+    let code = await start({})
+    if (code === noAdapter && !process.env.QUANTEASE_SOFTWARE) {
+      console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')
+      code = await start({ ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' })
+    }
+    process.exitCode = code
+  },
+}
+// ---------------------------------------------------------------- packages and builds
+
+/** Installs the packages unless those of this very lock file are there. */
+function installPackages() {
+  const stamp = join(root, 'node_modules/.installed')
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return
+  console.error('Installing packages (once) ...')
+  const npm = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], { ...toStderr, shell: process.platform === 'win32' })
+  if (npm.status !== 0) fail('npm could not install the packages; its own words are above.')
+  writeFileSync(stamp, lock)
+}
+
+/** Whether something that the build reads is newer than what it wrote. */
+function stale(output) {
+  if (!existsSync(join(root, output))) return true
+  const newest = (path) => {
+    const info = statSync(path)
+    return info.isDirectory() ? Math.max(info.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name)))) : info.mtimeMs
+  }
+  const inputs = ['src', 'shaders', 'public', 'index.html', 'vite.config.ts', 'package-lock.json']
+  const times = inputs
+    .map((path) => join(root, path))
+    .filter(existsSync)
+    .map(newest)
+  return Math.max(...times) > statSync(join(root, output)).mtimeMs
+}
+
+// ---------------------------------------------------------------- Chromium and the software adapter
+
+/** Path of a Chromium or Chrome that is here already, or null. */
+export async function findChromium() {
+  const { chromium } = await import('playwright')
+  const names = process.platform === 'win32' ? [] : ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+  const folders = (process.env.PATH ?? '').split(':')
+  const candidates = [
+    chromium.executablePath(),
+    ...names.flatMap((name) => folders.map((folder) => join(folder, name))),
+    '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+    'C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe',
+  ]
+  return process.env.CHROMIUM ?? candidates.find((path) => path && existsSync(path)) ?? null
+}
+
+/** Path of a Chromium; installs one when there is none. Says what it does on stderr. */
+async function installChromium() {
+  const found = await findChromium()
+  if (found) return found
+  console.error('No Chromium found; installing one (once) ...')
+  const attempts = ['npx playwright install chromium']
+  if (process.platform === 'linux') {
+    const sudo = process.getuid() === 0 ? '' : 'sudo -n '
+    attempts.push(`${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends chromium`)
+  }
+  for (const attempt of attempts) {
+    console.error(`> ${attempt}`)
+    spawnSync(attempt, { ...toStderr, shell: true })
+    const installed = await findChromium()
+    if (installed) return installed
+  }
+  fail('There is no Chromium here and none could be installed. Install Chromium or Chrome, or name its program in $CHROMIUM.')
+}
+
+/**
+ * Environment that gives Dawn in Node the SwiftShader adapter: on Linux its driver and the Vulkan loader ship beside
+ * the Chromium program. Empty where they do not.
+ */
+export function softwareVulkan(chromium) {
+  if (!chromium) return {}
+  const folders = [dirname(realpathSync(chromium)), '/usr/lib/chromium', '/usr/lib/chromium-browser', '/opt/google/chrome']
+  const folder = folders.find((path) => existsSync(join(path, 'vk_swiftshader_icd.json')) && existsSync(join(path, 'libvulkan.so.1')))
+  if (!folder) return {}
+  const library = [folder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':')
+  return { LD_LIBRARY_PATH: library, VK_DRIVER_FILES: join(folder, 'vk_swiftshader_icd.json') }
+}
+
+// ---------------------------------------------------------------- processes
+
+/** Where children speak when stdout belongs to somebody else. */
+const toStderr = { cwd: root, stdio: ['ignore', 2, 2] }
+
+/** Runs a Node program to its end; resolves to its exit code. */
+function status(args, options) {
+  const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', ...options })
+  // The terminal interrupts the whole group; this process only waits for the child's own way out.
+  process.on('SIGINT', () => {})
+  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
+}
+
+async function run(...args) {
+  const code = await status(args, {})
+  if (code) process.exit(code)
+}
+
+async function quietly(...args) {
+  const code = await status(args, toStderr)
+  if (code) process.exit(code)
+}
+
+/** Runs a TypeScript file in this process, through Vite. */
+async function script(file, args) {
+  process.chdir(root)
+  process.argv = [process.execPath, file, ...args]
+  const { runnerImport } = await import('vite')
+  await runnerImport(`./${file}`)
+}
+
+function fail(sentence) {
+  console.error(sentence)
+  process.exit(1)
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  if (major < 20 || (major === 20 && minor < 19)) fail(`This needs Node 20.19 or newer; this is ${process.versions.node}.`)
+  const [task, ...args] = process.argv.slice(2)
+  if (!tasks[task]) fail(`Tasks: ${Object.keys(tasks).join(', ')}.`)
+  installPackages()
+  await tasks[task](args)
+}
