@@ -7,7 +7,8 @@ export interface NamedFile {
   file: Blob
 }
 
-export type ModelSource = { kind: 'demo' } | { kind: 'files'; files: NamedFile[] }
+/** `name`: of the folder, where there was one; paths do not repeat it. */
+export type ModelSource = { kind: 'demo' } | { kind: 'files'; name?: string; files: NamedFile[] }
 
 /** Every call may reject with a WorkbenchError (code, message, hint). */
 export interface Engine {
