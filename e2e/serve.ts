@@ -1,1 +1,15 @@
-export default function () {}
+import { preview } from 'vite'
+import type { TestProject } from 'vitest/node'
+
+/** Serves the built site under a sub-path, as a static host would: no rewriting, no other base than the files' own. */
+export default async function (project: TestProject) {
+  const server = await preview({ configFile: false, appType: 'mpa', base: '/workbench/', logLevel: 'warn', preview: { port: 4300 } })
+  project.provide('url', server.resolvedUrls!.local[0])
+  return () => server.close()
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    url: string
+  }
+}
