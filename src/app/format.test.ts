@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest'
+import * as format from './format.ts'
+
+const plain = (text: string) => text.replaceAll('\u202f', ' ')
+
+test('bytes keep three digits and a binary unit', () => {
+  expect([0, 999, 1841328, 8 * 2 ** 30, 1.2 * 2 ** 30].map((value) => plain(format.bytes(value)))).toEqual([
+    '0 bytes',
+    '999 bytes',
+    '1.76 MiB',
+    '8.00 GiB',
+    '1.20 GiB',
+  ])
+  expect(plain(format.bytesOf(1.2 * 2 ** 30, 8 * 2 ** 30))).toBe('1.20 of 8.00 GiB')
+  expect(plain(format.bytesOf(20 * 2 ** 20, 8 * 2 ** 30))).toBe('20.0 MiB of 8.00 GiB')
+  expect(plain(format.bytesOf(0, 8 * 2 ** 30))).toBe('0 of 8.00 GiB')
+})
+
+test('times are short below a minute and carry over above it', () => {
+  expect([0.42, 4.21, 48, 92, 59.7, 3600, 7500].map((value) => plain(format.duration(value)))).toEqual([
+    '0.42 s',
+    '4.2 s',
+    '48 s',
+    '1 m 32 s',
+    '1 m 00 s',
+    '1 h 00 m',
+    '2 h 05 m',
+  ])
+  expect(plain(format.clock(4.2))).toBe('0 m 04 s')
+  expect(plain(format.clock(59.6))).toBe('1 m 00 s')
+  expect(format.clock(null)).toBe('–')
+})
+
+test('perplexity has two decimals and its change a sign and an arrow', () => {
+  expect(format.perplexity(2.306)).toBe('2.31')
+  expect(format.perplexity(123456)).toBe('1.2e5')
+  expect(format.perplexityChange(1.83, 2.11)).toEqual({ text: '+0.28 ↑', worse: true })
+  expect(format.perplexityChange(1.83, 1.8)).toEqual({ text: '−0.03 ↓', worse: false })
+  expect(format.perplexityChange(1.83, 1.832)).toEqual({ text: '±0.00', worse: false })
+  expect(format.perplexityChange(null, 2)).toBeNull()
+})
+
+test('relative error is scientific or a percentage', () => {
+  expect(format.relativeError(0.0234, 'scientific')).toBe('2.3e-2')
+  expect(plain(format.relativeError(0.0234, 'percent'))).toBe('2.34 %')
+  expect(plain(format.relativeError(0.00001, 'percent'))).toBe('1.0e-3 %')
+})
+
+test('counts of parameters, bits, percentages and shapes', () => {
+  expect([918656, 1.1e9, 999_700_000, 4096].map((value) => plain(format.parameters(value)))).toEqual(['0.92 M', '1.10 B', '1.00 B', '4,096'])
+  expect(format.bitsPerWeight(2.246)).toBe('2.25')
+  expect([plain(format.percent(0.999)), plain(format.percent(1.2))]).toEqual(['99 %', '100 %'])
+  expect(format.shape([128, 384])).toBe('128\u2009×\u2009384')
+  expect(format.plural(1, 'window')).toBe('1 window')
+})

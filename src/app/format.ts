@@ -1,0 +1,100 @@
+/** Numbers as people read them. Units follow a narrow no-break space, so that figures align and never wrap. */
+
+const space = '\u202f'
+const none = '–'
+
+export type ErrorUnit = 'scientific' | 'percent'
+
+/** Three significant digits, without an exponent: 0.918, 9.18, 91.8, 918. */
+function significant(value: number): string {
+  const size = Math.abs(value)
+  return value.toFixed(size >= 100 || value === 0 ? 0 : size >= 10 ? 1 : 2)
+}
+
+export function bytes(value: number | null): string {
+  if (value === null) return none
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
+  let size = value
+  let unit = 0
+  while (Math.abs(size) >= 1000 && unit < units.length - 1) {
+    size /= 1024
+    unit++
+  }
+  return `${unit ? significant(size) : size}${space}${units[unit]}`
+}
+
+/** Two sizes that share a unit where they can: "1.20 of 8.00 GiB". */
+export function bytesOf(part: number, whole: number): string {
+  const [left, unit] = bytes(part).split(space)
+  const right = bytes(whole)
+  if (part === 0) return `0 of ${right}`
+  return right.endsWith(unit) ? `${left} of ${right}` : `${bytes(part)} of ${right}`
+}
+
+export function duration(seconds: number | null): string {
+  if (seconds === null || !Number.isFinite(seconds)) return none
+  if (seconds < 10) return `${seconds.toFixed(seconds < 1 ? 2 : 1)}${space}s`
+  const whole = Math.round(seconds)
+  const two = (value: number) => String(value).padStart(2, '0')
+  if (whole < 60) return `${whole}${space}s`
+  if (whole < 3600) return `${Math.floor(whole / 60)}${space}m ${two(whole % 60)}${space}s`
+  return `${Math.floor(whole / 3600)}${space}h ${two(Math.floor((whole % 3600) / 60))}${space}m`
+}
+
+/** Time on a clock that ticks: whole seconds, always with minutes, so that it keeps its width. */
+export function clock(seconds: number | null): string {
+  if (seconds === null || !Number.isFinite(seconds)) return none
+  return seconds < 59.5 ? `0${space}m ${String(Math.round(seconds)).padStart(2, '0')}${space}s` : duration(seconds)
+}
+
+export function perplexity(value: number | null): string {
+  if (value === null) return none
+  return value >= 1e5 ? scientific(value) : value.toFixed(2)
+}
+
+/** Quantized against full precision; the arrow says what the colour says. */
+export function perplexityChange(full: number | null, quantized: number | null): { text: string; worse: boolean } | null {
+  if (full === null || quantized === null) return null
+  const change = quantized - full
+  const size = Math.abs(change)
+  if (size < 0.005) return { text: `±0.00`, worse: false }
+  return { text: `${change > 0 ? '+' : '−'}${perplexity(size)} ${change > 0 ? '↑' : '↓'}`, worse: change > 0 }
+}
+
+/** Two digits: 2.3e-2. */
+export function scientific(value: number): string {
+  return value === 0 ? '0' : value.toExponential(1).replace('e+', 'e')
+}
+
+export function relativeError(value: number | null, unit: ErrorUnit): string {
+  if (value === null) return none
+  if (unit === 'scientific') return scientific(value)
+  const percent = value * 100
+  return `${percent !== 0 && percent < 0.01 ? scientific(percent) : significant(percent)}${space}%`
+}
+
+export function bitsPerWeight(value: number | null): string {
+  return value === null ? none : value.toFixed(2)
+}
+
+export function count(value: number): string {
+  return value.toLocaleString('en-US')
+}
+
+export function parameters(value: number): string {
+  if (value >= 999.5e6) return `${significant(value / 1e9)}${space}B`
+  return value >= 999.5e3 || value >= 1e5 ? `${significant(value / 1e6)}${space}M` : count(value)
+}
+
+export function percent(fraction: number): string {
+  return `${Math.floor(Math.min(1, Math.max(0, fraction)) * 100)}${space}%`
+}
+
+export function shape(dimensions: readonly number[]): string {
+  return dimensions.length ? dimensions.join('\u2009×\u2009') : 'scalar'
+}
+
+/** "1 window", "3 windows". */
+export function plural(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`
+}

@@ -1,0 +1,148 @@
+import { describe, expect, test } from 'vitest'
+import type { Job, JobReport, LayerResult, RunEvent, RunResult } from '../engine/job.ts'
+import { abort, begin, type JobView, maxPoints, reduce } from './reduce.ts'
+
+const job: Job = {
+  runs: [
+    { id: 'run-1', label: 'RTN 2-bit', method: 'rtn', options: { bits: 2 } },
+    { id: 'run-2', label: 'QuantEase 2-bit', method: 'quantease', options: { bits: 2 } },
+  ],
+  calibration: { text: 'c', samples: 4, length: 64, sampling: 'random' },
+  evaluation: { text: 'e', samples: 4, length: 64 },
+  seed: 0,
+  perplexityEvery: 1,
+  save: true,
+}
+const counts = { text: 1000, windows: 4, length: 64 }
+const layer = (name: string, relativeError: number): LayerResult => ({
+  name,
+  block: 0,
+  shape: [8, 8],
+  relativeError,
+  seconds: 0.1,
+  iterations: 1,
+  bits: { codes: 128, scales: 16, zeros: 2, groupIndex: 0 },
+  notes: [],
+})
+const result = (run: string, state: RunResult['state'], layers: LayerResult[]): RunResult => ({
+  run,
+  state,
+  fpPerplexity: 1.83,
+  perplexity: state === 'finished' ? 2.1 : null,
+  bitsPerWeight: 2.25,
+  meanRelativeError: 0.1,
+  worst: null,
+  seconds: 1,
+  layers,
+  export: null,
+})
+const jobStart: RunEvent = { type: 'job-start', calibration: counts, evaluation: counts, blocks: 1, layers: ['a', 'b'], notices: [] }
+const stage = (run: string | null, name: 'baseline' | 'calibrate' | 'solve' | 'write', block: number | null, linear: string | null = null): RunEvent => ({
+  type: 'stage',
+  run,
+  stage: name,
+  block,
+  linear,
+})
+const after = (events: RunEvent[], from: JobView = begin(job)) => events.reduce(reduce, from)
+
+describe('a job from start to end', () => {
+  test('waits, runs and finishes, run by run', () => {
+    const started = after([jobStart, { type: 'baseline', perplexity: 1.83 }, { type: 'run-start', run: 'run-1', blocks: 1 }])
+    expect(started.phase).toBe('running')
+    expect(started.fpPerplexity).toBe(1.83)
+    expect(started.runs.map((run) => run.state)).toEqual(['running', 'waiting'])
+
+    const ended = after(
+      [
+        { type: 'layer', run: 'run-1', layer: layer('a', 0.2) },
+        { type: 'perplexity', run: 'run-1', blocks: 1, value: 2.1 },
+        { type: 'progress', done: 0.4, elapsed: 3, eta: 5, run: 'run-1', runDone: 0.8 },
+        { type: 'run-end', result: result('run-1', 'finished', [layer('a', 0.2), layer('b', 0.1)]) },
+      ],
+      started,
+    )
+    expect(ended.runs[0]).toMatchObject({ state: 'finished', done: 1, perplexity: [{ blocks: 1, value: 2.1 }] })
+    expect(ended.runs[0].layers.map((each) => each.name)).toEqual(['a', 'b'])
+    expect(ended.announcement).toBe('RTN 2-bit finished.')
+    expect(ended.progress).toEqual({ done: 0.4, elapsed: 3, eta: 5 })
+  })
+
+  test('takes from the report what no event brought', () => {
+    const report: JobReport = {
+      adapter: {} as JobReport['adapter'],
+      model: { name: 'm', family: 'llama', parameters: 1 },
+      job,
+      calibration: counts,
+      evaluation: counts,
+      fpPerplexity: 1.83,
+      runs: [result('run-1', 'finished', []), result('run-2', 'failed', [])],
+      seconds: 9,
+    }
+    const view = after([jobStart, { type: 'job-end', report }])
+    expect(view.phase).toBe('over')
+    expect(view.runs.map((run) => run.state)).toEqual(['finished', 'failed'])
+    expect(view.progress.elapsed).toBe(9)
+    expect(view.report).toBe(report)
+  })
+
+  test('keeps what is there when the job itself fails', () => {
+    const view = abort(after([jobStart, { type: 'run-start', run: 'run-1', blocks: 1 }, { type: 'layer', run: 'run-1', layer: layer('a', 0.2) }]), {
+      code: 'gpu-lost',
+      message: 'The GPU was lost.',
+      hint: 'Start again.',
+    })
+    expect(view.runs.map((run) => run.state)).toEqual(['failed', 'waiting'])
+    expect(view.runs[0].layers).toHaveLength(1)
+    expect(view.error?.code).toBe('gpu-lost')
+  })
+})
+
+describe('the objective', () => {
+  const point = (iteration: number, value: number) => ({ iteration, value, relaxed: iteration % 3 === 0 })
+  const objective = (linear: string, points: ReturnType<typeof point>[]): RunEvent => ({ type: 'objective', run: 'run-2', linear, points, iterations: 30 })
+
+  test('grows whether points come one by one or all again', () => {
+    const view = after([objective('a', [point(1, 0.5)]), objective('a', [point(2, 0.4)]), objective('a', [point(1, 0.5), point(2, 0.4), point(3, 0.3)])])
+    expect(view.runs[1].objective?.points.map(({ iteration, value }) => [iteration, value])).toEqual([
+      [1, 0.5],
+      [2, 0.4],
+      [3, 0.3],
+    ])
+  })
+
+  test('starts over with the next linear', () => {
+    const view = after([objective('a', [point(1, 0.5), point(2, 0.4)]), objective('b', [point(1, 0.9)])])
+    expect(view.runs[1].objective).toMatchObject({ linear: 'b', points: [{ iteration: 1 }] })
+  })
+})
+
+test('stages are announced once per block, not once per linear', () => {
+  const said: string[] = []
+  let view = after([jobStart])
+  for (const event of [
+    stage(null, 'baseline', null),
+    stage('run-1', 'calibrate', 0),
+    stage('run-1', 'solve', 0, 'a'),
+    stage('run-1', 'solve', 0, 'b'),
+    stage('run-1', 'write', null),
+  ]) {
+    const next = reduce(view, event)
+    if (next.announcement !== view.announcement) said.push(next.announcement)
+    view = next
+  }
+  expect(said).toEqual(['Measuring the perplexity of the model as it is.', 'RTN 2-bit: block 1 of 1.', 'RTN 2-bit: writing the checkpoint.'])
+  expect(view.stage?.stage).toBe('write')
+})
+
+test('memory over time stays within a chart and keeps its peaks', () => {
+  let view = begin(job)
+  for (let second = 0; second < 2000; second++) {
+    view = reduce(view, { type: 'progress', done: 0, elapsed: second, eta: null, run: null, runDone: 0 })
+    view = reduce(view, { type: 'memory', held: second === 777 ? 9e9 : second, peak: 9e9 })
+  }
+  expect(view.memory.series.length).toBeLessThanOrEqual(maxPoints)
+  expect(view.memory.series[0].seconds).toBeLessThan(20)
+  expect(view.memory.series.at(-1)!.seconds).toBeGreaterThan(1980)
+  expect(Math.max(...view.memory.series.map((point) => point.held))).toBe(9e9)
+})

@@ -1,0 +1,227 @@
+/** What the page knows of a job: a pure function of the events so far. No clock, no engine, no React. */
+import type { ErrorData } from '../errors.ts'
+import type { Job, JobReport, LayerResult, Problem, RunEvent, RunResult, Stage, TokenCounts } from '../engine/job.ts'
+
+export interface Objective {
+  linear: string
+  /** Planned in all. */
+  iterations: number
+  points: { iteration: number; value: number; relaxed: boolean }[]
+}
+
+export interface RunView {
+  id: string
+  label: string
+  method: string
+  state: 'waiting' | 'running' | RunResult['state']
+  /** Work done in [0, 1]. */
+  done: number
+  layers: LayerResult[]
+  perplexity: { blocks: number; value: number }[]
+  /** Of the linear solved last. */
+  objective: Objective | null
+  result: RunResult | null
+}
+
+export interface JobView {
+  job: Job
+  phase: 'starting' | 'running' | 'paused' | 'over'
+  calibration: TokenCounts | null
+  evaluation: TokenCounts | null
+  blocks: number
+  /** Module paths of the linears in the order they are solved. */
+  layers: string[]
+  fpPerplexity: number | null
+  stage: { run: string | null; stage: Stage; block: number | null; linear: string | null } | null
+  progress: { done: number; elapsed: number; eta: number | null }
+  runs: RunView[]
+  memory: { held: number; peak: number; series: { seconds: number; held: number }[] }
+  notices: { run: string | null; problem: Problem }[]
+  /** For the live region: stage changes and finished runs, nothing that ticks. */
+  announcement: string
+  report: JobReport | null
+  /** Why the whole job stopped, where it did not end by itself. */
+  error: ErrorData | null
+}
+
+/** A chart shows no more points than this. */
+export const maxPoints = 300
+
+export function begin(job: Job): JobView {
+  return {
+    job,
+    phase: 'starting',
+    calibration: null,
+    evaluation: null,
+    blocks: 0,
+    layers: [],
+    fpPerplexity: null,
+    stage: null,
+    progress: { done: 0, elapsed: 0, eta: null },
+    runs: job.runs.map(({ id, label, method }) => ({
+      id,
+      label,
+      method,
+      state: 'waiting',
+      done: 0,
+      layers: [],
+      perplexity: [],
+      objective: null,
+      result: null,
+    })),
+    memory: { held: 0, peak: 0, series: [] },
+    notices: [],
+    announcement: 'Starting.',
+    report: null,
+    error: null,
+  }
+}
+
+export function reduce(view: JobView, event: RunEvent): JobView {
+  switch (event.type) {
+    case 'job-start':
+      return {
+        ...view,
+        phase: 'running',
+        calibration: event.calibration,
+        evaluation: event.evaluation,
+        blocks: event.blocks,
+        layers: event.layers,
+        notices: [...view.notices, ...event.notices.map((problem) => ({ run: null, problem }))],
+      }
+    case 'baseline':
+      return { ...view, fpPerplexity: event.perplexity }
+    case 'run-start':
+      return {
+        ...updateRun(view, event.run, (run) => ({ ...run, state: 'running' })),
+        blocks: Math.max(view.blocks, event.blocks),
+        announcement: `${labelOf(view, event.run)} started.`,
+      }
+    case 'stage': {
+      const { run, stage, block, linear } = event
+      const moved = !view.stage || view.stage.run !== run || view.stage.block !== block || wide.has(stage)
+      return {
+        ...view,
+        stage: { run, stage, block, linear },
+        announcement: moved && (block !== null || wide.has(stage)) ? sayStage(view, event) : view.announcement,
+      }
+    }
+    case 'progress': {
+      const progress = { done: event.done, elapsed: event.elapsed, eta: event.eta }
+      const next = { ...view, progress }
+      return event.run === null ? next : updateRun(next, event.run, (run) => ({ ...run, done: event.runDone }))
+    }
+    case 'objective':
+      return updateRun(view, event.run, (run) => ({ ...run, objective: mergeObjective(run.objective, event) }))
+    case 'layer':
+      return updateRun(view, event.run, (run) => ({ ...run, layers: [...run.layers, event.layer] }))
+    case 'perplexity':
+      return updateRun(view, event.run, (run) => ({
+        ...run,
+        perplexity: [...run.perplexity.filter((point) => point.blocks !== event.blocks), { blocks: event.blocks, value: event.value }],
+      }))
+    case 'memory':
+      return { ...view, memory: { held: event.held, peak: event.peak, series: sample(view, event.held) } }
+    case 'notice':
+      return { ...view, notices: [...view.notices, { run: event.run, problem: event.problem }] }
+    case 'paused':
+      return { ...view, phase: 'paused', announcement: 'Paused.' }
+    case 'resumed':
+      return { ...view, phase: 'running', announcement: 'Resumed.' }
+    case 'run-end':
+      return endRun(view, event.result)
+    case 'job-end':
+      return end(event.report.runs.reduce(endRun, view), event.report)
+  }
+}
+
+/** The job is over with this report; runs that it does not name stay as they are. */
+export function end(view: JobView, report: JobReport): JobView {
+  return {
+    ...view,
+    phase: 'over',
+    report,
+    fpPerplexity: report.fpPerplexity ?? view.fpPerplexity,
+    calibration: report.calibration,
+    evaluation: report.evaluation,
+    progress: { done: report.runs.every((run) => run.state === 'finished') ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
+    announcement: 'All runs are over. The results are ready.',
+  }
+}
+
+/** The job stopped with an error of its own; what was computed stays. */
+export function abort(view: JobView, error: ErrorData): JobView {
+  const state = error.code === 'cancelled' ? 'cancelled' : 'failed'
+  return {
+    ...view,
+    phase: 'over',
+    error,
+    progress: { ...view.progress, eta: null },
+    runs: view.runs.map((run) => (run.state === 'running' ? { ...run, state } : run)),
+    announcement: error.message,
+  }
+}
+
+// ---------------------------------------------------------------- parts
+
+/** Stages of the whole model: they have no block and are always announced. */
+const wide = new Set<Stage>(['baseline', 'write'])
+
+function updateRun(view: JobView, id: string, change: (run: RunView) => RunView): JobView {
+  return { ...view, runs: view.runs.map((run) => (run.id === id ? change(run) : run)) }
+}
+
+function labelOf(view: JobView, id: string): string {
+  return view.runs.find((run) => run.id === id)?.label ?? id
+}
+
+function endRun(view: JobView, result: RunResult): JobView {
+  const known = view.runs.find((run) => run.id === result.run)
+  if (known?.result) return updateRun(view, result.run, (run) => ({ ...run, result }))
+  const words = { finished: 'finished', cancelled: 'was cancelled', failed: 'failed' }
+  const next = updateRun(view, result.run, (run) => ({
+    ...run,
+    state: result.state,
+    done: result.state === 'finished' ? 1 : run.done,
+    layers: result.layers.length >= run.layers.length ? result.layers : run.layers,
+    result,
+  }))
+  return {
+    ...next,
+    fpPerplexity: view.fpPerplexity ?? result.fpPerplexity,
+    announcement: `${labelOf(view, result.run)} ${words[result.state]}.`,
+  }
+}
+
+/** Events may bring single points or the whole curve again. */
+function mergeObjective(known: Objective | null, event: Extract<RunEvent, { type: 'objective' }>): Objective {
+  const points = new Map(known?.linear === event.linear ? known.points.map((point) => [point.iteration, point]) : [])
+  for (const point of event.points) points.set(point.iteration, point)
+  return {
+    linear: event.linear,
+    iterations: event.iterations,
+    points: [...points.values()].sort((a, b) => a.iteration - b.iteration),
+  }
+}
+
+/** Memory over time: the peak of each slice of time, slices doubling in width as the job gets longer. */
+function sample(view: JobView, held: number): JobView['memory']['series'] {
+  const seconds = view.progress.elapsed
+  let width = 0.25
+  while (seconds / width >= maxPoints) width *= 2
+  const series: JobView['memory']['series'] = []
+  for (const point of [...view.memory.series, { seconds, held }]) {
+    const last = series.at(-1)
+    const same = last && Math.floor(last.seconds / width) === Math.floor(point.seconds / width)
+    if (!same) series.push(point)
+    else if (point.held >= last.held) series[series.length - 1] = point
+  }
+  return series
+}
+
+function sayStage(view: JobView, event: Extract<RunEvent, { type: 'stage' }>): string {
+  const who = event.run === null ? '' : `${labelOf(view, event.run)}: `
+  if (event.stage === 'baseline') return 'Measuring the perplexity of the model as it is.'
+  if (event.stage === 'write') return `${who}writing the checkpoint.`
+  return `${who}block ${(event.block ?? 0) + 1} of ${view.blocks}.`
+}
