@@ -1,4 +1,5 @@
 /** Where bytes come from and where they go, without saying whether that is a browser file, a disk or a network. */
+import { WorkbenchError } from '../errors.ts'
 
 /** The part of `Blob` that readers need; a `File`, a Node file handle and a remote range all satisfy it. */
 export interface Bytes {
@@ -23,4 +24,30 @@ export interface Sink {
 export interface SinkFile {
   write(data: Uint8Array, at: number): Promise<void>
   close(): Promise<void>
+}
+
+/** Bytes `[begin, end)` of a file, all of them or a `file-truncated` that names it. */
+export async function readRange(file: Bytes, begin: number, end: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  let buffer: ArrayBuffer
+  try {
+    buffer = await file.slice(begin, end).arrayBuffer()
+  } catch (cause) {
+    if (cause instanceof WorkbenchError) throw cause
+    // Browsers refuse to read a file that was moved or changed since it was chosen.
+    throw new WorkbenchError('file-truncated', `${name} could not be read: ${describe(cause)}.`, 'Choose the folder again; the file may have changed.', {
+      cause,
+    })
+  }
+  if (buffer.byteLength !== end - begin) {
+    throw new WorkbenchError(
+      'file-truncated',
+      `${name} ends early: bytes ${begin} to ${end} were wanted, ${buffer.byteLength} of ${end - begin} came.`,
+      'Download or copy the file again, then choose the folder again.',
+    )
+  }
+  return new Uint8Array(buffer)
+}
+
+function describe(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).replace(/\.$/, '')
 }

@@ -1,0 +1,95 @@
+/** A model folder as somebody chose it: its config, its weights, what travels along, and whether it is quantized already. */
+import { WorkbenchError } from '../errors.ts'
+import { type Files, readRange } from './bytes.ts'
+import { type GptqConfig, readGptqConfig } from './formats/gptq.ts'
+import { type JsonObject, readJson } from './json.ts'
+import { type Checkpoint, openCheckpoint } from './safetensors.ts'
+
+export interface Folder {
+  name: string
+  config: JsonObject
+  /** config.json as it was written, to be carried into the export. */
+  configText: string
+  /** Everything, by its path inside the folder. */
+  files: Files
+  checkpoint: Checkpoint
+  /** Set when the folder is a GPTQ checkpoint. */
+  gptq: GptqConfig | null
+  /** What an export copies byte for byte; contents in `files`. */
+  otherFiles: { name: string; bytes: number }[]
+  /** From the model card. */
+  license: string | null
+}
+
+/** Real ones take a few kB; a few hundred with the label lists of classifiers. */
+const maxConfigBytes = 4 << 20
+/** A model card may be long, but its front matter stands at the start. */
+const maxCardBytes = 64 << 10
+
+/** Weights in forms that the workbench does not read; they would only double the size of an export. */
+const weightFile = /\.(safetensors|bin|pth?|ckpt|gguf|ggml|h5|msgpack|onnx|onnx_data|ot|npz)$|\.index\.json$/i
+const rewritten = new Set(['config.json', 'quantize_config.json'])
+
+export async function openFolder(chosen: Files): Promise<Folder> {
+  const { files, parent } = strip(chosen)
+  const configFile = files.get('config.json')
+  if (!configFile) {
+    throw new WorkbenchError('file-missing', 'The folder has no config.json.', 'Choose the folder of a Hugging Face model: config.json, tokenizer.json and .safetensors files.')
+  }
+  const rules = { cap: maxConfigBytes, code: 'config-invalid', hint: 'Download the file again.' } as const
+  const { value: config, text: configText } = await readJson(configFile, 'config.json', rules)
+  const separate = files.get('quantize_config.json')
+  const gptq = quantization(config.quantization_config ?? null, separate ? (await readJson(separate, 'quantize_config.json', rules)).value : null)
+  const checkpoint = await openCheckpoint(files)
+  const otherFiles = Array.from(files, ([name, { size }]) => ({ name, bytes: size }))
+    .filter(({ name }) => !rewritten.has(name) && !weightFile.test(name))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  const origin = config._name_or_path
+  const name = parent ?? ((typeof origin === 'string' && origin.split(/[/\\]/).findLast(Boolean)) || 'model')
+  return { name, config, configText, files, checkpoint, gptq, otherFiles, license: await readLicense(files) }
+}
+
+/** Without hidden files, and with paths that start inside the model's folder. */
+function strip(chosen: Files): { files: Files; parent: string | null } {
+  const paths = Array.from(chosen, ([path, file]) => ({ parts: path.split('/').filter((part) => part && part !== '.'), file }))
+  let visible = paths.filter(({ parts }) => parts.length && !parts.some((part) => part.startsWith('.')))
+  let parent: string | null = null
+  while (visible.length && visible.every(({ parts }) => parts.length > 1 && parts[0] === visible[0].parts[0])) {
+    parent = visible[0].parts[0]
+    visible = visible.map(({ parts, file }) => ({ parts: parts.slice(1), file }))
+  }
+  return { files: new Map(visible.map(({ parts, file }) => [parts.join('/'), file])), parent }
+}
+
+/** GPTQ's config may stand in config.json, in a file of its own, or in both; then they have to agree. */
+function quantization(inside: unknown, separate: unknown): GptqConfig | null {
+  const first = inside === null ? null : readGptqConfig(inside, 'quantization_config in config.json')
+  const second = separate === null ? null : readGptqConfig(separate, 'quantize_config.json')
+  if (first && second) {
+    const names = { bits: 'bits', groupSize: 'group_size', symmetric: 'sym', actOrder: 'desc_act', version: 'checkpoint_format' } as const
+    for (const [key, field] of Object.entries(names) as [keyof typeof names, string][]) {
+      if (first[key] !== second[key]) {
+        throw new WorkbenchError(
+          'config-invalid',
+          `config.json and quantize_config.json disagree about ${field}: ${show(key, first)} and ${show(key, second)}.`,
+          'Keep the one that belongs to these weights and delete or correct the other.',
+        )
+      }
+    }
+  }
+  return first ?? second
+}
+
+function show(key: keyof GptqConfig, config: GptqConfig) {
+  return key === 'version' ? (config.version === 1 ? 'gptq' : 'gptq_v2') : String(config[key])
+}
+
+/** `license:` of the front matter of README.md. */
+async function readLicense(files: Files): Promise<string | null> {
+  const card = files.get('README.md')
+  if (!card) return null
+  const text = new TextDecoder().decode(await readRange(card, 0, Math.min(card.size, maxCardBytes), 'README.md'))
+  const front = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1]
+  const value = /^license:(.*)$/m.exec(front ?? '')?.[1].trim().replace(/^(["'])(.*)\1$/, '$2')
+  return value || null
+}

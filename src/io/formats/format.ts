@@ -1,0 +1,57 @@
+/** What an export format is: everything that the engine needs to know to write a checkpoint that others can load. */
+import type { PackedLinear } from '../../quant/packed.ts'
+import type { TensorSpec } from '../safetensors.ts'
+
+/** A linear before it is quantized: enough to know what its tensors will measure. */
+export interface LinearPlan {
+  /** Module path, e.g. `model.layers.0.self_attn.q_proj`. */
+  name: string
+  q: number
+  p: number
+  bits: PackedLinear['bits']
+  groups: number
+}
+
+/** How a checkpoint was made, as far as its config tells. */
+export interface ExportSettings {
+  bits: PackedLinear['bits']
+  /** Columns per group; -1 for one group per row. */
+  groupSize: number
+  actOrder: boolean
+  symmetric: boolean
+  trueSequential: boolean
+  /** Id of the algorithm. */
+  method: string
+  iterations: number
+  /** Exponent of the clipping search, 0 for none. */
+  mse: number
+  /** Groups keep their original columns although columns were solved in another order. */
+  staticGroups: boolean
+  /** Module paths (of blocks or linears) that stay in full precision, e.g. `model.layers.3`. */
+  dynamicSkips: readonly string[]
+  /** Part of the mean diagonal that was added to the Hessian; 0.01 when not given. */
+  damping?: number
+}
+
+export interface Compatibility {
+  runtime: string
+  loads: boolean
+  /** One plain sentence: on what condition, or why not. */
+  note: string
+}
+
+export interface ExportFormat {
+  id: string
+  label: string
+  /** What it is and where it loads, in one sentence. */
+  summary: string
+  /** The tensors that replace `<name>.weight`. */
+  tensorsFor(linear: LinearPlan): TensorSpec[]
+  /** Bytes of those tensors by full name. May share memory with `linear`. */
+  encode(name: string, linear: PackedLinear): Map<string, Uint8Array>
+  configFor(settings: ExportSettings): Record<string, unknown>
+  /** The config files to write; `originalText` is the model's own config.json as it was. */
+  configFiles(originalText: string, quantizationConfig: Record<string, unknown>): { path: string; text: string }[]
+  /** Who can load it today; `shapes` are all quantized linears, `[q, p]` = `[out, in]`. */
+  compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[]): Compatibility[]
+}

@@ -1,0 +1,335 @@
+/**
+ * The GPTQ checkpoint format. Per linear of `[q, p]` = `[out, in]`, b bits and G groups:
+ *   `.qweight` I32 `[ceil(p·b/32), q]`   codes, a little-endian bit stream down the inputs, one per output
+ *   `.qzeros`  I32 `[G, ceil(q·b/32)]`   zero points, a bit stream along the outputs, one per group
+ *   `.scales`  F16 `[G, q]`
+ *   `.g_idx`   I32 `[p]`                 group of each input
+ * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]) with g = g_idx[k]. Version 1 ("gptq") stores zero − 1, version 2
+ * ("gptq_v2") stores zero. A zero point of 0 has no version 1 form that all readers agree on, so only symmetric
+ * results, whose zero is 2^(b−1), are written as version 1, which more readers know.
+ *
+ * Typed arrays stand for little-endian files here: there is no WebGPU on a big-endian machine.
+ */
+import { z } from 'zod'
+import { WorkbenchError } from '../../errors.ts'
+import type { PackedLinear } from '../../quant/packed.ts'
+import { bf16ToF32, f16ToF32, f32ToF16 } from '../half.ts'
+import { withMembers } from '../json.ts'
+import type { Checkpoint, Dtype, TensorEntry } from '../safetensors.ts'
+import type { Compatibility, ExportFormat, ExportSettings } from './format.ts'
+
+const toolVersion = 'quantease-workbench:0.1.0'
+
+export const gptq: ExportFormat = {
+  id: 'gptq',
+  label: 'GPTQ',
+  summary: 'safetensors with packed codes, scales and zero points: loads in GPTQModel and transformers, and in vLLM at 4 and 8 bits.',
+
+  tensorsFor: ({ name, q, p, bits, groups }) => [
+    { name: `${name}.qweight`, dtype: 'I32', shape: [words(p, bits), q] },
+    { name: `${name}.qzeros`, dtype: 'I32', shape: [groups, words(q, bits)] },
+    { name: `${name}.scales`, dtype: 'F16', shape: [groups, q] },
+    { name: `${name}.g_idx`, dtype: 'I32', shape: [p] },
+  ],
+
+  encode(name, linear) {
+    const { q, bits, groups, codes, scales, zeros, groupIndex, symmetric } = linear
+    const halves = f32ToF16(scales)
+    const inexact = f16ToF32(halves).findIndex((scale, i) => scale !== scales[i])
+    if (inexact >= 0) throw new Error(`Scale ${scales[inexact]} of ${name} is no float16 number`)
+    const offset = symmetric ? 1 : 0
+    const perGroup = words(q, bits)
+    const qzeros = new Uint32Array(groups * perGroup)
+    for (let group = 0; group < groups; group++) {
+      const row = qzeros.subarray(group * perGroup, (group + 1) * perGroup)
+      for (let n = 0; n < q; n++) putBits(row, n * bits, bits, zeros[group * q + n] - offset)
+    }
+    return new Map([
+      [`${name}.qweight`, bytesOf(codes)],
+      [`${name}.qzeros`, bytesOf(qzeros)],
+      [`${name}.scales`, bytesOf(halves)],
+      [`${name}.g_idx`, bytesOf(groupIndex)],
+    ])
+  },
+
+  configFor(settings) {
+    const version = settings.symmetric ? 'gptq' : 'gptq_v2'
+    const skips = settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}])
+    return {
+      quant_method: 'gptq',
+      bits: settings.bits,
+      group_size: settings.groupSize,
+      desc_act: groupsFollowOrder(settings),
+      sym: settings.symmetric,
+      lm_head: false,
+      checkpoint_format: version,
+      format: version,
+      pack_dtype: 'int32',
+      true_sequential: settings.trueSequential,
+      damp_percent: settings.damping ?? 0.01,
+      // Not every loader infers from the file which modules stayed whole.
+      dynamic: skips.length ? Object.fromEntries(skips) : null,
+      modules_in_block_to_quantize: null,
+      // The text used goes nowhere: transformers takes only three names for `dataset` and refuses all others.
+      meta: {
+        quantizer: [toolVersion],
+        algorithm: settings.method,
+        iterations: settings.iterations,
+        mse: settings.mse,
+        static_groups: settings.staticGroups,
+      },
+    }
+  },
+
+  configFiles(originalText, quantizationConfig) {
+    const original = JSON.parse(originalText) as Record<string, unknown>
+    const spelled = ['dtype', 'torch_dtype'].filter((key) => Object.hasOwn(original, key))
+    const dtypes = (spelled.length ? spelled : ['torch_dtype']).map((key) => [key, 'float16'])
+    return [
+      { path: 'config.json', text: withMembers(originalText, { ...Object.fromEntries(dtypes), quantization_config: quantizationConfig }) },
+      // vLLM and GPTQModel look here first.
+      { path: 'quantize_config.json', text: `${JSON.stringify(quantizationConfig, null, 2)}\n` },
+    ]
+  },
+
+  compatibility,
+}
+
+/** Whether g_idx is more than k / group size. One group per row, or groups fixed beforehand, leave it plain. */
+function groupsFollowOrder({ actOrder, staticGroups, groupSize }: ExportSettings): boolean {
+  return actOrder && !staticGroups && groupSize !== -1
+}
+
+/** As of October 2026; the first reason against a runtime is the one told. */
+function compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[]): Compatibility[] {
+  const { bits, groupSize, symmetric } = settings
+  const reordered = groupsFollowOrder(settings)
+  const size = ({ name, q, p }: { name: string; q: number; p: number }) => `${name} is ${q} × ${p}`
+  const broken = shapes.find(({ q, p }) => (q * bits) % 32 || (p * bits) % 32)
+  const odd = shapes.find(({ q, p }) => q % 32 || p % 32)
+  const uneven = groupSize > 0 ? shapes.find(({ p }) => p % groupSize) : undefined
+  const untiled = shapes.find(({ q, p }) => q % 64 || p % 128)
+
+  const words = broken && `No: ${size(broken)}, which does not fill whole 32-bit words at ${bits} bits; only the workbench reads such rows.`
+  const group = uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`
+  const rule = (runtime: string, against: (string | false | undefined)[], note: string): Compatibility => {
+    const reason = against.find(Boolean)
+    return { runtime, loads: !reason, note: reason || note }
+  }
+  return [
+    rule('QuantEase Workbench', [], 'Opens its own checkpoints for evaluation.'),
+    rule(
+      'vLLM',
+      [
+        bits !== 4 && bits !== 8 && `No: since June 2026 vLLM takes GPTQ at 4 and 8 bits only, not ${bits}.`,
+        !symmetric && 'No: vLLM takes symmetric GPTQ only.',
+        ![-1, 32, 64, 128].includes(groupSize) && `No: vLLM takes groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
+        words,
+        group,
+        odd && `No: ${size(odd)}, and its kernels want multiples of 32.`,
+        untiled && reordered && `No: ${size(untiled)}; with activation order its kernels want outputs in multiples of 64 and inputs in multiples of 128.`,
+      ],
+      untiled ? `Yes, in versions that pad: ${size(untiled)}, not a multiple of the kernel's 64 × 128 tile.` : 'Yes.',
+    ),
+    rule(
+      'transformers',
+      [
+        words,
+        group,
+        settings.dynamicSkips.length > 0 && 'No: transformers expects every block to be quantized, and here only the first ones are.',
+      ],
+      `Yes, with optimum 1.24 or newer and gptqmodel 1.4.3 or newer${odd ? `; ${size(odd)}, which its Torch kernel pads` : ''}.`,
+    ),
+    rule(
+      'GPTQModel',
+      [
+        words,
+        group,
+        ![-1, 16, 32, 64, 128, 256, 512, 1024].includes(groupSize) && `No: GPTQModel takes groups of 16 to 1024 in powers of two, or the full row, not ${groupSize}.`,
+      ],
+      odd ? `Yes, in its Torch kernel, which pads: ${size(odd)}.` : 'Yes, on GPU and on CPU (Torch kernel).',
+    ),
+    rule(
+      'llama.cpp (convert_hf_to_gguf)',
+      [bits === 3 && 'No: the converter does not read 3-bit GPTQ.', words],
+      'Yes: the converter dequantizes, and the result is quantized anew in a GGUF type.',
+    ),
+  ]
+}
+
+// ---------------------------------------------------------------- reading
+
+/** What a GPTQ checkpoint says about itself. */
+export interface GptqConfig {
+  bits: PackedLinear['bits']
+  /** Columns per group; -1 for one group per row. */
+  groupSize: number
+  symmetric: boolean
+  actOrder: boolean
+  version: 1 | 2
+  /** The algorithm, where the checkpoint names one. */
+  method: string | null
+}
+
+const configShape = z.object({
+  quant_method: z.string().nullish(),
+  bits: z.int(),
+  group_size: z.int().refine((size) => size === -1 || size > 0, 'is -1 or larger than 0'),
+  desc_act: z.boolean().nullish(),
+  // GPTQModel takes a missing `sym` for true as well.
+  sym: z.boolean().nullish(),
+  checkpoint_format: z.string().nullish(),
+  format: z.string().nullish(),
+  pack_dtype: z.string().nullish(),
+  dynamic: z.record(z.string(), z.unknown()).nullish(),
+  meta: z.object({ algorithm: z.string().nullish().catch(null) }).nullish().catch(null),
+})
+
+const supported = 'The workbench opens unquantized models and GPTQ checkpoints of 2, 3, 4 or 8 bits.'
+
+/** Reads a quantization config; `file` is where it stands, for messages. */
+export function readGptqConfig(value: unknown, file: string): GptqConfig {
+  const unsupported = (what: string) => new WorkbenchError('config-unsupported', `${file}: ${what}.`, supported)
+  // The method first: the fields of other methods would only look like mistakes in this one's.
+  const named = z.object({ quant_method: z.unknown() }).safeParse(value).data?.quant_method
+  if (named != null && named !== 'gptq') throw unsupported(`the model is quantized with ${describe(named)}, which the workbench does not read`)
+  const parsed = configShape.safeParse(value)
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]
+    throw new WorkbenchError('config-invalid', `${file}: ${path.join('.') || 'the quantization config'}: ${message}.`, 'Download the file again, or correct that field.')
+  }
+  const config = parsed.data
+  const { bits } = config
+  if (bits !== 2 && bits !== 3 && bits !== 4 && bits !== 8) throw unsupported(`it is quantized to ${bits} bits`)
+  const format = config.checkpoint_format ?? config.format ?? 'gptq'
+  if (format !== 'gptq' && format !== 'gptq_v2') throw unsupported(`its checkpoint_format is ${describe(format)}, not gptq or gptq_v2`)
+  if (config.pack_dtype && config.pack_dtype !== 'int32') throw unsupported(`its pack_dtype is ${describe(config.pack_dtype)}, not int32`)
+  const mixed = Object.keys(config.dynamic ?? {}).find((rule) => !rule.startsWith('-:'))
+  if (mixed !== undefined) throw unsupported(`its dynamic rule ${describe(mixed)} mixes bit widths`)
+  return {
+    bits,
+    groupSize: config.group_size,
+    symmetric: config.sym ?? true,
+    actOrder: config.desc_act ?? false,
+    version: format === 'gptq' ? 1 : 2,
+    method: config.meta?.algorithm ?? null,
+  }
+}
+
+function describe(value: unknown): string {
+  return JSON.stringify(value).slice(0, 60)
+}
+
+/** Whether the linear at this module path is stored packed. */
+export function isPacked(checkpoint: Checkpoint, prefix: string): boolean {
+  return checkpoint.tensors.has(`${prefix}.qweight`)
+}
+
+/**
+ * Reads a packed linear and checks it against the shape that the model expects, `[q, p]` = `[out, in]`. Scales of
+ * foreign checkpoints in BF16 or F32 are taken as they are, so they may not fit float16.
+ */
+export async function readPackedLinear(
+  checkpoint: Checkpoint,
+  prefix: string,
+  config: GptqConfig,
+  expected: { q: number; p: number },
+): Promise<PackedLinear> {
+  const { q, p } = expected
+  const { bits, symmetric } = config
+  const groupSize = config.groupSize === -1 ? p : Math.min(config.groupSize, p)
+  const groups = Math.ceil(p / groupSize)
+  const load = async (suffix: string, dtypes: Dtype[], shape: number[]) => {
+    const entry = tensor(checkpoint, `${prefix}.${suffix}`, dtypes, shape)
+    return { entry, buffer: (await checkpoint.read(entry.name)).buffer }
+  }
+
+  const codes = new Uint32Array((await load('qweight', ['I32'], [words(p, bits), q])).buffer)
+  const used = (p * bits) % 32
+  if (used) for (let i = codes.length - q; i < codes.length; i++) codes[i] &= 2 ** used - 1 // others leave anything there
+
+  const qzeros = new Uint32Array((await load('qzeros', ['I32'], [groups, words(q, bits)])).buffer)
+  const zeros = new Uint8Array(groups * q)
+  const top = 2 ** bits - 1
+  const offset = config.version === 1 ? 1 : 0
+  for (let group = 0; group < groups; group++) {
+    const row = qzeros.subarray(group * words(q, bits))
+    // Version 1 stores z − 1 in b bits, so z = 0 comes as 2^b − 1; the mask undoes that wrap, as AutoGPTQ's reader does.
+    for (let n = 0; n < q; n++) zeros[group * q + n] = (getBits(row, n * bits, bits) + offset) & top
+  }
+  const middle = 2 ** (bits - 1)
+  if (symmetric && zeros.some((zero) => zero !== middle)) {
+    throw new WorkbenchError(
+      'tensor-mismatch',
+      `${prefix}.qzeros holds zero points other than ${middle}, although the config says that the model is symmetric.`,
+      'Check sym and checkpoint_format in the quantization config; loaders would disagree about these weights.',
+    )
+  }
+
+  const stored = await load('scales', ['F16', 'BF16', 'F32'], [groups, q])
+  const scales = decode(stored.buffer, stored.entry.dtype)
+  if (!scales.every(Number.isFinite)) {
+    throw new WorkbenchError('weights-not-finite', `${prefix}.scales holds infinite or undefined numbers.`, 'The checkpoint is damaged; download or quantize it again.')
+  }
+
+  let groupIndex: Int32Array
+  if (checkpoint.tensors.has(`${prefix}.g_idx`)) {
+    groupIndex = new Int32Array((await load('g_idx', ['I32'], [p])).buffer)
+    const wrong = groupIndex.findIndex((group) => group < 0 || group >= groups)
+    if (wrong >= 0) {
+      throw new WorkbenchError(
+        'tensor-mismatch',
+        `${prefix}.g_idx puts input ${wrong} in group ${groupIndex[wrong]}, but there are ${groups} groups.`,
+        'Check group_size in the quantization config.',
+      )
+    }
+  } else if (config.actOrder && groups > 1) {
+    throw new WorkbenchError('tensor-missing', `${prefix}.g_idx is missing, and with desc_act it cannot be guessed.`, 'Download or quantize the checkpoint again.')
+  } else groupIndex = Int32Array.from({ length: p }, (_, k) => Math.floor(k / groupSize))
+
+  return { bits, q, p, groupSize, groups, codes, scales, zeros, groupIndex, symmetric }
+}
+
+function tensor(checkpoint: Checkpoint, name: string, dtypes: Dtype[], shape: number[]): TensorEntry {
+  const entry = checkpoint.tensors.get(name)
+  if (!entry) throw new WorkbenchError('tensor-missing', `The checkpoint has no tensor ${name}.`, 'Check that the folder holds all weight files of this model.')
+  if (!dtypes.includes(entry.dtype) || entry.shape.join() !== shape.join()) {
+    throw new WorkbenchError(
+      'tensor-mismatch',
+      `${name} is ${entry.dtype} [${entry.shape.join(', ')}]; the config asks for ${dtypes.join(' or ')} [${shape.join(', ')}].`,
+      'Check bits and group_size in the quantization config.',
+    )
+  }
+  return entry
+}
+
+function decode(buffer: ArrayBuffer, dtype: Dtype): Float32Array {
+  if (dtype === 'F32') return new Float32Array(buffer)
+  return dtype === 'F16' ? f16ToF32(new Uint16Array(buffer)) : bf16ToF32(new Uint16Array(buffer))
+}
+
+// ---------------------------------------------------------------- bit streams
+
+/** 32-bit words that hold `count` values of `bits` each. */
+function words(count: number, bits: number): number {
+  return Math.ceil((count * bits) / 32)
+}
+
+function putBits(stream: Uint32Array, at: number, bits: number, value: number) {
+  const word = at >>> 5
+  const shift = at & 31
+  stream[word] |= value << shift
+  if (shift + bits > 32) stream[word + 1] |= value >>> (32 - shift)
+}
+
+function getBits(stream: Uint32Array, at: number, bits: number): number {
+  const word = at >>> 5
+  const shift = at & 31
+  let value = stream[word] >>> shift
+  if (shift + bits > 32) value |= stream[word + 1] << (32 - shift)
+  return value & (2 ** bits - 1)
+}
+
+function bytesOf(array: Uint32Array | Int32Array | Uint16Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+}

@@ -1,0 +1,59 @@
+/**
+ * float16 and bfloat16 bit patterns, exactly. All conversions work on bits, so NaN payloads survive and no engine's
+ * own rounding gets in between.
+ */
+
+let halves: Uint32Array | undefined // float32 bits of every float16, built on first use
+
+/** float16 bits -> float32, exact. */
+export function f16ToF32(source: Uint16Array): Float32Array<ArrayBuffer> {
+  halves ??= Uint32Array.from({ length: 0x10000 }, (_, half) => halfToFloatBits(half))
+  const bits = new Uint32Array(source.length)
+  for (let i = 0; i < source.length; i++) bits[i] = halves[source[i]]
+  return new Float32Array(bits.buffer)
+}
+
+/** bfloat16 bits -> float32, exact: the upper half of the same number. */
+export function bf16ToF32(source: Uint16Array): Float32Array<ArrayBuffer> {
+  const bits = new Uint32Array(source.length)
+  for (let i = 0; i < source.length; i++) bits[i] = source[i] << 16
+  return new Float32Array(bits.buffer)
+}
+
+/** float32 -> float16 bits, to nearest, ties to even; beyond 65519.99 infinite, below 2^-25 zero. */
+export function f32ToF16(source: Float32Array): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length)
+  const result = new Uint16Array(source.length)
+  for (let i = 0; i < bits.length; i++) result[i] = floatToHalfBits(bits[i])
+  return result
+}
+
+function halfToFloatBits(half: number): number {
+  const sign = (half & 0x8000) << 16
+  const exponent = (half >> 10) & 31
+  const mantissa = half & 0x3ff
+  if (exponent === 31) return (sign | 0x7f800000 | (mantissa << 13)) >>> 0
+  if (exponent) return (sign | ((exponent + 112) << 23) | (mantissa << 13)) >>> 0
+  if (!mantissa) return sign >>> 0
+  // Subnormal: value = mantissa · 2^-24; shift the leading one into the implicit place.
+  const shift = Math.clz32(mantissa) - 21
+  return (sign | ((113 - shift) << 23) | (((mantissa << shift) & 0x3ff) << 13)) >>> 0
+}
+
+function floatToHalfBits(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000
+  const magnitude = bits & 0x7fffffff
+  if (magnitude > 0x7f800000) return sign | 0x7c00 | ((magnitude >> 13) & 0x3ff || 0x200) // NaN; an empty payload would mean infinity
+  if (magnitude >= 0x477ff000) return sign | 0x7c00 // 65520, half way between the largest half and 65536
+  if (magnitude >= 0x38800000) {
+    // Normal. Adding just under half a unit, plus the last kept bit, rounds ties to even; a carry moves the exponent.
+    return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13)
+  }
+  if (magnitude <= 0x33000000) return sign // up to 2^-25, the tie that goes to even zero
+  const shift = 126 - (magnitude >> 23) // 14 .. 24: value = (mantissa >> shift) · 2^-24
+  const mantissa = (magnitude & 0x7fffff) | 0x800000
+  const kept = mantissa >> shift
+  const rest = mantissa & ((1 << shift) - 1)
+  const half = 1 << (shift - 1)
+  return sign | (kept + (rest > half || (rest === half && kept & 1) ? 1 : 0))
+}

@@ -1,0 +1,418 @@
+/**
+ * safetensors checkpoints: reading one file, shards with an index or loose files; writing one file or shards.
+ * A file is an 8-byte little-endian header length, a JSON header, then the tensors' bytes end to end.
+ * Headers come from strangers, so every number is checked before it is used.
+ */
+import { WorkbenchError } from '../errors.ts'
+import { type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
+import { isObject, parseJson, readJson } from './json.ts'
+
+/** Bits per element. */
+const dtypeBits = {
+  F64: 64,
+  F32: 32,
+  F16: 16,
+  BF16: 16,
+  F8_E4M3: 8,
+  F8_E5M2: 8,
+  F8_E8M0: 8,
+  F6_E3M2: 6,
+  F6_E2M3: 6,
+  F4: 4,
+  C64: 64,
+  I64: 64,
+  I32: 32,
+  I16: 16,
+  I8: 8,
+  U64: 64,
+  U32: 32,
+  U16: 16,
+  U8: 8,
+  BOOL: 8,
+} as const
+
+export type Dtype = keyof typeof dtypeBits
+
+export interface TensorSpec {
+  name: string
+  dtype: Dtype
+  shape: readonly number[]
+}
+
+export interface TensorEntry extends TensorSpec {
+  bytes: number
+  /** The file that holds it. */
+  file: string
+  /** Where its bytes start in that file. */
+  offset: number
+}
+
+export interface Checkpoint {
+  readonly tensors: ReadonlyMap<string, TensorEntry>
+  /** All tensors together. */
+  readonly bytes: number
+  /** A whole tensor, in a buffer of its own (so any typed array fits over it). */
+  read(name: string): Promise<Uint8Array<ArrayBuffer>>
+  /** Bytes `[begin, end)` of a tensor, in a buffer of its own. */
+  readRange(name: string, begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>
+}
+
+/** The reference reader's own limit; a header of a model with 100,000 tensors takes about 10 MB. */
+const maxHeaderBytes = 100_000_000
+/** Larger than any header, since an index repeats only names. */
+const maxIndexBytes = maxHeaderBytes
+
+const indexName = 'model.safetensors.index.json'
+const damaged = 'The file is damaged or not a safetensors file; download or convert it again.'
+
+// ---------------------------------------------------------------- reading
+
+/**
+ * Finds the weights in a folder the way transformers does: `model.safetensors`, else the shards that the index names,
+ * else every `*.safetensors` at the top.
+ */
+export async function openCheckpoint(files: Files): Promise<Checkpoint> {
+  const { names, located } = await weightFiles(files)
+  const tensors = new Map<string, TensorEntry>()
+  for (const name of names) {
+    for (const entry of await readHeader(files.get(name) as Bytes, name)) {
+      const other = tensors.get(entry.name)
+      if (other) {
+        throw header(`Tensor ${entry.name} is in both ${other.file} and ${name}.`, 'Keep the files of one checkpoint only in this folder.')
+      }
+      tensors.set(entry.name, entry)
+    }
+  }
+  for (const [name, file] of located) {
+    if (tensors.get(name)?.file !== file) {
+      throw new WorkbenchError('tensor-missing', `${indexName} says that ${name} is in ${file}, but it is not.`, 'Download the index and its shards again, from one place.')
+    }
+  }
+  let bytes = 0
+  for (const entry of tensors.values()) bytes += entry.bytes
+  return {
+    tensors,
+    bytes,
+    read: (name) => read(name, 0, find(name).bytes),
+    readRange: read,
+  }
+
+  function find(name: string): TensorEntry {
+    const entry = tensors.get(name)
+    if (!entry) throw new WorkbenchError('tensor-missing', `The checkpoint has no tensor ${name}.`, 'Check that the folder holds all weight files of this model.')
+    return entry
+  }
+  async function read(name: string, begin: number, end: number) {
+    const entry = find(name)
+    if (!(begin >= 0 && begin <= end && end <= entry.bytes)) throw new RangeError(`Bytes ${begin} to ${end} of ${name}, which has ${entry.bytes}`)
+    return readRange(files.get(entry.file) as Bytes, entry.offset + begin, entry.offset + end, `${name} in ${entry.file}`)
+  }
+}
+
+/** Names of the weight files, and the file of each tensor where an index tells. */
+async function weightFiles(files: Files): Promise<{ names: string[]; located: Map<string, string> }> {
+  if (files.has('model.safetensors')) return { names: ['model.safetensors'], located: new Map() }
+  const index = files.get(indexName)
+  if (index) {
+    const located = await readIndex(index)
+    const names = [...new Set(located.values())].sort()
+    const missing = names.filter((name) => !files.has(name))
+    if (missing.length) {
+      const more = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
+      throw new WorkbenchError('file-missing', `The folder lacks ${missing[0]}${more}, which ${indexName} names.`, 'Download the missing weight files into the folder.')
+    }
+    return { names, located }
+  }
+  const names = [...files.keys()].filter((path) => path.endsWith('.safetensors') && !path.includes('/') && !path.startsWith('.')).sort()
+  if (names.length) return { names, located: new Map() }
+  const other = [...files.keys()].find((path) => /\.(bin|pth?|gguf|ckpt|h5)$/.test(path))
+  throw new WorkbenchError(
+    'file-missing',
+    other ? `The folder has weights as ${other}, but none as safetensors.` : 'The folder has no weights: no .safetensors file.',
+    other
+      ? 'Convert the model first: load it with transformers and call save_pretrained(folder, safe_serialization=True).'
+      : 'Choose the folder that holds model.safetensors or its shards.',
+  )
+}
+
+async function readIndex(file: Bytes): Promise<Map<string, string>> {
+  const hint = 'Download the index file again.'
+  const { value } = await readJson(file, indexName, { cap: maxIndexBytes, code: 'file-header', hint, unique: true })
+  if (!isObject(value.weight_map)) throw header(`${indexName} has no weight_map.`, hint)
+  const located = new Map(Object.entries(value.weight_map as Record<string, string>))
+  for (const [tensor, name] of located) {
+    // A shard lies beside its index; anything else in its name is an attempt to read elsewhere.
+    if (typeof name !== 'string' || !/^[^/\\]+\.safetensors$/.test(name)) {
+      throw header(`${indexName} places ${tensor} in ${JSON.stringify(name)}, which is not the plain name of a .safetensors file.`, hint)
+    }
+  }
+  if (!located.size) throw header(`${indexName} lists no tensors.`, hint)
+  return located
+}
+
+/** The tensors of one file, in file order. */
+async function readHeader(file: Bytes, fileName: string): Promise<TensorEntry[]> {
+  if (file.size < 8) throw truncated(fileName, `it has ${file.size} bytes, and a safetensors file starts with 8`)
+  const length = Number(new DataView((await readRange(file, 0, 8, fileName)).buffer).getBigUint64(0, true))
+  if (length > maxHeaderBytes) throw header(`${fileName} claims a header of ${length} bytes; ${maxHeaderBytes} is the most allowed.`)
+  if (length > file.size - 8) throw truncated(fileName, `its header alone takes ${length} bytes, and the whole file has ${file.size}`)
+  const { value } = parseJson(await readRange(file, 8, 8 + length, fileName), `The header of ${fileName}`, { code: 'file-header', hint: damaged, unique: true })
+
+  const start = 8 + length
+  const entries: TensorEntry[] = []
+  for (const [name, record] of Object.entries(value)) {
+    if (name === '__metadata__') checkMetadata(record, fileName)
+    else entries.push(readEntry(name, record, fileName, start))
+  }
+  if (!entries.length) throw header(`${fileName} holds no tensors.`)
+  entries.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes)
+  // The reference reader takes only files whose tensors lie end to end, and so do we: a hole hides lost data.
+  let at = start
+  for (const { name, offset, bytes } of entries) {
+    if (offset < at) throw header(`In ${fileName}, tensor ${name} overlaps the one before it.`)
+    if (offset > at) throw header(`In ${fileName}, ${offset - at} bytes before tensor ${name} belong to no tensor.`)
+    at = offset + bytes
+  }
+  if (at > file.size) {
+    const cut = entries.find(({ offset, bytes }) => offset + bytes > file.size) as TensorEntry
+    throw truncated(fileName, `tensor ${cut.name} reaches to byte ${cut.offset + cut.bytes}, and the file has ${file.size}`)
+  }
+  if (at < file.size) throw header(`${fileName} has ${file.size - at} bytes after its last tensor that belong to none.`)
+  return entries
+}
+
+function readEntry(name: string, record: unknown, file: string, start: number): TensorEntry {
+  const where = `In ${file}, tensor ${name}`
+  if (!isObject(record)) throw header(`${where} has no description.`)
+  const { dtype, shape, data_offsets: range } = record
+  if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBits, dtype)) throw header(`${where} has an unknown type, ${JSON.stringify(dtype)}.`)
+  if (!Array.isArray(shape) || !shape.every(isSize)) throw header(`${where} has a shape that is not a list of sizes.`)
+  if (!Array.isArray(range) || range.length !== 2 || !range.every(isSize)) throw header(`${where} has no valid data_offsets.`)
+  const [begin, end] = range as [number, number]
+  const bytes = byteLength({ dtype: dtype as Dtype, shape })
+  if (bytes === null) throw header(`${where} has an impossible shape, ${JSON.stringify(shape)}.`)
+  if (end - begin !== bytes) throw header(`${where} should take ${bytes} bytes by its shape and type, but its data_offsets span ${end - begin}.`)
+  if (!isSize(start + end)) throw header(`${where} lies beyond any file.`)
+  return { name, dtype: dtype as Dtype, shape, bytes, file, offset: start + begin }
+}
+
+function checkMetadata(record: unknown, file: string) {
+  if (!isObject(record) || !Object.values(record).every((value) => typeof value === 'string')) {
+    throw header(`In ${file}, __metadata__ is not a list of texts.`)
+  }
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** Bytes of a tensor, or null when that is no whole or no safe number. */
+function byteLength({ dtype, shape }: Pick<TensorSpec, 'dtype' | 'shape'>): number | null {
+  let elements = 1
+  for (const size of shape) {
+    elements *= size
+    if (!Number.isSafeInteger(elements)) return null
+  }
+  const bits = elements * dtypeBits[dtype]
+  return Number.isSafeInteger(bits) && bits % 8 === 0 ? bits / 8 : null
+}
+
+function header(message: string, hint = damaged) {
+  return new WorkbenchError('file-header', message, hint)
+}
+
+function truncated(file: string, why: string) {
+  return new WorkbenchError('file-truncated', `${file} is cut short: ${why}.`, 'Download or copy the file again.')
+}
+
+// ---------------------------------------------------------------- writing
+
+/** Browsers save each file as one download and some fail above 2 GB. */
+export const defaultShardBytes = 2_000_000_000
+
+const copyChunk = 8 << 20
+
+interface Shard {
+  path: string
+  header: Uint8Array<ArrayBuffer>
+  /** Header and data. */
+  size: number
+  tensors: TensorSpec[]
+}
+
+export interface CheckpointPlan {
+  shards: Shard[]
+  /** The index file's text, when there are several shards. */
+  index: string | null
+  /** All files together. */
+  bytes: number
+}
+
+/** Lays tensors out over files, in the order given; a tensor larger than a shard gets one of its own. */
+export function planCheckpoint(tensors: Iterable<TensorSpec>, shardBytes = defaultShardBytes): CheckpointPlan {
+  const names = new Set<string>()
+  const groups: { tensors: TensorSpec[]; bytes: number }[] = []
+  for (const tensor of tensors) {
+    const bytes = specBytes(tensor)
+    if (names.has(tensor.name)) throw new Error(`Tensor ${tensor.name} is planned twice`)
+    names.add(tensor.name)
+    const last = groups.at(-1)
+    if (last && last.bytes + bytes <= shardBytes) {
+      last.tensors.push(tensor)
+      last.bytes += bytes
+    } else groups.push({ tensors: [tensor], bytes })
+  }
+  if (!groups.length) throw new Error('A checkpoint without tensors')
+
+  const digits = (number: number) => String(number).padStart(5, '0')
+  const single = groups.length === 1
+  const shards = groups.map(({ tensors, bytes }, i): Shard => {
+    const path = single ? 'model.safetensors' : `model-${digits(i + 1)}-of-${digits(groups.length)}.safetensors`
+    const header = encodeHeader(tensors)
+    return { path, header, size: header.length + bytes, tensors }
+  })
+  const map = shards.flatMap(({ path, tensors }) => tensors.map(({ name }) => [name, path]))
+  const total = groups.reduce((sum, { bytes }) => sum + bytes, 0)
+  const index = single ? null : `${JSON.stringify({ metadata: { total_size: total }, weight_map: Object.fromEntries(map) }, null, 2)}\n`
+  const indexBytes = index ? new TextEncoder().encode(index).length : 0
+  return { shards, index, bytes: shards.reduce((sum, { size }) => sum + size, indexBytes) }
+}
+
+/** Header length and header, padded with spaces so that the data starts at a multiple of 8. */
+function encodeHeader(tensors: TensorSpec[]): Uint8Array<ArrayBuffer> {
+  let at = 0
+  const records: [string, unknown][] = tensors.map((tensor) => {
+    const begin = at
+    at += specBytes(tensor)
+    return [tensor.name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, at] }]
+  })
+  // transformers refuses a file whose metadata does not name a framework.
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries([['__metadata__', { format: 'pt' }], ...records])))
+  const result = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20)
+  new DataView(result.buffer).setBigUint64(0, BigInt(result.length - 8), true)
+  result.set(json, 8)
+  return result
+}
+
+function specBytes(tensor: TensorSpec): number {
+  const bytes = byteLength(tensor)
+  if (bytes === null) throw new Error(`Tensor ${tensor.name} has an impossible shape [${tensor.shape}]`)
+  return bytes
+}
+
+/**
+ * Writes a checkpoint whose tensors are all known up front, in any order and in pieces, straight into the sink: the
+ * bytes of a tensor go where the header says, so no shard is ever held in memory.
+ */
+export class CheckpointWriter {
+  readonly plan: CheckpointPlan
+  readonly #sink: Sink
+  readonly #slots = new Map<string, Slot>()
+  readonly #open = new Map<Shard, OpenShard>()
+  readonly #written: { path: string; bytes: number }[] = []
+
+  constructor(sink: Sink, tensors: Iterable<TensorSpec>, options: { shardBytes?: number } = {}) {
+    this.#sink = sink
+    this.plan = planCheckpoint(tensors, options.shardBytes)
+    for (const shard of this.plan.shards) {
+      let at = shard.header.length
+      for (const tensor of shard.tensors) {
+        const bytes = specBytes(tensor)
+        this.#slots.set(tensor.name, { shard, offset: at, bytes, done: [] })
+        at += bytes
+      }
+    }
+  }
+
+  /** Writes `data` at `byteOffset` of a tensor. Files are created when their first byte comes. */
+  async write(name: string, data: Uint8Array, byteOffset = 0): Promise<void> {
+    const slot = this.#slots.get(name)
+    if (!slot) throw new Error(`Tensor ${name} was not planned`)
+    const end = byteOffset + data.length
+    if (byteOffset < 0 || end > slot.bytes) throw new Error(`Bytes ${byteOffset} to ${end} of ${name}, which has ${slot.bytes}`)
+    const open = this.#openShard(slot.shard)
+    await (await open.file).write(data, slot.offset + byteOffset)
+    open.missing -= cover(slot.done, byteOffset, end)
+    if (open.missing === 0 && !open.closed) await this.#close(open)
+  }
+
+  /** Copies a file that is no weight file, byte for byte. */
+  async writeFile(path: string, content: Bytes): Promise<void> {
+    if (path.startsWith('/') || path.split('/').includes('..')) throw new Error(`${path} leads out of the folder`)
+    if (this.#written.some((file) => file.path === path) || this.plan.shards.some((shard) => shard.path === path)) {
+      throw new Error(`${path} is written twice`)
+    }
+    this.#written.push({ path, bytes: content.size })
+    const file = await this.#sink.create(path, content.size)
+    for (let at = 0; at < content.size; at += copyChunk) {
+      await file.write(await readRange(content, at, Math.min(content.size, at + copyChunk), path), at)
+    }
+    await file.close()
+  }
+
+  /** Closes the checkpoint and returns what was written. Throws when a tensor is not all there. */
+  async finish(): Promise<{ path: string; bytes: number }[]> {
+    for (const [name, { bytes, done }] of this.#slots) {
+      const written = done.reduce((sum, [begin, end]) => sum + end - begin, 0)
+      if (written !== bytes) throw new Error(`Tensor ${name} is incomplete: ${written} of ${bytes} bytes were written`)
+    }
+    for (const shard of this.plan.shards) {
+      const open = this.#openShard(shard) // a shard of empty tensors only is created here
+      if (!open.closed) await this.#close(open)
+    }
+    if (this.plan.index) await this.writeFile(indexName, new Blob([this.plan.index]))
+    return [...this.plan.shards.map(({ path, size }) => ({ path, bytes: size })), ...this.#written]
+  }
+
+  #openShard(shard: Shard): OpenShard {
+    let open = this.#open.get(shard)
+    if (!open) {
+      const create = async () => {
+        const file = await this.#sink.create(shard.path, shard.size)
+        await file.write(shard.header, 0)
+        return file
+      }
+      open = { file: create(), missing: shard.size - shard.header.length, closed: false }
+      this.#open.set(shard, open)
+    }
+    return open
+  }
+
+  async #close(open: OpenShard): Promise<void> {
+    open.closed = true
+    await (await open.file).close()
+  }
+}
+
+interface Slot {
+  shard: Shard
+  offset: number
+  bytes: number
+  /** Byte ranges written so far: sorted, apart from each other. */
+  done: [number, number][]
+}
+
+interface OpenShard {
+  file: Promise<SinkFile>
+  /** Bytes not yet written. */
+  missing: number
+  closed: boolean
+}
+
+/** Adds a range to sorted, disjoint ranges and returns how many bytes of it are new. */
+function cover(done: [number, number][], begin: number, end: number): number {
+  if (begin === end) return 0
+  const first = done.findIndex((range) => range[1] >= begin)
+  const from = first < 0 ? done.length : first
+  let to = from
+  let known = 0
+  const merged: [number, number] = [begin, end]
+  while (to < done.length && done[to][0] <= end) {
+    known += Math.max(0, Math.min(end, done[to][1]) - Math.max(begin, done[to][0]))
+    merged[0] = Math.min(merged[0], done[to][0])
+    merged[1] = Math.max(merged[1], done[to][1])
+    to++
+  }
+  done.splice(from, to - from, merged)
+  return end - begin - known
+}
