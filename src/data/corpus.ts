@@ -13,14 +13,23 @@ const maxTextBytes = 256 << 20
  */
 export async function readText(name: string, bytes: Bytes): Promise<string> {
   if (bytes.size > maxTextBytes) {
-    throw new WorkbenchError('text-invalid', `${name} has ${bytes.size} bytes; ${maxTextBytes} is the most a text may have.`, 'Use a part of it: a few MB are plenty.')
+    throw new WorkbenchError(
+      'text-invalid',
+      `${name} has ${bytes.size} bytes; ${maxTextBytes} is the most a text may have.`,
+      'Use a part of it: a few MB are plenty.',
+    )
   }
   const data = await readRange(bytes, 0, bytes.size, name)
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(data)
   } catch (cause) {
-    throw new WorkbenchError('text-invalid', `${name} is not UTF-8 text.`, 'Save it as plain text in UTF-8, or choose a .txt or .jsonl file.', { cause })
+    throw new WorkbenchError(
+      'text-invalid',
+      `${name} is not UTF-8 text.`,
+      'Save it as plain text in UTF-8, or choose a .txt or .jsonl file.',
+      { cause },
+    )
   }
   if (/\.(jsonl|ndjson)$/i.test(name)) text = readLines(name, text)
   if (!text.trim()) throw new WorkbenchError('text-short', `${name} is empty.`, 'Choose a text of at least a few hundred words.')
@@ -115,7 +124,11 @@ export function evaluationWindows(
   { samples, length }: { samples: number; length: number },
 ): { windows: Int32Array[]; length: number; shortened: boolean } {
   if (tokens.length < 2) {
-    throw new WorkbenchError('text-short', `The evaluation text has ${tokens.length} tokens; perplexity needs at least 2.`, 'Choose a longer text.')
+    throw new WorkbenchError(
+      'text-short',
+      `The evaluation text has ${tokens.length} tokens; perplexity needs at least 2.`,
+      'Choose a longer text.',
+    )
   }
   const shortened = tokens.length < length
   const actual = shortened ? tokens.length : length

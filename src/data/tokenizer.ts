@@ -37,7 +37,7 @@ export async function loadTokenizer(files: Files): Promise<TextTokenizer> {
     : {}
   const vocab = vocabSize(definition)
   const tokenizer = guard(() => new Tokenizer(definition, settings))
-  speedUp(tokenizer)
+  guard(() => speedUp(tokenizer))
   return {
     kind: String((definition.model as JsonObject).type ?? 'unnamed'),
     vocab,
@@ -67,7 +67,8 @@ function vocabSize(definition: JsonObject): number {
   if (!isObject(model)) throw invalid('it has no model')
   let highest = -1
   const take = (id: unknown, token: unknown) => {
-    if (!(Number.isInteger(id) && (id as number) >= 0 && (id as number) < maxVocab)) throw invalid(`token ${JSON.stringify(token)} has the id ${JSON.stringify(id)}`)
+    if (!(Number.isInteger(id) && (id as number) >= 0 && (id as number) < maxVocab))
+      throw invalid(`token ${JSON.stringify(token)} has the id ${JSON.stringify(id)}`)
     highest = Math.max(highest, id as number)
   }
   if (Array.isArray(model.vocab)) highest = model.vocab.length - 1
@@ -98,7 +99,9 @@ function speedUp(tokenizer: Tokenizer): void {
   const inner = tokenizer.pre_tokenizer as ((text: string, options?: unknown) => string[]) | null
   const outer = (text: string, options?: unknown) => {
     const pieces = inner ? inner(text, options) : [text]
-    return pieces.some((piece) => piece.length > longPiece) ? pieces.flatMap((piece) => (piece.length > longPiece ? cut(piece, joined) : piece)) : pieces
+    return pieces.some((piece) => piece.length > longPiece)
+      ? pieces.flatMap((piece) => (piece.length > longPiece ? cut(piece, joined) : piece))
+      : pieces
   }
   tokenizer.pre_tokenizer = outer as unknown as Tokenizer['pre_tokenizer']
 }

@@ -34,9 +34,14 @@ export async function readRange(file: Bytes, begin: number, end: number, name: s
   } catch (cause) {
     if (cause instanceof WorkbenchError) throw cause
     // Browsers refuse to read a file that was moved or changed since it was chosen.
-    throw new WorkbenchError('file-truncated', `${name} could not be read: ${describe(cause)}.`, 'Choose the folder again; the file may have changed.', {
-      cause,
-    })
+    throw new WorkbenchError(
+      'file-truncated',
+      `${name} could not be read: ${describe(cause)}.`,
+      'Choose the folder again; the file may have changed.',
+      {
+        cause,
+      },
+    )
   }
   if (buffer.byteLength !== end - begin) {
     throw new WorkbenchError(

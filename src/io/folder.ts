@@ -34,12 +34,19 @@ export async function openFolder(chosen: Files): Promise<Folder> {
   const { files, parent } = strip(chosen)
   const configFile = files.get('config.json')
   if (!configFile) {
-    throw new WorkbenchError('file-missing', 'The folder has no config.json.', 'Choose the folder of a Hugging Face model: config.json, tokenizer.json and .safetensors files.')
+    throw new WorkbenchError(
+      'file-missing',
+      'The folder has no config.json.',
+      'Choose the folder of a Hugging Face model: config.json, tokenizer.json and .safetensors files.',
+    )
   }
   const rules = { cap: maxConfigBytes, code: 'config-invalid', hint: 'Download the file again.' } as const
   const { value: config, text: configText } = await readJson(configFile, 'config.json', rules)
   const separate = files.get('quantize_config.json')
-  const gptq = quantization(config.quantization_config ?? null, separate ? (await readJson(separate, 'quantize_config.json', rules)).value : null)
+  const gptq = quantization(
+    config.quantization_config ?? null,
+    separate ? (await readJson(separate, 'quantize_config.json', rules)).value : null,
+  )
   const checkpoint = await openCheckpoint(files)
   const otherFiles = Array.from(files, ([name, { size }]) => ({ name, bytes: size }))
     .filter(({ name }) => !rewritten.has(name) && !weightFile.test(name))
@@ -90,6 +97,9 @@ async function readLicense(files: Files): Promise<string | null> {
   if (!card) return null
   const text = new TextDecoder().decode(await readRange(card, 0, Math.min(card.size, maxCardBytes), 'README.md'))
   const front = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1]
-  const value = /^license:(.*)$/m.exec(front ?? '')?.[1].trim().replace(/^(["'])(.*)\1$/, '$2')
+  const value = /^license:(.*)$/m
+    .exec(front ?? '')?.[1]
+    .trim()
+    .replace(/^(["'])(.*)\1$/, '$2')
   return value || null
 }

@@ -20,7 +20,11 @@ const maxDepth = 64
 /** The object in a JSON file, with its text. */
 export async function readJson(file: Bytes, name: string, rules: JsonRules): Promise<{ value: JsonObject; text: string }> {
   if (file.size > rules.cap) {
-    throw new WorkbenchError(rules.code, `${name} has ${file.size} bytes, more than the ${rules.cap} that such a file may have.`, rules.hint)
+    throw new WorkbenchError(
+      rules.code,
+      `${name} has ${file.size} bytes, more than the ${rules.cap} that such a file may have.`,
+      rules.hint,
+    )
   }
   return parseJson(await readRange(file, 0, file.size, name), name, rules)
 }
@@ -37,7 +41,8 @@ export function parseJson(data: Uint8Array, name: string, rules: Omit<JsonRules,
   }
   if (!isObject(value)) throw new WorkbenchError(rules.code, `${name} does not hold a JSON object.`, rules.hint)
   const { duplicate, depth } = outline(text)
-  if (depth > maxDepth) throw new WorkbenchError(rules.code, `${name} nests ${depth} levels deep; ${maxDepth} is the most allowed.`, rules.hint)
+  if (depth > maxDepth)
+    throw new WorkbenchError(rules.code, `${name} nests ${depth} levels deep; ${maxDepth} is the most allowed.`, rules.hint)
   if (rules.unique && duplicate !== null) throw new WorkbenchError(rules.code, `${name} names "${duplicate}" twice.`, rules.hint)
   return { value, text }
 }
@@ -52,7 +57,9 @@ export function isObject(value: unknown): value is JsonObject {
  */
 export function withMembers(text: string, changes: JsonObject): string {
   const { members } = outline(text)
-  const edits = members.filter(({ key }) => Object.hasOwn(changes, key)).map(({ key, begin, end }) => ({ begin, end, text: print(changes[key]) }))
+  const edits = members
+    .filter(({ key }) => Object.hasOwn(changes, key))
+    .map(({ key, begin, end }) => ({ begin, end, text: print(changes[key]) }))
   const added = Object.keys(changes).filter((key) => !members.some((member) => member.key === key))
   if (added.length) {
     const at = members.at(-1)?.end ?? text.indexOf('{') + 1

@@ -85,7 +85,11 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
   }
   for (const [name, file] of located) {
     if (tensors.get(name)?.file !== file) {
-      throw new WorkbenchError('tensor-missing', `${indexName} says that ${name} is in ${file}, but it is not.`, 'Download the index and its shards again, from one place.')
+      throw new WorkbenchError(
+        'tensor-missing',
+        `${indexName} says that ${name} is in ${file}, but it is not.`,
+        'Download the index and its shards again, from one place.',
+      )
     }
   }
   let bytes = 0
@@ -99,12 +103,18 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
 
   function find(name: string): TensorEntry {
     const entry = tensors.get(name)
-    if (!entry) throw new WorkbenchError('tensor-missing', `The checkpoint has no tensor ${name}.`, 'Check that the folder holds all weight files of this model.')
+    if (!entry)
+      throw new WorkbenchError(
+        'tensor-missing',
+        `The checkpoint has no tensor ${name}.`,
+        'Check that the folder holds all weight files of this model.',
+      )
     return entry
   }
   async function read(name: string, begin: number, end: number) {
     const entry = find(name)
-    if (!(begin >= 0 && begin <= end && end <= entry.bytes)) throw new RangeError(`Bytes ${begin} to ${end} of ${name}, which has ${entry.bytes}`)
+    if (!(begin >= 0 && begin <= end && end <= entry.bytes))
+      throw new RangeError(`Bytes ${begin} to ${end} of ${name}, which has ${entry.bytes}`)
     return readRange(files.get(entry.file) as Bytes, entry.offset + begin, entry.offset + end, `${name} in ${entry.file}`)
   }
 }
@@ -119,7 +129,11 @@ async function weightFiles(files: Files): Promise<{ names: string[]; located: Ma
     const missing = names.filter((name) => !files.has(name))
     if (missing.length) {
       const more = missing.length > 1 ? ` and ${missing.length - 1} more` : ''
-      throw new WorkbenchError('file-missing', `The folder lacks ${missing[0]}${more}, which ${indexName} names.`, 'Download the missing weight files into the folder.')
+      throw new WorkbenchError(
+        'file-missing',
+        `The folder lacks ${missing[0]}${more}, which ${indexName} names.`,
+        'Download the missing weight files into the folder.',
+      )
     }
     return { names, located }
   }
@@ -156,7 +170,11 @@ async function readHeader(file: Bytes, fileName: string): Promise<TensorEntry[]>
   const length = Number(new DataView((await readRange(file, 0, 8, fileName)).buffer).getBigUint64(0, true))
   if (length > maxHeaderBytes) throw header(`${fileName} claims a header of ${length} bytes; ${maxHeaderBytes} is the most allowed.`)
   if (length > file.size - 8) throw truncated(fileName, `its header alone takes ${length} bytes, and the whole file has ${file.size}`)
-  const { value } = parseJson(await readRange(file, 8, 8 + length, fileName), `The header of ${fileName}`, { code: 'file-header', hint: damaged, unique: true })
+  const { value } = parseJson(await readRange(file, 8, 8 + length, fileName), `The header of ${fileName}`, {
+    code: 'file-header',
+    hint: damaged,
+    unique: true,
+  })
 
   const start = 8 + length
   const entries: TensorEntry[] = []
@@ -191,7 +209,8 @@ function readEntry(name: string, record: unknown, file: string, start: number): 
   const [begin, end] = range as [number, number]
   const bytes = byteLength({ dtype: dtype as Dtype, shape })
   if (bytes === null) throw header(`${where} has an impossible shape, ${JSON.stringify(shape)}.`)
-  if (end - begin !== bytes) throw header(`${where} should take ${bytes} bytes by its shape and type, but its data_offsets span ${end - begin}.`)
+  if (end - begin !== bytes)
+    throw header(`${where} should take ${bytes} bytes by its shape and type, but its data_offsets span ${end - begin}.`)
   if (!isSize(start + end)) throw header(`${where} lies beyond any file.`)
   return { name, dtype: dtype as Dtype, shape, bytes, file, offset: start + begin }
 }

@@ -127,7 +127,9 @@ function compatibility(settings: ExportSettings, shapes: readonly { name: string
         words,
         group,
         odd && `No: ${size(odd)}, and its kernels want multiples of 32.`,
-        untiled && reordered && `No: ${size(untiled)}; with activation order its kernels want outputs in multiples of 64 and inputs in multiples of 128.`,
+        untiled &&
+          reordered &&
+          `No: ${size(untiled)}; with activation order its kernels want outputs in multiples of 64 and inputs in multiples of 128.`,
       ],
       untiled ? `Yes, in versions that pad: ${size(untiled)}, not a multiple of the kernel's 64 × 128 tile.` : 'Yes.',
     ),
@@ -145,7 +147,8 @@ function compatibility(settings: ExportSettings, shapes: readonly { name: string
       [
         words,
         group,
-        ![-1, 16, 32, 64, 128, 256, 512, 1024].includes(groupSize) && `No: GPTQModel takes groups of 16 to 1024 in powers of two, or the full row, not ${groupSize}.`,
+        ![-1, 16, 32, 64, 128, 256, 512, 1024].includes(groupSize) &&
+          `No: GPTQModel takes groups of 16 to 1024 in powers of two, or the full row, not ${groupSize}.`,
       ],
       odd ? `Yes, in its Torch kernel, which pads: ${size(odd)}.` : 'Yes, on GPU and on CPU (Torch kernel).',
     ),
@@ -182,7 +185,10 @@ const configShape = z.object({
   format: z.string().nullish(),
   pack_dtype: z.string().nullish(),
   dynamic: z.record(z.string(), z.unknown()).nullish(),
-  meta: z.object({ algorithm: z.string().nullish().catch(null) }).nullish().catch(null),
+  meta: z
+    .object({ algorithm: z.string().nullish().catch(null) })
+    .nullish()
+    .catch(null),
 })
 
 const supported = 'The workbench opens unquantized models and GPTQ checkpoints of 2, 3, 4 or 8 bits.'
@@ -192,11 +198,16 @@ export function readGptqConfig(value: unknown, file: string): GptqConfig {
   const unsupported = (what: string) => new WorkbenchError('config-unsupported', `${file}: ${what}.`, supported)
   // The method first: the fields of other methods would only look like mistakes in this one's.
   const named = z.object({ quant_method: z.unknown() }).safeParse(value).data?.quant_method
-  if (named != null && named !== 'gptq') throw unsupported(`the model is quantized with ${describe(named)}, which the workbench does not read`)
+  if (named != null && named !== 'gptq')
+    throw unsupported(`the model is quantized with ${describe(named)}, which the workbench does not read`)
   const parsed = configShape.safeParse(value)
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]
-    throw new WorkbenchError('config-invalid', `${file}: ${path.join('.') || 'the quantization config'}: ${message}.`, 'Download the file again, or correct that field.')
+    throw new WorkbenchError(
+      'config-invalid',
+      `${file}: ${path.join('.') || 'the quantization config'}: ${message}.`,
+      'Download the file again, or correct that field.',
+    )
   }
   const config = parsed.data
   const { bits } = config
@@ -269,7 +280,11 @@ export async function readPackedLinear(
   const stored = await load('scales', ['F16', 'BF16', 'F32'], [groups, q])
   const scales = decode(stored.buffer, stored.entry.dtype)
   if (!scales.every(Number.isFinite)) {
-    throw new WorkbenchError('weights-not-finite', `${prefix}.scales holds infinite or undefined numbers.`, 'The checkpoint is damaged; download or quantize it again.')
+    throw new WorkbenchError(
+      'weights-not-finite',
+      `${prefix}.scales holds infinite or undefined numbers.`,
+      'The checkpoint is damaged; download or quantize it again.',
+    )
   }
 
   let groupIndex: Int32Array
@@ -284,7 +299,11 @@ export async function readPackedLinear(
       )
     }
   } else if (config.actOrder && groups > 1) {
-    throw new WorkbenchError('tensor-missing', `${prefix}.g_idx is missing, and with desc_act it cannot be guessed.`, 'Download or quantize the checkpoint again.')
+    throw new WorkbenchError(
+      'tensor-missing',
+      `${prefix}.g_idx is missing, and with desc_act it cannot be guessed.`,
+      'Download or quantize the checkpoint again.',
+    )
   } else groupIndex = Int32Array.from({ length: p }, (_, k) => Math.floor(k / groupSize))
 
   return { bits, q, p, groupSize, groups, codes, scales, zeros, groupIndex, symmetric }
@@ -292,7 +311,12 @@ export async function readPackedLinear(
 
 function tensor(checkpoint: Checkpoint, name: string, dtypes: Dtype[], shape: number[]): TensorEntry {
   const entry = checkpoint.tensors.get(name)
-  if (!entry) throw new WorkbenchError('tensor-missing', `The checkpoint has no tensor ${name}.`, 'Check that the folder holds all weight files of this model.')
+  if (!entry)
+    throw new WorkbenchError(
+      'tensor-missing',
+      `The checkpoint has no tensor ${name}.`,
+      'Check that the folder holds all weight files of this model.',
+    )
   if (!dtypes.includes(entry.dtype) || entry.shape.join() !== shape.join()) {
     throw new WorkbenchError(
       'tensor-mismatch',
