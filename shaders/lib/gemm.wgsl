@@ -1,0 +1,25 @@
+// The interface that both GEMM kernels share; gemm_direct.wgsl says what the fields mean.
+override TA: bool = false;
+override TB: bool = false;
+
+struct Params {
+  m: u32, n: u32, k: u32,
+  lda: u32, ldb: u32, ldc: u32,
+  a0: u32, b0: u32, c0: u32,
+  a_outer: u32, a_inner: u32, b_outer: u32, b_inner: u32, c_outer: u32, c_inner: u32,
+  inner: u32, share: u32,
+  symmetric: u32,
+  alpha: f32, beta: f32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn store(at: u32, sum: vec4f) {
+  var value = params.alpha * sum;
+  // beta = 0 must not read C: it may hold NaN.
+  if (params.beta != 0.0) { value += params.beta * c[at]; }
+  c[at] = value;
+}

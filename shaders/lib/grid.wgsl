@@ -1,0 +1,13 @@
+// A quantization grid of one row and group: x = scale, y = zero point (an integer).
+// Rounding is half-to-even (WGSL `round`); v / s is rounded first, then the integer zero point is added.
+fn code_of(v: f32, grid: vec2f, most: f32) -> f32 {
+  return clamp(round(v / grid.x) + grid.y, 0.0, most);
+}
+
+fn value_of(code: f32, grid: vec2f) -> f32 {
+  return grid.x * (code - grid.y);
+}
+
+fn quantized(v: f32, grid: vec2f, most: f32) -> f32 {
+  return value_of(code_of(v, grid, most), grid);
+}

@@ -1,0 +1,26 @@
+// W[k, n] = scale[g_k, n] · (code[k, n] − zero[g_k, n]): a packed linear back to f32, input-major.
+//
+// packed: [ceil(p · bits / 32), q] u32 as pack.wgsl writes it; group: [p] u32; grid: [groups, q] vec2f; w: [p, q] f32
+//#include lib/item
+struct Params { q: u32, p: u32, bits: u32 }
+@group(0) @binding(0) var<storage, read> packed: array<u32>;
+@group(0) @binding(1) var<storage, read> group: array<u32>;
+@group(0) @binding(2) var<storage, read> grid: array<vec2f>;
+@group(0) @binding(3) var<storage, read_write> w: array<f32>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let at = item(id, groups, 64u);
+  if (at >= params.p * params.q) { return; }
+  let k = at / params.q;
+  let row = at % params.q;
+  let bit = k * params.bits;
+  let word = (bit / 32u) * params.q + row;
+  let shift = bit % 32u;
+  var code = packed[word] >> shift;
+  if (shift + params.bits > 32u) { code |= packed[word + params.q] << (32u - shift); }
+  code &= (1u << params.bits) - 1u;
+  let cell = grid[group[k] * params.q + row];
+  w[at] = cell.x * (f32(code) - cell.y);
+}

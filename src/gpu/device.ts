@@ -1,0 +1,436 @@
+/**
+ * One WebGPU device: opening it with all it has, tensors with an exact count of the memory they hold, kernels by name,
+ * and short submits that can be paced, paused and cancelled. Everything WebGPU-ish hides behind this class.
+ */
+import { WorkbenchError } from '../errors.ts'
+import { kernelSource } from './kernel.ts'
+import { type DType, Tensor, type TypedArray, elements } from './tensor.ts'
+
+/** Uniforms of one batch of dispatches: 256 bytes each (the alignment of dynamic offsets). */
+const SLOT = 256
+const SLOTS = 1024
+/** Freed buffers kept for reuse; zeroing a new one costs as much as a small kernel. */
+const POOL_BYTES = 256 * 2 ** 20
+/** How long one submit may keep a real GPU: far below every watchdog (2 s on Windows), short enough to cancel. */
+const SUBMIT_SECONDS = 0.06
+/** Submits queued ahead, so that the GPU never waits for the next one. */
+const IN_FLIGHT = 2
+
+export interface GpuInfo {
+  vendor: string
+  architecture: string
+  name: string
+  kind: 'gpu' | 'software'
+  f16: boolean
+  subgroups: boolean
+  maxBinding: number
+  maxBuffer: number
+}
+
+type Bindings = Record<string, Tensor>
+type Params = Record<string, number>
+export interface DispatchOptions {
+  /** Pipeline-overridable constants. */
+  constants?: Record<string, number>
+  /** Floating-point operations, for pacing; default: one per invocation. */
+  flops?: number
+}
+
+interface Pipeline {
+  pipeline: GPUComputePipeline
+  layout: GPUBindGroupLayout
+  groups: Map<string, GPUBindGroup>
+}
+
+export class Gpu {
+  readonly info: GpuInfo
+  /** Direct GEMM for software adapters, tiled for real ones; `PERFORMANCE.md` measured why. */
+  gemm: 'direct' | 'tiled'
+  /** Bytes in live and pooled buffers now, and the most there ever were. */
+  held = 0
+  peak = 0
+  /** Awaited between submits: waits while paused, throws when cancelled. */
+  gate: (() => Promise<void> | void) | null = null
+
+  readonly #pipelines = new Map<string, Pipeline>()
+  readonly #ids = new WeakMap<GPUBuffer, number>()
+  #nextId = 0
+  readonly #pool = new Map<number, GPUBuffer[]>()
+  #pooled = 0
+  #doomed: GPUBuffer[] = []
+
+  readonly #uniforms: GPUBuffer
+  readonly #slots = new DataView(new ArrayBuffer(SLOT * SLOTS))
+  #used = 0
+  #encoder: GPUCommandEncoder | null = null
+  #pass: GPUComputePassEncoder | null = null
+  #flops = 0
+  /** Floating-point operations per submit; grows from measurement. */
+  #budget = 2e8
+  #inFlight: { done: Promise<void>; flops: number; at: number }[] = []
+  #lastDone = 0
+  #failure: Error | null = null
+
+  private constructor(
+    /** The `GPU` object must stay referenced: Dawn in Node crashes once it is collected. */
+    readonly gpu: GPU,
+    readonly device: GPUDevice,
+    info: GpuInfo,
+  ) {
+    this.info = info
+    this.gemm = info.kind === 'software' ? 'direct' : 'tiled'
+    this.#uniforms = device.createBuffer({ size: SLOT * SLOTS, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST })
+    void device.lost.then((lost) => {
+      this.#failure ??= lostError(lost)
+    })
+    device.onuncapturederror = (event) => {
+      this.#failure ??= uncaptured(event.error)
+    }
+  }
+
+  /**
+   * Opens the best adapter with every limit and every useful feature it has.
+   * @throws WorkbenchError `gpu-missing`
+   */
+  static async open(gpu: GPU | undefined): Promise<Gpu> {
+    const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' })
+    if (!gpu || !adapter) {
+      throw new WorkbenchError(
+        'gpu-missing',
+        gpu ? 'WebGPU is here, but it offers no GPU adapter.' : 'This browser has no WebGPU.',
+        'Use a recent Chrome, Edge or Safari 26 on a machine whose graphics driver is up to date.',
+      )
+    }
+    const features = ['shader-f16', 'subgroups', 'timestamp-query'].filter((name) => adapter.features.has(name)) as GPUFeatureName[]
+    const limits = adapter.limits
+    const device = await adapter.requestDevice({
+      requiredFeatures: features,
+      requiredLimits: {
+        maxBufferSize: limits.maxBufferSize,
+        maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+        maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+        maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      },
+    })
+    const { vendor, architecture, description, device: model } = adapter.info
+    const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${architecture} ${description} ${model}`)
+    return new Gpu(gpu, device, {
+      vendor,
+      architecture,
+      name: description || [vendor, model || architecture].filter(Boolean).join(' ') || 'unnamed adapter',
+      kind: software ? 'software' : 'gpu',
+      f16: device.features.has('shader-f16'),
+      subgroups: device.features.has('subgroups' as GPUFeatureName),
+      maxBinding: device.limits.maxStorageBufferBindingSize,
+      maxBuffer: device.limits.maxBufferSize,
+    })
+  }
+
+  // ---------------------------------------------------------------- tensors
+
+  /** A tensor with unspecified content. @throws WorkbenchError `gpu-too-small` when one binding cannot hold it */
+  empty(shape: readonly number[], dtype: DType = 'f32', what = 'A tensor'): Tensor {
+    const size = Math.max(256, Math.ceil((elements(shape) * 4) / 256) * 256)
+    this.require(size, `${what} [${shape.join(', ')}]`)
+    const reused = this.#pool.get(size)?.pop()
+    if (reused) this.#pooled -= size
+    const buffer = reused ?? this.#create(size)
+    return new Tensor(buffer, shape, dtype, 0, (freed) => this.#recycle(freed))
+  }
+
+  /** @throws WorkbenchError `gpu-too-small` when one binding cannot hold so many bytes */
+  require(bytes: number, what: string): void {
+    const most = Math.min(this.info.maxBinding, this.info.maxBuffer)
+    if (bytes > most) {
+      throw new WorkbenchError(
+        'gpu-too-small',
+        `${what} takes ${mebibytes(bytes)}, but the largest binding of this GPU is ${mebibytes(most)}.`,
+        'Choose a smaller model, or a GPU (or browser) with a larger binding limit.',
+      )
+    }
+  }
+
+  zeros(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    const tensor = this.empty(shape, dtype)
+    this.clear(tensor)
+    return tensor
+  }
+
+  clear(tensor: Tensor): void {
+    this.#endPass()
+    this.#open().clearBuffer(tensor.buffer, tensor.offset, Math.ceil(tensor.bytes / 4) * 4)
+  }
+
+  upload(data: TypedArray, shape: readonly number[]): Tensor {
+    if (data.length !== elements(shape)) throw new Error(`${data.length} values do not make [${shape}].`)
+    const tensor = this.empty(shape, data instanceof Float32Array ? 'f32' : 'u32')
+    this.write(tensor, data)
+    return tensor
+  }
+
+  /** Raw bytes as u32 words (the last one padded with zeros), for weights that are converted on the GPU. */
+  uploadBytes(data: Uint8Array): Tensor {
+    const whole = data.byteLength & ~3
+    const tensor = this.empty([Math.ceil(data.byteLength / 4)], 'u32')
+    this.flush()
+    if (whole) this.device.queue.writeBuffer(tensor.buffer, 0, data as Uint8Array<ArrayBuffer>, 0, whole)
+    if (whole < data.byteLength) {
+      const rest = new Uint8Array(4)
+      rest.set(data.subarray(whole))
+      this.device.queue.writeBuffer(tensor.buffer, whole, rest)
+    }
+    return tensor
+  }
+
+  write(tensor: Tensor, data: TypedArray): void {
+    // A write overtakes dispatches that are not submitted yet, and those may still use this buffer.
+    this.flush()
+    this.device.queue.writeBuffer(tensor.buffer, tensor.offset, data)
+  }
+
+  /** Copies `count` elements between tensors. */
+  copy(from: Tensor, to: Tensor, count = from.size, fromElement = 0, toElement = 0): void {
+    this.#endPass()
+    this.#open().copyBufferToBuffer(from.buffer, from.offset + fromElement * 4, to.buffer, to.offset + toElement * 4, count * 4)
+  }
+
+  async read(tensor: Tensor): Promise<TypedArray> {
+    const bytes = tensor.bytes
+    const staging = this.device.createBuffer({ size: Math.max(4, bytes), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
+    this.#endPass()
+    this.#open().copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, bytes)
+    this.flush()
+    try {
+      await staging.mapAsync(GPUMapMode.READ)
+    } catch (error) {
+      await Promise.resolve() // lets the loss be recorded first
+      throw this.#failure ?? error
+    }
+    this.#throwFailure()
+    const copy = staging.getMappedRange().slice(0)
+    staging.destroy()
+    return tensor.dtype === 'f32' ? new Float32Array(copy) : new Uint32Array(copy)
+  }
+
+  #create(size: number): GPUBuffer {
+    const buffer = this.device.createBuffer({
+      size,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    })
+    this.held += size
+    this.peak = Math.max(this.peak, this.held)
+    this.#ids.set(buffer, this.#nextId++)
+    return buffer
+  }
+
+  #recycle(buffer: GPUBuffer): void {
+    const size = buffer.size
+    if (this.#pooled + size > POOL_BYTES) {
+      this.#doomed.push(buffer)
+      return
+    }
+    this.#pooled += size
+    const list = this.#pool.get(size)
+    if (list) list.push(buffer)
+    else this.#pool.set(size, [buffer])
+  }
+
+  /** Gives pooled memory back to the device. */
+  trim(): void {
+    for (const buffers of this.#pool.values()) this.#doomed.push(...buffers)
+    this.#pool.clear()
+    this.#pooled = 0
+    this.flush()
+  }
+
+  // ---------------------------------------------------------------- kernels
+
+  /** Encodes one dispatch of `grid` workgroups. */
+  run(name: string, bindings: Bindings, params: Params, grid: [number, number?, number?], options: DispatchOptions = {}): void {
+    const source = kernelSource(name)
+    const compiled = this.#compile(name, options.constants)
+    let offset = 0
+    if (source.uniform !== null) {
+      if (this.#used === SLOTS) this.flush()
+      offset = this.#used++ * SLOT
+      source.params.forEach((field, index) => {
+        const value = params[field.name]
+        if (value === undefined) throw new Error(`Kernel ${name} needs the parameter "${field.name}".`)
+        if (field.type === 'f32') this.#slots.setFloat32(offset + index * 4, value, true)
+        else if (field.type === 'u32') this.#slots.setUint32(offset + index * 4, value, true)
+        else this.#slots.setInt32(offset + index * 4, value, true)
+      })
+    }
+    const [x, y = 1, z = 1] = grid
+    if (x > 65535 || y > 65535 || z > 65535) throw new Error(`Kernel ${name}: the grid ${grid} is over 65535.`)
+    if (!x || !y || !z) return
+    const group = this.#bind(name, compiled, bindings)
+    const pass = this.#beginPass()
+    pass.setPipeline(compiled.pipeline)
+    pass.setBindGroup(0, group, source.uniform === null ? [] : [offset])
+    pass.dispatchWorkgroups(x, y, z)
+    const [wx, wy, wz] = source.workgroup
+    this.#flops += options.flops ?? x * y * z * wx * wy * wz
+    if (this.#flops > this.#budget) this.flush()
+  }
+
+  /** One invocation per item; the kernel folds a two-dimensional grid back into `item(...)`. */
+  run1d(name: string, bindings: Bindings, params: Params, items: number, options: DispatchOptions = {}): void {
+    const groups = Math.ceil(items / kernelSource(name).workgroup[0])
+    const x = Math.min(groups, 32768)
+    this.run(name, bindings, params, [x, Math.ceil(groups / Math.max(1, x))], options)
+  }
+
+  #compile(name: string, constants: Record<string, number> | undefined): Pipeline {
+    const key = constants ? name + JSON.stringify(constants) : name
+    let compiled = this.#pipelines.get(key)
+    if (compiled) return compiled
+    const source = kernelSource(name)
+    const entries: GPUBindGroupLayoutEntry[] = source.bindings.map((binding) => ({
+      binding: binding.index,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: binding.write ? 'storage' : 'read-only-storage' },
+    }))
+    if (source.uniform !== null) {
+      entries.push({ binding: source.uniform, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } })
+    }
+    const module = this.device.createShaderModule({ label: name, code: source.code })
+    const layout = this.device.createBindGroupLayout({ entries })
+    const pipeline = this.device.createComputePipeline({
+      label: name,
+      layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, constants },
+    })
+    compiled = { pipeline, layout, groups: new Map() }
+    this.#pipelines.set(key, compiled)
+    return compiled
+  }
+
+  #bind(name: string, compiled: Pipeline, bindings: Bindings): GPUBindGroup {
+    const source = kernelSource(name)
+    let key = ''
+    for (const { name: variable, dtype } of source.bindings) {
+      const tensor = bindings[variable]
+      if (!tensor) throw new Error(`Kernel ${name} needs the tensor "${variable}".`)
+      if (tensor.dtype !== dtype) throw new Error(`Kernel ${name}: "${variable}" is ${tensor.dtype}, not ${dtype}.`)
+      key += `${this.#ids.get(tensor.buffer)}:${tensor.offset}:${tensor.size},`
+    }
+    let group = compiled.groups.get(key)
+    if (!group) {
+      // Bind groups pin buffers; a small cache serves the sweeps, which repeat a few bindings thousands of times.
+      if (compiled.groups.size > 64) compiled.groups.clear()
+      const entries: GPUBindGroupEntry[] = source.bindings.map((binding) => {
+        const { buffer, offset, bytes } = bindings[binding.name]
+        return { binding: binding.index, resource: { buffer, offset, size: Math.min(Math.ceil(bytes / 16) * 16, buffer.size - offset) } }
+      })
+      if (source.uniform !== null) entries.push({ binding: source.uniform, resource: { buffer: this.#uniforms, size: SLOT } })
+      group = this.device.createBindGroup({ layout: compiled.layout, entries })
+      compiled.groups.set(key, group)
+    }
+    return group
+  }
+
+  // ---------------------------------------------------------------- submits
+
+  #open(): GPUCommandEncoder {
+    this.#encoder ??= this.device.createCommandEncoder()
+    return this.#encoder
+  }
+
+  #beginPass(): GPUComputePassEncoder {
+    this.#pass ??= this.#open().beginComputePass()
+    return this.#pass
+  }
+
+  #endPass(): void {
+    this.#pass?.end()
+    this.#pass = null
+  }
+
+  /** Submits what was encoded so far. */
+  flush(): void {
+    if (this.#encoder) {
+      this.#endPass()
+      if (this.#used) this.device.queue.writeBuffer(this.#uniforms, 0, this.#slots.buffer as ArrayBuffer, 0, this.#used * SLOT)
+      this.device.queue.submit([this.#encoder.finish()])
+      this.#inFlight.push({ done: this.device.queue.onSubmittedWorkDone(), flops: this.#flops, at: performance.now() })
+      this.#encoder = null
+      this.#used = 0
+      this.#flops = 0
+    }
+    if (this.#doomed.length) {
+      for (const compiled of this.#pipelines.values()) compiled.groups.clear()
+      for (const buffer of this.#doomed) {
+        this.held -= buffer.size
+        buffer.destroy()
+      }
+      this.#doomed = []
+    }
+  }
+
+  /** How much work one submit should hold; larger dispatches are split by their caller where they can be. */
+  get submitFlops(): number {
+    return this.#budget
+  }
+
+  /** Called inside every long loop: keeps few submits queued, learns how large one may be, and lets pause and cancel in. */
+  async pace(): Promise<void> {
+    while (this.#inFlight.length > IN_FLIGHT) await this.#settle()
+    this.#throwFailure()
+    await this.gate?.()
+  }
+
+  /** Waits until the GPU has done everything submitted. */
+  async sync(): Promise<void> {
+    this.flush()
+    while (this.#inFlight.length) await this.#settle()
+    this.#throwFailure()
+  }
+
+  async #settle(): Promise<void> {
+    const submit = this.#inFlight.shift()
+    if (!submit) return
+    await submit.done
+    const now = performance.now()
+    const seconds = (now - Math.max(this.#lastDone, submit.at)) / 1000
+    this.#lastDone = now
+    // Only a submit that was nearly full says something about how much fits.
+    if (submit.flops > this.#budget / 2 && seconds > 0) {
+      const fitting = (submit.flops / seconds) * SUBMIT_SECONDS
+      this.#budget = Math.min(1e12, Math.max(2e7, Math.min(this.#budget * 2, (this.#budget + fitting) / 2)))
+    }
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure
+  }
+
+  destroy(): void {
+    this.device.destroy()
+  }
+}
+
+function lostError(lost: GPUDeviceLostInfo): WorkbenchError {
+  return new WorkbenchError(
+    'gpu-lost',
+    `The GPU was lost${lost.message ? `: ${lost.message}` : '.'} (${lost.reason})`,
+    'What was finished is kept. Close other programs that use the GPU, reload the page and start again.',
+  )
+}
+
+function uncaptured(error: GPUError): Error {
+  if (typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError) {
+    return new WorkbenchError(
+      'gpu-out-of-memory',
+      'The GPU has no memory left for the next step.',
+      'Close other programs that use the GPU, or choose fewer or shorter calibration samples.',
+    )
+  }
+  return new Error(`WebGPU: ${error.message}`)
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`
+}

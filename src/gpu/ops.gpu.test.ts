@@ -1,0 +1,278 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { Gpu } from './device.ts'
+import { kernelNames, kernelSource } from './kernel.ts'
+import * as ops from './ops.ts'
+import * as ref from './reference.ts'
+import { testGpu } from './testing.ts'
+import type { Tensor } from './tensor.ts'
+
+let gpu: Gpu
+beforeAll(async () => {
+  gpu = await testGpu()
+})
+
+/** Deterministic values in (−1, 1), exact in float32. */
+function noise(rows: number, cols: number, seed: number): ref.Matrix {
+  let state = (seed * 2654435761) >>> 0
+  return ref.matrix(rows, cols, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return Math.fround(state / 2 ** 31 - 1)
+  })
+}
+
+const up = (x: ref.Matrix) => gpu.upload(Float32Array.from(x.data), [x.rows, x.cols])
+
+/** Largest |difference|, as a multiple of `scale`. */
+async function distance(tensor: Tensor, expected: ref.Matrix): Promise<number> {
+  const got = await gpu.read(tensor)
+  expect(got.length).toBe(expected.data.length)
+  let most = 0
+  let scale = 0
+  for (let i = 0; i < got.length; i++) {
+    // NaN must fail, and Math.max would hide nothing: it propagates.
+    most = Math.max(most, Math.abs(got[i] - expected.data[i]))
+    scale = Math.max(scale, Math.abs(expected.data[i]))
+  }
+  return most / scale
+}
+
+// A dot product of k float32 terms is off by about √k roundings of 6e-8 of its largest partial sum.
+const tolerance = (k: number) => 1.2e-7 * (4 + Math.sqrt(k))
+
+describe('kernels', () => {
+  it('all declare an interface that can be read, and compile', async () => {
+    for (const name of kernelNames()) {
+      const source = kernelSource(name)
+      expect(source.bindings.length, name).toBeGreaterThan(0)
+      expect(source.bindings.length, `${name} uses more storage buffers than every adapter has`).toBeLessThanOrEqual(8)
+      const info = await gpu.device.createShaderModule({ code: source.code }).getCompilationInfo()
+      expect(info.messages.filter((message) => message.type === 'error').map((message) => message.message), name).toEqual([])
+    }
+  })
+
+  it('refuse a missing tensor, a missing parameter and a wrong element type by name', () => {
+    const x = gpu.empty([4])
+    expect(() => gpu.run('sum', { x }, { n: 4, index: 0 }, [1])).toThrow('sum needs the tensor "out"')
+    expect(() => gpu.run('sum', { x, out: x }, { n: 4 }, [1])).toThrow('sum needs the parameter "index"')
+    const words = gpu.empty([4], 'u32')
+    expect(() => gpu.run('sum', { x: words, out: x }, { n: 4, index: 0 }, [1])).toThrow('"x" is u32, not f32')
+    x.dispose()
+    words.dispose()
+    expect(() => x.buffer).toThrow('after it was disposed')
+  })
+})
+
+describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
+  beforeAll(() => {
+    gpu.gemm = kernel
+    return () => {
+      gpu.gemm = 'direct'
+    }
+  })
+
+  const sizes = [1, 3, 4, 37, 64, 129]
+  const forms = [
+    { ta: false, tb: false },
+    { ta: false, tb: true },
+    { ta: true, tb: false },
+  ]
+  it.each(forms)('agrees with float64 over awkward shapes (%o)', async ({ ta, tb }) => {
+    for (const m of sizes) {
+      for (const n of [1, 4, 70, 129]) {
+        for (const k of [1, 5, 64, 131]) {
+          const a = noise(ta ? k : m, ta ? m : k, m + 1)
+          const b = noise(tb ? n : k, tb ? k : n, n + 7)
+          const expected = ref.product(ta ? ref.transposed(a) : a, tb ? ref.transposed(b) : b)
+          const [ga, gb] = [up(a), up(b)]
+          const c = ops.matmul(gpu, ga, gb, { ta, tb })
+          expect(await distance(c, expected), `${m} × ${n} × ${k}`).toBeLessThan(tolerance(k) * 4)
+          for (const tensor of [ga, gb, c]) tensor.dispose()
+        }
+      }
+    }
+  })
+
+  it('accumulates with alpha and beta, and does not read C when beta is 0', async () => {
+    const [a, b, c] = [noise(40, 24, 1), noise(24, 36, 2), noise(40, 36, 3)]
+    const out = up(c)
+    ops.matmul(gpu, up(a), up(b), { alpha: 0.5, beta: 2, out })
+    const plain = ref.product(a, b)
+    expect(await distance(out, ref.matrix(40, 36, (i, j) => 0.5 * plain.data[i * 36 + j] + 2 * c.data[i * 36 + j]))).toBeLessThan(tolerance(24) * 4)
+    gpu.write(out, new Float32Array(40 * 36).fill(Number.NaN))
+    ops.matmul(gpu, up(a), up(b), { out })
+    expect(await distance(out, plain)).toBeLessThan(tolerance(24) * 4)
+  })
+
+  it('refuses shapes that do not fit', () => {
+    expect(() => ops.matmul(gpu, gpu.empty([4, 8]), gpu.empty([4, 8]))).toThrow('Cannot multiply')
+  })
+
+  it.each([36, 68, 132])('gathers a Gram matrix of %i columns sequence by sequence', async (p) => {
+    const x = noise(50, p, p)
+    const sigma = gpu.zeros([p, p])
+    const gx = up(x)
+    ops.gramUpper(gpu, gx, sigma, 0, 17)
+    ops.gramUpper(gpu, gx, sigma, 17, 33)
+    ops.mirror(gpu, sigma)
+    expect(await distance(sigma, ref.product(ref.transposed(x), x))).toBeLessThan(tolerance(50))
+  })
+
+  it.each([
+    { windows: 1, t: 4, heads: 1, kvHeads: 1, d: 4, span: 99 },
+    { windows: 3, t: 20, heads: 4, kvHeads: 2, d: 8, span: 99 },
+    { windows: 2, t: 36, heads: 6, kvHeads: 1, d: 12, span: 5 },
+    { windows: 2, t: 68, heads: 2, kvHeads: 2, d: 64, span: 68 },
+  ])('attends causally (%o)', async (shape) => {
+    const { windows, t, heads, kvHeads, d } = shape
+    const [q, k, v] = [noise(windows * t, heads * d, 1), noise(windows * t, kvHeads * d, 2), noise(windows * t, kvHeads * d, 3)]
+    const out = await ops.attention(gpu, up(q), up(k), up(v), shape)
+    expect(await distance(out, ref.attention(q, k, v, shape))).toBeLessThan(1e-5)
+  })
+})
+
+describe('row operations', () => {
+  it.each([
+    [1, 4],
+    [3, 64],
+    [129, 172],
+  ])('rmsnorm of %i × %i', async (rows, cols) => {
+    const [x, weight] = [noise(rows, cols, 5), noise(1, cols, 6)]
+    const y = ops.rmsnorm(gpu, up(x), gpu.upload(Float32Array.from(weight.data), [cols]), 1e-5)
+    expect(await distance(y, ref.rmsnorm(x, weight.data, 1e-5))).toBeLessThan(1e-6)
+  })
+
+  it('rope rotates half-split pairs by position within the window', async () => {
+    const [heads, d, window] = [3, 8, 5]
+    const x = noise(2 * window, heads * d, 9)
+    const angles = ref.matrix(window, d / 2, (t, i) => t * 10000 ** ((-2 * i) / d))
+    const table = new Float32Array(window * d)
+    angles.data.forEach((angle, i) => {
+      table[2 * i] = Math.cos(angle)
+      table[2 * i + 1] = Math.sin(angle)
+    })
+    const gx = up(x)
+    ops.rope(gpu, gx, gpu.upload(table, [window, d / 2, 2]), heads, d, window)
+    expect(await distance(gx, ref.rope(x, angles, heads, d, window))).toBeLessThan(1e-6)
+  })
+
+  it('swiglu, bias, transpose, row gathering', async () => {
+    const [gate, other, bias] = [noise(7, 12, 1), noise(7, 12, 2), noise(1, 12, 3)]
+    const g = up(gate)
+    ops.swiglu(gpu, g, up(other))
+    expect(await distance(g, ref.swiglu(gate, other))).toBeLessThan(1e-6)
+    const b = up(gate)
+    ops.addBias(gpu, b, gpu.upload(Float32Array.from(bias.data), [12]))
+    expect(await distance(b, ref.matrix(7, 12, (i, j) => gate.data[i * 12 + j] + bias.data[j]))).toBeLessThan(1e-6)
+    expect(await distance(ops.transpose(gpu, up(gate)), ref.transposed(gate))).toBe(0)
+    const order = [3, 0, 6, 1, 2, 5, 4]
+    const gathered = ops.gatherRows(gpu, up(gate), gpu.upload(Uint32Array.from(order), [7]))
+    expect(await distance(gathered, ref.matrix(7, 12, (i, j) => gate.data[order[i] * 12 + j]))).toBe(0)
+  })
+
+  it('dot products finish in float64', async () => {
+    const [x, y] = [noise(100, 64, 1), noise(100, 64, 2)]
+    const expected = x.data.reduce((sum, value, i) => sum + value * y.data[i], 0)
+    expect(Math.abs((await ops.dot(gpu, up(x), up(y))) - expected)).toBeLessThan(1e-4)
+  })
+})
+
+describe('vocabulary', () => {
+  const panels = (table: ref.Matrix, height: number): ops.Panels => ({
+    rows: table.rows,
+    cols: table.cols,
+    parts: Array.from({ length: Math.ceil(table.rows / height) }, (_, i) => {
+      const rows = Math.min(height, table.rows - i * height)
+      return { first: i * height, tensor: up(ref.matrix(rows, table.cols, (r, c) => table.data[(i * height + r) * table.cols + c])) }
+    }),
+  })
+
+  it('embedding and cross-entropy in panels equal the whole', async () => {
+    const [vocab, d, rows] = [203, 16, 530]
+    const table = noise(vocab, d, 4)
+    const hidden = noise(rows, d, 8)
+    const ids = Uint32Array.from({ length: rows }, (_, i) => (i * 7919) % vocab)
+    const expected = ref.crossEntropy(hidden, table, ids)
+    for (const height of [203, 64, 50]) {
+      const parts = panels(table, height)
+      expect(await distance(ops.embed(gpu, parts, ids), ref.matrix(rows, d, (t, c) => table.data[ids[t] * d + c]))).toBe(0)
+      const losses = await ops.crossEntropy(gpu, up(hidden), parts, ids)
+      for (let i = 0; i < rows; i++) expect(Math.abs(losses[i] - expected[i])).toBeLessThan(1e-5)
+    }
+  })
+})
+
+describe('stored weights', () => {
+  it.each(['F32', 'F16', 'BF16'] as const)('%s converts exactly, transposed or not, in row panels', async (dtype) => {
+    const [rows, cols] = [6, 10]
+    const view = new DataView(new ArrayBuffer(rows * cols * 4))
+    const values = noise(rows, cols, 3).data.map((x) => (dtype === 'BF16' ? ref.roundBf16(x) : Math.round(x * 512) / 512))
+    values[7] = dtype === 'F16' ? 2 ** -24 * 3 : 2 ** -100 // a float16 subnormal
+    const size = dtype === 'F32' ? 4 : 2
+    const half = (x: number) => {
+      const f = new DataView(new ArrayBuffer(4))
+      f.setFloat32(0, x)
+      const bits = f.getUint32(0)
+      if (dtype === 'BF16') return bits >>> 16
+      const exponent = ((bits >>> 23) & 255) - 112
+      const magnitude = exponent <= 0 ? Math.round(Math.abs(x) * 2 ** 24) : (exponent << 10) | ((bits >>> 13) & 0x3ff)
+      return ((bits >>> 16) & 0x8000) | (x === 0 ? 0 : magnitude)
+    }
+    values.forEach((x, i) => {
+      if (size === 4) view.setFloat32(i * 4, x, true)
+      else view.setUint16(i * 2, half(x), true)
+    })
+    const bytes = new Uint8Array(view.buffer, 0, rows * cols * size)
+    for (const transposed of [false, true]) {
+      const bad = gpu.zeros([1], 'u32')
+      const out = gpu.empty(transposed ? [cols, rows] : [rows, cols])
+      for (const [row0, count] of [
+        [0, 4],
+        [4, 2],
+      ]) {
+        const raw = gpu.uploadBytes(bytes.slice(row0 * cols * size, (row0 + count) * cols * size))
+        ops.convert(gpu, raw, dtype, out, { rows: count, cols, row0, totalRows: rows, transposed, bad })
+        raw.dispose()
+      }
+      const expected = { rows, cols, data: Float64Array.from(values, Math.fround) }
+      expect(await distance(out, transposed ? ref.transposed(expected) : expected)).toBe(0)
+      expect((await gpu.read(bad))[0]).toBe(0)
+    }
+  })
+
+  it('counts NaN and Inf', async () => {
+    const bad = gpu.zeros([1], 'u32')
+    const out = gpu.empty([1, 4])
+    const shape = { rows: 1, cols: 4, row0: 0, totalRows: 1, transposed: false, bad }
+    ops.convert(gpu, gpu.uploadBytes(new Uint8Array(Float32Array.of(1, Number.NaN, Number.NEGATIVE_INFINITY, 2).buffer)), 'F32', out, shape)
+    ops.convert(gpu, gpu.uploadBytes(new Uint8Array(Uint16Array.of(0x7c00, 0x3c00, 0xfe00, 0).buffer)), 'F16', out, shape)
+    ops.convert(gpu, gpu.uploadBytes(new Uint8Array(Uint16Array.of(0x7f80, 0x3f80, 0xffc0, 0).buffer)), 'BF16', out, shape)
+    expect((await gpu.read(bad))[0]).toBe(6)
+  })
+})
+
+describe('device', () => {
+  it('counts the memory it holds and gives it back', async () => {
+    gpu.trim()
+    const before = gpu.held
+    const x = gpu.empty([1024, 1024])
+    expect(gpu.held - before).toBe(4 * 2 ** 20)
+    x.dispose()
+    const again = gpu.empty([1024, 1024])
+    expect(gpu.held - before).toBe(4 * 2 ** 20)
+    again.dispose()
+    gpu.trim()
+    expect(gpu.held).toBe(before)
+  })
+
+  it('refuses a tensor that no binding can hold, with both sizes', () => {
+    expect(() => gpu.empty([2 ** 15, 2 ** 15])).toThrow(/4096 MiB.*1024 MiB/)
+  })
+
+  it('lets a gate stop the work between submits', async () => {
+    gpu.gate = () => {
+      throw new Error('stop')
+    }
+    await expect(gpu.pace()).rejects.toThrow('stop')
+    gpu.gate = null
+  })
+})

@@ -1,0 +1,102 @@
+/** Float64 twins of the GPU operations, as plain as possible: what the kernels are tested against. Row-major. */
+
+export type Matrix = { rows: number; cols: number; data: Float64Array }
+
+export function matrix(rows: number, cols: number, at: (row: number, col: number) => number): Matrix {
+  const data = new Float64Array(rows * cols)
+  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) data[i * cols + j] = at(i, j)
+  return { rows, cols, data }
+}
+
+export function transposed(x: Matrix): Matrix {
+  return matrix(x.cols, x.rows, (i, j) => x.data[j * x.cols + i])
+}
+
+export function product(a: Matrix, b: Matrix): Matrix {
+  const out = matrix(a.rows, b.cols, () => 0)
+  for (let i = 0; i < a.rows; i++) {
+    for (let k = 0; k < a.cols; k++) {
+      const x = a.data[i * a.cols + k]
+      for (let j = 0; j < b.cols; j++) out.data[i * b.cols + j] += x * b.data[k * b.cols + j]
+    }
+  }
+  return out
+}
+
+export function rmsnorm(x: Matrix, weight: ArrayLike<number>, eps: number): Matrix {
+  return matrix(x.rows, x.cols, (i, j) => {
+    let square = 0
+    for (let k = 0; k < x.cols; k++) square += x.data[i * x.cols + k] ** 2
+    return (x.data[i * x.cols + j] / Math.sqrt(square / x.cols + eps)) * weight[j]
+  })
+}
+
+/** `angles`: [window, d/2] in radians. */
+export function rope(x: Matrix, angles: Matrix, heads: number, d: number, window: number): Matrix {
+  const half = d / 2
+  return matrix(x.rows, x.cols, (t, c) => {
+    const head = Math.floor(c / d)
+    const i = c % d
+    const angle = angles.data[(t % window) * half + (i % half)]
+    const low = x.data[t * x.cols + head * d + (i % half)]
+    const high = x.data[t * x.cols + head * d + (i % half) + half]
+    return i < half ? low * Math.cos(angle) - high * Math.sin(angle) : high * Math.cos(angle) + low * Math.sin(angle)
+  })
+}
+
+export function swiglu(gate: Matrix, up: Matrix): Matrix {
+  return matrix(gate.rows, gate.cols, (i, j) => {
+    const x = gate.data[i * gate.cols + j]
+    return (x / (1 + Math.exp(-x))) * up.data[i * up.cols + j]
+  })
+}
+
+export function attention(
+  q: Matrix,
+  k: Matrix,
+  v: Matrix,
+  { windows, t, heads, kvHeads, d, span }: { windows: number; t: number; heads: number; kvHeads: number; d: number; span: number },
+): Matrix {
+  const out = matrix(q.rows, q.cols, () => 0)
+  for (let w = 0; w < windows; w++) {
+    for (let h = 0; h < heads; h++) {
+      const kv = Math.floor((h * kvHeads) / heads)
+      for (let i = 0; i < t; i++) {
+        const first = Math.max(0, i - span + 1)
+        const scores: number[] = []
+        for (let j = first; j <= i; j++) {
+          let s = 0
+          for (let c = 0; c < d; c++) s += q.data[(w * t + i) * q.cols + h * d + c] * k.data[(w * t + j) * k.cols + kv * d + c]
+          scores.push(s / Math.sqrt(d))
+        }
+        const most = Math.max(...scores)
+        const weights = scores.map((s) => Math.exp(s - most))
+        const sum = weights.reduce((a, b) => a + b, 0)
+        weights.forEach((weight, index) => {
+          for (let c = 0; c < d; c++) {
+            out.data[(w * t + i) * q.cols + h * d + c] += (weight / sum) * v.data[(w * t + first + index) * v.cols + kv * d + c]
+          }
+        })
+      }
+    }
+  }
+  return out
+}
+
+export function crossEntropy(hidden: Matrix, head: Matrix, targets: ArrayLike<number>): number[] {
+  const logits = product(hidden, transposed(head))
+  return Array.from({ length: hidden.rows }, (_, i) => {
+    const row = logits.data.subarray(i * logits.cols, (i + 1) * logits.cols)
+    const most = Math.max(...row)
+    return most + Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0)) - row[targets[i]]
+  })
+}
+
+/** The nearest bfloat16 or float16 as the stored 16 bits would give it back, for making test weights. */
+export function roundBf16(x: number): number {
+  const view = new DataView(new ArrayBuffer(4))
+  view.setFloat32(0, x)
+  const bits = view.getUint32(0)
+  view.setUint32(0, (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000)
+  return view.getFloat32(0)
+}

@@ -1,0 +1,62 @@
+/** A tensor is a piece of a GPU buffer with a shape and an element type. Row-major; 4 bytes per element. */
+
+export type DType = 'f32' | 'u32'
+export type TypedArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>
+
+export class Tensor {
+  #buffer: GPUBuffer | null
+  #release: ((buffer: GPUBuffer) => void) | null
+
+  /** Made by `Gpu`; `release` gives the buffer back and is absent on views. */
+  constructor(
+    buffer: GPUBuffer,
+    readonly shape: readonly number[],
+    readonly dtype: DType,
+    /** Offset into the buffer, bytes; a multiple of 256. */
+    readonly offset = 0,
+    release: ((buffer: GPUBuffer) => void) | null = null,
+  ) {
+    this.#buffer = buffer
+    this.#release = release
+  }
+
+  get buffer(): GPUBuffer {
+    if (!this.#buffer) throw new Error(`Tensor [${this.shape}] was used after it was disposed.`)
+    return this.#buffer
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return elements(this.shape)
+  }
+
+  get bytes(): number {
+    return this.size * 4
+  }
+
+  /** Number of rows and columns of a matrix. */
+  get rows(): number {
+    return this.shape[0]
+  }
+
+  get cols(): number {
+    return this.shape[1]
+  }
+
+  /** The same buffer seen as another shape, from an element offset that is a multiple of 64. The view must not outlive the tensor. */
+  view(shape: readonly number[], from = 0): Tensor {
+    if (from % 64) throw new Error(`A view starts at a multiple of 64 elements, not at ${from}.`)
+    if (from + elements(shape) > this.size) throw new Error(`A view [${shape}] at ${from} does not fit into [${this.shape}].`)
+    return new Tensor(this.buffer, shape, this.dtype, this.offset + from * 4)
+  }
+
+  dispose(): void {
+    if (!this.#release || !this.#buffer) return
+    this.#release(this.#buffer)
+    this.#buffer = null
+  }
+}
+
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, extent) => product * extent, 1)
+}

@@ -1,0 +1,26 @@
+/** Test set-up: WebGPU in Node by Dawn. A missing adapter fails every test that asks for it. */
+import { afterAll } from 'vitest'
+import { create, globals } from 'webgpu'
+import { Gpu } from './device.ts'
+
+Object.assign(globalThis, globals)
+
+// Collected while in use, this object takes the process down with it.
+const dawn = create([])
+let opened: Promise<Gpu> | null = null
+
+/** The device of this test file; one adapter gives one device. */
+export function testGpu(): Promise<Gpu> {
+  opened ??= Gpu.open(dawn)
+  return opened
+}
+
+/** A second device, for tests that lose it. */
+export function freshGpu(): Promise<Gpu> {
+  return Gpu.open(create([]))
+}
+
+afterAll(async () => {
+  if (opened) (await opened).destroy()
+  opened = null
+})

@@ -1,0 +1,80 @@
+/**
+ * Options that are declared once: the page's form, the command line's flags and the validation all come from these.
+ */
+
+interface OptionBase {
+  /** Field name in `RunSpec.options`. */
+  key: string
+  /** Command line flag without dashes, e.g. `num-iter`. */
+  flag: string
+  label: string
+  /** One plain sentence: what it does. */
+  help: string
+  /** What it costs, in a few words; shown beside the help. */
+  cost?: string
+  /** The paper's symbol, for the tooltip. */
+  symbol?: string
+  /** Tucked away under "More". */
+  advanced?: boolean
+}
+
+/** One option of an algorithm, declared once: the form, the flags and the validation all come from this. */
+export type OptionSpec =
+  | (OptionBase & { type: 'int'; default: number; min: number; max: number })
+  | (OptionBase & { type: 'number'; default: number; min: number; max: number })
+  | (OptionBase & { type: 'choice'; default: number | string; choices: { value: number | string; label: string }[] })
+  | (OptionBase & { type: 'bool'; default: boolean })
+
+export type OptionValue = number | string | boolean
+export type Options = Record<string, OptionValue>
+
+/** An algorithm as the page and the command line see it. */
+export interface SolverInfo {
+  id: string
+  label: string
+  /** What it does, in one sentence. */
+  summary: string
+  /** When to choose it. */
+  advice: string
+  options: OptionSpec[]
+}
+
+/** Options with defaults filled in, or the problems that keep them from being used. */
+export function resolveOptions(specs: OptionSpec[], given: Options): { options: Options; problems: { key: string; message: string }[] } {
+  const options: Options = {}
+  const problems: { key: string; message: string }[] = []
+  for (const spec of specs) {
+    const value = given[spec.key] ?? spec.default
+    const wrong = optionProblem(spec, value)
+    if (wrong) problems.push({ key: spec.key, message: wrong })
+    options[spec.key] = value
+  }
+  for (const key of Object.keys(given)) {
+    if (!specs.some((spec) => spec.key === key)) problems.push({ key, message: `There is no option "${key}" here.` })
+  }
+  return { options, problems }
+}
+
+/** A sentence naming the valid values, or null. */
+export function optionProblem(spec: OptionSpec, value: OptionValue): string | null {
+  switch (spec.type) {
+    case 'bool':
+      return typeof value === 'boolean' ? null : `${spec.label} is on or off, not ${value}.`
+    case 'choice':
+      return spec.choices.some((choice) => choice.value === value)
+        ? null
+        : `${spec.label} can be ${list(spec.choices.map((choice) => choice.label))}, not ${value}.`
+    case 'int':
+    case 'number': {
+      const fits =
+        typeof value === 'number' && value >= spec.min && value <= spec.max && (spec.type === 'number' || Number.isInteger(value))
+      return fits
+        ? null
+        : `${spec.label} is a ${spec.type === 'int' ? 'whole number' : 'number'} from ${spec.min} to ${spec.max}, not ${value}.`
+    }
+  }
+}
+
+function list(items: string[]): string {
+  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} or ${items.at(-1)}`
+}

@@ -1,0 +1,118 @@
+/** Grids, processing order, and the way from real weights to codes: shared by all solvers. */
+import type { Gpu } from '../gpu/device.ts'
+import { dot, matmul } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { PackedLinear } from './packed.ts'
+import { type GridOptions, type LinearProblem, type QuantizedLinear, maxCode } from './solver.ts'
+
+/** Which group each column belongs to, and the order in which columns are processed. */
+export interface Layout {
+  /** Column processed i-th. `[p]` */
+  order: Uint32Array<ArrayBuffer>
+  /** Group of column j, in the original order. `[p]` */
+  groupIndex: Int32Array
+  groupSize: number
+  groups: number
+}
+
+/**
+ * Order by descending Σ_jj (stable) under act-order; groups are runs of the original columns when `staticGroups`, else
+ * runs of the processing order.
+ */
+export function layoutOf(diagonal: Float32Array, groupSize: number, actOrder: boolean, staticGroups: boolean): Layout {
+  const p = diagonal.length
+  const order = Uint32Array.from(diagonal, (_, j) => j)
+  if (actOrder) order.sort((i, j) => diagonal[j] - diagonal[i] || i - j)
+  const size = groupSize === -1 ? p : groupSize
+  const groupIndex = new Int32Array(p)
+  for (let i = 0; i < p; i++) groupIndex[staticGroups ? i : order[i]] = Math.floor(i / size)
+  return { order, groupIndex, groupSize: size, groups: Math.ceil(p / size) }
+}
+
+/** (scale, zero) of every group and row of W, from W itself. Returns `[groups, q, 2]`. */
+export function makeGrid(gpu: Gpu, weight: Tensor, layout: Layout, options: GridOptions, halfScales: boolean): Tensor {
+  const [p, q] = [weight.rows, weight.cols]
+  // Columns sorted by group: runs of this list are the groups.
+  const members = Uint32Array.from(layout.groupIndex, (_, j) => j).sort((i, j) => layout.groupIndex[i] - layout.groupIndex[j] || i - j)
+  const order = gpu.upload(members, [p])
+  const grid = gpu.empty([layout.groups, q, 2])
+  const passes = options.mse ? 80 * 6 : 1
+  gpu.run1d(
+    'grid',
+    { w: weight, order, grid },
+    {
+      q,
+      p,
+      size: layout.groupSize,
+      groups: layout.groups,
+      most: maxCode(options.bits),
+      symmetric: Number(options.symmetric),
+      mse: Number(options.mse),
+      half: Number(halfScales),
+    },
+    layout.groups * q,
+    { flops: p * q * 4 * passes },
+  )
+  order.dispose()
+  return grid
+}
+
+/**
+ * Rounds `x` (`[p, q]`, processing order) to the grid and goes back to the original order; also measures the error.
+ * Takes over `grid`.
+ */
+export async function finish(
+  problem: LinearProblem,
+  x: Tensor,
+  layout: Layout,
+  grid: Tensor,
+  bits: number,
+): Promise<Omit<QuantizedLinear, 'iterations' | 'notes'>> {
+  const { gpu, weight, gram } = problem
+  const [p, q] = [weight.rows, weight.cols]
+  const codes = gpu.empty([p, q], 'u32')
+  const what = gpu.empty([p, q])
+  const rest = gpu.empty([p, q])
+  const order = gpu.upload(layout.order, [p])
+  const group = gpu.upload(Uint32Array.from(layout.order, (j) => layout.groupIndex[j]), [p])
+  gpu.run1d('encode', { x, w: weight, order, group, grid, codes, what, rest }, { q, p, most: maxCode(bits) }, p * q)
+  const error = await objective(gpu, rest, gram)
+  for (const tensor of [rest, order, group]) tensor.dispose()
+  return { codes, what, grid, groupSize: layout.groupSize, groups: layout.groups, groupIndex: layout.groupIndex, error }
+}
+
+/** tr(D Σ Dᵀ) for `d` = Dᵀ `[p, q]`: one GEMM, the sum finished in float64. */
+export async function objective(gpu: Gpu, d: Tensor, gram: Tensor): Promise<number> {
+  const product = matmul(gpu, gram, d)
+  const value = await dot(gpu, product, d)
+  product.dispose()
+  return value
+}
+
+/** Packs codes on the GPU and brings the result to the host. */
+export async function pack(gpu: Gpu, result: QuantizedLinear, options: GridOptions): Promise<PackedLinear> {
+  const [p, q] = [result.codes.rows, result.codes.cols]
+  const words = Math.ceil((p * options.bits) / 32)
+  const packed = gpu.empty([words, q], 'u32')
+  gpu.run1d('pack', { codes: result.codes, packed }, { q, p, bits: options.bits, words }, words * q)
+  const [codes, grid] = await Promise.all([gpu.read(packed), gpu.read(result.grid)])
+  packed.dispose()
+  return {
+    bits: options.bits,
+    q,
+    p,
+    groupSize: result.groupSize,
+    groups: result.groups,
+    codes: codes as Uint32Array,
+    scales: Float32Array.from({ length: result.groups * q }, (_, i) => grid[2 * i]),
+    zeros: Uint8Array.from({ length: result.groups * q }, (_, i) => grid[2 * i + 1]),
+    groupIndex: result.groupIndex,
+    symmetric: options.symmetric,
+  }
+}
+
+/** Dead inputs (Σ_jj = 0): they never change the error, and a result should say how many there were. */
+export function deadNote(diagonal: Float32Array): string[] {
+  const dead = diagonal.reduce((count, value) => count + Number(value <= 0), 0)
+  return dead ? [`${dead} of ${diagonal.length} inputs are always zero in the calibration text; their weights are rounded to nearest.`] : []
+}

@@ -1,0 +1,6 @@
+/** The one place where algorithms are registered. */
+import { quantease } from './quantease.ts'
+import { rtn } from './rtn.ts'
+import type { Solver } from './solver.ts'
+
+export const solvers: Solver[] = [rtn, quantease]
