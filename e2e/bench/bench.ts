@@ -43,8 +43,21 @@ try {
     console.log(`| ${n} | ${['ours', 'jax-js', 'tfjs'].map(speed).join(' | ')} | ${against('jax-js')} | ${against('tfjs')} |`)
     gemm.push({ n, milliseconds: ms, gflops })
   }
+
+  console.log(
+    '\n| QuantEase, p = q | one iteration | one GEMM | iteration / GEMM | per column | per column / blocks |\n|---|---|---|---|---|---|',
+  )
+  const quantease = []
+  for (const p of sizes.filter((size) => size >= 512)) {
+    const ms = await page.evaluate(([p, rounds]) => bench.quantease(p, rounds), [p, rounds])
+    const [overGemm, faster] = [ms.iteration / ms.gemm, ms.perColumn / ms.iteration]
+    const times = [ms.iteration, ms.gemm].map((value) => `${short(value)} ms`).join(' | ')
+    console.log(`| ${p} | ${times} | ${overGemm.toFixed(2)} | ${short(ms.perColumn)} ms | ${faster.toFixed(1)}× |`)
+    quantease.push({ p, milliseconds: ms, overGemm, perColumnOverBlocks: faster })
+  }
   if (errors.length) throw new Error(`The page reported errors:\n${errors.join('\n')}`)
-  if (values.json) writeFileSync(values.json, `${JSON.stringify({ adapter, browser: browser.version(), rounds, gemm }, null, 2)}\n`)
+  if (values.json)
+    writeFileSync(values.json, `${JSON.stringify({ adapter, browser: browser.version(), rounds, gemm, quantease }, null, 2)}\n`)
 } finally {
   await browser.close()
   await server.close()

@@ -40,10 +40,3 @@ function median(values: number[]): number {
   const half = sorted.length >> 1
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
 }
-
-/** Throws unless `got` is close to `wanted` where that is known. */
-export function requireClose(name: string, got: Float32Array, wanted: Map<number, number>, tolerance: number) {
-  for (const [index, value] of wanted) {
-    if (!(Math.abs(got[index] - value) <= tolerance)) throw new Error(`${name} is wrong: element ${index} is ${got[index]}, not ${value}.`)
-  }
-}

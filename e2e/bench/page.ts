@@ -2,9 +2,11 @@
 import { Gpu } from '../../src/gpu/device.ts'
 import { checkProduct, openJax, openOurs, openTensorFlow } from './gemm.ts'
 import { measure } from './measure.ts'
+import { columnTask, makeProblem, solveTask } from './quantease.ts'
 
 const gpu = await Gpu.open(navigator.gpu)
-const libraries = [openOurs(gpu), await openJax(), await openTensorFlow()]
+const ours = openOurs(gpu)
+const libraries = [ours, await openJax(), await openTensorFlow()]
 
 const page = {
   adapter: gpu.info,
@@ -19,10 +21,32 @@ const page = {
     for (const task of tasks) task.dispose()
     return Object.fromEntries(tasks.map(({ name }, index) => [name, medians[index]]))
   },
+
+  /** Milliseconds of one QuantEase iteration on a layer [p, p], in our blocks and column by column, and of one GEMM. */
+  async quantease(p: number, rounds: number): Promise<{ iteration: number; gemm: number; perColumn: number }> {
+    const problem = await makeProblem(gpu, p, random)
+    // Every column costs the same, so an eighth of them tells the whole.
+    const columns = await columnTask(problem, p / 8)
+    const [few, many] = [solveTask(problem, 1), solveTask(problem, 6)]
+    checkSame(await few.read(), await columns.read())
+    const product = ours(p, random(p * p), random(p * p))
+    const tasks = [few, many, product, columns]
+    const [once, sixTimes, gemm, eighth] = await measure(tasks, rounds)
+    for (const task of tasks) task.dispose()
+    problem.weight.dispose()
+    problem.gram.dispose()
+    return { iteration: (sixTimes - once) / 5, gemm, perColumn: eighth * 8 }
+  },
 }
 
 function random(length: number) {
   return new Float32Array(length).map(() => Math.random() - 0.5)
+}
+
+/** Rounding may fall either way where a value lies between two levels; anything more is an error. */
+function checkSame(a: Float32Array, b: Float32Array) {
+  const different = a.reduce((count, value, index) => count + Number(Math.abs(value - b[index]) > 1e-4), 0)
+  if (different > a.length / 1000) throw new Error(`Blocks and columns differ in ${different} of ${a.length} weights.`)
 }
 
 export type BenchPage = typeof page
