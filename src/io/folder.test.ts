@@ -1,0 +1,158 @@
+import { expect, test } from 'vitest'
+import { openFolder } from './folder.ts'
+import { memoryFiles } from './memory.ts'
+import { refusal, safetensors } from './testing.ts'
+
+const weights = safetensors({ a: { dtype: 'U8', shape: [1], data_offsets: [0, 1] } }, 1)
+const gptq = { quant_method: 'gptq', bits: 3, group_size: 128, desc_act: false, sym: true, checkpoint_format: 'gptq' }
+type Content = [string, string | Uint8Array<ArrayBuffer>]
+const folder = (...more: Content[]) =>
+  openFolder(memoryFiles([['model.safetensors', weights], ['config.json', '{"model_type":"llama"}'], ...more]))
+const quantized = (config: unknown, ...more: Content[]) => folder(['config.json', JSON.stringify({ quantization_config: config })], ...more)
+
+test('opens a chosen folder by its inner paths and takes its name', async () => {
+  const text = '{"model_type": "llama", "rope_theta": 10000.0}'
+  const opened = await openFolder(
+    memoryFiles([
+      ['.DS_Store', 'x'],
+      ['up/SmolLM/.git/config', 'x'],
+      ['up/SmolLM/config.json', text],
+      ['up/SmolLM/model.safetensors', weights],
+      ['up/SmolLM/tokenizer.json', '{}'],
+    ]),
+  )
+  expect(opened).toMatchObject({ name: 'SmolLM', config: { model_type: 'llama' }, configText: text, gptq: null, license: null })
+  expect([...opened.files.keys()]).toEqual(['config.json', 'model.safetensors', 'tokenizer.json'])
+  expect(opened.checkpoint.bytes).toBe(1)
+})
+
+test('a folder without a name takes it from the config', async () => {
+  expect((await folder()).name).toBe('model')
+  expect((await folder(['config.json', '{"_name_or_path":"owner/model-1b/"}'])).name).toBe('model-1b')
+})
+
+test('everything but weights and configs travels along', async () => {
+  const { otherFiles } = await folder(
+    ['tokenizer.json', 'abc'],
+    ['tokenizer.model', 'abcd'],
+    ['LICENSE', ''],
+    ['extra/modeling.py', 'p'],
+    ['quantize_config.json', JSON.stringify(gptq)],
+    ['pytorch_model.bin', 'x'],
+    ['pytorch_model.bin.index.json', 'x'],
+    ['original/consolidated.00.pth', 'x'],
+    ['model-q4.gguf', 'x'],
+    ['.gitattributes', 'x'],
+    ['.cache/x.json', 'x'],
+  )
+  expect(otherFiles).toEqual([
+    { name: 'LICENSE', bytes: 0 },
+    { name: 'extra/modeling.py', bytes: 1 },
+    { name: 'tokenizer.json', bytes: 3 },
+    { name: 'tokenizer.model', bytes: 4 },
+  ])
+})
+
+test.each([
+  ['---\nlicense: apache-2.0\ntags: [x]\n---\n# Model\n', 'apache-2.0'],
+  ['---\r\ntags: x\r\nlicense: "mit" \r\n---\r\n', 'mit'],
+  ['---\nlicense:\n- mit\n---\n', null],
+  ['---\ntags: x\n---\nlicense: mit\n', null],
+  ['# Model\nlicense: mit\n', null],
+  ['---\nlicense: mit\n', null],
+])('reads the license of %j', async (card, license) => {
+  expect((await folder(['README.md', card])).license).toBe(license)
+})
+
+test.each<[string, Content[], string, string]>([
+  ['no config', [['model.safetensors', weights]], 'file-missing', 'config.json'],
+  ['a config that is not JSON', [['config.json', '<html>']], 'config-invalid', 'config.json is not JSON'],
+  ['a config that is a list', [['config.json', '[]']], 'config-invalid', 'config.json does not hold'],
+  ['a config over the cap', [['config.json', `{"a":"${' '.repeat(5 << 20)}"}`]], 'config-invalid', 'config.json has 5242888 bytes'],
+  ['pickled weights only', [['config.json', '{}'], ['pytorch_model.bin', 'PK']], 'file-missing', 'pytorch_model.bin'], // biome-ignore format: short
+])('refuses a folder with %s', async (_, contents, code, message) => {
+  const error = await refusal(() => openFolder(memoryFiles(contents)))
+  expect(error.code).toBe(code)
+  expect(error.message).toContain(message)
+})
+
+test('tells how to convert pickled weights', async () => {
+  expect(
+    (
+      await refusal(() =>
+        openFolder(
+          memoryFiles([
+            ['config.json', '{}'],
+            ['a.bin', 'PK'],
+          ]),
+        ),
+      )
+    ).hint,
+  ).toContain('safe_serialization')
+})
+
+// ---------------------------------------------------------------- quantized folders
+
+const plain = { bits: 3, groupSize: 128, symmetric: true, actOrder: false, version: 1, method: null }
+
+test('recognises GPTQ by either config, or by both when they agree', async () => {
+  const separate: Content = ['quantize_config.json', JSON.stringify(gptq)]
+  expect((await quantized(gptq)).gptq).toEqual(plain)
+  expect((await folder(separate)).gptq).toEqual(plain)
+  expect((await quantized(gptq, separate)).gptq).toEqual(plain)
+})
+
+test('reads what other writers leave out or add', async () => {
+  // AutoGPTQ's quantize_config.json names no method and no format.
+  const old = { bits: 4, group_size: -1, damp_percent: 0.01, desc_act: true, model_name_or_path: null, model_file_base_name: 'model' }
+  expect((await folder(['quantize_config.json', JSON.stringify(old)])).gptq).toEqual({ ...plain, bits: 4, groupSize: -1, actOrder: true })
+  const ours = {
+    ...gptq,
+    sym: false,
+    format: 'gptq',
+    checkpoint_format: 'gptq_v2',
+    dynamic: { '-:x': {} },
+    meta: { algorithm: 'quantease' },
+  }
+  expect((await quantized(ours)).gptq).toEqual({ ...plain, symmetric: false, version: 2, method: 'quantease' })
+  expect((await quantized({ ...gptq, meta: { algorithm: 7 }, dynamic: null })).gptq).toEqual(plain)
+  expect((await quantized({ ...gptq, meta: 'x' })).gptq).toEqual(plain)
+})
+
+test.each([
+  ['bits', { bits: 4 }, '3 and 4'],
+  ['group_size', { group_size: 64 }, '128 and 64'],
+  ['sym', { sym: false }, 'true and false'],
+  ['desc_act', { desc_act: true }, 'false and true'],
+  ['checkpoint_format', { checkpoint_format: 'gptq_v2' }, 'gptq and gptq_v2'],
+])('refuses two configs that disagree about %s', async (field, change, values) => {
+  const error = await refusal(() => quantized(gptq, ['quantize_config.json', JSON.stringify({ ...gptq, ...change })]))
+  expect(error.code).toBe('config-invalid')
+  expect(error.message).toContain(`about ${field}: ${values}`)
+})
+
+test.each<[unknown, string, string]>([
+  [{ quant_method: 'awq', bits: 4 }, 'config-unsupported', '"awq"'],
+  [{ quant_method: 'bitsandbytes', load_in_4bit: true }, 'config-unsupported', '"bitsandbytes"'],
+  [{ quant_method: 'compressed-tensors', config_groups: {} }, 'config-unsupported', '"compressed-tensors"'],
+  [{ ...gptq, bits: 5 }, 'config-unsupported', '5 bits'],
+  [{ ...gptq, checkpoint_format: 'marlin' }, 'config-unsupported', '"marlin"'],
+  [{ ...gptq, pack_dtype: 'int16' }, 'config-unsupported', '"int16"'],
+  [{ ...gptq, dynamic: { '+:.*': { bits: 8 } } }, 'config-unsupported', 'mixes bit widths'],
+  [{ ...gptq, bits: '4' }, 'config-invalid', 'bits'],
+  [{ ...gptq, group_size: 0 }, 'config-invalid', 'group_size'],
+  [{ ...gptq, group_size: undefined }, 'config-invalid', 'group_size'],
+  [{ ...gptq, sym: 1 }, 'config-invalid', 'sym'],
+  ['gptq', 'config-invalid', 'quantization config'],
+  [[], 'config-invalid', 'config.json'],
+])('refuses the quantization config %j', async (config, code, message) => {
+  const error = await refusal(() => quantized(config))
+  expect(error.code).toBe(code)
+  expect(error.message).toContain('config.json')
+  expect(error.message).toContain(message)
+  if (code === 'config-unsupported') expect(error.hint).toContain('GPTQ')
+})
+
+test('refuses a quantize_config.json that is not JSON', async () => {
+  expect((await refusal(() => folder(['quantize_config.json', '{']))).message).toContain('quantize_config.json')
+})

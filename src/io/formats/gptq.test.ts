@@ -1,0 +1,336 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { random } from '../../data/corpus.ts'
+import type { PackedLinear } from '../../quant/packed.ts'
+import { openFolder } from '../folder.ts'
+import { f16ToF32 } from '../half.ts'
+import { memoryFiles, memorySink } from '../memory.ts'
+import { CheckpointWriter, openCheckpoint, type TensorSpec } from '../safetensors.ts'
+import { refusal } from '../testing.ts'
+import type { ExportSettings } from './format.ts'
+import { type GptqConfig, gptq, isPacked, readGptqConfig, readPackedLinear } from './gptq.ts'
+import { formats } from './index.ts'
+
+const settings: ExportSettings = {
+  bits: 4,
+  groupSize: 128,
+  actOrder: false,
+  symmetric: true,
+  trueSequential: true,
+  method: 'quantease',
+  iterations: 30,
+  mse: 0,
+  staticGroups: false,
+  dynamicSkips: [],
+}
+
+/** A linear with random codes, scales, zeros and groups; codes are packed one bit at a time, slowly and plainly. */
+function linear(bits: PackedLinear['bits'], q: number, p: number, groupSize: number, symmetric: boolean, seed = 1): PackedLinear {
+  const next = random(seed)
+  const below = (limit: number) => Math.floor(next() * limit)
+  const groups = Math.ceil(p / groupSize)
+  const codes = new Uint32Array(Math.ceil((p * bits) / 32) * q)
+  for (let n = 0; n < q; n++) {
+    for (let bit = 0; bit < p * bits; bit++) codes[(bit >> 5) * q + n] |= below(2) << (bit & 31)
+  }
+  return {
+    bits,
+    q,
+    p,
+    groupSize,
+    groups,
+    codes,
+    scales: f16ToF32(Uint16Array.from({ length: groups * q }, () => below(0x7c00))),
+    zeros: Uint8Array.from({ length: groups * q }, () => (symmetric ? 2 ** (bits - 1) : below(2 ** bits))),
+    groupIndex: Int32Array.from({ length: p }, () => below(groups)),
+    symmetric,
+  }
+}
+
+const configOf = ({ bits, groupSize, symmetric }: PackedLinear): GptqConfig => ({
+  bits,
+  groupSize,
+  symmetric,
+  actOrder: true,
+  version: symmetric ? 1 : 2,
+  method: null,
+})
+
+async function store(tensors: TensorSpec[], contents: Map<string, Uint8Array>) {
+  const sink = memorySink()
+  const writer = new CheckpointWriter(sink, tensors, { shardBytes: 500 })
+  for (const [name, data] of contents) await writer.write(name, data)
+  await writer.finish()
+  return openCheckpoint(memoryFiles(sink.files))
+}
+
+const words = (data: Uint8Array | undefined) =>
+  Array.from(new Uint32Array(data!.slice().buffer), (word) => word.toString(16).padStart(8, '0'))
+
+describe('bytes', () => {
+  test.each([
+    [2, ['55555555'], ['aaaaaaaa']],
+    [3, ['db6db6db', 'b6db6db6', '6db6db6d'], ['24924924', '49249249', '92492492']],
+    [4, ['77777777'], ['88888888']],
+    [8, ['7f7f7f7f'], ['80808080']],
+  ] as const)('symmetric zeros at %i bits are the constants that loaders know', (bits, version1, version2) => {
+    const q = (32 / bits) * version1.length
+    const packed = linear(bits, Math.round(q), 32, 32, true)
+    expect(words(gptq.encode('x', packed).get('x.qzeros'))).toEqual(version1)
+    expect(words(gptq.encode('x', { ...packed, symmetric: false }).get('x.qzeros'))).toEqual(version2)
+  })
+
+  test('32 three-bit codes lie in three words as in the 10-1-10-1-10 loop of other writers', () => {
+    const codes = Array.from({ length: 32 }, (_, i) => (i * 5 + 3) % 8)
+    let [w0, w1, w2] = [0, 0, 0]
+    for (let i = 0; i < 10; i++) w0 |= codes[i] << (3 * i)
+    w0 |= codes[10] << 30
+    w1 |= (codes[10] >> 2) & 1
+    for (let i = 0; i < 10; i++) w1 |= codes[11 + i] << (3 * i + 1)
+    w1 |= codes[21] << 31
+    w2 |= (codes[21] >> 1) & 3
+    for (let i = 0; i < 10; i++) w2 |= codes[22 + i] << (3 * i + 2)
+    // Zeros go through the packer, along the outputs.
+    const packed = { ...linear(3, 32, 32, 32, false), zeros: Uint8Array.from(codes) }
+    const expected = [w0, w1, w2].map((word) => (word >>> 0).toString(16).padStart(8, '0'))
+    expect(words(gptq.encode('x', packed).get('x.qzeros'))).toEqual(expected)
+  })
+
+  test('codes, scales and groups go out as they are', () => {
+    const packed = linear(4, 2, 16, 8, false)
+    packed.scales = Float32Array.of(1, 0.5, 2 ** -24, 65504)
+    const bytes = gptq.encode('x', packed)
+    expect(bytes.get('x.qweight')).toEqual(new Uint8Array(packed.codes.buffer))
+    expect(bytes.get('x.g_idx')).toEqual(new Uint8Array(packed.groupIndex.buffer))
+    expect(Array.from(new Uint16Array(bytes.get('x.scales')!.slice().buffer))).toEqual([0x3c00, 0x3800, 1, 0x7bff])
+  })
+
+  test('a scale that float16 cannot hold is a bug, not a rounding', () => {
+    const packed = linear(4, 1, 8, 8, false)
+    packed.scales = Float32Array.of(0.1)
+    expect(() => gptq.encode('x', packed)).toThrow('no float16')
+  })
+})
+
+test('whatever is encoded and written reads back the same', async () => {
+  const sizes = fc.constantFrom([5, 172, 32], [5, 172, 128], [5, 172, 172], [32, 64, 32], [33, 31, 7], [1, 1, 1], [64, 96, 128])
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(2, 3, 4, 8), sizes, fc.boolean(), fc.nat(), async (bits, [q, p, groupSize], symmetric, seed) => {
+      const packed = linear(bits as PackedLinear['bits'], q, p, Math.min(groupSize, p), symmetric, seed)
+      const specs = gptq.tensorsFor({ name: 'm.x', ...packed })
+      const checkpoint = await store(specs, gptq.encode('m.x', packed))
+      expect(isPacked(checkpoint, 'm.x')).toBe(true)
+      expect(isPacked(checkpoint, 'm.y')).toBe(false)
+      const config = { ...configOf(packed), groupSize: groupSize === p ? -1 : groupSize }
+      expect(await readPackedLinear(checkpoint, 'm.x', config, { q, p })).toEqual(packed)
+    }),
+    { numRuns: 150 },
+  )
+})
+
+describe('reading what others wrote', () => {
+  const q = 6
+  const p = 40
+  const packed = linear(3, q, p, 16, false, 9)
+  const specs = gptq.tensorsFor({ name: 'x', ...packed })
+  const config = configOf(packed)
+
+  /** The checkpoint with one tensor changed or (null) left out. */
+  async function changed(suffix: string, spec: Partial<TensorSpec> | null, data?: Uint8Array) {
+    const name = `x.${suffix}`
+    const contents = gptq.encode('x', packed)
+    if (spec === null) contents.delete(name)
+    else if (data) contents.set(name, data)
+    else if (spec.shape) contents.set(name, new Uint8Array(spec.shape.reduce((a, b) => a * b, (spec.dtype ?? 'I32') === 'F16' ? 2 : 4)))
+    const tensors = specs
+      .filter((tensor) => spec || tensor.name !== name)
+      .map((tensor) => (tensor.name === name ? { ...tensor, ...spec } : tensor))
+    const checkpoint = await store(tensors, contents)
+    return (settings = config) => readPackedLinear(checkpoint, 'x', settings, { q, p })
+  }
+
+  test('version 1 wraps a zero of 0, and comes back', async () => {
+    const stored = { ...packed, zeros: packed.zeros.map((zero) => (zero - 1) & 7) }
+    const read = await changed('qzeros', {}, gptq.encode('x', stored).get('x.qzeros'))
+    expect((await read({ ...config, version: 1 })).zeros).toEqual(packed.zeros)
+    expect(packed.zeros).toContain(0)
+  })
+
+  test('without g_idx the groups are plain, unless the config says otherwise', async () => {
+    const read = await changed('g_idx', null)
+    expect((await read({ ...config, actOrder: false })).groupIndex).toEqual(Int32Array.from({ length: p }, (_, k) => Math.floor(k / 16)))
+    const error = await refusal(() => read())
+    expect(error.code).toBe('tensor-missing')
+    expect(error.message).toContain('x.g_idx')
+  })
+
+  test('scales may be BF16 or F32', async () => {
+    const scales = Float32Array.from(packed.scales, (_, i) => 1 + i / 32)
+    const single = await changed('scales', { dtype: 'F32' }, new Uint8Array(scales.buffer))
+    expect((await single()).scales).toEqual(scales)
+    const bits = Uint16Array.from(new Uint32Array(scales.buffer), (word) => word >>> 16)
+    const brain = await changed('scales', { dtype: 'BF16' }, new Uint8Array(bits.buffer))
+    expect((await brain()).scales).toEqual(scales)
+  })
+
+  test('bits beyond the last code do not matter', async () => {
+    const codes = packed.codes.slice()
+    for (let n = 0; n < q; n++) codes[codes.length - 1 - n] |= 0xff << 24 // 120 bits end at bit 24 of the last word
+    const read = await changed('qweight', {}, new Uint8Array(codes.buffer))
+    expect((await read()).codes).toEqual(packed.codes)
+  })
+
+  test.each<[string, string, Partial<TensorSpec> | null, string, string]>([
+    ['no codes', 'qweight', null, 'tensor-missing', 'x.qweight'],
+    ['no zeros', 'qzeros', null, 'tensor-missing', 'x.qzeros'],
+    ['no scales', 'scales', null, 'tensor-missing', 'x.scales'],
+    ['codes of another type', 'qweight', { dtype: 'F32' }, 'tensor-mismatch', 'x.qweight is F32 [4, 6]; the config asks for I32 [4, 6]'],
+    ['codes for other bits', 'qweight', { shape: [5, 6] }, 'tensor-mismatch', 'x.qweight is I32 [5, 6]'],
+    ['transposed codes', 'qweight', { shape: [6, 4] }, 'tensor-mismatch', 'x.qweight is I32 [6, 4]'],
+    ['zeros for other groups', 'qzeros', { shape: [2, 1] }, 'tensor-mismatch', 'asks for I32 [3, 1]'],
+    ['scales for other groups', 'scales', { shape: [2, 6], dtype: 'F16' }, 'tensor-mismatch', 'asks for F16 or BF16 or F32 [3, 6]'],
+    ['scales of another type', 'scales', { shape: [3, 6], dtype: 'I32' }, 'tensor-mismatch', 'x.scales is I32'],
+    ['groups for other inputs', 'g_idx', { shape: [41] }, 'tensor-mismatch', 'x.g_idx is I32 [41]'],
+  ])('refuses %s', async (_, suffix, spec, code, message) => {
+    const read = await changed(suffix, spec)
+    const error = await refusal(() => read())
+    expect(error.code).toBe(code)
+    expect(error.message).toContain(message)
+  })
+
+  test.each([3, -1, 2 ** 31 - 1])('refuses group %i of 3', async (group) => {
+    const groups = packed.groupIndex.with(7, group)
+    const read = await changed('g_idx', {}, new Uint8Array(groups.buffer))
+    const error = await refusal(() => read())
+    expect(error.code).toBe('tensor-mismatch')
+    expect(error.message).toContain(`x.g_idx puts input 7 in group ${group}`)
+  })
+
+  test('refuses scales that are not finite', async () => {
+    const read = await changed('scales', {}, new Uint8Array(Uint16Array.from({ length: 18 }, () => 0x7c00).buffer))
+    expect((await refusal(() => read())).code).toBe('weights-not-finite')
+  })
+
+  test('refuses zeros that belie a symmetric config', async () => {
+    const read = await changed('qzeros', {})
+    const error = await refusal(() => read({ ...config, symmetric: true }))
+    expect(error.code).toBe('tensor-mismatch')
+    expect(error.message).toContain('x.qzeros')
+  })
+})
+
+describe('configs', () => {
+  test('have every field that loaders ask for, and read back', () => {
+    const config = gptq.configFor(settings)
+    expect(config).toEqual({
+      quant_method: 'gptq',
+      bits: 4,
+      group_size: 128,
+      desc_act: false,
+      sym: true,
+      lm_head: false,
+      checkpoint_format: 'gptq',
+      format: 'gptq',
+      pack_dtype: 'int32',
+      true_sequential: true,
+      damp_percent: 0.01,
+      dynamic: null,
+      modules_in_block_to_quantize: null,
+      meta: { quantizer: ['quantease-workbench:0.1.0'], algorithm: 'quantease', iterations: 30, mse: 0, static_groups: false },
+    })
+    expect(readGptqConfig(config, 'config.json')).toEqual({
+      bits: 4,
+      groupSize: 128,
+      symmetric: true,
+      actOrder: false,
+      version: 1,
+      method: 'quantease',
+    })
+  })
+
+  test('asymmetric results are version 2', () => {
+    expect(gptq.configFor({ ...settings, symmetric: false })).toMatchObject({ sym: false, checkpoint_format: 'gptq_v2', format: 'gptq_v2' })
+  })
+
+  test.each([
+    [{ actOrder: true }, true],
+    [{ actOrder: true, staticGroups: true }, false],
+    [{ actOrder: true, groupSize: -1 }, false],
+  ])('desc_act with %j is %s', (change, expected) => {
+    expect(gptq.configFor({ ...settings, ...change }).desc_act).toBe(expected)
+  })
+
+  test('modules left alone are named by rules that match them and what is fused from them', () => {
+    const { dynamic } = gptq.configFor({ ...settings, dynamicSkips: ['model.layers.1'] }) as { dynamic: Record<string, unknown> }
+    const [rule] = Object.keys(dynamic)
+    const pattern = new RegExp(`^(?:${rule.slice(2)})`) // loaders use Python's re.match
+    expect(rule).toBe('-:model\\.layers\\.1(\\.|$)')
+    expect(pattern.test('model.layers.1.self_attn.qkv_proj')).toBe(true)
+    expect(pattern.test('model.layers.1')).toBe(true)
+    expect(pattern.test('model.layers.10.mlp.up_proj')).toBe(false)
+    expect(pattern.test('model.layersx1.mlp')).toBe(false)
+  })
+
+  test.each([
+    ['{"torch_dtype": "bfloat16", "rope_theta": 10000.0}', '{"torch_dtype": "float16", "rope_theta": 10000.0,'],
+    ['{"dtype": "float32", "eps": 1e-05}', '{"dtype": "float16", "eps": 1e-05,'],
+    ['{"eps": 1e-05}', '{"eps": 1e-05,\n  "torch_dtype": "float16",'],
+  ])('config.json %s keeps its own words', (original, start) => {
+    const quantization = gptq.configFor(settings)
+    const [config, separate] = gptq.configFiles(original, quantization)
+    expect([config.path, separate.path]).toEqual(['config.json', 'quantize_config.json'])
+    expect(config.text.startsWith(start)).toBe(true)
+    expect(JSON.parse(config.text).quantization_config).toEqual(quantization)
+    expect(JSON.parse(separate.text)).toEqual(quantization)
+  })
+
+  test('a whole export opens as the GPTQ folder it is', async () => {
+    const packed = linear(4, 32, 64, 32, false)
+    const sink = memorySink()
+    const writer = new CheckpointWriter(sink, gptq.tensorsFor({ name: 'x', ...packed }))
+    for (const [name, data] of gptq.encode('x', packed)) await writer.write(name, data)
+    const config = gptq.configFor({ ...settings, groupSize: 32, symmetric: false, actOrder: true })
+    for (const { path, text } of gptq.configFiles('{"model_type": "llama"}', config)) await writer.writeFile(path, new Blob([text]))
+    await writer.finish()
+    const folder = await openFolder(memoryFiles(sink.files))
+    expect(folder.gptq).toEqual({ bits: 4, groupSize: 32, symmetric: false, actOrder: true, version: 2, method: 'quantease' })
+    expect(await readPackedLinear(folder.checkpoint, 'x', folder.gptq!, { q: 32, p: 64 })).toEqual(packed)
+    expect(folder.otherFiles).toEqual([])
+  })
+})
+
+describe('compatibility', () => {
+  const shape = [{ name: 'x', q: 256, p: 256 }]
+  const loads = (change: Partial<ExportSettings>, shapes = shape) => {
+    const list = gptq.compatibility({ ...settings, ...change }, shapes)
+    for (const { loads, note } of list) expect(note.startsWith('No:')).toBe(!loads)
+    return list.filter(({ loads }) => loads).map(({ runtime }) => runtime.split(' ')[0])
+  }
+
+  test.each<[Partial<ExportSettings>, string[]]>([
+    [{}, ['QuantEase', 'vLLM', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ bits: 8, groupSize: -1, actOrder: true }, ['QuantEase', 'vLLM', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ bits: 3 }, ['QuantEase', 'transformers', 'GPTQModel']],
+    [{ bits: 2 }, ['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ symmetric: false }, ['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ groupSize: 16 }, ['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ groupSize: 8 }, ['QuantEase', 'transformers', 'llama.cpp']],
+    [{ dynamicSkips: ['model.layers.1'] }, ['QuantEase', 'vLLM', 'GPTQModel', 'llama.cpp']],
+  ])('%j', (change, runtimes) => {
+    expect(loads(change)).toEqual(runtimes)
+  })
+
+  test('odd sizes narrow it down, and the note names the linear', () => {
+    const odd = [...shape, { name: 'down', q: 64, p: 172 }]
+    expect(loads({ bits: 3, groupSize: -1 }, odd)).toEqual(['QuantEase'])
+    expect(loads({ bits: 8, groupSize: -1 }, odd)).toEqual(['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp'])
+    expect(loads({ groupSize: 128 }, [{ name: 'x', q: 64, p: 192 }])).toEqual(['QuantEase', 'llama.cpp'])
+    expect(loads({ groupSize: 32, actOrder: true }, [{ name: 'x', q: 64, p: 192 }])).not.toContain('vLLM')
+    expect(loads({ groupSize: 32 }, [{ name: 'x', q: 64, p: 192 }])).toContain('vLLM')
+    expect(gptq.compatibility({ ...settings, bits: 3, groupSize: -1 }, odd)[3].note).toContain('down is 64 × 172')
+  })
+})
+
+test('formats have ids of their own', () => {
+  expect(new Set(formats.map(({ id }) => id)).size).toBe(formats.length)
+})
