@@ -47,7 +47,12 @@ test('relative error is scientific or a percentage', () => {
 })
 
 test('counts of parameters, bits, percentages and shapes', () => {
-  expect([918656, 1.1e9, 999_700_000, 4096].map((value) => plain(format.parameters(value)))).toEqual(['0.92 M', '1.10 B', '1.00 B', '4,096'])
+  expect([918656, 1.1e9, 999_700_000, 4096].map((value) => plain(format.parameters(value)))).toEqual([
+    '0.92 M',
+    '1.10 B',
+    '1.00 B',
+    '4,096',
+  ])
   expect(format.bitsPerWeight(2.246)).toBe('2.25')
   expect([plain(format.percent(0.999)), plain(format.percent(1.2))]).toEqual(['99 %', '100 %'])
   expect(format.shape([128, 384])).toBe('128\u2009×\u2009384')

@@ -37,23 +37,28 @@ const result = (run: string, state: RunResult['state'], layers: LayerResult[]): 
   export: null,
 })
 const jobStart: RunEvent = { type: 'job-start', calibration: counts, evaluation: counts, blocks: 1, layers: ['a', 'b'], notices: [] }
-const stage = (run: string | null, name: 'baseline' | 'calibrate' | 'solve' | 'write', block: number | null, linear: string | null = null): RunEvent => ({
+const stage = (
+  run: string | null,
+  name: 'baseline' | 'calibrate' | 'solve' | 'write',
+  block: number | null,
+  linear: string | null = null,
+): RunEvent => ({
   type: 'stage',
   run,
   stage: name,
   block,
   linear,
 })
-const after = (events: RunEvent[], from: JobView = begin(job)) => events.reduce(reduce, from)
+const reach = (events: RunEvent[], from: JobView = begin(job)) => events.reduce(reduce, from)
 
 describe('a job from start to end', () => {
   test('waits, runs and finishes, run by run', () => {
-    const started = after([jobStart, { type: 'baseline', perplexity: 1.83 }, { type: 'run-start', run: 'run-1', blocks: 1 }])
+    const started = reach([jobStart, { type: 'baseline', perplexity: 1.83 }, { type: 'run-start', run: 'run-1', blocks: 1 }])
     expect(started.phase).toBe('running')
     expect(started.fpPerplexity).toBe(1.83)
     expect(started.runs.map((run) => run.state)).toEqual(['running', 'waiting'])
 
-    const ended = after(
+    const ended = reach(
       [
         { type: 'layer', run: 'run-1', layer: layer('a', 0.2) },
         { type: 'perplexity', run: 'run-1', blocks: 1, value: 2.1 },
@@ -79,7 +84,7 @@ describe('a job from start to end', () => {
       runs: [result('run-1', 'finished', []), result('run-2', 'failed', [])],
       seconds: 9,
     }
-    const view = after([jobStart, { type: 'job-end', report }])
+    const view = reach([jobStart, { type: 'job-end', report }])
     expect(view.phase).toBe('over')
     expect(view.runs.map((run) => run.state)).toEqual(['finished', 'failed'])
     expect(view.progress.elapsed).toBe(9)
@@ -87,11 +92,14 @@ describe('a job from start to end', () => {
   })
 
   test('keeps what is there when the job itself fails', () => {
-    const view = abort(after([jobStart, { type: 'run-start', run: 'run-1', blocks: 1 }, { type: 'layer', run: 'run-1', layer: layer('a', 0.2) }]), {
-      code: 'gpu-lost',
-      message: 'The GPU was lost.',
-      hint: 'Start again.',
-    })
+    const view = abort(
+      reach([jobStart, { type: 'run-start', run: 'run-1', blocks: 1 }, { type: 'layer', run: 'run-1', layer: layer('a', 0.2) }]),
+      {
+        code: 'gpu-lost',
+        message: 'The GPU was lost.',
+        hint: 'Start again.',
+      },
+    )
     expect(view.runs.map((run) => run.state)).toEqual(['failed', 'waiting'])
     expect(view.runs[0].layers).toHaveLength(1)
     expect(view.error?.code).toBe('gpu-lost')
@@ -100,10 +108,20 @@ describe('a job from start to end', () => {
 
 describe('the objective', () => {
   const point = (iteration: number, value: number) => ({ iteration, value, relaxed: iteration % 3 === 0 })
-  const objective = (linear: string, points: ReturnType<typeof point>[]): RunEvent => ({ type: 'objective', run: 'run-2', linear, points, iterations: 30 })
+  const objective = (linear: string, points: ReturnType<typeof point>[]): RunEvent => ({
+    type: 'objective',
+    run: 'run-2',
+    linear,
+    points,
+    iterations: 30,
+  })
 
   test('grows whether points come one by one or all again', () => {
-    const view = after([objective('a', [point(1, 0.5)]), objective('a', [point(2, 0.4)]), objective('a', [point(1, 0.5), point(2, 0.4), point(3, 0.3)])])
+    const view = reach([
+      objective('a', [point(1, 0.5)]),
+      objective('a', [point(2, 0.4)]),
+      objective('a', [point(1, 0.5), point(2, 0.4), point(3, 0.3)]),
+    ])
     expect(view.runs[1].objective?.points.map(({ iteration, value }) => [iteration, value])).toEqual([
       [1, 0.5],
       [2, 0.4],
@@ -112,14 +130,14 @@ describe('the objective', () => {
   })
 
   test('starts over with the next linear', () => {
-    const view = after([objective('a', [point(1, 0.5), point(2, 0.4)]), objective('b', [point(1, 0.9)])])
+    const view = reach([objective('a', [point(1, 0.5), point(2, 0.4)]), objective('b', [point(1, 0.9)])])
     expect(view.runs[1].objective).toMatchObject({ linear: 'b', points: [{ iteration: 1 }] })
   })
 })
 
 test('stages are announced once per block, not once per linear', () => {
   const said: string[] = []
-  let view = after([jobStart])
+  let view = reach([jobStart])
   for (const event of [
     stage(null, 'baseline', null),
     stage('run-1', 'calibrate', 0),
@@ -131,7 +149,11 @@ test('stages are announced once per block, not once per linear', () => {
     if (next.announcement !== view.announcement) said.push(next.announcement)
     view = next
   }
-  expect(said).toEqual(['Measuring the perplexity of the model as it is.', 'RTN 2-bit: block 1 of 1.', 'RTN 2-bit: writing the checkpoint.'])
+  expect(said).toEqual([
+    'Measuring the perplexity of the model as it is.',
+    'RTN 2-bit: block 1 of 1.',
+    'RTN 2-bit: writing the checkpoint.',
+  ])
   expect(view.stage?.stage).toBe('write')
 })
 

@@ -1,0 +1,152 @@
+/** What every chart has around it: title with quantity and unit, legend, the table behind it, and saving as a picture. */
+import { DropdownMenu } from 'radix-ui'
+import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import { download } from '../files.ts'
+import { Button, Icon, RunMark, Scroll, usePages } from '../panels/controls.tsx'
+import { savePng, toSvg } from './picture.ts'
+
+export interface ChartTable {
+  columns: string[]
+  rows: string[][]
+}
+
+interface ChartFrameProps {
+  /** Quantity and unit. */
+  title: string
+  note?: ReactNode
+  /** Position of the run in the job (its colour and shape) and its name. */
+  legend: { index: number; label: string }[]
+  table: ChartTable
+  height: number
+  /** What will be here, while there is nothing. */
+  empty: string | null
+  children: (width: number) => ReactNode
+}
+
+export function ChartFrame({ title, note, legend, table, height, empty, children }: ChartFrameProps) {
+  const [asTable, setAsTable] = useState(false)
+  const area = useRef<HTMLDivElement>(null)
+  const id = useId()
+  const width = useWidth(area)
+
+  const picture = () => {
+    const svg = area.current?.querySelector<SVGSVGElement>('svg.recharts-surface')
+    return svg && toSvg(svg, title, legend)
+  }
+  const file = title
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '')
+
+  return (
+    <figure className="chart panel" aria-labelledby={id}>
+      <figcaption>
+        <h3 id={id}>{title}</h3>
+        <div className="chart-tools">
+          <Button
+            kind="quiet"
+            icon="table"
+            aria-label="Show as table"
+            title="Show as table"
+            aria-pressed={asTable}
+            onClick={() => setAsTable(!asTable)}
+          />
+          <DropdownMenu.Root modal={false}>
+            <DropdownMenu.Trigger
+              className="button quiet bare"
+              aria-label="Save chart"
+              title="Save chart"
+              disabled={empty !== null || asTable}
+            >
+              <Icon name="download" />
+            </DropdownMenu.Trigger>
+            <DropdownMenu.Portal>
+              <DropdownMenu.Content className="menu" align="end" sideOffset={4}>
+                <DropdownMenu.Item
+                  onSelect={() => {
+                    const made = picture()
+                    if (made) download(`${file}.svg`, new Blob([made.text], { type: 'image/svg+xml' }))
+                  }}
+                >
+                  Save as SVG
+                </DropdownMenu.Item>
+                <DropdownMenu.Item
+                  onSelect={() => {
+                    const made = picture()
+                    if (made) savePng(made).then((blob) => download(`${file}.png`, blob))
+                  }}
+                >
+                  Save as PNG
+                </DropdownMenu.Item>
+              </DropdownMenu.Content>
+            </DropdownMenu.Portal>
+          </DropdownMenu.Root>
+        </div>
+      </figcaption>
+      <p className="chart-note">
+        {legend.map(({ index, label }) => (
+          <span key={index} className="legend">
+            <RunMark index={index} /> {label}
+          </span>
+        ))}
+        {note && <span>{note}</span>}
+      </p>
+      <div className="chart-area" ref={area} style={{ height: asTable ? undefined : height, minHeight: height }}>
+        {asTable ? (
+          <DataTable table={table} label={title} height={height} />
+        ) : empty ? (
+          <p className="chart-empty">{empty}</p>
+        ) : (
+          width > 0 && children(width)
+        )}
+      </div>
+    </figure>
+  )
+}
+
+function DataTable({ table, label, height }: { table: ChartTable; label: string; height: number }) {
+  const pages = usePages(table.rows, 100)
+  return (
+    <>
+      <div style={{ maxHeight: height, overflow: 'auto' }}>
+        <Scroll label={`Table: ${label}`}>
+          <table>
+            <thead>
+              <tr>
+                {table.columns.map((column, i) => (
+                  <th key={column} scope="col" className={i ? 'number' : ''}>
+                    {column}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {pages.rows.map((row) => (
+                <tr key={row.join()}>
+                  {row.map((cell, i) => (
+                    <td key={table.columns[i]} className={i ? 'number' : ''}>
+                      {cell}
+                    </td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </Scroll>
+      </div>
+      {pages.controls}
+    </>
+  )
+}
+
+function useWidth(ref: React.RefObject<HTMLElement | null>): number {
+  const [width, setWidth] = useState(0)
+  useEffect(() => {
+    const element = ref.current
+    if (!element) return
+    const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)))
+    observer.observe(element)
+    return () => observer.disconnect()
+  }, [ref])
+  return width
+}

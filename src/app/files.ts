@@ -1,0 +1,194 @@
+/** Files into the page (drops and pickers) and out of it (folders, zips, single files), without holding them in memory. */
+import { downloadZip } from 'client-zip'
+import type { NamedFile } from '../engine/client.ts'
+import { WorkbenchError } from '../errors.ts'
+
+// Not in every browser, so not in the standard library's types either.
+declare global {
+  interface Window {
+    showDirectoryPicker?: (options?: { mode?: 'read' | 'readwrite'; id?: string }) => Promise<FileSystemDirectoryHandle>
+  }
+  interface DataTransferItem {
+    getAsFileSystemHandle?: () => Promise<FileSystemHandle | null>
+  }
+}
+
+/** What was dropped or picked: the files of one folder (paths inside it) or loose files. */
+export interface Picked {
+  name?: string
+  files: NamedFile[]
+}
+
+/** A model folder has dozens of files; whoever drops a home directory gets a sentence instead of a frozen page. */
+const maxFiles = 5000
+
+class Collector {
+  readonly files: NamedFile[] = []
+
+  add(path: string, file: File) {
+    if (this.files.length >= maxFiles) {
+      throw new WorkbenchError(
+        'file-missing',
+        `There are more than ${maxFiles} files in this folder, too many for one model.`,
+        'Drop the folder that holds config.json and the safetensors files.',
+      )
+    }
+    this.files.push({ path, file })
+  }
+}
+
+/** Folders such as .git or .cache are never part of a model. */
+const hidden = (name: string) => name.startsWith('.')
+
+/** Must be called in the drop event itself: the browser takes the items back when the event is over. */
+export async function filesOfDrop(transfer: DataTransfer): Promise<Picked> {
+  const items = [...transfer.items].filter((item) => item.kind === 'file')
+  const roots = items.map((item) => ({
+    handle: item.getAsFileSystemHandle?.().catch(() => null),
+    entry: item.webkitGetAsEntry?.(),
+    file: item.getAsFile(),
+  }))
+  const collector = new Collector()
+  let name: string | undefined
+  for (const root of roots) {
+    const handle = await root.handle
+    const alone = roots.length === 1
+    if (handle?.kind === 'directory') {
+      if (alone) name = handle.name
+      await walkHandle(handle as FileSystemDirectoryHandle, alone ? '' : `${handle.name}/`, collector)
+    } else if (!handle && root.entry?.isDirectory) {
+      if (alone) name = root.entry.name
+      await walkEntry(root.entry as FileSystemDirectoryEntry, alone ? '' : `${root.entry.name}/`, collector)
+    } else {
+      const file = handle ? await (handle as FileSystemFileHandle).getFile() : root.file
+      if (file) collector.add(file.name, file)
+    }
+  }
+  return { name, files: collector.files }
+}
+
+async function walkHandle(folder: FileSystemDirectoryHandle, path: string, collector: Collector): Promise<void> {
+  for await (const handle of folder.values()) {
+    if (hidden(handle.name)) continue
+    if (handle.kind === 'directory') await walkHandle(handle as FileSystemDirectoryHandle, `${path}${handle.name}/`, collector)
+    else collector.add(path + handle.name, await (handle as FileSystemFileHandle).getFile())
+  }
+}
+
+async function walkEntry(folder: FileSystemDirectoryEntry, path: string, collector: Collector): Promise<void> {
+  const reader = folder.createReader()
+  for (;;) {
+    // Hands out 100 at a time, then none.
+    const entries = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject))
+    if (!entries.length) return
+    for (const entry of entries) {
+      if (hidden(entry.name)) continue
+      if (entry.isDirectory) await walkEntry(entry as FileSystemDirectoryEntry, `${path}${entry.name}/`, collector)
+      else {
+        const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))
+        collector.add(path + entry.name, file)
+      }
+    }
+  }
+}
+
+/** Null when the person closed the picker. */
+export async function pickFolder(): Promise<Picked | null> {
+  const folder = await orNull(window.showDirectoryPicker!({ mode: 'read', id: 'model' }))
+  if (!folder) return null
+  const collector = new Collector()
+  await walkHandle(folder, '', collector)
+  return { name: folder.name, files: collector.files }
+}
+
+/** Of an `<input type="file">`, with or without `webkitdirectory`. */
+export function filesOfInput(list: FileList): Picked {
+  const files = [...list]
+  const root = files[0]?.webkitRelativePath.split('/')[0]
+  const collector = new Collector()
+  for (const file of files) {
+    const path = file.webkitRelativePath ? file.webkitRelativePath.slice(root.length + 1) : file.name
+    if (!path.split('/').some(hidden)) collector.add(path, file)
+  }
+  return { name: root || undefined, files: collector.files }
+}
+
+export function isText(path: string): boolean {
+  return /\.(txt|jsonl)$/i.test(path)
+}
+
+// ---------------------------------------------------------------- out
+
+export interface Source {
+  path: string
+  bytes: number
+  open: () => Promise<File>
+}
+
+/** Offers a blob as a download; blobs that are files on disk are never read into memory. */
+export function download(name: string, blob: Blob) {
+  const url = URL.createObjectURL(blob)
+  const link = document.createElement('a')
+  link.href = url
+  link.download = name
+  link.click()
+  // The browser reads the blob after the click; a minute is plenty to begin.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000)
+}
+
+export const canPickFolders = () => typeof window.showDirectoryPicker === 'function'
+
+/** Writes the files into a new folder inside one that the person picks. False when they closed the picker. */
+export async function saveToFolder(name: string, sources: Source[], progress: (bytes: number) => void): Promise<boolean> {
+  const parent = await orNull(window.showDirectoryPicker!({ mode: 'readwrite', id: 'export' }))
+  if (!parent) return false
+  const folder = await parent.getDirectoryHandle(name, { create: true })
+  let written = 0
+  for (const source of sources) {
+    const parts = source.path.split('/')
+    let place = folder
+    for (const part of parts.slice(0, -1)) place = await place.getDirectoryHandle(part, { create: true })
+    const target = await place.getFileHandle(parts.at(-1)!, { create: true })
+    const counting = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        written += chunk.length
+        progress(written)
+        controller.enqueue(chunk)
+      },
+    })
+    const file = await source.open()
+    try {
+      await file
+        .stream()
+        .pipeThrough(counting)
+        .pipeTo(await target.createWritable())
+    } catch (thrown) {
+      if (!(thrown instanceof DOMException && thrown.name === 'QuotaExceededError')) throw thrown
+      throw new WorkbenchError('storage-full', `The disk is full: ${source.path} could not be written.`, 'Free some space and save again.')
+    }
+  }
+  return true
+}
+
+/** One zip, made while it streams; the browser keeps the blob on disk once it is large. */
+export async function saveAsZip(name: string, sources: Source[], progress: (bytes: number) => void): Promise<void> {
+  let read = 0
+  async function* files() {
+    for (const source of sources) {
+      const file = await source.open()
+      yield { name: `${name}/${source.path}`, input: file, lastModified: new Date(file.lastModified) }
+      read += source.bytes
+      progress(read)
+    }
+  }
+  download(`${name}.zip`, await downloadZip(files()).blob())
+}
+
+async function orNull<T>(picking: Promise<T>): Promise<T | null> {
+  try {
+    return await picking
+  } catch (thrown) {
+    if (thrown instanceof DOMException && thrown.name === 'AbortError') return null
+    throw thrown
+  }
+}

@@ -1,0 +1,318 @@
+/** The few controls that every panel is made of. */
+import { Tooltip } from 'radix-ui'
+import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import { useView } from '../context.ts'
+import * as format from '../format.ts'
+import { problemsOf } from '../plan.ts'
+
+// ---------------------------------------------------------------- icons
+
+const strokes = {
+  add: 'M8 3v10M3 8h10',
+  cancel: 'M4 4l8 8M12 4l-8 8',
+  check: 'M3 8.500l3.500 3.500L13 4.500',
+  copy: 'M6 6h7v7H6zM3 10V3h7',
+  down: 'M4 6l4 4 4-4',
+  download: 'M8 2.500v7M5 7l3 3 3-3M3 13h10',
+  file: 'M4 2h5l3 3v9H4zM9 2v3h3',
+  folder: 'M2 4h4l1.500 2H14v7H2z',
+  moon: 'M12.500 10A5.500 5.500 0 0 1 6 3.500 5.500 5.500 0 1 0 12.500 10z',
+  next: 'M6 4l4 4-4 4',
+  note: 'M8 7v4.500M8 4.500v.010M8 1.500a6.500 6.500 0 1 0 0 13 6.500 6.500 0 0 0 0-13z',
+  pause: 'M5.500 3v10M10.500 3v10',
+  play: 'M5 3l7.500 5L5 13z',
+  previous: 'M10 4L6 8l4 4',
+  remove: 'M3 4.500h10M6 4V2.500h4V4M4.500 4.500l.500 9h6l.500-9',
+  rename: 'M3 13l.700-3L10.500 3.200l2.300 2.300L6 12.300z',
+  sun: 'M8 5.200a2.800 2.800 0 1 0 0 5.600 2.800 2.800 0 0 0 0-5.600zM8 1.500v1.500M8 13v1.500M1.500 8H3M13 8h1.500M3.400 3.400l1 1M11.600 11.600l1 1M3.400 12.600l1-1M11.600 4.400l1-1',
+  system: 'M2 3h12v8H2zM6 13.500h4',
+  table: 'M2.500 3.500h11v9h-11zM2.500 6.500h11M2.500 9.500h11M6.500 6.500v6',
+  warning: 'M8 2L14.500 13.500h-13zM8 6.500v3.500M8 11.800v.010',
+}
+export type IconName = keyof typeof strokes
+
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg className="icon" viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">
+      <path d={strokes[name]} fill="none" stroke="currentColor" strokeWidth="1.5" strokeLinecap="round" strokeLinejoin="round" />
+    </svg>
+  )
+}
+
+// ---------------------------------------------------------------- buttons
+
+interface ButtonProps extends React.ButtonHTMLAttributes<HTMLButtonElement> {
+  icon?: IconName
+  kind?: 'primary' | 'plain' | 'quiet'
+}
+
+export function Button({ icon, kind = 'plain', children, ...rest }: ButtonProps) {
+  return (
+    <button type="button" {...rest} className={`button ${kind} ${children ? '' : 'bare'} ${rest.className ?? ''}`}>
+      {icon && <Icon name={icon} />}
+      {children && <span>{children}</span>}
+    </button>
+  )
+}
+
+// ---------------------------------------------------------------- tips
+
+/** A sentence on hover, focus or tap of something small. */
+export function Tip({
+  text,
+  children,
+  className = 'tip',
+  label,
+}: {
+  text: ReactNode
+  children: ReactNode
+  className?: string
+  label?: string
+}) {
+  const [open, setOpen] = useState(false)
+  return (
+    <Tooltip.Root open={open} onOpenChange={setOpen} delayDuration={200}>
+      <Tooltip.Trigger
+        type="button"
+        className={className}
+        aria-label={label}
+        onClick={(event) => {
+          event.preventDefault()
+          setOpen(true)
+        }}
+      >
+        {children}
+      </Tooltip.Trigger>
+      <Tooltip.Portal>
+        <Tooltip.Content className="tooltip" sideOffset={4} collisionPadding={8} onPointerDownOutside={() => setOpen(false)}>
+          {text}
+        </Tooltip.Content>
+      </Tooltip.Portal>
+    </Tooltip.Root>
+  )
+}
+
+// ---------------------------------------------------------------- fields
+
+interface FieldProps {
+  label: string
+  help?: string
+  cost?: string
+  symbol?: string
+  /** Where it is in the Job: what the check finds wrong there is said here. */
+  path?: string
+  /** A group of radios is named by a legend; a single control by a label. */
+  group?: boolean
+  children: (control: { id: string; 'aria-describedby': string | undefined; 'aria-invalid': true | undefined }) => ReactNode
+}
+
+export function Field({ label, help, cost, symbol, path, group, children }: FieldProps) {
+  const id = useId()
+  const check = useView((state) => state.check)
+  const problem = path ? problemsOf(check).find((each) => each.field === path) : undefined
+  const described = [help && `${id}-help`, problem && `${id}-problem`].filter(Boolean).join(' ')
+  const invalid = problem?.severity === 'error' || undefined
+  const mark = symbol && (
+    <Tip text={`${symbol} in the paper`} label={`Symbol of ${label}`} className="symbol">
+      <i>{symbol}</i>
+    </Tip>
+  )
+  const inside = (
+    <>
+      {children({ id, 'aria-describedby': described || undefined, 'aria-invalid': invalid })}
+      {problem && (
+        <p className={`field-problem ${problem.severity}`} id={`${id}-problem`}>
+          <Icon name="warning" />
+          <span>
+            {problem.message} {problem.hint}
+          </span>
+        </p>
+      )}
+      {help && (
+        <p className="help" id={`${id}-help`}>
+          {help}
+          {cost && <span className="cost"> {sentence(cost)}</span>}
+        </p>
+      )}
+    </>
+  )
+  if (group) {
+    return (
+      <fieldset className="field" data-field={path} aria-describedby={described || undefined}>
+        <legend>
+          <span className="field-label">{label}</span>
+        </legend>
+        {mark}
+        {inside}
+      </fieldset>
+    )
+  }
+  return (
+    <div className="field" data-field={path}>
+      <div className="field-head">
+        <label className="field-label" htmlFor={id}>
+          {label}
+        </label>
+        {mark}
+      </div>
+      {inside}
+    </div>
+  )
+}
+
+function sentence(text: string): string {
+  return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.')
+}
+
+interface NumberFieldProps extends Omit<React.InputHTMLAttributes<HTMLInputElement>, 'value' | 'onChange' | 'type'> {
+  value: number
+  whole?: boolean
+  onChange: (value: number) => void
+}
+
+/** Keeps what is being typed; hands on numbers only, and goes back to the last one when left half-typed. */
+export function NumberField({ value, whole, onChange, ...rest }: NumberFieldProps) {
+  const [draft, setDraft] = useState<string | null>(null)
+  return (
+    <input
+      {...rest}
+      className="input number"
+      inputMode={whole ? 'numeric' : 'decimal'}
+      autoComplete="off"
+      value={draft ?? String(value)}
+      onChange={(event) => {
+        const text = event.target.value
+        setDraft(text)
+        const number = Number(text)
+        if (text.trim() && Number.isFinite(number)) onChange(number)
+      }}
+      onBlur={() => setDraft(null)}
+      onKeyDown={(event) => {
+        const by = { ArrowUp: 1, ArrowDown: -1 }[event.key]
+        if (!by || !whole) return
+        event.preventDefault()
+        setDraft(null)
+        onChange(value + by)
+      }}
+    />
+  )
+}
+
+interface ChoiceProps<T extends string | number> {
+  name: string
+  value: T
+  choices: { value: T; label: string }[]
+  onChange: (value: T) => void
+}
+
+/** A few choices, all in sight. */
+export function Choice<T extends string | number>({ name, value, choices, onChange }: ChoiceProps<T>) {
+  return (
+    <div className="choice">
+      {choices.map((choice) => (
+        <label key={choice.value} className={choice.value === value ? 'on' : ''}>
+          <input type="radio" name={name} checked={choice.value === value} onChange={() => onChange(choice.value)} />
+          {choice.label}
+        </label>
+      ))}
+    </div>
+  )
+}
+
+export function Switch({ checked, onChange, ...rest }: { checked: boolean; onChange: (checked: boolean) => void; id?: string }) {
+  return (
+    <input
+      {...rest}
+      type="checkbox"
+      role="switch"
+      aria-checked={checked}
+      className="switch"
+      checked={checked}
+      onChange={(event) => onChange(event.target.checked)}
+    />
+  )
+}
+
+/** A button that opens the file picker of browsers that have no other. */
+export function FilesButton({
+  folder,
+  accept,
+  onFiles,
+  ...button
+}: ButtonProps & { folder?: boolean; accept?: string; onFiles: (files: FileList) => void }) {
+  const input = useRef<HTMLInputElement>(null)
+  // Not among the attributes that React knows.
+  useEffect(() => {
+    if (folder) input.current?.setAttribute('webkitdirectory', '')
+  }, [folder])
+  return (
+    <>
+      <Button {...button} onClick={() => input.current?.click()} />
+      <input
+        ref={input}
+        type="file"
+        hidden
+        multiple
+        accept={accept}
+        aria-label={typeof button.children === 'string' ? button.children : button['aria-label']}
+        onChange={(event) => {
+          if (event.target.files?.length) onFiles(event.target.files)
+          event.target.value = ''
+        }}
+      />
+    </>
+  )
+}
+
+// ---------------------------------------------------------------- tables
+
+/** Large models have thousands of rows; a page of them is all that is drawn. */
+export function usePages<T>(rows: T[], size: number) {
+  const [page, setPage] = useState(0)
+  const pages = Math.max(1, Math.ceil(rows.length / size))
+  const at = Math.min(page, pages - 1)
+  const first = at * size
+  const controls = pages > 1 && (
+    <div className="pages">
+      <Button kind="quiet" icon="previous" aria-label="Previous page" disabled={at === 0} onClick={() => setPage(at - 1)} />
+      <span className="figures">
+        {format.count(first + 1)}–{format.count(Math.min(rows.length, first + size))} of {format.count(rows.length)}
+      </span>
+      <Button kind="quiet" icon="next" aria-label="Next page" disabled={at === pages - 1} onClick={() => setPage(at + 1)} />
+    </div>
+  )
+  return { rows: rows.slice(first, first + size), controls }
+}
+
+/** Scrolls sideways on narrow screens, by keyboard too. */
+export function Scroll({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+    <section className="scroll" aria-label={label} tabIndex={0}>
+      {children}
+    </section>
+  )
+}
+
+// ---------------------------------------------------------------- runs
+
+/** Okabe-Ito colours in their order and one shape each; colour is never alone. Drawn around the origin, 10 px wide. */
+const shapes = [
+  'M-4-4h8v8h-8z',
+  'M4.500 0a4.500 4.500 0 1 1-9 0a4.500 4.500 0 1 1 9 0z',
+  'M0-5L5 4H-5z',
+  'M0-5.500L5.500 0L0 5.500L-5.500 0z',
+  'M-2-5h4v3h3v4h-3v3h-4v-3h-3v-4h3z',
+  'M0 5L5-4H-5z',
+]
+
+export const runColour = (index: number) => `var(--run-${(index % shapes.length) + 1})`
+export const runShape = (index: number) => shapes[index % shapes.length]
+
+export function RunMark({ index }: { index: number }) {
+  return (
+    <svg className="run-mark" viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true">
+      <path d={runShape(index)} fill={runColour(index)} />
+    </svg>
+  )
+}

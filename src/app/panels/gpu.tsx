@@ -1,0 +1,149 @@
+/** The GPU: what it is, what it may hold, and what to do where there is none. */
+import { Popover } from 'radix-ui'
+import type { GpuSummary } from '../../engine/job.ts'
+import type { ErrorData } from '../../errors.ts'
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import { isBusy } from '../store.ts'
+import { Button } from './controls.tsx'
+
+export function GpuChip() {
+  const gpu = useView((state) => state.gpu)
+  const memory = useView((state) => (isBusy(state) ? state.view!.memory : null))
+  if (gpu.state === 'opening') return <span className="chip">Looking for a GPU</span>
+  if (gpu.state === 'missing') return <span className="chip bad">No GPU</span>
+  const { summary } = gpu
+  return (
+    <Popover.Root>
+      <Popover.Trigger className="chip" aria-label={`GPU: ${summary.name}. Details`}>
+        <span className={`lamp ${summary.kind}`} aria-hidden="true" />
+        <span className="chip-name">{summary.name}</span>
+        <span className="chip-memory figures">
+          {memory ? format.bytesOf(memory.held, summary.memoryBudget) : format.bytes(summary.memoryBudget)}
+        </span>
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Content className="popover" sideOffset={8} collisionPadding={8} aria-label="GPU details">
+          <h2>{summary.name}</h2>
+          <GpuFacts summary={summary} held={memory?.held ?? 0} peak={memory?.peak ?? null} />
+        </Popover.Content>
+      </Popover.Portal>
+    </Popover.Root>
+  )
+}
+
+function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; peak: number | null }) {
+  return (
+    <dl className="facts">
+      <Fact name="Kind">{summary.kind === 'software' ? 'Software (runs on the CPU)' : 'Graphics processor'}</Fact>
+      <Fact name="Vendor, architecture">{[summary.vendor, summary.architecture].filter(Boolean).join(', ') || 'not told'}</Fact>
+      <Fact name="Memory held">{format.bytes(held)}</Fact>
+      {peak !== null && <Fact name="Most held in this job">{format.bytes(peak)}</Fact>}
+      <Fact name="Memory it may use">{format.bytes(summary.memoryBudget)} (estimate)</Fact>
+      <Fact name="Largest model that fits">about {format.parameters(summary.fitsParameters)} parameters</Fact>
+      <Fact name="Measured speed, f32">
+        {summary.gflops.toFixed(summary.gflops < 100 ? 1 : 0)}
+        {'\u202f'}GFLOP/s
+      </Fact>
+      <Fact name="Largest binding">{format.bytes(summary.maxBinding)}</Fact>
+      <Fact name="Largest buffer">{format.bytes(summary.maxBuffer)}</Fact>
+      <Fact name="16-bit floats (f16)">{summary.f16 ? 'yes' : 'no (not needed)'}</Fact>
+      <Fact name="Subgroups">{summary.subgroups ? 'yes' : 'no (not needed)'}</Fact>
+      <Fact name="Matrix product">{summary.gemmKernel === 'tiled' ? 'tiled in workgroup memory' : 'direct from storage'}</Fact>
+    </dl>
+  )
+}
+
+export function Fact({ name, children }: { name: string; children: React.ReactNode }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  )
+}
+
+export function SoftwareNotice() {
+  const gpu = useView((state) => state.gpu)
+  if (gpu.state !== 'ready' || gpu.summary.kind !== 'software') return null
+  return (
+    <p className="notice">
+      This is a software adapter: everything works, but on the CPU and slowly, at {gpu.summary.gflops.toFixed(1)}
+      {'\u202f'}GFLOP/s where a graphics card does a thousand or more. The demo takes about a minute; keep other models below{' '}
+      {format.parameters(Math.min(gpu.summary.fitsParameters, 20e6))} parameters.
+    </p>
+  )
+}
+
+// ---------------------------------------------------------------- none
+
+interface Advice {
+  browser: string
+  applies: boolean
+  what: string
+}
+
+function advice(agent: string): Advice[] {
+  const firefox = /Firefox|FxiOS/.test(agent)
+  const chrome = /Chrome|CriOS|Edg/.test(agent)
+  const android = /Android/.test(agent)
+  const apple = /iPhone|iPad/.test(agent)
+  const linux = /Linux/.test(agent) && !android
+  return [
+    {
+      browser: 'Chrome or Edge on Windows, macOS, ChromeOS',
+      applies: chrome && !linux && !android && !apple,
+      what: 'Update to version 113 or later, and turn on “Use graphics acceleration when available” in Settings, System.',
+    },
+    {
+      browser: 'Chrome or Edge on Linux',
+      applies: chrome && linux,
+      what: 'Open chrome://flags, enable “Unsafe WebGPU Support” and “Vulkan”, and restart the browser; chrome://gpu then says whether WebGPU is on.',
+    },
+    { browser: 'Chrome on Android', applies: chrome && android, what: 'Update to version 121 or later on Android 12 or later.' },
+    {
+      browser: 'Firefox',
+      applies: firefox && !apple,
+      what: 'Use version 141 or later on Windows, or 145 or later on a Mac with Apple silicon; on Linux, use Chrome.',
+    },
+    {
+      browser: 'Safari on macOS, iPhone, iPad',
+      applies: apple || (!chrome && !firefox),
+      what: 'Update to macOS, iOS or iPadOS 26, where Safari has WebGPU switched on.',
+    },
+  ]
+}
+
+export function GpuMissing({ error }: { error: ErrorData }) {
+  const workbench = useWorkbench()
+  return (
+    <section className="panel gpu-missing" aria-labelledby="gpu-missing" data-code={error.code}>
+      <h1 id="gpu-missing">There is no GPU to work with</h1>
+      <p>{error.message}</p>
+      {error.hint && <p className="hint">{error.hint}</p>}
+      {!window.isSecureContext && (
+        <p>
+          <b>This page was loaded over an open connection.</b> Browsers offer WebGPU only to https pages and to localhost: open the
+          workbench under one of these.
+        </p>
+      )}
+      <h2>What to do</h2>
+      <dl className="advice">
+        {advice(navigator.userAgent).map(({ browser, applies, what }) => (
+          <div key={browser} className={applies ? 'applies' : ''}>
+            <dt>
+              {browser}
+              {applies && <span className="tag">looks like yours</span>}
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <div className="row">
+        <Button kind="primary" onClick={workbench.openGpu}>
+          Try again
+        </Button>
+      </div>
+    </section>
+  )
+}

@@ -1,0 +1,233 @@
+/** Model: bring one in, see what it is. */
+import { useMemo, useState } from 'react'
+import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
+import { useView, useWorkbench } from '../context.ts'
+import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'
+import * as format from '../format.ts'
+import { isBusy, isError } from '../store.ts'
+import { Button, FilesButton, Icon, Scroll, usePages } from './controls.tsx'
+import { Fact, GpuMissing, SoftwareNotice } from './gpu.tsx'
+import { ErrorNote, ProblemList } from './problems.tsx'
+
+export function ModelPanel() {
+  const model = useView((state) => state.model)
+  const gpu = useView((state) => state.gpu)
+  if (gpu.state === 'missing') return <GpuMissing error={gpu.error} />
+  switch (model.state) {
+    case 'none':
+      return <DropZone />
+    case 'reading':
+      return (
+        <section className="panel reading" aria-busy="true">
+          <h1 tabIndex={-1}>Reading {model.name}</h1>
+          <p className="hint">
+            Configuration, tokenizer and the headers of the weights. The weights themselves are read block by block later.
+          </p>
+          <div className="bar indeterminate" role="progressbar" aria-label="Reading" />
+        </section>
+      )
+    case 'refused':
+      return (
+        <>
+          <ErrorNote title={`${capital(model.name)} cannot be used`} error={model.error} />
+          <DropZone again />
+        </>
+      )
+    case 'ready':
+      return <Facts summary={model.summary} demo={model.demo} />
+  }
+}
+
+const capital = (text: string) => text[0].toUpperCase() + text.slice(1)
+
+// ---------------------------------------------------------------- nothing yet
+
+function DropZone({ again = false }: { again?: boolean }) {
+  const workbench = useWorkbench()
+  const ready = useView((state) => state.gpu.state === 'ready' && state.catalog !== null)
+  return (
+    <section className={`drop-zone ${again ? 'again' : ''}`} aria-labelledby="drop-title">
+      <div className="drop-words">
+        <h1 id="drop-title" tabIndex={-1}>
+          {again ? 'Drop another model folder' : 'Drop a model folder'}
+        </h1>
+        <p>
+          config.json, tokenizer.json and one or many .safetensors files, as a folder or loose. LLaMA and Mistral models, or a GPTQ
+          checkpoint to measure.
+        </p>
+        <div className="row centre">
+          <OpenButtons kind="plain" />
+        </div>
+        <p className="hint">Everything stays on this machine.</p>
+      </div>
+      <div className="demo-words">
+        <Button kind="primary" disabled={!ready} onClick={workbench.tryDemo}>
+          Try the demo
+        </Button>
+        <p>
+          A small story model (0.92{'\u202f'}M parameters, 4 blocks) with RTN and QuantEase at 2 bits: 16 calibration and 16 evaluation
+          windows of 128 tokens each, from the built-in texts.
+        </p>
+      </div>
+      <SoftwareNotice />
+    </section>
+  )
+}
+
+function OpenButtons({ kind }: { kind: 'plain' | 'quiet' }) {
+  const workbench = useWorkbench()
+  return (
+    <>
+      {canPickFolders() ? (
+        <Button kind={kind} icon="folder" onClick={() => workbench.take(pickFolder())}>
+          Choose a folder
+        </Button>
+      ) : (
+        <FilesButton kind={kind} icon="folder" folder onFiles={(files) => workbench.take(Promise.resolve(filesOfInput(files)))}>
+          Choose a folder
+        </FilesButton>
+      )}
+      <FilesButton kind={kind} icon="file" onFiles={(files) => workbench.take(Promise.resolve(filesOfInput(files)))}>
+        Choose files
+      </FilesButton>
+    </>
+  )
+}
+
+// ---------------------------------------------------------------- a model
+
+function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
+  const workbench = useWorkbench()
+  const busy = useView(isBusy)
+  const refused = summary.problems.some(isError)
+  const { quantized } = summary
+  return (
+    <>
+      <SoftwareNotice />
+      <section className="panel" aria-labelledby="model-name">
+        <div className="panel-head">
+          <div>
+            <h1 id="model-name" tabIndex={-1}>
+              {summary.name}
+            </h1>
+            <p className="hint">
+              {quantized
+                ? `Already quantized: ${quantized.bits}-bit ${quantized.format}, ${quantized.groupSize > 0 ? `groups of ${quantized.groupSize}` : 'full row'}, ${
+                    quantized.symmetric ? 'symmetric' : 'asymmetric'
+                  }${quantized.actOrder ? ', activation order' : ''}${quantized.method ? `, made with ${quantized.method}` : ''}. Its perplexity can be measured.`
+                : demo
+                  ? 'The demo model, trained by this project on its own synthetic stories.'
+                  : 'Ready to be planned.'}
+            </p>
+          </div>
+          <div className="row">
+            {!busy && <OpenButtons kind="quiet" />}
+            <Button kind="primary" disabled={refused} onClick={() => workbench.go('plan')}>
+              {quantized ? 'Measure perplexity' : 'Plan runs'}
+            </Button>
+          </div>
+        </div>
+        {busy && <p className="notice">A job is running on this model. Another one can be opened when it is over.</p>}
+        <ProblemList problems={summary.problems} label="Problems of the model" />
+        <dl className="facts wide">
+          <Fact name="Family">{summary.familyLabel}</Fact>
+          <Fact name="Parameters">{format.parameters(summary.parameters)}</Fact>
+          <Fact name={quantized ? 'In quantized linears' : 'To be quantized'}>
+            {format.parameters(summary.quantizable)} ({format.percent(summary.quantizable / summary.parameters)})
+          </Fact>
+          <Fact name="Data type">{summary.dtype}</Fact>
+          <Fact name="Size">{format.bytes(summary.bytes)}</Fact>
+          <Fact name="Blocks">{summary.blocks}</Fact>
+          <Fact name="Hidden size">{format.count(summary.hidden)}</Fact>
+          <Fact name="Feed-forward size">{format.count(summary.ffn)}</Fact>
+          <Fact name="Heads">
+            {summary.heads}
+            {summary.kvHeads !== summary.heads && ` (${summary.kvHeads} for keys and values)`}
+          </Fact>
+          <Fact name="Positions">{format.count(summary.maxPositions)}</Fact>
+          <Fact name="Vocabulary">{format.count(summary.vocab)}</Fact>
+          <Fact name="Output head">{summary.tiedHead ? 'shares the embedding' : 'its own'}</Fact>
+          <Fact name="Tokenizer">
+            {summary.tokenizer.kind}, {format.count(summary.tokenizer.vocab)} tokens
+          </Fact>
+          <Fact name="Licence">{summary.license ?? 'not given'}</Fact>
+          <Fact name="Files that travel along">
+            {summary.otherFiles.length ? summary.otherFiles.map((file) => file.name).join(', ') : 'none'}
+          </Fact>
+        </dl>
+      </section>
+      <Tensors tensors={summary.tensors} />
+    </>
+  )
+}
+
+type SortKey = 'name' | 'bytes'
+
+function Tensors({ tensors }: { tensors: TensorInfo[] }) {
+  const [search, setSearch] = useState('')
+  const [sort, setSort] = useState<SortKey | null>(null)
+  const found = useMemo(() => {
+    const words = search.toLowerCase().split(/\s+/).filter(Boolean)
+    const kept = tensors.filter((tensor) =>
+      words.every((word) => `${tensor.name} ${tensor.dtype} ${tensor.file}`.toLowerCase().includes(word)),
+    )
+    if (sort === 'name') kept.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
+    if (sort === 'bytes') kept.sort((a, b) => b.bytes - a.bytes)
+    return kept
+  }, [tensors, search, sort])
+  const pages = usePages(found, 50)
+  const header = (key: SortKey, text: string, className = '') => (
+    <th scope="col" className={className} aria-sort={sort === key ? (key === 'bytes' ? 'descending' : 'ascending') : undefined}>
+      <button type="button" className="sort" onClick={() => setSort(sort === key ? null : key)}>
+        {text}
+        {sort === key && <Icon name="down" />}
+      </button>
+    </th>
+  )
+  return (
+    <section className="panel" aria-labelledby="tensors">
+      <div className="panel-head">
+        <h2 id="tensors">Tensors</h2>
+        <input
+          className="input search"
+          type="search"
+          placeholder="Search, e.g. layers.0 q_proj"
+          aria-label="Search tensors"
+          value={search}
+          onChange={(event) => setSearch(event.target.value)}
+        />
+      </div>
+      <Scroll label="Tensor table">
+        <table>
+          <thead>
+            <tr>
+              {header('name', 'Name')}
+              <th scope="col">Data type</th>
+              <th scope="col" className="number">
+                Shape
+              </th>
+              {header('bytes', 'Size', 'number')}
+              <th scope="col">File</th>
+            </tr>
+          </thead>
+          <tbody>
+            {pages.rows.map((tensor) => (
+              <tr key={`${tensor.file}:${tensor.name}`}>
+                <td className="path">{tensor.name}</td>
+                <td>{tensor.dtype}</td>
+                <td className="number">{format.shape(tensor.shape)}</td>
+                <td className="number">{format.bytes(tensor.bytes)}</td>
+                <td>{tensor.file}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      {found.length === 0 && <p className="hint">No tensor matches “{search}”.</p>}
+      <div className="table-foot">
+        <span className="hint">{format.plural(found.length, 'tensor')}</span>
+        {pages.controls}
+      </div>
+    </section>
+  )
+}

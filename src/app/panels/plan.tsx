@@ -1,0 +1,412 @@
+/** Plan: which runs, with which options, measured on which text. Every option comes from the catalog. */
+import { useState } from 'react'
+import type { Catalog, Job, JobCheck, ModelSummary, OptionSpec, RunSpec, TokenCounts } from '../../engine/job.ts'
+import { useView, useWorkbench } from '../context.ts'
+import { filesOfInput } from '../files.ts'
+import * as format from '../format.ts'
+import { describeRun, optionsOf, placeOf, problemsOf, optionValue } from '../plan.ts'
+import { isBusy, isError } from '../store.ts'
+import { Button, Choice, Field, FilesButton, Icon, NumberField, RunMark, Switch } from './controls.tsx'
+import { ProblemList } from './problems.tsx'
+
+export function PlanPanel() {
+  const catalog = useView((state) => state.catalog)
+  const job = useView((state) => state.job)
+  const model = useView((state) => state.model)
+  if (!catalog || !job || model.state !== 'ready') return null
+  const measuring = model.summary.quantized !== null
+  return (
+    <>
+      <h1 tabIndex={-1}>{measuring ? `Measure the perplexity of ${model.summary.name}` : `Plan for ${model.summary.name}`}</h1>
+      {!measuring && (
+        <div className="plan-grid">
+          <RunCards catalog={catalog} job={job} />
+          <RunOptions catalog={catalog} job={job} />
+        </div>
+      )}
+      <div className={measuring ? '' : 'texts-grid'}>
+        {!measuring && <CalibrationCard job={job} />}
+        <EvaluationCard job={job} model={model.summary} measuring={measuring} />
+      </div>
+      <StartBar catalog={catalog} job={job} measuring={measuring} />
+    </>
+  )
+}
+
+function useDone(): JobCheck | null {
+  return useView((state) => (state.check.state === 'done' ? state.check.result : null))
+}
+
+// ---------------------------------------------------------------- runs
+
+function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
+  const workbench = useWorkbench()
+  const chosen = useView((state) => state.chosen)
+  const done = useDone()
+  const problems = useView((state) => state.check)
+  return (
+    <section className="runs" aria-labelledby="runs-title">
+      <h2 id="runs-title">Runs</h2>
+      <ul className="cards">
+        {job.runs.map((run, index) => {
+          const predicted = done?.runs.find(({ id }) => id === run.id)
+          const wrong = problemsOf(problems).some((problem) => isError(problem) && problem.field?.startsWith(`runs.${index}.`))
+          return (
+            <li key={run.id} className={`card ${run.id === chosen ? 'on' : ''}`}>
+              <button type="button" className="card-main" aria-pressed={run.id === chosen} onClick={() => workbench.choose(run.id)}>
+                <span className="card-title">
+                  <RunMark index={index} />
+                  <b>{run.label}</b>
+                  {wrong && (
+                    <span className="bad">
+                      <Icon name="warning" /> see options
+                    </span>
+                  )}
+                </span>
+                <span className="hint">{describeRun(catalog, run)}</span>
+                <span className="card-figures">
+                  <Figure name="bits per weight" value={predicted ? format.bitsPerWeight(predicted.bitsPerWeight) : '–'} />
+                  <Figure name="checkpoint" value={predicted ? format.bytes(predicted.checkpointBytes) : '–'} />
+                  <Figure name="time, about" value={predicted ? format.duration(predicted.seconds) : '–'} />
+                </span>
+              </button>
+              <span className="card-tools">
+                <Button
+                  kind="quiet"
+                  icon="copy"
+                  aria-label={`Duplicate ${run.label}`}
+                  title="Duplicate"
+                  onClick={() => workbench.duplicateRun(run.id)}
+                />
+                <Button
+                  kind="quiet"
+                  icon="remove"
+                  aria-label={`Remove ${run.label}`}
+                  title="Remove"
+                  disabled={job.runs.length === 1}
+                  onClick={() => workbench.removeRun(run.id)}
+                />
+              </span>
+            </li>
+          )
+        })}
+      </ul>
+      <div className="row add-run">
+        {catalog.solvers.map((solver) => (
+          <Button key={solver.id} icon="add" onClick={() => workbench.addRun(solver.id)}>
+            {`Add ${solver.label}`}
+          </Button>
+        ))}
+      </div>
+    </section>
+  )
+}
+
+function Figure({ name, value }: { name: string; value: string }) {
+  return (
+    <span className="figure">
+      <span className="figures">{value}</span>
+      <small>{name}</small>
+    </span>
+  )
+}
+
+function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
+  const workbench = useWorkbench()
+  const chosen = useView((state) => state.chosen)
+  const check = useView((state) => state.check)
+  const index = job.runs.findIndex(({ id }) => id === chosen)
+  const run = job.runs[index]
+  if (!run) return <section className="panel options">Choose a run to see its options.</section>
+  const solver = catalog.solvers.find(({ id }) => id === run.method)
+  const specs = optionsOf(catalog, run.method)
+  const path = (key: string) => `runs.${index}.options.${key}`
+  const hidden = specs.filter((spec) => spec.advanced)
+  const hiddenProblem = problemsOf(check).some((problem) => hidden.some((spec) => problem.field === path(spec.key)))
+  return (
+    <section className="panel options" aria-labelledby="options-title" key={run.id}>
+      <h2 id="options-title">
+        <RunMark index={index} /> Options of {run.label}
+      </h2>
+      <div className="fields">
+        <Label run={run} />
+        <Field label="Method" help={solver ? `${solver.summary} ${solver.advice}` : undefined} path={`runs.${index}.method`}>
+          {(control) => (
+            <select {...control} className="input" value={run.method} onChange={(event) => workbench.setMethod(run.id, event.target.value)}>
+              {catalog.solvers.map(({ id, label }) => (
+                <option key={id} value={id}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        {specs
+          .filter((spec) => !spec.advanced)
+          .map((spec) => (
+            <Option key={spec.key} run={run} spec={spec} path={path(spec.key)} />
+          ))}
+      </div>
+      {hidden.length > 0 && (
+        <details className="more" open={hiddenProblem || undefined}>
+          <summary>More ({hidden.length})</summary>
+          <div className="fields">
+            {hidden.map((spec) => (
+              <Option key={spec.key} run={run} spec={spec} path={path(spec.key)} />
+            ))}
+          </div>
+        </details>
+      )}
+    </section>
+  )
+}
+
+function Label({ run }: { run: RunSpec }) {
+  const workbench = useWorkbench()
+  const [draft, setDraft] = useState<string | null>(null)
+  return (
+    <Field label="Name" help="How tables and charts call this run. Empty: named after its method and bits.">
+      {(control) => (
+        <input
+          {...control}
+          className="input"
+          value={draft ?? run.label}
+          maxLength={60}
+          onChange={(event) => setDraft(event.target.value)}
+          onBlur={() => {
+            if (draft !== null) workbench.renameRun(run.id, draft)
+            setDraft(null)
+          }}
+          onKeyDown={(event) => {
+            if (event.key === 'Enter') event.currentTarget.blur()
+          }}
+        />
+      )}
+    </Field>
+  )
+}
+
+function Option({ run, spec, path }: { run: RunSpec; spec: OptionSpec; path: string }) {
+  const workbench = useWorkbench()
+  const value = optionValue(spec, run.options)
+  const change = (next: number | string | boolean) => workbench.setOption(run.id, spec.key, next)
+  const shared = { label: spec.label, help: spec.help, cost: spec.cost, symbol: spec.symbol, path }
+  switch (spec.type) {
+    case 'choice':
+      if (spec.choices.length > 6) {
+        return (
+          <Field {...shared}>
+            {(control) => (
+              <select
+                {...control}
+                className="input"
+                value={String(value)}
+                onChange={(event) => change(spec.choices.find((choice) => String(choice.value) === event.target.value)!.value)}
+              >
+                {spec.choices.map((choice) => (
+                  <option key={choice.value} value={String(choice.value)}>
+                    {choice.label}
+                  </option>
+                ))}
+              </select>
+            )}
+          </Field>
+        )
+      }
+      return (
+        <Field {...shared} group>
+          {() => <Choice name={`${run.id}-${spec.key}`} value={value as number | string} choices={spec.choices} onChange={change} />}
+        </Field>
+      )
+    case 'bool':
+      return <Field {...shared}>{(control) => <Switch {...control} checked={value === true} onChange={change} />}</Field>
+    default:
+      return (
+        <Field {...shared}>
+          {(control) => <NumberField {...control} value={value as number} whole={spec.type === 'int'} onChange={change} />}
+        </Field>
+      )
+  }
+}
+
+// ---------------------------------------------------------------- texts
+
+function TextField({ job, purpose }: { job: Job; purpose: 'calibration' | 'evaluation' }) {
+  const workbench = useWorkbench()
+  const texts = useView((state) => state.texts)
+  return (
+    <Field label="Text" path={`${purpose}.text`}>
+      {(control) => (
+        <div className="row tight">
+          <select
+            {...control}
+            className="input grow"
+            value={job[purpose].text}
+            onChange={(event) => workbench.setJob({ [purpose]: { ...job[purpose], text: event.target.value } })}
+          >
+            {texts.map((text) => (
+              <option key={text.id} value={text.id}>
+                {text.label} ({format.bytes(text.bytes)})
+              </option>
+            ))}
+          </select>
+          <FilesButton
+            icon="add"
+            accept=".txt,.jsonl"
+            aria-label={`Add a text file for ${purpose}`}
+            title="Add a .txt or .jsonl file"
+            onFiles={(files) => workbench.take(Promise.resolve(filesOfInput(files)), purpose)}
+          />
+        </div>
+      )}
+    </Field>
+  )
+}
+
+function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined; asked: number; all?: boolean }) {
+  if (!counts) return <p className="counts">Counting tokens …</p>
+  return (
+    <p className="counts figures">
+      <b>
+        {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
+      </b>{' '}
+      from {format.count(counts.text)} tokens of text
+      {!all && counts.windows < asked && '; the text holds no more'}
+    </p>
+  )
+}
+
+function CalibrationCard({ job }: { job: Job }) {
+  const workbench = useWorkbench()
+  const done = useDone()
+  const { calibration } = job
+  const change = (part: Partial<typeof calibration>) => workbench.setJob({ calibration: { ...calibration, ...part } })
+  return (
+    <section className="panel" aria-labelledby="calibration-title">
+      <h2 id="calibration-title">Calibration</h2>
+      <p className="help">The text whose activations the methods keep the layers true to.</p>
+      <div className="fields">
+        <TextField job={job} purpose="calibration" />
+        <Field label="Samples" help="More is steadier and slower." path="calibration.samples">
+          {(control) => <NumberField {...control} whole value={calibration.samples} onChange={(samples) => change({ samples })} />}
+        </Field>
+        <Field label="Window length" help="Tokens per sample." path="calibration.length">
+          {(control) => <NumberField {...control} whole value={calibration.length} onChange={(length) => change({ length })} />}
+        </Field>
+        <Field label="Sampling" group help="Random places, or one window after the other from the start." path="calibration.sampling">
+          {() => (
+            <Choice
+              name="sampling"
+              value={calibration.sampling}
+              choices={[
+                { value: 'random', label: 'Random' },
+                { value: 'consecutive', label: 'Consecutive' },
+              ]}
+              onChange={(sampling) => change({ sampling })}
+            />
+          )}
+        </Field>
+        <Field label="Seed" help="The same seed draws the same windows." path="seed">
+          {(control) => <NumberField {...control} whole value={job.seed} onChange={(seed) => workbench.setJob({ seed })} />}
+        </Field>
+      </div>
+      <Counts counts={done?.calibration} asked={calibration.samples} />
+    </section>
+  )
+}
+
+function EvaluationCard({ job, model, measuring }: { job: Job; model: ModelSummary; measuring: boolean }) {
+  const workbench = useWorkbench()
+  const done = useDone()
+  const { evaluation } = job
+  const change = (part: Partial<typeof evaluation>) => workbench.setJob({ evaluation: { ...evaluation, ...part } })
+  return (
+    <section className="panel" aria-labelledby="evaluation-title">
+      <h2 id="evaluation-title">Evaluation</h2>
+      <p className="help">Perplexity is measured on this text, in windows that do not overlap.</p>
+      <div className="fields">
+        <TextField job={job} purpose="evaluation" />
+        <Field label="Windows at most" help="0: all that the text holds." path="evaluation.samples">
+          {(control) => <NumberField {...control} whole value={evaluation.samples} onChange={(samples) => change({ samples })} />}
+        </Field>
+        <Field label="Window length" help="In tokens." path="evaluation.length">
+          {(control) => <NumberField {...control} whole value={evaluation.length} onChange={(length) => change({ length })} />}
+        </Field>
+        {!measuring && (
+          <>
+            <Field
+              label="Perplexity every n blocks"
+              help={`With the first blocks quantized and the rest as they were. 0: only at the end, after all ${model.blocks}.`}
+              path="perplexityEvery"
+            >
+              {(control) => (
+                <NumberField
+                  {...control}
+                  whole
+                  value={job.perplexityEvery}
+                  onChange={(perplexityEvery) => workbench.setJob({ perplexityEvery })}
+                />
+              )}
+            </Field>
+            <Field label="Write checkpoints" help="Each run's model, to be saved from the results." path="save">
+              {(control) => <Switch {...control} checked={job.save} onChange={(save) => workbench.setJob({ save })} />}
+            </Field>
+          </>
+        )}
+      </div>
+      <Counts counts={done?.evaluation} asked={evaluation.samples} all={evaluation.samples === 0} />
+    </section>
+  )
+}
+
+// ---------------------------------------------------------------- start
+
+function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; measuring: boolean }) {
+  const workbench = useWorkbench()
+  const check = useView((state) => state.check)
+  const busy = useView(isBusy)
+  const kept = useView((state) => state.view?.runs.some((run) => run.result?.export) ?? false)
+  const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
+  const problems = problemsOf(check)
+  const errors = problems.filter(isError)
+  const done = check.state === 'done' ? check.result : null
+  const seconds = done?.runs.every((run) => run.seconds !== null) ? done.runs.reduce((sum, run) => sum + run.seconds!, 0) : null
+  const memory = done?.runs.length ? Math.max(...done.runs.map((run) => run.gpuBytes)) : null
+  const empty = !measuring && job.runs.length === 0
+  const why = busy
+    ? 'A job is running; the next one can start when it is over.'
+    : empty
+      ? 'Add a run first.'
+      : check.state === 'pending'
+        ? 'Checking the plan …'
+        : errors.length
+          ? `${format.plural(errors.length, 'problem')} to solve first.`
+          : null
+
+  return (
+    <section className="panel start-bar" aria-label="Start">
+      <ProblemList
+        label="Problems of the plan"
+        problems={problems.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' }))}
+      />
+      <div className="row">
+        <Button kind="primary" icon="play" disabled={why !== null} aria-describedby="start-why" onClick={workbench.start}>
+          {measuring ? 'Measure perplexity' : job.runs.length > 1 ? `Start ${job.runs.length} runs` : 'Start the run'}
+        </Button>
+        <p id="start-why" className="figures">
+          {why ?? (
+            <>
+              {seconds !== null && !measuring && <>about {format.duration(seconds)} in all</>}
+              {memory !== null && gpu && (
+                <>
+                  {seconds !== null && ' · '}up to {format.bytesOf(memory, gpu.memoryBudget)} of GPU memory
+                </>
+              )}
+              {kept && ' · starting discards the checkpoints of the last job that were not saved'}
+            </>
+          )}
+        </p>
+      </div>
+    </section>
+  )
+}

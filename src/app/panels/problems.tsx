@@ -1,0 +1,73 @@
+/** What went wrong or is worth knowing, always as: what happened, and what to do. */
+import { useState } from 'react'
+import type { Problem } from '../../engine/job.ts'
+import type { ErrorData } from '../../errors.ts'
+import { Button, Icon } from './controls.tsx'
+
+export function ProblemList({ problems, label }: { problems: (Problem & { place?: string })[]; label: string }) {
+  if (!problems.length) return null
+  const order = { error: 0, warning: 1, note: 2 }
+  return (
+    <ul className="problems" aria-label={label}>
+      {[...problems]
+        .sort((a, b) => order[a.severity] - order[b.severity])
+        .map((problem) => (
+          <li key={`${problem.code}${problem.field}${problem.message}${problem.place}`} className={problem.severity}>
+            <Icon name={problem.severity === 'note' ? 'note' : 'warning'} />
+            <div>
+              <p>
+                {problem.place && <b>{problem.place}: </b>}
+                {problem.message}
+              </p>
+              {problem.hint && <p className="hint">{problem.hint}</p>}
+            </div>
+          </li>
+        ))}
+    </ul>
+  )
+}
+
+interface ErrorNoteProps {
+  title: string
+  error: ErrorData
+  onClose?: () => void
+  children?: React.ReactNode
+}
+
+export function ErrorNote({ title, error, onClose, children }: ErrorNoteProps) {
+  return (
+    <section className="error-note" aria-label={title} data-code={error.code}>
+      <Icon name="warning" />
+      <div>
+        <h2>{title}</h2>
+        <p>{error.message}</p>
+        {error.hint && <p className="hint">{error.hint}</p>}
+        {error.detail && (
+          <details>
+            <summary>Details for a report</summary>
+            <pre>{error.detail}</pre>
+            <CopyButton text={() => `${error.message}\n\n${error.detail}`}>Copy details</CopyButton>
+          </details>
+        )}
+        {children && <div className="row">{children}</div>}
+      </div>
+      {onClose && <Button kind="quiet" icon="cancel" aria-label="Close this message" onClick={onClose} />}
+    </section>
+  )
+}
+
+export function CopyButton({ text, children }: { text: () => string; children: string }) {
+  const [copied, setCopied] = useState(false)
+  return (
+    <Button
+      icon={copied ? 'check' : 'copy'}
+      onClick={async () => {
+        await navigator.clipboard.writeText(text())
+        setCopied(true)
+        setTimeout(() => setCopied(false), 2000)
+      }}
+    >
+      {copied ? 'Copied' : children}
+    </Button>
+  )
+}

@@ -1,0 +1,354 @@
+/** Results: which run hurts the model least, and the files to take away. */
+import type { LayerResult, RunResult } from '../../engine/job.ts'
+import { LayerErrors, MemoryOverTime, PerplexityByBlocks, shortName } from '../charts/charts.tsx'
+import { useView, useWorkbench } from '../context.ts'
+import { canPickFolders, download } from '../files.ts'
+import * as format from '../format.ts'
+import type { JobView, RunView } from '../reduce.ts'
+import { toMarkdown } from '../report.ts'
+import { Button, RunMark, Scroll, Tip } from './controls.tsx'
+import { CopyButton, ErrorNote } from './problems.tsx'
+import { RunState } from './run.tsx'
+
+export function ResultsPanel() {
+  const view = useView((state) => state.view)
+  const ran = useView((state) => state.ran)
+  if (!view || !ran) return null
+  if (view.runs.length === 0) return <Measured view={view} name={ran.name} />
+  return (
+    <>
+      <div className="panel-head">
+        <h1 tabIndex={-1}>Results for {ran.name}</h1>
+        <Take view={view} />
+      </div>
+      <Conditions view={view} />
+      {view.phase !== 'over' && <p className="notice">The job is still running; what is finished is here already.</p>}
+      {view.runs.map(
+        (run) =>
+          run.result?.error && run.state === 'failed' && <ErrorNote key={run.id} title={`${run.label} failed`} error={run.result.error} />,
+      )}
+      {view.error && view.error.code !== 'cancelled' && <ErrorNote title="The job stopped" error={view.error} />}
+      <ResultTable view={view} />
+      <div className="results-grid">
+        <div className="results-charts">
+          <LayerErrors view={view} />
+          <PerplexityByBlocks view={view} />
+          <MemoryOverTime view={view} />
+        </div>
+        <aside className="exports" aria-labelledby="exports-title">
+          <h2 id="exports-title">Export</h2>
+          {view.runs.map((run, index) => (
+            <Export key={run.id} run={run} index={index} asked={view.job.save} />
+          ))}
+        </aside>
+      </div>
+    </>
+  )
+}
+
+function Conditions({ view }: { view: JobView }) {
+  const { calibration, evaluation, job } = view
+  return (
+    <p className="hint">
+      {calibration && view.runs.length > 0 && (
+        <>
+          Calibrated on {format.plural(calibration.windows, 'window')} of {calibration.length} tokens, seed {job.seed}.{' '}
+        </>
+      )}
+      {evaluation && (
+        <>
+          Perplexity over {format.plural(evaluation.windows, 'window')} of {evaluation.length} tokens.
+        </>
+      )}
+    </p>
+  )
+}
+
+/** A job without runs: how good the model is as it is. */
+function Measured({ view, name }: { view: JobView; name: string }) {
+  return (
+    <>
+      <div className="panel-head">
+        <h1 tabIndex={-1}>Perplexity of {name}</h1>
+        <Take view={view} />
+      </div>
+      {view.error && view.error.code !== 'cancelled' && <ErrorNote title="The job stopped" error={view.error} />}
+      <section className="panel">
+        <p className="big figures" data-testid="measured-perplexity">
+          {format.perplexity(view.fpPerplexity)}
+        </p>
+        <Conditions view={view} />
+      </section>
+    </>
+  )
+}
+
+function Take({ view }: { view: JobView }) {
+  const catalog = useView((state) => state.catalog)
+  const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
+  const model = useView((state) => state.ran)
+  if (!catalog || !gpu || !model) return null
+  return (
+    <div className="row">
+      <CopyButton text={() => toMarkdown(view, { catalog, gpu, model })}>Copy as Markdown</CopyButton>
+      <Button
+        icon="download"
+        disabled={!view.report}
+        onClick={() =>
+          download(`${model.name}-report.json`, new Blob([JSON.stringify(view.report, null, 2)], { type: 'application/json' }))
+        }
+      >
+        Save report (JSON)
+      </Button>
+    </div>
+  )
+}
+
+// ---------------------------------------------------------------- the table
+
+interface Column {
+  name: string
+  /** Smaller is better; null where there is nothing to compare. */
+  value: (run: RunView) => number | null
+  show: (run: RunView) => React.ReactNode
+}
+
+function ResultTable({ view }: { view: JobView }) {
+  const unit = useView((state) => state.preferences.errorUnit)
+  const full = view.fpPerplexity
+  const columns: Column[] = [
+    {
+      name: 'Bits per weight',
+      value: (run) => (run.layers.length ? (run.result?.bitsPerWeight ?? null) : null),
+      show: (run) => (run.result && run.layers.length ? <Bits run={run} value={run.result.bitsPerWeight} /> : '–'),
+    },
+    {
+      name: 'Perplexity',
+      value: (run) => run.result?.perplexity ?? null,
+      show: (run) => <Perplexity full={full} value={run.result?.perplexity ?? null} />,
+    },
+    {
+      name: 'Mean layer error',
+      value: (run) => run.result?.meanRelativeError ?? null,
+      show: (run) => format.relativeError(run.result?.meanRelativeError ?? null, unit),
+    },
+    {
+      name: 'Worst layer error',
+      value: (run) => run.result?.worst?.relativeError ?? null,
+      show: (run) => <Worst worst={run.result?.worst ?? null} show={(value) => format.relativeError(value, unit)} />,
+    },
+    {
+      name: 'Time',
+      value: (run) => (run.state === 'finished' ? (run.result?.seconds ?? null) : null),
+      show: (run) => format.duration(run.result?.seconds ?? null),
+    },
+  ]
+  const best = columns.map((column) => {
+    const values = view.runs.map(column.value).filter((value) => value !== null)
+    return values.length > 1 && new Set(values).size > 1 ? Math.min(...values) : null
+  })
+  return (
+    <section className="panel" aria-label="Results">
+      <Scroll label="Result table">
+        <table className="results">
+          <thead>
+            <tr>
+              <th scope="col">Run</th>
+              {columns.map(({ name }) => (
+                <th key={name} scope="col" className="number">
+                  {name}
+                </th>
+              ))}
+              <th scope="col">State</th>
+            </tr>
+          </thead>
+          <tbody>
+            <tr className="baseline">
+              <th scope="row">
+                <svg className="run-mark" viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true">
+                  <path d="M-6 0h12" stroke="currentColor" strokeWidth="2" strokeDasharray="3 2" />
+                </svg>{' '}
+                Full precision
+              </th>
+              <td className="number">–</td>
+              <td className="number">{format.perplexity(full)}</td>
+              <td className="number">–</td>
+              <td className="number">–</td>
+              <td className="number">–</td>
+              <td>{full === null ? 'not measured' : 'measured'}</td>
+            </tr>
+            {view.runs.map((run, index) => (
+              <tr key={run.id}>
+                <th scope="row">
+                  <RunMark index={index} /> {run.label}
+                </th>
+                {columns.map((column, i) => (
+                  <td key={column.name} className={`number ${best[i] !== null && column.value(run) === best[i] ? 'best' : ''}`}>
+                    {column.show(run)}
+                  </td>
+                ))}
+                <td>
+                  <RunState run={run} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      <p className="help">Bold: the best of its column. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text.</p>
+    </section>
+  )
+}
+
+function Perplexity({ full, value }: { full: number | null; value: number | null }) {
+  const change = format.perplexityChange(full, value)
+  return (
+    <>
+      {format.perplexity(value)}
+      {change && <span className={change.worse ? 'delta worse' : 'delta better'}>{change.text}</span>}
+    </>
+  )
+}
+
+function Worst({ worst, show }: { worst: RunResult['worst']; show: (value: number) => string }) {
+  if (!worst) return '–'
+  return (
+    <>
+      {show(worst.relativeError)}
+      <small className="where">{shortName(worst.name)}</small>
+    </>
+  )
+}
+
+function Bits({ run, value }: { run: RunView; value: number }) {
+  const parts: [string, number][] = [
+    ['codes', perWeight(run.layers, (layer) => layer.bits.codes)],
+    ['scales', perWeight(run.layers, (layer) => layer.bits.scales)],
+    ['zero points', perWeight(run.layers, (layer) => layer.bits.zeros)],
+    ['group index', perWeight(run.layers, (layer) => layer.bits.groupIndex)],
+  ]
+  return (
+    <Tip
+      className="tip inherit"
+      label={`${format.bitsPerWeight(value)} bits per weight: ${parts.map(([name, bits]) => `${name} ${bits.toFixed(3)}`).join(', ')}`}
+      text={
+        <>
+          {parts.map(([name, bits]) => (
+            <span key={name} className="tooltip-row">
+              <span>{name}</span>
+              <span className="figures">{bits.toFixed(3)}</span>
+            </span>
+          ))}
+          <span>bits stored for each quantized weight</span>
+        </>
+      }
+    >
+      {format.bitsPerWeight(value)}
+    </Tip>
+  )
+}
+
+function perWeight(layers: LayerResult[], bits: (layer: LayerResult) => number): number {
+  const weights = layers.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0)
+  return weights ? layers.reduce((sum, layer) => sum + bits(layer), 0) / weights : 0
+}
+
+// ---------------------------------------------------------------- export
+
+function Export({ run, index, asked }: { run: RunView; index: number; asked: boolean }) {
+  const workbench = useWorkbench()
+  const saving = useView((state) => state.saving[run.id])
+  const made = run.result?.export
+  const busy = saving?.state === 'saving'
+  return (
+    <section className="panel" aria-label={`Export ${run.label}`}>
+      <h3>
+        <RunMark index={index} /> {run.label}
+      </h3>
+      {!made && !run.result?.exportError && (
+        <p className="hint">
+          {!run.result
+            ? 'The checkpoint appears here when the run is over.'
+            : asked
+              ? 'A run that did not finish leaves no checkpoint.'
+              : 'No checkpoint was asked for in the plan.'}
+        </p>
+      )}
+      {run.result?.exportError && (
+        <div className="field-problem error">
+          <p>
+            No checkpoint: {run.result.exportError.message} {run.result.exportError.hint}
+          </p>
+        </div>
+      )}
+      {made && (
+        <>
+          <p className="figures">
+            <b>{format.bytes(made.bytes)}</b> · {made.format} · written and read back correctly
+          </p>
+          <div className="row">
+            {canPickFolders() && (
+              <Button icon="folder" disabled={busy} onClick={() => workbench.save(run.id, 'folder')}>
+                Save to a folder
+              </Button>
+            )}
+            <Button icon="download" disabled={busy} onClick={() => workbench.save(run.id, 'zip')}>
+              Download as one zip
+            </Button>
+          </div>
+          {saving?.state === 'saving' && (
+            <div>
+              <div
+                className="bar"
+                role="progressbar"
+                aria-label={`Saving ${run.label}`}
+                aria-valuenow={Math.round((100 * saving.bytes) / saving.total)}
+              >
+                <span style={{ width: `${(100 * saving.bytes) / saving.total}%` }} />
+              </div>
+              <p className="hint figures">Saving: {format.bytesOf(saving.bytes, saving.total)}</p>
+            </div>
+          )}
+          {saving?.state === 'saved' && (
+            <p className="hint" role="status">
+              Saved as {saving.as}
+            </p>
+          )}
+          {saving?.state === 'failed' && (
+            <p className="field-problem error" role="alert">
+              {saving.error.message} {saving.error.hint}
+            </p>
+          )}
+          <h4>Loads in</h4>
+          <ul className="loads">
+            {made.loadsIn.map(({ runtime, loads, note }) => (
+              <li key={runtime}>
+                <b>{runtime}</b> <span className={loads ? 'yes' : 'no'}>{loads ? 'yes' : 'no'}</span>
+                {note && <span className="hint"> {note}</span>}
+              </li>
+            ))}
+          </ul>
+          <details>
+            <summary>{format.plural(made.files.length, 'file')}</summary>
+            <ul className="files">
+              {made.files.map((file) => (
+                <li key={file.path}>
+                  <button
+                    type="button"
+                    className="link"
+                    onClick={() =>
+                      workbench.file(run.id, file.path).then((blob) => download(file.path.split('/').at(-1)!, blob), workbench.fail)
+                    }
+                  >
+                    {file.path}
+                  </button>
+                  <span className="figures">{format.bytes(file.bytes)}</span>
+                </li>
+              ))}
+            </ul>
+          </details>
+        </>
+      )}
+    </section>
+  )
+}

@@ -1,0 +1,341 @@
+/** Run: the job as it happens. */
+import { useState } from 'react'
+import type { LayerResult, Stage } from '../../engine/job.ts'
+import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks, shortName } from '../charts/charts.tsx'
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import type { JobView, RunView } from '../reduce.ts'
+import { Button, Choice, Icon, RunMark, Scroll, usePages } from './controls.tsx'
+import { ErrorNote, ProblemList } from './problems.tsx'
+
+const stageWords: Record<Stage, string> = {
+  baseline: 'Perplexity of the model as it is',
+  calibrate: 'Collecting activations',
+  solve: 'Solving',
+  propagate: 'Passing activations on',
+  evaluate: 'Measuring perplexity',
+  write: 'Writing the checkpoint',
+}
+
+const stateWords: Record<RunView['state'], string> = {
+  waiting: 'waiting',
+  running: 'running',
+  finished: 'finished',
+  cancelled: 'cancelled',
+  failed: 'failed',
+}
+
+export function RunPanel() {
+  const view = useView((state) => state.view)
+  const ran = useView((state) => state.ran)
+  if (!view) return null
+  const measuring = view.runs.length === 0
+  return (
+    <>
+      <h1 tabIndex={-1}>
+        {measuring ? 'Measuring' : 'Running'} {view.phase === 'over' ? 'is over' : 'on'} {view.phase === 'over' ? '' : ran?.name}
+      </h1>
+      {view.error && view.error.code !== 'cancelled' && <StoppedNote view={view} />}
+      <div className={measuring ? 'run-grid measuring' : 'run-grid'}>
+        {!measuring && <RunList view={view} />}
+        <Now view={view} />
+        {!measuring && (
+          <div className="run-charts">
+            <LayerErrors view={view} />
+            <PerplexityByBlocks view={view} />
+            <LayerTable view={view} />
+          </div>
+        )}
+      </div>
+    </>
+  )
+}
+
+function StoppedNote({ view }: { view: JobView }) {
+  const workbench = useWorkbench()
+  const error = view.error!
+  const titles: Partial<Record<typeof error.code, string>> = {
+    'gpu-lost': 'The GPU went away in the middle of the job',
+    'gpu-out-of-memory': 'The GPU ran out of memory',
+    'storage-full': 'The storage of this browser is full',
+  }
+  return (
+    <ErrorNote title={titles[error.code] ?? 'The job stopped'} error={error}>
+      <Button onClick={() => workbench.go('plan')}>Back to the plan</Button>
+    </ErrorNote>
+  )
+}
+
+// ---------------------------------------------------------------- left
+
+function RunList({ view }: { view: JobView }) {
+  const unit = useView((state) => state.preferences.errorUnit)
+  return (
+    <section className="panel run-list" aria-labelledby="run-list-title">
+      <h2 id="run-list-title">Runs</h2>
+      <ul>
+        {view.runs.map((run, index) => (
+          <li key={run.id} className={run.state}>
+            <span className="run-name">
+              <RunMark index={index} />
+              <b>{run.label}</b>
+              <RunState run={run} />
+            </span>
+            <span
+              className="bar"
+              role="progressbar"
+              aria-label={`Progress of ${run.label}`}
+              aria-valuemin={0}
+              aria-valuemax={100}
+              aria-valuenow={Math.round(run.done * 100)}
+            >
+              <span style={{ width: `${run.done * 100}%`, background: `var(--run-${(index % 6) + 1})` }} />
+            </span>
+            <span className="run-figures figures">
+              {run.result?.perplexity != null ? (
+                <>perplexity {format.perplexity(run.result.perplexity)}</>
+              ) : run.layers.length ? (
+                <>
+                  error {format.relativeError(run.layers.reduce((sum, layer) => sum + layer.relativeError, 0) / run.layers.length, unit)} ·{' '}
+                  {run.layers.length} of {view.layers.length} linears
+                </>
+              ) : (
+                ' '
+              )}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+export function RunState({ run }: { run: RunView }) {
+  const icon = { waiting: null, running: null, finished: 'check', cancelled: 'cancel', failed: 'warning' } as const
+  const name = icon[run.state]
+  return (
+    <span className={`run-state ${run.state}`}>
+      {name && <Icon name={name} />}
+      {stateWords[run.state]}
+    </span>
+  )
+}
+
+// ---------------------------------------------------------------- right
+
+/** Work that is longer than this is not thrown away by a slip of the hand. */
+const precious = 120
+
+function Now({ view }: { view: JobView }) {
+  const workbench = useWorkbench()
+  const asked = useView((state) => state.asked)
+  const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
+  const [sure, setSure] = useState(false)
+  const { stage, progress } = view
+  const run = view.runs.find(({ id }) => id === stage?.run) ?? view.runs.findLast((each) => each.objective)
+  const over = view.phase === 'over'
+  const sweep = run?.state === 'running' && stage?.stage === 'solve' && run.objective?.linear === stage.linear ? run.objective : null
+  const headline = over
+    ? outcome(view)
+    : asked === 'cancel'
+      ? 'Cancelling …'
+      : asked === 'pause'
+        ? 'Pausing …'
+        : view.phase === 'paused'
+          ? 'Paused'
+          : stage
+            ? stageWords[stage.stage]
+            : 'Starting …'
+
+  return (
+    <aside className="now" aria-labelledby="now-title">
+      <section className="panel now-head">
+        <h2 id="now-title">{headline}</h2>
+        <div
+          className="bar"
+          role="progressbar"
+          aria-label="Progress of the job"
+          aria-valuemin={0}
+          aria-valuemax={100}
+          aria-valuenow={Math.round(progress.done * 100)}
+        >
+          <span style={{ width: `${progress.done * 100}%` }} />
+        </div>
+        <div className="eta figures">
+          <span>{format.percent(progress.done)}</span>
+          {over ? (
+            <span>{format.clock(progress.elapsed)}</span>
+          ) : (
+            <span>{progress.eta === null ? 'time left: not known yet' : `${format.clock(progress.eta)} left`}</span>
+          )}
+        </div>
+        <div className="row now-buttons">
+          {over ? (
+            <Button kind="primary" icon="next" onClick={() => workbench.go('results')}>
+              See the results
+            </Button>
+          ) : sure ? (
+            <>
+              <span>Stop after {format.duration(progress.elapsed)}?</span>
+              <Button
+                kind="primary"
+                onClick={() => {
+                  setSure(false)
+                  workbench.cancel()
+                }}
+              >
+                Cancel the job
+              </Button>
+              <Button onClick={() => setSure(false)}>Keep going</Button>
+            </>
+          ) : (
+            <>
+              {view.phase === 'paused' ? (
+                <Button icon="play" disabled={asked !== null} onClick={workbench.resume}>
+                  Resume
+                </Button>
+              ) : (
+                <Button icon="pause" disabled={asked !== null || view.phase === 'starting'} onClick={workbench.pause}>
+                  Pause
+                </Button>
+              )}
+              <Button
+                icon="cancel"
+                disabled={asked === 'cancel'}
+                onClick={() => (progress.elapsed > precious ? setSure(true) : workbench.cancel())}
+              >
+                Cancel
+              </Button>
+            </>
+          )}
+        </div>
+      </section>
+      <section className="panel now-facts" aria-label="Details of now">
+        <dl className="facts">
+          <Line name="Run" value={run ? run.label : over ? '–' : 'before the first'} />
+          <Line name="Block" value={!over && stage?.block != null ? `${stage.block + 1} of ${view.blocks}` : '–'} />
+          <Line name="Linear" value={!over && stage?.linear ? stage.linear.replace(/^.*?(?:layers|h|blocks?)\.\d+\./, '') : '–'} />
+          <Line name="Sweep" value={sweep ? `${sweep.points.at(-1)?.iteration ?? 0} of ${sweep.iterations}` : '–'} />
+          <Line name="Elapsed" value={format.clock(progress.elapsed)} />
+          <Line name="Full precision" value={view.fpPerplexity === null ? '–' : `perplexity ${format.perplexity(view.fpPerplexity)}`} />
+          <Line
+            name="Calibration"
+            value={view.calibration && view.runs.length ? `${view.calibration.windows} × ${view.calibration.length} tokens` : '–'}
+          />
+          <Line name="Evaluation" value={view.evaluation ? `${view.evaluation.windows} × ${view.evaluation.length} tokens` : '–'} />
+          <Line name="GPU memory" value={gpu ? format.bytesOf(view.memory.held, gpu.memoryBudget) : format.bytes(view.memory.held)} />
+        </dl>
+        {!over && <p className="help">The run goes on in a hidden tab. Closing the page ends it.</p>}
+        <ProblemList
+          label="Notices of the job"
+          problems={view.notices.map(({ run: of, problem }) => ({ ...problem, place: view.runs.find(({ id }) => id === of)?.label }))}
+        />
+      </section>
+      {view.runs.length > 0 && <ObjectiveByIteration view={view} run={run} />}
+      <MemoryOverTime view={view} />
+    </aside>
+  )
+}
+
+function Line({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  )
+}
+
+function outcome(view: JobView): string {
+  if (view.error?.code === 'cancelled' || view.runs.some((run) => run.state === 'cancelled')) return 'Cancelled'
+  if (view.error) return 'Stopped'
+  const failed = view.runs.filter((run) => run.state === 'failed').length
+  return failed ? `Over; ${format.plural(failed, 'run')} failed` : 'Finished'
+}
+
+// ---------------------------------------------------------------- below
+
+function LayerTable({ view }: { view: JobView }) {
+  const workbench = useWorkbench()
+  const unit = useView((state) => state.preferences.errorUnit)
+  const byRun = view.runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
+  const solved = view.layers.filter((name) => byRun.some((layers) => layers.has(name)))
+  const pages = usePages(solved, 70)
+  return (
+    <section className="panel" aria-labelledby="layers-title">
+      <div className="panel-head">
+        <h2 id="layers-title">Layers</h2>
+        <Choice
+          name="error-unit"
+          value={unit}
+          choices={[
+            { value: 'scientific', label: '1.0e-2' },
+            { value: 'percent', label: '1.00 %' },
+          ]}
+          onChange={(errorUnit) => workbench.prefer({ errorUnit })}
+        />
+      </div>
+      {solved.length === 0 ? (
+        <p className="hint">Every linear gets a row here once it is solved: its shape, error, time, and anything unusual.</p>
+      ) : (
+        <Scroll label="Layer table">
+          <table className="layers">
+            <thead>
+              <tr>
+                <th scope="col">Linear</th>
+                <th scope="col" className="number">
+                  Shape
+                </th>
+                {view.runs.map((run, index) => (
+                  <th key={run.id} scope="col" className="number">
+                    <RunMark index={index} /> {run.label}
+                  </th>
+                ))}
+                {view.runs.map((run, index) => (
+                  <th key={run.id} scope="col" className="number">
+                    <RunMark index={index} /> <span className="sr">{run.label} </span>time
+                  </th>
+                ))}
+                <th scope="col">Notes</th>
+              </tr>
+            </thead>
+            <tbody>
+              {pages.rows.map((name) => {
+                const layers = byRun.map((known) => known.get(name))
+                const first = layers.find((layer) => layer)!
+                const best = Math.min(...layers.map((layer) => layer?.relativeError ?? Number.POSITIVE_INFINITY))
+                return (
+                  <tr key={name}>
+                    <td className="path">{shortName(name)}</td>
+                    <td className="number">{format.shape(first.shape)}</td>
+                    {layers.map((layer, i) => (
+                      <td
+                        key={view.runs[i].id}
+                        className={`number ${layer && layers.length > 1 && layer.relativeError === best ? 'best' : ''}`}
+                      >
+                        {layer ? format.relativeError(layer.relativeError, unit) : ''}
+                      </td>
+                    ))}
+                    {layers.map((layer, i) => (
+                      <td key={view.runs[i].id} className="number">
+                        {layer ? format.duration(layer.seconds) : ''}
+                      </td>
+                    ))}
+                    <td>{notes(view, layers)}</td>
+                  </tr>
+                )
+              })}
+            </tbody>
+          </table>
+        </Scroll>
+      )}
+      {pages.controls}
+    </section>
+  )
+}
+
+function notes(view: JobView, layers: (LayerResult | undefined)[]): string {
+  return layers
+    .flatMap((layer, i) => (layer?.notes ?? []).map((note) => (layers.length > 1 ? `${view.runs[i].label}: ${note}` : note)))
+    .join('; ')
+}

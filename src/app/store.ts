@@ -1,0 +1,358 @@
+/** The page's state and everything that can be done to it. No React here, so that it can be driven without a page. */
+import { createStore, type StoreApi } from 'zustand/vanilla'
+import type { Engine, ModelSource } from '../engine/client.ts'
+import type { Catalog, GpuSummary, Job, ModelSummary, OptionValue, RunEvent, TextSource } from '../engine/job.ts'
+import { type ErrorData, toErrorData, WorkbenchError } from '../errors.ts'
+import { type Picked, type Source, isText, saveAsZip, saveToFolder } from './files.ts'
+import type { ErrorUnit } from './format.ts'
+import * as plan from './plan.ts'
+import { abort, begin, end, type JobView, reduce } from './reduce.ts'
+import { exportName } from './report.ts'
+
+export const steps = ['model', 'plan', 'run', 'results'] as const
+export type Step = (typeof steps)[number]
+
+export type Theme = 'system' | 'light' | 'dark'
+
+/** Kept in the browser between visits. */
+export interface Preferences {
+  theme: Theme
+  errorUnit: ErrorUnit
+  /** Single keys such as `?` act on the page. */
+  keys: boolean
+}
+
+export type Saving =
+  | { state: 'saving'; bytes: number; total: number }
+  | { state: 'saved'; as: string }
+  | { state: 'failed'; error: ErrorData }
+
+export interface State {
+  step: Step
+  preferences: Preferences
+  gpu: { state: 'opening' } | { state: 'ready'; summary: GpuSummary } | { state: 'missing'; error: ErrorData }
+  catalog: Catalog | null
+  model:
+    | { state: 'none' }
+    | { state: 'reading'; name: string }
+    | { state: 'ready'; summary: ModelSummary; demo: boolean }
+    | { state: 'refused'; name: string; error: ErrorData }
+  texts: TextSource[]
+  /** The job being planned; null until a model is open. */
+  job: Job | null
+  /** The run whose options are shown. */
+  chosen: string | null
+  check: plan.Check
+  /** The job that runs or ran, and the model it runs on. */
+  view: JobView | null
+  ran: ModelSummary | null
+  /** A control that was pressed and has not taken effect yet. */
+  asked: 'pause' | 'resume' | 'cancel' | null
+  saving: Record<string, Saving>
+  /** Something failed that belongs to no panel. */
+  fault: ErrorData | null
+}
+
+/** Charts redraw at most this often, however chatty the engine is. */
+const redrawEvery = 250
+const checkAfter = 300
+
+export type Workbench = ReturnType<typeof createWorkbench>
+
+export function createWorkbench(engine: Engine) {
+  const store: StoreApi<State> = createStore<State>(() => ({
+    step: 'model',
+    preferences: readPreferences(),
+    gpu: { state: 'opening' },
+    catalog: null,
+    model: { state: 'none' },
+    texts: [],
+    job: null,
+    chosen: null,
+    check: { state: 'pending' },
+    view: null,
+    ran: null,
+    asked: null,
+    saving: {},
+    fault: null,
+  }))
+  const get = store.getState
+  const set = store.setState
+  const fail = (thrown: unknown) => set({ fault: toErrorData(thrown) })
+
+  // ---------------------------------------------------------------- start
+
+  const catalog = engine.catalog().then((value) => {
+    set({ catalog: value, texts: value.texts })
+    return value
+  })
+  catalog.catch(fail)
+
+  async function openGpu() {
+    set({ gpu: { state: 'opening' } })
+    try {
+      set({ gpu: { state: 'ready', summary: await engine.gpu() } })
+    } catch (thrown) {
+      set({ gpu: { state: 'missing', error: toErrorData(thrown) } })
+    }
+  }
+  openGpu()
+
+  // ---------------------------------------------------------------- model
+
+  let opening = 0
+
+  async function open(source: ModelSource): Promise<boolean> {
+    if (isBusy(get())) return false
+    const mine = ++opening
+    const demo = source.kind === 'demo'
+    const name = demo ? 'the demo model' : (source.name ?? source.files[0]?.path ?? 'the files')
+    set({ model: { state: 'reading', name }, job: null, step: 'model' })
+    try {
+      const [known, summary] = await Promise.all([catalog, engine.open(source)])
+      if (mine !== opening) return false
+      const before = get().view?.job.evaluation
+      const first = plan.firstJob(known, get().texts, summary, demo)
+      const job = summary.quantized && before ? plan.measureLike(first, before, summary) : first
+      set({ model: { state: 'ready', summary, demo }, chosen: job.runs[0]?.id ?? null })
+      edit(job)
+      return true
+    } catch (thrown) {
+      if (mine === opening) set({ model: { state: 'refused', name, error: toErrorData(thrown) } })
+      return false
+    }
+  }
+
+  /** Sorts what was dropped or picked: texts become texts, everything else is a model. */
+  async function take(picking: Promise<Picked | null>, purpose: 'calibration' | 'evaluation' | null = null) {
+    try {
+      const picked = await picking
+      if (!picked?.files.length) return
+      if (picked.files.every(({ path }) => isText(path)) && (purpose || get().job)) {
+        for (const { path, file } of picked.files) await addText(new File([file], path), purpose ?? 'calibration')
+      } else if (purpose) {
+        const { path } = picked.files.find((file) => !isText(file.path))!
+        throw new WorkbenchError('text-invalid', `${path} is not a text that can be read here.`, 'Choose a .txt or .jsonl file.')
+      } else {
+        await open({ kind: 'files', ...picked })
+      }
+    } catch (thrown) {
+      fail(thrown)
+    }
+  }
+
+  async function addText(file: File, purpose: 'calibration' | 'evaluation') {
+    const text = await engine.addText(file)
+    set({ texts: [...get().texts.filter(({ id }) => id !== text.id), text] })
+    const { job } = get()
+    if (job) edit({ ...job, [purpose]: { ...job[purpose], text: text.id } })
+  }
+
+  // ---------------------------------------------------------------- plan
+
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let checking = 0
+
+  function edit(job: Job) {
+    set({ job, check: { state: 'pending' } })
+    clearTimeout(timer)
+    timer = setTimeout(check, checkAfter)
+  }
+
+  async function check() {
+    const { job } = get()
+    if (!job) return
+    const mine = ++checking
+    let answer: plan.Check
+    try {
+      answer = { state: 'done', result: await engine.check(job) }
+    } catch (thrown) {
+      const { code, message, hint } = toErrorData(thrown)
+      answer = { state: 'failed', problem: { severity: 'error', code, message, hint } }
+    }
+    // An answer to an older question is worth nothing.
+    if (mine === checking && get().job === job) set({ check: answer })
+  }
+
+  function editWith(change: (catalog: Catalog, job: Job) => Job) {
+    const { catalog, job } = get()
+    if (catalog && job) edit(change(catalog, job))
+  }
+
+  // ---------------------------------------------------------------- run
+
+  async function start() {
+    const { job, model } = get()
+    if (!job || model.state !== 'ready' || isBusy(get())) return
+    clearTimeout(timer)
+    set({ view: begin(job), ran: model.summary, step: 'run', asked: null, saving: {} })
+
+    let queue: RunEvent[] = []
+    let due: ReturnType<typeof setTimeout> | undefined
+    const flush = () => {
+      clearTimeout(due)
+      due = undefined
+      const events = queue
+      queue = []
+      const view = get().view
+      if (!view || !events.length) return
+      const next = events.reduce(reduce, view)
+      const settled = next.phase !== view.phase && get().asked !== 'cancel'
+      set(settled ? { view: next, asked: null } : { view: next })
+    }
+    try {
+      await engine.clearExports()
+      const report = await engine.start(job, (event) => {
+        queue.push(event)
+        due ??= setTimeout(flush, redrawEvery)
+      })
+      flush()
+      set({ view: end(get().view!, report), asked: null })
+    } catch (thrown) {
+      flush()
+      set({ view: abort(get().view!, toErrorData(thrown)), asked: null })
+    }
+    // The demo starts before its plan is checked.
+    if (get().check.state === 'pending') check()
+  }
+
+  /** One click from nothing to moving charts. */
+  async function tryDemo() {
+    if (await open({ kind: 'demo' })) await start()
+  }
+
+  async function ask(what: 'pause' | 'resume' | 'cancel') {
+    set({ asked: what })
+    try {
+      await engine[what]()
+    } catch (thrown) {
+      set({ asked: null })
+      fail(thrown)
+    }
+  }
+
+  // ---------------------------------------------------------------- results
+
+  function sources(run: string): Source[] {
+    const files = get().view?.runs.find(({ id }) => id === run)?.result?.export?.files ?? []
+    return files.map(({ path, bytes }) => ({ path, bytes, open: () => engine.exportFile(run, path) }))
+  }
+
+  async function save(run: string, how: 'folder' | 'zip') {
+    const { view, ran } = get()
+    const files = sources(run)
+    const name = exportName(ran!, view!.runs.find(({ id }) => id === run)!)
+    const total = files.reduce((sum, file) => sum + file.bytes, 0)
+    const note = (saving: Saving) => set({ saving: { ...get().saving, [run]: saving } })
+    const forget = () => set({ saving: Object.fromEntries(Object.entries(get().saving).filter(([id]) => id !== run)) })
+    let shown = 0
+    const progress = (bytes: number) => {
+      if (performance.now() - shown < redrawEvery) return
+      shown = performance.now()
+      note({ state: 'saving', bytes, total })
+    }
+    try {
+      note({ state: 'saving', bytes: 0, total })
+      if (how === 'zip') await saveAsZip(name, files, progress)
+      else if (!(await saveToFolder(name, files, progress))) return forget()
+      note({ state: 'saved', as: how === 'zip' ? `${name}.zip` : `${name}/` })
+    } catch (thrown) {
+      note({ state: 'failed', error: toErrorData(thrown) })
+    }
+  }
+
+  return {
+    store,
+    openGpu,
+    open,
+    take,
+    tryDemo,
+    go: (step: Step) => set({ step: isOpen(get(), step) ? step : 'model' }),
+    prefer(change: Partial<Preferences>) {
+      const preferences = { ...get().preferences, ...change }
+      set({ preferences })
+      writePreferences(preferences)
+    },
+    dismissFault: () => set({ fault: null }),
+
+    choose: (run: string) => set({ chosen: run }),
+    addRun(method: string) {
+      editWith((catalog, job) => plan.addRun(catalog, job, method))
+      set({ chosen: get().job?.runs.at(-1)?.id ?? null })
+    },
+    duplicateRun(id: string) {
+      const at = get().job!.runs.findIndex((run) => run.id === id)
+      editWith((catalog, job) => plan.duplicateRun(catalog, job, id))
+      set({ chosen: get().job!.runs[at + 1].id })
+    },
+    removeRun(id: string) {
+      const at = get().job!.runs.findIndex((run) => run.id === id)
+      editWith((_, job) => plan.removeRun(job, id))
+      const { job, chosen } = get()
+      if (chosen === id) set({ chosen: (job!.runs[at] ?? job!.runs.at(-1))?.id ?? null })
+    },
+    renameRun: (id: string, label: string) => editWith((catalog, job) => plan.editRun(catalog, job, id, { label })),
+    setMethod: (id: string, method: string) => editWith((catalog, job) => plan.editRun(catalog, job, id, { method })),
+    setOption: (id: string, key: string, value: OptionValue) =>
+      editWith((catalog, job) => {
+        const run = job.runs.find((each) => each.id === id)!
+        return plan.editRun(catalog, job, id, { options: { ...run.options, [key]: value } })
+      }),
+    setJob: (change: Partial<Job>) => editWith((_, job) => ({ ...job, ...change })),
+
+    start,
+    pause: () => ask('pause'),
+    resume: () => ask('resume'),
+    cancel: () => ask('cancel'),
+
+    save,
+    /** A single file of a run's checkpoint. */
+    file: (run: string, path: string) => engine.exportFile(run, path),
+    fail,
+  }
+}
+
+// ---------------------------------------------------------------- questions about the state
+
+export function isBusy({ view }: Pick<State, 'view'>): boolean {
+  return view !== null && view.phase !== 'over'
+}
+
+export function isOpen(state: State, step: Step): boolean {
+  switch (step) {
+    case 'model':
+      return true
+    case 'plan':
+      return state.job !== null && state.model.state === 'ready' && !state.model.summary.problems.some(isError)
+    case 'run':
+      return state.view !== null
+    case 'results':
+      return state.view !== null && (state.view.phase === 'over' || state.view.runs.some((run) => run.result))
+  }
+}
+
+export function isError({ severity }: { severity: string }): boolean {
+  return severity === 'error'
+}
+
+// ---------------------------------------------------------------- preferences
+
+const defaults: Preferences = { theme: 'system', errorUnit: 'scientific', keys: true }
+const storageKey = 'quantease-workbench'
+
+/** Private windows may refuse storage; the page then simply forgets. */
+function readPreferences(): Preferences {
+  try {
+    return { ...defaults, ...JSON.parse(localStorage.getItem(storageKey) ?? '{}') }
+  } catch {
+    return defaults
+  }
+}
+
+function writePreferences(preferences: Preferences) {
+  try {
+    localStorage.setItem(storageKey, JSON.stringify(preferences))
+  } catch {
+    // See above.
+  }
+}
