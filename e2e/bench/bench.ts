@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { createServer } from 'vite'
 import { launchChromium, openPage } from '../harness.ts'
+import { median, ratio } from './measure.ts'
 import type { BenchPage } from './page.ts'
 
 declare const bench: BenchPage
@@ -16,7 +17,14 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds)
 const sizes = values.sizes.split(',').map(Number)
 
+const row = (...cells: (string | number)[]) => console.log(`| ${cells.join(' | ')} |`)
+const head = (...cells: string[]) => {
+  row(...cells)
+  row(...cells.map(() => '---'))
+}
 const short = (value: number) => String(Number(value.toPrecision(3)))
+const ms = (samples: number[]) => `${short(median(samples))} ms`
+const times = (value: number) => `${value.toFixed(2)}×`
 
 const server = await createServer({
   configFile: false,
@@ -33,27 +41,26 @@ try {
   const adapter = await page.evaluate(() => bench.adapter)
   console.log(`Adapter: ${adapter.name} (${adapter.kind}), Chromium ${browser.version()}, medians of ${rounds} interleaved rounds\n`)
 
-  console.log('| f32 GEMM, n | ours | jax-js | tfjs | ours / jax-js | ours / tfjs |\n|---|---|---|---|---|---|')
+  head('f32 GEMM, n', 'ours', 'jax-js', 'tfjs', 'ours / jax-js', 'ours / tfjs')
   const gemm = []
   for (const n of sizes) {
-    const ms = await page.evaluate(([n, rounds]) => bench.gemm(n, rounds), [n, rounds])
-    const gflops = Object.fromEntries(Object.entries(ms).map(([name, value]) => [name, (2 * n ** 3) / value / 1e6]))
-    const speed = (name: string) => `${short(ms[name])} ms, ${short(gflops[name])} GFLOP/s`
-    const against = (name: string) => `${(gflops.ours / gflops[name]).toFixed(2)}×`
-    console.log(`| ${n} | ${['ours', 'jax-js', 'tfjs'].map(speed).join(' | ')} | ${against('jax-js')} | ${against('tfjs')} |`)
-    gemm.push({ n, milliseconds: ms, gflops })
+    const { ours, 'jax-js': jax, tfjs } = await page.evaluate(([n, rounds]) => bench.gemm(n, rounds), [n, rounds])
+    const cell = (samples: number[]) => `${ms(samples)}, ${short((2 * n ** 3) / median(samples) / 1e6)} GFLOP/s`
+    const faster = { jax: ratio(jax, ours), tfjs: ratio(tfjs, ours) }
+    row(n, cell(ours), cell(jax), cell(tfjs), times(faster.jax), times(faster.tfjs))
+    gemm.push({ n, milliseconds: { ours, jax, tfjs }, faster })
   }
 
-  console.log(
-    '\n| QuantEase, p = q | one iteration | one GEMM | iteration / GEMM | per column | per column / blocks |\n|---|---|---|---|---|---|',
-  )
+  console.log()
+  head('QuantEase, p = q', 'one iteration', 'one GEMM', 'iteration / GEMM', 'a dispatch per column', 'the same, tuned')
   const quantease = []
   for (const p of sizes.filter((size) => size >= 512)) {
-    const ms = await page.evaluate(([p, rounds]) => bench.quantease(p, rounds), [p, rounds])
-    const [overGemm, faster] = [ms.iteration / ms.gemm, ms.perColumn / ms.iteration]
-    const times = [ms.iteration, ms.gemm].map((value) => `${short(value)} ms`).join(' | ')
-    console.log(`| ${p} | ${times} | ${overGemm.toFixed(2)} | ${short(ms.perColumn)} ms | ${faster.toFixed(1)}× |`)
-    quantease.push({ p, milliseconds: ms, overGemm, perColumnOverBlocks: faster })
+    const samples = await page.evaluate(([p, rounds]) => bench.quantease(p, rounds), [p, rounds])
+    const { iteration, gemm, plain, tuned } = samples
+    const slower = { gemm: ratio(iteration, gemm), plain: ratio(plain, iteration), tuned: ratio(tuned, iteration) }
+    const columns = [plain, tuned].map((each, i) => `${ms(each)}, ${times([slower.plain, slower.tuned][i])} slower`)
+    row(p, ms(iteration), ms(gemm), times(slower.gemm), ...columns)
+    quantease.push({ p, milliseconds: samples, slower })
   }
   if (errors.length) throw new Error(`The page reported errors:\n${errors.join('\n')}`)
   if (values.json)

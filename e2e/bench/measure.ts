@@ -1,4 +1,4 @@
-/** Timing that survives a busy machine: every round runs every task, and ratios come from the same rounds. */
+/** Timing that survives a busy machine: every round runs every task, so that ratios can be taken round by round. */
 
 export interface Task {
   name: string
@@ -12,8 +12,8 @@ export interface Task {
 /** A sample lasts at least this long, so that the wait for the GPU hardly counts. */
 const SAMPLE_MS = 40
 
-/** Median milliseconds of one run of each task. */
-export async function measure(tasks: Task[], rounds: number): Promise<number[]> {
+/** Milliseconds of one run: by task, by round. */
+export async function measure(tasks: Task[], rounds: number): Promise<number[][]> {
   const timed = async (task: Task, times: number) => {
     const start = performance.now()
     await task.run(times)
@@ -32,11 +32,16 @@ export async function measure(tasks: Task[], rounds: number): Promise<number[]> 
       samples[index].push(await timed(tasks[index], times[index]))
     }
   }
-  return samples.map(median)
+  return samples
 }
 
-function median(values: number[]): number {
+export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const half = sorted.length >> 1
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
+}
+
+/** Median of a / b over the rounds. */
+export function ratio(a: number[], b: number[]): number {
+  return median(a.map((value, round) => value / b[round]))
 }

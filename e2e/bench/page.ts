@@ -11,31 +11,37 @@ const libraries = [ours, await openJax(), await openTensorFlow()]
 const page = {
   adapter: gpu.info,
 
-  /** Milliseconds of C = A·B, [n, n] each, by library. */
-  async gemm(n: number, rounds: number): Promise<Record<string, number>> {
+  /** Milliseconds of C = A·B, [n, n] each: by library, by round. */
+  async gemm(n: number, rounds: number): Promise<Record<string, number[]>> {
     const a = random(n * n)
     const b = random(n * n)
     const tasks = libraries.map((library) => library(n, a, b))
     for (const task of tasks) checkProduct(task.name, n, a, b, await task.read())
-    const medians = await measure(tasks, rounds)
+    const samples = await measure(tasks, rounds)
     for (const task of tasks) task.dispose()
-    return Object.fromEntries(tasks.map(({ name }, index) => [name, medians[index]]))
+    return Object.fromEntries(tasks.map(({ name }, index) => [name, samples[index]]))
   },
 
   /** Milliseconds of one QuantEase iteration on a layer [p, p], in our blocks and column by column, and of one GEMM. */
-  async quantease(p: number, rounds: number): Promise<{ iteration: number; gemm: number; perColumn: number }> {
+  async quantease(p: number, rounds: number): Promise<Record<'iteration' | 'gemm' | 'plain' | 'tuned', number[]>> {
     const problem = await makeProblem(gpu, p, random)
-    // Every column costs the same, so an eighth of them tells the whole.
-    const columns = await columnTask(problem, p / 8)
     const [few, many] = [solveTask(problem, 1), solveTask(problem, 6)]
-    checkSame(await few.read(), await columns.read())
     const product = ours(p, random(p * p), random(p * p))
-    const tasks = [few, many, product, columns]
-    const [once, sixTimes, gemm, eighth] = await measure(tasks, rounds)
+    // Every column costs the same, so an eighth of them tells the whole.
+    const columns = [await columnTask(problem, p / 8, 1), await columnTask(problem, p / 8, 4)]
+    const expected = await few.read()
+    for (const task of columns) requireSame(await task.read(), expected)
+    const tasks = [few, many, product, ...columns]
+    const [once, sixTimes, gemm, plain, tuned] = await measure(tasks, rounds)
     for (const task of tasks) task.dispose()
     problem.weight.dispose()
     problem.gram.dispose()
-    return { iteration: (sixTimes - once) / 5, gemm, perColumn: eighth * 8 }
+    return {
+      iteration: sixTimes.map((value, round) => (value - once[round]) / 5),
+      gemm,
+      plain: plain.map((value) => value * 8),
+      tuned: tuned.map((value) => value * 8),
+    }
   },
 }
 
@@ -44,7 +50,7 @@ function random(length: number) {
 }
 
 /** Rounding may fall either way where a value lies between two levels; anything more is an error. */
-function checkSame(a: Float32Array, b: Float32Array) {
+function requireSame(a: Float32Array, b: Float32Array) {
   const different = a.reduce((count, value, index) => count + Number(Math.abs(value - b[index]) > 1e-4), 0)
   if (different > a.length / 1000) throw new Error(`Blocks and columns differ in ${different} of ${a.length} weights.`)
 }

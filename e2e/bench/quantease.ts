@@ -44,18 +44,19 @@ export function solveTask(problem: LinearProblem, iterations: number): Task {
 }
 
 const params = 'struct Params { p: u32, j: u32, most: f32 }'
-const gather = `${params}
+const gather = (lanes: 1 | 4) => `${params}
+alias Value = ${lanes === 4 ? 'vec4f' : 'f32'};
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> sigma: array<f32>;
-@group(0) @binding(2) var<storage, read> r: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> g: array<vec4f>;
+@group(0) @binding(2) var<storage, read> r: array<Value>;
+@group(0) @binding(3) var<storage, read_write> g: array<Value>;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let quads = params.p / 4u;
-  if (id.x >= quads) { return; }
-  var sum = vec4f();
-  for (var k = 0u; k < params.p; k++) { sum += sigma[params.j * params.p + k] * r[k * quads + id.x]; }
+  let width = params.p / ${lanes}u;
+  if (id.x >= width) { return; }
+  var sum = Value();
+  for (var k = 0u; k < params.p; k++) { sum += sigma[params.j * params.p + k] * r[k * width + id.x]; }
   g[id.x] = sum / sigma[params.j * params.p + params.j];
 }`
 const step = `${roundingCode}\n${params}
@@ -74,8 +75,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   what[at] = v;
 }`
 
-/** One sweep the plain way, two dispatches for every column; \`columns\` of them per run, all of them for \`read\`. */
-export async function columnTask(problem: LinearProblem, columns: number): Promise<Task> {
+/**
+ * One sweep with two dispatches for every column; `columns` of them per run, all of them for `read`. An invocation forms
+ * the gradient of as many rows as it has lanes: one is the algorithm as it is printed, four is the best we could make of it.
+ */
+export async function columnTask(problem: LinearProblem, columns: number, lanes: 1 | 4): Promise<Task> {
   const { gpu, weight, gram } = problem
   const { device } = gpu
   const p = weight.rows
@@ -128,13 +132,13 @@ export async function columnTask(problem: LinearProblem, columns: number): Promi
       pass.dispatchWorkgroups(Math.ceil(items / 32))
     }
   }
-  const gathers = kernel(gather, [{ tensor: gram }, { tensor: r }, { tensor: g, write: true }])
+  const gathers = kernel(gather(lanes), [{ tensor: gram }, { tensor: r }, { tensor: g, write: true }])
   const steps = kernel(step, [{ tensor: grid }, { tensor: r, write: true }, { tensor: g }, { tensor: what, write: true }])
   const sweep = (last: number) => {
     const encoder = device.createCommandEncoder()
     const pass = encoder.beginComputePass()
     for (let j = 0; j < last; j++) {
-      gathers(pass, j, p / 4)
+      gathers(pass, j, p / lanes)
       steps(pass, j, p)
     }
     pass.end()
@@ -142,7 +146,7 @@ export async function columnTask(problem: LinearProblem, columns: number): Promi
   }
 
   return {
-    name: 'QuantEase, per column',
+    name: `QuantEase, per column, ${lanes} lanes`,
     async run(times) {
       for (let i = 0; i < times; i++) sweep(columns)
       await device.queue.onSubmittedWorkDone()
