@@ -23,7 +23,7 @@ const sources = import.meta.glob<string>(['/src/**/*.{ts,tsx}', '!/src/**/*.test
   eager: true,
 })
 
-const importing = /(?:\b(?:import|export)(?<type> type)?\s[^'"`;=]*?from |\bimport\(|\bimport )'(?<path>[^']+)'/g
+const importing = /(?:^(?:import|export)(?<type> type)?\s[^'"`;=]*?from |\bimport\(|^import )'(?<path>[^']+)'/gm
 
 function problems(file: string, source: string): string[] {
   const folder = Object.keys(allowed).findLast((key) => file.startsWith(key))
@@ -54,5 +54,6 @@ test('the map catches what it forbids', () => {
   expect(
     problems('io/formats/gptq.ts', "import type {\n  Packed,\n} from '../../quant/packed.ts'\nimport { a } from '../bytes.ts'"),
   ).toEqual([])
+  expect(problems('io/formats/gptq.ts', "/** What an export is. */\nimport type { A } from '../../quant/packed.ts'")).toEqual([])
   expect(problems('app/main.tsx', "import { a } from '../engine/client.ts'\nimport b from 'react'")).toEqual([])
 })
