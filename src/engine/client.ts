@@ -1,5 +1,9 @@
 /** The page's only door to the engine: a dedicated worker that owns the GPU, spoken to as plain async calls. */
+import * as Comlink from 'comlink'
+import { type ErrorData, fromErrorData } from '../errors.ts'
 import type { Catalog, GpuSummary, Job, JobCheck, JobReport, ModelSummary, RunEvent, TextSource } from './job.ts'
+import { exportedFile, removeExports } from './opfs.ts'
+import type { WorkerApi } from './worker.ts'
 
 /** A dropped or picked file with its path inside the folder. */
 export interface NamedFile {
@@ -31,4 +35,38 @@ export interface Engine {
   exportFile(run: string, path: string): Promise<File>
   /** Frees the storage of all checkpoints written so far. */
   clearExports(): Promise<void>
+}
+
+/** Starts the engine. The page has one for its whole life. */
+export function connect(): Engine {
+  // The worker's name tells it where the page lies; its own address does not, once it is built.
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: document.baseURI })
+  const remote = Comlink.wrap<WorkerApi>(worker)
+  const dead = new Promise<never>((_, reject) => {
+    worker.onerror = (event) => {
+      event.preventDefault()
+      reject(new Error(`The engine stopped: ${event.message || 'its worker could not be loaded'}.`))
+    }
+  })
+  dead.catch(() => {}) // reported by whichever call is waiting, or the next one
+  const call = async <T>(answer: Promise<T>): Promise<T> => {
+    try {
+      return await Promise.race([answer, dead])
+    } catch (error) {
+      throw error instanceof Error ? error : fromErrorData(error as ErrorData)
+    }
+  }
+  return {
+    catalog: () => call(remote.catalog()),
+    gpu: () => call(remote.gpu()),
+    open: (source) => call(source.kind === 'demo' ? remote.openDemo() : remote.open(source.files)),
+    addText: (file) => call(remote.addText(file)),
+    check: (job) => call(remote.check(job)),
+    start: (job, onEvent) => call(remote.start(job, Comlink.proxy(onEvent))),
+    pause: () => call(remote.pause()),
+    resume: () => call(remote.resume()),
+    cancel: () => call(remote.cancel()),
+    exportFile: exportedFile,
+    clearExports: () => removeExports(),
+  }
 }

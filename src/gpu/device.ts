@@ -49,12 +49,16 @@ export class Gpu {
   /** Bytes in live and pooled buffers now, and the most there ever were. */
   held = 0
   peak = 0
+  /** Floating-point operations encoded since the device was opened. */
+  flops = 0
   /** Awaited between submits: waits while paused, throws when cancelled. */
   gate: (() => Promise<void> | void) | null = null
 
   readonly #pipelines = new Map<string, Pipeline>()
   readonly #ids = new WeakMap<GPUBuffer, number>()
   #nextId = 0
+  readonly #live = new Map<Tensor, number>()
+  #serial = 0
   readonly #pool = new Map<number, GPUBuffer[]>()
   #pooled = 0
   #doomed: GPUBuffer[] = []
@@ -70,6 +74,8 @@ export class Gpu {
   #inFlight: { done: Promise<void>; flops: number; at: number }[] = []
   #lastDone = 0
   #failure: Error | null = null
+  /** The device is gone for good; open another. */
+  lost = false
 
   private constructor(
     /** The `GPU` object must stay referenced: Dawn in Node crashes once it is collected. */
@@ -81,6 +87,7 @@ export class Gpu {
     this.gemm = info.kind === 'software' ? 'direct' : 'tiled'
     this.#uniforms = device.createBuffer({ size: SLOT * SLOTS, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST })
     void device.lost.then((lost) => {
+      this.lost = true
       this.#failure ??= lostError(lost)
     })
     device.onuncapturederror = (event) => {
@@ -115,7 +122,8 @@ export class Gpu {
       },
     })
     const { vendor, architecture, description, device: model } = adapter.info
-    const software = adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${architecture} ${description} ${model}`)
+    const software =
+      adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${architecture} ${description} ${model}`)
     return new Gpu(gpu, device, {
       vendor,
       architecture,
@@ -128,6 +136,14 @@ export class Gpu {
     })
   }
 
+  /**
+   * WebGPU does not tell how much memory a GPU has. Twice its largest buffer, within 1 to 16 GiB, is a careful guess:
+   * browsers cap buffers at a fraction of what is there.
+   */
+  get memoryBudget(): number {
+    return Math.min(16 * 2 ** 30, Math.max(2 ** 30, 2 * this.info.maxBuffer))
+  }
+
   // ---------------------------------------------------------------- tensors
 
   /** A tensor with unspecified content. @throws WorkbenchError `gpu-too-small` when one binding cannot hold it */
@@ -137,7 +153,22 @@ export class Gpu {
     const reused = this.#pool.get(size)?.pop()
     if (reused) this.#pooled -= size
     const buffer = reused ?? this.#create(size)
-    return new Tensor(buffer, shape, dtype, 0, (freed) => this.#recycle(freed))
+    const tensor = new Tensor(buffer, shape, dtype, 0, (freed) => {
+      this.#live.delete(tensor)
+      this.#recycle(freed)
+    })
+    this.#live.set(tensor, ++this.#serial)
+    return tensor
+  }
+
+  /** A point in time for `releaseSince`. */
+  mark(): number {
+    return this.#serial
+  }
+
+  /** Disposes every tensor made since `mark`: what an interrupted run leaves behind. */
+  releaseSince(mark: number): void {
+    for (const [tensor, serial] of this.#live) if (serial > mark) tensor.dispose()
   }
 
   /** @throws WorkbenchError `gpu-too-small` when one binding cannot hold so many bytes */
@@ -272,7 +303,9 @@ export class Gpu {
     pass.setBindGroup(0, group, source.uniform === null ? [] : [offset])
     pass.dispatchWorkgroups(x, y, z)
     const [wx, wy, wz] = source.workgroup
-    this.#flops += options.flops ?? x * y * z * wx * wy * wz
+    const flops = options.flops ?? x * y * z * wx * wy * wz
+    this.flops += flops
+    this.#flops += flops
     if (this.#flops > this.#budget) this.flush()
   }
 

@@ -3,7 +3,7 @@
  * input-major `[in, out]` (so y = x · W is a plain product), the embedding and head `[vocabulary, features]`.
  */
 import type { Gpu } from './device.ts'
-import { Tensor } from './tensor.ts'
+import type { Tensor } from './tensor.ts'
 
 /** Largest scratch for attention scores and logits; more is done in turns. */
 const SCRATCH_BYTES = 96 * 2 ** 20
@@ -129,7 +129,22 @@ function padRows(gpu: Gpu, x: Tensor, rows: number): Tensor {
 /** sigma += xᵀ x over `tokens` rows of x from row `first`; only the upper tiles, see `mirror`. x: [.., p], sigma: [p, p] */
 export function gramUpper(gpu: Gpu, x: Tensor, sigma: Tensor, first: number, tokens: number): void {
   const p = x.cols
-  gemm(gpu, { a: x, b: x, c: sigma, m: p, n: p, k: tokens, ta: true, lda: p, ldb: p, ldc: p, a0: first * p, b0: first * p, symmetric: true, beta: 1 })
+  gemm(gpu, {
+    a: x,
+    b: x,
+    c: sigma,
+    m: p,
+    n: p,
+    k: tokens,
+    ta: true,
+    lda: p,
+    ldb: p,
+    ldc: p,
+    a0: first * p,
+    b0: first * p,
+    symmetric: true,
+    beta: 1,
+  })
 }
 
 /** Completes a symmetric matrix from its upper tiles. */
@@ -148,10 +163,51 @@ export function convert(
   raw: Tensor,
   dtype: StoredDType,
   out: Tensor,
-  { rows, cols, row0, totalRows, transposed, bad }: { rows: number; cols: number; row0: number; totalRows: number; transposed: boolean; bad: Tensor },
+  {
+    rows,
+    cols,
+    row0,
+    totalRows,
+    transposed,
+    bad,
+  }: { rows: number; cols: number; row0: number; totalRows: number; transposed: boolean; bad: Tensor },
 ): void {
   const kind = { BF16: 0, F16: 1, F32: 2 }[dtype]
-  gpu.run1d('convert', { x: raw, y: out, bad }, { rows, cols, row0, total_rows: totalRows, kind, transposed: Number(transposed) }, rows * cols)
+  gpu.run1d(
+    'convert',
+    { x: raw, y: out, bad },
+    { rows, cols, row0, total_rows: totalRows, kind, transposed: Number(transposed) },
+    rows * cols,
+  )
+}
+
+/** A packed linear as checkpoints store it; see `PackedLinear`, which satisfies this. */
+export interface PackedWeights {
+  bits: number
+  q: number
+  p: number
+  groups: number
+  codes: Uint32Array
+  scales: Float32Array
+  zeros: Uint8Array
+  groupIndex: Int32Array
+}
+
+/** W = scale · (code − zero), input-major `[p, q]` f32. */
+export function unpack(gpu: Gpu, linear: PackedWeights): Tensor {
+  const { bits, q, p, groups } = linear
+  const packed = gpu.upload(linear.codes as Uint32Array<ArrayBuffer>, [linear.codes.length])
+  const group = gpu.upload(Uint32Array.from(linear.groupIndex), [p])
+  const cells = new Float32Array(groups * q * 2)
+  linear.scales.forEach((scale, i) => {
+    cells[2 * i] = scale
+    cells[2 * i + 1] = linear.zeros[i]
+  })
+  const grid = gpu.upload(cells, [groups, q, 2])
+  const w = gpu.empty([p, q])
+  gpu.run1d('unpack', { packed, group, grid, w }, { q, p, bits }, p * q)
+  for (const tensor of [packed, group, grid]) tensor.dispose()
+  return w
 }
 
 export function transpose(gpu: Gpu, x: Tensor): Tensor {
@@ -202,7 +258,13 @@ export interface AttentionShape {
  * Causal attention softmax(q kᵀ / √d) v within each window, query head h reading key/value head ⌊h · kvHeads / heads⌋.
  * q: `[windows · t, heads · d]`, k and v: `[windows · t, kvHeads · d]`; returns `[windows · t, heads · d]`.
  */
-export async function attention(gpu: Gpu, q: Tensor, k: Tensor, v: Tensor, { windows, t, heads, kvHeads, d, span }: AttentionShape): Promise<Tensor> {
+export async function attention(
+  gpu: Gpu,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { windows, t, heads, kvHeads, d, span }: AttentionShape,
+): Promise<Tensor> {
   const out = gpu.empty(q.shape)
   const share = heads / kvHeads
   const fit = Math.max(1, Math.floor(Math.min(SCRATCH_BYTES, gpu.info.maxBinding) / (t * t * 4)))
@@ -218,14 +280,36 @@ export async function attention(gpu: Gpu, q: Tensor, k: Tensor, v: Tensor, { win
       const key = { at: w * t * ldk + (h / share) * d, stride: [t * ldk, d] as [number, number] }
       const square: [number, number] = [inner * t * t, t * t]
       gemm(gpu, {
-        a: q, b: k, c: scores, m: t, n: t, k: d, tb: true, lda: ldq, ldb: ldk, ldc: t, a0: query.at, b0: key.at, alpha: 1 / Math.sqrt(d),
+        a: q,
+        b: k,
+        c: scores,
+        m: t,
+        n: t,
+        k: d,
+        tb: true,
+        lda: ldq,
+        ldb: ldk,
+        ldc: t,
+        a0: query.at,
+        b0: key.at,
+        alpha: 1 / Math.sqrt(d),
         batch: { outer, inner, share, a: query.stride, b: key.stride, c: square },
       })
       gpu.run1d('softmax_causal', { s: scores }, { rows: outer * inner * t, t, span: Math.min(span, t) }, outer * inner * t, {
         flops: 6 * outer * inner * t * t,
       })
       gemm(gpu, {
-        a: scores, b: v, c: out, m: t, n: d, k: t, lda: t, ldb: ldk, ldc: ldq, b0: key.at, c0: query.at,
+        a: scores,
+        b: v,
+        c: out,
+        m: t,
+        n: d,
+        k: t,
+        lda: t,
+        ldb: ldk,
+        ldc: ldq,
+        b0: key.at,
+        c0: query.at,
         batch: { outer, inner, share, a: square, b: key.stride, c: query.stride },
       })
       await gpu.pace()
@@ -273,7 +357,20 @@ export async function crossEntropy(gpu: Gpu, hidden: Tensor, head: Panels, targe
     for (const { first, tensor } of head.parts) {
       for (let from = 0; from < tensor.rows; from += width) {
         const count = Math.min(width, tensor.rows - from)
-        gemm(gpu, { a: hidden, b: tensor, c: logits, m, n: Math.ceil(count / 4) * 4, k: d, tb: true, lda: d, ldb: d, ldc: width, a0: row * d, b0: from * d })
+        gemm(gpu, {
+          a: hidden,
+          b: tensor,
+          c: logits,
+          m,
+          n: Math.ceil(count / 4) * 4,
+          k: d,
+          tb: true,
+          lda: d,
+          ldb: d,
+          ldc: width,
+          a0: row * d,
+          b0: from * d,
+        })
         gpu.run1d('logsumexp', { logits, ...some }, { rows: m, ld: width, first: first + from, count }, m, { flops: 4 * m * count })
         await gpu.pace()
       }
@@ -289,7 +386,7 @@ export async function crossEntropy(gpu: Gpu, hidden: Tensor, head: Panels, targe
 export async function dot(gpu: Gpu, x: Tensor, y: Tensor): Promise<number> {
   const out = gpu.empty([PARTS])
   gpu.run('dot_partial', { x, y, out }, { n: x.size, parts: PARTS }, [PARTS / 64], { flops: 2 * x.size })
-  const parts = await gpu.read(out)
+  const parts = (await gpu.read(out)) as Float32Array
   out.dispose()
   return parts.reduce((sum, part) => sum + part, 0)
 }

@@ -32,7 +32,7 @@ export function rmsnorm(x: Matrix, weight: ArrayLike<number>, eps: number): Matr
 }
 
 /** `angles`: [window, d/2] in radians. */
-export function rope(x: Matrix, angles: Matrix, heads: number, d: number, window: number): Matrix {
+export function rope(x: Matrix, angles: Matrix, d: number, window: number): Matrix {
   const half = d / 2
   return matrix(x.rows, x.cols, (t, c) => {
     const head = Math.floor(c / d)

@@ -15,9 +15,9 @@ export function testGpu(): Promise<Gpu> {
   return opened
 }
 
-/** A second device, for tests that lose it. */
-export function freshGpu(): Promise<Gpu> {
-  return Gpu.open(create([]))
+/** Where further devices come from. */
+export function testSource(): GPU {
+  return create([])
 }
 
 afterAll(async () => {

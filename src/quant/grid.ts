@@ -74,7 +74,10 @@ export async function finish(
   const what = gpu.empty([p, q])
   const rest = gpu.empty([p, q])
   const order = gpu.upload(layout.order, [p])
-  const group = gpu.upload(Uint32Array.from(layout.order, (j) => layout.groupIndex[j]), [p])
+  const group = gpu.upload(
+    Uint32Array.from(layout.order, (j) => layout.groupIndex[j]),
+    [p],
+  )
   gpu.run1d('encode', { x, w: weight, order, group, grid, codes, what, rest }, { q, p, most: maxCode(bits) }, p * q)
   const error = await objective(gpu, rest, gram)
   for (const tensor of [rest, order, group]) tensor.dispose()

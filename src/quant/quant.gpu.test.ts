@@ -19,7 +19,15 @@ const flip = (data: ArrayLike<number>, rows: number, cols: number) =>
   Float32Array.from({ length: rows * cols }, (_, i) => data[(i % rows) * cols + Math.floor(i / rows)])
 
 /** Solves W `[q, p]` against Σ and brings everything to the host in `[q, p]` order. */
-async function solve(method: string, w: ArrayLike<number>, sigma: ArrayLike<number>, q: number, p: number, given: object, halfScales = false) {
+async function solve(
+  method: string,
+  w: ArrayLike<number>,
+  sigma: ArrayLike<number>,
+  q: number,
+  p: number,
+  given: object,
+  halfScales = false,
+) {
   const solver = solvers.find((one) => one.id === method)!
   const weight = gpu.upload(flip(w, q, p), [p, q])
   const gram = gpu.upload(Float32Array.from(sigma), [p, p])

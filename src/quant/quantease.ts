@@ -8,12 +8,14 @@
  */
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { type Layout, deadNote, finish, layoutOf, makeGrid } from './grid.ts'
-import { type GridOptions, type LinearProblem, type Solver, type SolverHooks, gridOptions, maxCode } from './solver.ts'
+import { type GridOptions, type LinearProblem, type Solver, type SolverHooks, gridOptions, gridWork, maxCode } from './solver.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { OptionSpec } from '../options.ts'
 
 /** Columns per block; fixed by `quantease_sweep.wgsl`. */
 export const BLOCK = 32
+/** Operations per weight of the in-block walk: half a block of updates, and the rounding itself. */
+const SWEEP_FLOPS = BLOCK + 16
 /** Iterations between two reports of the objective; a report waits for the GPU but never inside an iteration. */
 const REPORT_EVERY = 5
 
@@ -79,9 +81,11 @@ export const isRelaxed = (t: number, iterations: number) => t % 3 === 1 && t <= 
 export const quantease: Solver = {
   id: 'quantease',
   label: 'QuantEase',
-  summary: 'Coordinate descent on the error of the layer’s output: rounds one column at a time, again and again, each time making up for all the others.',
+  summary:
+    'Coordinate descent on the error of the layer’s output: rounds one column at a time, again and again, each time making up for all the others.',
   advice: 'The method to start with: no matrix inverse, so it never breaks down, and it beats RTN and plain GPTQ at 2 to 4 bits.',
   options,
+  work: (q, p, given) => gridWork(q, p, given) + (given.iterations as number) * (2 * q * p * p + q * p * SWEEP_FLOPS),
   async solve(problem, given, hooks) {
     const options = given as unknown as QuantEaseOptions
     const { gpu, weight, gramDiagonal } = problem
@@ -121,7 +125,7 @@ async function descend(
     for (let j0 = 0; j0 < p; j0 += BLOCK) {
       const m = Math.min(BLOCK, p - j0)
       gemm(gpu, { a: normalised, b: r, c: g, m, n: q, k: p, lda: p, ldb: q, ldc: q, a0: j0 * p })
-      gpu.run1d('quantease_sweep', state, { q, p, j0, most: maxCode(bits), relaxed: Number(relaxed) }, q, { flops: q * BLOCK * (BLOCK + 16) })
+      gpu.run1d('quantease_sweep', state, { q, p, j0, most: maxCode(bits), relaxed: Number(relaxed) }, q, { flops: q * m * SWEEP_FLOPS })
       await gpu.pace()
     }
     gpu.run('sum', { x: objective, out: history }, { n: q, index: t }, [1])

@@ -1,6 +1,6 @@
 /** Round to nearest: every weight to the nearest level of its own grid. No data, one pass. */
 import { deadNote, finish, layoutOf, makeGrid } from './grid.ts'
-import { type GridOptions, type Solver, gridOptions } from './solver.ts'
+import { type GridOptions, type Solver, gridOptions, gridWork } from './solver.ts'
 
 export const rtn: Solver = {
   id: 'rtn',
@@ -8,6 +8,7 @@ export const rtn: Solver = {
   summary: 'Rounds every weight to the nearest level of its grid, without looking at any text.',
   advice: 'The baseline: instant, fine at 8 bits, the first to break below 4.',
   options: gridOptions,
+  work: gridWork,
   async solve(problem, given) {
     const options = given as unknown as GridOptions
     const layout = layoutOf(problem.gramDiagonal, options.groupSize, false, true)

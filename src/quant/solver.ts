@@ -42,6 +42,8 @@ export interface QuantizedLinear {
 }
 
 export interface Solver extends SolverInfo {
+  /** Floating-point operations to solve one linear `[q, p]`, for estimates and progress. */
+  work(q: number, p: number, options: Options): number
   solve(problem: LinearProblem, options: Options, hooks: SolverHooks): Promise<QuantizedLinear>
 }
 
@@ -104,6 +106,9 @@ export interface GridOptions {
   symmetric: boolean
   mse: boolean
 }
+
+/** Work of `makeGrid` and `finish`. */
+export const gridWork = (q: number, p: number, options: Options) => q * p * (options.mse ? 480 * 4 : 4) + 2 * q * p * p
 
 /** Largest code. */
 export const maxCode = (bits: number) => 2 ** bits - 1

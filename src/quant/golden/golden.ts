@@ -45,7 +45,9 @@ async function read(name: string): Promise<Arrays> {
   const length = Number(new DataView(bytes).getBigUint64(0, true))
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)))
   const arrays: Arrays = new Map()
-  for (const [key, { dtype, shape, data_offsets }] of Object.entries<{ dtype: string; shape: number[]; data_offsets: [number, number] }>(header)) {
+  for (const [key, { dtype, shape, data_offsets }] of Object.entries<{ dtype: string; shape: number[]; data_offsets: [number, number] }>(
+    header,
+  )) {
     const data = bytes.slice(8 + length + data_offsets[0], 8 + length + data_offsets[1])
     const typed = { F32: Float32Array, F64: Float64Array, U8: Uint8Array, I32: Int32Array }[dtype]
     if (!typed) throw new Error(`${key}: ${dtype}`)

@@ -1,0 +1,248 @@
+/** The same engine from a terminal: progress on stderr, the result on stdout. */
+import { basename, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Control } from './engine/control.ts'
+import { demoFiles, demoTexts } from './engine/demo.ts'
+import { type Job, type JobReport, type OptionSpec, type OptionValue, type RunEvent, optionProblem } from './engine/job.ts'
+import { dawn, diskFile, diskFolder, diskSink, textFile } from './engine/node.ts'
+import { runJob } from './engine/run.ts'
+import { Session } from './engine/session.ts'
+import { WorkbenchError, toErrorData } from './errors.ts'
+
+/** Exit code that asks for another try on a software adapter, unless this is that try. */
+const NO_ADAPTER = 69
+const demo = (name: string) => diskFile(join('public', 'demo', name))
+
+class UsageError extends Error {}
+
+const session = new Session(dawn(), demoTexts(demo))
+const { solvers, runOptions } = session.catalog
+/** Options of all methods by flag; one of the same name means the same everywhere. */
+const specs = new Map([...solvers.flatMap((solver) => solver.options), ...runOptions].map((spec) => [spec.flag, spec]))
+
+/** Flags that are not options of a method: [value, help]. */
+const flags = {
+  model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files, or "demo"'],
+  dataset: ['FILE', 'calibration text, .txt or .jsonl (demo: its own)'],
+  eval: ['FILE', 'evaluation text, .txt or .jsonl (demo: its own)'],
+  nsamples: ['N', 'calibration samples (default 128)'],
+  seqlen: ['N', 'tokens per sample (default 2048, or what the model has)'],
+  sampling: ['HOW', 'random (default): seeded random windows; consecutive: the first windows, one after the other'],
+  'eval-samples': ['N', 'evaluation windows at most (default 0 = all)'],
+  'eval-seqlen': ['N', 'tokens per window (default: as --seqlen)'],
+  seed: ['N', 'seed of the sampling (default 0)'],
+  'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
+  save: ['DIR', 'write the quantized checkpoint into this folder'],
+} as const
+const switches = {
+  'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
+  json: 'print one JSON object to stdout',
+  help: 'print this',
+} as const
+
+async function main(): Promise<void> {
+  const { values } = read()
+  if (values.help) {
+    process.stdout.write(help())
+    return
+  }
+  const text = (name: string) => values[name] as string | undefined
+  const whole = (name: string, otherwise: number, min: number) => {
+    const value = text(name) === undefined ? otherwise : Number(text(name))
+    if (!Number.isInteger(value) || value < min) throw new UsageError(`--${name} takes a whole number from ${min} on, not "${text(name)}".`)
+    return value
+  }
+  const path = text('model')
+  if (!path) throw new UsageError('--model is needed: a model folder, or "demo".')
+  const method = text('quantization-method') ?? 'quantease'
+  const solver = solvers.find(({ id }) => id === method)
+  if (!solver) throw new UsageError(`--quantization-method can be ${solvers.map(({ id }) => id).join(', ')}, not "${method}".`)
+  const sampling = text('sampling') ?? 'random'
+  if (sampling !== 'random' && sampling !== 'consecutive')
+    throw new UsageError(`--sampling can be random or consecutive, not "${sampling}".`)
+
+  const measureOnly = text('wbits') === '16'
+  const options: Record<string, OptionValue> = {}
+  for (const [flag, spec] of specs) {
+    if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
+    if (![...solver.options, ...runOptions].includes(spec)) throw new UsageError(`--${flag} is no option of ${method}.`)
+    const value = valueOf(spec, values[flag] as string | boolean)
+    const problem = optionProblem(spec, value)
+    if (problem) throw new UsageError(`--${flag}: ${problem}`)
+    options[spec.key] = value
+  }
+  if (measureOnly && text('save')) throw new UsageError('--save needs something to save: --wbits 16 only evaluates.')
+
+  const numbers = {
+    samples: whole('nsamples', 128, 1),
+    seqlen: text('seqlen') ? whole('seqlen', 0, 2) : null,
+    evalSamples: whole('eval-samples', 0, 0),
+    evalSeqlen: text('eval-seqlen') ? whole('eval-seqlen', 0, 2) : null,
+    seed: whole('seed', 0, 0),
+  }
+  const source = async (flag: 'dataset' | 'eval', builtin: string) => {
+    const given = text(flag)
+    if (given) return session.addText(await textFile(given)).id
+    if (path === 'demo') return builtin
+    if (flag === 'dataset' && measureOnly) return ''
+    throw new UsageError(`--${flag} is needed: a .txt or .jsonl file.`)
+  }
+  const evaluationText = await source('eval', 'demo-evaluation')
+  const calibrationText = await source('dataset', 'demo-calibration')
+
+  const model =
+    path === 'demo'
+      ? await session.open(await demoFiles(demo), 'Demo model')
+      : await session.open(await diskFolder(path), basename(resolve(path)))
+  const length = numbers.seqlen ?? Math.min(2048, model.maxPositions)
+  const job: Job = {
+    runs: measureOnly ? [] : [{ id: 'run', label: method, method, options }],
+    calibration: { text: calibrationText, samples: numbers.samples, length, sampling },
+    evaluation: { text: evaluationText, samples: numbers.evalSamples, length: numbers.evalSeqlen ?? length },
+    seed: numbers.seed,
+    perplexityEvery: 0,
+    save: text('save') !== undefined,
+  }
+  const control = new Control()
+  process.once('SIGINT', () => control.cancel())
+  const say = new Speaker(values['compute-quantization-recon-error'] === true)
+  const report = await runJob(job, { session, control, emit: (event) => say.hear(event), sink: () => diskSink(text('save')!) })
+  say.done()
+  const run = report.runs.at(0)
+  if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', '')
+  const error = run?.error ?? run?.exportError
+  if (error) throw new WorkbenchError(error.code, error.message, error.hint)
+  process.stdout.write(values.json ? `${JSON.stringify(resultOf(report))}\n` : summary(report, text('save')))
+}
+
+function read(): { values: Record<string, string | boolean | undefined> } {
+  const known = Object.fromEntries([
+    ...Object.keys(flags).map((name) => [name, { type: 'string' as const }]),
+    ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
+    ...[...specs].map(([flag, { type }]) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
+  ])
+  try {
+    return parseArgs({ options: known, strict: true, allowNegative: true }) as ReturnType<typeof read>
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message.split('. ')[0]}. --help lists the arguments.`)
+  }
+}
+
+function valueOf(spec: OptionSpec, given: string | boolean): OptionValue {
+  if (spec.type === 'bool') return given === true
+  if (spec.type === 'choice' && typeof spec.default === 'string') return String(given)
+  return String(given).trim() === '' ? String(given) : Number(given)
+}
+
+/** What `--json` prints. */
+function resultOf(report: JobReport) {
+  const run = report.runs.at(0)
+  const { method = null, options = null } = report.job.runs.at(0) ?? {}
+  return {
+    adapter: report.adapter.name,
+    model: report.model.name,
+    method,
+    options: {
+      ...options,
+      calibration: report.job.calibration,
+      evaluation: { ...report.job.evaluation, samples: report.evaluation.windows, length: report.evaluation.length },
+      seed: report.job.seed,
+    },
+    fp_perplexity: report.fpPerplexity,
+    perplexity: run ? run.perplexity : report.fpPerplexity,
+    bits_per_weight: run ? run.bitsPerWeight : null,
+    seconds: run ? run.seconds : report.seconds,
+    layers: (run?.layers ?? []).map(({ name, relativeError, seconds, iterations }) => ({
+      name,
+      relative_error: relativeError,
+      seconds,
+      iterations,
+    })),
+  }
+}
+
+function summary(report: JobReport, saved: string | undefined): string {
+  const run = report.runs.at(0)
+  const lines = [`Perplexity of ${report.model.name}, full precision as stored: ${report.fpPerplexity?.toFixed(3)}`]
+  if (run) {
+    lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}`)
+    lines.push(`Bits per weight: ${run.bitsPerWeight.toFixed(2)}`)
+    lines.push(
+      `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,
+    )
+  }
+  if (saved) lines.push(`Checkpoint: ${saved}`)
+  return `${lines.join('\n')}\n`
+}
+
+/** Progress on stderr: a line that rewrites itself on a terminal, one line per block elsewhere. */
+class Speaker {
+  #block: number | null = -1
+  readonly #live = process.stderr.isTTY
+
+  constructor(readonly errors: boolean) {}
+
+  hear(event: RunEvent): void {
+    if (event.type === 'job-start') {
+      const { calibration, evaluation } = event
+      if (calibration.windows)
+        this.#line(
+          `Calibration: ${calibration.windows} × ${calibration.length} tokens. Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`,
+        )
+      else this.#line(`Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`)
+      for (const { severity, message, hint } of event.notices)
+        this.#line(`${severity === 'error' ? 'Error' : 'Note'}: ${message} ${hint}`.trim())
+    } else if (event.type === 'baseline') this.#line(`Perplexity as stored: ${event.perplexity.toFixed(3)}`)
+    else if (event.type === 'stage' && !this.#live && event.run && event.block !== this.#block && event.block !== null) {
+      this.#block = event.block
+      this.#line(`Block ${event.block + 1}`)
+    } else if (event.type === 'progress' && this.#live) {
+      const eta = event.eta === null ? '' : `, about ${Math.ceil(event.eta)} s left`
+      process.stderr.write(`\r\x1b[K${Math.floor(event.done * 100)} %, ${Math.round(event.elapsed)} s${eta}`)
+    } else if (event.type === 'layer' && (this.errors || event.layer.notes.length)) {
+      const { name, relativeError, notes } = event.layer
+      this.#line([name, this.errors ? relativeError.toExponential(4) : '', ...notes].filter(Boolean).join('  '))
+    } else if (event.type === 'notice') this.#line(`${event.problem.message} ${event.problem.hint}`.trim())
+  }
+
+  done(): void {
+    if (this.#live) process.stderr.write('\r\x1b[K')
+  }
+
+  #line(text: string): void {
+    process.stderr.write(`${this.#live ? '\r\x1b[K' : ''}${text}\n`)
+  }
+}
+
+function help(): string {
+  const rows: [string, string][] = Object.entries(flags).map(([flag, [value, text]]) => [`--${flag} ${value}`, text])
+  for (const spec of specs.values()) {
+    const of = solvers.filter(({ options }) => options.includes(spec)).map(({ id }) => id)
+    const some = of.length && of.length < solvers.length ? ` [${of.join(', ')}]` : ''
+    const [name, values] =
+      spec.type === 'bool'
+        ? [spec.default ? `--no-${spec.flag}` : `--${spec.flag}`, spec.default ? `turn off: ${spec.help}` : spec.help]
+        : spec.type === 'choice'
+          ? [
+              `--${spec.flag} ${spec.choices.map(({ value }) => value).join('|')}`,
+              `${spec.help} (default ${spec.default}${spec.flag === 'wbits' ? '; 16 only evaluates' : ''})`,
+            ]
+          : [`--${spec.flag} N`, `${spec.help} (default ${spec.default})`]
+    rows.push([name, values + some])
+  }
+  for (const [flag, text] of Object.entries(switches)) rows.push([`--${flag}`, text])
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2
+  return `Quantizes a language model on the local GPU.\n\n${rows.map(([name, text]) => `  ${name.padEnd(width)}${text}`).join('\n')}\n`
+}
+
+main().then(
+  // Dawn keeps the process alive while its devices live.
+  () => process.exit(0),
+  (error) => {
+    const { code, message, hint, detail } = toErrorData(error)
+    if (code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE) process.exit(NO_ADAPTER)
+    const usage = error instanceof UsageError
+    process.stderr.write(`${usage ? message : [`${message} (${code})`, hint, detail].filter(Boolean).join('\n')}\n`)
+    process.exit(usage || code === 'option-invalid' ? 2 : 1)
+  },
+)

@@ -1,0 +1,403 @@
+/** From a Job to a plan: tokens drawn, options resolved, sizes and times predicted, and everything wrong with it found. */
+import { evaluationWindows, sampleWindows } from '../data/corpus.ts'
+import { WorkbenchError, toErrorData } from '../errors.ts'
+import { type ExportFormat, type ExportSettings, type LinearPlan, formats } from '../io/formats/index.ts'
+import { type TensorSpec, planCheckpoint } from '../io/safetensors.ts'
+import { type OpenModel, blockName } from '../models/weights.ts'
+import type { LinearShape, ModelShape } from '../models/family.ts'
+import { solvers } from '../quant/index.ts'
+import type { GridOptions, Solver } from '../quant/solver.ts'
+import {
+  type BitsBreakdown,
+  type Job,
+  type JobCheck,
+  type Options,
+  type OptionSpec,
+  type Problem,
+  type RunSpec,
+  bitsPerWeight,
+  resolveOptions,
+} from './job.ts'
+import type { Work } from './progress.ts'
+import type { Session } from './session.ts'
+
+export const runOptions: OptionSpec[] = [
+  {
+    key: 'trueSequential',
+    flag: 'true-sequential',
+    label: 'True-sequential',
+    type: 'bool',
+    default: false,
+    help: 'Inside a block, solve attention before the MLP and let each see what the quantized layers before it really put out.',
+    cost: 'Free when the calibration text fits on the GPU; up to 2.4 times the calibration otherwise. Usually a little less error.',
+  },
+  {
+    key: 'blocks',
+    flag: 'num-layers-to-quantize',
+    label: 'Blocks to quantize',
+    type: 'int',
+    default: 0,
+    min: 0,
+    max: 1024,
+    help: 'Only the first so many blocks; 0 means all. The rest stays as it is.',
+    cost: 'Less time, a larger file.',
+    advanced: true,
+  },
+]
+
+export interface PlannedRun {
+  spec: RunSpec
+  solver: Solver
+  options: Options
+  grid: GridOptions
+  trueSequential: boolean
+  /** Blocks to quantize, the first ones. */
+  blocks: number
+  settings: ExportSettings
+  /** Tensors of the checkpoint, in the order they are written. */
+  tensors: TensorSpec[]
+}
+
+export interface Plan {
+  job: Job
+  calibration: Int32Array[]
+  evaluation: Int32Array[]
+  runs: PlannedRun[]
+  format: ExportFormat
+  check: JobCheck
+}
+
+/** Bits that a linear takes: a symmetric grid needs no zero points, runs of columns no group index. */
+export function linearBits({ q, p }: { q: number; p: number }, groups: number, grid: GridOptions, trivialIndex: boolean): BitsBreakdown {
+  return {
+    codes: q * p * grid.bits,
+    scales: q * groups * 16,
+    zeros: grid.symmetric ? 0 : q * groups * grid.bits,
+    groupIndex: trivialIndex ? 0 : p * 32,
+  }
+}
+
+/** Work of the forward pass of one block for so many tokens, as the operations count it. */
+export function blockWork({ heads, headDim }: ModelShape, linears: LinearShape[], tokens: number, t: number): number {
+  const weights = linears.reduce((sum, { q, p }) => sum + q * p, 0)
+  return tokens * (2 * weights + t * heads * (4 * headDim + 6))
+}
+
+export function headWork({ vocab, hidden }: ModelShape, tokens: number): number {
+  return tokens * vocab * (2 * hidden + 4)
+}
+
+/** Looks at a job from all sides. `plan` is there when nothing stands against it. */
+export async function examine(job: Job, session: Session): Promise<{ check: JobCheck; plan: Plan | null }> {
+  const problems: Problem[] = []
+  const fail = (field: string, code: Problem['code'], message: string, hint = '') =>
+    problems.push({ severity: 'error', code, message, hint, field })
+  const warn = (field: string, message: string, hint = '', severity: 'warning' | 'note' = 'warning') =>
+    problems.push({ severity, code: 'note', message, hint, field })
+  const opened = session.model
+  const { shape } = opened.model
+  const format = formats[0]
+
+  const whole = (field: string, label: string, value: number, min: number, max: number) => {
+    if (Number.isInteger(value) && value >= min && value <= max) return true
+    fail(field, 'option-invalid', `${label} is a whole number from ${min} to ${max}, not ${value}.`)
+    return false
+  }
+  const lengthFits = (field: string, value: number) => {
+    if (!whole(field, 'The window length', value, 2, 2 ** 20)) return false
+    if (value <= shape.maxPositions) return true
+    fail(
+      field,
+      'option-invalid',
+      `The model has ${shape.maxPositions} positions, but windows of ${value} tokens were asked for.`,
+      `Choose ${shape.maxPositions} or less.`,
+    )
+    return false
+  }
+  const draw = async (part: 'calibration' | 'evaluation', cut: (tokens: Int32Array) => Int32Array[]) => {
+    try {
+      const tokens = await session.tokens(job[part].text)
+      const windows = cut(tokens)
+      return { windows, counts: { text: tokens.length, windows: windows.length, length: windows[0].length } }
+    } catch (error) {
+      const { code, message, hint } = toErrorData(error)
+      if (code === 'internal') throw error
+      fail(`${part}.${code === 'text-short' ? 'length' : 'text'}`, code, message, hint)
+      return null
+    }
+  }
+
+  const seedFits = whole('seed', 'The seed', job.seed, 0, 2 ** 32 - 1)
+  whole('perplexityEvery', 'Measuring perplexity every so many blocks', job.perplexityEvery, 0, 1024)
+
+  // Without runs, a job only measures the model as it is: no calibration text is needed.
+  const calibrates =
+    job.runs.length > 0 &&
+    whole('calibration.samples', 'The number of samples', job.calibration.samples, 1, 2 ** 20) &&
+    lengthFits('calibration.length', job.calibration.length)
+  const calibration =
+    calibrates && seedFits ? await draw('calibration', (tokens) => sampleWindows(tokens, { ...job.calibration, seed: job.seed })) : null
+  const evaluates =
+    whole('evaluation.samples', 'The number of windows', job.evaluation.samples, 0, 2 ** 20) &&
+    lengthFits('evaluation.length', job.evaluation.length)
+  const evaluation = evaluates ? await draw('evaluation', (tokens) => evaluationWindows(tokens, job.evaluation).windows) : null
+
+  if (evaluation && evaluation.counts.length < job.evaluation.length) {
+    warn(
+      'evaluation.length',
+      `The evaluation text has only ${evaluation.counts.text} tokens: perplexity is measured over one window of ${evaluation.counts.length} tokens.`,
+      'Choose a longer text for a figure that means more.',
+    )
+  } else if (evaluation && job.evaluation.samples > evaluation.counts.windows) {
+    warn(
+      'evaluation.samples',
+      `The evaluation text holds ${evaluation.counts.windows} windows of ${evaluation.counts.length} tokens; all of them are used.`,
+      '',
+      'note',
+    )
+  }
+  const widest = Math.max(...opened.model.stages.flat().map(({ p }) => p))
+  if (calibration) {
+    const tokens = calibration.counts.windows * calibration.counts.length
+    if (tokens < widest) {
+      warn(
+        'calibration.samples',
+        `${tokens} calibration tokens are fewer than the widest layer has inputs (${widest}): the Gram matrix cannot have full rank.`,
+        'Take more or longer samples.',
+      )
+    }
+    if (job.calibration.text === job.evaluation.text) {
+      warn(
+        'evaluation.text',
+        'Calibration and evaluation use the same text, so perplexity will look better than it is.',
+        'Evaluate on a text that was not used to calibrate.',
+      )
+    }
+  }
+
+  if (opened.folder.gptq && job.runs.length) {
+    fail(
+      'runs',
+      'plan-invalid',
+      `${opened.folder.name} is quantized already (${opened.folder.gptq.bits} bits).`,
+      'Open the full-precision model to quantize it; here only its perplexity can be measured.',
+    )
+  }
+  const runs: PlannedRun[] = []
+  job.runs.forEach((spec, i) => {
+    const run = planRun(spec, opened, format, (key, message, hint) => fail(`runs.${i}.${key}`, 'option-invalid', message, hint))
+    if (!run) return
+    runs.push(run)
+    for (const { field, message, hint, severity } of remarks(run, opened)) warn(`runs.${i}.options.${field}`, message, hint, severity)
+  })
+  if (new Set(job.runs.map((run) => run.id)).size !== job.runs.length) fail('runs', 'plan-invalid', 'Two runs have the same id.')
+
+  const gpu = await session.gpu()
+  const largest = [
+    ...opened.model.stages.flat().flatMap(({ name, q, p }) => [
+      { what: `The weight matrix of ${name}`, bytes: q * p * 4 },
+      { what: `The Gram matrix of ${name}`, bytes: p * p * 4 },
+    ]),
+  ].reduce((most, one) => (one.bytes > most.bytes ? one : most))
+  try {
+    gpu.require(largest.bytes, largest.what)
+  } catch (error) {
+    const { code, message, hint } = toErrorData(error)
+    fail('runs', code, message, hint)
+  }
+
+  const { gflops } = await session.gpuSummary()
+  const check: JobCheck = {
+    problems,
+    calibration: calibration?.counts ?? null,
+    evaluation: evaluation?.counts ?? null,
+    runs: runs.map((run) => {
+      const work = calibration && evaluation ? runWork(run, opened, calibration.counts, evaluation.counts, job.perplexityEvery) : null
+      return {
+        id: run.spec.id,
+        bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
+        checkpointBytes: planCheckpoint(run.tensors).bytes + opened.folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0),
+        seconds: work && gflops ? (work.forward + work.solve) / (gflops * 1e9) : null,
+        gpuBytes: peakBytes(opened, calibration?.counts, evaluation?.counts),
+      }
+    }),
+  }
+  const peak = Math.max(0, ...check.runs.map((run) => run.gpuBytes))
+  const budget = gpu.memoryBudget
+  if (peak > budget) {
+    warn(
+      'calibration.samples',
+      `This needs about ${gibibytes(peak)} of GPU memory; this GPU should hold about ${gibibytes(budget)}.`,
+      'Take fewer or shorter samples, or a smaller model.',
+    )
+  }
+  const sound = !problems.some((problem) => problem.severity === 'error') && evaluation && (calibration || !job.runs.length)
+  return {
+    check,
+    plan: sound ? { job, calibration: calibration?.windows ?? [], evaluation: evaluation.windows, runs, format, check } : null,
+  }
+}
+
+function planRun(
+  spec: RunSpec,
+  opened: OpenModel,
+  format: ExportFormat,
+  fail: (key: string, message: string, hint?: string) => void,
+): PlannedRun | null {
+  const solver = solvers.find((one) => one.id === spec.method)
+  if (!solver) {
+    fail('method', `There is no method ${JSON.stringify(spec.method)}.`, `Choose one of ${solvers.map((one) => one.id).join(', ')}.`)
+    return null
+  }
+  const { options, problems } = resolveOptions([...solver.options, ...runOptions], spec.options)
+  for (const { key, message } of problems) fail(`options.${key}`, message)
+  const all = opened.model.shape.blocks
+  const asked = options.blocks as number
+  if (asked > all) fail('options.blocks', `The model has ${all} blocks, not ${asked}.`, `Choose 1 to ${all}, or 0 for all.`)
+  if (problems.length || asked > all) return null
+  const grid = options as unknown as GridOptions
+  const blocks = asked || all
+  const {
+    iterations = 0,
+    actOrder = false,
+    staticGroups = false,
+  } = options as { iterations?: number; actOrder?: boolean; staticGroups?: boolean }
+  const settings: ExportSettings = {
+    bits: grid.bits,
+    groupSize: grid.groupSize,
+    // What the file has to say is whether the group index is out of order.
+    actOrder: actOrder && !staticGroups && grid.groupSize !== -1,
+    symmetric: grid.symmetric,
+    trueSequential: options.trueSequential as boolean,
+    method: solver.id,
+    iterations,
+    mse: grid.mse ? 2.4 : 0,
+    staticGroups,
+    dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
+  }
+  const run = { spec, solver, options, grid, trueSequential: settings.trueSequential, blocks, settings }
+  return { ...run, tensors: checkpointTensors(run, opened, format) }
+}
+
+/** Every tensor of the export: quantized linears replace their weight, all else is copied. */
+function checkpointTensors(run: Pick<PlannedRun, 'grid' | 'blocks'>, opened: OpenModel, format: ExportFormat): TensorSpec[] {
+  const replaced = new Map<string, LinearPlan>()
+  for (let k = 0; k < run.blocks; k++) {
+    for (const { name, q, p } of opened.model.stages.flat()) {
+      const full = blockName(opened, k, name)
+      replaced.set(`${full}.weight`, { name: full, q, p, bits: run.grid.bits, groups: groupsOf(p, run.grid.groupSize) })
+    }
+  }
+  const specs: TensorSpec[] = []
+  // Copied tensors first: they are written at the start, the others as they are solved.
+  for (const { name, dtype, shape } of opened.folder.checkpoint.tensors.values())
+    if (!replaced.has(name)) specs.push({ name, dtype, shape })
+  for (const linear of replaced.values()) specs.push(...format.tensorsFor(linear))
+  return specs
+}
+
+export const groupsOf = (p: number, groupSize: number) => (groupSize === -1 ? 1 : Math.ceil(p / groupSize))
+
+function plannedBits({ grid, settings, blocks }: PlannedRun, opened: OpenModel) {
+  return opened.model.stages.flat().map(({ q, p }) => {
+    const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !settings.actOrder)
+    return {
+      shape: [q * blocks, p] as [number, number],
+      bits: { codes: bits.codes * blocks, scales: bits.scales * blocks, zeros: bits.zeros * blocks, groupIndex: bits.groupIndex * blocks },
+    }
+  })
+}
+
+/** What is unusual about a run but not wrong. */
+function remarks({ grid, options, settings }: PlannedRun, opened: OpenModel) {
+  const found: { field: string; message: string; hint: string; severity: 'warning' | 'note' }[] = []
+  const linears = opened.model.stages.flat()
+  const names = (some: LinearShape[]) => [...new Set(some.map(({ name }) => name.split('.').at(-1)))].join(', ')
+  const g = grid.groupSize
+  const ragged = g === -1 ? [] : linears.filter(({ p }) => p % g)
+  if (ragged.length) {
+    const divides = [32, 64, 128].filter((size) => linears.every(({ p }) => p % size === 0))
+    found.push({
+      field: 'groupSize',
+      message: `Groups of ${g} do not divide the rows of ${names(ragged)} (${[...new Set(ragged.map(({ p }) => p))].join(', ')} columns): the last group of each is shorter, which vLLM does not load.`,
+      hint: `Sizes that divide every row: ${['full row', ...divides].join(', ')}.`,
+      severity: 'warning',
+    })
+  }
+  const per = grid.bits === 3 ? 32 : 32 / grid.bits
+  const loose = linears.filter(({ q, p }) => p % per || q % per)
+  if (loose.length) {
+    found.push({
+      field: 'bits',
+      message: `At ${grid.bits} bits other runtimes need layer sizes that ${per} divides; ${names(loose)} ${loose.length > 1 ? 'have' : 'has'} others, so the file will load only here.`,
+      hint: 'Choose other bits if you want to use the checkpoint elsewhere.',
+      severity: 'warning',
+    })
+  }
+  if (settings.staticGroups && !options.actOrder) {
+    found.push({ field: 'staticGroups', message: 'Static groups change nothing without act-order.', hint: '', severity: 'note' })
+  }
+  if (settings.actOrder) {
+    found.push({
+      field: 'actOrder',
+      message: 'Act-order with moving groups stores a group index per column, which makes inference slower.',
+      hint: 'Turn on static groups to avoid that.',
+      severity: 'note',
+    })
+  }
+  return found
+}
+
+interface Counts {
+  windows: number
+  length: number
+}
+
+const padded = ({ windows, length }: Counts) => ({ t: Math.ceil(length / 4) * 4, tokens: windows * Math.ceil(length / 4) * 4 })
+
+/** Blocks after which perplexity is measured on the way; the last is always measured. */
+export function measuredBlocks(blocks: number, every: number): number[] {
+  return every ? Array.from({ length: blocks }, (_, i) => i + 1).filter((k) => k % every === 0 || k === blocks) : [blocks]
+}
+
+/** Work of one run. */
+export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Counts, evaluation: Counts, every: number): Work {
+  const linears = model.stages.flat()
+  const { shape } = model
+  const seen = padded(calibration)
+  const judged = padded(evaluation)
+  const grams = model.stages.reduce((sum, stage) => sum + stage[0].p ** 2, 0) * calibration.windows * calibration.length
+  const passes = run.trueSequential ? 1 : 2
+  const forwardCalibration = run.blocks * (passes * blockWork(shape, linears, seen.tokens, seen.t) + grams)
+  const perBlock = blockWork(shape, linears, judged.tokens, judged.t)
+  const rest = measuredBlocks(run.blocks, every).reduce((sum, k) => sum + (shape.blocks - k) * perBlock + headWork(shape, judged.tokens), 0)
+  const solve = linears.reduce((sum, { q, p }) => sum + run.solver.work(q, p, run.options) + 2 * q * p * p, 0) * run.blocks
+  return { forward: forwardCalibration + run.blocks * perBlock + rest, solve }
+}
+
+/** Work of measuring the model as it is. */
+export function baselineWork({ model }: OpenModel, evaluation: Counts): Work {
+  const { t, tokens } = padded(evaluation)
+  return { forward: model.shape.blocks * blockWork(model.shape, model.stages.flat(), tokens, t) + headWork(model.shape, tokens), solve: 0 }
+}
+
+/** Most that is on the GPU at once: a block, the solver's matrices for its largest linear, hidden states, the head. */
+function peakBytes({ model }: OpenModel, calibration: Counts | undefined, evaluation: Counts | undefined): number {
+  const linears = model.stages.flat()
+  const { shape } = model
+  const block = linears.reduce((sum, { q, p }) => sum + q * p, 0) * 4
+  const solver = Math.max(...linears.map(({ q, p }) => 2 * p * p + 6 * q * p)) * 4
+  const tokens = [calibration, evaluation].reduce((sum, counts) => sum + (counts ? padded(counts).tokens : 0), 0)
+  return block + solver + tokens * shape.hidden * 4 + 2 * shape.vocab * shape.hidden * 4 + 256 * 2 ** 20
+}
+
+const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+
+/** The plan, or the first thing that stands against it as an error. */
+export async function planJob(job: Job, session: Session): Promise<Plan> {
+  const { check, plan } = await examine(job, session)
+  const problem = check.problems.find((one) => one.severity === 'error')
+  if (problem) throw new WorkbenchError(problem.code === 'note' ? 'plan-invalid' : problem.code, problem.message, problem.hint)
+  if (!plan) throw new Error('A plan without problems is no plan.')
+  return plan
+}

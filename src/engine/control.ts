@@ -1,0 +1,39 @@
+/** Pause, resume and cancel; the engine asks between submits. */
+import { WorkbenchError } from '../errors.ts'
+
+export class Control {
+  #cancelled = false
+  #resume: (() => void) | null = null
+  #paused: Promise<void> | null = null
+
+  cancel(): void {
+    this.#cancelled = true
+    this.resume()
+  }
+
+  pause(): void {
+    this.#paused ??= new Promise((resolve) => {
+      this.#resume = resolve
+    })
+  }
+
+  resume(): void {
+    this.#resume?.()
+    this.#resume = null
+    this.#paused = null
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled
+  }
+
+  get paused(): boolean {
+    return this.#paused !== null
+  }
+
+  /** Waits while paused. @throws WorkbenchError `cancelled` */
+  async check(): Promise<void> {
+    if (this.#paused) await this.#paused
+    if (this.#cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', 'What was finished is kept.')
+  }
+}

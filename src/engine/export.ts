@@ -1,0 +1,141 @@
+/**
+ * A run's checkpoint, written while the run goes on: copied tensors at the start, each quantized linear as it is solved,
+ * small files at the end; then read back and compared. Trouble with storage ends the export, not the run.
+ */
+import { type ErrorData, WorkbenchError, toErrorData } from '../errors.ts'
+import type { Files, Sink } from '../io/bytes.ts'
+import { openFolder } from '../io/folder.ts'
+import { readPackedLinear } from '../io/formats/gptq.ts'
+import { CheckpointWriter } from '../io/safetensors.ts'
+import type { OpenModel } from '../models/weights.ts'
+import type { PackedLinear } from '../quant/packed.ts'
+import type { Plan, PlannedRun } from './check.ts'
+import type { RunResult } from './job.ts'
+import type { Host } from './run.ts'
+
+/** Bytes copied at a time. */
+const PIECE = 16 * 2 ** 20
+
+export class CheckpointExport {
+  /** Why there is no checkpoint, once something went wrong. */
+  error: ErrorData | null = null
+  #sink: Sink | null = null
+  #writer: CheckpointWriter | null = null
+  readonly #digests = new Map<string, { digest: string; q: number; p: number }>()
+
+  private constructor(
+    readonly run: PlannedRun,
+    readonly opened: OpenModel,
+    readonly plan: Plan,
+    readonly host: Host,
+  ) {}
+
+  static async start(run: PlannedRun, opened: OpenModel, plan: Plan, host: Host): Promise<CheckpointExport> {
+    const output = new CheckpointExport(run, opened, plan, host)
+    if (plan.job.save) await output.#guard(() => output.#begin())
+    return output
+  }
+
+  async #begin(): Promise<void> {
+    const { checkpoint } = this.opened.folder
+    this.#sink = await this.host.sink(this.run.spec.id)
+    const writer = new CheckpointWriter(this.#sink, this.run.tensors)
+    this.#writer = writer
+    for (const { name } of this.run.tensors) {
+      const entry = checkpoint.tensors.get(name)
+      if (!entry) continue // a quantized one, still to come
+      for (let at = 0; at < entry.bytes; at += PIECE) {
+        await this.host.control.check()
+        await writer.write(name, await checkpoint.readRange(name, at, Math.min(entry.bytes, at + PIECE)), at)
+      }
+    }
+  }
+
+  /** Writes one solved linear; `packed` is only asked for when there is something to write to. */
+  async linear(name: string, packed: () => Promise<PackedLinear>): Promise<void> {
+    const writer = this.#writer
+    if (!writer) return
+    const linear = await packed()
+    await this.#guard(async () => {
+      for (const [tensor, bytes] of this.plan.format.encode(name, linear)) await writer.write(tensor, bytes)
+      this.#digests.set(name, { digest: await digestOf(linear), q: linear.q, p: linear.p })
+    })
+  }
+
+  /** Writes what is left, reads everything back, and says what came out. */
+  async finish(between: () => Promise<void>): Promise<RunResult['export']> {
+    const writer = this.#writer
+    const sink = this.#sink
+    if (!writer || !sink) return null
+    const { folder } = this.opened
+    const { format } = this.plan
+    let done: RunResult['export'] = null
+    await this.#guard(async () => {
+      for (const { path, text } of format.configFiles(folder.configText, format.configFor(this.run.settings))) {
+        await writer.writeFile(path, new Blob([text]))
+      }
+      for (const { name } of folder.otherFiles) await writer.writeFile(name, folder.files.get(name)!)
+      const files = await writer.finish()
+      await this.#verify(sink, files, between)
+      const shapes = [...this.#digests].map(([name, { q, p }]) => ({ name, q, p }))
+      done = {
+        format: format.id,
+        files,
+        bytes: files.reduce((sum, file) => sum + file.bytes, 0),
+        loadsIn: format.compatibility(this.run.settings, shapes),
+      }
+    })
+    return done
+  }
+
+  /** Opens the folder as a stranger would and compares every linear with what the run computed. */
+  async #verify(sink: Sink, written: { path: string }[], between: () => Promise<void>): Promise<void> {
+    const files: Files = new Map(await Promise.all(written.map(async ({ path }) => [path, await sink.open(path)] as const)))
+    const folder = await openFolder(files)
+    if (!folder.gptq) throw new Error('The exported folder is not recognized as a quantized checkpoint.')
+    for (const [name, { digest, q, p }] of this.#digests) {
+      await between()
+      if ((await digestOf(await readPackedLinear(folder.checkpoint, name, folder.gptq, { q, p }))) !== digest) {
+        throw new WorkbenchError(
+          'storage-failed',
+          `${name} reads back differently from what was written.`,
+          'The disk may be failing; free some space and run again.',
+        )
+      }
+    }
+  }
+
+  /** Removes what was written of a run that did not finish. */
+  async abandon(): Promise<void> {
+    this.#writer = null
+    const sink = this.#sink
+    this.#sink = null
+    await sink?.remove().catch((error) => {
+      this.error ??= toErrorData(error)
+    })
+  }
+
+  /** Trouble with files stops the export and is kept for the result; cancelling goes through. */
+  async #guard(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      const data = toErrorData(error)
+      if (data.code === 'cancelled' || data.code.startsWith('gpu-')) throw error
+      this.error = data
+      this.host.emit({
+        type: 'notice',
+        run: this.run.spec.id,
+        problem: { severity: 'error', code: data.code, message: `The checkpoint is not saved: ${data.message}`, hint: data.hint },
+      })
+      await this.abandon()
+    }
+  }
+}
+
+async function digestOf({ codes, scales, zeros, groupIndex }: PackedLinear): Promise<string> {
+  const parts = await Promise.all(
+    [codes, scales, zeros, groupIndex].map((part) => crypto.subtle.digest('SHA-256', part as unknown as BufferSource)),
+  )
+  return parts.map((part) => Array.from(new Uint8Array(part), (byte) => byte.toString(16).padStart(2, '0')).join('')).join('-')
+}

@@ -1,0 +1,116 @@
+/** The engine's host in Node: WebGPU by Dawn, files from disk. */
+import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
+import { create, globals } from 'webgpu'
+import { WorkbenchError } from '../errors.ts'
+import type { Bytes, Files, Sink, SinkFile } from '../io/bytes.ts'
+import type { TextFile } from './session.ts'
+
+/** Dawn's entry point. Keep it referenced: once collected, it takes the process down. */
+export function dawn(): GPU {
+  Object.assign(globalThis, globals)
+  return create([])
+}
+
+class DiskBytes implements Bytes {
+  constructor(
+    readonly path: string,
+    readonly size: number,
+    readonly from = 0,
+  ) {}
+
+  slice(start: number, end: number): Bytes {
+    const [a, b] = [Math.min(start, this.size), Math.min(end, this.size)]
+    return new DiskBytes(this.path, Math.max(0, b - a), this.from + a)
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    const file = await open(this.path)
+    try {
+      const buffer = new ArrayBuffer(this.size)
+      // A file that shrank since it was listed gives fewer bytes: the reader notices.
+      const { bytesRead } = await readFully(file, new Uint8Array(buffer), this.from)
+      return bytesRead === this.size ? buffer : buffer.slice(0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  }
+}
+
+async function readFully(file: FileHandle, into: Uint8Array, from: number): Promise<{ bytesRead: number }> {
+  let done = 0
+  while (done < into.length) {
+    const { bytesRead } = await file.read(into, done, into.length - done, from + done)
+    if (!bytesRead) break
+    done += bytesRead
+  }
+  return { bytesRead: done }
+}
+
+export async function diskFile(path: string): Promise<Bytes> {
+  return new DiskBytes(path, (await stat(path)).size)
+}
+
+/** A folder with everything below it. */
+export async function diskFolder(path: string): Promise<Files> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch((cause) => {
+    throw new WorkbenchError('file-missing', `The folder ${path} cannot be read.`, 'Check the path given with --model.', { cause })
+  })
+  const files = new Map<string, Bytes>()
+  for (const entry of entries) {
+    if (!entry.isFile()) continue
+    const full = join(entry.parentPath, entry.name)
+    files.set(relative(path, full).replaceAll('\\', '/'), await diskFile(full))
+  }
+  return files
+}
+
+export async function textFile(path: string): Promise<TextFile> {
+  const bytes = await diskFile(path).catch((cause) => {
+    throw new WorkbenchError('file-missing', `The text ${path} cannot be read.`, 'Give the path of a .txt or .jsonl file.', { cause })
+  })
+  const fileName = basename(path)
+  return { id: path, label: fileName, fileName, bytes: bytes.size, origin: 'file', open: () => diskFile(path) }
+}
+
+/** Writes a checkpoint into a folder of its own. */
+export async function diskSink(path: string): Promise<Sink> {
+  const storage = <T>(work: Promise<T>) =>
+    work.catch((cause) => {
+      if (cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC') {
+        throw new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or save to another disk.', { cause })
+      }
+      throw new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}`, 'Choose another folder with --save.', {
+        cause,
+      })
+    })
+  const handles = new Set<FileHandle>()
+  const written = new Set<string>()
+  await storage(mkdir(path, { recursive: true }))
+  return {
+    async create(name: string, size: number): Promise<SinkFile> {
+      const full = join(path, name)
+      await storage(mkdir(dirname(full), { recursive: true }))
+      const file = await storage(open(full, 'w+'))
+      handles.add(file)
+      written.add(full)
+      await storage(file.truncate(size))
+      return {
+        async write(data, at) {
+          await storage(file.write(data, 0, data.length, at))
+        },
+        async close() {
+          handles.delete(file)
+          await storage(file.close())
+        },
+      }
+    },
+    open: (name) => diskFile(join(path, name)),
+    async remove() {
+      for (const file of handles) await file.close()
+      handles.clear()
+      // Only what this run wrote: the folder may have held other files before.
+      for (const full of written) await rm(full, { force: true })
+    },
+  }
+}

@@ -1,0 +1,474 @@
+/**
+ * The one block loop. For every run: embed, then block by block gather Σ stage by stage, solve the linears, put the
+ * dequantized weights back, and carry the hidden states of calibration and evaluation text through the quantized block.
+ * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
+ */
+import { WorkbenchError, toErrorData } from '../errors.ts'
+import { type TokenBatch, batched, flatIds, perplexityOf, windowLosses } from '../eval/perplexity.ts'
+import type { Gpu } from '../gpu/device.ts'
+import { diagonal, embed, gramUpper, mirror } from '../gpu/ops.ts'
+import type { Panels } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { Sink } from '../io/bytes.ts'
+import type { BlockWeights, LinearShape, StageInput } from '../models/family.ts'
+import { type OpenModel, blockName, disposeBlock, disposePanels, loadBlock, loadFinalNorm, loadPanels } from '../models/weights.ts'
+import { objective, pack } from '../quant/grid.ts'
+import { type Plan, type PlannedRun, baselineWork, linearBits, measuredBlocks, planJob, runWork } from './check.ts'
+import { CheckpointExport } from './export.ts'
+import type { Control } from './control.ts'
+import { Hidden } from './hidden.ts'
+import { type Job, type JobReport, type LayerResult, type RunEvent, type RunResult, type Stage, bitsPerWeight } from './job.ts'
+import { Progress, type Work } from './progress.ts'
+import type { Session } from './session.ts'
+
+export interface Host {
+  session: Session
+  control: Control
+  emit(event: RunEvent): void
+  /** Where a run's checkpoint goes. */
+  sink(run: string): Promise<Sink>
+}
+
+/** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
+const BATCH_FLOATS = 24 * 2 ** 20
+/** Between two progress events. */
+const EVENT_SECONDS = 0.25
+
+/**
+ * Runs a job. A run that fails or is cancelled ends with what it had; only a job that cannot start, or whose baseline
+ * fails, throws.
+ */
+export async function runJob(job: Job, host: Host): Promise<JobReport> {
+  const started = performance.now()
+  const { session, control, emit } = host
+  const plan = await planJob(job, session)
+  const gpu = await session.gpu()
+  const opened = session.model
+  const counts = plan.check.evaluation!
+  const calibrationCounts = plan.check.calibration ?? { text: 0, windows: 0, length: 0 }
+  emit({
+    type: 'job-start',
+    calibration: calibrationCounts,
+    evaluation: counts,
+    blocks: opened.model.shape.blocks,
+    layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
+    notices: plan.check.problems,
+  })
+
+  const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
+  const baseline = baselineWork(opened, counts)
+  const planned: Work = { forward: baseline.forward, solve: 0 }
+  for (const work of works) {
+    planned.forward += work.forward
+    planned.solve += work.solve
+  }
+  const progress = new Progress(planned, () => gpu.flops)
+  const pulse = new Pulse(gpu, progress, host)
+  const mark = gpu.mark()
+  gpu.gate = () => pulse.beat()
+  const results: RunResult[] = []
+  let fpPerplexity: number | null = null
+  try {
+    const engine = new Engine(gpu, opened, plan, host, progress)
+    try {
+      fpPerplexity = await engine.baseline()
+      emit({ type: 'baseline', perplexity: fpPerplexity })
+    } catch (error) {
+      if (!control.cancelled) throw error
+    }
+    const between = gpu.mark()
+    for (const [i, run] of plan.runs.entries()) {
+      if (control.cancelled) break
+      pulse.enter(run.spec.id, works[i])
+      const result = await engine.quantize(run, fpPerplexity)
+      results.push(result)
+      gpu.releaseSince(between)
+      gpu.trim()
+      emit({ type: 'run-end', result })
+      if (result.error?.code === 'gpu-lost') break
+    }
+  } finally {
+    gpu.gate = null
+    gpu.releaseSince(mark)
+    gpu.trim()
+  }
+  emit({ type: 'memory', held: gpu.held, peak: gpu.peak })
+  const report: JobReport = {
+    adapter: await session.gpuSummary(),
+    model: { name: opened.folder.name, family: opened.family.id, parameters: opened.parameters },
+    job,
+    calibration: calibrationCounts,
+    evaluation: counts,
+    fpPerplexity,
+    runs: results,
+    seconds: (performance.now() - started) / 1000,
+  }
+  emit({ type: 'job-end', report })
+  return report
+}
+
+function layerNames(opened: OpenModel, blocks: number): string[] {
+  return Array.from({ length: blocks }, (_, k) => opened.model.stages.flat().map(({ name }) => blockName(opened, k, name))).flat()
+}
+
+/** The heartbeat of a job: called between submits, lets pause and cancel in and says how far things are. */
+class Pulse {
+  #last = 0
+  #run: string | null = null
+  #runFlops = 0
+  #runPlanned = 0
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly progress: Progress,
+    readonly host: Host,
+  ) {}
+
+  enter(run: string, work: Work): void {
+    this.#run = run
+    this.#runFlops = this.gpu.flops
+    this.#runPlanned = work.forward + work.solve
+  }
+
+  async beat(): Promise<void> {
+    const { control, emit } = this.host
+    if (control.paused && !control.cancelled) {
+      emit({ type: 'paused' })
+      const before = performance.now()
+      await control.check().finally(() => {
+        this.progress.skip((performance.now() - before) / 1000)
+        emit({ type: 'resumed' })
+      })
+    }
+    await control.check()
+    const now = performance.now() / 1000
+    if (now - this.#last < EVENT_SECONDS) return
+    this.#last = now
+    const runDone = this.#runPlanned ? Math.min(1, (this.gpu.flops - this.#runFlops) / this.#runPlanned) : 0
+    emit({ type: 'progress', ...this.progress.read(), run: this.#run, runDone })
+    emit({ type: 'memory', held: this.gpu.held, peak: this.gpu.peak })
+  }
+}
+
+class Engine {
+  readonly #budget: number
+  readonly #calibration: TokenBatch[]
+  readonly #evaluation: TokenBatch[]
+  /** Full-precision blocks, kept while the whole model is small beside the budget. */
+  readonly #blocks = new Map<number, BlockWeights>()
+  readonly #keepsBlocks: boolean
+  #head: { norm: Tensor; head: Panels } | null = null
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly opened: OpenModel,
+    readonly plan: Plan,
+    readonly host: Host,
+    readonly progress: Progress,
+  ) {
+    const { shape } = opened.model
+    this.#budget = gpu.memoryBudget / 4
+    this.#keepsBlocks = opened.parameters * 4 <= this.#budget
+    const perToken = 4 * shape.hidden + 2 * shape.ffn + (shape.heads + 2 * shape.kvHeads) * shape.headDim
+    const tokens = Math.min(
+      BATCH_FLOATS / perToken,
+      gpu.info.maxBinding / 4 / Math.max(shape.ffn, shape.hidden, shape.heads * shape.headDim),
+    )
+    const many = (windows: Int32Array[]) =>
+      windows.length ? batched(windows, Math.max(1, Math.floor(tokens / (windows[0].length + 3)))) : []
+    this.#calibration = many(plan.calibration)
+    this.#evaluation = many(plan.evaluation)
+  }
+
+  // ---------------------------------------------------------------- the model as it is
+
+  async baseline(): Promise<number> {
+    this.#stage(null, 'baseline', null)
+    this.progress.enter('forward')
+    const hidden = await this.#embed(this.#evaluation)
+    return this.#finish(hidden, 0, (k) => this.#stage(null, 'baseline', k))
+  }
+
+  /** Carries hidden states from block `from` to the end in full precision; returns the perplexity, frees the states. */
+  async #finish(hidden: Hidden, from: number, entering: (k: number) => void = () => {}): Promise<number> {
+    const { model } = this.opened
+    for (let k = from; k < model.shape.blocks; k++) {
+      entering(k)
+      const weights = await this.#load(k)
+      await this.#advance(hidden, weights)
+      this.#unload(weights)
+    }
+    const outer = await this.#outer()
+    const losses: number[] = []
+    for (let i = 0; i < hidden.batches.length; i++) {
+      const states = hidden.take(i)
+      losses.push(...(await windowLosses(this.gpu, model, outer, states, hidden.batches[i])))
+      states.dispose()
+    }
+    hidden.dispose()
+    return perplexityOf(losses)
+  }
+
+  /** One block for all batches. */
+  async #advance(hidden: Hidden, weights: BlockWeights): Promise<void> {
+    for (let i = 0; i < hidden.batches.length; i++) {
+      const x = hidden.take(i)
+      const steps = this.opened.model.block(this.gpu, weights, x, hidden.batches[i])
+      const y = await last(steps)
+      x.dispose()
+      await hidden.give(i, y)
+      await this.gpu.pace()
+    }
+  }
+
+  async #embed(batches: TokenBatch[]): Promise<Hidden> {
+    const hidden = new Hidden(this.gpu, batches, this.opened.model.shape.hidden, this.#budget)
+    const shared = this.opened.embedding === this.opened.head
+    const table = shared ? (await this.#outer()).head : await loadPanels(this.gpu, this.opened, this.opened.embedding)
+    for (const [i, batch] of batches.entries()) await hidden.give(i, embed(this.gpu, table, flatIds(batch)))
+    if (!shared) disposePanels(table)
+    return hidden
+  }
+
+  async #outer() {
+    this.#head ??= { norm: await loadFinalNorm(this.gpu, this.opened), head: await loadPanels(this.gpu, this.opened, this.opened.head) }
+    return this.#head
+  }
+
+  async #load(k: number): Promise<BlockWeights> {
+    const kept = this.#blocks.get(k)
+    if (kept) return kept
+    const weights = await loadBlock(this.gpu, this.opened, k)
+    if (this.#keepsBlocks) this.#blocks.set(k, weights)
+    return weights
+  }
+
+  #unload(weights: BlockWeights): void {
+    if (!this.#keepsBlocks) disposeBlock(weights)
+  }
+
+  // ---------------------------------------------------------------- one run
+
+  async quantize(run: PlannedRun, fpPerplexity: number | null): Promise<RunResult> {
+    const { emit, control } = this.host
+    const started = performance.now()
+    const layers: LayerResult[] = []
+    const result: RunResult = {
+      run: run.spec.id,
+      state: 'finished',
+      fpPerplexity,
+      perplexity: null,
+      bitsPerWeight: 0,
+      meanRelativeError: null,
+      worst: null,
+      seconds: 0,
+      layers,
+      export: null,
+    }
+    emit({ type: 'run-start', run: run.spec.id, blocks: run.blocks })
+    const output = await CheckpointExport.start(run, this.opened, this.plan, this.host)
+    try {
+      result.perplexity = await this.#quantizeBlocks(run, layers, output)
+      this.#stage(run, 'write', null)
+      result.export = await output.finish(() => this.gpu.pace())
+    } catch (error) {
+      result.state = control.cancelled ? 'cancelled' : 'failed'
+      result.error = toErrorData(error)
+      await output.abandon()
+    }
+    if (output.error) result.exportError = output.error
+    result.seconds = (performance.now() - started) / 1000
+    result.bitsPerWeight = bitsPerWeight(layers)
+    if (layers.length) {
+      result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
+      const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
+      result.worst = { name: worst.name, relativeError: worst.relativeError }
+    }
+    return result
+  }
+
+  async #quantizeBlocks(run: PlannedRun, layers: LayerResult[], output: CheckpointExport): Promise<number> {
+    const { shape } = this.opened.model
+    this.progress.enter('forward')
+    const seen = await this.#embed(this.#calibration)
+    const judged = await this.#embed(this.#evaluation)
+    const measured = new Set(measuredBlocks(run.blocks, this.plan.job.perplexityEvery))
+    let perplexity = Number.NaN
+    for (let k = 0; k < run.blocks; k++) {
+      const full = await this.#load(k)
+      const weights: BlockWeights = new Map(full)
+      const solve = async (stage: number, gram: Tensor) => {
+        const spread = await diagonal(this.gpu, gram)
+        for (const linear of this.opened.model.stages[stage]) {
+          const layer = await this.#solve(run, k, linear, gram, spread, weights, output)
+          layers.push(layer)
+          this.host.emit({ type: 'layer', run: run.spec.id, layer })
+        }
+        this.progress.enter('forward')
+      }
+      if (run.trueSequential) await this.#sequential(run, k, seen, weights, solve)
+      else await this.#atOnce(run, k, seen, weights, solve)
+      this.#stage(run, 'propagate', k)
+      await this.#advance(judged, weights)
+      for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
+      this.#unload(full)
+      if (measured.has(k + 1)) {
+        this.#stage(run, 'evaluate', k)
+        const final = k + 1 === run.blocks
+        perplexity = await this.#finish(final ? judged : await judged.fork(), k + 1)
+        this.host.emit({ type: 'perplexity', run: run.spec.id, blocks: k + 1, value: perplexity })
+      }
+    }
+    seen.dispose()
+    if (!Number.isFinite(perplexity)) {
+      throw new WorkbenchError('internal', `The perplexity of ${shape.blocks} blocks came out as ${perplexity}.`, 'Please report this.')
+    }
+    return perplexity
+  }
+
+  /** All Gram matrices in one pass of the block as it is; then all linears; then the pass with the new weights. */
+  async #atOnce(
+    run: PlannedRun,
+    k: number,
+    seen: Hidden,
+    weights: BlockWeights,
+    solve: (stage: number, gram: Tensor) => Promise<void>,
+  ): Promise<void> {
+    const { stages } = this.opened.model
+    this.#stage(run, 'calibrate', k)
+    const grams = stages.map((stage) => this.#zeroGram(stage))
+    for (let i = 0; i < seen.batches.length; i++) {
+      const x = seen.take(i)
+      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, seen.batches[i])) {
+        this.#accumulate(grams[stage], input, seen.batches[i])
+        await this.gpu.pace()
+        if (stage === stages.length - 1) break
+      }
+      await seen.give(i, x)
+    }
+    for (const [stage, gram] of grams.entries()) {
+      mirror(this.gpu, gram)
+      await solve(stage, gram)
+      gram.dispose()
+    }
+    this.#stage(run, 'propagate', k)
+    await this.#advance(seen, weights)
+  }
+
+  /**
+   * Stage by stage, each seeing what the quantized stages before it put out. Blocks pause at each stage; when the paused
+   * batches fit on the GPU they simply go on, otherwise each stage starts the block again.
+   */
+  async #sequential(
+    run: PlannedRun,
+    k: number,
+    seen: Hidden,
+    weights: BlockWeights,
+    solve: (stage: number, gram: Tensor) => Promise<void>,
+  ): Promise<void> {
+    const { model } = this.opened
+    const { shape } = model
+    const tokens = seen.batches.reduce((sum, { windows, t }) => sum + windows * t, 0)
+    const holds = tokens * 4 * (3 * shape.hidden + Math.max(shape.ffn, shape.heads * shape.headDim)) <= this.#budget
+    const paused: { x: Tensor; steps: AsyncGenerator<StageInput, Tensor> }[] = []
+    if (holds) {
+      for (let i = 0; i < seen.batches.length; i++) {
+        const x = seen.take(i)
+        paused.push({ x, steps: model.block(this.gpu, weights, x, seen.batches[i]) })
+      }
+    }
+    for (const [s, stage] of model.stages.entries()) {
+      this.#stage(run, 'calibrate', k)
+      const gram = this.#zeroGram(stage)
+      for (const [i, batch] of seen.batches.entries()) {
+        if (holds) {
+          const step = await paused[i].steps.next()
+          if (step.done) throw new Error(`The block ended before stage ${s}.`)
+          this.#accumulate(gram, step.value.input, batch)
+        } else {
+          const x = seen.take(i)
+          for await (const { stage: at, input } of model.block(this.gpu, weights, x, batch)) {
+            if (at < s) continue
+            this.#accumulate(gram, input, batch)
+            break
+          }
+          await seen.give(i, x)
+        }
+        await this.gpu.pace()
+      }
+      mirror(this.gpu, gram)
+      await solve(s, gram)
+      gram.dispose()
+    }
+    this.#stage(run, 'propagate', k)
+    if (!holds) return this.#advance(seen, weights)
+    for (const [i, { x, steps }] of paused.entries()) {
+      const y = await last(steps)
+      x.dispose()
+      await seen.give(i, y)
+    }
+  }
+
+  #zeroGram(stage: LinearShape[]): Tensor {
+    const [{ p, name }] = stage
+    const gram = this.gpu.empty([p, p], 'f32', `The Gram matrix of ${name}`)
+    this.gpu.clear(gram)
+    return gram
+  }
+
+  /** Window by window, so that no float32 sum gets longer than a sequence before it is added to the rest. */
+  #accumulate(gram: Tensor, input: Tensor, { windows, t, length }: TokenBatch): void {
+    for (let w = 0; w < windows; w++) gramUpper(this.gpu, input, gram, w * t, length)
+  }
+
+  async #solve(
+    run: PlannedRun,
+    k: number,
+    { name, q, p }: LinearShape,
+    gram: Tensor,
+    gramDiagonal: Float32Array,
+    weights: BlockWeights,
+    output: CheckpointExport,
+  ): Promise<LayerResult> {
+    const { gpu, host } = this
+    const full = blockName(this.opened, k, name)
+    const started = performance.now()
+    this.#stage(run, 'solve', k, full)
+    this.progress.enter('solve')
+    const weight = weights.get(`${name}.weight`)!
+    const base = await objective(gpu, weight, gram)
+    const relative = (value: number) => (base > 0 ? value / base : 0)
+    const iterations = (run.options.iterations as number | undefined) ?? 0
+    const result = await run.solver.solve({ gpu, weight, gram, gramDiagonal, halfScales: true }, run.options, {
+      report: (points) => {
+        const shown = points.map((point) => ({ ...point, value: relative(point.value) }))
+        host.emit({ type: 'objective', run: run.spec.id, linear: full, points: shown, iterations })
+      },
+    })
+    await output.linear(full, () => pack(gpu, result, run.grid))
+    weights.set(`${name}.weight`, result.what)
+    result.codes.dispose()
+    result.grid.dispose()
+    return {
+      name: full,
+      block: k,
+      shape: [q, p],
+      relativeError: relative(result.error),
+      seconds: (performance.now() - started) / 1000,
+      iterations: result.iterations,
+      bits: linearBits({ q, p }, result.groups, run.grid, !run.settings.actOrder),
+      notes: result.notes,
+    }
+  }
+
+  #stage(run: PlannedRun | null, stage: Stage, block: number | null, linear: string | null = null): void {
+    this.host.emit({ type: 'stage', run: run?.spec.id ?? null, stage, block, linear })
+  }
+}
+
+/** Runs a generator to its end. */
+async function last<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
+  let step = await steps.next()
+  while (!step.done) step = await steps.next()
+  return step.value
+}

@@ -1,0 +1,205 @@
+/**
+ * What is open while somebody works: one device, one model with its tokenizer, and the texts. Shared by the worker and
+ * the terminal, which differ only in where files come from and go to.
+ */
+import { type TextTokenizer, checkTokenizer, loadTokenizer } from '../data/tokenizer.ts'
+import { readText } from '../data/corpus.ts'
+import { WorkbenchError } from '../errors.ts'
+import { Gpu } from '../gpu/device.ts'
+import { gemm } from '../gpu/ops.ts'
+import type { Bytes, Files } from '../io/bytes.ts'
+import { openFolder } from '../io/folder.ts'
+import { formats } from '../io/formats/index.ts'
+import { families } from '../models/index.ts'
+import { type OpenModel, openModel } from '../models/weights.ts'
+import { solvers } from '../quant/index.ts'
+import { runOptions } from './check.ts'
+import type { Catalog, GpuSummary, ModelSummary, TextSource } from './job.ts'
+
+/** A text that may be asked for by its id. */
+export interface TextFile extends TextSource {
+  /** Decides how it is read: `.jsonl` or plain. */
+  fileName: string
+  bytes: number
+  open(): Promise<Bytes>
+}
+
+export class Session {
+  #gpu: Promise<Gpu> | null = null
+  #summary: GpuSummary | null = null
+  #model: OpenModel | null = null
+  #tokenizer: TextTokenizer | null = null
+  readonly #texts = new Map<string, TextFile>()
+  #tokens = new Map<string, Promise<Int32Array>>()
+
+  constructor(
+    readonly gpuSource: GPU | undefined,
+    texts: TextFile[] = [],
+  ) {
+    for (const text of texts) this.addText(text)
+  }
+
+  get catalog(): Catalog {
+    return {
+      solvers: solvers.map(({ id, label, summary, advice, options }) => ({ id, label, summary, advice, options })),
+      runOptions,
+      families: families.map(({ id, label, modelTypes }) => ({ id, label, modelTypes })),
+      formats: formats.map(({ id, label, summary }) => ({ id, label, summary })),
+      texts: [...this.#texts.values()].map(({ id, label, bytes, origin }) => ({ id, label, bytes, origin })),
+    }
+  }
+
+  // ---------------------------------------------------------------- device
+
+  /** The device, opened on first use and again after it was lost. @throws WorkbenchError `gpu-missing` */
+  async gpu(): Promise<Gpu> {
+    const gpu = await this.#gpu
+    if (gpu && !gpu.lost) return gpu
+    this.#summary = null
+    this.#gpu = Gpu.open(this.gpuSource).catch((error) => {
+      this.#gpu = null
+      throw error
+    })
+    return this.#gpu
+  }
+
+  /** What the device is and can, with its measured GEMM rate. */
+  async gpuSummary(): Promise<GpuSummary> {
+    const gpu = await this.gpu()
+    if (!this.#summary) {
+      const { memoryBudget } = gpu
+      this.#summary = {
+        ...gpu.info,
+        memoryBudget,
+        fitsParameters: largestModel(memoryBudget, gpu.info.maxBinding),
+        gflops: await measureGemm(gpu),
+        gemmKernel: gpu.gemm,
+      }
+    }
+    return this.#summary
+  }
+
+  // ---------------------------------------------------------------- model
+
+  get model(): OpenModel {
+    if (!this.#model) throw new WorkbenchError('plan-invalid', 'No model is open.', 'Open a model first.')
+    return this.#model
+  }
+
+  get tokenizer(): TextTokenizer {
+    if (!this.#tokenizer) throw new WorkbenchError('plan-invalid', 'No model is open.', 'Open a model first.')
+    return this.#tokenizer
+  }
+
+  /** Reads headers, configuration and tokenizer; the model before is let go only when all of it is right. */
+  async open(files: Files, name?: string): Promise<ModelSummary> {
+    const folder = await openFolder(files)
+    const model = openModel(name ? { ...folder, name } : folder)
+    const tokenizer = await loadTokenizer(folder.files)
+    checkTokenizer(tokenizer, model.model.shape.vocab)
+    this.#model = model
+    this.#tokenizer = tokenizer
+    this.#tokens = new Map()
+    return summaryOf(model, tokenizer)
+  }
+
+  // ---------------------------------------------------------------- texts
+
+  addText(text: TextFile): TextSource {
+    this.#texts.set(text.id, text)
+    return { id: text.id, label: text.label, bytes: text.bytes, origin: text.origin }
+  }
+
+  textLabel(id: string): string {
+    return this.#texts.get(id)?.label ?? id
+  }
+
+  /** A text as one token stream, tokenized once per model. */
+  tokens(id: string): Promise<Int32Array> {
+    let tokens = this.#tokens.get(id)
+    if (!tokens) {
+      tokens = this.#tokenize(id)
+      this.#tokens.set(id, tokens)
+      tokens.catch(() => this.#tokens.delete(id))
+    }
+    return tokens
+  }
+
+  async #tokenize(id: string): Promise<Int32Array> {
+    const text = this.#texts.get(id)
+    if (!text) throw new WorkbenchError('text-invalid', `There is no text "${id}".`, 'Choose a built-in text or a .txt or .jsonl file.')
+    return this.tokenizer.encode(await readText(text.fileName, await text.open()))
+  }
+}
+
+/**
+ * Parameters of the largest LLaMA-like model that fits: with hidden size D, its widest Gram matrix is (2.7 D)² and one
+ * block with its solver takes about 150 D² bytes; models of width D have about D / 128 blocks of 12.5 D² parameters.
+ */
+function largestModel(budget: number, maxBinding: number): number {
+  const width = Math.min(Math.sqrt(budget / 150), Math.sqrt(maxBinding / 4) / 2.7)
+  return (12.5 * width ** 3) / 128
+}
+
+/** f32 GEMM in GFLOP/s: the best of three short products after one to compile. */
+async function measureGemm(gpu: Gpu): Promise<number> {
+  const n = gpu.info.kind === 'software' ? 256 : 1024
+  // Not zeros: GPUs run faster on them.
+  const noise = () => gpu.upload(Float32Array.from({ length: n * n }, Math.random), [n, n])
+  const [a, b, c] = [noise(), noise(), gpu.empty([n, n])]
+  let best = 0
+  for (let round = 0; round < 4; round++) {
+    await gpu.sync()
+    const start = performance.now()
+    gemm(gpu, { a, b, c, m: n, n, k: n, lda: n, ldb: n, ldc: n })
+    await gpu.sync()
+    if (round) best = Math.max(best, (2 * n ** 3) / (performance.now() - start) / 1e6)
+  }
+  for (const tensor of [a, b, c]) tensor.dispose()
+  gpu.trim()
+  return best
+}
+
+function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): ModelSummary {
+  const { folder, family, model } = opened
+  const { shape } = model
+  const linears = model.stages.flat()
+  const { gptq } = folder
+  return {
+    name: folder.name,
+    family: family.id,
+    familyLabel: family.label,
+    parameters: opened.parameters,
+    quantizable: linears.reduce((sum, { q, p }) => sum + q * p, 0) * shape.blocks,
+    dtype: opened.dtype,
+    blocks: shape.blocks,
+    hidden: shape.hidden,
+    heads: shape.heads,
+    kvHeads: shape.kvHeads,
+    ffn: shape.ffn,
+    vocab: shape.vocab,
+    maxPositions: shape.maxPositions,
+    tiedHead: opened.head === opened.embedding,
+    bytes: folder.checkpoint.bytes,
+    tokenizer: { kind: tokenizer.kind, vocab: tokenizer.vocab },
+    license: folder.license,
+    quantized: gptq && {
+      format: gptq.version === 1 ? 'GPTQ v1' : 'GPTQ v2',
+      bits: gptq.bits,
+      groupSize: gptq.groupSize,
+      symmetric: gptq.symmetric,
+      actOrder: gptq.actOrder,
+      method: gptq.method,
+    },
+    linears: linears.map(({ name, q, p }) => ({ name, shape: [q, p] })),
+    tensors: [...folder.checkpoint.tensors.values()].map(({ name, dtype, shape, bytes, file }) => ({
+      name,
+      dtype,
+      shape: [...shape],
+      bytes,
+      file,
+    })),
+    otherFiles: folder.otherFiles,
+    problems: [],
+  }
+}

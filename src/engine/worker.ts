@@ -1,0 +1,69 @@
+/** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the private file system. */
+import * as Comlink from 'comlink'
+import { WorkbenchError, toErrorData } from '../errors.ts'
+import { examine } from './check.ts'
+import type { NamedFile } from './client.ts'
+import { Control } from './control.ts'
+import { demoFiles, demoTexts } from './demo.ts'
+import type { Job, JobReport, RunEvent } from './job.ts'
+import { opfsSink } from './opfs.ts'
+import { runJob } from './run.ts'
+import { Session } from './session.ts'
+
+/** The page names the worker after its own address; the demo lies beside it. */
+async function fetchDemo(name: string): Promise<Blob> {
+  const missing = (why: string, cause?: unknown) =>
+    new WorkbenchError(
+      'file-missing',
+      `The demo file ${name} could not be fetched: ${why}.`,
+      'Check that the page is served as it was built.',
+      { cause },
+    )
+  const response = await fetch(new URL(`demo/${name}`, self.name)).catch((cause) => {
+    throw missing(cause.message, cause)
+  })
+  if (!response.ok) throw missing(`the server answered ${response.status}`)
+  return response.blob()
+}
+
+const session = new Session(navigator.gpu, demoTexts(fetchDemo))
+let control: Control | null = null
+let texts = 0
+
+const api = {
+  catalog: () => session.catalog,
+  gpu: () => session.gpuSummary(),
+  openDemo: async () => session.open(await demoFiles(fetchDemo), 'Demo model'),
+  open: (files: NamedFile[]) => session.open(new Map(files.map(({ path, file }) => [path, file]))),
+  addText: (file: File) =>
+    session.addText({
+      id: `file-${++texts}`,
+      label: file.name,
+      fileName: file.name,
+      bytes: file.size,
+      origin: 'file',
+      open: async () => file,
+    }),
+  check: async (job: Job) => (await examine(job, session)).check,
+  async start(job: Job, emit: (event: RunEvent) => void): Promise<JobReport> {
+    if (control) throw new WorkbenchError('plan-invalid', 'A job is running already.', 'Wait for it, or cancel it.')
+    const mine = new Control()
+    control = mine
+    try {
+      return await runJob(job, { session, control: mine, emit, sink: opfsSink })
+    } finally {
+      control = null
+    }
+  },
+  pause: () => control?.pause(),
+  resume: () => control?.resume(),
+  cancel: () => control?.cancel(),
+}
+
+export type WorkerApi = typeof api
+
+// Errors cross as plain data, so that code and hint survive; client.ts makes errors of them again.
+const thrown = Comlink.transferHandlers.get('throw') as Comlink.TransferHandler<{ value: unknown }, unknown>
+thrown.serialize = ({ value }) => [{ isError: false, value: toErrorData(value) }, []]
+
+Comlink.expose(api)

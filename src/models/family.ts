@@ -1,0 +1,71 @@
+/** What a model family is: a reading of config.json, a table of tensors, and a forward pass block by block. */
+import type { Gpu } from '../gpu/device.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+
+/** Sizes that every decoder has. */
+export interface ModelShape {
+  hidden: number
+  blocks: number
+  heads: number
+  kvHeads: number
+  headDim: number
+  ffn: number
+  vocab: number
+  maxPositions: number
+  /** config.json says that the head is the embedding. */
+  tied: boolean
+}
+
+/** A linear of a block: `<block>.<name>.weight` is stored `[q, p]` = [out, in]. */
+export interface LinearShape {
+  name: string
+  q: number
+  p: number
+}
+
+/** Weights of one block on the GPU: linears `[in, out]` and vectors by their name inside the block. */
+export type BlockWeights = Map<string, Tensor>
+
+/** Windows of `t` positions each (padded to a multiple of 4), stacked to `[windows · t, hidden]`. */
+export interface Windows {
+  windows: number
+  t: number
+}
+
+/** Yielded before the linears of stage `stage` are used: the tensor that they all see, `[tokens, p]`. */
+export interface StageInput {
+  stage: number
+  input: Tensor
+}
+
+export interface Model {
+  shape: ModelShape
+  /** Linears that see the same input, in the order they are used and solved. */
+  stages: LinearShape[][]
+  /** Norm weights and biases of a block by name, with their length. */
+  vectors: { name: string; length: number }[]
+  /** Path of block k, without a prefix that a checkpoint may or may not have. */
+  blockPath(k: number): string
+  embedding: string
+  finalNorm: string
+  head: string
+  /** Prefixes under which checkpoints of this family are saved. */
+  prefixes: string[]
+  /**
+   * One block. Pauses before each stage, so that a caller can look at the stage's input and replace its weights before
+   * it goes on; closing it early frees everything. Consumes nothing: `x` `[tokens, hidden]` stays the caller's.
+   * @returns the block's output `[tokens, hidden]`
+   */
+  block(gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor>
+  /** The norm before the head. */
+  finish(gpu: Gpu, norm: Tensor, x: Tensor): Tensor
+}
+
+export interface Family {
+  id: string
+  label: string
+  /** `model_type` values of config.json. */
+  modelTypes: string[]
+  /** @throws WorkbenchError `config-invalid`, `config-unsupported` */
+  read(config: Record<string, unknown>): Model
+}

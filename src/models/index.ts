@@ -1,0 +1,21 @@
+/** The one place where model families are registered. */
+import { WorkbenchError } from '../errors.ts'
+import type { Family, Model } from './family.ts'
+import { llama, mistral } from './llama.ts'
+
+export const families: Family[] = [llama, mistral]
+
+/** The family that a config.json asks for, and the model it describes. */
+export function readModel(config: Record<string, unknown>): { family: Family; model: Model } {
+  const type = config.model_type
+  const family = families.find((one) => typeof type === 'string' && one.modelTypes.includes(type))
+  if (!family) {
+    const known = families.flatMap((one) => one.modelTypes).join(', ')
+    throw new WorkbenchError(
+      'config-unsupported',
+      type === undefined ? 'config.json names no model_type.' : `The workbench does not know models of the type ${JSON.stringify(type)}.`,
+      `It knows these model types: ${known}.`,
+    )
+  }
+  return { family, model: family.read(config) }
+}

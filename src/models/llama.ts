@@ -1,0 +1,194 @@
+/**
+ * LLaMA and Mistral: RMS pre-norm, rotary positions, grouped-query attention, SwiGLU.
+ *   x = x + attn(RoPE(a Wq), RoPE(a Wk), a Wv) Wo,  a = RMS1(x);   x = x + (silu(m Wgate) ⊙ m Wup) Wdown,  m = RMS2(x)
+ */
+import { z } from 'zod'
+import { WorkbenchError } from '../errors.ts'
+import type { Gpu } from '../gpu/device.ts'
+import { addBias, attention, matmul, rmsnorm, rope, swiglu } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
+import { type RopeSettings, readRope, ropeTable } from './rope.ts'
+
+const size = z
+  .number()
+  .int()
+  .positive()
+  .max(2 ** 24)
+
+const schema = z.object({
+  hidden_size: size,
+  num_hidden_layers: size.max(1024),
+  num_attention_heads: size,
+  num_key_value_heads: size.nullish(),
+  head_dim: size.nullish(),
+  intermediate_size: size,
+  vocab_size: size,
+  max_position_embeddings: size.default(2048),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  hidden_act: z.string().default('silu'),
+  tie_word_embeddings: z.boolean().default(false),
+  attention_bias: z.boolean().nullish(),
+  mlp_bias: z.boolean().nullish(),
+  sliding_window: size.nullish(),
+})
+
+export const llama: Family = { id: 'llama', label: 'LLaMA', modelTypes: ['llama'], read: (config) => read(config, false) }
+export const mistral: Family = { id: 'mistral', label: 'Mistral', modelTypes: ['mistral'], read: (config) => read(config, true) }
+
+interface Config extends z.infer<typeof schema> {
+  kvHeads: number
+  d: number
+  rope: RopeSettings
+  /** Keys that a query sees. */
+  span: number
+}
+
+function read(given: Record<string, unknown>, slides: boolean): Model {
+  const parsed = schema.safeParse(given)
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]
+    throw new WorkbenchError(
+      'config-invalid',
+      `config.json: ${path.join('.')}: ${message}.`,
+      'Download the file again, or correct that field.',
+    )
+  }
+  const config = parsed.data
+  if (config.hidden_act !== 'silu')
+    throw unsupported(`hidden_act is ${JSON.stringify(config.hidden_act)}`, 'Only silu is supported in this family.')
+  const heads = config.num_attention_heads
+  const kvHeads = config.num_key_value_heads ?? heads
+  const d = config.head_dim ?? config.hidden_size / heads
+  if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
+  for (const [field, value] of Object.entries({
+    hidden_size: config.hidden_size,
+    head_dim: d,
+    intermediate_size: config.intermediate_size,
+  })) {
+    if (value % 4) throw unsupported(`${field} is ${value}`, 'The GPU kernels need sizes that 4 divides.')
+  }
+  return modelOf({
+    ...config,
+    kvHeads,
+    d,
+    rope: readRope(given),
+    span: slides && config.sliding_window ? config.sliding_window : Number.POSITIVE_INFINITY,
+  })
+}
+
+function modelOf(config: Config): Model {
+  const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: ffn, kvHeads, d } = config
+  const stages: LinearShape[][] = [
+    [
+      { name: 'self_attn.q_proj', q: heads * d, p: hidden },
+      { name: 'self_attn.k_proj', q: kvHeads * d, p: hidden },
+      { name: 'self_attn.v_proj', q: kvHeads * d, p: hidden },
+    ],
+    [{ name: 'self_attn.o_proj', q: hidden, p: heads * d }],
+    [
+      { name: 'mlp.gate_proj', q: ffn, p: hidden },
+      { name: 'mlp.up_proj', q: ffn, p: hidden },
+    ],
+    [{ name: 'mlp.down_proj', q: hidden, p: ffn }],
+  ]
+  const biased = stages
+    .flat()
+    .filter(({ name }) => (name.startsWith('mlp') ? config.mlp_bias : config.attention_bias))
+    .map(({ name, q }) => ({ name: `${name}.bias`, length: q }))
+  return {
+    shape: {
+      hidden,
+      blocks: config.num_hidden_layers,
+      heads,
+      kvHeads,
+      headDim: d,
+      ffn,
+      vocab: config.vocab_size,
+      maxPositions: config.max_position_embeddings,
+      tied: config.tie_word_embeddings,
+    },
+    stages,
+    vectors: [{ name: 'input_layernorm.weight', length: hidden }, { name: 'post_attention_layernorm.weight', length: hidden }, ...biased],
+    blockPath: (k) => `layers.${k}`,
+    embedding: 'embed_tokens.weight',
+    finalNorm: 'norm.weight',
+    head: 'lm_head.weight',
+    prefixes: ['model.', ''],
+    block: (gpu, weights, x, windows) => block(config, gpu, weights, x, windows),
+    finish: (gpu, norm, x) => rmsnorm(gpu, x, norm, config.rms_norm_eps),
+  }
+}
+
+async function* block(
+  config: Config,
+  gpu: Gpu,
+  weights: BlockWeights,
+  x: Tensor,
+  { windows, t }: Windows,
+): AsyncGenerator<StageInput, Tensor> {
+  const { num_attention_heads: heads, kvHeads, d, span, rms_norm_eps: eps } = config
+  const live = new Set<Tensor>()
+  const keep = (tensor: Tensor) => {
+    live.add(tensor)
+    return tensor
+  }
+  const drop = (...tensors: Tensor[]) => {
+    for (const tensor of tensors) {
+      live.delete(tensor)
+      tensor.dispose()
+    }
+  }
+  const weight = (name: string) => {
+    const tensor = weights.get(name)
+    if (!tensor) throw new Error(`The block has no ${name}.`)
+    return tensor
+  }
+  // beta = 1 adds the product to `into`: the residual connection costs nothing.
+  const linear = (input: Tensor, name: string, into?: Tensor) => {
+    const out = into
+      ? matmul(gpu, input, weight(`${name}.weight`), { out: into, beta: 1 })
+      : keep(matmul(gpu, input, weight(`${name}.weight`)))
+    const bias = weights.get(`${name}.bias`)
+    if (bias) addBias(gpu, out, bias)
+    return out
+  }
+  try {
+    const a = keep(rmsnorm(gpu, x, weight('input_layernorm.weight'), eps))
+    yield { stage: 0, input: a }
+    const [q, k, v] = ['q', 'k', 'v'].map((part) => linear(a, `self_attn.${part}_proj`))
+    drop(a)
+    const table = keep(gpu.upload(ropeTable(config.rope, d, t), [t, d / 2, 2]))
+    rope(gpu, q, table, heads, d, t)
+    rope(gpu, k, table, kvHeads, d, t)
+    const mixed = keep(await attention(gpu, q, k, v, { windows, t, heads, kvHeads, d, span }))
+    drop(q, k, v, table)
+    yield { stage: 1, input: mixed }
+    const y = keep(gpu.empty(x.shape))
+    gpu.copy(x, y)
+    linear(mixed, 'self_attn.o_proj', y)
+    drop(mixed)
+    const m = keep(rmsnorm(gpu, y, weight('post_attention_layernorm.weight'), eps))
+    yield { stage: 2, input: m }
+    const gate = linear(m, 'mlp.gate_proj')
+    const up = linear(m, 'mlp.up_proj')
+    drop(m)
+    swiglu(gpu, gate, up)
+    drop(up)
+    yield { stage: 3, input: gate }
+    linear(gate, 'mlp.down_proj', y)
+    drop(gate)
+    live.delete(y)
+    return y
+  } finally {
+    for (const tensor of live) tensor.dispose()
+  }
+}
+
+function invalid(what: string): WorkbenchError {
+  return new WorkbenchError('config-invalid', `config.json: ${what}.`, 'Download the file again, or correct that field.')
+}
+
+function unsupported(what: string, hint: string): WorkbenchError {
+  return new WorkbenchError('config-unsupported', `config.json: ${what}.`, hint)
+}

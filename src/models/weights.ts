@@ -1,0 +1,211 @@
+/** From files to the GPU: which tensor of a checkpoint is which, whether all of them fit, and one block at a time. */
+import { WorkbenchError } from '../errors.ts'
+import type { Gpu } from '../gpu/device.ts'
+import { type Panels, type StoredDType, convert, unpack } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { Folder } from '../io/folder.ts'
+import { isPacked, readPackedLinear } from '../io/formats/gptq.ts'
+import type { BlockWeights, Family, Model } from './family.ts'
+import { readModel } from './index.ts'
+
+/** Bytes read and uploaded at a time. */
+const PIECE = 32 * 2 ** 20
+const stored: readonly string[] = ['F32', 'F16', 'BF16'] satisfies StoredDType[]
+
+export interface OpenModel {
+  folder: Folder
+  family: Family
+  model: Model
+  /** What this checkpoint puts before its block paths, e.g. `model.`. */
+  prefix: string
+  /** Tensor that serves as head: its own, or the embedding when tied; and the other way round. */
+  embedding: string
+  head: string
+  /** dtype of most of the weights. */
+  dtype: string
+  parameters: number
+}
+
+/** Checks names, shapes and dtypes of everything that the forward pass needs; reads no weights. */
+export function openModel(folder: Folder): OpenModel {
+  const { family, model } = readModel(folder.config)
+  const { tensors } = folder.checkpoint
+  const { shape } = model
+  const has = (name: string) => tensors.has(name)
+  const blockTensor = (prefix: string) => `${prefix}${model.blockPath(0)}.${model.vectors[0].name}`
+  const prefix = model.prefixes.find((one) => has(blockTensor(one)))
+  if (prefix === undefined) throw missing(blockTensor(model.prefixes[0]))
+  const ownEmbedding = `${prefix}${model.embedding}`
+  if (!has(ownEmbedding) && !has(model.head)) throw missing(ownEmbedding)
+  if (!has(model.head) && !shape.tied) throw missing(model.head)
+  const embedding = has(ownEmbedding) ? ownEmbedding : model.head
+  const head = has(model.head) ? model.head : ownEmbedding
+
+  const opened: OpenModel = { folder, family, model, prefix, embedding, head, dtype: '', parameters: 0 }
+  const table = [shape.vocab, shape.hidden]
+  expectTensor(opened, embedding, table)
+  expectTensor(opened, head, table)
+  expectTensor(opened, `${prefix}${model.finalNorm}`, [shape.hidden])
+  const sizes = new Map<string, number>()
+  let parameters = shape.vocab * shape.hidden * (head === embedding ? 1 : 2) + shape.hidden
+  for (let k = 0; k < shape.blocks; k++) {
+    for (const { name, length } of model.vectors) {
+      expectTensor(opened, blockName(opened, k, name), [length])
+      parameters += length
+    }
+    for (const { name, q, p } of model.stages.flat()) {
+      parameters += q * p
+      if (folder.gptq && isPacked(folder.checkpoint, blockName(opened, k, name))) continue
+      const entry = expectTensor(opened, blockName(opened, k, `${name}.weight`), [q, p])
+      sizes.set(entry.dtype, (sizes.get(entry.dtype) ?? 0) + q * p)
+    }
+  }
+  opened.parameters = parameters
+  opened.dtype = [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? tensors.get(embedding)!.dtype
+  return opened
+}
+
+/** Full name of a tensor or module of block k. */
+export function blockName({ prefix, model }: OpenModel, k: number, name: string): string {
+  return `${prefix}${model.blockPath(k)}.${name}`
+}
+
+function expectTensor({ folder }: OpenModel, name: string, shape: number[]) {
+  const entry = folder.checkpoint.tensors.get(name)
+  if (!entry) throw missing(name)
+  if (entry.shape.length !== shape.length || entry.shape.some((extent, i) => extent !== shape[i])) {
+    throw new WorkbenchError(
+      'tensor-mismatch',
+      `${name} in ${entry.file} has the shape [${entry.shape.join(', ')}], but config.json asks for [${shape.join(', ')}].`,
+      'config.json and the weights belong to different models; take both from the same place.',
+    )
+  }
+  if (!stored.includes(entry.dtype)) {
+    throw new WorkbenchError(
+      'tensor-mismatch',
+      `${name} in ${entry.file} is stored as ${entry.dtype}.`,
+      'Weights in F32, F16 and BF16 can be read.',
+    )
+  }
+  return entry
+}
+
+function missing(name: string): WorkbenchError {
+  return new WorkbenchError(
+    'tensor-missing',
+    `The weights have no tensor ${name}.`,
+    'Check that all .safetensors files of the model are there and that config.json belongs to them.',
+  )
+}
+
+/** Counts Inf and NaN per tensor while a batch of them is converted; one readback says where they were. */
+class FiniteCheck {
+  readonly #counts: Tensor
+  readonly #names: string[] = []
+
+  constructor(
+    readonly gpu: Gpu,
+    most: number,
+  ) {
+    this.#counts = gpu.zeros([most * 64], 'u32')
+  }
+
+  /** A counter of its own for one tensor. */
+  counter(name: string): Tensor {
+    this.#names.push(name)
+    return this.#counts.view([1], (this.#names.length - 1) * 64)
+  }
+
+  async finish(): Promise<void> {
+    const counts = await this.gpu.read(this.#counts)
+    this.#counts.dispose()
+    const at = this.#names.findIndex((_, i) => counts[i * 64] > 0)
+    if (at < 0) return
+    throw new WorkbenchError(
+      'weights-not-finite',
+      `${this.#names[at]} holds ${counts[at * 64]} values that are NaN or infinite.`,
+      'The checkpoint is damaged or its training diverged; download it again or choose another.',
+    )
+  }
+}
+
+/** Block k, dequantized to f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
+export async function loadBlock(gpu: Gpu, opened: OpenModel, k: number): Promise<BlockWeights> {
+  const { model, folder } = opened
+  const linears = model.stages.flat()
+  const check = new FiniteCheck(gpu, linears.length + model.vectors.length)
+  const weights: BlockWeights = new Map()
+  try {
+    for (const { name, length } of model.vectors) {
+      const full = blockName(opened, k, name)
+      weights.set(name, await loadRows(gpu, opened, full, 0, length, 1, false, check))
+    }
+    for (const { name, q, p } of linears) {
+      const full = blockName(opened, k, name)
+      if (folder.gptq && isPacked(folder.checkpoint, full)) {
+        weights.set(`${name}.weight`, unpack(gpu, await readPackedLinear(folder.checkpoint, full, folder.gptq, { q, p })))
+      } else weights.set(`${name}.weight`, await loadRows(gpu, opened, `${full}.weight`, 0, q, p, true, check))
+    }
+    await check.finish()
+    return weights
+  } catch (error) {
+    disposeBlock(weights)
+    throw error
+  }
+}
+
+export function disposeBlock(weights: BlockWeights): void {
+  for (const tensor of weights.values()) tensor.dispose()
+}
+
+/** The embedding or the head as panels of rows that fit a binding. */
+export async function loadPanels(gpu: Gpu, opened: OpenModel, name: string): Promise<Panels> {
+  const { vocab: rows, hidden: cols } = opened.model.shape
+  // Panels start at whole kilobytes and stay well below the binding limit, so that a panel and its logits fit.
+  const height = Math.max(64, Math.floor(Math.min(gpu.info.maxBinding, 256 * 2 ** 20) / (cols * 4) / 64) * 64)
+  const panels: Panels = { rows, cols, parts: [] }
+  const check = new FiniteCheck(gpu, Math.ceil(rows / height))
+  for (let first = 0; first < rows; first += height) {
+    panels.parts.push({ first, tensor: await loadRows(gpu, opened, name, first, Math.min(height, rows - first), cols, false, check) })
+  }
+  await check.finish()
+  return panels
+}
+
+export function disposePanels(panels: Panels): void {
+  for (const { tensor } of panels.parts) tensor.dispose()
+}
+
+export async function loadFinalNorm(gpu: Gpu, opened: OpenModel): Promise<Tensor> {
+  const check = new FiniteCheck(gpu, 1)
+  const norm = await loadRows(gpu, opened, `${opened.prefix}${opened.model.finalNorm}`, 0, opened.model.shape.hidden, 1, false, check)
+  await check.finish()
+  return norm
+}
+
+/** Rows `first .. first + rows` of a stored matrix as f32, piece by piece; transposed to `[cols, rows]` when asked. */
+async function loadRows(
+  gpu: Gpu,
+  { folder }: OpenModel,
+  name: string,
+  first: number,
+  rows: number,
+  cols: number,
+  transposed: boolean,
+  check: FiniteCheck,
+): Promise<Tensor> {
+  const { dtype } = folder.checkpoint.tensors.get(name)!
+  const rowBytes = cols * (dtype === 'F32' ? 4 : 2)
+  const out = gpu.empty(transposed ? [cols, rows] : [rows, cols], 'f32', name)
+  const bad = check.counter(name)
+  const step = Math.max(1, Math.floor(PIECE / rowBytes))
+  for (let row = 0; row < rows; row += step) {
+    const some = Math.min(step, rows - row)
+    const bytes = await folder.checkpoint.readRange(name, (first + row) * rowBytes, (first + row + some) * rowBytes)
+    const raw = gpu.uploadBytes(bytes)
+    convert(gpu, raw, dtype as StoredDType, out, { rows: some, cols, row0: row, totalRows: rows, transposed, bad })
+    raw.dispose()
+    await gpu.pace()
+  }
+  return out
+}
