@@ -59,7 +59,7 @@ export function connect(): Engine {
   return {
     catalog: () => call(remote.catalog()),
     gpu: () => call(remote.gpu()),
-    open: (source) => call(source.kind === 'demo' ? remote.openDemo() : remote.open(source.files)),
+    open: (source) => call(source.kind === 'demo' ? remote.openDemo() : remote.open(source.files, source.name)),
     addText: (file) => call(remote.addText(file)),
     check: (job) => call(remote.check(job)),
     start: (job, onEvent) => call(remote.start(job, Comlink.proxy(onEvent))),

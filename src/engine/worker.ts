@@ -34,7 +34,7 @@ const api = {
   catalog: () => session.catalog,
   gpu: () => session.gpuSummary(),
   openDemo: async () => session.open(await demoFiles(fetchDemo), 'Demo model'),
-  open: (files: NamedFile[]) => session.open(new Map(files.map(({ path, file }) => [path, file]))),
+  open: (files: NamedFile[], name?: string) => session.open(new Map(files.map(({ path, file }) => [path, file])), name),
   addText: (file: File) =>
     session.addText({
       id: `file-${++texts}`,
