@@ -58,16 +58,9 @@ function Page() {
   return (
     <>
       <header className="header">
-        <a
-          className="skip"
-          href="#content"
-          onClick={(event) => {
-            event.preventDefault()
-            main.current?.focus()
-          }}
-        >
+        <button type="button" className="skip" onClick={() => main.current?.focus()}>
           Skip to content
-        </a>
+        </button>
         <span className="name">QuantEase Workbench</span>
         <div className="header-tools">
           <GpuChip />
@@ -76,7 +69,7 @@ function Page() {
         </div>
       </header>
       <Stepper />
-      <main ref={main} id="content" tabIndex={-1} className={`step-${step}`}>
+      <main ref={main} tabIndex={-1} className={`step-${step}`}>
         {fault && <ErrorNote title="That did not work" error={fault} onClose={workbench.dismissFault} />}
         <Boundary key={step}>
           <Panel />

@@ -61,6 +61,11 @@ export function perplexityChange(full: number | null, quantized: number | null):
   return { text: `${change > 0 ? '+' : '−'}${perplexity(size)} ${change > 0 ? '↑' : '↓'}`, worse: change > 0 }
 }
 
+/** Along an axis every tick has one digit. */
+export function scientificTick(value: number): string {
+  return value === 1 ? '1' : value.toExponential(0).replace('e+', 'e')
+}
+
 /** Two digits: 2.3e-2. */
 export function scientific(value: number): string {
   return value === 0 ? '0' : value.toExponential(1).replace('e+', 'e')

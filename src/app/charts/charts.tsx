@@ -48,7 +48,7 @@ export function LayerErrors({ view }: { view: JobView }) {
         format: (x) => String(Math.round(x / Math.max(perBlock, 1e-9)) + 1),
         name: (x) => shortName(layers[x * each] ?? ''),
       }}
-      y={{ log: true, format: show }}
+      y={{ log: true, format: show, tick: unit === 'scientific' ? format.scientificTick : show }}
       table={{
         columns: ['Linear', ...view.runs.map((run) => run.label)],
         rows: layers.map((name) => [
@@ -69,6 +69,7 @@ export function PerplexityByBlocks({ view }: { view: JobView }) {
     return { index, label: run.label, points: points.length && full !== null ? [{ x: 0, y: full }, ...points] : points }
   })
   const values = series.flatMap(({ points }) => points.map((point) => point.y))
+  const log = Math.max(...values) > 20 * Math.min(...values)
   const every = Math.max(1, Math.ceil(view.blocks / 12))
   const marks = [...new Set(view.runs.flatMap((run) => run.perplexity.map((point) => point.blocks)))].sort((a, b) => a - b)
   return (
@@ -88,7 +89,7 @@ export function PerplexityByBlocks({ view }: { view: JobView }) {
         format: String,
         name: (x) => format.plural(x, 'block'),
       }}
-      y={{ log: Math.max(...values) > 20 * Math.min(...values), format: format.perplexity }}
+      y={{ log, format: format.perplexity, tick: log ? format.count : undefined }}
       reference={full === null ? undefined : { y: full, label: `full precision ${format.perplexity(full)}` }}
       table={{
         columns: ['Blocks', ...view.runs.map((run) => run.label)],
@@ -124,7 +125,7 @@ export function ObjectiveByIteration({ view, run }: { view: JobView; run: RunVie
         format: String,
         name: (x) => `Iteration ${x}`,
       }}
-      y={{ log: true, format: format.scientific }}
+      y={{ log: true, format: format.scientific, tick: format.scientificTick }}
       table={{
         columns: ['Iteration', 'Objective', 'Relaxed'],
         rows: points.map((point) => [String(point.iteration), point.value.toExponential(3), point.relaxed ? 'yes' : '']),
@@ -153,7 +154,7 @@ export function MemoryOverTime({ view }: { view: JobView }) {
       x={{
         label: 'Time since the start',
         domain: [0, Math.max(1, series.at(-1)?.seconds ?? 1)],
-        format: (x) => format.duration(Math.round(x)),
+        format: (x) => (x < 60 ? `${Math.round(x)}\u202fs` : format.duration(x)),
         name: (x) => format.clock(x),
       }}
       y={{ log: false, from: 0, format: (value) => String(Number(value.toPrecision(3))) }}

@@ -28,7 +28,7 @@ interface CurvesProps {
   series: Series[]
   /** Reserves the space, and names what is expected, before the first point is there. */
   x: { label: string; domain: [number, number]; ticks?: number[]; format: (value: number) => string; name: (value: number) => string }
-  y: { log: boolean; format: (value: number) => string; from?: number }
+  y: { log: boolean; format: (value: number) => string; tick?: (value: number) => string; from?: number }
   reference?: { y: number; label: string }
   table: ChartTable
   /** Legend even with a single series. */
@@ -39,10 +39,12 @@ type Row = { x: number; name?: string } & Record<string, number | boolean | stri
 
 export const Curves = memo(function Curves({ title, note, empty, height, series, x, y, reference, table, legend = true }: CurvesProps) {
   const drawn = series.filter(({ points }) => points.length)
-  const values = [...drawn.flatMap(({ points }) => points.map((point) => point.y)), ...(reference ? [reference.y] : [])]
+  const values = drawn.flatMap(({ points }) => points.map((point) => point.y))
+  // Room under the line for its label.
+  if (reference) values.push(reference.y, y.log ? reference.y * 0.8 : reference.y - 0.12 * (Math.max(...values, reference.y) - reference.y))
   const scale = y.log ? logScale(values) : linearScale(values, y.from)
   const rows = merge(drawn, y.log)
-  const few = drawn.every(({ points }) => points.length <= 60)
+  const size = drawn.every(({ points }) => points.length <= 60) ? 0.9 : 0.5
 
   return (
     <ChartFrame
@@ -79,7 +81,7 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
             scale={y.log ? 'log' : 'linear'}
             domain={scale.domain}
             ticks={scale.ticks}
-            tickFormatter={y.format}
+            tickFormatter={y.tick ?? y.format}
             tick={{ fill: 'var(--muted)', fontSize: 12 }}
             stroke="var(--line-strong)"
             width={60}
@@ -91,7 +93,7 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
               stroke="var(--muted)"
               strokeDasharray="5 4"
               strokeWidth={1.5}
-              label={{ value: reference.label, position: 'insideTopLeft', fill: 'var(--muted)', fontSize: 12 }}
+              label={{ value: reference.label, position: 'insideTopRight', fill: 'var(--muted)', fontSize: 12 }}
             />
           )}
           <Tooltip
@@ -131,7 +133,7 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
               isAnimationActive={false}
               connectNulls
               stroke={index === null ? 'var(--text)' : runColour(index)}
-              strokeWidth={1.5}
+              strokeWidth={size > 0.5 ? 1.5 : 1}
               activeDot={false}
               dot={
                 index === null
@@ -143,7 +145,7 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
                         <path
                           key={key}
                           d={runShape(index)}
-                          transform={`translate(${cx} ${cy}) scale(${few ? 0.9 : 0.6})`}
+                          transform={`translate(${cx} ${cy}) scale(${size})`}
                           fill={hollow ? 'var(--surface)' : runColour(index)}
                           stroke={runColour(index)}
                           strokeWidth={hollow ? 1.8 : 0}

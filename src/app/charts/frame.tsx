@@ -41,7 +41,7 @@ export function ChartFrame({ title, note, legend, table, height, empty, children
   return (
     <figure className="chart panel" aria-labelledby={id}>
       <figcaption>
-        <h3 id={id}>{title}</h3>
+        <h2 id={id}>{title}</h2>
         <div className="chart-tools">
           <Button
             kind="quiet"

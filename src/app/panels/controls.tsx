@@ -113,7 +113,7 @@ export function Field({ label, help, cost, symbol, path, group, children }: Fiel
   const described = [help && `${id}-help`, problem && `${id}-problem`].filter(Boolean).join(' ')
   const invalid = problem?.severity === 'error' || undefined
   const mark = symbol && (
-    <Tip text={`${symbol} in the paper`} label={`Symbol of ${label}`} className="symbol">
+    <Tip text={`${symbol} in the paper`} label={`${symbol} in the paper`} className="symbol">
       <i>{symbol}</i>
     </Tip>
   )
@@ -143,7 +143,7 @@ export function Field({ label, help, cost, symbol, path, group, children }: Fiel
           <span className="field-label">{label}</span>
         </legend>
         {mark}
-        {inside}
+        <div className="field-body">{inside}</div>
       </fieldset>
     )
   }
@@ -261,6 +261,14 @@ export function FilesButton({
         }}
       />
     </>
+  )
+}
+
+export function Bar({ label, done, colour }: { label: string; done: number; colour?: string }) {
+  return (
+    <div className="bar" role="progressbar" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(done * 100)}>
+      <span style={{ width: `${done * 100}%`, background: colour }} />
+    </div>
   )
 }
 

@@ -63,6 +63,23 @@ export function Fact({ name, children }: { name: string; children: React.ReactNo
   )
 }
 
+/** What this machine can do, before anything is opened. */
+export function GpuLine() {
+  const gpu = useView((state) => state.gpu)
+  if (gpu.state !== 'ready') return <p className="hint gpu-line">{'\u00a0'}</p>
+  const { summary } = gpu
+  return (
+    <div className="gpu-line">
+      <p className="hint">
+        <b>{summary.name}</b> ({summary.kind === 'software' ? 'software' : 'graphics processor'}): may use about{' '}
+        {format.bytes(summary.memoryBudget)}, which fits models up to {format.parameters(summary.fitsParameters)} parameters. Largest
+        binding {format.bytes(summary.maxBinding)}; f16 {summary.f16 ? 'yes' : 'no'}; subgroups {summary.subgroups ? 'yes' : 'no'}.
+      </p>
+      <SoftwareNotice />
+    </div>
+  )
+}
+
 export function SoftwareNotice() {
   const gpu = useView((state) => state.gpu)
   if (gpu.state !== 'ready' || gpu.summary.kind !== 'software') return null
@@ -70,7 +87,7 @@ export function SoftwareNotice() {
     <p className="notice">
       This is a software adapter: everything works, but on the CPU and slowly, at {gpu.summary.gflops.toFixed(1)}
       {'\u202f'}GFLOP/s where a graphics card does a thousand or more. The demo takes about a minute; keep other models below{' '}
-      {format.parameters(Math.min(gpu.summary.fitsParameters, 20e6))} parameters.
+      {Math.round(Math.min(gpu.summary.fitsParameters, 20e6) / 1e6)} million parameters.
     </p>
   )
 }

@@ -6,7 +6,7 @@ import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'
 import * as format from '../format.ts'
 import { isBusy, isError } from '../store.ts'
 import { Button, FilesButton, Icon, Scroll, usePages } from './controls.tsx'
-import { Fact, GpuMissing, SoftwareNotice } from './gpu.tsx'
+import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
 export function ModelPanel() {
@@ -29,7 +29,7 @@ export function ModelPanel() {
     case 'refused':
       return (
         <>
-          <ErrorNote title={`${capital(model.name)} cannot be used`} error={model.error} />
+          <ErrorNote title={`Cannot use ${model.name}`} error={model.error} />
           <DropZone again />
         </>
       )
@@ -37,8 +37,6 @@ export function ModelPanel() {
       return <Facts summary={model.summary} demo={model.demo} />
   }
 }
-
-const capital = (text: string) => text[0].toUpperCase() + text.slice(1)
 
 // ---------------------------------------------------------------- nothing yet
 
@@ -69,7 +67,7 @@ function DropZone({ again = false }: { again?: boolean }) {
           windows of 128 tokens each, from the built-in texts.
         </p>
       </div>
-      <SoftwareNotice />
+      <GpuLine />
     </section>
   )
 }
@@ -110,15 +108,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
             <h1 id="model-name" tabIndex={-1}>
               {summary.name}
             </h1>
-            <p className="hint">
-              {quantized
-                ? `Already quantized: ${quantized.bits}-bit ${quantized.format}, ${quantized.groupSize > 0 ? `groups of ${quantized.groupSize}` : 'full row'}, ${
-                    quantized.symmetric ? 'symmetric' : 'asymmetric'
-                  }${quantized.actOrder ? ', activation order' : ''}${quantized.method ? `, made with ${quantized.method}` : ''}. Its perplexity can be measured.`
-                : demo
-                  ? 'The demo model, trained by this project on its own synthetic stories.'
-                  : 'Ready to be planned.'}
-            </p>
+            <p className="hint">{about(summary, demo)}</p>
           </div>
           <div className="row">
             {!busy && <OpenButtons kind="quiet" />}
@@ -151,14 +141,27 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
             {summary.tokenizer.kind}, {format.count(summary.tokenizer.vocab)} tokens
           </Fact>
           <Fact name="Licence">{summary.license ?? 'not given'}</Fact>
-          <Fact name="Files that travel along">
-            {summary.otherFiles.length ? summary.otherFiles.map((file) => file.name).join(', ') : 'none'}
-          </Fact>
         </dl>
+        {summary.otherFiles.length > 0 && (
+          <p className="hint">Files that travel along unchanged: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
+        )}
       </section>
       <Tensors tensors={summary.tensors} />
     </>
   )
+}
+
+function about({ quantized, problems }: ModelSummary, demo: boolean): string {
+  if (problems.some(isError)) return 'Cannot be used as it is; the list says why.'
+  if (!quantized) return demo ? 'The demo model, trained by this project on its own synthetic stories.' : 'Ready to be planned.'
+  const parts = [
+    `${quantized.bits}-bit ${quantized.format}`,
+    quantized.groupSize > 0 ? `groups of ${quantized.groupSize}` : 'full row',
+    quantized.symmetric ? 'symmetric' : 'asymmetric',
+    ...(quantized.actOrder ? ['activation order'] : []),
+    ...(quantized.method ? [`made with ${quantized.method}`] : []),
+  ]
+  return `Already quantized: ${parts.join(', ')}. Its perplexity can be measured.`
 }
 
 type SortKey = 'name' | 'bytes'

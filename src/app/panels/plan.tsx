@@ -384,12 +384,12 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
           : null
 
   return (
-    <section className="panel start-bar" aria-label="Start">
+    <>
       <ProblemList
         label="Problems of the plan"
         problems={problems.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' }))}
       />
-      <div className="row">
+      <section className="panel start-bar row" aria-label="Start">
         <Button kind="primary" icon="play" disabled={why !== null} aria-describedby="start-why" onClick={workbench.start}>
           {measuring ? 'Measure perplexity' : job.runs.length > 1 ? `Start ${job.runs.length} runs` : 'Start the run'}
         </Button>
@@ -406,7 +406,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
             </>
           )}
         </p>
-      </div>
-    </section>
+      </section>
+    </>
   )
 }

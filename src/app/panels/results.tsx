@@ -6,7 +6,7 @@ import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
-import { Button, RunMark, Scroll, Tip } from './controls.tsx'
+import { Bar, Button, RunMark, Scroll, Tip } from './controls.tsx'
 import { CopyButton, ErrorNote } from './problems.tsx'
 import { RunState } from './run.tsx'
 
@@ -119,7 +119,7 @@ function ResultTable({ view }: { view: JobView }) {
   const columns: Column[] = [
     {
       name: 'Bits per weight',
-      value: (run) => (run.layers.length ? (run.result?.bitsPerWeight ?? null) : null),
+      value: (run) => run.result?.bitsPerWeight ?? null,
       show: (run) => (run.result && run.layers.length ? <Bits run={run} value={run.result.bitsPerWeight} /> : '–'),
     },
     {
@@ -139,12 +139,13 @@ function ResultTable({ view }: { view: JobView }) {
     },
     {
       name: 'Time',
-      value: (run) => (run.state === 'finished' ? (run.result?.seconds ?? null) : null),
+      value: (run) => run.result?.seconds ?? null,
       show: (run) => format.duration(run.result?.seconds ?? null),
     },
   ]
   const best = columns.map((column) => {
-    const values = view.runs.map(column.value).filter((value) => value !== null)
+    const finished = view.runs.filter((run) => run.state === 'finished')
+    const values = finished.map(column.value).filter((value) => value !== null)
     return values.length > 1 && new Set(values).size > 1 ? Math.min(...values) : null
   })
   return (
@@ -183,19 +184,27 @@ function ResultTable({ view }: { view: JobView }) {
                   <RunMark index={index} /> {run.label}
                 </th>
                 {columns.map((column, i) => (
-                  <td key={column.name} className={`number ${best[i] !== null && column.value(run) === best[i] ? 'best' : ''}`}>
+                  <td
+                    key={column.name}
+                    className={`number ${run.state === 'finished' && best[i] !== null && column.value(run) === best[i] ? 'best' : ''}`}
+                  >
                     {column.show(run)}
                   </td>
                 ))}
                 <td>
                   <RunState run={run} />
+                  {run.state !== 'finished' && run.layers.length > 0 && (
+                    <small className="where">
+                      after {run.layers.length} of {format.plural(view.layers.length, 'linear')}
+                    </small>
+                  )}
                 </td>
               </tr>
             ))}
           </tbody>
         </table>
       </Scroll>
-      <p className="help">Bold: the best of its column. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text.</p>
+      <p className="help">Bold: the best of the finished runs. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text.</p>
     </section>
   )
 }
@@ -298,14 +307,7 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
           </div>
           {saving?.state === 'saving' && (
             <div>
-              <div
-                className="bar"
-                role="progressbar"
-                aria-label={`Saving ${run.label}`}
-                aria-valuenow={Math.round((100 * saving.bytes) / saving.total)}
-              >
-                <span style={{ width: `${(100 * saving.bytes) / saving.total}%` }} />
-              </div>
+              <Bar label={`Saving ${run.label}`} done={saving.total ? saving.bytes / saving.total : 0} />
               <p className="hint figures">Saving: {format.bytesOf(saving.bytes, saving.total)}</p>
             </div>
           )}

@@ -5,7 +5,7 @@ import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks, 
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView, RunView } from '../reduce.ts'
-import { Button, Choice, Icon, RunMark, Scroll, usePages } from './controls.tsx'
+import { Bar, Button, Choice, Icon, RunMark, runColour, Scroll, usePages } from './controls.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
 const stageWords: Record<Stage, string> = {
@@ -33,19 +33,21 @@ export function RunPanel() {
   return (
     <>
       <h1 tabIndex={-1}>
-        {measuring ? 'Measuring' : 'Running'} {view.phase === 'over' ? 'is over' : 'on'} {view.phase === 'over' ? '' : ran?.name}
+        {view.phase === 'over' ? 'Job on' : measuring ? 'Measuring' : 'Running on'} {ran?.name}
       </h1>
       {view.error && view.error.code !== 'cancelled' && <StoppedNote view={view} />}
       <div className={measuring ? 'run-grid measuring' : 'run-grid'}>
-        {!measuring && <RunList view={view} />}
-        <Now view={view} />
         {!measuring && (
-          <div className="run-charts">
-            <LayerErrors view={view} />
-            <PerplexityByBlocks view={view} />
-            <LayerTable view={view} />
-          </div>
+          <>
+            <RunList view={view} />
+            <div className="run-charts">
+              <LayerErrors view={view} />
+              <PerplexityByBlocks view={view} />
+            </div>
+          </>
         )}
+        <Now view={view} />
+        {!measuring && <LayerTable view={view} />}
       </div>
     </>
   )
@@ -79,35 +81,24 @@ function RunList({ view }: { view: JobView }) {
             <span className="run-name">
               <RunMark index={index} />
               <b>{run.label}</b>
-              <RunState run={run} />
             </span>
-            <span
-              className="bar"
-              role="progressbar"
-              aria-label={`Progress of ${run.label}`}
-              aria-valuemin={0}
-              aria-valuemax={100}
-              aria-valuenow={Math.round(run.done * 100)}
-            >
-              <span style={{ width: `${run.done * 100}%`, background: `var(--run-${(index % 6) + 1})` }} />
-            </span>
+            <Bar label={`Progress of ${run.label}`} done={run.done} colour={runColour(index)} />
             <span className="run-figures figures">
-              {run.result?.perplexity != null ? (
-                <>perplexity {format.perplexity(run.result.perplexity)}</>
-              ) : run.layers.length ? (
-                <>
-                  error {format.relativeError(run.layers.reduce((sum, layer) => sum + layer.relativeError, 0) / run.layers.length, unit)} ·{' '}
-                  {run.layers.length} of {view.layers.length} linears
-                </>
-              ) : (
-                ' '
-              )}
+              <RunState run={run} />
+              <span>{soFar(run, view, unit)}</span>
             </span>
           </li>
         ))}
       </ul>
     </section>
   )
+}
+
+function soFar(run: RunView, view: JobView, unit: format.ErrorUnit): string {
+  if (run.result?.perplexity != null) return `perplexity ${format.perplexity(run.result.perplexity)}`
+  if (!run.layers.length) return ''
+  const mean = run.layers.reduce((sum, layer) => sum + layer.relativeError, 0) / run.layers.length
+  return `error ${format.relativeError(mean, unit)}, ${run.layers.length} of ${view.layers.length}`
 }
 
 export function RunState({ run }: { run: RunView }) {
@@ -151,16 +142,7 @@ function Now({ view }: { view: JobView }) {
     <aside className="now" aria-labelledby="now-title">
       <section className="panel now-head">
         <h2 id="now-title">{headline}</h2>
-        <div
-          className="bar"
-          role="progressbar"
-          aria-label="Progress of the job"
-          aria-valuemin={0}
-          aria-valuemax={100}
-          aria-valuenow={Math.round(progress.done * 100)}
-        >
-          <span style={{ width: `${progress.done * 100}%` }} />
-        </div>
+        <Bar label="Progress of the job" done={progress.done} />
         <div className="eta figures">
           <span>{format.percent(progress.done)}</span>
           {over ? (
@@ -262,7 +244,7 @@ function LayerTable({ view }: { view: JobView }) {
   const solved = view.layers.filter((name) => byRun.some((layers) => layers.has(name)))
   const pages = usePages(solved, 70)
   return (
-    <section className="panel" aria-labelledby="layers-title">
+    <section className="panel layers" aria-labelledby="layers-title">
       <div className="panel-head">
         <h2 id="layers-title">Layers</h2>
         <Choice
@@ -279,7 +261,7 @@ function LayerTable({ view }: { view: JobView }) {
         <p className="hint">Every linear gets a row here once it is solved: its shape, error, time, and anything unusual.</p>
       ) : (
         <Scroll label="Layer table">
-          <table className="layers">
+          <table>
             <thead>
               <tr>
                 <th scope="col">Linear</th>
@@ -303,16 +285,14 @@ function LayerTable({ view }: { view: JobView }) {
               {pages.rows.map((name) => {
                 const layers = byRun.map((known) => known.get(name))
                 const first = layers.find((layer) => layer)!
+                const compared = layers.filter((layer) => layer).length > 1
                 const best = Math.min(...layers.map((layer) => layer?.relativeError ?? Number.POSITIVE_INFINITY))
                 return (
                   <tr key={name}>
                     <td className="path">{shortName(name)}</td>
                     <td className="number">{format.shape(first.shape)}</td>
                     {layers.map((layer, i) => (
-                      <td
-                        key={view.runs[i].id}
-                        className={`number ${layer && layers.length > 1 && layer.relativeError === best ? 'best' : ''}`}
-                      >
+                      <td key={view.runs[i].id} className={`number ${layer && compared && layer.relativeError === best ? 'best' : ''}`}>
                         {layer ? format.relativeError(layer.relativeError, unit) : ''}
                       </td>
                     ))}
