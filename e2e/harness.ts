@@ -1,6 +1,10 @@
 /** A real Chromium with WebGPU on SwiftShader, and what a test does in it that Playwright has no word for. */
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright'
+import type { JobReport } from '../src/engine/job.ts'
 import { findChromium } from '../src/setup.mjs'
 
 /** `software: false` takes the adapter that the page would get; `webgpu: false` is a browser without WebGPU. */
@@ -32,19 +36,56 @@ export async function openPage(browser: Browser, url: string, options: BrowserCo
     if (message.type() === 'error') errors.push(message.text())
   })
   await page.goto(url)
-  return { page, errors }
+  return {
+    page,
+    errors,
+    button: (name: string) => page.getByRole('button', { name, exact: true }),
+    /** The link to one of the four steps. */
+    step: (name: string) => page.getByRole('navigation', { name: 'Steps' }).getByRole('link', { name }),
+    /** An option or setting, by its place in the Job. */
+    field: (path: string) => page.locator(`[data-field="${path}"]`),
+    /** Waits out the job and gives its report. */
+    async report(timeout: number): Promise<JobReport> {
+      const results = page.getByRole('button', { name: 'See the results' })
+      await results.waitFor({ timeout })
+      await results.click()
+      return JSON.parse(String(await download(page, page.getByRole('button', { name: 'Save report (JSON)' }).click())))
+    },
+  }
+}
+
+export type Workbench = Awaited<ReturnType<typeof openPage>>
+
+/** What a click makes the browser save. */
+export async function download(page: Page, click: Promise<void>): Promise<Buffer> {
+  const [saved] = await Promise.all([page.waitForEvent('download', { timeout: 30_000 }), click])
+  return readFile(await saved.path())
 }
 
 /** Drops files and folders by the operating system's own kind of event, so that the page gets real directory entries. */
 export async function drop(page: Page, selector: string, paths: string[]) {
   const box = await page.locator(selector).boundingBox()
   if (!box) throw new Error(`Nothing visible to drop onto at ${selector}.`)
-  const at = { x: box.x + box.width / 2, y: box.y + box.height / 2 }
+  // The middle of what is in view of it.
+  const middle = (from: number, size: number, edge: number) => (Math.max(from, 0) + Math.min(from + size, edge)) / 2
+  const { width, height } = page.viewportSize()!
+  const at = { x: middle(box.x, box.width, width), y: middle(box.y, box.height, height) }
   const devtools = await page.context().newCDPSession(page)
   for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
     await devtools.send('Input.dispatchDragEvent', { type, ...at, data: { items: [], files: paths, dragOperationsMask: 1 } })
   }
   await devtools.detach()
+}
+
+/** A copy of the demo model's folder; `change` gets its files and may put, replace and remove some. */
+export async function modelFolder(change: (files: Map<string, Buffer>) => void = () => {}): Promise<string> {
+  const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'stories')
+  await mkdir(folder)
+  const names = ['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
+  const files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join('public/demo', name))] as const)))
+  change(files)
+  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes)
+  return folder
 }
 
 /** Every file in the page's private file system: path -> bytes. */

@@ -1,0 +1,191 @@
+/** The demo from one click to a checkpoint that loads back: one story, told in order on one page. */
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { Browser } from 'playwright'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { JobReport } from '../src/engine/job.ts'
+import { dequantize, floats, readSafetensors, type StoredTensor, unzip } from './checkpoint.ts'
+import { accessibilityProblems, download, drop, launchChromium, openPage, privateFiles, type Workbench } from './harness.ts'
+
+let browser: Browser
+let workbench: Workbench
+let clicked: number
+let demo: JobReport
+/** The checkpoints as downloaded, by run label. */
+const folders = new Map<string, { name: string; files: Map<string, Buffer> }>()
+
+beforeAll(async () => {
+  browser = await launchChromium()
+  workbench = await openPage(browser, inject('url'))
+})
+afterAll(() => browser.close())
+
+describe('the demo', () => {
+  test('starts by one click, and charts move within 5 seconds', async () => {
+    const { page, button } = workbench
+    await expect.poll(() => button('Try the demo').isEnabled(), { timeout: 30_000 }).toBe(true)
+    clicked = performance.now()
+    await button('Try the demo').click()
+    await page.locator('figure.chart .recharts-line').first().waitFor({ timeout: 5000 })
+  })
+
+  test('finishes both runs within a minute of the click', async () => {
+    demo = await workbench.report(60_000 - (performance.now() - clicked))
+    expect(demo.adapter.architecture).toBe('swiftshader')
+    expect(demo.runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
+  })
+
+  test('tells the methods apart, layer by layer and by perplexity', async () => {
+    const [rtn, quantease] = demo.runs
+    expect(quantease.layers).toHaveLength(4 * 7)
+    for (const [i, layer] of quantease.layers.entries()) expect(layer.relativeError).toBeLessThan(rtn.layers[i].relativeError)
+    expect(demo.fpPerplexity).toBeLessThan(quantease.perplexity!)
+    expect(quantease.perplexity).toBeLessThan(rtn.perplexity!)
+    const row = workbench.page.getByRole('row', { name: /QuantEase/ }).first()
+    expect(await row.innerText()).toContain(quantease.perplexity!.toFixed(2))
+  })
+
+  for (const colorScheme of ['light', 'dark'] as const) {
+    for (const name of ['Model', 'Plan', 'Run', 'Results']) {
+      test(`leaves the step ${name} accessible, ${colorScheme}`, async () => {
+        const { page, step } = workbench
+        await page.emulateMedia({ colorScheme })
+        await step(name).click()
+        expect(await accessibilityProblems(page)).toEqual([])
+      })
+    }
+  }
+
+  test('fits on every step into a width of 390 pixels', async () => {
+    const { page, step } = workbench
+    await page.setViewportSize({ width: 390, height: 844 })
+    for (const name of ['Model', 'Plan', 'Run', 'Results']) {
+      await step(name).click()
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), name).toBe(390)
+      expect(await accessibilityProblems(page), name).toEqual([])
+    }
+    await page.setViewportSize({ width: 1280, height: 900 })
+  })
+})
+
+describe('the checkpoint', () => {
+  test('is downloaded as one zip, equal to what was written while the run went on', async () => {
+    const { page, step } = workbench
+    await step('Results').click()
+    const written = await privateFiles(page)
+    for (const { run, export: made } of demo.runs) {
+      const { label } = demo.job.runs.find(({ id }) => id === run)!
+      const card = page.getByRole('region', { name: `Export ${label}` })
+      const entries = unzip(await download(page, card.getByRole('button', { name: 'Download as one zip' }).click()))
+      const name = [...entries.keys()][0].split('/')[0]
+      const files = new Map([...entries].map(([path, bytes]) => [path.slice(name.length + 1), bytes]))
+      expect(Object.fromEntries([...files].map(([path, { length }]) => [path, length]))).toEqual(
+        Object.fromEntries(made!.files.map(({ path, bytes }) => [path, bytes])),
+      )
+      for (const [path, bytes] of files) {
+        const stored = [...written].filter(([key]) => key.endsWith(`/${path}`)).map(([, value]) => value)
+        expect(stored.some((value) => value.equals(bytes))).toBe(true)
+      }
+      folders.set(label, { name, files })
+    }
+    expect(folders.size).toBe(2)
+  })
+
+  test('carries the tokenizer and every other file byte for byte', async () => {
+    for (const { files } of folders.values()) {
+      for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json']) {
+        expect(files.get(name)!.equals(await readFile(`public/demo/${name}`))).toBe(true)
+      }
+    }
+  })
+
+  test('says the same in config.json and quantize_config.json, and changes nothing else', async () => {
+    const original = JSON.parse(await readFile('public/demo/config.json', 'utf8'))
+    for (const { files } of folders.values()) {
+      const { quantization_config: quantization, ...config } = JSON.parse(String(files.get('config.json')))
+      expect(config).toEqual({ ...original, torch_dtype: 'float16' })
+      expect(JSON.parse(String(files.get('quantize_config.json')))).toEqual(quantization)
+      expect(quantization).toMatchObject({
+        quant_method: 'gptq',
+        checkpoint_format: 'gptq_v2',
+        bits: 2,
+        group_size: -1,
+        sym: false,
+        desc_act: false,
+        lm_head: false,
+      })
+    }
+  })
+
+  test('holds the packed linears and, untouched, everything else', async () => {
+    const original = readSafetensors(await readFile('public/demo/model.safetensors'))
+    for (const { files } of folders.values()) {
+      const tensors = readSafetensors(files.get('model.safetensors')!)
+      const expected = new Map<string, string>()
+      for (const [name, { dtype, shape }] of original) {
+        if (!isLinear(name)) {
+          expected.set(name, `${dtype} ${shape}`)
+          expect(tensors.get(name)!.bytes.equals(original.get(name)!.bytes)).toBe(true)
+          continue
+        }
+        const [outputs, inputs] = shape
+        const module = name.replace('.weight', '')
+        expected.set(`${module}.qweight`, `I32 ${[inputs / 16, outputs]}`)
+        expected.set(`${module}.qzeros`, `I32 ${[1, outputs / 16]}`)
+        expected.set(`${module}.scales`, `F16 ${[1, outputs]}`)
+        expected.set(`${module}.g_idx`, `I32 ${[inputs]}`)
+      }
+      expect(Object.fromEntries([...tensors].map(([name, { dtype, shape }]) => [name, `${dtype} ${shape}`]))).toEqual(
+        Object.fromEntries(expected),
+      )
+    }
+  })
+
+  test('decodes, by a reader of our own, to weights rounded as RTN rounds', async () => {
+    const original = readSafetensors(await readFile('public/demo/model.safetensors'))
+    const tensors = readSafetensors(folders.get('RTN 2-bit')!.files.get('model.safetensors')!)
+    for (const [name, tensor] of original) if (isLinear(name)) expectRounded(name, tensor, tensors)
+  })
+
+  test('loads back, recognized, with the perplexity measured before', async () => {
+    for (const [label, { name, files }] of folders) {
+      const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), name)
+      for (const [path, bytes] of files) {
+        await mkdir(dirname(join(folder, path)), { recursive: true })
+        await writeFile(join(folder, path), bytes)
+      }
+      const { page, step, button, report } = workbench
+      await step('Model').click()
+      await drop(page, 'main', [folder])
+      await page.getByText('Already quantized: 2-bit').waitFor()
+      await button('Measure perplexity').click()
+      await expect.poll(() => button('Measure perplexity').isEnabled(), { timeout: 20_000 }).toBe(true)
+      await button('Measure perplexity').click()
+      const before = demo.runs.find(({ run }) => demo.job.runs.find(({ id }) => id === run)!.label === label)!.perplexity!
+      const after = (await report(60_000)).fpPerplexity!
+      expect(Math.abs(after / before - 1)).toBeLessThan(0.001)
+    }
+  })
+
+  test('came about without an error on the console', () => {
+    expect(workbench.errors).toEqual([])
+  })
+})
+
+function isLinear(name: string): boolean {
+  return /\.(self_attn|mlp)\.\w+_proj\.weight$/.test(name)
+}
+
+/** Rounding to nearest moves a weight by half a step; at the ends of the range, where the zero point was rounded too, by one. */
+function expectRounded(name: string, original: StoredTensor, tensors: Map<string, StoredTensor>) {
+  const { weight, scale, inputs } = dequantize(tensors, name.replace('.weight', ''), 2, 'gptq_v2')
+  const wanted = floats(original)
+  let beyondHalf = 0
+  for (let i = 0; i < weight.length; i++) {
+    const steps = Math.abs(weight[i] - wanted[i]) / scale[Math.floor(i / inputs)]
+    if (steps > 1.01) throw new Error(`${name}: weight ${i} is ${weight[i]}, ${steps} steps from ${wanted[i]}.`)
+    if (steps > 0.501) beyondHalf++
+  }
+  expect(beyondHalf).toBeLessThan(weight.length / 20)
+}

@@ -1,0 +1,88 @@
+/** A model of one's own: dropped as a folder, planned, run, paused, cancelled. */
+import type { Browser } from 'playwright'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { drop, launchChromium, modelFolder, openPage, type Workbench } from './harness.ts'
+
+let browser: Browser
+let workbench: Workbench
+beforeAll(async () => {
+  browser = await launchChromium()
+  workbench = await openPage(browser, inject('url'))
+})
+afterAll(() => browser.close())
+
+const startButton = () => workbench.page.getByRole('button', { name: /^Start/ })
+
+/** Small enough for seconds. */
+async function fillPlan() {
+  const { field } = workbench
+  const numbers = { 'calibration.samples': 4, 'calibration.length': 64, 'evaluation.samples': 4, 'evaluation.length': 64 }
+  for (const [path, value] of Object.entries(numbers)) await field(path).getByRole('textbox').fill(String(value))
+}
+
+test('a dropped folder is opened under its own name', async () => {
+  const { page, step, button } = workbench
+  await drop(page, 'main', [await modelFolder()])
+  await page.getByRole('heading', { name: 'stories' }).waitFor()
+  expect(await page.getByRole('main').innerText()).toMatch(/Family\s+LLaMA/)
+  await page.getByRole('searchbox', { name: 'Search tensors' }).fill('layers.3 down_proj')
+  await page.getByRole('cell', { name: 'model.layers.3.mlp.down_proj.weight' }).waitFor()
+  await button('Plan runs').click()
+  expect(await step('Plan').getAttribute('aria-current')).toBe('step')
+})
+
+test('an option out of range is explained before the start', async () => {
+  const { page, field } = workbench
+  await fillPlan()
+  await page.getByRole('button', { name: /^QuantEase 3-bit/ }).click()
+  const iterations = field('runs.1.options.iterations')
+  await iterations.getByRole('textbox').fill('0')
+  await iterations.getByText('from 1 to 1000').waitFor()
+  expect(await startButton().isDisabled()).toBe(true)
+  await iterations.getByRole('textbox').fill('8')
+  await expect.poll(() => startButton().isEnabled(), { timeout: 20_000 }).toBe(true)
+})
+
+test('two queued runs go one after the other, and can be paused and resumed', async () => {
+  const { page, button, report } = workbench
+  await startButton().click()
+  const runs = page.getByRole('region', { name: 'Runs' }).getByRole('listitem')
+  await runs.nth(0).getByText('running').waitFor()
+  expect(await runs.nth(1).innerText()).toContain('waiting')
+  await button('Pause').click()
+  await page.getByRole('heading', { name: 'Paused' }).waitFor()
+  const shown = await runs.allInnerTexts()
+  await page.waitForTimeout(1000)
+  expect(await runs.allInnerTexts()).toEqual(shown)
+  await button('Resume').click()
+  await runs.nth(0).getByText('finished').waitFor({ timeout: 60_000 })
+  const { runs: results } = await report(60_000)
+  expect(results.map(({ state, layers }) => [state, layers.length])).toEqual([
+    ['finished', 28],
+    ['finished', 28],
+  ])
+})
+
+test('cancel takes effect at once, keeps what was solved, and leaves the page ready for the next job', async () => {
+  const { page, step, button, report } = workbench
+  await step('Plan').click()
+  await workbench.field('runs.1.options.iterations').getByRole('textbox').fill('1000')
+  await expect.poll(() => startButton().isEnabled(), { timeout: 20_000 }).toBe(true)
+  await startButton().click()
+  const runs = page.getByRole('region', { name: 'Runs' }).getByRole('listitem')
+  await runs.nth(1).getByText('running').waitFor({ timeout: 60_000 })
+  await runs.nth(1).getByText('of 28').waitFor({ timeout: 60_000 })
+  const asked = performance.now()
+  await button('Cancel').click()
+  await page.getByRole('heading', { name: 'Cancelled' }).waitFor({ timeout: 5000 })
+  expect(performance.now() - asked).toBeLessThan(3000)
+  const { runs: results } = await report(5000)
+  expect(results.map(({ state }) => state)).toEqual(['finished', 'cancelled'])
+  expect(results[1].layers.length).toBeGreaterThan(0)
+  await step('Plan').click()
+  await expect.poll(() => startButton().isEnabled(), { timeout: 20_000 }).toBe(true)
+})
+
+test('nothing of this put an error on the console', () => {
+  expect(workbench.errors).toEqual([])
+})
