@@ -14,7 +14,7 @@ import type {
 } from '../engine/job.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
-const demoSizes = { calibration: { samples: 16, length: 128 }, evaluation: { samples: 16, length: 128 } }
+export const demoSizes = { calibration: { samples: 16, length: 128 }, evaluation: { samples: 12, length: 128 } }
 /** A first answer within minutes; the published 128 × 2048 is there for who wants to wait. */
 const quickSizes = { calibration: { samples: 32, length: 512 }, evaluation: { samples: 32, length: 512 } }
 

@@ -4,6 +4,7 @@ import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'
 import * as format from '../format.ts'
+import { demoSizes } from '../plan.ts'
 import { isBusy, isError } from '../store.ts'
 import { Button, FilesButton, Icon, Scroll, usePages } from './controls.tsx'
 import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
@@ -63,8 +64,9 @@ function DropZone({ again = false }: { again?: boolean }) {
           Try the demo
         </Button>
         <p>
-          A small story model (0.92{'\u202f'}M parameters, 4 blocks) with RTN and QuantEase at 2 bits: 16 calibration and 16 evaluation
-          windows of 128 tokens each, from the built-in texts.
+          A small story model (0.92{'\u202f'}M parameters, 4 blocks) with RTN and QuantEase at 2 bits, calibrated on{' '}
+          {demoSizes.calibration.samples} windows of {demoSizes.calibration.length} tokens and evaluated on {demoSizes.evaluation.samples}{' '}
+          of {demoSizes.evaluation.length}, from the built-in texts.
         </p>
       </div>
       <GpuLine />

@@ -6,7 +6,7 @@ import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
-import { Bar, Button, RunMark, Scroll, Tip } from './controls.tsx'
+import { Bar, Button, Icon, RunMark, Scroll, Tip } from './controls.tsx'
 import { CopyButton, ErrorNote } from './problems.tsx'
 import { RunState } from './run.tsx'
 
@@ -268,6 +268,7 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
   const workbench = useWorkbench()
   const saving = useView((state) => state.saving[run.id])
   const made = run.result?.export
+  const formatLabel = useView((state) => state.catalog?.formats.find(({ id }) => id === made?.format)?.label ?? made?.format)
   const busy = saving?.state === 'saving'
   return (
     <section className="panel" aria-label={`Export ${run.label}`}>
@@ -293,7 +294,7 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
       {made && (
         <>
           <p className="figures">
-            <b>{format.bytes(made.bytes)}</b> · {made.format} · written and read back correctly
+            <b>{format.bytes(made.bytes)}</b> · {formatLabel} · written and read back correctly
           </p>
           <div className="row">
             {canPickFolders() && (
@@ -325,8 +326,14 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
           <ul className="loads">
             {made.loadsIn.map(({ runtime, loads, note }) => (
               <li key={runtime}>
-                <b>{runtime}</b> <span className={loads ? 'yes' : 'no'}>{loads ? 'yes' : 'no'}</span>
-                {note && <span className="hint"> {note}</span>}
+                <span className={loads ? 'yes' : 'no'}>
+                  <Icon name={loads ? 'check' : 'cancel'} />
+                </span>
+                <span>
+                  <b>{runtime}</b>
+                  <span className="sr">{loads ? ' loads it.' : ' does not load it.'}</span>
+                  {note && <span className="hint"> {note}</span>}
+                </span>
               </li>
             ))}
           </ul>
