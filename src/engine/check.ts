@@ -185,6 +185,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   }
   const runs: PlannedRun[] = []
   job.runs.forEach((spec, i) => {
+    if (opened.folder.gptq) return
     const run = planRun(spec, opened, format, (key, message, hint) => fail(`runs.${i}.${key}`, 'option-invalid', message, hint))
     if (!run) return
     runs.push(run)

@@ -1,0 +1,121 @@
+/** Second suite: a real trained model (stories260K) in four layouts, against recorded float64 figures. */
+import { readFile } from 'node:fs/promises'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { batched, flatIds, windowLosses } from '../eval/perplexity.ts'
+import type { Gpu } from '../gpu/device.ts'
+import { embed, matmul } from '../gpu/ops.ts'
+import { testSource } from '../gpu/testing.ts'
+import { memoryFiles } from '../io/memory.ts'
+import { disposeBlock, loadBlock, loadFinalNorm, loadPanels } from '../models/weights.ts'
+import type { Job } from './job.ts'
+import { diskFolder, textFile } from './node.ts'
+import { runJob } from './run.ts'
+import { Session } from './session.ts'
+import { memoryHost } from './testing.ts'
+
+const shared = '../shared'
+const layouts = { hf: 5e-4, 'hf-sharded': 5e-4, 'hf-f32': 5e-3, 'hf-bf16': 5e-3 }
+const texts = {
+  train: `${shared}/data/tinystories/tinystories_train_slice.txt`,
+  valid: `${shared}/data/tinystories/tinystories_valid_slice.txt`,
+}
+let golden: {
+  sentences: { text: string; ids: number[]; nll: number[]; last_logits_first16: number[] }[]
+  texts: { file: string; ppl: number }[]
+}
+
+const session = new Session(testSource())
+beforeAll(async () => {
+  golden = JSON.parse(await readFile(`${shared}/models/golden-stories260K.json`, 'utf8'))
+  for (const path of Object.values(texts)) session.addText(await textFile(path))
+})
+
+/** Hidden states of one text after the last block, and the outer weights. */
+async function forward(gpu: Gpu, ids: Int32Array) {
+  const opened = session.model
+  const [batch] = batched([ids], 1)
+  const head = await loadPanels(gpu, opened, opened.head)
+  let x = embed(gpu, opened.embedding === opened.head ? head : await loadPanels(gpu, opened, opened.embedding), flatIds(batch))
+  for (let k = 0; k < opened.model.shape.blocks; k++) {
+    const weights = await loadBlock(gpu, opened, k)
+    const steps = opened.model.block(gpu, weights, x, batch)
+    let step = await steps.next()
+    while (!step.done) step = await steps.next()
+    x.dispose()
+    x = step.value
+    disposeBlock(weights)
+  }
+  return { batch, x, outer: { norm: await loadFinalNorm(gpu, opened), head } }
+}
+
+describe.each(Object.entries(layouts))('stories260K-%s', (layout, tolerance) => {
+  it('gives the golden perplexity on the validation slice', async () => {
+    await session.open(await diskFolder(`${shared}/models/stories260K-${layout}`))
+    const gpu = await session.gpu()
+    const stories = (await readFile(texts.valid, 'utf8'))
+      .split(/\n\n(?=Once upon a time|One day|Once there was|There once was|There was)/)
+      .map((story) => story.trim().slice(0, 1800))
+      .slice(0, 40)
+    let sum = 0
+    let count = 0
+    for (const story of stories) {
+      const mark = gpu.mark()
+      const ids = session.tokenizer.encode(story).slice(0, 512)
+      const { x, batch, outer } = await forward(gpu, ids)
+      const [mean] = await windowLosses(gpu, session.model.model, outer, x, batch)
+      sum += mean * (ids.length - 1)
+      count += ids.length - 1
+      gpu.releaseSince(mark)
+    }
+    const expected = golden.texts.find(({ file }) => file === 'tinystories_valid_slice.txt')!.ppl
+    expect(count).toBe(9895)
+    expect(Math.abs(Math.exp(sum / count) / expected - 1)).toBeLessThan(tolerance)
+  })
+
+  // The figures are those of the F16 weights.
+  it.runIf(layout === 'hf' || layout === 'hf-sharded')('gives the golden ids, losses and last logits of the sentences', async () => {
+    await session.open(await diskFolder(`${shared}/models/stories260K-${layout}`))
+    const gpu = await session.gpu()
+    for (const sentence of golden.sentences) {
+      const ids = session.tokenizer.encode(sentence.text)
+      expect(Array.from(ids)).toEqual(sentence.ids)
+      const { x, batch, outer } = await forward(gpu, ids)
+      const [mean] = await windowLosses(gpu, session.model.model, outer, x, batch)
+      expect(Math.abs(mean - sentence.nll.reduce((a, b) => a + b, 0) / sentence.nll.length)).toBeLessThan(1e-4)
+      const logits = await gpu.read(matmul(gpu, session.model.model.finish(gpu, outer.norm, x), outer.head.parts[0].tensor, { tb: true }))
+      sentence.last_logits_first16.forEach((logit, i) => {
+        expect(Math.abs(logits[(ids.length - 1) * outer.head.rows + i] - logit)).toBeLessThan(1e-3)
+      })
+    }
+  })
+})
+
+describe('3 bits, full row, true-sequential', () => {
+  it('QuantEase beats RTN on every linear, meets the float64 figures, and its checkpoint loads back', async () => {
+    const folder = `${shared}/models/stories260K-hf`
+    await session.open(await diskFolder(folder))
+    const job: Job = {
+      runs: ['rtn', 'quantease'].map((method) => ({ id: method, label: method, method, options: { bits: 3, trueSequential: true } })),
+      calibration: { text: texts.train, samples: 16, length: 128, sampling: 'consecutive' },
+      evaluation: { text: texts.valid, samples: 16, length: 256 },
+      seed: 0,
+      perplexityEvery: 0,
+      save: true,
+    }
+    const { host, sinks } = memoryHost(session)
+    const report = await runJob(job, host)
+    const [rtn, ease] = report.runs
+    expect(Math.abs(report.fpPerplexity! / 3.896 - 1)).toBeLessThan(1e-3)
+    expect(Math.abs(ease.meanRelativeError! / 0.0234 - 1)).toBeLessThan(0.02)
+    expect(Math.abs(rtn.meanRelativeError! / 0.0399 - 1)).toBeLessThan(0.02)
+    for (const [i, layer] of ease.layers.entries()) {
+      expect(layer.name).toBe(rtn.layers[i].name)
+      expect(layer.relativeError, layer.name).toBeLessThan(rtn.layers[i].relativeError)
+    }
+    expect(ease.perplexity!).toBeLessThan(rtn.perplexity!)
+    await session.open(memoryFiles(sinks.get('quantease')!.files))
+    const { host: again } = memoryHost(session)
+    const back = await runJob({ ...job, runs: [], save: false }, again)
+    expect(Math.abs(back.fpPerplexity! / ease.perplexity! - 1)).toBeLessThan(1e-3)
+  })
+})
