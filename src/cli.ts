@@ -66,7 +66,7 @@ async function main(): Promise<void> {
   for (const [flag, spec] of specs) {
     if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
     if (![...solver.options, ...runOptions].includes(spec)) throw new UsageError(`--${flag} is no option of ${method}.`)
-    const value = valueOf(spec, values[flag] as string | boolean)
+    const value = optionValue(spec, values[flag] as string | boolean)
     const problem = optionProblem(spec, value)
     if (problem) throw new UsageError(`--${flag}: ${problem}`)
     options[spec.key] = value
@@ -128,7 +128,7 @@ function read(): { values: Record<string, string | boolean | undefined> } {
   }
 }
 
-function valueOf(spec: OptionSpec, given: string | boolean): OptionValue {
+function optionValue(spec: OptionSpec, given: string | boolean): OptionValue {
   if (spec.type === 'bool') return given === true
   if (spec.type === 'choice' && typeof spec.default === 'string') return String(given)
   return String(given).trim() === '' ? String(given) : Number(given)

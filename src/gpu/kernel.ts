@@ -28,8 +28,8 @@ const parsed = new Map<string, KernelSource>()
 
 /** Finds a shader by file name (without `.wgsl`) and reads its interface. */
 export function kernelSource(name: string): KernelSource {
-  let source = parsed.get(name)
-  if (!source) parsed.set(name, (source = parseKernel(name, expand(name))))
+  const source = parsed.get(name) ?? parseKernel(name, expand(name))
+  parsed.set(name, source)
   return source
 }
 

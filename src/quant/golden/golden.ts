@@ -34,8 +34,8 @@ const opened = new Map<string, Promise<Arrays>>()
 
 /** `<set>.inputs` or `<set>.cases` */
 export function goldenArrays(name: string): Promise<Arrays> {
-  let arrays = opened.get(name)
-  if (!arrays) opened.set(name, (arrays = read(name)))
+  const arrays = opened.get(name) ?? read(name)
+  opened.set(name, arrays)
   return arrays
 }
 
