@@ -14,6 +14,7 @@ import { PlanPanel } from './panels/plan.tsx'
 import { ErrorNote } from './panels/problems.tsx'
 import { ResultsPanel } from './panels/results.tsx'
 import { RunPanel } from './panels/run.tsx'
+import { outcome } from './reduce.ts'
 import { createWorkbench, isBusy, isOpen, type State, type Step, steps, type Theme } from './store.ts'
 import './styles.css'
 
@@ -306,7 +307,7 @@ function useLeaving() {
   const busy = useView(isBusy)
   const title = useView(({ view }) => {
     if (!view) return ''
-    if (view.phase === 'over') return view.error || view.runs.some((run) => run.state !== 'finished') ? 'Stopped' : 'Finished'
+    if (view.phase === 'over') return outcome(view)
     return `${view.phase === 'paused' ? 'Paused, ' : ''}${format.percent(view.progress.done)}`
   })
   useEffect(() => {

@@ -28,12 +28,13 @@ export function optionValue(spec: OptionSpec, options: Options): OptionValue {
   return options[spec.key] ?? spec.default
 }
 
-/** What sets a run apart, in words: "2-bit, full row, asymmetric". Choices and switches that are not tucked away. */
+/** What sets a run apart, in words: "2-bit, full row, asymmetric", then whatever is not at its default. */
 export function describeRun(catalog: Catalog, run: RunSpec): string {
   const parts: string[] = []
   for (const spec of optionsOf(catalog, run.method)) {
     const value = optionValue(spec, run.options)
     if (spec.key === 'bits') parts.push(`${value}-bit`)
+    else if (spec.key === 'symmetric') parts.push(value ? 'symmetric' : 'asymmetric')
     else if (spec.type === 'choice') {
       if (!spec.advanced || value !== spec.default) {
         const label = spec.choices.find((choice) => choice.value === value)?.label ?? String(value)

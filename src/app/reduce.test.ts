@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Job, JobReport, LayerResult, RunEvent, RunResult } from '../engine/job.ts'
-import { abort, begin, type JobView, maxPoints, reduce } from './reduce.ts'
+import { abort, begin, end, type JobView, maxPoints, outcome, reduce } from './reduce.ts'
 
 const job: Job = {
   runs: [
@@ -167,4 +167,12 @@ test('memory over time stays within a chart and keeps its peaks', () => {
   expect(view.memory.series[0].seconds).toBeLessThan(20)
   expect(view.memory.series.at(-1)!.seconds).toBeGreaterThan(1980)
   expect(Math.max(...view.memory.series.map((point) => point.held))).toBe(9e9)
+})
+
+test('a job cancelled before its first run says so', () => {
+  const report = { runs: [], calibration: counts, evaluation: counts, fpPerplexity: null, seconds: 2 } as unknown as JobReport
+  const view = end(reach([jobStart]), report)
+  expect(view.runs.map((run) => run.state)).toEqual(['cancelled', 'cancelled'])
+  expect(view.progress.done).toBe(0)
+  expect(outcome(view)).toBe('Cancelled')
 })

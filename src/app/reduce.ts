@@ -135,17 +135,21 @@ export function reduce(view: JobView, event: RunEvent): JobView {
   }
 }
 
-/** The job is over with this report; runs that it does not name stay as they are. */
+/** The job is over with this report; a run that it does not name never got its turn. */
 export function end(view: JobView, report: JobReport): JobView {
+  const fpPerplexity = report.fpPerplexity ?? view.fpPerplexity
+  const runs = view.runs.map((run) => (run.result ? run : { ...run, state: 'cancelled' as const }))
+  const whole = runs.every((run) => run.state === 'finished') && (runs.length > 0 || fpPerplexity !== null)
   return {
     ...view,
     phase: 'over',
     report,
-    fpPerplexity: report.fpPerplexity ?? view.fpPerplexity,
+    runs,
+    fpPerplexity,
     calibration: report.calibration,
     evaluation: report.evaluation,
-    progress: { done: report.runs.every((run) => run.state === 'finished') ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
-    announcement: 'All runs are over. The results are ready.',
+    progress: { done: whole ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
+    announcement: `${outcome({ error: null, runs, fpPerplexity })}. The results are ready.`,
   }
 }
 
@@ -160,6 +164,14 @@ export function abort(view: JobView, error: ErrorData): JobView {
     runs: view.runs.map((run) => (run.state === 'running' ? { ...run, state } : run)),
     announcement: error.message,
   }
+}
+
+/** How the job ended, in a word or two. */
+export function outcome({ error, runs, fpPerplexity }: Pick<JobView, 'error' | 'runs' | 'fpPerplexity'>): string {
+  if (error && error.code !== 'cancelled') return 'Stopped'
+  const failed = runs.filter((run) => run.state === 'failed').length
+  if (failed) return failed === 1 ? 'Over, one run failed' : `Over, ${failed} runs failed`
+  return error || runs.some((run) => run.state === 'cancelled') || (!runs.length && fpPerplexity === null) ? 'Cancelled' : 'Finished'
 }
 
 // ---------------------------------------------------------------- parts

@@ -7,8 +7,8 @@ import * as format from '../format.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
 import { Bar, Button, Icon, RunMark, Scroll, Tip } from './controls.tsx'
-import { CopyButton, ErrorNote } from './problems.tsx'
-import { RunState } from './run.tsx'
+import { CopyButton } from './problems.tsx'
+import { Failures, RunState } from './run.tsx'
 
 export function ResultsPanel() {
   const view = useView((state) => state.view)
@@ -23,11 +23,7 @@ export function ResultsPanel() {
       </div>
       <Conditions view={view} />
       {view.phase !== 'over' && <p className="notice">The job is still running; what is finished is here already.</p>}
-      {view.runs.map(
-        (run) =>
-          run.result?.error && run.state === 'failed' && <ErrorNote key={run.id} title={`${run.label} failed`} error={run.result.error} />,
-      )}
-      {view.error && view.error.code !== 'cancelled' && <ErrorNote title="The job stopped" error={view.error} />}
+      <Failures view={view} />
       <ResultTable view={view} />
       <div className="results-grid">
         <div className="results-charts">
@@ -72,7 +68,7 @@ function Measured({ view, name }: { view: JobView; name: string }) {
         <h1 tabIndex={-1}>Perplexity of {name}</h1>
         <Take view={view} />
       </div>
-      {view.error && view.error.code !== 'cancelled' && <ErrorNote title="The job stopped" error={view.error} />}
+      <Failures view={view} />
       <section className="panel">
         <p className="big figures" data-testid="measured-perplexity">
           {format.perplexity(view.fpPerplexity)}

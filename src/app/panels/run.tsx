@@ -1,10 +1,11 @@
 /** Run: the job as it happens. */
 import { useState } from 'react'
 import type { LayerResult, Stage } from '../../engine/job.ts'
+import type { ErrorCode } from '../../errors.ts'
 import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks, shortName } from '../charts/charts.tsx'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import type { JobView, RunView } from '../reduce.ts'
+import { type JobView, outcome, type RunView } from '../reduce.ts'
 import { Bar, Button, Choice, Icon, RunMark, runColour, Scroll, usePages } from './controls.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
@@ -33,9 +34,9 @@ export function RunPanel() {
   return (
     <>
       <h1 tabIndex={-1}>
-        {view.phase === 'over' ? 'Job on' : measuring ? 'Measuring' : 'Running on'} {ran?.name}
+        {view.phase === 'over' ? `${outcome(view)}:` : measuring ? 'Measuring' : 'Running on'} {ran?.name}
       </h1>
-      {view.error && view.error.code !== 'cancelled' && <StoppedNote view={view} />}
+      <Failures view={view} />
       <div className={measuring ? 'run-grid measuring' : 'run-grid'}>
         {!measuring && (
           <>
@@ -53,19 +54,24 @@ export function RunPanel() {
   )
 }
 
-function StoppedNote({ view }: { view: JobView }) {
+const failureTitles: Partial<Record<ErrorCode, string>> = {
+  'gpu-lost': 'the GPU went away in the middle',
+  'gpu-out-of-memory': 'the GPU ran out of memory',
+  'storage-full': 'the storage of this browser is full',
+}
+
+/** Why the job or single runs of it did not finish. */
+export function Failures({ view }: { view: JobView }) {
   const workbench = useWorkbench()
-  const error = view.error!
-  const titles: Partial<Record<typeof error.code, string>> = {
-    'gpu-lost': 'The GPU went away in the middle of the job',
-    'gpu-out-of-memory': 'The GPU ran out of memory',
-    'storage-full': 'The storage of this browser is full',
-  }
-  return (
-    <ErrorNote title={titles[error.code] ?? 'The job stopped'} error={error}>
+  const failed = view.runs.flatMap(({ id, label, state, result }) =>
+    state === 'failed' && result?.error ? [{ id, label, error: result.error }] : [],
+  )
+  if (view.error && view.error.code !== 'cancelled') failed.unshift({ id: 'job', label: 'The job', error: view.error })
+  return failed.map(({ id, label, error }) => (
+    <ErrorNote key={id} title={`${label} stopped: ${failureTitles[error.code] ?? 'what is finished is kept'}`} error={error}>
       <Button onClick={() => workbench.go('plan')}>Back to the plan</Button>
     </ErrorNote>
-  )
+  ))
 }
 
 // ---------------------------------------------------------------- left
@@ -210,7 +216,13 @@ function Now({ view }: { view: JobView }) {
         {!over && <p className="help">The run goes on in a hidden tab. Closing the page ends it.</p>}
         <ProblemList
           label="Notices of the job"
-          problems={view.notices.map(({ run: of, problem }) => ({ ...problem, place: view.runs.find(({ id }) => id === of)?.label }))}
+          problems={view.notices
+            // The same thing said of several runs is said once.
+            .filter(
+              (notice, i, all) =>
+                all.findIndex((other) => other.run === notice.run && other.problem.message === notice.problem.message) === i,
+            )
+            .map(({ run: of, problem }) => ({ ...problem, place: view.runs.find(({ id }) => id === of)?.label }))}
         />
       </section>
       {view.runs.length > 0 && <ObjectiveByIteration view={view} run={run} />}
@@ -226,13 +238,6 @@ function Line({ name, value }: { name: string; value: string }) {
       <dd>{value}</dd>
     </div>
   )
-}
-
-function outcome(view: JobView): string {
-  if (view.error?.code === 'cancelled' || view.runs.some((run) => run.state === 'cancelled')) return 'Cancelled'
-  if (view.error) return 'Stopped'
-  const failed = view.runs.filter((run) => run.state === 'failed').length
-  return failed ? `Over; ${format.plural(failed, 'run')} failed` : 'Finished'
 }
 
 // ---------------------------------------------------------------- below

@@ -1,0 +1,123 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Engine } from '../engine/client.ts'
+import type { Catalog, GpuSummary, JobCheck, JobReport, ModelSummary, RunEvent } from '../engine/job.ts'
+import { WorkbenchError } from '../errors.ts'
+import { createWorkbench } from './store.ts'
+
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+const counts = { text: 1, windows: 1, length: 1 }
+const answer: JobCheck = { problems: [], calibration: counts, evaluation: counts, runs: [] }
+
+/** An engine that answers at once; each test says what it does differently. */
+function workbench(different: Partial<Engine> = {}) {
+  const solver = { id: 'rtn', label: 'RTN', summary: '', advice: '', options: [] }
+  return createWorkbench({
+    catalog: async () => ({ solvers: [solver], runOptions: [], families: [], formats: [], texts: [] }) as Catalog,
+    gpu: async () => ({ name: 'test' }) as GpuSummary,
+    open: async () => ({ name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary,
+    check: async () => answer,
+    clearExports: async () => {},
+    ...different,
+  } as Engine)
+}
+
+const report = { runs: [], calibration: counts, evaluation: counts, fpPerplexity: 2, seconds: 1 } as unknown as JobReport
+
+test('only the answer to the latest question counts', async () => {
+  const asked: ((check: JobCheck) => void)[] = []
+  const page = workbench({ check: () => new Promise((resolve) => asked.push(resolve)) })
+  await page.open({ kind: 'demo' })
+  await vi.advanceTimersByTimeAsync(1000)
+  page.setJob({ seed: 1 })
+  page.setJob({ seed: 2 })
+  await vi.advanceTimersByTimeAsync(1000)
+  expect(asked).toHaveLength(2)
+  asked[1]({ ...answer, evaluation: null })
+  asked[0](answer)
+  await vi.advanceTimersByTimeAsync(0)
+  expect(page.store.getState().check).toEqual({ state: 'done', result: { ...answer, evaluation: null } })
+})
+
+test('the model dropped last is the one that opens', async () => {
+  const opened: ((summary: ModelSummary) => void)[] = []
+  const page = workbench({ open: () => new Promise((resolve) => opened.push(resolve)) })
+  const first = page.open({ kind: 'files', name: 'first', files: [] })
+  const second = page.open({ kind: 'files', name: 'second', files: [] })
+  const summary = (name: string) => ({ name, blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary
+  opened[1](summary('second'))
+  opened[0](summary('first'))
+  expect(await Promise.all([first, second])).toEqual([false, true])
+  expect(page.store.getState().model).toMatchObject({ state: 'ready', summary: { name: 'second' } })
+})
+
+test('one click on the demo opens, plans and starts', async () => {
+  const start = vi.fn(async () => report)
+  const page = workbench({ start })
+  await page.tryDemo()
+  expect(start).toHaveBeenCalledOnce()
+  expect(page.store.getState()).toMatchObject({ step: 'run', view: { phase: 'over', fpPerplexity: 2 } })
+})
+
+test('a flood of events redraws at most four times a second', async () => {
+  let emit: (event: RunEvent) => void = () => {}
+  const page = workbench({
+    start: (_, onEvent) => {
+      emit = onEvent
+      return new Promise(() => {})
+    },
+  })
+  page.tryDemo()
+  await vi.advanceTimersByTimeAsync(0)
+  let drawn = 0
+  page.store.subscribe(() => drawn++)
+  for (let i = 0; i < 1000; i++) {
+    emit({ type: 'memory', held: i, peak: i })
+    await vi.advanceTimersByTimeAsync(1)
+  }
+  await vi.advanceTimersByTimeAsync(250)
+  expect(drawn).toBeLessThanOrEqual(5)
+  expect(page.store.getState().view?.memory.held).toBe(999)
+})
+
+test('what stops a job is kept with what was computed', async () => {
+  const page = workbench({
+    start: async (_, onEvent) => {
+      onEvent({ type: 'baseline', perplexity: 1.8 })
+      throw new WorkbenchError('gpu-lost', 'The GPU was lost.', 'Start again.')
+    },
+  })
+  await page.tryDemo()
+  expect(page.store.getState().view).toMatchObject({ phase: 'over', fpPerplexity: 1.8, error: { code: 'gpu-lost' } })
+})
+
+test('without a GPU the page says so and can look again', async () => {
+  let there = false
+  const page = workbench({
+    gpu: async () => {
+      if (!there) throw new WorkbenchError('gpu-missing', 'No WebGPU.')
+      return { name: 'back' } as GpuSummary
+    },
+  })
+  await vi.advanceTimersByTimeAsync(0)
+  expect(page.store.getState().gpu).toMatchObject({ state: 'missing', error: { code: 'gpu-missing' } })
+  there = true
+  await page.openGpu()
+  expect(page.store.getState().gpu).toMatchObject({ state: 'ready' })
+})
+
+test('steps open when they have something to show', async () => {
+  const page = workbench({ start: async () => report })
+  page.go('results')
+  expect(page.store.getState().step).toBe('model')
+  await page.open({ kind: 'demo' })
+  page.go('plan')
+  expect(page.store.getState().step).toBe('plan')
+  page.go('run')
+  expect(page.store.getState().step).toBe('model')
+})
