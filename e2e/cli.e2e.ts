@@ -1,0 +1,81 @@
+/** The command line as a person types it: arguments, exit codes, what goes to stdout and what to stderr. */
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, readdir, readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+function quantize(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync('npm', ['run', '--silent', 'quantize', '--', ...args], { encoding: 'utf8' })
+  return { status, stdout, stderr }
+}
+
+const quick = ['--nsamples', '4', '--seqlen', '64', '--eval-samples', '2', '--eval-seqlen', '64', '--sampling', 'consecutive']
+
+describe('npm run quantize', () => {
+  test('quantizes the demo model, saves it, and the saved folder measures the same', async () => {
+    const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'saved')
+    const args = ['--model', 'demo', '--quantization-method', 'quantease', '--wbits', '2', '--groupsize', '64', '--num-iter', '3', ...quick]
+    const saved = quantize(...args, '--num-layers-to-quantize', '2', '--compute-quantization-recon-error', '--save', folder, '--json')
+    expect(saved.status, saved.stderr).toBe(0)
+    const result = JSON.parse(saved.stdout)
+    expect(Object.keys(result)).toEqual([
+      'adapter',
+      'model',
+      'method',
+      'options',
+      'fp_perplexity',
+      'perplexity',
+      'bits_per_weight',
+      'seconds',
+      'layers',
+    ])
+    expect(result.layers).toHaveLength(14)
+    expect(result.layers[0]).toMatchObject({ name: 'model.layers.0.self_attn.q_proj', iterations: 3 })
+    expect(result.bits_per_weight).toBeCloseTo(2 + 18 / 64, 6)
+    expect(saved.stderr).toContain('model.layers.1.mlp.down_proj')
+    expect((await readdir(folder)).sort()).toEqual([
+      'config.json',
+      'generation_config.json',
+      'model.safetensors',
+      'quantize_config.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ])
+    expect(await readFile(join(folder, 'tokenizer.json'))).toEqual(await readFile('public/demo/tokenizer.json'))
+
+    const back = quantize('--model', folder, '--wbits', '16', '--eval', 'public/demo/evaluation.txt', ...quick, '--json')
+    expect(back.status, back.stderr).toBe(0)
+    const { perplexity, layers, method } = JSON.parse(back.stdout)
+    expect(Math.abs(perplexity / result.perplexity - 1)).toBeLessThan(1e-3)
+    expect([layers, method]).toEqual([[], null])
+  })
+
+  test('a wrong argument exits 2 with a sentence, a failed run 1, and neither writes to stdout', () => {
+    const wrong: [string[], number, RegExp][] = [
+      [[], 2, /--model is needed/],
+      [['--model', 'demo', '--wbits', '5'], 2, /2, 3, 4 or 8, not 5/],
+      [['--model', 'demo', '--quantization-method', 'magic'], 2, /rtn, quantease, not "magic"/],
+      [['--model', 'demo', '--quantization-method', 'rtn', '--num-iter', '3'], 2, /--num-iter is no option of rtn/],
+      [['--model', 'demo', '--nsamples', 'many'], 2, /--nsamples takes a whole number/],
+      [['--model', 'demo', '--colour'], 2, /--colour/],
+      [['--model', 'public/demo', '--wbits', '3'], 2, /--eval is needed/],
+      [['--model', 'demo', '--seqlen', '4096'], 2, /512 positions/],
+      [['--model', 'src', '--dataset', 'public/demo/evaluation.txt', '--eval', 'public/demo/evaluation.txt'], 1, /config\.json/],
+    ]
+    for (const [args, status, message] of wrong) {
+      const result = quantize(...args)
+      expect(result.status, `${args.join(' ')}: ${result.stderr}`).toBe(status)
+      expect(result.stderr).toMatch(message)
+      expect(result.stdout).toBe('')
+    }
+  })
+
+  test('--help names every flag of the published script', () => {
+    const { status, stdout } = quantize('--help')
+    expect(status).toBe(0)
+    const flags =
+      'model dataset eval nsamples seqlen sampling eval-samples eval-seqlen seed wbits groupsize sym num-iter true-sequential act-order static-groups num-layers-to-quantize quantization-method compute-quantization-recon-error save'
+    for (const flag of flags.split(' ')) expect(stdout).toContain(`--${flag}`)
+  })
+})
