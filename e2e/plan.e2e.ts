@@ -23,7 +23,7 @@ async function fillPlan() {
 test('a dropped folder is opened under its own name', async () => {
   const { page, step, button } = workbench
   await drop(page, 'main', [await modelFolder()])
-  await page.getByRole('heading', { name: 'stories' }).waitFor()
+  await page.getByRole('heading', { name: 'stories', exact: true }).waitFor()
   expect(await page.getByRole('main').innerText()).toMatch(/Family\s+LLaMA/)
   await page.getByRole('searchbox', { name: 'Search tensors' }).fill('layers.3 down_proj')
   await page.getByRole('cell', { name: 'model.layers.3.mlp.down_proj.weight' }).waitFor()

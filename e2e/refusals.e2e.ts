@@ -73,7 +73,7 @@ test('shows a refusal without an accessibility problem, and opens a good folder 
   expect(await accessibilityProblems(page)).toEqual([])
   const folder = await modelFolder()
   await drop(page, 'main', [folder])
-  await page.getByRole('heading', { name: 'stories' }).waitFor()
+  await page.getByRole('heading', { name: 'stories', exact: true }).waitFor()
 
   await button('Plan runs').click()
   await writeFile(join(folder, 'short.txt'), 'Once upon a time.')
