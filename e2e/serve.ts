@@ -2,10 +2,15 @@ import { preview } from 'vite'
 import type { TestProject } from 'vitest/node'
 
 /** Serves the built site under a sub-path, as a static host would: no rewriting, no other base than the files' own. */
-export default async function (project: TestProject) {
+export async function serveSite() {
   const server = await preview({ configFile: false, appType: 'mpa', base: '/workbench/', logLevel: 'warn', preview: { port: 4300 } })
-  project.provide('url', server.resolvedUrls!.local[0])
-  return () => server.close()
+  return { url: server.resolvedUrls!.local[0], close: () => server.close() }
+}
+
+export default async function (project: TestProject) {
+  const { url, close } = await serveSite()
+  project.provide('url', url)
+  return close
 }
 
 declare module 'vitest' {
