@@ -1,0 +1,34 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { Gpu } from '../gpu/device.ts'
+import { testGpu } from '../gpu/testing.ts'
+import { goldenCases } from './golden/golden.ts'
+import { rtn } from './rtn.ts'
+import { expectGrid, goldenLayer, solve } from './testing.ts'
+
+let gpu: Gpu
+beforeAll(async () => {
+  gpu = await testGpu()
+})
+
+describe('golden vectors', async () => {
+  const cases = await goldenCases('rtn')
+
+  it('are all there', () => {
+    expect(cases.length).toBe(40)
+  })
+
+  it.each(cases.map((one) => [`${one.dataset} ${one.name}`, one] as const))('%s', async (_, one) => {
+    const { layer, expected, options } = await goldenLayer(one)
+    const got = await solve(gpu, rtn, layer, options)
+    expectGrid(one, expected, got)
+    // Symmetric grids put the row's extreme on an exact tie: one step is allowed there, and only there.
+    let off = 0
+    expected.get(`${one.name}/codes`)!.data.forEach((code, i) => {
+      const step = Math.abs(code - got.codes[i])
+      expect(step).toBeLessThanOrEqual(one.params.sym ? 1 : 0)
+      off += step
+    })
+    expect(off).toBeLessThanOrEqual(one.params.sym ? got.scales.length : 0)
+    expect(Math.abs(got.relativeError / one.rel_error - 1)).toBeLessThan(off ? 0.05 : 1e-4)
+  })
+})
