@@ -237,7 +237,7 @@ function stepState(state: State, step: Step): 'done' | 'active' | '' {
 
 /** Stage changes and finished runs, spoken once each. */
 function Announcer() {
-  const words = useView((state) => state.view?.announcement ?? '')
+  const words = useView((state) => state.spoken)
   return (
     <p className="sr" role="status" aria-live="polite" data-testid="announcer">
       {words}

@@ -80,11 +80,13 @@ test('names follow the options until the user chooses one', () => {
 })
 
 test('copies are told apart, and ids are never used twice', () => {
-  const twice = plan.duplicateRun(catalog, first, first.runs[0].id)
+  const twice = plan.duplicateRun(first, first.runs[0].id)
   expect(twice.runs.map((run) => run.label)).toEqual(['RTN 3-bit', 'RTN 3-bit (2)', 'QuantEase 3-bit'])
   expect(new Set(twice.runs.map((run) => run.id)).size).toBe(3)
   const edited = plan.editRun(catalog, twice, twice.runs[1].id, { options: { bits: 2 } })
   expect(edited.runs[1].label).toBe('RTN 2-bit')
+  const named = plan.editRun(catalog, first, first.runs[0].id, { label: 'Mine' })
+  expect(plan.duplicateRun(named, first.runs[0].id).runs[1].label).toBe('Mine (2)')
 })
 
 test('another method keeps the options that it knows', () => {

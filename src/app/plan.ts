@@ -83,9 +83,9 @@ export function addRun(catalog: Catalog, job: Job, method: string, options: Opti
   return { ...job, runs: [...job.runs, named(catalog, job.runs, { id: freshId(job), label: '', method, options })] }
 }
 
-export function duplicateRun(catalog: Catalog, job: Job, id: string): Job {
+export function duplicateRun(job: Job, id: string): Job {
   const at = job.runs.findIndex((run) => run.id === id)
-  const copy = named(catalog, job.runs, { ...job.runs[at], id: freshId(job) })
+  const copy = { ...job.runs[at], id: freshId(job), label: apart(job.runs[at].label.replace(/ \(\d+\)$/, ''), job.runs) }
   return { ...job, runs: job.runs.toSpliced(at + 1, 0, copy) }
 }
 
@@ -122,11 +122,14 @@ function isNamedByUs(catalog: Catalog, run: RunSpec): boolean {
 }
 
 function named(catalog: Catalog, others: RunSpec[], run: RunSpec): RunSpec {
+  return { ...run, label: apart(ourName(catalog, run), others) }
+}
+
+function apart(name: string, others: RunSpec[]): string {
   const taken = new Set(others.map((other) => other.label))
-  const base = ourName(catalog, run)
-  let label = base
-  for (let n = 2; taken.has(label); n++) label = `${base} (${n})`
-  return { ...run, label }
+  let label = name
+  for (let n = 2; taken.has(label); n++) label = `${name} (${n})`
+  return label
 }
 
 /** Never used before in this job; the engine names folders after it. */

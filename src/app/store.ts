@@ -46,6 +46,8 @@ export interface State {
   /** The job that runs or ran, and the model it runs on. */
   view: JobView | null
   ran: ModelSummary | null
+  /** What the live region says: everything announced since the page was last redrawn. */
+  spoken: string
   /** A control that was pressed and has not taken effect yet. */
   asked: 'pause' | 'resume' | 'cancel' | null
   saving: Record<string, Saving>
@@ -72,6 +74,7 @@ export function createWorkbench(engine: Engine) {
     check: { state: 'pending' },
     view: null,
     ran: null,
+    spoken: '',
     asked: null,
     saving: {},
     fault: null,
@@ -185,7 +188,8 @@ export function createWorkbench(engine: Engine) {
     const { job, model } = get()
     if (!job || model.state !== 'ready' || isBusy(get())) return
     clearTimeout(timer)
-    set({ view: begin(job), ran: model.summary, step: 'run', asked: null, saving: {} })
+    const first = begin(job)
+    set({ view: first, spoken: first.announcement, ran: model.summary, step: 'run', asked: null, saving: {} })
 
     let queue: RunEvent[] = []
     let due: ReturnType<typeof setTimeout> | undefined
@@ -196,9 +200,21 @@ export function createWorkbench(engine: Engine) {
       queue = []
       const view = get().view
       if (!view || !events.length) return
-      const next = events.reduce(reduce, view)
+      const said: string[] = []
+      const next = events.reduce((before, event) => {
+        const after = reduce(before, event)
+        if (after.announcement !== before.announcement) said.push(after.announcement)
+        return after
+      }, view)
       const settled = next.phase !== view.phase && get().asked !== 'cancel'
-      set(settled ? { view: next, asked: null } : { view: next })
+      set({ view: next, ...(settled && { asked: null }), ...(said.length && { spoken: said.join(' ') }) })
+    }
+    const conclude = (change: (view: JobView) => JobView) => {
+      flush()
+      const before = get().view!
+      const view = change(before)
+      const spoken = view.announcement === before.announcement ? get().spoken : `${get().spoken} ${view.announcement}`
+      set({ view, spoken, asked: null })
     }
     try {
       await engine.clearExports()
@@ -206,11 +222,9 @@ export function createWorkbench(engine: Engine) {
         queue.push(event)
         due ??= setTimeout(flush, redrawEvery)
       })
-      flush()
-      set({ view: end(get().view!, report), asked: null })
+      conclude((view) => end(view, report))
     } catch (thrown) {
-      flush()
-      set({ view: abort(get().view!, toErrorData(thrown)), asked: null })
+      conclude((view) => abort(view, toErrorData(thrown)))
     }
     // The demo starts before its plan is checked.
     if (get().check.state === 'pending') check()
@@ -282,7 +296,7 @@ export function createWorkbench(engine: Engine) {
     },
     duplicateRun(id: string) {
       const at = get().job!.runs.findIndex((run) => run.id === id)
-      editWith((catalog, job) => plan.duplicateRun(catalog, job, id))
+      editWith((_, job) => plan.duplicateRun(job, id))
       set({ chosen: get().job!.runs[at + 1].id })
     },
     removeRun(id: string) {

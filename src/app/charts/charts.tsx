@@ -143,6 +143,9 @@ const toPoint = ({ iteration, value, relaxed }: { iteration: number; value: numb
 export function MemoryOverTime({ view }: { view: JobView }) {
   const { series, peak } = view.memory
   const mib = (held: number) => held / 2 ** 20
+  const last = Math.max(1, series.at(-1)?.seconds ?? 1)
+  const step =
+    [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600].find((each) => last / each <= 5) ?? Math.ceil(last / 5 / 3600) * 3600
   return (
     <Curves
       title="GPU memory held, MiB"
@@ -153,7 +156,8 @@ export function MemoryOverTime({ view }: { view: JobView }) {
       series={[{ index: null, label: 'Held', points: series.map(({ seconds, held }) => ({ x: seconds, y: mib(held) })) }]}
       x={{
         label: 'Time since the start',
-        domain: [0, Math.max(1, series.at(-1)?.seconds ?? 1)],
+        domain: [0, last],
+        ticks: Array.from({ length: Math.floor(last / step) + 1 }, (_, i) => i * step),
         format: (x) => (x < 60 ? `${Math.round(x)}\u202fs` : format.duration(x)),
         name: (x) => format.clock(x),
       }}

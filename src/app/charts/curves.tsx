@@ -41,7 +41,7 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
   const drawn = series.filter(({ points }) => points.length)
   const values = drawn.flatMap(({ points }) => points.map((point) => point.y))
   // Room under the line for its label.
-  if (reference) values.push(reference.y, y.log ? reference.y * 0.8 : reference.y - 0.12 * (Math.max(...values, reference.y) - reference.y))
+  if (reference) values.push(reference.y, y.log ? reference.y * 0.8 : reference.y - 0.2 * (Math.max(...values, reference.y) - reference.y))
   const scale = y.log ? logScale(values) : linearScale(values, y.from)
   const rows = merge(drawn, y.log)
   const size = drawn.every(({ points }) => points.length <= 60) ? 0.9 : 0.5

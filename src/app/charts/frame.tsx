@@ -34,6 +34,7 @@ export function ChartFrame({ title, note, legend, table, height, empty, children
     return svg && toSvg(svg, title, legend)
   }
   const file = title
+    .split(',')[0]
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')

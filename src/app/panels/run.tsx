@@ -154,7 +154,7 @@ function Now({ view }: { view: JobView }) {
           {over ? (
             <span>{format.clock(progress.elapsed)}</span>
           ) : (
-            <span>{progress.eta === null ? 'time left: not known yet' : `${format.clock(progress.eta)} left`}</span>
+            <span>{progress.eta === null ? 'time left unknown' : `${format.clock(progress.eta)} left`}</span>
           )}
         </div>
         <div className="row now-buttons">
@@ -164,7 +164,7 @@ function Now({ view }: { view: JobView }) {
             </Button>
           ) : sure ? (
             <>
-              <span>Stop after {format.duration(progress.elapsed)}?</span>
+              <span className="sure">Stop after {format.duration(progress.elapsed)}?</span>
               <Button
                 kind="primary"
                 onClick={() => {
