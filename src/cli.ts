@@ -150,6 +150,10 @@ function resultOf(report: JobReport) {
     },
     fp_perplexity: report.fpPerplexity,
     perplexity: run ? run.perplexity : report.fpPerplexity,
+    perplexity_se: run?.perplexityError ?? null,
+    kl: run?.kl ?? null,
+    top1: run?.top1 ?? null,
+    mean_relative_error: run?.meanRelativeError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
     seconds: run ? run.seconds : report.seconds,
     layers: (run?.layers ?? []).map(({ name, relativeError, seconds, iterations }) => ({
@@ -165,7 +169,11 @@ function summary(report: JobReport, saved: string | undefined): string {
   const run = report.runs.at(0)
   const lines = [`Perplexity of ${report.model.name}, full precision as stored: ${report.fpPerplexity?.toFixed(3)}`]
   if (run) {
-    lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}`)
+    const error = run.perplexityError === null ? '' : ` ± ${run.perplexityError.toFixed(3)} (standard error over windows)`
+    lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}${error}`)
+    lines.push(
+      `KL divergence from full precision: ${run.kl?.toExponential(2)} nats; same top token: ${((run.top1 ?? 0) * 100).toFixed(1)} %`,
+    )
     lines.push(`Bits per weight: ${run.bitsPerWeight.toFixed(2)}`)
     lines.push(
       `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,

@@ -83,8 +83,9 @@ export function blockWork({ heads, headDim }: ModelShape, linears: LinearShape[]
   return tokens * (2 * weights + t * heads * (4 * headDim + 6))
 }
 
-export function headWork({ vocab, hidden }: ModelShape, tokens: number): number {
-  return tokens * vocab * (2 * hidden + 4)
+/** The head once, or twice beside the full-precision states. */
+export function headWork({ vocab, hidden }: ModelShape, tokens: number, compared: boolean): number {
+  return tokens * vocab * (compared ? 4 * hidden + 12 : 2 * hidden + 4)
 }
 
 /** Looks at a job from all sides. `plan` is there when nothing stands against it. */
@@ -371,7 +372,10 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
   const passes = run.trueSequential ? 1 : 2
   const forwardCalibration = run.blocks * (passes * blockWork(shape, linears, seen.tokens, seen.t) + grams)
   const perBlock = blockWork(shape, linears, judged.tokens, judged.t)
-  const rest = measuredBlocks(run.blocks, every).reduce((sum, k) => sum + (shape.blocks - k) * perBlock + headWork(shape, judged.tokens), 0)
+  const rest = measuredBlocks(run.blocks, every).reduce(
+    (sum, k) => sum + (shape.blocks - k) * perBlock + headWork(shape, judged.tokens, true),
+    0,
+  )
   const solve = linears.reduce((sum, { q, p }) => sum + run.solver.work(q, p, run.options) + 2 * q * p * p, 0) * run.blocks
   return { forward: forwardCalibration + run.blocks * perBlock + rest, solve }
 }
@@ -379,7 +383,10 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
 /** Work of measuring the model as it is. */
 export function baselineWork({ model }: OpenModel, evaluation: Counts): Work {
   const { t, tokens } = padded(evaluation)
-  return { forward: model.shape.blocks * blockWork(model.shape, model.stages.flat(), tokens, t) + headWork(model.shape, tokens), solve: 0 }
+  return {
+    forward: model.shape.blocks * blockWork(model.shape, model.stages.flat(), tokens, t) + headWork(model.shape, tokens, false),
+    solve: 0,
+  }
 }
 
 /** Most that is on the GPU at once: a block, the solver's matrices for its largest linear, hidden states, the head. */

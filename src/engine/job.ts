@@ -196,6 +196,12 @@ export interface RunResult {
   error?: ErrorData
   fpPerplexity: number | null
   perplexity: number | null
+  /** Standard error of the perplexity over the evaluation windows. */
+  perplexityError: number | null
+  /** KL(full precision ‖ quantized), mean over the evaluation positions, nats. */
+  kl: number | null
+  /** Share of evaluation positions where both models would pick the same token. */
+  top1: number | null
   bitsPerWeight: number
   meanRelativeError: number | null
   worst: { name: string; relativeError: number } | null

@@ -3,8 +3,8 @@
  * dequantized weights back, and carry the hidden states of calibration and evaluation text through the quantized block.
  * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
  */
-import { WorkbenchError, toErrorData } from '../errors.ts'
-import { type TokenBatch, batched, flatIds, perplexityOf, windowLosses } from '../eval/perplexity.ts'
+import { toErrorData } from '../errors.ts'
+import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { diagonal, embed, gramUpper, mirror } from '../gpu/ops.ts'
 import type { Panels } from '../gpu/ops.ts'
@@ -71,7 +71,7 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
   try {
     const engine = new Engine(gpu, opened, plan, host, progress)
     try {
-      fpPerplexity = await engine.baseline()
+      fpPerplexity = (await engine.baseline()).perplexity
       emit({ type: 'baseline', perplexity: fpPerplexity })
     } catch (error) {
       if (!control.cancelled) throw error
@@ -158,6 +158,8 @@ class Engine {
   readonly #blocks = new Map<number, BlockWeights>()
   readonly #keepsBlocks: boolean
   #head: { norm: Tensor; head: Panels } | null = null
+  /** Final hidden states of the full-precision model on the evaluation text. */
+  #reference: Hidden | null = null
 
   constructor(
     readonly gpu: Gpu,
@@ -182,31 +184,39 @@ class Engine {
 
   // ---------------------------------------------------------------- the model as it is
 
-  async baseline(): Promise<number> {
+  async baseline(): Promise<Score> {
     this.#stage(null, 'baseline', null)
     this.progress.enter('forward')
     const hidden = await this.#embed(this.#evaluation)
-    return this.#finish(hidden, 0, (k) => this.#stage(null, 'baseline', k))
+    await this.#carry(hidden, 0, (k) => this.#stage(null, 'baseline', k))
+    const score = await this.#score(hidden)
+    if (this.plan.runs.length) this.#reference = hidden
+    else hidden.dispose()
+    return score
   }
 
-  /** Carries hidden states from block `from` to the end in full precision; returns the perplexity, frees the states. */
-  async #finish(hidden: Hidden, from: number, entering: (k: number) => void = () => {}): Promise<number> {
-    const { model } = this.opened
-    for (let k = from; k < model.shape.blocks; k++) {
+  /** Carries hidden states from block `from` to the end in full precision. */
+  async #carry(hidden: Hidden, from: number, entering: (k: number) => void = () => {}): Promise<void> {
+    for (let k = from; k < this.opened.model.shape.blocks; k++) {
       entering(k)
       const weights = await this.#load(k)
       await this.#advance(hidden, weights)
       this.#unload(weights)
     }
+  }
+
+  /** Perplexity of hidden states after the last block, and how far they are from the full-precision ones. */
+  async #score(hidden: Hidden): Promise<Score> {
     const outer = await this.#outer()
-    const losses: number[] = []
-    for (let i = 0; i < hidden.batches.length; i++) {
+    const scores: WindowScore[] = []
+    for (const [i, batch] of hidden.batches.entries()) {
       const states = hidden.take(i)
-      losses.push(...(await windowLosses(this.gpu, model, outer, states, hidden.batches[i])))
-      states.dispose()
+      const reference = this.#reference?.take(i) ?? null
+      scores.push(...(await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference)))
+      await hidden.give(i, states)
+      if (reference) await this.#reference!.give(i, reference)
     }
-    hidden.dispose()
-    return perplexityOf(losses)
+    return scoreOf(scores)
   }
 
   /** One block for all batches. */
@@ -258,6 +268,9 @@ class Engine {
       state: 'finished',
       fpPerplexity,
       perplexity: null,
+      perplexityError: null,
+      kl: null,
+      top1: null,
       bitsPerWeight: 0,
       meanRelativeError: null,
       worst: null,
@@ -268,7 +281,8 @@ class Engine {
     emit({ type: 'run-start', run: run.spec.id, blocks: run.blocks })
     const output = await CheckpointExport.start(run, this.opened, this.plan, this.host)
     try {
-      result.perplexity = await this.#quantizeBlocks(run, layers, output)
+      const { perplexity, perplexityError, kl, top1 } = await this.#quantizeBlocks(run, layers, output)
+      Object.assign(result, { perplexity, perplexityError: Number.isFinite(perplexityError) ? perplexityError : null, kl, top1 })
       this.#stage(run, 'write', null)
       result.export = await output.finish(() => this.gpu.pace())
     } catch (error) {
@@ -287,13 +301,12 @@ class Engine {
     return result
   }
 
-  async #quantizeBlocks(run: PlannedRun, layers: LayerResult[], output: CheckpointExport): Promise<number> {
-    const { shape } = this.opened.model
+  async #quantizeBlocks(run: PlannedRun, layers: LayerResult[], output: CheckpointExport): Promise<Score> {
     this.progress.enter('forward')
     const seen = await this.#embed(this.#calibration)
     const judged = await this.#embed(this.#evaluation)
     const measured = new Set(measuredBlocks(run.blocks, this.plan.job.perplexityEvery))
-    let perplexity = Number.NaN
+    let score: Score | null = null
     for (let k = 0; k < run.blocks; k++) {
       const full = await this.#load(k)
       const weights: BlockWeights = new Map(full)
@@ -314,16 +327,17 @@ class Engine {
       this.#unload(full)
       if (measured.has(k + 1)) {
         this.#stage(run, 'evaluate', k)
-        const final = k + 1 === run.blocks
-        perplexity = await this.#finish(final ? judged : await judged.fork(), k + 1)
-        this.host.emit({ type: 'perplexity', run: run.spec.id, blocks: k + 1, value: perplexity })
+        const judgement = k + 1 === run.blocks ? judged : await judged.fork()
+        await this.#carry(judgement, k + 1)
+        score = await this.#score(judgement)
+        judgement.dispose()
+        this.host.emit({ type: 'perplexity', run: run.spec.id, blocks: k + 1, value: score.perplexity })
       }
     }
     seen.dispose()
-    if (!Number.isFinite(perplexity)) {
-      throw new WorkbenchError('internal', `The perplexity of ${shape.blocks} blocks came out as ${perplexity}.`, 'Please report this.')
-    }
-    return perplexity
+    if (!score || !Number.isFinite(score.perplexity))
+      throw new Error(`The perplexity of the quantized model came out as ${score?.perplexity}.`)
+    return score
   }
 
   /** All Gram matrices in one pass of the block as it is; then all linears; then the pass with the new weights. */

@@ -1,7 +1,7 @@
 /** Second suite: a real trained model (stories260K) in four layouts, against recorded float64 figures. */
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { batched, flatIds, windowLosses } from '../eval/perplexity.ts'
+import { batched, flatIds, scoreWindows } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { embed, matmul } from '../gpu/ops.ts'
 import { testSource } from '../gpu/testing.ts'
@@ -62,7 +62,7 @@ describe.each(Object.entries(layouts))('stories260K-%s', (layout, tolerance) => 
       const mark = gpu.mark()
       const ids = session.tokenizer.encode(story).slice(0, 512)
       const { x, batch, outer } = await forward(gpu, ids)
-      const [mean] = await windowLosses(gpu, session.model.model, outer, x, batch)
+      const [{ loss: mean }] = await scoreWindows(gpu, session.model.model, outer, x, batch)
       sum += mean * (ids.length - 1)
       count += ids.length - 1
       gpu.releaseSince(mark)
@@ -80,7 +80,7 @@ describe.each(Object.entries(layouts))('stories260K-%s', (layout, tolerance) => 
       const ids = session.tokenizer.encode(sentence.text)
       expect(Array.from(ids)).toEqual(sentence.ids)
       const { x, batch, outer } = await forward(gpu, ids)
-      const [mean] = await windowLosses(gpu, session.model.model, outer, x, batch)
+      const [{ loss: mean }] = await scoreWindows(gpu, session.model.model, outer, x, batch)
       expect(Math.abs(mean - sentence.nll.reduce((a, b) => a + b, 0) / sentence.nll.length)).toBeLessThan(1e-4)
       const logits = await gpu.read(matmul(gpu, session.model.model.finish(gpu, outer.norm, x), outer.head.parts[0].tensor, { tb: true }))
       sentence.last_logits_first16.forEach((logit, i) => {

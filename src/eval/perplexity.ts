@@ -3,7 +3,7 @@
  * cross-entropy. Within a window of n tokens the n − 1 later ones are predicted.
  */
 import type { Gpu } from '../gpu/device.ts'
-import { type Panels, crossEntropy } from '../gpu/ops.ts'
+import { applyHead, type Panels } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Model } from '../models/family.ts'
 
@@ -33,27 +33,61 @@ export function flatIds({ ids, t }: TokenBatch): Uint32Array<ArrayBuffer> {
   return flat
 }
 
-/** Mean cross-entropy of each window, in nats, from the hidden states after the last block `[windows · t, hidden]`. */
-export async function windowLosses(
+/** Means over the predicted positions of one window. */
+export interface WindowScore {
+  /** Cross-entropy, nats. */
+  loss: number
+  /** KL(full precision ‖ model), nats; NaN without a reference. */
+  kl: number
+  /** Share of positions where both would pick the same token; NaN without a reference. */
+  top1: number
+}
+
+/**
+ * Scores each window from the hidden states after the last block `[windows · t, hidden]`; `reference` are those of the
+ * full-precision model.
+ */
+export async function scoreWindows(
   gpu: Gpu,
   model: Model,
   outer: { norm: Tensor; head: Panels },
   hidden: Tensor,
   batch: TokenBatch,
-): Promise<number[]> {
+  reference: Tensor | null = null,
+): Promise<WindowScore[]> {
   const { t, length } = batch
   const targets = new Uint32Array(batch.windows * t)
   batch.ids.forEach((window, i) => targets.set(window.subarray(1), i * t))
   const normed = model.finish(gpu, outer.norm, hidden)
-  const losses = await crossEntropy(gpu, normed, outer.head, targets)
+  const full = reference && model.finish(gpu, outer.norm, reference)
+  const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full)
   normed.dispose()
+  full?.dispose()
   return batch.ids.map((_, i) => {
-    const row = losses.subarray(i * t, i * t + length - 1)
-    return row.reduce((sum, loss) => sum + loss, 0) / row.length
+    const mean = (values: ArrayLike<number> | undefined) => {
+      if (!values) return Number.NaN
+      let sum = 0
+      for (let row = i * t; row < i * t + length - 1; row++) sum += values[row]
+      return sum / (length - 1)
+    }
+    return { loss: mean(losses), kl: mean(divergence), top1: mean(agreement) }
   })
 }
 
+export interface Score {
+  perplexity: number
+  /** Standard error of the perplexity over windows; NaN with a single one. */
+  perplexityError: number
+  kl: number
+  top1: number
+}
+
 /** All windows have the same length, so the mean of their means is the mean over tokens. */
-export function perplexityOf(losses: number[]): number {
-  return Math.exp(losses.reduce((sum, loss) => sum + loss, 0) / losses.length)
+export function scoreOf(windows: WindowScore[]): Score {
+  const n = windows.length
+  const mean = (key: keyof WindowScore) => windows.reduce((sum, window) => sum + window[key], 0) / n
+  const loss = mean('loss')
+  const perplexity = Math.exp(loss)
+  const variance = windows.reduce((sum, window) => sum + (window.loss - loss) ** 2, 0) / (n - 1)
+  return { perplexity, perplexityError: perplexity * Math.sqrt(variance / n), kl: mean('kl'), top1: mean('top1') }
 }

@@ -218,8 +218,34 @@ describe('vocabulary', () => {
           ref.matrix(rows, d, (t, c) => table.data[ids[t] * d + c]),
         ),
       ).toBe(0)
-      const losses = await ops.crossEntropy(gpu, up(hidden), parts, ids)
+      const { losses } = await ops.applyHead(gpu, up(hidden), parts, ids)
       for (let i = 0; i < rows; i++) expect(Math.abs(losses[i] - expected[i])).toBeLessThan(1e-5)
+    }
+  })
+
+  it('divergence from a reference and equal top tokens, in panels', async () => {
+    const [vocab, d, rows] = [203, 16, 530]
+    const table = noise(vocab, d, 4)
+    const full = noise(rows, d, 8)
+    const near = ref.matrix(rows, d, (i, j) => full.data[i * d + j] + 0.1 * Math.sin(i + 3 * j))
+    const ids = Uint32Array.from({ length: rows }, (_, i) => (i * 7919) % vocab)
+    const logits = [full, near].map((hidden) => ref.product(hidden, ref.transposed(table)))
+    const expected = ref.divergence(logits[0], logits[1])
+    const top = (x: ref.Matrix, i: number) => {
+      const row = x.data.subarray(i * vocab, (i + 1) * vocab)
+      return row.indexOf(Math.max(...row))
+    }
+    for (const height of [203, 64]) {
+      const got = await ops.applyHead(gpu, up(near), panels(table, height), ids, up(full))
+      const losses = ref.crossEntropy(near, table, ids)
+      for (let i = 0; i < rows; i++) {
+        expect(Math.abs(got.losses[i] - losses[i])).toBeLessThan(1e-5)
+        expect(Math.abs(got.divergence![i] - expected[i])).toBeLessThan(2e-6)
+        expect(got.agreement![i]).toBe(Number(top(logits[0], i) === top(logits[1], i)))
+      }
+      const same = await ops.applyHead(gpu, up(full), panels(table, height), ids, up(full))
+      expect(same.agreement!.every((one) => one === 1)).toBe(true)
+      expect(same.divergence!.every((one) => Math.abs(one) < 1e-6)).toBe(true)
     }
   })
 })

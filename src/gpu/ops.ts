@@ -337,49 +337,67 @@ export function embed(gpu: Gpu, table: Panels, ids: Uint32Array<ArrayBuffer>): T
   return y
 }
 
+export interface HeadResult {
+  /** Cross-entropy of each row against its target, in nats. */
+  losses: Float64Array
+  /** KL(reference ‖ hidden) of each row, in nats. Only with a reference. */
+  divergence?: Float64Array
+  /** 1 where both would pick the same token. Only with a reference. */
+  agreement?: Uint8Array
+}
+
 /**
- * Cross-entropy of every row against its target, in nats, without ever holding all logits: panels of the head times
- * turns of rows. hidden: `[rows, d]`, targets: `[rows]`; returns `[rows]`.
+ * What the head makes of each row, without ever holding all logits: panels of the head times turns of rows.
+ * hidden, reference: `[rows, d]` after the final norm; targets: `[rows]`.
  */
-export async function crossEntropy(gpu: Gpu, hidden: Tensor, head: Panels, targets: Uint32Array<ArrayBuffer>): Promise<Float64Array> {
+export async function applyHead(
+  gpu: Gpu,
+  hidden: Tensor,
+  head: Panels,
+  targets: Uint32Array<ArrayBuffer>,
+  reference: Tensor | null = null,
+): Promise<HeadResult> {
   const rows = hidden.rows
   const d = hidden.cols
-  const losses = new Float64Array(rows)
+  // Views start at multiples of 64 elements: turns of 512 rows of anything do.
   const turn = Math.min(rows, 512)
   const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(64, Math.floor(SCRATCH_BYTES / 4 / turn / 64) * 64))
-  const logits = gpu.empty([turn, width])
-  const state = gpu.empty([rows, 4])
+  const cells = reference ? 8 : 4
+  const state = gpu.empty([rows, cells])
   const wanted = gpu.upload(targets, [rows])
+  const logits = gpu.empty([turn, width])
+  const full = reference && gpu.empty([turn, width])
   for (let row = 0; row < rows; row += turn) {
     const m = Math.min(turn, rows - row)
-    // Views start at multiples of 64 elements: 512 rows of anything do.
-    const some = { targets: wanted.view([m], row), state: state.view([m, 4], row * 4) }
+    const some = { logits, targets: wanted.view([m], row), state: state.view([m, cells], row * cells) }
     for (const { first, tensor } of head.parts) {
       for (let from = 0; from < tensor.rows; from += width) {
         const count = Math.min(width, tensor.rows - from)
-        gemm(gpu, {
-          a: hidden,
-          b: tensor,
-          c: logits,
-          m,
-          n: Math.ceil(count / 4) * 4,
-          k: d,
-          tb: true,
-          lda: d,
-          ldb: d,
-          ldc: width,
-          a0: row * d,
-          b0: from * d,
-        })
-        gpu.run1d('logsumexp', { logits, ...some }, { rows: m, ld: width, first: first + from, count }, m, { flops: 4 * m * count })
+        const n = Math.ceil(count / 4) * 4
+        const product = (a: Tensor, c: Tensor) =>
+          gemm(gpu, { a, b: tensor, c, m, n, k: d, tb: true, lda: d, ldb: d, ldc: width, a0: row * d, b0: from * d })
+        product(hidden, logits)
+        const params = { rows: m, ld: width, first: first + from, count }
+        if (reference && full) {
+          product(reference, full)
+          gpu.run1d('divergence', { ...some, full }, params, m, { flops: 12 * m * count })
+        } else gpu.run1d('logsumexp', some, params, m, { flops: 4 * m * count })
         await gpu.pace()
       }
     }
   }
   const sums = await gpu.read(state)
-  for (let row = 0; row < rows; row++) losses[row] = sums[row * 4] + Math.log(sums[row * 4 + 1]) - sums[row * 4 + 2]
-  for (const tensor of [logits, state, wanted]) tensor.dispose()
-  return losses
+  for (const tensor of [logits, full, state, wanted]) tensor?.dispose()
+  const each = (value: (at: number) => number) => Float64Array.from({ length: rows }, (_, row) => value(row * cells))
+  const model = cells - 4
+  const lse = (at: number) => sums[at] + Math.log(sums[at + 1])
+  const losses = each((at) => lse(at + model) - sums[at + model + 2])
+  if (!reference) return { losses }
+  return {
+    losses,
+    divergence: each((at) => sums[at + 2] / sums[at + 1] - (lse(at) - lse(at + 4))),
+    agreement: Uint8Array.from(each((at) => Number(sums[at + 3] === sums[at + 7]))),
+  }
 }
 
 /** Σ x ⊙ y, finished in float64. */

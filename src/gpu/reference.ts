@@ -92,6 +92,20 @@ export function crossEntropy(hidden: Matrix, head: Matrix, targets: ArrayLike<nu
   })
 }
 
+/** KL(full ‖ model) of each row, from the logits. */
+export function divergence(full: Matrix, model: Matrix): number[] {
+  const logSoftmax = (x: Matrix, i: number) => {
+    const row = Array.from(x.data.subarray(i * x.cols, (i + 1) * x.cols))
+    const most = Math.max(...row)
+    const lse = most + Math.log(row.reduce((sum, value) => sum + Math.exp(value - most), 0))
+    return row.map((value) => value - lse)
+  }
+  return Array.from({ length: full.rows }, (_, i) => {
+    const [p, q] = [logSoftmax(full, i), logSoftmax(model, i)]
+    return p.reduce((sum, value, v) => sum + Math.exp(value) * (value - q[v]), 0)
+  })
+}
+
 /** The nearest bfloat16 or float16 as the stored 16 bits would give it back, for making test weights. */
 export function roundBf16(x: number): number {
   const view = new DataView(new ArrayBuffer(4))

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { batched, flatIds, windowLosses } from '../eval/perplexity.ts'
+import { batched, flatIds, scoreWindows } from '../eval/perplexity.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { embed, gramUpper, mirror } from '../gpu/ops.ts'
@@ -105,10 +105,10 @@ describe.each(Object.entries(variants))('%s', (_, config) => {
       x = step.value
     }
     const outer = { norm: await loadFinalNorm(gpu, opened), head: await loadPanels(gpu, opened, opened.head) }
-    const losses = await windowLosses(gpu, opened.model, outer, x, batch)
+    const scores = await scoreWindows(gpu, opened.model, outer, x, batch)
     expected.forEach((one, i) => {
       const mean = one.losses.reduce((a, b) => a + b, 0) / one.losses.length
-      expect(Math.abs(losses[i] - mean)).toBeLessThan(1e-5 * Math.max(1, mean))
+      expect(Math.abs(scores[i].loss - mean)).toBeLessThan(1e-5 * Math.max(1, mean))
     })
   })
 
