@@ -78,6 +78,16 @@ export function relativeError(value: number | null, unit: ErrorUnit): string {
   return `${percent !== 0 && percent < 0.01 ? scientific(percent) : significant(percent)}${space}%`
 }
 
+/** KL divergence: two significant digits. */
+export function divergence(value: number | null): string {
+  return value === null ? none : scientific(Math.max(0, value))
+}
+
+/** A share of all positions: 93.4 %. */
+export function share(value: number | null): string {
+  return value === null ? none : `${(value * 100).toFixed(1)}${space}%`
+}
+
 export function bitsPerWeight(value: number | null): string {
   return value === null ? none : value.toFixed(2)
 }

@@ -18,8 +18,8 @@ const result = {
   fpPerplexity: 1.83,
   perplexity: 2.11,
   perplexityError: null,
-  kl: null,
-  top1: null,
+  kl: 0.0213,
+  top1: 0.934,
   bitsPerWeight: 2.125,
   meanRelativeError: 0.12,
   worst: { name: 'model.layers.0.self_attn.v_proj', relativeError: 0.21 },
@@ -41,7 +41,9 @@ const view = reduce(
 test('results become a Markdown table with what they were measured on', () => {
   const lines = toMarkdown(view, context).split('\n')
   expect(lines[0]).toBe('### My model/1 (LLaMA, 0.92 M parameters)')
-  expect(lines).toContain('| A \\| B |  | 2.13 | 2.11 (+0.28 ↑) | 1.2e-1 | 2.1e-1 (model.layers.0.self_attn.v_proj) | 17 s | finished |')
+  expect(lines).toContain(
+    '| A \\| B |  | 2.13 | 2.11 (+0.28 ↑) | 2.1e-2 | 93.4 % | 1.2e-1 | 2.1e-1 (model.layers.0.self_attn.v_proj) | 17 s | finished |',
+  )
   expect(lines).toContain('- Calibration: 4 windows of 64 tokens, consecutive, seed 7')
   expect(lines).toContain('- Adapter: SwiftShader (software, 1.6 GFLOP/s in f32)')
 })

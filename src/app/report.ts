@@ -22,6 +22,8 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
       cell(describeRun(catalog, spec)),
       result ? format.bitsPerWeight(result.bitsPerWeight) : '–',
       `${format.perplexity(result?.perplexity ?? null)}${change ? ` (${change.text})` : ''}`,
+      format.divergence(result?.kl ?? null),
+      format.share(result?.top1 ?? null),
       format.relativeError(result?.meanRelativeError ?? null, 'scientific'),
       result?.worst ? `${format.relativeError(result.worst.relativeError, 'scientific')} (${result.worst.name})` : '–',
       result ? format.duration(result.seconds) : '–',
@@ -29,8 +31,8 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     ]
   })
   const table = [
-    ['Run', 'Options', 'Bits per weight', 'Perplexity', 'Mean relative error', 'Worst', 'Time', 'State'],
-    ['---', '---', '---:', '---:', '---:', '---:', '---:', '---'],
+    ['Run', 'Options', 'Bits per weight', 'Perplexity', 'KL, nats', 'Same top token', 'Mean relative error', 'Worst', 'Time', 'State'],
+    ['---', '---', '---:', '---:', '---:', '---:', '---:', '---:', '---:', '---'],
     ...rows,
   ]
   return [

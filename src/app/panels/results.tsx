@@ -121,7 +121,24 @@ function ResultTable({ view }: { view: JobView }) {
     {
       name: 'Perplexity',
       value: (run) => run.result?.perplexity ?? null,
-      show: (run) => <Perplexity full={full} value={run.result?.perplexity ?? null} />,
+      show: (run) => (
+        <>
+          <Perplexity full={full} value={run.result?.perplexity ?? null} />
+          {run.result?.perplexityError != null && (
+            <small className="where">standard error {format.perplexity(run.result.perplexityError)}</small>
+          )}
+        </>
+      ),
+    },
+    {
+      name: 'KL from full precision, nats',
+      value: (run) => run.result?.kl ?? null,
+      show: (run) => format.divergence(run.result?.kl ?? null),
+    },
+    {
+      name: 'Same top token',
+      value: (run) => (run.result?.top1 == null ? null : 1 - run.result.top1),
+      show: (run) => format.share(run.result?.top1 ?? null),
     },
     {
       name: 'Mean layer error',
@@ -169,9 +186,11 @@ function ResultTable({ view }: { view: JobView }) {
               </th>
               <td className="number">–</td>
               <td className="number">{format.perplexity(full)}</td>
-              <td className="number">–</td>
-              <td className="number">–</td>
-              <td className="number">–</td>
+              {columns.slice(2).map(({ name }) => (
+                <td key={name} className="number">
+                  –
+                </td>
+              ))}
               <td>{full === null ? 'not measured' : 'measured'}</td>
             </tr>
             {view.runs.map((run, index) => (
@@ -200,7 +219,10 @@ function ResultTable({ view }: { view: JobView }) {
           </tbody>
         </table>
       </Scroll>
-      <p className="help">Bold: the best of the finished runs. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text.</p>
+      <p className="help">
+        Bold: the best of the finished runs. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text. On small models layer errors and KL
+        divergence rank methods more sharply than perplexity.
+      </p>
     </section>
   )
 }
