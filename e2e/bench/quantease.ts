@@ -21,7 +21,7 @@ export async function makeProblem(gpu: Gpu, p: number, random: (length: number) 
 const solve = (problem: LinearProblem, iterations: number) =>
   quantease.solve(
     problem,
-    { bits, groupSize: -1, symmetric: false, mse: false, iterations, relax: false, actOrder: false, staticGroups: false },
+    { bits, groupSize: -1, symmetric: false, grid: 'minmax', iterations, relax: false, actOrder: false, staticGroups: false },
     {},
   )
 
