@@ -273,7 +273,7 @@ function planRun(
     trueSequential: options.trueSequential as boolean,
     method: solver.id,
     iterations,
-    mse: grid.mse ? 2.4 : 0,
+    mse: grid.grid === 'mse' ? 2.4 : 0,
     staticGroups,
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }

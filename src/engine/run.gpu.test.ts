@@ -113,7 +113,8 @@ describe('every option, out and back', () => {
     ],
     ['4 bits, symmetric', 'quantease', { bits: 4, symmetric: true, iterations: 4, relax: false }],
     ['4 bits, symmetric, groups, act-order', 'quantease', { bits: 4, symmetric: true, groupSize: 32, actOrder: true, iterations: 4 }],
-    ['8 bits, MSE grid', 'rtn', { bits: 8, mse: true }],
+    ['8 bits, MSE grid', 'rtn', { bits: 8, grid: 'mse' }],
+    ['3 bits, weighted grid', 'quantease', { bits: 3, groupSize: 32, grid: 'weighted', iterations: 4 }],
     ['3 bits, only the first block', 'rtn', { bits: 3, blocks: 1 }],
     ['8 bits, symmetric', 'rtn', { bits: 8, symmetric: true }],
   ]

@@ -3,7 +3,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { PackedLinear } from './packed.ts'
-import { type GridOptions, type LinearProblem, type QuantizedLinear, maxCode } from './solver.ts'
+import { type GridOptions, type LinearProblem, type QuantizedLinear, candidateFlops, maxCode, shrinks } from './solver.ts'
 
 /** Which group each column belongs to, and the order in which columns are processed. */
 export interface Layout {
@@ -13,6 +13,8 @@ export interface Layout {
   groupIndex: Int32Array
   groupSize: number
   groups: number
+  /** Σ_jj of column j, in the original order. */
+  diagonal: Float32Array
 }
 
 /**
@@ -26,34 +28,53 @@ export function layoutOf(diagonal: Float32Array, groupSize: number, actOrder: bo
   const size = groupSize === -1 ? p : groupSize
   const groupIndex = new Int32Array(p)
   for (let i = 0; i < p; i++) groupIndex[staticGroups ? i : order[i]] = Math.floor(i / size)
-  return { order, groupIndex, groupSize: size, groups: Math.ceil(p / size) }
+  return { order, groupIndex, groupSize: size, groups: Math.ceil(p / size), diagonal }
 }
+
+/** Candidates that one dispatch of `grid_search.wgsl` tries. */
+const CANDIDATES = 20
 
 /** (scale, zero) of every group and row of W, from W itself. Returns `[groups, q, 2]`. */
 export function makeGrid(gpu: Gpu, weight: Tensor, layout: Layout, options: GridOptions, halfScales: boolean): Tensor {
   const [p, q] = [weight.rows, weight.cols]
+  const cells = layout.groups * q
   // Columns sorted by group: runs of this list are the groups.
   const members = Uint32Array.from(layout.groupIndex, (_, j) => j).sort((i, j) => layout.groupIndex[i] - layout.groupIndex[j] || i - j)
   const order = gpu.upload(members, [p])
+  const range = gpu.empty([layout.groups, q, 2])
   const grid = gpu.empty([layout.groups, q, 2])
-  const passes = options.mse ? 80 * 6 : 1
-  gpu.run1d(
-    'grid',
-    { w: weight, order, grid },
-    {
-      q,
-      p,
-      size: layout.groupSize,
-      groups: layout.groups,
-      most: maxCode(options.bits),
-      symmetric: Number(options.symmetric),
-      mse: Number(options.mse),
-      half: Number(halfScales),
-    },
-    layout.groups * q,
-    { flops: p * q * 4 * passes },
-  )
+  const params = {
+    q,
+    p,
+    size: layout.groupSize,
+    groups: layout.groups,
+    most: maxCode(options.bits),
+    symmetric: Number(options.symmetric),
+    half: Number(halfScales),
+  }
+  gpu.run1d('grid', { w: weight, order, range, grid }, params, cells, { flops: 4 * p * q })
+  if (options.grid !== 'minmax') {
+    const pairs = shrinks(options)
+    const padded = Math.ceil(pairs.length / CANDIDATES) * CANDIDATES
+    // The last dispatch is filled up with the last pair: repeated, it cannot win.
+    const shrink = gpu.upload(
+      Float32Array.from({ length: 2 * padded }, (_, i) => (pairs[i >> 1] ?? pairs.at(-1)!)[i & 1]),
+      [padded, 2],
+    )
+    const mse = options.grid === 'mse'
+    const columns = gpu.upload(mse ? new Float32Array(p).fill(1) : Float32Array.from(layout.diagonal), [p])
+    const least = gpu.upload(new Float32Array(cells).fill(3e38), [cells])
+    const bindings = { w: weight, order, weight: columns, range, shrink, least, grid }
+    // One dispatch for all would keep a weak GPU busy for seconds.
+    for (let start = 0; start < padded; start += CANDIDATES) {
+      gpu.run1d('grid_search', bindings, { ...params, norm: mse ? 2.4 : 2, start }, cells, {
+        flops: CANDIDATES * candidateFlops(options.grid) * p * q,
+      })
+    }
+    for (const tensor of [shrink, columns, least]) tensor.dispose()
+  }
   order.dispose()
+  range.dispose()
   return grid
 }
 

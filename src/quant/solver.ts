@@ -23,6 +23,17 @@ export interface SolverHooks {
   report?: (points: { iteration: number; value: number; relaxed: boolean }[]) => void
 }
 
+/** The sparse part H of a result that keeps some weights beside the grid; the weight used is Ŵ + H. */
+export interface Outliers {
+  /** H `[p, q]` f32, 0 elsewhere; float16 numbers where scales are. In the original order of the inputs. */
+  h: Tensor
+  /** Entries or whole columns (inputs) kept, as they are stored. */
+  count: number
+  kind: OutlierKind
+}
+
+export type OutlierKind = 'entries' | 'columns'
+
 /** Codes on a grid, still on the GPU. All in the original order of the inputs. */
 export interface QuantizedLinear {
   /** `[p, q]` u32 */
@@ -35,7 +46,9 @@ export interface QuantizedLinear {
   groups: number
   /** `[p]`, group of each input. */
   groupIndex: Int32Array
-  /** ‖(W−Ŵ)X‖² */
+  /** Kept apart from `what`, which stays on the grid. */
+  outliers?: Outliers | null
+  /** ‖(W−Ŵ−H)X‖² */
   error: number
   iterations: number
   notes: string[]
@@ -44,12 +57,14 @@ export interface QuantizedLinear {
 export interface Solver extends SolverInfo {
   /** Floating-point operations to solve one linear `[q, p]`, for estimates and progress. */
   work(q: number, p: number, options: Options): number
+  /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */
+  outliers?(q: number, p: number, options: Options): { count: number; kind: OutlierKind } | null
   solve(problem: LinearProblem, options: Options, hooks: SolverHooks): Promise<QuantizedLinear>
 }
 
 /** Frees what the GPU holds of a result. */
 export function disposeQuantized(result: QuantizedLinear): void {
-  for (const tensor of [result.codes, result.what, result.grid]) tensor.dispose()
+  for (const tensor of [result.codes, result.what, result.grid, result.outliers?.h]) tensor?.dispose()
 }
 
 const choices = (values: number[], label: (value: number) => string = String) => values.map((value) => ({ value, label: label(value) }))
@@ -88,13 +103,18 @@ export const gridOptions: OptionSpec[] = [
     cost: 'Loads in more runtimes; usually a larger error.',
   },
   {
-    key: 'mse',
-    flag: 'mse',
-    label: 'Search the range (MSE)',
-    type: 'bool',
-    default: false,
-    help: 'Shrink each range to where rounding hurts least, instead of spanning the extremes.',
-    cost: '80 roundings of the weights; seconds on large layers.',
+    key: 'grid',
+    flag: 'grid',
+    label: 'Grid',
+    type: 'choice',
+    default: 'minmax',
+    choices: [
+      { value: 'minmax', label: 'minmax' },
+      { value: 'mse', label: 'mse' },
+      { value: 'weighted', label: 'weighted' },
+    ],
+    help: 'Let the grid span the extremes (minmax), shrink it to where rounding hurts the weights least (mse), or to where it hurts the layer’s output least (weighted).',
+    cost: 'Free for minmax; 80 or 289 roundings of the weights for the others, less than one sweep on a large layer.',
     advanced: true,
   },
 ]
@@ -104,11 +124,30 @@ export interface GridOptions {
   bits: 2 | 3 | 4 | 8
   groupSize: number
   symmetric: boolean
-  mse: boolean
+  grid: 'minmax' | 'mse' | 'weighted'
 }
 
+/**
+ * Shrunk ranges (a·lo, b·hi) that a search of the grid tries, in this order: one factor for both ends by steps of 1 %, or
+ * one for each end by steps of 5 %. A symmetric grid has one range to shrink.
+ */
+export function shrinks({ grid, symmetric }: Pick<GridOptions, 'grid' | 'symmetric'>): [a: number, b: number][] {
+  const steps = (count: number, of: number) => Array.from({ length: count }, (_, i) => (of - i) / of)
+  const both = (f: number): [number, number] => [f, f]
+  if (grid === 'minmax') return []
+  if (grid === 'mse') return steps(80, 100).map(both)
+  const ends = steps(17, 20)
+  return symmetric ? ends.map(both) : ends.flatMap((a) => ends.map((b): [number, number] => [a, b]))
+}
+
+/** Operations per weight and candidate of a search. */
+export const candidateFlops = (grid: GridOptions['grid']) => (grid === 'mse' ? 24 : 10)
+
 /** Work of `makeGrid` and `finish`. */
-export const gridWork = (q: number, p: number, options: Options) => q * p * (options.mse ? 480 * 4 : 4) + 2 * q * p * p
+export function gridWork(q: number, p: number, options: Options): number {
+  const view = options as unknown as GridOptions
+  return q * p * (4 + shrinks(view).length * candidateFlops(view.grid)) + 2 * q * p * p
+}
 
 /** Largest code. */
 export const maxCode = (bits: number) => 2 ** bits - 1

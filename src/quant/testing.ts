@@ -59,7 +59,7 @@ export async function goldenLayer(one: Golden): Promise<{ layer: Layer; expected
   return {
     layer: { w: inputs.get('W')!.data, sigma: inputs.get('Sigma')!.data, q, p },
     expected: await goldenArrays(`${one.dataset}.cases`),
-    options: { bits, groupSize: group, symmetric: sym, mse },
+    options: { bits, groupSize: group, symmetric: sym, grid: mse ? 'mse' : 'minmax' },
   }
 }
 
