@@ -21,7 +21,7 @@ const layer = (name: string, relativeError: number): LayerResult => ({
   relativeError,
   seconds: 0.1,
   iterations: 1,
-  bits: { codes: 128, scales: 16, zeros: 2, groupIndex: 0 },
+  bits: { codes: 128, scales: 16, zeros: 2, groupIndex: 0, outliers: 0 },
   notes: [],
 })
 const result = (run: string, state: RunResult['state'], layers: LayerResult[]): RunResult => ({

@@ -6,7 +6,7 @@ import { type TensorSpec, planCheckpoint } from '../io/safetensors.ts'
 import { type OpenModel, blockName } from '../models/weights.ts'
 import type { LinearShape, ModelShape } from '../models/family.ts'
 import { solvers } from '../quant/index.ts'
-import type { GridOptions, Solver } from '../quant/solver.ts'
+import type { GridOptions, OutlierKind, Solver } from '../quant/solver.ts'
 import {
   type BitsBreakdown,
   type Job,
@@ -67,13 +67,24 @@ export interface Plan {
   check: JobCheck
 }
 
-/** Bits that a linear takes: a symmetric grid needs no zero points, runs of columns no group index. */
-export function linearBits({ q, p }: { q: number; p: number }, groups: number, grid: GridOptions, trivialIndex: boolean): BitsBreakdown {
+/**
+ * Bits that a linear takes: a symmetric grid needs no zero points, runs of columns no group index. Outliers are float16
+ * with a column index each and a pointer per row, or whole columns with one index each.
+ */
+export function linearBits(
+  { q, p }: { q: number; p: number },
+  groups: number,
+  grid: GridOptions,
+  trivialIndex: boolean,
+  outliers: { count: number; kind: OutlierKind } | null,
+): BitsBreakdown {
+  const index = p < 65536 ? 16 : 32
   return {
     codes: q * p * grid.bits,
     scales: q * groups * 16,
     zeros: grid.symmetric ? 0 : q * groups * grid.bits,
     groupIndex: trivialIndex ? 0 : p * 32,
+    outliers: !outliers ? 0 : outliers.kind === 'columns' ? outliers.count * (16 * q + 32) : outliers.count * (16 + index) + 32 * q,
   }
 }
 
@@ -300,13 +311,12 @@ function checkpointTensors(run: Pick<PlannedRun, 'grid' | 'blocks'>, opened: Ope
 
 export const groupsOf = (p: number, groupSize: number) => (groupSize === -1 ? 1 : Math.ceil(p / groupSize))
 
-function plannedBits({ grid, settings, blocks }: PlannedRun, opened: OpenModel) {
+/** The blocks are alike, so one stands for all. */
+function plannedBits({ grid, settings, solver, options }: PlannedRun, opened: OpenModel) {
   return opened.model.stages.flat().map(({ q, p }) => {
-    const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !settings.actOrder)
-    return {
-      shape: [q * blocks, p] as [number, number],
-      bits: { codes: bits.codes * blocks, scales: bits.scales * blocks, zeros: bits.zeros * blocks, groupIndex: bits.groupIndex * blocks },
-    }
+    const outliers = solver.outliers?.(q, p, options) ?? null
+    const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !settings.actOrder, outliers)
+    return { shape: [q, p] as [number, number], bits }
   })
 }
 

@@ -142,7 +142,7 @@ export interface JobCheck {
   evaluation: TokenCounts | null
   runs: {
     id: string
-    /** Over the quantized linears: codes + scales + zeros (+ group index where stored). */
+    /** Over the quantized linears: codes + scales + zeros (+ group index and outliers where stored). */
     bitsPerWeight: number
     /** Predicted size of the whole checkpoint, bytes. */
     checkpointBytes: number
@@ -168,6 +168,8 @@ export interface BitsBreakdown {
   scales: number
   zeros: number
   groupIndex: number
+  /** Values and positions of the weights kept beside the grid. */
+  outliers: number
 }
 
 export interface LayerResult {
@@ -176,7 +178,7 @@ export interface LayerResult {
   block: number
   /** [out, in] */
   shape: [number, number]
-  /** ‖(W−Ŵ)X‖² / ‖WX‖² */
+  /** ‖(W−Ŵ)X‖² / ‖WX‖², Ŵ with its outliers */
   relativeError: number
   seconds: number
   iterations: number
@@ -253,7 +255,7 @@ export function bitsPerWeight(layers: { shape: [number, number]; bits: BitsBreak
   let bits = 0
   let weights = 0
   for (const layer of layers) {
-    bits += layer.bits.codes + layer.bits.scales + layer.bits.zeros + layer.bits.groupIndex
+    bits += layer.bits.codes + layer.bits.scales + layer.bits.zeros + layer.bits.groupIndex + layer.bits.outliers
     weights += layer.shape[0] * layer.shape[1]
   }
   return weights ? bits / weights : 0

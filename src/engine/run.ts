@@ -460,9 +460,10 @@ class Engine {
       },
     })
     await output.linear(full, () => pack(gpu, result, run.grid))
+    const { outliers = null } = result
+    if (outliers) gpu.run1d('add', { x: result.what, y: outliers.h }, { n: q * p }, (q * p) / 4)
     weights.set(`${name}.weight`, result.what)
-    result.codes.dispose()
-    result.grid.dispose()
+    for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
     return {
       name: full,
       block: k,
@@ -470,7 +471,7 @@ class Engine {
       relativeError: relative(result.error),
       seconds: (performance.now() - started) / 1000,
       iterations: result.iterations,
-      bits: linearBits({ q, p }, result.groups, run.grid, !run.settings.actOrder),
+      bits: linearBits({ q, p }, result.groups, run.grid, !run.settings.actOrder, outliers),
       notes: result.notes,
     }
   }

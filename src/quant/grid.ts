@@ -3,7 +3,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { PackedLinear } from './packed.ts'
-import { type GridOptions, type LinearProblem, type QuantizedLinear, candidateFlops, maxCode, shrinks } from './solver.ts'
+import { type GridOptions, type LinearProblem, type Outliers, type QuantizedLinear, candidateFlops, maxCode, shrinks } from './solver.ts'
 
 /** Which group each column belongs to, and the order in which columns are processed. */
 export interface Layout {
@@ -80,7 +80,7 @@ export function makeGrid(gpu: Gpu, weight: Tensor, layout: Layout, options: Grid
 
 /**
  * Rounds `x` (`[p, q]`, processing order) to the grid and goes back to the original order; also measures the error.
- * Takes over `grid`.
+ * Takes over `grid`. `outliers.h`, in processing order as well, counts as part of the weight; the result has its own.
  */
 export async function finish(
   problem: LinearProblem,
@@ -88,8 +88,9 @@ export async function finish(
   layout: Layout,
   grid: Tensor,
   bits: number,
+  outliers: Outliers | null = null,
 ): Promise<Omit<QuantizedLinear, 'iterations' | 'notes'>> {
-  const { gpu, weight, gram } = problem
+  const { gpu, weight, gram, halfScales } = problem
   const [p, q] = [weight.rows, weight.cols]
   const codes = gpu.empty([p, q], 'u32')
   const what = gpu.empty([p, q])
@@ -100,9 +101,17 @@ export async function finish(
     [p],
   )
   gpu.run1d('encode', { x, w: weight, order, group, grid, codes, what, rest }, { q, p, most: maxCode(bits) }, p * q)
+  let kept: Outliers | null = null
+  if (outliers) {
+    const h = gpu.empty([p, q])
+    gpu.run1d('scatter_rows', { x: outliers.h, order, y: h }, { rows: p, cols: q, half: Number(halfScales) }, p * q)
+    gpu.run1d('subtract', { x: rest, y: h }, { n: p * q }, (p * q) / 4)
+    kept = { ...outliers, h }
+  }
   const error = await objective(gpu, rest, gram)
   for (const tensor of [rest, order, group]) tensor.dispose()
-  return { codes, what, grid, groupSize: layout.groupSize, groups: layout.groups, groupIndex: layout.groupIndex, error }
+  const { groupSize, groups, groupIndex } = layout
+  return { codes, what, grid, groupSize, groups, groupIndex, outliers: kept, error }
 }
 
 /** tr(D Σ Dᵀ) for `d` = Dᵀ `[p, q]`: one GEMM, the sum finished in float64. */

@@ -253,6 +253,7 @@ function Bits({ run, value }: { run: RunView; value: number }) {
     ['scales', perWeight(run.layers, (layer) => layer.bits.scales)],
     ['zero points', perWeight(run.layers, (layer) => layer.bits.zeros)],
     ['group index', perWeight(run.layers, (layer) => layer.bits.groupIndex)],
+    ['outliers', perWeight(run.layers, (layer) => layer.bits.outliers)],
   ]
   return (
     <Tip
