@@ -3,7 +3,7 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 import { findChromium, softwareVulkan } from './src/setup.mjs'
 
-export default defineConfig(async () => {
+export default defineConfig(async ({ isSsrBuild }) => {
   // Tests run Dawn on SwiftShader, whatever GPU there is, so that they measure the same thing everywhere.
   const software = process.env.VITEST ? softwareVulkan(await findChromium()) : {}
   const onGpu = {
@@ -19,7 +19,9 @@ export default defineConfig(async () => {
     plugins: [react()],
     base: './',
     worker: { format: 'es' as const },
-    build: { target: 'es2023', chunkSizeWarningLimit: 2000 },
+    // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.
+    optimizeDeps: { entries: ['index.html', 'src/engine/worker.ts'] },
+    build: { target: 'es2023', chunkSizeWarningLimit: 2000, copyPublicDir: !isSsrBuild },
     test: {
       reporters: ['default', './e2e/reporter.ts'],
       projects: [

@@ -20,7 +20,7 @@ const noAdapter = 69
 
 const tasks = {
   async start(args) {
-    if (stale('dist/index.html')) await quietly(bin.vite, 'build', '--logLevel', 'warn')
+    await buildSite()
     await run(bin.vite, 'preview', ...args)
   },
   dev: (args) => run(bin.vite, ...args),
@@ -34,7 +34,7 @@ const tasks = {
   },
   async test(args) {
     await installChromium()
-    if (stale('dist/index.html')) await run(bin.vite, 'build', '--logLevel', 'warn')
+    await buildSite()
     await run(bin.vitest, 'run', '--project', 'unit', '--project', 'gpu', '--project', 'e2e', ...args)
   },
   async 'test:shared'(args) {
@@ -49,7 +49,7 @@ const tasks = {
   },
   async screenshots(args) {
     await installChromium()
-    if (stale('dist/index.html')) await run(bin.vite, 'build', '--logLevel', 'warn')
+    await buildSite()
     await script('e2e/screenshots.ts', args)
   },
   async quantize(args) {
@@ -63,6 +63,7 @@ const tasks = {
     process.exitCode = code
   },
 }
+
 // ---------------------------------------------------------------- packages and builds
 
 /** Installs the packages unless those of this very lock file are there. */
@@ -91,6 +92,10 @@ function stale(output) {
     .filter(existsSync)
     .map(newest)
   return Math.max(...times) > statSync(join(root, output)).mtimeMs
+}
+
+async function buildSite() {
+  if (stale('dist/index.html')) await quietly(bin.vite, 'build', '--logLevel', 'warn')
 }
 
 // ---------------------------------------------------------------- Chromium and the software adapter
