@@ -1,18 +1,25 @@
 import type { Reporter, SerializedError, TestModule } from 'vitest/node'
 
-/** Closes a run with `N passed, N failed`, alone on the last line. */
+/** Closes a run with `N passed, N failed`, alone on the last line; a run in which nothing passed has failed. */
 export default class implements Reporter {
+  #passed = 0
+  #failed = 0
+
+  onInit() {
+    // At exit, since other reporters print their summary after the last call to this one.
+    process.once('exit', () => {
+      process.stdout.write(`\n${this.#passed} passed, ${this.#failed} failed\n`)
+      if (!this.#passed) process.exitCode ||= 1
+    })
+  }
+
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]) {
-    let passed = 0
-    let failed = errors.length
+    const count = (module: TestModule, state: 'passed' | 'failed') => [...module.children.allTests(state)].length
+    this.#passed = modules.reduce((sum, module) => sum + count(module, 'passed'), 0)
+    this.#failed = errors.length
     for (const module of modules) {
-      const states = [...module.children.allTests()].map((test) => test.result().state)
-      passed += states.filter((state) => state === 'passed').length
-      const failures = states.filter((state) => state === 'failed').length
-      // A file that fails without a failed test could not be loaded, or a hook of it threw.
-      failed += failures || Number(module.state() === 'failed')
+      // A file that failed without a failed test could not be loaded, or a hook of it threw.
+      this.#failed += count(module, 'failed') || Number(module.state() === 'failed')
     }
-    // At exit, since other reporters print their summary after this call.
-    process.once('exit', () => process.stdout.write(`\n${passed} passed, ${failed} failed\n`))
   }
 }
