@@ -1,0 +1,203 @@
+/**
+ * The factor U of an inverse, H⁻¹ = UᵀU with U upper (stored as Uᵀ), without ever forming the inverse: turn H round in both directions,
+ * factor it as LLᵀ, invert the triangle, turn it back. The triangle is inverted along with the factorization: block row k
+ * of L⁻¹ is final as soon as block row k of the factor is, and both use the same row panel to update what is left. So L⁻¹
+ * grows in the half that the symmetric matrix does not need: 2/3 p³ operations in one pass over one `[p, p]` matrix.
+ * Scaling to unit diagonal first keeps float32 honest whatever the sizes of the inputs (PERFORMANCE.md, section 4).
+ */
+import type { Gpu } from './device.ts'
+import { gemm } from './ops.ts'
+import type { Tensor } from './tensor.ts'
+
+/** Columns per block; fixed by the shaders, and a multiple of both GEMM tiles, which must not write below the diagonal. */
+const BLOCK = 64
+/**
+ * Least pivot of the unit-diagonal matrix: the part of an input's variance that the others do not explain. Each pivot is
+ * off by a few roundings of 1 (6e-8), so below this one more than about a tenth of it would be noise.
+ */
+const LEAST_PIVOT = 1e-6
+
+/** The symmetric matrix H with H[i, j] = gram[order[i], order[j]] off the diagonal, and a diagonal of its own. */
+export interface Symmetric {
+  /** `[p, p]` f32, p a multiple of 4 */
+  gram: Tensor
+  /** `[p]` */
+  order: Uint32Array
+  /** H[i, i], all positive; `[p]`, by position like `order`. */
+  diagonal: Float64Array
+}
+
+/** Floating-point operations of `inverseFactor`. */
+export const factorWork = (p: number) => (2 / 3) * p ** 3 + p * p * BLOCK
+
+/** Uᵀ `[p, p]` on the GPU in float32, zero above the diagonal; null when a pivot is not safely positive. One readback. */
+export async function inverseFactor(gpu: Gpu, { gram, order, diagonal }: Symmetric): Promise<Tensor | null> {
+  const p = order.length
+  const columns = gpu.upload(reversedColumns(order, diagonal), [p, 2])
+  const a = gpu.empty([p, p], 'f32', 'The Cholesky factor')
+  const r = gpu.empty([BLOCK, BLOCK])
+  const panel = gpu.empty([BLOCK, p])
+  const left = gpu.empty([p, BLOCK])
+  const failed = gpu.zeros([1], 'u32')
+  gpu.run1d('cholesky_setup', { g: gram, columns, a }, { p }, p * p)
+  for (let k0 = 0; k0 < p; k0 += BLOCK) {
+    const k1 = Math.min(k0 + BLOCK, p)
+    gpu.run('cholesky_diagonal', { a, r, failed }, { p, k0, least: LEAST_PIVOT }, [1])
+    gpu.run1d('cholesky_panel', { a, r, panel, left }, { p, k0 }, p, { flops: p * BLOCK * BLOCK })
+    const update = { a: left, b: panel, c: a, m: p - k1, k: BLOCK, lda: BLOCK, ldb: p, ldc: p, a0: k1 * BLOCK, alpha: -1, beta: 1 }
+    if (k1 < p) {
+      gemm(gpu, { ...update, n: p - k1, b0: k1, c0: k1 * p + k1, symmetric: true })
+      gemm(gpu, { ...update, n: k1, c0: k1 * p })
+    }
+    await gpu.pace()
+  }
+  const bad = (await gpu.read(failed))[0] > 0
+  const ut = bad ? null : gpu.empty([p, p], 'f32', 'The factor of the inverse')
+  if (ut) gpu.run1d('cholesky_finish', { a, columns, ut }, { p }, p * p)
+  for (const tensor of [columns, a, r, panel, left, failed]) tensor.dispose()
+  return ut
+}
+
+/** Per column, last first: where it is in the Gram matrix, and 1/√H_jj as bits. */
+function reversedColumns(order: Uint32Array, diagonal: Float64Array): Uint32Array<ArrayBuffer> {
+  const p = order.length
+  const table = new Uint32Array(2 * p)
+  const floats = new Float32Array(table.buffer)
+  for (let i = 0; i < p; i++) {
+    table[2 * i] = order[p - 1 - i]
+    floats[2 * i + 1] = 1 / Math.sqrt(diagonal[p - 1 - i])
+  }
+  return table
+}
+
+/**
+ * The same on the host in float64: Uᵀ `[p, p]`, or null when a pivot is not positive. `pace` is awaited once a block.
+ * `gram` are the values of `Symmetric.gram`.
+ */
+export async function inverseFactor64(
+  gram: ArrayLike<number>,
+  order: Uint32Array,
+  diagonal: Float64Array,
+  pace: () => Promise<void>,
+): Promise<Float64Array | null> {
+  const p = order.length
+  const scale = Float64Array.from({ length: p }, (_, i) => 1 / Math.sqrt(diagonal[p - 1 - i]))
+  const a = new Float64Array(p * p)
+  for (let i = 0; i < p; i++) {
+    const row = order[p - 1 - i] * p
+    a[i * p + i] = 1
+    for (let j = i + 1; j < p; j++) a[i * p + j] = gram[row + order[p - 1 - j]] * scale[i] * scale[j]
+  }
+  for (let k0 = 0; k0 < p; k0 += BLOCK) {
+    const k1 = Math.min(k0 + BLOCK, p)
+    if (!eliminateRows(a, p, k0, k1)) return null
+    updateRest(a, p, k0, k1)
+    await pace()
+  }
+  const ut = new Float64Array(p * p)
+  for (let k = 0; k < p; k++) for (let i = 0; i <= k; i++) ut[k * p + i] = a[(p - 1 - i) * p + p - 1 - k] * scale[p - 1 - k]
+  return ut
+}
+
+/** Rows k0 .. k1: the factor right of the diagonal, its inverse left of it and on it. */
+function eliminateRows(a: Float64Array, p: number, k0: number, k1: number): boolean {
+  // The tiles of `updateRest` reach below the diagonal, where the inverse starts from the identity.
+  for (let i = k0; i < k1; i++) a.fill(0, i * p + k0, i * p + i)
+  for (let j = k0; j < k1; j++) {
+    const row = a.subarray(j * p, (j + 1) * p)
+    const pivot = row[j]
+    if (!(pivot > 0 && pivot < Infinity)) return false
+    const reciprocal = 1 / Math.sqrt(pivot)
+    row[j] = 1
+    for (let c = 0; c < p; c++) row[c] *= reciprocal
+    for (let i = j + 1; i < k1; i++) {
+      const target = a.subarray(i * p, (i + 1) * p)
+      const factor = row[i]
+      for (let c = 0; c <= j; c++) target[c] -= factor * row[c]
+      for (let c = i; c < p; c++) target[c] -= factor * row[c]
+    }
+  }
+  return true
+}
+
+/** A[i, c] −= Σ_b A[b, i] A[b, c] over the rows b = k0 .. k1, for i ≥ k1 and all c but those of the lower half still unused. */
+function updateRest(a: Float64Array, p: number, k0: number, k1: number): void {
+  const depth = k1 - k0
+  // Four neighbouring columns together, row by row: the inner loop below runs straight through both its operands.
+  const packed = new Float64Array(depth * p)
+  for (let b = 0; b < depth; b++) {
+    for (let c = 0; c < p; c++) packed[((c >> 2) * depth + b) * 4 + (c & 3)] = a[(k0 + b) * p + c]
+  }
+  // Above the diagonal, rows k0 .. k1 hold the factor, which the inverse (columns up to k1) must not see.
+  for (let b = 0; b < depth; b++) {
+    for (let c = k0 + b + 1; c < k1; c++) packed[((c >> 2) * depth + b) * 4 + (c & 3)] = 0
+  }
+  for (let i = k1; i < p; i += 4) {
+    for (let c = 0; c < p; c = c + 4 === k1 ? i : c + 4) subtractTile(a, p, packed, depth, i, c)
+  }
+}
+
+/** One 4 × 4 tile of `updateRest`. */
+function subtractTile(a: Float64Array, p: number, packed: Float64Array, depth: number, i: number, c: number): void {
+  let s00 = 0
+  let s01 = 0
+  let s02 = 0
+  let s03 = 0
+  let s10 = 0
+  let s11 = 0
+  let s12 = 0
+  let s13 = 0
+  let s20 = 0
+  let s21 = 0
+  let s22 = 0
+  let s23 = 0
+  let s30 = 0
+  let s31 = 0
+  let s32 = 0
+  let s33 = 0
+  let x = i * depth
+  let y = c * depth
+  for (const end = x + depth * 4; x < end; x += 4, y += 4) {
+    const x0 = packed[x]
+    const x1 = packed[x + 1]
+    const x2 = packed[x + 2]
+    const x3 = packed[x + 3]
+    const y0 = packed[y]
+    const y1 = packed[y + 1]
+    const y2 = packed[y + 2]
+    const y3 = packed[y + 3]
+    s00 += x0 * y0
+    s01 += x0 * y1
+    s02 += x0 * y2
+    s03 += x0 * y3
+    s10 += x1 * y0
+    s11 += x1 * y1
+    s12 += x1 * y2
+    s13 += x1 * y3
+    s20 += x2 * y0
+    s21 += x2 * y1
+    s22 += x2 * y2
+    s23 += x2 * y3
+    s30 += x3 * y0
+    s31 += x3 * y1
+    s32 += x3 * y2
+    s33 += x3 * y3
+  }
+  const at = i * p + c
+  a[at] -= s00
+  a[at + 1] -= s01
+  a[at + 2] -= s02
+  a[at + 3] -= s03
+  a[at + p] -= s10
+  a[at + p + 1] -= s11
+  a[at + p + 2] -= s12
+  a[at + p + 3] -= s13
+  a[at + 2 * p] -= s20
+  a[at + 2 * p + 1] -= s21
+  a[at + 2 * p + 2] -= s22
+  a[at + 2 * p + 3] -= s23
+  a[at + 3 * p] -= s30
+  a[at + 3 * p + 1] -= s31
+  a[at + 3 * p + 2] -= s32
+  a[at + 3 * p + 3] -= s33
+}
