@@ -52,7 +52,15 @@ test('two queued runs go one after the other, and can be paused and resumed', as
   await button('Pause').click()
   await page.getByRole('heading', { name: 'Paused', exact: true }).waitFor()
   const shown = await runs.allInnerTexts()
-  await page.waitForTimeout(1000)
+  // Thirty frames of a page that would redraw four times a second.
+  await page.evaluate(
+    () =>
+      new Promise<void>((done) => {
+        let frames = 0
+        const tick = () => (++frames < 30 ? requestAnimationFrame(tick) : done())
+        tick()
+      }),
+  )
   expect(await runs.allInnerTexts()).toEqual(shown)
   await button('Resume').click()
   await runs.nth(0).getByText('finished').waitFor({ timeout: 60_000 })
