@@ -2,10 +2,12 @@
 //   β = Ŵ_j + G_j,  v = Q(β) (relaxed sweep: v = β),  d = v − Ŵ_j
 //   Ŵ_j = v,  R_j −= d,  G_k −= d · Σ_kj / Σ_kk  for the later columns k of the block
 // with G = R·Σ / diag(Σ) for the block, formed by a GEMM before. Rows are independent: one invocation each, no barrier.
+// MASKED: entries whose bit is set take v = β in every sweep; otherwise `mask` is not read.
 // Each step changes the row's objective by Σ_jj ((v − β)² − (Ŵ_j − β)²), which is added to `objective`.
 //
 // what, r: [p, q] f32 (input-major, processing order); g: [32, q] f32; triangle: [p, 32] f32 from quantease_setup
 // columns: [p] vec2u (group, bits of Σ_jj); grid: [groups, q] vec2f (scale, zero); objective: [q] f32
+// mask: [p, ceil(q / 32)] u32, one bit per row
 //#include lib/grid
 struct Params { q: u32, p: u32, j0: u32, most: f32, relaxed: u32 }
 @group(0) @binding(0) var<storage, read_write> what: array<f32>;
@@ -15,7 +17,9 @@ struct Params { q: u32, p: u32, j0: u32, most: f32, relaxed: u32 }
 @group(0) @binding(4) var<storage, read> columns: array<vec2u>;
 @group(0) @binding(5) var<storage, read> grid: array<vec2f>;
 @group(0) @binding(6) var<storage, read_write> objective: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(7) var<storage, read> mask: array<u32>;
+@group(0) @binding(8) var<uniform> params: Params;
+override MASKED: bool = false;
 
 var<private> change: f32;
 
@@ -54,7 +58,9 @@ fn step(row: u32, j: u32, gradient: f32) -> f32 {
   let old = what[at];
   let beta = old + gradient;
   var v = beta;
-  if (params.relaxed == 0u) { v = quantized(beta, grid[column.x * params.q + row], params.most); }
+  var free = params.relaxed == 1u;
+  if (MASKED) { free = free || ((mask[j * ((params.q + 31u) / 32u) + row / 32u] >> (row % 32u)) & 1u) == 1u; }
+  if (!free) { v = quantized(beta, grid[column.x * params.q + row], params.most); }
   let d = v - old;
   what[at] = v;
   r[at] -= d;

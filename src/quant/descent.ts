@@ -13,7 +13,7 @@ export const BLOCK = 32
 /** Operations per weight of the in-block walk: half a block of updates, and the rounding itself. */
 const SWEEP_FLOPS = BLOCK + 16
 /** Iterations between two reports of the objective; a report waits for the GPU but never inside an iteration. */
-const REPORT_EVERY = 5
+export const REPORT_EVERY = 5
 
 /** Work of one sweep. */
 export const sweepWork = (q: number, p: number) => 2 * q * p * p + q * p * SWEEP_FLOPS
@@ -28,26 +28,32 @@ export class Descent {
   readonly r: Tensor
   /** Change of f since the start, row by row of W: `[q]`. */
   readonly objective: Tensor
-  readonly #normalised: Tensor
+  /** Σ in processing order, every row divided by its Σ_jj: `[p, p]`. */
+  readonly normalised: Tensor
+  /** Group and bits of Σ_jj per processed column: `[p, 2]`. */
+  readonly columns: Tensor
   readonly #triangle: Tensor
-  readonly #columns: Tensor
   readonly #g: Tensor
 
-  /** Starts from Ŵ = W (infeasible, f = 0), or from `start` `[p, q]` in the original order. */
+  /**
+   * Starts from Ŵ = W (infeasible, f = 0), or from `start` `[p, q]` in the original order. Entries whose bit of `mask` is
+   * set (`outlier_mask.wgsl`) are never rounded.
+   */
   constructor(
     readonly problem: LinearProblem,
     readonly layout: Layout,
     readonly grid: Tensor,
     readonly bits: number,
     start?: Tensor,
+    readonly mask?: Tensor,
   ) {
     const { gpu, weight, gram, gramDiagonal } = problem
     const [p, q] = [weight.rows, weight.cols]
     const order = gpu.upload(layout.order, [p])
-    this.#normalised = gpu.empty([p, p], 'f32', 'The Gram matrix')
+    this.normalised = gpu.empty([p, p], 'f32', 'The Gram matrix')
     this.#triangle = gpu.empty([p, BLOCK])
-    gpu.run1d('quantease_setup', { sigma: gram, order, n: this.#normalised, triangle: this.#triangle }, { p }, p * p)
-    this.#columns = gpu.upload(columnTable(layout, gramDiagonal), [p, 2])
+    gpu.run1d('quantease_setup', { sigma: gram, order, n: this.normalised, triangle: this.#triangle }, { p }, p * p)
+    this.columns = gpu.upload(columnTable(layout, gramDiagonal), [p, 2])
     this.what = gatherRows(gpu, start ?? weight, order)
     if (start) {
       this.r = gatherRows(gpu, weight, order)
@@ -63,19 +69,22 @@ export class Descent {
     const { gpu, weight } = this.problem
     const [p, q] = [weight.rows, weight.cols]
     const { what, r, objective, grid } = this
-    const state = { what, r, g: this.#g, triangle: this.#triangle, columns: this.#columns, grid, objective }
+    const { columns, normalised, mask } = this
+    const state = { what, r, g: this.#g, triangle: this.#triangle, columns, grid, objective, mask: mask ?? columns }
+    const constants = mask && { MASKED: 1 }
     for (let j0 = 0; j0 < p; j0 += BLOCK) {
       const m = Math.min(BLOCK, p - j0)
-      gemm(gpu, { a: this.#normalised, b: r, c: this.#g, m, n: q, k: p, lda: p, ldb: q, ldc: q, a0: j0 * p })
+      gemm(gpu, { a: normalised, b: r, c: this.#g, m, n: q, k: p, lda: p, ldb: q, ldc: q, a0: j0 * p })
       gpu.run1d('quantease_sweep', state, { q, p, j0, most: maxCode(this.bits), relaxed: Number(relaxed) }, q, {
         flops: q * m * SWEEP_FLOPS,
+        constants,
       })
       await gpu.pace()
     }
   }
 
   dispose(): void {
-    for (const tensor of [this.r, this.objective, this.#normalised, this.#triangle, this.#columns, this.#g]) tensor.dispose()
+    for (const tensor of [this.r, this.objective, this.normalised, this.#triangle, this.columns, this.#g]) tensor.dispose()
   }
 }
 

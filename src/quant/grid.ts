@@ -31,6 +31,11 @@ export function layoutOf(diagonal: Float32Array, groupSize: number, actOrder: bo
   return { order, groupIndex, groupSize: size, groups: Math.ceil(p / size), diagonal }
 }
 
+/** Columns sorted by group: runs of this list are the groups. */
+export function byGroup({ groupIndex }: Layout): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from(groupIndex, (_, j) => j).sort((i, j) => groupIndex[i] - groupIndex[j] || i - j)
+}
+
 /** Candidates that one dispatch of `grid_search.wgsl` tries. */
 const CANDIDATES = 20
 
@@ -38,9 +43,7 @@ const CANDIDATES = 20
 export function makeGrid(gpu: Gpu, weight: Tensor, layout: Layout, options: GridOptions, halfScales: boolean): Tensor {
   const [p, q] = [weight.rows, weight.cols]
   const cells = layout.groups * q
-  // Columns sorted by group: runs of this list are the groups.
-  const members = Uint32Array.from(layout.groupIndex, (_, j) => j).sort((i, j) => layout.groupIndex[i] - layout.groupIndex[j] || i - j)
-  const order = gpu.upload(members, [p])
+  const order = gpu.upload(byGroup(layout), [p])
   const range = gpu.empty([layout.groups, q, 2])
   const grid = gpu.empty([layout.groups, q, 2])
   const params = {

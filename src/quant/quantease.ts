@@ -1,12 +1,31 @@
 /**
  * QuantEase (arXiv 2309.01885), Algorithm 1: cyclic coordinate descent, each column taking its closed-form minimiser
  *   Ŵ_j ← Q(β_j),  β_j = Ŵ_j + [(W − Ŵ) Σ]_j / Σ_jj
- * No inverse, no damping. The sweeps are in descent.ts.
+ * No inverse, no damping. The sweeps are in descent.ts; with outliers (Algorithm 3) in outliers.ts.
  */
 import type { OptionSpec } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
-import { deadNote, finish, layoutOf, makeGrid } from './grid.ts'
-import { type GridOptions, gridOptions, gridWork, type Solver } from './solver.ts'
+import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
+import {
+  disposeSupport,
+  largestWeights,
+  outlierCount,
+  type OutlierOptions,
+  outlierOptions,
+  outlierWork,
+  spanned,
+  sweepsWithOutliers,
+} from './outliers.ts'
+import {
+  type GridOptions,
+  gridOptions,
+  gridWork,
+  type LinearProblem,
+  type OutlierKind,
+  type QuantizedLinear,
+  type Solver,
+  type SolverHooks,
+} from './solver.ts'
 
 export const orderOptions: OptionSpec[] = [
   {
@@ -55,9 +74,10 @@ const options: OptionSpec[] = [
     cost: 'Free; usually 2 to 12 % less error.',
   },
   ...orderOptions,
+  ...outlierOptions,
 ]
 
-export interface QuantEaseOptions extends GridOptions {
+export interface QuantEaseOptions extends GridOptions, OutlierOptions {
   iterations: number
   relax: boolean
   actOrder: boolean
@@ -71,11 +91,17 @@ export const quantease: Solver = {
     'Coordinate descent on the error of the layer’s output: rounds one column at a time, again and again, each time making up for all the others.',
   advice: 'The method to start with: no matrix inverse, so it never breaks down, and it beats RTN and plain GPTQ at 2 to 4 bits.',
   options,
-  work: (q, p, given) => gridWork(q, p, given) + (given.iterations as number) * sweepWork(q, p),
+  work(q, p, given) {
+    const options = given as unknown as QuantEaseOptions
+    return gridWork(q, p, given) + options.iterations * sweepWork(q, p) + outlierWork(q, p, options.iterations, options)
+  },
+  outliers: outlierCount,
   async solve(problem, given, hooks) {
     const options = given as unknown as QuantEaseOptions
     const { gpu, weight, gramDiagonal } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, options.staticGroups)
+    const outliers = outlierCount(weight.cols, weight.rows, given)
+    if (outliers) return withOutliers(problem, layout, outliers, options, hooks)
     const grid = makeGrid(gpu, weight, layout, options, problem.halfScales)
     const descent = new Descent(problem, layout, grid, options.bits)
     await sweeps(descent, options.iterations, options.relax, hooks)
@@ -84,4 +110,25 @@ export const quantease: Solver = {
     descent.dispose()
     return { ...result, iterations: options.iterations, notes: deadNote(gramDiagonal) }
   },
+}
+
+async function withOutliers(
+  problem: LinearProblem,
+  layout: Layout,
+  { count, kind }: { count: number; kind: OutlierKind },
+  options: QuantEaseOptions,
+  hooks: SolverHooks,
+): Promise<QuantizedLinear> {
+  const { gpu, weight, gramDiagonal, halfScales } = problem
+  const { bits, iterations } = options
+  const support = largestWeights(problem, { count, kind })
+  const range = spanned(problem, support, layout, options)
+  const grid = makeGrid(gpu, range, layout, options, halfScales)
+  if (range !== weight && range !== support.rest) range.dispose()
+  const { what, h } = await sweepsWithOutliers(problem, layout, grid, support, options, hooks)
+  const result = await finish(problem, what, layout, grid, bits, { h, count, kind })
+  if (options.outlierMode === 'iht') hooks.report?.([{ iteration: iterations - 1, value: result.error, relaxed: false }])
+  disposeSupport(support)
+  for (const tensor of [what, h]) tensor.dispose()
+  return { ...result, iterations, notes: deadNote(gramDiagonal) }
 }

@@ -37,6 +37,7 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
   const host = {
     codes: flip(await gpu.read(result.codes), p, q),
     what: flip(await gpu.read(result.what), p, q),
+    outliers: result.outliers ? { ...result.outliers, h: flip(await gpu.read(result.outliers.h), p, q) } : null,
     scales: Float32Array.from({ length: result.groups * q }, (_, i) => grid[2 * i]),
     zeros: Float32Array.from({ length: result.groups * q }, (_, i) => grid[2 * i + 1]),
     groupIndex: result.groupIndex,

@@ -14,6 +14,8 @@ export interface Golden {
     static?: boolean
     iters?: number
     relax?: boolean
+    fraction?: number
+    structured?: boolean
   }
   rel_error: number
   tie_margin?: number

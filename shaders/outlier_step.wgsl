@@ -1,0 +1,41 @@
+// The gradient step of iterative hard thresholding, C = H + α/λ · R Σ with R = W − H − Ŵ, in processing order. On the way
+//   objective[i] = Σ R ⊙ R Σ over the i-th of `parts` interleaved slices (they sum to f before the step)
+//   list: indices of the entries with |C| above the floor of lib/topk, in any order; the count goes on past the capacity
+//
+// c: [p, q] f32, R Σ / diag(Σ) before and C after; h, r: [p, q] f32; columns: [p] vec2u (group, bits of Σ_jj)
+// state: [8] u32 of lib/topk, [5] = bits of λ; list: [1 + capacity] u32 (count, indices); objective: [parts] f32
+//#include lib/item
+//#include lib/topk
+struct Params { q: u32, p: u32, alpha: f32, parts: u32, capacity: u32 }
+@group(0) @binding(0) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(1) var<storage, read> h: array<vec4f>;
+@group(0) @binding(2) var<storage, read> r: array<vec4f>;
+@group(0) @binding(3) var<storage, read> columns: array<vec2u>;
+@group(0) @binding(4) var<storage, read> state: array<u32>;
+@group(0) @binding(5) var<storage, read_write> list: array<atomic<u32>>;
+@group(0) @binding(6) var<storage, read_write> objective: array<f32>;
+@group(0) @binding(7) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let part = item(id, groups, 64u);
+  if (part >= params.parts) { return; }
+  let lambda = bitcast<f32>(state[5]);
+  var size = 0.0;
+  if (lambda > 0.0) { size = params.alpha / lambda; }
+  let across = params.q / 4u;
+  var sum = vec4f();
+  for (var e = part; e < across * params.p; e += params.parts) {
+    let gradient = bitcast<f32>(columns[e / across].y) * c[e];
+    sum += r[e] * gradient;
+    let value = h[e] + size * gradient;
+    c[e] = value;
+    for (var i = 0u; i < 4u; i++) {
+      if (magnitude(value[i]) > state[4]) {
+        let slot = atomicAdd(&list[0], 1u);
+        if (slot < params.capacity) { atomicStore(&list[1u + slot], 4u * e + i); }
+      }
+    }
+  }
+  objective[part] = sum.x + sum.y + sum.z + sum.w;
+}

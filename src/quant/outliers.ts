@@ -1,0 +1,337 @@
+/**
+ * Outlier-aware QuantEase (arXiv 2309.01885, Algorithm 3): a few weights H stay beside the grid,
+ *   min ‖W X − (Ŵ + H) X‖²,  at most k entries (or whole columns) of H not 0,
+ * by sweeps toward the target W − H and one step of iterative hard thresholding after each,
+ *   H ← P_k(H + α/λ · (W − H − Ŵ) Σ),  λ = λ_max(Σ);
+ * or with the entries of H fixed from the start (masked), taking their unrounded minimiser inside the sweeps.
+ */
+import type { Gpu } from '../gpu/device.ts'
+import { gatherRows, gemm } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { Options, OptionSpec } from '../options.ts'
+import { Descent, isRelaxed, REPORT_EVERY, sweeps } from './descent.ts'
+import { byGroup, type Layout } from './grid.ts'
+import { type LinearProblem, maxCode, type OutlierKind, type SolverHooks } from './solver.ts'
+
+export const outlierOptions: OptionSpec[] = [
+  {
+    key: 'outlier',
+    flag: 'outlier',
+    label: 'Outliers',
+    type: 'number',
+    default: 0,
+    min: 0,
+    max: 0.49,
+    help: 'Fraction of the weights kept in float16 beside the grid, e.g. 0.01: the grid no longer has to span the few largest ones.',
+    cost: '32 bits for each weight kept (0.32 bits per weight at 1 %), twice the time, and a checkpoint that only holds plain float16.',
+    symbol: 's/(qp)',
+  },
+  {
+    key: 'structureOutlier',
+    flag: 'structure-outlier',
+    label: 'Whole columns',
+    type: 'bool',
+    default: false,
+    help: 'Keep whole input columns instead of single weights.',
+    cost: 'Half the bits (16 for each weight kept) and simpler kernels; a larger error.',
+  },
+  {
+    key: 'outlierMode',
+    flag: 'outlier-mode',
+    label: 'Outlier method',
+    type: 'choice',
+    default: 'iht',
+    choices: [
+      { value: 'iht', label: 'iht' },
+      { value: 'masked', label: 'masked' },
+    ],
+    help: 'iht: the paper’s Algorithm 3, which chooses the outliers anew after every sweep. masked: our own variant, which keeps the first choice and never rounds those weights.',
+    cost: 'iht: two matrix products a sweep. masked: one; usually the same error.',
+    advanced: true,
+  },
+  {
+    key: 'outlierRange',
+    flag: 'outlier-range',
+    label: 'Range of the grid',
+    type: 'choice',
+    default: 'exclude',
+    choices: [
+      { value: 'exclude', label: 'exclude' },
+      { value: 'trimmed', label: 'trimmed' },
+      { value: 'whole', label: 'whole' },
+    ],
+    help: 'What the grid has to span: all weights but the outliers (exclude), each row without its tails as the published code does (trimmed), or all weights (whole).',
+    cost: 'Free. The others lose most of what outliers gain.',
+    advanced: true,
+  },
+  {
+    key: 'alpha',
+    flag: 'alpha',
+    label: 'Step of the outliers',
+    type: 'number',
+    default: 1,
+    min: 0.1,
+    max: 2,
+    help: 'Multiple of the step 1/(2λ) that moves the outliers after a sweep; 1 or less never raises the error.',
+    cost: 'Free; changes little.',
+    symbol: 'α',
+    advanced: true,
+  },
+]
+
+export interface OutlierOptions {
+  outlier: number
+  structureOutlier: boolean
+  outlierMode: 'iht' | 'masked'
+  outlierRange: 'exclude' | 'trimmed' | 'whole'
+  alpha: number
+}
+
+/** How many outliers a linear keeps: at least one when any are asked for. */
+export function outlierCount(q: number, p: number, given: Options): { count: number; kind: OutlierKind } | null {
+  const { outlier, structureOutlier } = given as unknown as OutlierOptions
+  if (!outlier) return null
+  const of = structureOutlier ? p : q * p
+  return { count: Math.max(1, Math.round(outlier * of)), kind: structureOutlier ? 'columns' : 'entries' }
+}
+
+/** Work of outliers beside the sweeps: a GEMM and a few passes over H in each, and λ once. */
+export function outlierWork(q: number, p: number, iterations: number, { outlier, outlierMode }: OutlierOptions): number {
+  if (!outlier) return 0
+  return outlierMode === 'masked' ? 10 * q * p : iterations * q * p * (2 * p + 8) + POWER_STEPS * 2 * p * p
+}
+
+// ---------------------------------------------------------------- the k largest
+
+/** Workgroups of one count: enough to fill a GPU. */
+const COUNT_GROUPS = 256
+
+/**
+ * The k largest of n scores by magnitude, equals by index, found on the GPU: a radix select that leaves a threshold in
+ * `state` (`lib/topk.wgsl`) and never a list of all of them.
+ */
+export class TopK {
+  readonly state: Tensor
+  /** Candidates for the next selection, which may then skip all others. */
+  readonly list: Tensor
+  readonly capacity: number
+  readonly #bins: Tensor
+
+  /** `listing`: whoever makes the scores lists candidates; without, all n are always looked at. */
+  constructor(
+    readonly gpu: Gpu,
+    readonly n: number,
+    readonly k: number,
+    listing: boolean,
+  ) {
+    this.capacity = listing ? Math.min(n, 4 * k + 1024) : 0
+    this.state = gpu.zeros([8], 'u32')
+    this.list = gpu.zeros([1 + this.capacity], 'u32')
+    this.#bins = gpu.zeros([256], 'u32')
+  }
+
+  select(scores: Tensor): void {
+    const { gpu, n, k, capacity, state, list } = this
+    const bins = this.#bins
+    const groups = Math.max(1, Math.min(COUNT_GROUPS, Math.ceil(n / 4096)))
+    for (const half of [0, 1]) {
+      for (const shift of [24, 16, 8, 0]) {
+        gpu.run('topk_count', { scores, list, state, bins }, { n, k, capacity, shift, half }, [groups])
+        gpu.run('topk_pick', { bins, list, state }, { k, shift, half }, [1])
+      }
+    }
+  }
+
+  dispose(): void {
+    for (const tensor of [this.state, this.list, this.#bins]) tensor.dispose()
+  }
+}
+
+function columnNorms(gpu: Gpu, x: Tensor, norms: Tensor): void {
+  const [p, q] = [x.rows, x.cols]
+  gpu.run1d('column_norms', { c: x, norms }, { q, p }, 64 * p, { flops: 2 * q * p })
+}
+
+// ---------------------------------------------------------------- λ
+
+const POWER_STEPS = 64
+const POWER_ROWS = 64
+
+/**
+ * The largest eigenvalue of Σ by power iteration, `[1]`, left on the GPU. Never much below it: what is reported is the
+ * Rayleigh quotient plus the residual, a margin that is a few per cent for flat spectra and vanishes as the iteration converges.
+ */
+export function largestEigenvalue(gpu: Gpu, gram: Tensor, diagonal: Float32Array): Tensor {
+  const p = gram.rows
+  const parts = Math.ceil(p / POWER_ROWS)
+  const v = gpu.upload(startVector(diagonal), [p])
+  const [u, sums, lambda] = [gpu.empty([p]), gpu.empty([parts, p]), gpu.empty([1])]
+  for (let step = 0; step < POWER_STEPS; step++) {
+    gpu.run1d('power_multiply', { sigma: gram, v, parts: sums }, { p, rows: POWER_ROWS, parts }, parts * p, { flops: 2 * p * p })
+    gpu.run('power_normalise', { parts: sums, v, u, lambda }, { p, parts }, [1])
+  }
+  for (const tensor of [v, u, sums]) tensor.dispose()
+  return lambda
+}
+
+/** Noise, always the same, so that no eigenvector is missed by symmetry; large where Σ is. Of norm 1. */
+function startVector(diagonal: Float32Array): Float32Array<ArrayBuffer> {
+  let state = 1
+  const v = Float64Array.from(diagonal, (value) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return (state / 2 ** 31 - 1) * Math.sqrt(Math.max(0, value))
+  })
+  const norm = Math.hypot(...v)
+  return Float32Array.from(v, (value) => (norm > 0 ? value / norm : 0))
+}
+
+// ---------------------------------------------------------------- solving
+
+/** The first choice of outliers, in the original order of the inputs. */
+export interface Support {
+  /** P_k(W) `[p, q]` */
+  h: Tensor
+  /** W − P_k(W) `[p, q]` */
+  rest: Tensor
+  /** The selection that found them. */
+  top: TopK
+  count: number
+  kind: OutlierKind
+}
+
+/** The k largest weights, or columns by their norm. */
+export function largestWeights({ gpu, weight }: LinearProblem, { count, kind }: { count: number; kind: OutlierKind }): Support {
+  const [p, q] = [weight.rows, weight.cols]
+  const columns = kind === 'columns'
+  const norms = gpu.empty([p])
+  if (columns) columnNorms(gpu, weight, norms)
+  const top = columns ? new TopK(gpu, p, count, false) : new TopK(gpu, q * p, count, true)
+  top.select(columns ? norms : weight)
+  const h = gpu.empty([p, q])
+  gpu.run1d('outlier_select', { w: weight, norms, state: top.state, h }, { q, p, columns: Number(columns) }, q * p)
+  const rest = gpu.empty([p, q])
+  gpu.copy(weight, rest)
+  gpu.run1d('subtract', { x: rest, y: h }, { n: q * p }, (q * p) / 4)
+  norms.dispose()
+  return { h, rest, top, count, kind }
+}
+
+export function disposeSupport({ h, rest, top }: Support): void {
+  for (const part of [h, rest, top]) part.dispose()
+}
+
+/** The weights that the grid has to span, the others 0 (which every grid holds): a tensor of its own, or one of those given. */
+export function spanned({ gpu, weight }: LinearProblem, support: Support, layout: Layout, options: OutlierOptions): Tensor {
+  if (options.outlierRange === 'exclude') return support.rest
+  if (options.outlierRange === 'whole') return weight
+  const [p, q] = [weight.rows, weight.cols]
+  const trimmed = gpu.empty([p, q])
+  const order = gpu.upload(byGroup(layout), [p])
+  const { groupSize: size, groups } = layout
+  gpu.run1d('trim', { x: weight, order, y: trimmed }, { q, p, size, groups, fraction: options.outlier }, groups * q, { flops: 256 * q * p })
+  order.dispose()
+  return trimmed
+}
+
+export interface SweepOptions extends OutlierOptions {
+  bits: number
+  iterations: number
+  relax: boolean
+}
+
+/**
+ * Sweeps with outliers; both results `[p, q]` in processing order. Reports f after every iteration but, for iht, the
+ * last: that one is the error that `finish` measures.
+ */
+export function sweepsWithOutliers(
+  problem: LinearProblem,
+  layout: Layout,
+  grid: Tensor,
+  support: Support,
+  options: SweepOptions,
+  hooks: SolverHooks,
+): Promise<{ what: Tensor; h: Tensor }> {
+  const how = options.outlierMode === 'masked' ? masked : thresholding
+  return how(problem, layout, grid, support, options, hooks)
+}
+
+async function masked(
+  problem: LinearProblem,
+  layout: Layout,
+  grid: Tensor,
+  support: Support,
+  { bits, iterations, relax }: SweepOptions,
+  hooks: SolverHooks,
+): Promise<{ what: Tensor; h: Tensor }> {
+  const { gpu, weight } = problem
+  const [p, q] = [weight.rows, weight.cols]
+  const order = gpu.upload(layout.order, [p])
+  const h = gatherRows(gpu, support.h, order)
+  const words = Math.ceil(q / 32)
+  const mask = gpu.empty([p, words], 'u32')
+  gpu.run1d('outlier_mask', { h, mask }, { q, p, words }, p * words)
+  const descent = new Descent(problem, layout, grid, bits, undefined, mask)
+  await sweeps(descent, iterations, relax, hooks)
+  const { what, columns } = descent
+  gpu.run1d('outlier_split', { v: what, mask, columns, grid, h }, { q, p, words, most: maxCode(bits) }, q * p)
+  descent.dispose()
+  for (const tensor of [order, mask]) tensor.dispose()
+  return { what, h }
+}
+
+async function thresholding(
+  problem: LinearProblem,
+  layout: Layout,
+  grid: Tensor,
+  support: Support,
+  { bits, iterations, relax, alpha }: SweepOptions,
+  { report }: SolverHooks,
+): Promise<{ what: Tensor; h: Tensor }> {
+  const { gpu, weight, gram, gramDiagonal } = problem
+  const [p, q] = [weight.rows, weight.cols]
+  const byColumn = support.kind === 'columns'
+  const order = gpu.upload(layout.order, [p])
+  const h = gatherRows(gpu, support.h, order)
+  // With the target as weight, R = W − H − Ŵ starts at 0, as in a plain descent.
+  const descent = new Descent({ ...problem, weight: support.rest }, layout, grid, bits)
+  const { what, r, normalised, columns } = descent
+  const lambda = largestEigenvalue(gpu, gram, gramDiagonal)
+  const { top } = support
+  const { state, list, capacity } = top
+  gpu.copy(lambda, state, 1, 0, 5)
+  const norms = gpu.empty([p])
+  const c = gpu.empty([p, q])
+  const parts = Math.min(16384, Math.ceil((q * p) / 64))
+  const objective = gpu.empty([parts])
+  const [change, before] = [gpu.zeros([iterations]), gpu.zeros([iterations])]
+  let reported = 0
+  for (let t = 0; t < iterations; t++) {
+    gpu.clear(descent.objective)
+    await descent.sweep(relax && isRelaxed(t, iterations))
+    gpu.run('sum', { x: descent.objective, out: change }, { n: q, index: t }, [1])
+    gemm(gpu, { a: normalised, b: r, c, m: p, n: q, k: p, lda: p, ldb: q, ldc: q })
+    await gpu.pace()
+    gpu.run1d('outlier_step', { c, h, r, columns, state, list, objective }, { q, p, alpha, parts, capacity }, parts, { flops: 4 * q * p })
+    gpu.run('sum', { x: objective, out: before }, { n: parts, index: t }, [1])
+    if (byColumn) columnNorms(gpu, c, norms)
+    top.select(byColumn ? norms : c)
+    gpu.run1d('outlier_apply', { c, h, r, what, columns, norms, state }, { q, p, columns_only: Number(byColumn) }, (q * p) / 4, {
+      flops: 2 * q * p,
+    })
+    await gpu.pace()
+    if (report && ((t + 1) % REPORT_EVERY === 0 || t === iterations - 1)) {
+      const [changes, values] = await Promise.all([gpu.read(change), gpu.read(before)])
+      // What a sweep started from is what the step before it had left: no product is needed to know it.
+      report(
+        Array.from({ length: t - reported }, (_, i) => {
+          const at = reported + i
+          return { iteration: at, value: Math.max(0, values[at + 1] - changes[at + 1]), relaxed: relax && isRelaxed(at, iterations) }
+        }),
+      )
+      reported = t
+    }
+  }
+  descent.dispose()
+  for (const tensor of [order, lambda, norms, c, objective, change, before]) tensor.dispose()
+  return { what, h }
+}
