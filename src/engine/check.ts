@@ -18,7 +18,6 @@ import {
   bitsPerWeight,
   resolveOptions,
 } from './job.ts'
-import type { Work } from './progress.ts'
 import type { Session } from './session.ts'
 
 export const runOptions: OptionSpec[] = [
@@ -44,6 +43,12 @@ export const runOptions: OptionSpec[] = [
     advanced: true,
   },
 ]
+
+/** Floating-point operations of a run or of the baseline. */
+export interface RunWork {
+  forward: number
+  solve: number
+}
 
 export interface PlannedRun {
   spec: RunSpec
@@ -373,7 +378,7 @@ export function measuredBlocks(blocks: number, every: number): number[] {
 }
 
 /** Work of one run. */
-export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Counts, evaluation: Counts, every: number): Work {
+export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Counts, evaluation: Counts, every: number): RunWork {
   const linears = model.stages.flat()
   const { shape } = model
   const seen = padded(calibration)
@@ -391,7 +396,7 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
 }
 
 /** Work of measuring the model as it is. */
-export function baselineWork({ model }: OpenModel, evaluation: Counts): Work {
+export function baselineWork({ model }: OpenModel, evaluation: Counts): RunWork {
   const { t, tokens } = padded(evaluation)
   return {
     forward: model.shape.blocks * blockWork(model.shape, model.stages.flat(), tokens, t) + headWork(model.shape, tokens, false),

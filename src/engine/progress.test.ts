@@ -6,7 +6,7 @@ it('tells the time left kind by kind, within a factor of two although the kinds 
   let flops = 0
   const rates = { forward: 100, solve: 25 }
   const progress = new Progress(
-    { forward: 4000, solve: 2000 },
+    new Map(Object.entries({ forward: 4000, solve: 2000 })),
     () => flops,
     () => now,
   )
@@ -36,10 +36,11 @@ it('leaves pauses out of the rate and of the time', () => {
   let now = 0
   let flops = 0
   const progress = new Progress(
-    { forward: 100, solve: 0 },
+    new Map([['forward', 100]]),
     () => flops,
     () => now,
   )
+  progress.enter('forward')
   flops = 50
   now = 10
   expect(progress.read().eta).toBeCloseTo(10)

@@ -1,16 +1,16 @@
 /**
- * Progress in floating-point operations, planned by the same formulas that the operations count by. Kinds of work run at
- * different rates, so the time left is summed kind by kind, each at the rate it was seen to run.
+ * Progress in floating-point operations, planned by the same formulas that the operations count by. Kinds of work (the
+ * forward pass, each method's solving) run at different rates, so the time left is summed kind by kind, each at the
+ * rate it was seen to run.
  */
 
-export const kinds = ['forward', 'solve'] as const
-export type Kind = (typeof kinds)[number]
-export type Work = Record<Kind, number>
+/** Operations by kind. */
+export type Work = ReadonlyMap<string, number>
 
 export class Progress {
-  readonly #done: Work = { forward: 0, solve: 0 }
-  readonly #seconds: Work = { forward: 0, solve: 0 }
-  #kind: Kind = 'forward'
+  readonly #done = new Map<string, number>()
+  readonly #seconds = new Map<string, number>()
+  #kind = ''
   #at: number
   #flops: number
   #started: number
@@ -27,7 +27,7 @@ export class Progress {
   }
 
   /** What follows is work of this kind. */
-  enter(kind: Kind): void {
+  enter(kind: string): void {
     this.#settle()
     this.#kind = kind
   }
@@ -47,10 +47,11 @@ export class Progress {
     let eta: number | null = null
     if (done > 0 && seconds > 0.5) {
       eta = 0
-      for (const kind of kinds) {
-        const left = Math.max(0, this.planned[kind] - this.#done[kind])
-        const known = this.#done[kind] > 0.02 * this.planned[kind] && this.#seconds[kind] > 0
-        eta += left / (known ? this.#done[kind] / this.#seconds[kind] : done / seconds)
+      for (const [kind, planned] of this.planned) {
+        const finished = this.#done.get(kind) ?? 0
+        const left = Math.max(0, planned - finished)
+        const known = finished > 0.02 * planned
+        eta += left / (known ? finished / (this.#seconds.get(kind) || 1e-9) : done / seconds)
       }
     }
     return { done: total ? Math.min(1, done / total) : 0, elapsed: this.#at - this.#started, eta }
@@ -59,11 +60,12 @@ export class Progress {
   #settle(): void {
     const now = this.clock()
     const flops = this.counter()
-    this.#seconds[this.#kind] += now - this.#at
-    this.#done[this.#kind] += flops - this.#flops
+    const add = (to: Map<string, number>, value: number) => to.set(this.#kind, (to.get(this.#kind) ?? 0) + value)
+    add(this.#seconds, now - this.#at)
+    add(this.#done, flops - this.#flops)
     this.#at = now
     this.#flops = flops
   }
 }
 
-const sum = (work: Work) => kinds.reduce((total, kind) => total + work[kind], 0)
+const sum = (work: Work) => [...work.values()].reduce((total, value) => total + value, 0)

@@ -13,12 +13,12 @@ import type { Sink } from '../io/bytes.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../models/family.ts'
 import { type OpenModel, blockName, disposeBlock, disposePanels, loadBlock, loadFinalNorm, loadPanels } from '../models/weights.ts'
 import { objective, pack } from '../quant/grid.ts'
-import { type Plan, type PlannedRun, baselineWork, linearBits, measuredBlocks, planJob, runWork } from './check.ts'
+import { baselineWork, linearBits, measuredBlocks, type Plan, type PlannedRun, planJob, type RunWork, runWork } from './check.ts'
 import { CheckpointExport } from './export.ts'
 import type { Control } from './control.ts'
 import { Hidden } from './hidden.ts'
 import { type Job, type JobReport, type LayerResult, type RunEvent, type RunResult, type Stage, bitsPerWeight } from './job.ts'
-import { Progress, type Work } from './progress.ts'
+import { Progress } from './progress.ts'
 import type { Session } from './session.ts'
 
 export interface Host {
@@ -31,6 +31,8 @@ export interface Host {
 
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
+/** Kind of work beside the solvers' own. */
+const FORWARD = 'forward'
 /** Between two progress events. */
 const EVENT_SECONDS = 0.25
 
@@ -57,10 +59,10 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
 
   const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
   const baseline = baselineWork(opened, counts)
-  const planned: Work = { forward: baseline.forward, solve: 0 }
-  for (const work of works) {
-    planned.forward += work.forward
-    planned.solve += work.solve
+  const planned = new Map([[FORWARD, baseline.forward]])
+  for (const [i, run] of plan.runs.entries()) {
+    planned.set(FORWARD, planned.get(FORWARD)! + works[i].forward)
+    planned.set(run.solver.id, (planned.get(run.solver.id) ?? 0) + works[i].solve)
   }
   const progress = new Progress(planned, () => gpu.flops)
   const pulse = new Pulse(gpu, progress, host)
@@ -124,7 +126,7 @@ class Pulse {
     readonly host: Host,
   ) {}
 
-  enter(run: string, work: Work): void {
+  enter(run: string, work: RunWork): void {
     this.#run = run
     this.#runFlops = this.gpu.flops
     this.#runPlanned = work.forward + work.solve
@@ -186,7 +188,7 @@ class Engine {
 
   async baseline(): Promise<Score> {
     this.#stage(null, 'baseline', null)
-    this.progress.enter('forward')
+    this.progress.enter(FORWARD)
     const hidden = await this.#embed(this.#evaluation)
     await this.#carry(hidden, 0, (k) => this.#stage(null, 'baseline', k))
     const score = await this.#score(hidden)
@@ -302,7 +304,7 @@ class Engine {
   }
 
   async #quantizeBlocks(run: PlannedRun, layers: LayerResult[], output: CheckpointExport): Promise<Score> {
-    this.progress.enter('forward')
+    this.progress.enter(FORWARD)
     const seen = await this.#embed(this.#calibration)
     const judged = await this.#embed(this.#evaluation)
     const measured = new Set(measuredBlocks(run.blocks, this.plan.job.perplexityEvery))
@@ -317,7 +319,7 @@ class Engine {
           layers.push(layer)
           this.host.emit({ type: 'layer', run: run.spec.id, layer })
         }
-        this.progress.enter('forward')
+        this.progress.enter(FORWARD)
       }
       if (run.trueSequential) await this.#sequential(run, k, seen, weights, solve)
       else await this.#atOnce(run, k, seen, weights, solve)
@@ -448,7 +450,7 @@ class Engine {
     const full = blockName(this.opened, k, name)
     const started = performance.now()
     this.#stage(run, 'solve', k, full)
-    this.progress.enter('solve')
+    this.progress.enter(run.solver.id)
     const weight = weights.get(`${name}.weight`)!
     const base = await objective(gpu, weight, gram)
     const relative = (value: number) => (base > 0 ? value / base : 0)
