@@ -13,9 +13,10 @@ import type { Tensor } from './tensor.ts'
 const BLOCK = 64
 /**
  * Least pivot of the unit-diagonal matrix: the part of an input's variance that the others do not explain. Each pivot is
- * off by a few roundings of 1 (6e-8), so below this one more than about a tenth of it would be noise.
+ * off by a few roundings of 1 (6e-8), so below this a fair share of it would be noise. Measured on low-rank inputs,
+ * p = 256 and 512: with pivots down to 5e-6 GPTQ ends within 5 % of float64, at 5e-7 up to 50 % above it.
  */
-const LEAST_PIVOT = 1e-6
+const LEAST_PIVOT = 2e-6
 
 /** The symmetric matrix H with H[i, j] = gram[order[i], order[j]] off the diagonal, and a diagonal of its own. */
 export interface Symmetric {
