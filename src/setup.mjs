@@ -5,7 +5,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -52,16 +52,22 @@ const tasks = {
     await buildSite()
     await script('e2e/screenshots.ts', args)
   },
-  async quantize(args) {
-    if (stale('dist-cli/cli.js')) await quietly(bin.vite, 'build', '--ssr', 'src/cli.ts', '--outDir', 'dist-cli', '--logLevel', 'warn')
-    const start = (env) => status(['dist-cli/cli.js', ...args], { env: { ...process.env, ...env } })
-    let code = await start({})
-    if (code === noAdapter && !process.env.QUANTEASE_SOFTWARE) {
-      console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')
-      code = await start({ ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' })
-    }
-    process.exitCode = code
-  },
+  quantize: (args) => headless('src/cli.ts', args),
+  methods: (args) => headless('e2e/methods.ts', args),
+}
+
+/** Runs the engine in Node on the GPU that is there; without one, says so and takes the software adapter. */
+async function headless(entry, args) {
+  const name = basename(entry, '.ts')
+  const bundle = `dist-cli/${name}/${name}.js`
+  if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'warn')
+  const start = (env) => status([bundle, ...args], { env: { ...process.env, ...env } })
+  let code = await start({})
+  if (code === noAdapter && !process.env.QUANTEASE_SOFTWARE) {
+    console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')
+    code = await start({ ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' })
+  }
+  process.exitCode = code
 }
 
 // ---------------------------------------------------------------- packages and builds
@@ -80,13 +86,13 @@ function installPackages() {
 }
 
 /** Whether something that the build reads is newer than what it wrote. */
-function stale(output) {
+function stale(output, more = []) {
   if (!existsSync(join(root, output))) return true
   const newest = (path) => {
     const info = statSync(path)
     return info.isDirectory() ? Math.max(info.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name)))) : info.mtimeMs
   }
-  const inputs = ['src', 'shaders', 'public', 'index.html', 'vite.config.ts', 'package-lock.json']
+  const inputs = ['src', 'shaders', 'public', 'index.html', 'vite.config.ts', 'package-lock.json', ...more]
   const times = inputs
     .map((path) => join(root, path))
     .filter(existsSync)

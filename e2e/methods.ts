@@ -1,0 +1,106 @@
+/**
+ * `npm run methods -- [--model DIR --dataset FILE --eval FILE] [--bits 2,3,4] [--json FILE]`: every method on one model in
+ * one table, by mean layer error, KL divergence and perplexity. Without a model it takes the embedded demo.
+ */
+import { writeFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Control } from '../src/engine/control.ts'
+import { demoFiles, demoTexts } from '../src/engine/demo.ts'
+import type { JobReport, Options, RunResult } from '../src/engine/job.ts'
+import { dawn, diskFile, diskFolder, textFile } from '../src/engine/node.ts'
+import { runJob } from '../src/engine/run.ts'
+import { Session } from '../src/engine/session.ts'
+import { toErrorData } from '../src/errors.ts'
+import { memorySink } from '../src/io/memory.ts'
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    dataset: { type: 'string' },
+    eval: { type: 'string' },
+    bits: { type: 'string', default: '2,3,4' },
+    json: { type: 'string' },
+  },
+})
+
+/** What is compared, in the order of the table. */
+const methods: { label: string; method: string; options: Options }[] = [
+  { label: 'RTN', method: 'rtn', options: {} },
+  { label: 'AWQ', method: 'awq', options: {} },
+  { label: 'GPTQ', method: 'gptq', options: {} },
+  { label: 'GPTQ, act-order', method: 'gptq', options: { actOrder: true, staticGroups: true } },
+  { label: 'SpQR, groups of 16, threshold 0.2', method: 'spqr', options: { threshold: 0.2 } },
+  { label: 'QuantEase', method: 'quantease', options: {} },
+  { label: 'GPTQ + QuantEase', method: 'gptq_quantease', options: {} },
+  { label: 'QuantEase, 1 % structured outliers', method: 'quantease', options: { outlier: 0.01, structureOutlier: true } },
+  { label: 'QuantEase, 1 % unstructured outliers', method: 'quantease', options: { outlier: 0.01 } },
+  { label: 'quantease_plus, quick', method: 'quantease_plus', options: { quick: true } },
+  { label: 'quantease_plus', method: 'quantease_plus', options: {} },
+]
+
+const demo = (name: string) => diskFile(join('public', 'demo', name))
+
+async function main(): Promise<void> {
+  const session = new Session(dawn(), demoTexts(demo))
+  if (values.model) await session.open(await diskFolder(values.model), basename(resolve(values.model)))
+  else await session.open(await demoFiles(demo), 'demo model')
+  const text = async (path: string | undefined, builtin: string) => (path ? session.addText(await textFile(path)).id : builtin)
+  const [calibration, evaluation] = [await text(values.dataset, 'demo-calibration'), await text(values.eval, 'demo-evaluation')]
+  const reports: { bits: number; report: JobReport }[] = []
+  for (const bits of values.bits.split(',').map(Number)) {
+    const report = await runJob(
+      {
+        runs: methods.map(({ label, method, options }, i) => ({
+          id: `run-${i}`,
+          label,
+          method,
+          options: { ...options, bits, ...(method === 'awq' ? {} : { trueSequential: true }) },
+        })),
+        calibration: { text: calibration, samples: 16, length: 128, sampling: 'consecutive' },
+        evaluation: { text: evaluation, samples: 16, length: 256 },
+        seed: 0,
+        perplexityEvery: 0,
+        save: false,
+      },
+      {
+        session,
+        control: new Control(),
+        emit: (event) => {
+          if (event.type === 'run-end')
+            console.error(`${bits} bits: ${methods[Number(event.result.run.slice(4))].label}, ${event.result.state}`)
+        },
+        sink: async () => memorySink(),
+      },
+    )
+    reports.push({ bits, report })
+  }
+  print(reports)
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(reports, null, 2)}\n`)
+}
+
+function print(reports: { bits: number; report: JobReport }[]): void {
+  const [{ report }] = reports
+  const { adapter, model, calibration, evaluation, fpPerplexity } = report
+  console.log(
+    `${model.name}, full row, ${calibration.windows} × ${calibration.length} calibration tokens, ${evaluation.windows} × ${evaluation.length} evaluation tokens; full-precision perplexity ${fpPerplexity?.toFixed(3)}; ${adapter.name}\n`,
+  )
+  const row = (cells: string[]) => console.log(`| ${cells.join(' | ')} |`)
+  row(['mean layer error, KL (nats), perplexity', ...reports.map(({ bits }) => `${bits} bits`)])
+  row(['---', ...reports.map(() => '---')])
+  const cell = (run: RunResult) =>
+    run.state === 'finished'
+      ? `${run.meanRelativeError?.toPrecision(3)}, ${run.kl?.toPrecision(3)}, ${run.perplexity?.toFixed(3)} (${run.bitsPerWeight.toFixed(2)} bpw)`
+      : (run.error?.message ?? run.state)
+  methods.forEach(({ label }, i) => row([label, ...reports.map(({ report }) => cell(report.runs[i]))]))
+}
+
+main().then(
+  () => process.exit(0),
+  (error) => {
+    const { code, message, hint, detail } = toErrorData(error)
+    if (code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE) process.exit(69)
+    console.error([message, hint, detail].filter(Boolean).join('\n'))
+    process.exit(1)
+  },
+)
