@@ -16,6 +16,31 @@ export interface LinearProblem {
   gramDiagonal: Float32Array
   /** Round scales to float16, as checkpoints store them, before anything is rounded to them. */
   halfScales: boolean
+  /** A query or key projection: its outputs meet in the attention scores, where their errors multiply. */
+  scoring?: boolean
+}
+
+/** Linears that see one input, before any of their block is solved. */
+export interface StageProblem {
+  gpu: Gpu
+  /** W transposed of each linear, `[p, q]`, f32. Left as they are. */
+  weights: Tensor[]
+  /** Σ `[p, p]` */
+  gram: Tensor
+  /** Mean |x_j| of each input. `[p]` */
+  meanAbs: Float32Array
+  halfScales: boolean
+}
+
+/** Moves difficulty from one place to another before anything of a block is rounded. */
+export interface Transform {
+  /**
+   * Scales c of a stage's inputs, all above 0: its linears become W diag(c), and what comes before is divided by c. Asked
+   * for all stages of a block before the first is solved; the block in full precision puts out the same as before.
+   */
+  scales(stage: StageProblem, options: Options): Promise<Float32Array<ArrayBuffer>>
+  /** Floating-point operations of `scales` for one linear `[q, p]`. */
+  work(q: number, p: number, options: Options): number
 }
 
 export interface SolverHooks {
@@ -57,8 +82,12 @@ export interface QuantizedLinear {
 export interface Solver extends SolverInfo {
   /** Floating-point operations to solve one linear `[q, p]`, for estimates and progress. */
   work(q: number, p: number, options: Options): number
+  /** Sweeps that `solve` reports on, where they are not the option `iterations`. */
+  sweeps?(options: Options): number
   /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */
   outliers?(q: number, p: number, options: Options): { count: number; kind: OutlierKind } | null
+  /** Comes before `solve`, block by block; such a solver is never true-sequential within a block. */
+  transform?: Transform
   solve(problem: LinearProblem, options: Options, hooks: SolverHooks): Promise<QuantizedLinear>
 }
 

@@ -8,7 +8,8 @@ import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
 import { objective, pack } from './grid.ts'
 import { disposeQuantized, type GridOptions, type Solver } from './solver.ts'
 
-const flip = (data: ArrayLike<number>, rows: number, cols: number) =>
+/** A matrix `[rows, cols]` transposed. */
+export const flip = (data: ArrayLike<number>, rows: number, cols: number) =>
   Float32Array.from({ length: rows * cols }, (_, i) => data[(i % rows) * cols + Math.floor(i / rows)])
 
 export interface Layer {
@@ -84,7 +85,7 @@ export function expectRepresentable(got: Solved, q: number): void {
   const p = got.groupIndex.length
   got.what.forEach((value, i) => {
     const at = got.groupIndex[i % p] * q + Math.floor(i / p)
-    expect(value).toBe(Math.fround(got.scales[at] * (got.codes[i] - got.zeros[at])))
+    expect(value).toBe(Math.fround(got.scales[at] * Math.fround(got.codes[i] - got.zeros[at])))
   })
 }
 

@@ -1,0 +1,21 @@
+// candidates[g, c·q + row] = (multiple_c · scale, zero) of grid[g, row]
+//
+// grid: [groups, q] vec2f (scale, zero); multiple: [copies] f32; candidates: [groups, copies·q] vec2f
+// half: scales are rounded to float16, as they are stored
+//#include lib/item
+//#include lib/make_grid
+struct Params { q: u32, groups: u32, copies: u32, half: u32 }
+@group(0) @binding(0) var<storage, read> grid: array<vec2f>;
+@group(0) @binding(1) var<storage, read> multiple: array<f32>;
+@group(0) @binding(2) var<storage, read_write> candidates: array<vec2f>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let at = item(id, groups, 64u);
+  let wide = params.copies * params.q;
+  if (at >= params.groups * wide) { return; }
+  var cell = grid[at / wide * params.q + at % params.q];
+  cell.x = stored_scale(cell.x * multiple[at % wide / params.q], params.half == 1u);
+  candidates[at] = cell;
+}
