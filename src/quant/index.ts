@@ -1,8 +1,9 @@
 /** The one place where algorithms are registered. */
 import { gptq } from './gptq.ts'
 import { gptqQuantease } from './gptq_quantease.ts'
+import { quanteasePlus } from './plus.ts'
 import { quantease } from './quantease.ts'
 import { rtn } from './rtn.ts'
 import type { Solver } from './solver.ts'
 
-export const solvers: Solver[] = [rtn, quantease, gptq, gptqQuantease]
+export const solvers: Solver[] = [rtn, quantease, gptq, gptqQuantease, quanteasePlus]
