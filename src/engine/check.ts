@@ -1,11 +1,12 @@
 /** From a Job to a plan: tokens drawn, options resolved, sizes and times predicted, and everything wrong with it found. */
 import { evaluationWindows, sampleWindows } from '../data/corpus.ts'
 import { WorkbenchError, toErrorData } from '../errors.ts'
-import { type ExportFormat, type ExportSettings, type LinearPlan, formats } from '../io/formats/index.ts'
+import { type ExportFormat, type ExportSettings, type LinearPlan, formatFor } from '../io/formats/index.ts'
 import { type TensorSpec, planCheckpoint } from '../io/safetensors.ts'
 import { type OpenModel, blockName } from '../models/weights.ts'
 import type { LinearShape, ModelShape } from '../models/family.ts'
 import { solvers } from '../quant/index.ts'
+import { outlierOptions } from '../quant/outliers.ts'
 import type { GridOptions, OutlierKind, Solver } from '../quant/solver.ts'
 import {
   type BitsBreakdown,
@@ -59,8 +60,10 @@ export interface PlannedRun {
   /** Blocks to quantize, the first ones. */
   blocks: number
   settings: ExportSettings
-  /** Tensors of the checkpoint, in the order they are written. */
+  format: ExportFormat
+  /** Tensors of the checkpoint, in the order they are written: first those copied as they are. */
   tensors: TensorSpec[]
+  copied: TensorSpec[]
 }
 
 export interface Plan {
@@ -68,7 +71,6 @@ export interface Plan {
   calibration: Int32Array[]
   evaluation: Int32Array[]
   runs: PlannedRun[]
-  format: ExportFormat
   check: JobCheck
 }
 
@@ -113,7 +115,6 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     problems.push({ severity, code: 'note', message, hint, field })
   const opened = session.model
   const { shape } = opened.model
-  const format = formats[0]
 
   const whole = (field: string, label: string, value: number, min: number, max: number) => {
     if (Number.isInteger(value) && value >= min && value <= max) return true
@@ -203,10 +204,11 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const runs: PlannedRun[] = []
   job.runs.forEach((spec, i) => {
     if (opened.folder.gptq) return
-    const run = planRun(spec, opened, format, (key, message, hint) => fail(`runs.${i}.${key}`, 'option-invalid', message, hint))
+    const run = planRun(spec, opened, (key, message, hint) => fail(`runs.${i}.${key}`, 'option-invalid', message, hint))
     if (!run) return
     runs.push(run)
-    for (const { field, message, hint, severity } of remarks(run, opened)) warn(`runs.${i}.options.${field}`, message, hint, severity)
+    for (const { field, message, hint, severity } of remarks(run, opened, job.save))
+      warn(`runs.${i}.options.${field}`, message, hint, severity)
   })
   if (new Set(job.runs.map((run) => run.id)).size !== job.runs.length) fail('runs', 'plan-invalid', 'Two runs have the same id.')
 
@@ -236,7 +238,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
         bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
         checkpointBytes: planCheckpoint(run.tensors).bytes + opened.folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0),
         seconds: work && gflops ? (work.forward + work.solve) / (gflops * 1e9) : null,
-        gpuBytes: peakBytes(opened, calibration?.counts, evaluation?.counts),
+        gpuBytes: peakBytes(opened, calibration?.counts, evaluation?.counts, keepsOutliers(run, opened)),
       }
     }),
   }
@@ -252,16 +254,11 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const sound = !problems.some((problem) => problem.severity === 'error') && evaluation && (calibration || !job.runs.length)
   return {
     check,
-    plan: sound ? { job, calibration: calibration?.windows ?? [], evaluation: evaluation.windows, runs, format, check } : null,
+    plan: sound ? { job, calibration: calibration?.windows ?? [], evaluation: evaluation.windows, runs, check } : null,
   }
 }
 
-function planRun(
-  spec: RunSpec,
-  opened: OpenModel,
-  format: ExportFormat,
-  fail: (key: string, message: string, hint?: string) => void,
-): PlannedRun | null {
+function planRun(spec: RunSpec, opened: OpenModel, fail: (key: string, message: string, hint?: string) => void): PlannedRun | null {
   const solver = solvers.find((one) => one.id === spec.method)
   if (!solver) {
     fail('method', `There is no method ${JSON.stringify(spec.method)}.`, `Choose one of ${solvers.map((one) => one.id).join(', ')}.`)
@@ -293,12 +290,17 @@ function planRun(
     staticGroups,
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
-  const run = { spec, solver, options, grid, trueSequential: settings.trueSequential, blocks, settings }
-  return { ...run, tensors: checkpointTensors(run, opened, format) }
+  const format = formatFor(keepsOutliers({ solver, options }, opened))
+  const run = { spec, solver, options, grid, trueSequential: settings.trueSequential, blocks, settings, format }
+  return { ...run, ...checkpointTensors(run, opened) }
+}
+
+function keepsOutliers({ solver, options }: Pick<PlannedRun, 'solver' | 'options'>, opened: OpenModel): boolean {
+  return opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
 }
 
 /** Every tensor of the export: quantized linears replace their weight, all else is copied. */
-function checkpointTensors(run: Pick<PlannedRun, 'grid' | 'blocks'>, opened: OpenModel, format: ExportFormat): TensorSpec[] {
+function checkpointTensors(run: Pick<PlannedRun, 'grid' | 'blocks' | 'format'>, opened: OpenModel): Pick<PlannedRun, 'tensors' | 'copied'> {
   const replaced = new Map<string, LinearPlan>()
   for (let k = 0; k < run.blocks; k++) {
     for (const { name, q, p } of opened.model.stages.flat()) {
@@ -306,12 +308,10 @@ function checkpointTensors(run: Pick<PlannedRun, 'grid' | 'blocks'>, opened: Ope
       replaced.set(`${full}.weight`, { name: full, q, p, bits: run.grid.bits, groups: groupsOf(p, run.grid.groupSize) })
     }
   }
-  const specs: TensorSpec[] = []
-  // Copied tensors first: they are written at the start, the others as they are solved.
-  for (const { name, dtype, shape } of opened.folder.checkpoint.tensors.values())
-    if (!replaced.has(name)) specs.push({ name, dtype, shape })
-  for (const linear of replaced.values()) specs.push(...format.tensorsFor(linear))
-  return specs
+  const copied = [...opened.folder.checkpoint.tensors.values()]
+    .filter(({ name }) => !replaced.has(name))
+    .map(({ name, dtype, shape }) => ({ name, dtype, shape }))
+  return { copied, tensors: [...copied, ...[...replaced.values()].flatMap((linear) => run.format.tensorsFor(linear))] }
 }
 
 export const groupsOf = (p: number, groupSize: number) => (groupSize === -1 ? 1 : Math.ceil(p / groupSize))
@@ -326,12 +326,15 @@ function plannedBits({ grid, settings, solver, options }: PlannedRun, opened: Op
 }
 
 /** What is unusual about a run but not wrong. */
-function remarks({ grid, options, settings }: PlannedRun, opened: OpenModel) {
+function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
+  const { grid, options, settings, solver, format } = run
   const found: { field: string; message: string; hint: string; severity: 'warning' | 'note' }[] = []
   const linears = opened.model.stages.flat()
   const names = (some: LinearShape[]) => [...new Set(some.map(({ name }) => name.split('.').at(-1)))].join(', ')
   const g = grid.groupSize
-  const ragged = g === -1 ? [] : linears.filter(({ p }) => p % g)
+  // What packed files ask for is nothing to those that hold plain weights.
+  const packed = format.stores === 'packed'
+  const ragged = g === -1 || !packed ? [] : linears.filter(({ p }) => p % g)
   if (ragged.length) {
     const divides = [32, 64, 128].filter((size) => linears.every(({ p }) => p % size === 0))
     found.push({
@@ -343,7 +346,7 @@ function remarks({ grid, options, settings }: PlannedRun, opened: OpenModel) {
   }
   const per = grid.bits === 3 ? 32 : 32 / grid.bits
   const loose = linears.filter(({ q, p }) => p % per || q % per)
-  if (loose.length) {
+  if (loose.length && packed) {
     found.push({
       field: 'bits',
       message: `At ${grid.bits} bits other runtimes need layer sizes that ${per} divides; ${names(loose)} ${loose.length > 1 ? 'have' : 'has'} others, so the file will load only here.`,
@@ -354,13 +357,31 @@ function remarks({ grid, options, settings }: PlannedRun, opened: OpenModel) {
   if (settings.staticGroups && !options.actOrder) {
     found.push({ field: 'staticGroups', message: 'Static groups change nothing without act-order.', hint: '', severity: 'note' })
   }
-  if (settings.actOrder) {
+  if (settings.actOrder && packed) {
     found.push({
       field: 'actOrder',
       message: 'Act-order with moving groups stores a group index per column, which makes inference slower.',
       hint: 'Turn on static groups to avoid that.',
       severity: 'note',
     })
+  }
+  if (!packed && save) {
+    const bits = bitsPerWeight(plannedBits(run, opened))
+    found.push({
+      field: 'outlier',
+      message: `Packed formats have no place for outliers, so the checkpoint will hold plain float16 weights: ${megabytes(planCheckpoint(run.tensors).bytes)}, no less than the model in float16, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
+      hint: 'It loads anywhere and keeps the accuracy. For a small file, leave outliers out.',
+      severity: 'note',
+    })
+  }
+  if (options.outlier === 0) {
+    for (const { key, label } of outlierOptions) {
+      const spec = solver.options.find((one) => one.key === key)
+      if (!spec || key === 'outlier' || options[key] === spec.default) continue
+      found.push({ field: key, message: `${label} changes nothing without outliers.`, hint: 'Ask for some, e.g. 0.01.', severity: 'note' })
+    }
+  } else if (options.outlierMode === 'masked' && options.alpha !== 1) {
+    found.push({ field: 'alpha', message: 'Masked outliers take no steps, so their length changes nothing.', hint: '', severity: 'note' })
   }
   return found
 }
@@ -405,15 +426,16 @@ export function baselineWork({ model }: OpenModel, evaluation: Counts): RunWork 
 }
 
 /** Most that is on the GPU at once: a block, the solver's matrices for its largest linear, hidden states, the head. */
-function peakBytes({ model }: OpenModel, calibration: Counts | undefined, evaluation: Counts | undefined): number {
+function peakBytes({ model }: OpenModel, calibration: Counts | undefined, evaluation: Counts | undefined, outliers: boolean): number {
   const linears = model.stages.flat()
   const { shape } = model
   const block = linears.reduce((sum, { q, p }) => sum + q * p, 0) * 4
-  const solver = Math.max(...linears.map(({ q, p }) => 2 * p * p + 6 * q * p)) * 4
+  const solver = Math.max(...linears.map(({ q, p }) => 2 * p * p + (outliers ? 10 : 6) * q * p)) * 4
   const tokens = [calibration, evaluation].reduce((sum, counts) => sum + (counts ? padded(counts).tokens : 0), 0)
   return block + solver + tokens * shape.hidden * 4 + 2 * shape.vocab * shape.hidden * 4 + 256 * 2 ** 20
 }
 
+const megabytes = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`)
 const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 /** The plan, or the first thing that stands against it as an error. */

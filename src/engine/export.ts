@@ -5,7 +5,9 @@
 import { type ErrorData, WorkbenchError, toErrorData } from '../errors.ts'
 import type { Files, Sink } from '../io/bytes.ts'
 import { openFolder } from '../io/folder.ts'
+import { readDenseLinear } from '../io/formats/dense.ts'
 import { readPackedLinear } from '../io/formats/gptq.ts'
+import type { DenseLinear } from '../io/formats/index.ts'
 import { CheckpointWriter } from '../io/safetensors.ts'
 import type { OpenModel } from '../models/weights.ts'
 import type { PackedLinear } from '../quant/packed.ts'
@@ -41,25 +43,33 @@ export class CheckpointExport {
     this.#sink = await this.host.sink(this.run.spec.id)
     const writer = new CheckpointWriter(this.#sink, this.run.tensors)
     this.#writer = writer
-    for (const { name } of this.run.tensors) {
-      const entry = checkpoint.tensors.get(name)
-      if (!entry) continue // a quantized one, still to come
-      for (let at = 0; at < entry.bytes; at += PIECE) {
+    for (const { name } of this.run.copied) {
+      const { bytes } = checkpoint.tensors.get(name)!
+      for (let at = 0; at < bytes; at += PIECE) {
         await this.host.control.check()
-        await writer.write(name, await checkpoint.readRange(name, at, Math.min(entry.bytes, at + PIECE)), at)
+        await writer.write(name, await checkpoint.readRange(name, at, Math.min(bytes, at + PIECE)), at)
       }
     }
   }
 
-  /** Writes one solved linear; `packed` is only asked for when there is something to write to. */
-  async linear(name: string, packed: () => Promise<PackedLinear>): Promise<void> {
+  /** Writes one solved linear; of its forms only the one that the format stores is asked for. */
+  async linear(name: string, { packed, dense }: { packed: () => Promise<PackedLinear>; dense: () => Promise<DenseLinear> }): Promise<void> {
     const writer = this.#writer
+    const { format } = this.run
     if (!writer) return
-    const linear = await packed()
-    await this.#guard(async () => {
-      for (const [tensor, bytes] of this.plan.format.encode(name, linear)) await writer.write(tensor, bytes)
-      this.#digests.set(name, { digest: await digestOf(linear), q: linear.q, p: linear.p })
-    })
+    const write = (encode: () => Map<string, Uint8Array>, { q, p }: { q: number; p: number }, parts?: ArrayBufferView[]) =>
+      this.#guard(async () => {
+        const tensors = encode()
+        for (const [tensor, bytes] of tensors) await writer.write(tensor, bytes)
+        this.#digests.set(name, { digest: await digestOf(parts ?? [...tensors.values()]), q, p })
+      })
+    if (format.stores === 'packed') {
+      const linear = await packed()
+      await write(() => format.encode(name, linear), linear, partsOf(linear))
+    } else {
+      const linear = await dense()
+      await write(() => format.encode(name, linear), linear)
+    }
   }
 
   /** Writes what is left, reads everything back, and says what came out. */
@@ -68,7 +78,7 @@ export class CheckpointExport {
     const sink = this.#sink
     if (!writer || !sink) return null
     const { folder } = this.opened
-    const { format } = this.plan
+    const { format } = this.run
     let done: RunResult['export'] = null
     await this.#guard(async () => {
       for (const { path, text } of format.configFiles(folder.configText, format.configFor(this.run.settings))) {
@@ -92,10 +102,16 @@ export class CheckpointExport {
   async #verify(sink: Sink, written: { path: string }[], between: () => Promise<void>): Promise<void> {
     const files: Files = new Map(await Promise.all(written.map(async ({ path }) => [path, await sink.open(path)] as const)))
     const folder = await openFolder(files)
-    if (!folder.gptq) throw new Error('The exported folder is not recognized as a quantized checkpoint.')
+    const { gptq, checkpoint } = folder
+    if ((gptq !== null) !== (this.run.format.stores === 'packed')) {
+      throw new Error(`The exported folder is ${gptq ? '' : 'not '}recognized as a quantized checkpoint.`)
+    }
     for (const [name, { digest, q, p }] of this.#digests) {
       await between()
-      if ((await digestOf(await readPackedLinear(folder.checkpoint, name, folder.gptq, { q, p }))) !== digest) {
+      const stored = gptq
+        ? partsOf(await readPackedLinear(checkpoint, name, gptq, { q, p }))
+        : [await readDenseLinear(checkpoint, name, { q, p })].filter((bytes) => bytes !== null)
+      if ((await digestOf(stored)) !== digest) {
         throw new WorkbenchError(
           'storage-failed',
           `${name} reads back differently from what was written.`,
@@ -133,9 +149,9 @@ export class CheckpointExport {
   }
 }
 
-async function digestOf({ codes, scales, zeros, groupIndex }: PackedLinear): Promise<string> {
-  const parts = await Promise.all(
-    [codes, scales, zeros, groupIndex].map((part) => crypto.subtle.digest('SHA-256', part as unknown as BufferSource)),
-  )
+const partsOf = ({ codes, scales, zeros, groupIndex }: PackedLinear) => [codes, scales, zeros, groupIndex]
+
+async function digestOf(contents: ArrayBufferView[]): Promise<string> {
+  const parts = await Promise.all(contents.map((part) => crypto.subtle.digest('SHA-256', part as unknown as BufferSource)))
   return parts.map((part) => Array.from(new Uint8Array(part), (byte) => byte.toString(16).padStart(2, '0')).join('')).join('-')
 }

@@ -165,6 +165,69 @@ describe('every option, out and back', () => {
   })
 })
 
+describe('outliers', () => {
+  const kinds: [string, Job['runs'][0]['options']][] = [
+    ['single weights', { outlier: 0.02 }],
+    ['whole columns', { outlier: 0.05, structureOutlier: true, trueSequential: true }],
+    ['single weights, masked', { outlier: 0.02, outlierMode: 'masked', groupSize: 32, actOrder: true }],
+    ['only the first block', { outlier: 0.02, blocks: 1 }],
+  ]
+  it.each(kinds)('%s: bits as predicted, and a plain checkpoint that measures the same', async (_, options) => {
+    await session.open(await tinyFiles(), 'tiny')
+    const { host, sinks } = memoryHost(session)
+    const job = smallJob([run('one', 'quantease', { bits: 3, iterations: 6, ...options })], { save: true })
+    const { check } = await examine(job, session)
+    const note = check.problems.find(({ field }) => field === 'runs.0.options.outlier')!
+    expect(note.severity).toBe('note')
+    expect(note.message).toContain(`${(check.runs[0].checkpointBytes / 1e6).toFixed(1)} MB`)
+    const [result] = (await runJob(job, host)).runs
+    expect(result.error ?? result.exportError).toBeUndefined()
+    expect(result.bitsPerWeight).toBe(check.runs[0].bitsPerWeight)
+    for (const { bits, shape } of result.layers) {
+      const [q, p] = shape
+      const kept = (of: number) => Math.max(1, Math.round((options.outlier as number) * of))
+      expect(bits.outliers).toBe(options.structureOutlier ? kept(p) * (16 * q + 32) : kept(q * p) * 32 + 32 * q)
+    }
+    const files = sinks.get('one')!.files
+    const { format, bytes, loadsIn } = result.export!
+    expect(format).toBe('dense')
+    expect(loadsIn.every(({ loads }) => loads)).toBe(true)
+    expect(check.runs[0].checkpointBytes).toBe(bytes - files.get('config.json')!.length)
+    const config = JSON.parse(new TextDecoder().decode(files.get('config.json')))
+    expect(config).toEqual({ ...tiny, torch_dtype: 'float16' })
+    const { summary, perplexity } = await measureAgain(files, job)
+    expect(summary.quantized).toBeNull()
+    expect(summary.tensors.find(({ name }) => name.endsWith('layers.0.self_attn.q_proj.weight'))).toMatchObject({
+      dtype: 'F16',
+      shape: [32, 32],
+    })
+    expect(Math.abs(perplexity / result.perplexity! - 1)).toBeLessThan(1e-3)
+  })
+
+  it('lower the error of every layer', async () => {
+    await session.open(await tinyFiles(), 'tiny')
+    const { host } = memoryHost(session)
+    const base = { bits: 2, iterations: 8 }
+    const job = smallJob([run('plain', 'quantease', base), run('kept', 'quantease', { ...base, outlier: 0.05 })])
+    const [plain, kept] = (await runJob(job, host)).runs
+    expect(kept.meanRelativeError!).toBeLessThan(plain.meanRelativeError! * 0.9)
+    expect(kept.bitsPerWeight - plain.bitsPerWeight).toBeGreaterThan(1.6)
+  })
+
+  it('options of theirs that change nothing are pointed out', async () => {
+    await session.open(await tinyFiles(), 'tiny')
+    const notes = async (options: Job['runs'][0]['options']) =>
+      (await examine(smallJob([run('x', 'quantease', { bits: 4, ...options })]), session)).check.problems
+        .filter(({ message }) => /nothing/.test(message))
+        .map(({ field }) => field)
+    expect(await notes({ outlier: 0.01, structureOutlier: true, alpha: 0.5 })).toEqual([])
+    expect(await notes({ structureOutlier: true, outlierMode: 'masked', outlierRange: 'whole', alpha: 2 })).toEqual(
+      ['structureOutlier', 'outlierMode', 'outlierRange', 'alpha'].map((key) => `runs.0.options.${key}`),
+    )
+    expect(await notes({ outlier: 0.01, outlierMode: 'masked', alpha: 2 })).toEqual(['runs.0.options.alpha'])
+  })
+})
+
 describe('pause and cancel', () => {
   it('cancel ends the run with what it had, leaves no memory and no files behind, and a new job runs', async () => {
     await session.open(await tinyFiles(), 'tiny')
@@ -215,6 +278,8 @@ describe('what goes wrong', () => {
       [run('x', 'rtn', { bits: 5 }), 'runs.0.options.bits', /2, 3, 4 or 8, not 5/],
       [run('x', 'rtn', { groupSize: 7 }), 'runs.0.options.groupSize', /full row, 32, 64 or 128, not 7/],
       [run('x', 'quantease', { iterations: 0 }), 'runs.0.options.iterations', /from 1 to 1000, not 0/],
+      [run('x', 'quantease', { outlier: 1.5 }), 'runs.0.options.outlier', /from 0 to 0.49, not 1.5/],
+      [run('x', 'quantease', { outlierMode: 'best' }), 'runs.0.options.outlierMode', /iht or masked, not best/],
       [run('x', 'rtn', { blocks: 3 }), 'runs.0.options.blocks', /has 2 blocks, not 3/],
       [run('x', 'rtn', { colour: 3 }), 'runs.0.options.colour', /no option "colour"/],
     ]

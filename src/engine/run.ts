@@ -6,7 +6,7 @@
 import { toErrorData } from '../errors.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { diagonal, embed, gramUpper, mirror } from '../gpu/ops.ts'
+import { diagonal, embed, gramUpper, mirror, transpose } from '../gpu/ops.ts'
 import type { Panels } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Sink } from '../io/bytes.ts'
@@ -454,16 +454,24 @@ class Engine {
     const weight = weights.get(`${name}.weight`)!
     const base = await objective(gpu, weight, gram)
     const relative = (value: number) => (base > 0 ? value / base : 0)
-    const iterations = (run.options.iterations as number | undefined) ?? 0
+    const iterations = run.solver.sweeps?.(run.options) ?? (run.options.iterations as number | undefined) ?? 0
     const result = await run.solver.solve({ gpu, weight, gram, gramDiagonal, halfScales: true }, run.options, {
       report: (points) => {
         const shown = points.map((point) => ({ ...point, value: relative(point.value) }))
         host.emit({ type: 'objective', run: run.spec.id, linear: full, points: shown, iterations })
       },
     })
-    await output.linear(full, () => pack(gpu, result, run.grid))
     const { outliers = null } = result
     if (outliers) gpu.run1d('add', { x: result.what, y: outliers.h }, { n: q * p }, (q * p) / 4)
+    await output.linear(full, {
+      packed: () => pack(gpu, result, run.grid),
+      dense: async () => {
+        const rows = transpose(gpu, result.what)
+        const weights = (await gpu.read(rows)) as Float32Array<ArrayBuffer>
+        rows.dispose()
+        return { q, p, weights }
+      },
+    })
     weights.set(`${name}.weight`, result.what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
     return {

@@ -1,5 +1,6 @@
 /** What an export format is: everything that the engine needs to know to write a checkpoint that others can load. */
 import type { PackedLinear } from '../../quant/packed.ts'
+import { withMembers } from '../json.ts'
 import type { TensorSpec } from '../safetensors.ts'
 
 /** A linear before it is quantized: enough to know what its tensors will measure. */
@@ -40,18 +41,47 @@ export interface Compatibility {
   note: string
 }
 
-export interface ExportFormat {
+/** A linear as the forward pass used it. */
+export interface DenseLinear {
+  q: number
+  p: number
+  /** `[q, p]` */
+  weights: Float32Array<ArrayBuffer>
+}
+
+interface AnyFormat {
   id: string
   label: string
   /** What it is and where it loads, in one sentence. */
   summary: string
   /** The tensors that replace `<name>.weight`. */
   tensorsFor(linear: LinearPlan): TensorSpec[]
-  /** Bytes of those tensors by full name. May share memory with `linear`. */
-  encode(name: string, linear: PackedLinear): Map<string, Uint8Array>
   configFor(settings: ExportSettings): Record<string, unknown>
   /** The config files to write; `originalText` is the model's own config.json as it was. */
   configFiles(originalText: string, quantizationConfig: Record<string, unknown>): { path: string; text: string }[]
   /** Who can load it today; `shapes` are all quantized linears, `[q, p]` = `[out, in]`. */
   compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[]): Compatibility[]
+}
+
+/** Stores codes and grids, and has no place for outliers beside them. */
+export interface PackedFormat extends AnyFormat {
+  stores: 'packed'
+  /** Bytes of those tensors by full name. May share memory with `linear`. */
+  encode(name: string, linear: PackedLinear): Map<string, Uint8Array>
+}
+
+/** Stores the weights themselves. */
+export interface DenseFormat extends AnyFormat {
+  stores: 'dense'
+  encode(name: string, linear: DenseLinear): Map<string, Uint8Array>
+}
+
+export type ExportFormat = PackedFormat | DenseFormat
+
+/** The model's own config.json with float16 as its dtype, under whatever name it has there, and with `changes`. */
+export function halfConfig(originalText: string, changes: Record<string, unknown> = {}): string {
+  const original = JSON.parse(originalText) as Record<string, unknown>
+  const spelled = ['dtype', 'torch_dtype'].filter((key) => Object.hasOwn(original, key))
+  const dtypes = (spelled.length ? spelled : ['torch_dtype']).map((key) => [key, 'float16'])
+  return withMembers(originalText, { ...Object.fromEntries(dtypes), ...changes })
 }

@@ -14,16 +14,16 @@ import { z } from 'zod'
 import { WorkbenchError } from '../../errors.ts'
 import type { PackedLinear } from '../../quant/packed.ts'
 import { bf16ToF32, f16ToF32, f32ToF16 } from '../half.ts'
-import { withMembers } from '../json.ts'
 import type { Checkpoint, Dtype, TensorEntry } from '../safetensors.ts'
-import type { Compatibility, ExportFormat, ExportSettings } from './format.ts'
+import { type Compatibility, type ExportSettings, halfConfig, type PackedFormat } from './format.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
 
-export const gptq: ExportFormat = {
+export const gptq: PackedFormat = {
   id: 'gptq',
   label: 'GPTQ',
   summary: 'safetensors with packed codes, scales and zero points: loads in GPTQModel and transformers, and in vLLM at 4 and 8 bits.',
+  stores: 'packed',
 
   tensorsFor: ({ name, q, p, bits, groups }) => [
     { name: `${name}.qweight`, dtype: 'I32', shape: [words(p, bits), q] },
@@ -82,11 +82,8 @@ export const gptq: ExportFormat = {
   },
 
   configFiles(originalText, quantizationConfig) {
-    const original = JSON.parse(originalText) as Record<string, unknown>
-    const spelled = ['dtype', 'torch_dtype'].filter((key) => Object.hasOwn(original, key))
-    const dtypes = (spelled.length ? spelled : ['torch_dtype']).map((key) => [key, 'float16'])
     return [
-      { path: 'config.json', text: withMembers(originalText, { ...Object.fromEntries(dtypes), quantization_config: quantizationConfig }) },
+      { path: 'config.json', text: halfConfig(originalText, { quantization_config: quantizationConfig }) },
       // vLLM and GPTQModel look here first.
       { path: 'quantize_config.json', text: `${JSON.stringify(quantizationConfig, null, 2)}\n` },
     ]
