@@ -84,7 +84,9 @@ export async function solveGptq(problem: LinearProblem, given: Options): Promise
   const { gramDiagonal } = problem
   const diagonal = liveDiagonal(gramDiagonal)
   const layout = { ...layoutOf(diagonal, options.groupSize, options.actOrder, options.staticGroups), diagonal: gramDiagonal }
-  const { ut, trouble } = await factor(problem, layout.order, diagonal, options.damping)
+  const mean = diagonal.reduce((sum, value) => sum + value, 0) / diagonal.length
+  const damped = (damping: number) => Float64Array.from(layout.order, (j) => diagonal[j] + damping * mean)
+  const { ut, trouble } = await factor(problem, layout.order, damped, options.damping, 'GPTQ')
   if (!ut) {
     const result = await solveQuantease(problem, given)
     return { result: { ...result, notes: [...trouble, ...result.notes] }, trouble }
@@ -99,7 +101,7 @@ export async function solveGptq(problem: LinearProblem, given: Options): Promise
 /** diag H / 2 for H = 2Σ, where inputs that are always zero have H_jj = 1. `[p]` */
 const liveDiagonal = (gramDiagonal: Float32Array) => gramDiagonal.map((value) => (value > 0 ? value : 0.5))
 
-function zeroedNote(diagonal: Float32Array): string[] {
+export function zeroedNote(diagonal: Float32Array): string[] {
   const dead = diagonal.reduce((count, value) => count + Number(value <= 0), 0)
   return dead ? [`${dead} of ${diagonal.length} inputs are always zero in the calibration text; their weights are set to zero.`] : []
 }
@@ -109,16 +111,16 @@ const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`
 /**
  * Uᵀ of H in processing order, `[p, p]` (of H / 2, to be exact: GPTQ does not feel the factor). On the GPU with damping ten
  * times higher on every failure, then in float64 on the host likewise; null when nothing helps. `trouble` says what it took.
+ * `damped` is diag H / 2 by position, as damped as told.
  */
-async function factor(
+export async function factor(
   { gpu, gram }: LinearProblem,
   order: Uint32Array,
-  diagonal: Float32Array,
+  damped: (damping: number) => Float64Array,
   asked: number,
+  method: string,
 ): Promise<{ ut: Tensor | null; trouble: string[] }> {
-  const p = diagonal.length
-  const mean = diagonal.reduce((sum, value) => sum + value, 0) / p
-  const damped = (damping: number) => Float64Array.from(order, (j) => diagonal[j] + damping * mean)
+  const p = order.length
   const ladder = [asked]
   while (ladder.at(-1)! < MOST_DAMPING) ladder.push(Math.min(MOST_DAMPING, 10 * ladder.at(-1)!))
   for (const damping of ladder) {
@@ -139,13 +141,12 @@ async function factor(
     const moved = `The factorization failed on the GPU at every damping up to ${percent(MOST_DAMPING)}; it was done in double precision on the processor, at ${percent(damping)}.`
     return { ut: gpu.upload(Float32Array.from(ut), [p, p]), trouble: [moved] }
   }
-  const replaced =
-    'This layer’s inputs admit no factorization, even in double precision; QuantEase, which needs none, took the place of GPTQ.'
+  const replaced = `This layer’s inputs admit no factorization, even in double precision; QuantEase, which needs none, took the place of ${method}.`
   return { ut: null, trouble: [replaced] }
 }
 
 /** QuantEase with its defaults, for a layer whose H cannot be factored. */
-function solveQuantease(problem: LinearProblem, given: Options): Promise<QuantizedLinear> {
+export function solveQuantease(problem: LinearProblem, given: Options): Promise<QuantizedLinear> {
   const shared = [...gridOptions, ...orderOptions].map(({ key }) => [key, given[key]])
   return quantease.solve(problem, resolveOptions(quantease.options, Object.fromEntries(shared)).options, {})
 }
@@ -215,7 +216,7 @@ async function roundColumns(
 }
 
 /** W with the rows of dead inputs set to zero, `[p, q]`: `weight` itself when there are none. */
-function withoutDead(gpu: Gpu, weight: Tensor, gramDiagonal: Float32Array): Tensor {
+export function withoutDead(gpu: Gpu, weight: Tensor, gramDiagonal: Float32Array): Tensor {
   const q = weight.cols
   const dead = [...gramDiagonal.keys()].filter((j) => !(gramDiagonal[j] > 0))
   if (!dead.length) return weight
