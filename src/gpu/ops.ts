@@ -7,7 +7,8 @@ import type { Tensor } from './tensor.ts'
 
 /** Largest scratch for attention scores and logits; more is done in turns. */
 const SCRATCH_BYTES = 96 * 2 ** 20
-const PARTS = 1024
+/** Partial sums of a dot product. */
+export const PARTS = 1024
 
 export interface GemmSpec {
   a: Tensor
@@ -403,10 +404,30 @@ export async function applyHead(
 /** Σ x ⊙ y, finished in float64. */
 export async function dot(gpu: Gpu, x: Tensor, y: Tensor): Promise<number> {
   const out = gpu.empty([PARTS])
-  gpu.run('dot_partial', { x, y, out }, { n: x.size, parts: PARTS }, [PARTS / 64], { flops: 2 * x.size })
+  dotParts(gpu, x, y, out)
   const parts = (await gpu.read(out)) as Float32Array
   out.dispose()
   return parts.reduce((sum, part) => sum + part, 0)
+}
+
+/** The partial sums of Σ x ⊙ y, left on the GPU in `out` `[PARTS]`. */
+export function dotParts(gpu: Gpu, x: Tensor, y: Tensor, out: Tensor): void {
+  gpu.run('dot_partial', { x, y, out }, { n: x.size, parts: PARTS }, [PARTS / 64], { flops: 2 * x.size })
+}
+
+/** sums += Σ_t |x_t| over `count` rows of x from row `first`. x: [.., p], sums: [p] */
+export function absSum(gpu: Gpu, x: Tensor, sums: Tensor, first: number, count: number): void {
+  gpu.run1d('abs_sum', { x, sums }, { first, count, cols: x.cols }, x.cols, { flops: 2 * count * x.cols })
+}
+
+/** x ← diag(rows) x diag(cols), in place; without one of them that side stays. */
+export function scale(gpu: Gpu, x: Tensor, { rows, cols }: { rows?: Tensor; cols?: Tensor }): void {
+  const ones = (n: number) => gpu.upload(new Float32Array(n).fill(1), [n])
+  const r = rows ?? ones(x.rows)
+  const c = cols ?? ones(x.cols)
+  gpu.run1d('scale', { x, r, c }, { rows: x.rows, cols: x.cols }, x.size, { flops: 2 * x.size })
+  if (!rows) r.dispose()
+  if (!cols) c.dispose()
 }
 
 /** The diagonal of a square matrix, on the host. */

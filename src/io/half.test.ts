@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { bf16ToF32, f16ToF32, f32ToF16 } from './half.ts'
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from './half.ts'
 
 const all = Uint16Array.from({ length: 0x10000 }, (_, i) => i)
 
@@ -43,4 +43,10 @@ test('goes to infinity from 65520 on and keeps NaN', () => {
 test('all 65536 bfloat16 numbers are the upper half of a float32', () => {
   const bits = new Uint32Array(bf16ToF32(all).buffer)
   expect(bits.every((value, i) => value === i * 0x10000)).toBe(true)
+})
+
+test('bfloat16 rounds to nearest, ties to even, and keeps NaN', () => {
+  expect(f32ToBf16(bf16ToF32(all.filter((half) => (half & 0x7fff) <= 0x7f80)))).toEqual(all.filter((half) => (half & 0x7fff) <= 0x7f80))
+  const words = Uint32Array.of(0x3f807fff, 0x3f808000, 0x3f808001, 0x3f818000, 0xbf818000, 0x7f7fffff, 0x7f800001)
+  expect(f32ToBf16(new Float32Array(words.buffer))).toEqual(Uint16Array.of(0x3f80, 0x3f80, 0x3f81, 0x3f82, 0xbf82, 0x7f80, 0x7fc0))
 })

@@ -28,6 +28,15 @@ export function f32ToF16(source: Float32Array): Uint16Array<ArrayBuffer> {
   return result
 }
 
+/** float32 -> bfloat16 bits, to nearest, ties to even. */
+export function f32ToBf16(source: Float32Array): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length)
+  // Rounding must not turn a NaN whose payload lies in the lower half into infinity.
+  return Uint16Array.from(bits, (word) =>
+    (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16,
+  )
+}
+
 function halfToFloatBits(half: number): number {
   const sign = (half & 0x8000) << 16
   const exponent = (half >> 10) & 31

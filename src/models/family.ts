@@ -21,7 +21,15 @@ export interface LinearShape {
   name: string
   q: number
   p: number
+  /** A query or key projection: its outputs meet in the attention scores, where their errors multiply. */
+  scoring?: boolean
 }
+
+/**
+ * What a stage's input comes from, linearly and input by input, so that it can take over a scale 1/c of each: a norm's
+ * weight, the outputs of a linear, or nothing (and why not).
+ */
+export type Before = { kind: 'norm'; name: string } | { kind: 'linear'; name: string } | { kind: 'none'; why: string }
 
 /** Weights of one block on the GPU: linears `[in, out]` and vectors by their name inside the block. */
 export type BlockWeights = Map<string, Tensor>
@@ -42,6 +50,8 @@ export interface Model {
   shape: ModelShape
   /** Linears that see the same input, in the order they are used and solved. */
   stages: LinearShape[][]
+  /** What precedes each stage. */
+  before: Before[]
   /** Norm weights and biases of a block by name, with their length. */
   vectors: { name: string; length: number }[]
   /** Path of block k, without a prefix that a checkpoint may or may not have. */

@@ -7,7 +7,7 @@ import { WorkbenchError } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { addBias, attention, matmul, rmsnorm, rope, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
+import type { Before, BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
 import { type RopeSettings, readRope, ropeTable } from './rope.ts'
 
 const size = z
@@ -81,8 +81,8 @@ function modelOf(config: Config): Model {
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: ffn, kvHeads, d } = config
   const stages: LinearShape[][] = [
     [
-      { name: 'self_attn.q_proj', q: heads * d, p: hidden },
-      { name: 'self_attn.k_proj', q: kvHeads * d, p: hidden },
+      { name: 'self_attn.q_proj', q: heads * d, p: hidden, scoring: true },
+      { name: 'self_attn.k_proj', q: kvHeads * d, p: hidden, scoring: true },
       { name: 'self_attn.v_proj', q: kvHeads * d, p: hidden },
     ],
     [{ name: 'self_attn.o_proj', q: hidden, p: heads * d }],
@@ -91,6 +91,14 @@ function modelOf(config: Config): Model {
       { name: 'mlp.up_proj', q: ffn, p: hidden },
     ],
     [{ name: 'mlp.down_proj', q: hidden, p: ffn }],
+  ]
+  const before: Before[] = [
+    { kind: 'norm', name: 'input_layernorm.weight' },
+    kvHeads === heads
+      ? { kind: 'linear', name: 'self_attn.v_proj' }
+      : { kind: 'none', why: 'several query heads share one value head, whose projection cannot take over a scale for each' },
+    { kind: 'norm', name: 'post_attention_layernorm.weight' },
+    { kind: 'linear', name: 'mlp.up_proj' },
   ]
   const biased = stages
     .flat()
@@ -109,6 +117,7 @@ function modelOf(config: Config): Model {
       tied: config.tie_word_embeddings,
     },
     stages,
+    before,
     vectors: [{ name: 'input_layernorm.weight', length: hidden }, { name: 'post_attention_layernorm.weight', length: hidden }, ...biased],
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',

@@ -16,9 +16,12 @@ export interface Golden {
     relax?: boolean
     fraction?: number
     structured?: boolean
+    clip?: boolean
   }
   rel_error: number
   tie_margin?: number
+  /** AWQ's exponent. */
+  alpha?: number
 }
 
 export type Arrays = Map<string, { shape: number[]; data: Float64Array }>

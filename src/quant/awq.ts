@@ -1,0 +1,168 @@
+/**
+ * AWQ (arXiv 2306.00978; algorithms.md section 8): inputs that are large on average get finer steps.
+ *   c_j = mean|x_j|^α, normalised;   Ŵ = Q(W diag c) diag c⁻¹
+ * α is searched for the linears that share an input; c is a transform, which the engine folds into what precedes them, so
+ * that inference costs nothing. What is left is rounding to nearest on a clipped range, searched per row and group.
+ */
+import type { OptionSpec } from '../options.ts'
+import type { Gpu } from '../gpu/device.ts'
+import { dotParts, gemm, matmul, PARTS } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import { deadNote, finish, type Layout, layoutOf } from './grid.ts'
+import { gridOptions, type LinearProblem, maxCode, type Solver, type StageProblem } from './solver.ts'
+
+const ALPHAS = Array.from({ length: 20 }, (_, i) => i / 20)
+/** Parts of the largest weight at which a range may be clipped. */
+const KEEPS = Array.from({ length: 10 }, (_, i) => 1 - i / 20)
+/** Least mean |x_j| beside the average one: a dead input would get the scale 0. */
+const LEAST = 1e-4
+
+const options: OptionSpec[] = [
+  ...gridOptions.filter(({ key }) => key === 'bits' || key === 'groupSize'),
+  {
+    key: 'clip',
+    flag: 'clip',
+    label: 'Clip search',
+    type: 'bool',
+    default: true,
+    help: 'Cut off the largest weights of a group where that makes the rest finer and the error smaller; query and key projections are left whole.',
+    cost: 'Ten roundings of each layer, cheap with groups; usually a smaller error.',
+  },
+]
+
+export interface AwqOptions {
+  bits: 2 | 3 | 4 | 8
+  groupSize: number
+  clip: boolean
+}
+
+export const awq: Solver = {
+  id: 'awq',
+  label: 'AWQ',
+  summary: 'Scales up the weights of inputs that are large on average, clips ranges, then rounds to nearest.',
+  advice: 'Fast and sturdy at 4 bits with groups, and the calibration text matters little; asymmetric grids only. Not for 2 bits.',
+  options,
+  work: (q, p, given) => {
+    const { groupSize, clip } = given as unknown as AwqOptions
+    const span = groupSize === -1 ? p : Math.min(groupSize, p)
+    return q * p * (4 + 2 * p) + (clip ? KEEPS.length * q * p * (12 + 2 * span) : 0)
+  },
+  transform: {
+    scales: async (stage, given) => (await searchScale(stage, given as unknown as AwqOptions)).scale,
+    work: (q, p) => ALPHAS.length * q * p * (10 + 2 * p),
+  },
+  async solve(problem, given) {
+    const options = given as unknown as AwqOptions
+    const { gpu, weight, gramDiagonal } = problem
+    const layout = layoutOf(gramDiagonal, options.groupSize, false, true)
+    const clip = await searchClip(problem, layout, options)
+    const x = gpu.empty(weight.shape)
+    const grid = gpu.empty([layout.groups, weight.cols, 2])
+    const cells = layout.groups * weight.cols
+    gpu.run1d('awq_grid', { w: weight, clip, x, grid }, shapeOf(problem, weight, layout, options), cells, { flops: 4 * weight.size })
+    const result = await finish(problem, x, layout, grid, options.bits)
+    for (const tensor of [clip, x]) tensor.dispose()
+    return { ...result, iterations: 0, notes: deadNote(gramDiagonal) }
+  },
+}
+
+type Runs = Pick<Layout, 'groupSize' | 'groups'>
+
+const shapeOf = ({ halfScales }: { halfScales: boolean }, weight: Tensor, { groupSize, groups }: Runs, { bits }: AwqOptions) => ({
+  q: weight.cols,
+  p: weight.rows,
+  size: groupSize,
+  groups,
+  most: maxCode(bits),
+  half: Number(halfScales),
+})
+
+/** c for one α, normalised to max c · min c = 1. */
+function scaleFor(meanAbs: Float32Array, alpha: number): Float32Array<ArrayBuffer> {
+  const average = meanAbs.reduce((sum, a) => sum + a, 0) / meanAbs.length
+  if (average <= 0) return new Float32Array(meanAbs.length).fill(1)
+  const c = Float64Array.from(meanAbs, (a) => Math.max(a, LEAST * average) ** alpha)
+  const middle = Math.sqrt(Math.max(...c) * Math.min(...c))
+  return Float32Array.from(c, (value) => value / middle)
+}
+
+/** The α of least output error, summed over the linears; α = 0 leaves everything as it is. */
+export async function searchScale(stage: StageProblem, options: AwqOptions) {
+  const { gpu, weights, gram, meanAbs } = stage
+  const p = gram.rows
+  const groupSize = options.groupSize === -1 ? p : options.groupSize
+  const runs = { groupSize, groups: Math.ceil(p / groupSize) }
+  const parts = gpu.empty([ALPHAS.length * weights.length, PARTS])
+  for (const [i, alpha] of ALPHAS.entries()) {
+    const c = gpu.upload(scaleFor(meanAbs, alpha), [p])
+    for (const [k, weight] of weights.entries()) {
+      const d = residual(gpu, stage, weight, c, 1, runs, options)
+      const product = matmul(gpu, gram, d)
+      dotParts(gpu, product, d, parts.view([PARTS], (i * weights.length + k) * PARTS))
+      for (const tensor of [d, product]) tensor.dispose()
+      await gpu.pace()
+    }
+    c.dispose()
+  }
+  const sums = (await gpu.read(parts)) as Float32Array
+  parts.dispose()
+  const each = weights.length * PARTS
+  const errors = ALPHAS.map((_, i) => sums.subarray(i * each, (i + 1) * each).reduce((sum, part) => sum + part, 0))
+  const best = errors.indexOf(Math.min(...errors))
+  return { alpha: ALPHAS[best], scale: scaleFor(meanAbs, ALPHAS[best]), errors }
+}
+
+/** Thresholds m `[groups, q]`: weights of a group are clamped to ±m. Judged group by group, by dᵀ Σ[g, g] d. */
+export async function searchClip(problem: LinearProblem, layout: Runs, options: AwqOptions): Promise<Tensor> {
+  const { gpu, weight, gram } = problem
+  const cells = layout.groups * weight.cols
+  const clip = gpu.upload(new Float32Array(cells).fill(3e38), [layout.groups, weight.cols])
+  if (!options.clip || problem.scoring) return clip
+  const least = gpu.upload(new Float32Array(cells).fill(3e38), [cells])
+  const ones = gpu.upload(new Float32Array(weight.rows).fill(1), [weight.rows])
+  const shape = shapeOf(problem, weight, layout, options)
+  for (const keep of KEEPS) {
+    const d = residual(gpu, problem, weight, ones, keep, layout, options)
+    const product = groupProducts(gpu, gram, d, layout.groupSize)
+    gpu.run1d('awq_clip', { w: weight, d, product, least, clip }, { ...shape, keep }, cells, { flops: 4 * weight.size })
+    for (const tensor of [d, product]) tensor.dispose()
+    await gpu.pace()
+  }
+  for (const tensor of [least, ones]) tensor.dispose()
+  return clip
+}
+
+function residual(gpu: Gpu, rounding: { halfScales: boolean }, w: Tensor, c: Tensor, keep: number, runs: Runs, options: AwqOptions) {
+  const d = gpu.empty(w.shape)
+  const cells = runs.groups * w.cols
+  gpu.run1d('awq_residual', { w, c, d }, { ...shapeOf(rounding, w, runs, options), keep }, cells, { flops: 8 * w.size })
+  return d
+}
+
+/** Σ[g, g] d[g] for each run g of `size` inputs, the last of which may be short. */
+function groupProducts(gpu: Gpu, gram: Tensor, d: Tensor, size: number): Tensor {
+  const [p, q] = [d.rows, d.cols]
+  const product = gpu.empty([p, q])
+  const some = (first: number, size: number, outer: number) =>
+    gemm(gpu, {
+      a: gram,
+      b: d,
+      c: product,
+      m: size,
+      n: q,
+      k: size,
+      // Σ is symmetric; this way any size will do.
+      ta: true,
+      lda: p,
+      ldb: q,
+      ldc: q,
+      a0: first * (p + 1),
+      b0: first * q,
+      c0: first * q,
+      batch: { outer, inner: 1, share: 1, a: [size * (p + 1), 0], b: [size * q, 0], c: [size * q, 0] },
+    })
+  const whole = Math.floor(p / size)
+  if (whole) some(0, size, whole)
+  if (p % size) some(whole * size, p % size, 1)
+  return product
+}
