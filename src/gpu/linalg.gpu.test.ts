@@ -69,6 +69,18 @@ describe('the factor of an inverse', () => {
     }
   })
 
+  it('is the same with the GEMM of real GPUs, whose tiles are larger', async () => {
+    const own = gpu.gemm
+    try {
+      gpu.gemm = 'tiled'
+      const one = problem(196, 600, 0.05)
+      const ut = await inverseFactor(gpu, onGpu(one))
+      expect(distance(await gpu.read(ut!), one.h)).toBeLessThan(100 * 1.2e-7 * (4 + Math.sqrt(196)))
+    } finally {
+      gpu.gemm = own
+    }
+  })
+
   it('is refused where a pivot is not positive, not finite, or lost in float32', async () => {
     const singular = problem(100, 10, 0)
     expect(await inverseFactor(gpu, onGpu(singular))).toBeNull()

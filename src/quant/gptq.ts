@@ -28,8 +28,8 @@ export const dampingOption: OptionSpec = {
   default: 0.01,
   min: 0.0001,
   max: 1,
-  help: 'Share of the mean diagonal that is added to the diagonal of H, so that it has an inverse.',
-  cost: 'Free. Raised tenfold, with a note, on layers where it is too little.',
+  help: 'How much is added to the diagonal of Σ, as a share of its mean, so that it can be inverted.',
+  cost: 'Free. Where it is too little it is raised tenfold, with a note on that layer.',
   advanced: true,
 }
 

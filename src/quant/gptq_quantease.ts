@@ -15,7 +15,8 @@ export const gptqQuantease: Solver = {
   id: 'gptq_quantease',
   label: 'GPTQ, then QuantEase',
   summary: 'Runs GPTQ, then improves its weights by the sweeps of QuantEase on the same grid.',
-  advice: 'When a few inputs are huge, so that the start matters; with act-order and relaxed sweeps it beats both of its parts.',
+  advice:
+    'For layers with a few huge inputs, where the start matters; with act-order and relaxed sweeps it usually beats both of its parts.',
   options: [...gptqOptions, ...sweepOptions],
   work: (q, p, given) => gptq.work(q, p, given) + (given.iterations as number) * sweepWork(q, p) + 2 * q * p * p,
   async solve(problem, given, hooks) {
