@@ -20,6 +20,7 @@ import {
   resolveOptions,
 } from './job.ts'
 import type { Session } from './session.ts'
+import { foldedVectors } from './transform.ts'
 
 export const runOptions: OptionSpec[] = [
   {
@@ -270,7 +271,8 @@ function planRun(spec: RunSpec, opened: OpenModel, fail: (key: string, message: 
   const asked = options.blocks as number
   if (asked > all) fail('options.blocks', `The model has ${all} blocks, not ${asked}.`, `Choose 1 to ${all}, or 0 for all.`)
   if (problems.length || asked > all) return null
-  const grid = options as unknown as GridOptions
+  // Not every method offers these.
+  const grid = { symmetric: false, grid: 'minmax', ...options } as unknown as GridOptions
   const blocks = asked || all
   const {
     iterations = 0,
@@ -283,7 +285,7 @@ function planRun(spec: RunSpec, opened: OpenModel, fail: (key: string, message: 
     // What the file has to say is whether the group index is out of order.
     actOrder: actOrder && !staticGroups && grid.groupSize !== -1,
     symmetric: grid.symmetric,
-    trueSequential: options.trueSequential as boolean,
+    trueSequential: options.trueSequential === true && !solver.transform,
     method: solver.id,
     iterations,
     mse: grid.grid === 'mse' ? 2.4 : 0,
@@ -300,18 +302,26 @@ function keepsOutliers({ solver, options }: Pick<PlannedRun, 'solver' | 'options
 }
 
 /** Every tensor of the export: quantized linears replace their weight, all else is copied. */
-function checkpointTensors(run: Pick<PlannedRun, 'grid' | 'blocks' | 'format'>, opened: OpenModel): Pick<PlannedRun, 'tensors' | 'copied'> {
+function checkpointTensors(
+  run: Pick<PlannedRun, 'solver' | 'grid' | 'blocks' | 'format'>,
+  opened: OpenModel,
+): Pick<PlannedRun, 'tensors' | 'copied'> {
+  const changed = new Set<string>()
   const replaced = new Map<string, LinearPlan>()
   for (let k = 0; k < run.blocks; k++) {
     for (const { name, q, p } of opened.model.stages.flat()) {
       const full = blockName(opened, k, name)
       replaced.set(`${full}.weight`, { name: full, q, p, bits: run.grid.bits, groups: groupsOf(p, run.grid.groupSize) })
     }
+    if (run.solver.transform) for (const name of foldedVectors(opened.model)) changed.add(blockName(opened, k, name))
   }
-  const copied = [...opened.folder.checkpoint.tensors.values()]
+  const kept = [...opened.folder.checkpoint.tensors.values()]
     .filter(({ name }) => !replaced.has(name))
     .map(({ name, dtype, shape }) => ({ name, dtype, shape }))
-  return { copied, tensors: [...copied, ...[...replaced.values()].flatMap((linear) => run.format.tensorsFor(linear))] }
+  const copied = kept.filter(({ name }) => !changed.has(name))
+  // Written as the transform leaves them.
+  const folded = kept.filter(({ name }) => changed.has(name))
+  return { copied, tensors: [...copied, ...folded, ...[...replaced.values()].flatMap((linear) => run.format.tensorsFor(linear))] }
 }
 
 export const groupsOf = (p: number, groupSize: number) => (groupSize === -1 ? 1 : Math.ceil(p / groupSize))
@@ -352,6 +362,14 @@ function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
       message: `At ${grid.bits} bits other runtimes need layer sizes that ${per} divides; ${names(loose)} ${loose.length > 1 ? 'have' : 'has'} others, so the file will load only here.`,
       hint: 'Choose other bits if you want to use the checkpoint elsewhere.',
       severity: 'warning',
+    })
+  }
+  if (solver.transform && options.trueSequential) {
+    found.push({
+      field: 'trueSequential',
+      message: `${solver.label} scales a whole block before it rounds any of it, so true-sequential changes nothing within a block.`,
+      hint: '',
+      severity: 'note',
     })
   }
   if (settings.staticGroups && !options.actOrder) {
@@ -412,8 +430,11 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
     (sum, k) => sum + (shape.blocks - k) * perBlock + headWork(shape, judged.tokens, true),
     0,
   )
-  const solve = linears.reduce((sum, { q, p }) => sum + run.solver.work(q, p, run.options) + 2 * q * p * p, 0) * run.blocks
-  return { forward: forwardCalibration + run.blocks * perBlock + rest, solve }
+  const transformed = run.solver.transform ? model.stages.filter((_, stage) => model.before[stage].kind !== 'none').flat() : []
+  const solve =
+    linears.reduce((sum, { q, p }) => sum + run.solver.work(q, p, run.options) + 2 * q * p * p, 0) +
+    transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
+  return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks }
 }
 
 /** Work of measuring the model as it is. */

@@ -23,6 +23,7 @@ export class CheckpointExport {
   error: ErrorData | null = null
   #sink: Sink | null = null
   #writer: CheckpointWriter | null = null
+  readonly #vectors = new Map<string, Uint8Array>()
   readonly #digests = new Map<string, { digest: string; q: number; p: number }>()
 
   private constructor(
@@ -72,6 +73,18 @@ export class CheckpointExport {
     }
   }
 
+  /** Writes norm weights and biases that a transform changed, by full name. */
+  async vectors(changed: Iterable<[string, Uint8Array]>): Promise<void> {
+    const writer = this.#writer
+    if (!writer) return
+    await this.#guard(async () => {
+      for (const [name, bytes] of changed) {
+        await writer.write(name, bytes)
+        this.#vectors.set(name, bytes)
+      }
+    })
+  }
+
   /** Writes what is left, reads everything back, and says what came out. */
   async finish(between: () => Promise<void>): Promise<RunResult['export']> {
     const writer = this.#writer
@@ -98,7 +111,7 @@ export class CheckpointExport {
     return done
   }
 
-  /** Opens the folder as a stranger would and compares every linear with what the run computed. */
+  /** Opens the folder as a stranger would and compares everything that is new with what the run computed. */
   async #verify(sink: Sink, written: { path: string }[], between: () => Promise<void>): Promise<void> {
     const files: Files = new Map(await Promise.all(written.map(async ({ path }) => [path, await sink.open(path)] as const)))
     const folder = await openFolder(files)
@@ -106,18 +119,22 @@ export class CheckpointExport {
     if ((gptq !== null) !== (this.run.format.stores === 'packed')) {
       throw new Error(`The exported folder is ${gptq ? '' : 'not '}recognized as a quantized checkpoint.`)
     }
+    const failed = (name: string) =>
+      new WorkbenchError(
+        'storage-failed',
+        `${name} reads back differently from what was written.`,
+        'The disk may be failing; free some space and run again.',
+      )
+    for (const [name, bytes] of this.#vectors) {
+      const stored = await checkpoint.readRange(name, 0, bytes.length)
+      if (bytes.some((byte, i) => byte !== stored[i])) throw failed(name)
+    }
     for (const [name, { digest, q, p }] of this.#digests) {
       await between()
       const stored = gptq
         ? partsOf(await readPackedLinear(checkpoint, name, gptq, { q, p }))
         : [await readDenseLinear(checkpoint, name, { q, p })].filter((bytes) => bytes !== null)
-      if ((await digestOf(stored)) !== digest) {
-        throw new WorkbenchError(
-          'storage-failed',
-          `${name} reads back differently from what was written.`,
-          'The disk may be failing; free some space and run again.',
-        )
-      }
+      if ((await digestOf(stored)) !== digest) throw failed(name)
     }
   }
 

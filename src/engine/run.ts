@@ -6,7 +6,7 @@
 import { toErrorData } from '../errors.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { diagonal, embed, gramUpper, mirror, transpose } from '../gpu/ops.ts'
+import { absSum, diagonal, embed, gramUpper, mirror, scale, transpose } from '../gpu/ops.ts'
 import type { Panels } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Sink } from '../io/bytes.ts'
@@ -20,6 +20,7 @@ import { Hidden } from './hidden.ts'
 import { type Job, type JobReport, type LayerResult, type RunEvent, type RunResult, type Stage, bitsPerWeight } from './job.ts'
 import { Progress } from './progress.ts'
 import type { Session } from './session.ts'
+import { fold } from './transform.ts'
 
 export interface Host {
   session: Session
@@ -28,6 +29,9 @@ export interface Host {
   /** Where a run's checkpoint goes. */
   sink(run: string): Promise<Sink>
 }
+
+/** Solves the linears of a stage; `outputs`: what a transform divided the outputs of some of them by. */
+type SolveStage = (stage: number, gram: Tensor, outputs?: ReadonlyMap<string, Tensor>) => Promise<void>
 
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
@@ -312,17 +316,21 @@ class Engine {
     for (let k = 0; k < run.blocks; k++) {
       const full = await this.#load(k)
       const weights: BlockWeights = new Map(full)
-      const solve = async (stage: number, gram: Tensor) => {
+      const solve: SolveStage = async (stage, gram, outputs) => {
         const spread = await diagonal(this.gpu, gram)
+        const before = this.opened.model.before[stage]
         for (const linear of this.opened.model.stages[stage]) {
-          const layer = await this.#solve(run, k, linear, gram, spread, weights, output)
+          const scaled = weights.get(`${linear.name}.weight`)!
+          const layer = await this.#solve(run, k, linear, gram, spread, weights, output, outputs?.get(linear.name))
+          if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
+          if (run.solver.transform && before.kind === 'none') layer.notes.push(`Its inputs are left unscaled: ${before.why}.`)
           layers.push(layer)
           this.host.emit({ type: 'layer', run: run.spec.id, layer })
         }
         this.progress.enter(FORWARD)
       }
       if (run.trueSequential) await this.#sequential(run, k, seen, weights, solve)
-      else await this.#atOnce(run, k, seen, weights, solve)
+      else await this.#atOnce(run, k, seen, weights, output, solve)
       this.#stage(run, 'propagate', k)
       await this.#advance(judged, weights)
       for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
@@ -348,40 +356,75 @@ class Engine {
     k: number,
     seen: Hidden,
     weights: BlockWeights,
-    solve: (stage: number, gram: Tensor) => Promise<void>,
+    output: CheckpointExport,
+    solve: SolveStage,
   ): Promise<void> {
     const { stages } = this.opened.model
     this.#stage(run, 'calibrate', k)
     const grams = stages.map((stage) => this.#zeroGram(stage))
+    const sums = run.solver.transform ? stages.map(([{ p }]) => this.gpu.zeros([p])) : null
     for (let i = 0; i < seen.batches.length; i++) {
       const x = seen.take(i)
       for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, seen.batches[i])) {
-        this.#accumulate(grams[stage], input, seen.batches[i])
+        this.#accumulate(grams[stage], input, seen.batches[i], sums?.[stage])
         await this.gpu.pace()
         if (stage === stages.length - 1) break
       }
       await seen.give(i, x)
     }
+    for (const gram of grams) mirror(this.gpu, gram)
+    const outputs = sums ? await this.#transform(run, k, weights, grams, sums, output) : undefined
     for (const [stage, gram] of grams.entries()) {
-      mirror(this.gpu, gram)
-      await solve(stage, gram)
+      await solve(stage, gram, outputs)
       gram.dispose()
     }
+    for (const tensor of outputs?.values() ?? []) tensor.dispose()
     this.#stage(run, 'propagate', k)
     await this.#advance(seen, weights)
+  }
+
+  /** Searches the scales of all stages on the block as it is, then folds them into it. `sums`: Σ |x_j|, disposed here. */
+  async #transform(
+    run: PlannedRun,
+    k: number,
+    weights: BlockWeights,
+    grams: Tensor[],
+    sums: Tensor[],
+    output: CheckpointExport,
+  ): Promise<Map<string, Tensor>> {
+    const { gpu, opened } = this
+    const { model } = opened
+    const tokens = this.#calibration.reduce((sum, { windows, length }) => sum + windows * length, 0)
+    this.progress.enter(run.solver.id)
+    const scales: (Float32Array<ArrayBuffer> | null)[] = []
+    for (const [stage, linears] of model.stages.entries()) {
+      const meanAbs = ((await gpu.read(sums[stage])) as Float32Array).map((sum) => sum / tokens)
+      sums[stage].dispose()
+      if (model.before[stage].kind === 'none') {
+        scales.push(null)
+        continue
+      }
+      this.#stage(run, 'solve', k, blockName(opened, k, linears[0].name))
+      const problem = {
+        gpu,
+        weights: linears.map(({ name }) => weights.get(`${name}.weight`)!),
+        gram: grams[stage],
+        meanAbs,
+        halfScales: true,
+      }
+      scales.push(await run.solver.transform!.scales(problem, run.options))
+    }
+    const stored = (vector: string) => opened.folder.checkpoint.tensors.get(blockName(opened, k, vector))!.dtype
+    const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, stored)
+    await output.vectors([...vectors].map(([name, bytes]) => [blockName(opened, k, name), bytes]))
+    return outputs
   }
 
   /**
    * Stage by stage, each seeing what the quantized stages before it put out. Blocks pause at each stage; when the paused
    * batches fit on the GPU they simply go on, otherwise each stage starts the block again.
    */
-  async #sequential(
-    run: PlannedRun,
-    k: number,
-    seen: Hidden,
-    weights: BlockWeights,
-    solve: (stage: number, gram: Tensor) => Promise<void>,
-  ): Promise<void> {
+  async #sequential(run: PlannedRun, k: number, seen: Hidden, weights: BlockWeights, solve: SolveStage): Promise<void> {
     const { model } = this.opened
     const { shape } = model
     const tokens = seen.batches.reduce((sum, { windows, t }) => sum + windows * t, 0)
@@ -433,18 +476,34 @@ class Engine {
   }
 
   /** Window by window, so that no float32 sum gets longer than a sequence before it is added to the rest. */
-  #accumulate(gram: Tensor, input: Tensor, { windows, t, length }: TokenBatch): void {
-    for (let w = 0; w < windows; w++) gramUpper(this.gpu, input, gram, w * t, length)
+  #accumulate(gram: Tensor, input: Tensor, { windows, t, length }: TokenBatch, sums?: Tensor): void {
+    for (let w = 0; w < windows; w++) {
+      gramUpper(this.gpu, input, gram, w * t, length)
+      if (sums) absSum(this.gpu, input, sums, w * t, length)
+    }
+  }
+
+  /** tr(D Σ Dᵀ), D = W or W − Ŵ with outputs as they were before a transform divided them by `outputs`. */
+  async #unfolded(weight: Tensor, what: Tensor | null, gram: Tensor, outputs: Tensor): Promise<number> {
+    const { gpu } = this
+    const d = gpu.empty(weight.shape)
+    gpu.copy(weight, d)
+    if (what) gpu.run1d('subtract', { x: d, y: what }, { n: d.size }, d.size / 4)
+    scale(gpu, d, { cols: outputs })
+    const value = await objective(gpu, d, gram)
+    d.dispose()
+    return value
   }
 
   async #solve(
     run: PlannedRun,
     k: number,
-    { name, q, p }: LinearShape,
+    { name, q, p, scoring }: LinearShape,
     gram: Tensor,
     gramDiagonal: Float32Array,
     weights: BlockWeights,
     output: CheckpointExport,
+    outputs?: Tensor,
   ): Promise<LayerResult> {
     const { gpu, host } = this
     const full = blockName(this.opened, k, name)
@@ -452,10 +511,10 @@ class Engine {
     this.#stage(run, 'solve', k, full)
     this.progress.enter(run.solver.id)
     const weight = weights.get(`${name}.weight`)!
-    const base = await objective(gpu, weight, gram)
+    const base = outputs ? await this.#unfolded(weight, null, gram, outputs) : await objective(gpu, weight, gram)
     const relative = (value: number) => (base > 0 ? value / base : 0)
     const iterations = run.solver.sweeps?.(run.options) ?? (run.options.iterations as number | undefined) ?? 0
-    const result = await run.solver.solve({ gpu, weight, gram, gramDiagonal, halfScales: true }, run.options, {
+    const result = await run.solver.solve({ gpu, weight, gram, gramDiagonal, halfScales: true, scoring }, run.options, {
       report: (points) => {
         const shown = points.map((point) => ({ ...point, value: relative(point.value) }))
         host.emit({ type: 'objective', run: run.spec.id, linear: full, points: shown, iterations })
@@ -472,13 +531,14 @@ class Engine {
         return { q, p, weights }
       },
     })
+    const error = outputs ? await this.#unfolded(weight, result.what, gram, outputs) : result.error
     weights.set(`${name}.weight`, result.what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
     return {
       name: full,
       block: k,
       shape: [q, p],
-      relativeError: relative(result.error),
+      relativeError: relative(error),
       seconds: (performance.now() - started) / 1000,
       iterations: result.iterations,
       bits: linearBits({ q, p }, result.groups, run.grid, !run.settings.actOrder, outliers),

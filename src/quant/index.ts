@@ -1,4 +1,5 @@
 /** The one place where algorithms are registered. */
+import { awq } from './awq.ts'
 import { gptq } from './gptq.ts'
 import { gptqQuantease } from './gptq_quantease.ts'
 import { quanteasePlus } from './plus.ts'
@@ -6,4 +7,4 @@ import { quantease } from './quantease.ts'
 import { rtn } from './rtn.ts'
 import type { Solver } from './solver.ts'
 
-export const solvers: Solver[] = [rtn, quantease, gptq, gptqQuantease, quanteasePlus]
+export const solvers: Solver[] = [rtn, quantease, gptq, gptqQuantease, quanteasePlus, awq]
