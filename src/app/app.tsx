@@ -134,6 +134,7 @@ const keyList: [string, string][] = [
   ['Tab', 'Next control'],
   ['Esc', 'Close what is open'],
   ['← →', 'Step through the values of a chart that has the focus'],
+  ['← → ↑ ↓', 'Step through the cells of the error map'],
 ]
 
 function Help({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {

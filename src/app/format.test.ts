@@ -58,3 +58,13 @@ test('counts of parameters, bits, percentages and shapes', () => {
   expect(format.shape([128, 384])).toBe('128\u2009×\u2009384')
   expect(format.plural(1, 'window')).toBe('1 window')
 })
+
+test('fractions are shown in percent, ratios as multiples', () => {
+  expect([0.01, 0.005, 0.125, 0].map((value) => plain(format.fraction(value)))).toEqual(['1 %', '0.5 %', '12.5 %', '0 %'])
+  expect([0.71, 1, 12.34, 0.001].map((value) => plain(format.ratio(value)))).toEqual(['× 0.71', '× 1', '× 12', '× 1.0e-3'])
+})
+
+test('numbers are read as people type them', () => {
+  expect(['0.01', '1 %', '1%', '0,5', '2e-3', '-3'].map(format.parseNumber)).toEqual([0.01, 0.01, 0.01, 0.5, 0.002, -3])
+  expect(['', 'x', '1.2.3', '%', '1,2,3'].map(format.parseNumber)).toEqual([null, null, null, null, null])
+})

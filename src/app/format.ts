@@ -88,6 +88,24 @@ export function share(value: number | null): string {
   return value === null ? none : `${(value * 100).toFixed(1)}${space}%`
 }
 
+/** A fraction as it was entered, in percent and without zeros at the end: 1 %, 0.5 %. */
+export function fraction(value: number): string {
+  return `${Number((value * 100).toPrecision(3))}${space}%`
+}
+
+/** How many times as much: two digits. */
+export function ratio(value: number): string {
+  return `×${space}${value >= 1000 || value < 0.01 ? scientific(value) : Number(value.toPrecision(2))}`
+}
+
+/** What people type for a number: also 1 %, and a comma where a point would be. Null where it is none. */
+export function parseNumber(text: string): number | null {
+  const match = text.trim().match(/^([-+]?[\d.,]+(?:e[-+]?\d+)?)\s*(%?)$/i)
+  const value = match ? Number(match[1].replace(/^([^,]*),([^,]*)$/, '$1.$2')) : Number.NaN
+  if (!Number.isFinite(value)) return null
+  return match![2] ? Number((value / 100).toPrecision(12)) : value
+}
+
 export function bitsPerWeight(value: number | null): string {
   return value === null ? none : value.toFixed(2)
 }

@@ -104,3 +104,116 @@ test('runs and places are described in words', () => {
   expect(plan.placeOf(catalog, first, 'runs.1.options.groupSize')).toBe('QuantEase 3-bit, group size')
   expect(plan.placeOf(catalog, first, 'calibration.length')).toBe('Calibration')
 })
+
+// ---------------------------------------------------------------- outliers, comparisons, presets
+
+const [rtn, quantease] = catalog.solvers
+const outlier: OptionSpec = {
+  ...words,
+  key: 'outlier',
+  label: 'Outliers',
+  help: 'Fraction kept.',
+  type: 'number',
+  default: 0,
+  min: 0,
+  max: 0.49,
+}
+const columns: OptionSpec = { ...words, key: 'structureOutlier', label: 'Whole columns', type: 'bool', default: false }
+const threshold: OptionSpec = { ...words, key: 'outlier', label: 'Outlier threshold', type: 'number', default: 0.2, min: 0, max: 1 }
+const wide: Catalog = {
+  ...catalog,
+  solvers: [
+    rtn,
+    { ...quantease, options: [...quantease.options, outlier, columns] },
+    { ...rtn, id: 'spqr', options: [...grid, threshold] },
+  ],
+}
+const labelsOf = (job: { runs: { label: string }[] }) => job.runs.map((run) => run.label)
+
+test('a name says what is compared: bits, group size and outliers', () => {
+  const add = (method: string, options: Record<string, number | boolean>) =>
+    plan.addRun(wide, { ...first, runs: [] }, method, options).runs[0]
+  expect(add('quantease', { outlier: 0.005 }).label).toBe('QuantEase 3-bit, 0.5 % outliers')
+  expect(add('quantease', { outlier: 0.01, structureOutlier: true, groupSize: 32 }).label).toBe(
+    'QuantEase 3-bit, group 32, 1 % outlier columns',
+  )
+  expect(add('spqr', { outlier: 0.3 }).label).toBe('RTN 3-bit')
+  expect(plan.describeRun(wide, add('quantease', { outlier: 0.01 }))).toBe('3-bit, full row, asymmetric, outliers 1 %')
+})
+
+test('the paper’s table is QuantEase at 4 bits, at 3, and with outliers of both kinds', () => {
+  const [paper, every] = plan.presets
+  const table = plan.addRuns(wide, { ...first, runs: [] }, plan.presetRuns(wide, paper))
+  expect(labelsOf(table)).toEqual([
+    'QuantEase 4-bit',
+    'QuantEase 3-bit',
+    'QuantEase 3-bit, 1 % outlier columns',
+    'QuantEase 3-bit, 1 % outliers',
+  ])
+  expect(plan.presetRuns(wide, every).map(({ method }) => method)).toEqual(['rtn', 'quantease', 'spqr'])
+})
+
+test('a preset leaves out what the methods at hand cannot do', () => {
+  expect(plan.presetRuns(catalog, plan.presets[0]).map(({ options }) => options)).toEqual([{ bits: 4 }, { bits: 3 }])
+  expect(plan.presetRuns({ ...catalog, solvers: [rtn] }, plan.presets[0])).toEqual([])
+})
+
+test('what is added stands behind the edited runs, and nothing is added twice', () => {
+  const edited = plan.editRun(wide, first, first.runs[1].id, { options: { iterations: 50 } })
+  const wanted = plan.comparison(wide, ['rtn', 'quantease'], { bits: 3, groupSize: -1 })
+  const missing = plan.missingRuns(wide, edited, wanted)
+  expect(missing.map(({ method }) => method)).toEqual(['quantease'])
+  const next = plan.addRuns(wide, edited, missing)
+  expect(next.runs.slice(0, 2)).toEqual(edited.runs)
+  expect(next.runs[2]).toMatchObject({ label: 'QuantEase 3-bit (2)', options: { bits: 3, groupSize: -1 } })
+  expect(plan.missingRuns(wide, next, wanted)).toEqual([])
+})
+
+test('a comparison shares the choices of bits and group size, each method those that it has', () => {
+  expect(plan.sharedSpecs(wide).map(({ key }) => key)).toEqual(['bits', 'groupSize'])
+  const bare = { ...wide, solvers: [rtn, { ...rtn, id: 'bare', options: [grid[0]] }] }
+  expect(plan.comparison(bare, ['bare'], { bits: 2, groupSize: 32 })).toEqual([{ method: 'bare', options: { bits: 2 } }])
+})
+
+test('options come in groups: those of every method, those of this one; common before advanced', () => {
+  const advanced = { ...columns, advanced: true }
+  const some = { ...wide, solvers: [rtn, { ...quantease, options: [...grid, outlier, advanced] }] }
+  const keys = (groups: plan.OptionGroup[]) => groups.map(({ title, specs }) => [title, specs.map(({ key }) => key)])
+  const { common, advanced: more } = plan.optionGroups(some, 'quantease')
+  expect(keys(common)).toEqual([
+    ['Every method', ['bits', 'groupSize', 'symmetric', 'trueSequential']],
+    ['QuantEase', ['outlier']],
+  ])
+  expect(keys(more)).toEqual([['', ['structureOutlier']]])
+  expect(keys(plan.optionGroups(some, 'rtn').common)).toEqual([['', ['bits', 'groupSize', 'symmetric', 'trueSequential']]])
+})
+
+test('arrow keys change a number by what suits its range and its default', () => {
+  const number = (min: number, max: number, value: number): OptionSpec => ({
+    ...words,
+    key: 'x',
+    label: 'X',
+    type: 'number',
+    min,
+    max,
+    default: value,
+  })
+  expect([number(0, 0.49, 0), number(0, 1, 0.01), number(0.1, 2, 1), number(0, 1, 0.2)].map(plan.stepOf)).toEqual([0.01, 0.01, 0.1, 0.1])
+  expect(plan.stepOf({ ...words, key: 'x', label: 'X', type: 'int', min: 0, max: 1000, default: 30 })).toBe(1)
+  expect([outlier, threshold].map(plan.isFraction)).toEqual([true, false])
+})
+
+test('a problem that runs share is told once', () => {
+  const problem = (place: string, message = 'Too wide.') => ({
+    severity: 'warning' as const,
+    code: 'note' as const,
+    message,
+    hint: '',
+    place,
+  })
+  expect(plan.mergeProblems([problem('A'), problem('B'), problem('B', 'Other.')]).map(({ place, message }) => [place, message])).toEqual([
+    ['A; B', 'Too wide.'],
+    ['B', 'Other.'],
+  ])
+  expect(plan.mergeProblems(['A', 'B', 'C', 'D'].map((place) => problem(place)))[0].place).toBe('A; B and 2 more')
+})

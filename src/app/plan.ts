@@ -12,6 +12,8 @@ import type {
   RunSpec,
   TextSource,
 } from '../engine/job.ts'
+import { optionProblem } from '../engine/job.ts'
+import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
 export const demoSizes = { calibration: { samples: 16, length: 128 }, evaluation: { samples: 12, length: 128 } }
@@ -28,6 +30,41 @@ export function optionValue(spec: OptionSpec, options: Options): OptionValue {
   return options[spec.key] ?? spec.default
 }
 
+/** A number between 0 and 1 that people think of in percent. */
+export function isFraction(spec: OptionSpec): boolean {
+  return spec.type === 'number' && spec.min >= 0 && spec.max <= 1 && /\bfraction\b/i.test(`${spec.label} ${spec.help}`)
+}
+
+/** What one press of an arrow key changes: fine enough for the range as well as for the default. */
+export function stepOf(spec: OptionSpec): number {
+  if (spec.type !== 'number') return 1
+  const power = (value: number) => Math.floor(Math.log10(value) + 1e-9)
+  return 10 ** Math.min(power(spec.max - spec.min) - 1, spec.default > 0 ? power(spec.default) : 0)
+}
+
+export interface OptionGroup {
+  /** Empty where there is only one. */
+  title: string
+  specs: OptionSpec[]
+}
+
+/** A method's options in two groups, what every method has and what only some have: common ones, then the advanced. */
+export function optionGroups(catalog: Catalog, method: string): { common: OptionGroup[]; advanced: OptionGroup[] } {
+  const solver = catalog.solvers.find((each) => each.id === method)
+  const everywhere = (key: string) =>
+    catalog.runOptions.some((spec) => spec.key === key) || catalog.solvers.every(({ options }) => options.some((spec) => spec.key === key))
+  const specs = optionsOf(catalog, method)
+  const grouped = (advanced: boolean) => {
+    const some = specs.filter((spec) => (spec.advanced ?? false) === advanced)
+    const groups = [
+      { title: 'Every method', specs: some.filter(({ key }) => everywhere(key)) },
+      { title: solver?.label ?? method, specs: some.filter(({ key }) => !everywhere(key)) },
+    ].filter((group) => group.specs.length)
+    return groups.length > 1 ? groups : groups.map((group) => ({ ...group, title: '' }))
+  }
+  return { common: grouped(false), advanced: grouped(true) }
+}
+
 /** What sets a run apart, in words: "2-bit, full row, asymmetric", then whatever is not at its default. */
 export function describeRun(catalog: Catalog, run: RunSpec): string {
   const parts: string[] = []
@@ -41,7 +78,8 @@ export function describeRun(catalog: Catalog, run: RunSpec): string {
         parts.push(/^\d/.test(label) ? `${lower(spec.label)} ${label}` : lower(label))
       }
     } else if (value !== spec.default) {
-      parts.push(spec.type === 'bool' ? `${value ? '' : 'no '}${lower(spec.label)}` : `${lower(spec.label)} ${value}`)
+      const shown = isFraction(spec) ? percentOf(Number(value)) : value
+      parts.push(spec.type === 'bool' ? `${value ? '' : 'no '}${lower(spec.label)}` : `${lower(spec.label)} ${shown}`)
     }
   }
   return parts.join(', ')
@@ -83,6 +121,76 @@ export function addRun(catalog: Catalog, job: Job, method: string, options: Opti
   return { ...job, runs: [...job.runs, named(catalog, job.runs, { id: freshId(job), label: '', method, options })] }
 }
 
+export interface NewRun {
+  method: string
+  options: Options
+}
+
+/** Several runs to add by one click. */
+export interface Preset {
+  label: string
+  summary: string
+  /** Null: every method that there is. */
+  method: string | null
+  /** Options of one run each. */
+  variants: Options[]
+}
+
+export const presets: Preset[] = [
+  {
+    label: 'The paper’s table',
+    summary: 'QuantEase at 4 bits, at 3 bits, and at 3 bits with 1 % of the weights kept apart: whole columns, then single weights.',
+    method: 'quantease',
+    variants: [{ bits: 4 }, { bits: 3 }, { bits: 3, outlier: 0.01, structureOutlier: true }, { bits: 3, outlier: 0.01 }],
+  },
+  { label: 'Every method at 3 bits', summary: 'Each with its own defaults.', method: null, variants: [{ bits: 3 }] },
+]
+
+/** Those runs of a preset that the methods at hand can do. */
+export function presetRuns(catalog: Catalog, { method, variants }: Preset): NewRun[] {
+  return catalog.solvers
+    .filter(({ id }) => method === null || id === method)
+    .flatMap(({ id }) => variants.map((options) => ({ method: id, options })))
+    .filter((run) => {
+      const specs = optionsOf(catalog, run.method)
+      return Object.entries(run.options).every(([key, value]) => {
+        const spec = specs.find((each) => each.key === key)
+        return spec && !optionProblem(spec, value)
+      })
+    })
+}
+
+/** The choices that a comparison shares between its methods: bits and group size, where there are such. */
+export function sharedSpecs(catalog: Catalog): Extract<OptionSpec, { type: 'choice' }>[] {
+  return ['bits', 'groupSize'].flatMap((key) => {
+    const spec = catalog.solvers.flatMap(({ options }) => options).find((each) => each.key === key)
+    return spec?.type === 'choice' ? [spec] : []
+  })
+}
+
+/** One run for each method, with those of the shared options that it knows. */
+export function comparison(catalog: Catalog, methods: string[], shared: Options): NewRun[] {
+  return methods.map((method) => {
+    const keys = new Set(optionsOf(catalog, method).map((spec) => spec.key))
+    return { method, options: Object.fromEntries(Object.entries(shared).filter(([key]) => keys.has(key))) }
+  })
+}
+
+/** Which of these the plan does not hold yet, whatever its runs are called. */
+export function missingRuns(catalog: Catalog, job: Job, wanted: NewRun[]): NewRun[] {
+  const known = new Set(job.runs.map((run) => fingerprint(catalog, run)))
+  return wanted.filter((run) => !known.has(fingerprint(catalog, run)))
+}
+
+function fingerprint(catalog: Catalog, { method, options }: NewRun): string {
+  return JSON.stringify([method, ...optionsOf(catalog, method).map((spec) => optionValue(spec, options))])
+}
+
+/** Behind the runs that are there, which stay as they are. */
+export function addRuns(catalog: Catalog, job: Job, runs: NewRun[]): Job {
+  return runs.reduce((made, { method, options }) => addRun(catalog, made, method, options), job)
+}
+
 export function duplicateRun(job: Job, id: string): Job {
   const at = job.runs.findIndex((run) => run.id === id)
   const copy = { ...job.runs[at], id: freshId(job), label: apart(job.runs[at].label.replace(/ \(\d+\)$/, ''), job.runs) }
@@ -113,8 +221,26 @@ export function editRun(catalog: Catalog, job: Job, id: string, change: Partial<
 
 function ourName(catalog: Catalog, run: RunSpec): string {
   const solver = catalog.solvers.find(({ id }) => id === run.method)
-  const bits = optionsOf(catalog, run.method).find((spec) => spec.key === 'bits')
-  return `${solver?.label ?? run.method}${bits ? ` ${optionValue(bits, run.options)}-bit` : ''}`
+  const specs = optionsOf(catalog, run.method)
+  const spec = (key: string) => specs.find((each) => each.key === key)
+  const value = (key: string) => spec(key) && optionValue(spec(key)!, run.options)
+  const changed = (key: string) => spec(key) && value(key) !== spec(key)!.default
+  const bits = value('bits')
+  return [
+    `${solver?.label ?? run.method}${bits === undefined ? '' : ` ${bits}-bit`}`,
+    // What a person compares most often, beside the bits.
+    changed('groupSize') && `group ${value('groupSize')}`,
+    changed('outlier') &&
+      isFraction(spec('outlier')!) &&
+      `${percentOf(Number(value('outlier')))} ${value('structureOutlier') ? 'outlier columns' : 'outliers'}`,
+  ]
+    .filter(Boolean)
+    .join(', ')
+}
+
+/** Names go into files and reports: a plain space before the unit. */
+function percentOf(value: number): string {
+  return format.fraction(value).replace('\u202f', ' ')
 }
 
 function isNamedByUs(catalog: Catalog, run: RunSpec): boolean {
@@ -154,4 +280,18 @@ export function placeOf(catalog: Catalog, job: Job, field: string): string {
   if (!run) return ''
   const spec = optionsOf(catalog, run.method).find((each) => each.key === key)
   return spec ? `${run.label}, ${lower(spec.label)}` : run.label
+}
+
+/** A problem that several runs share is told once, with the places where it is. */
+export function mergeProblems(problems: (Problem & { place: string })[]): (Problem & { place: string })[] {
+  const merged = new Map<string, { problem: Problem; places: Set<string> }>()
+  for (const { place, ...problem } of problems) {
+    const key = JSON.stringify([problem.severity, problem.message, problem.hint])
+    const known = merged.get(key) ?? { problem, places: new Set<string>() }
+    merged.set(key, { ...known, places: known.places.add(place) })
+  }
+  return [...merged.values()].map(({ problem, places }) => {
+    const all = [...places]
+    return { ...problem, place: all.length > 3 ? `${all.slice(0, 2).join('; ')} and ${all.length - 2} more` : all.join('; ') }
+  })
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Job, JobReport, LayerResult, RunEvent, RunResult } from '../engine/job.ts'
-import { abort, begin, end, type JobView, maxPoints, outcome, reduce } from './reduce.ts'
+import { abort, begin, bitsParts, end, type JobView, maxPoints, outcome, reduce } from './reduce.ts'
 
 const job: Job = {
   runs: [
@@ -178,4 +178,15 @@ test('a job cancelled before its first run says so', () => {
   expect(view.runs.map((run) => run.state)).toEqual(['cancelled', 'cancelled'])
   expect(view.progress.done).toBe(0)
   expect(outcome(view)).toBe('Cancelled')
+})
+
+test('bits per weight are told by what they hold, without what is not stored', () => {
+  expect(
+    bitsParts([layer('a', 0.1), { ...layer('b', 0.1), bits: { codes: 128, scales: 16, zeros: 2, groupIndex: 0, outliers: 64 } }]),
+  ).toEqual([
+    { name: 'codes', bits: 2 },
+    { name: 'scales', bits: 0.25 },
+    { name: 'zero points', bits: 2 / 64 },
+    { name: 'outliers', bits: 0.5 },
+  ])
 })

@@ -1,6 +1,6 @@
 /** What the page knows of a job: a pure function of the events so far. No clock, no engine, no React. */
 import type { ErrorData } from '../errors.ts'
-import type { Job, JobReport, LayerResult, Problem, RunEvent, RunResult, Stage, TokenCounts } from '../engine/job.ts'
+import type { BitsBreakdown, Job, JobReport, LayerResult, Problem, RunEvent, RunResult, Stage, TokenCounts } from '../engine/job.ts'
 
 export interface Objective {
   linear: string
@@ -172,6 +172,22 @@ export function outcome({ error, runs, fpPerplexity }: Pick<JobView, 'error' | '
   const failed = runs.filter((run) => run.state === 'failed').length
   if (failed) return failed === 1 ? 'Over, one run failed' : `Over, ${failed} runs failed`
   return error || runs.some((run) => run.state === 'cancelled') || (!runs.length && fpPerplexity === null) ? 'Cancelled' : 'Finished'
+}
+
+const bitsWords: Record<keyof BitsBreakdown, string> = {
+  codes: 'codes',
+  scales: 'scales',
+  zeros: 'zero points',
+  groupIndex: 'group index',
+  outliers: 'outliers',
+}
+
+/** Bits per weight by what they hold, without what is not stored at all. */
+export function bitsParts(layers: LayerResult[]): { name: string; bits: number }[] {
+  const weights = layers.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0)
+  return (Object.keys(bitsWords) as (keyof BitsBreakdown)[])
+    .map((part) => ({ name: bitsWords[part], bits: layers.reduce((sum, { bits }) => sum + bits[part], 0) / weights }))
+    .filter(({ bits }) => bits > 0)
 }
 
 // ---------------------------------------------------------------- parts

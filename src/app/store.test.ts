@@ -121,3 +121,35 @@ test('steps open when they have something to show', async () => {
   page.go('run')
   expect(page.store.getState().step).toBe('model')
 })
+
+test('runs are added together behind the others, with one check for all', async () => {
+  const check = vi.fn(async () => answer)
+  const page = workbench({ check })
+  await page.open({ kind: 'demo' })
+  await vi.advanceTimersByTimeAsync(1000)
+  const [kept] = page.store.getState().job!.runs
+  page.addRuns([
+    { method: 'rtn', options: {} },
+    { method: 'rtn', options: {} },
+  ])
+  await vi.advanceTimersByTimeAsync(1000)
+  const { job, chosen, spoken } = page.store.getState()
+  expect(job!.runs.map(({ label }) => label)).toEqual(['RTN', 'RTN (2)', 'RTN (3)'])
+  expect(job!.runs[0]).toBe(kept)
+  expect(chosen).toBe(job!.runs[1].id)
+  expect(spoken).toBe('Added RTN (2); RTN (3).')
+  expect(check).toHaveBeenCalledTimes(2)
+})
+
+test('what runs would cost is asked without changing the plan', async () => {
+  const check = vi.fn(async () => answer)
+  const page = workbench({ check })
+  await page.open({ kind: 'demo' })
+  const before = page.store.getState().job
+  const run = { id: 'rtn', label: 'rtn', method: 'rtn', options: {} }
+  expect(await page.quote([run])).toBe(answer)
+  expect(check).toHaveBeenCalledWith({ ...before, runs: [run] })
+  expect(page.store.getState().job).toBe(before)
+  check.mockRejectedValueOnce(new Error('busy'))
+  expect(await page.quote([run])).toBeNull()
+})

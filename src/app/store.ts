@@ -1,7 +1,7 @@
 /** The page's state and everything that can be done to it. No React here, so that it can be driven without a page. */
 import { createStore, type StoreApi } from 'zustand/vanilla'
 import type { Engine, ModelSource } from '../engine/client.ts'
-import type { Catalog, GpuSummary, Job, ModelSummary, OptionValue, RunEvent, TextSource } from '../engine/job.ts'
+import type { Catalog, GpuSummary, Job, JobCheck, ModelSummary, OptionValue, RunEvent, RunSpec, TextSource } from '../engine/job.ts'
 import { type ErrorData, toErrorData, WorkbenchError } from '../errors.ts'
 import { type Picked, type Source, isText, saveAsZip, saveToFolder } from './files.ts'
 import type { ErrorUnit } from './format.ts'
@@ -293,6 +293,18 @@ export function createWorkbench(engine: Engine) {
     addRun(method: string) {
       editWith((catalog, job) => plan.addRun(catalog, job, method))
       set({ chosen: get().job?.runs.at(-1)?.id ?? null })
+    },
+    /** Behind those that are there. */
+    addRuns(runs: plan.NewRun[]) {
+      const before = get().job?.runs.length ?? 0
+      editWith((catalog, job) => plan.addRuns(catalog, job, runs))
+      const added = get().job?.runs.slice(before) ?? []
+      set({ chosen: added[0]?.id ?? get().chosen, spoken: `Added ${added.map(({ label }) => label).join('; ')}.` })
+    },
+    /** What runs that are not in the plan would cost. Null when that cannot be told. */
+    async quote(runs: RunSpec[]): Promise<JobCheck | null> {
+      const { job } = get()
+      return job && engine.check({ ...job, runs }).catch(() => null)
     },
     duplicateRun(id: string) {
       const at = get().job!.runs.findIndex((run) => run.id === id)

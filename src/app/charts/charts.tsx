@@ -3,11 +3,7 @@ import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { type JobView, maxPoints, type RunView } from '../reduce.ts'
 import { Curves, type Point } from './curves.tsx'
-
-/** "layers.0.self_attn.q_proj": what tells linears apart, without what they share. */
-export function shortName(path: string): string {
-  return path.match(/(?:layers|h|blocks?)\.\d+\..*$/)?.[0] ?? path
-}
+import { shortName } from './names.ts'
 
 const indexed = (view: JobView) => view.runs.map((run, index) => ({ run, index }))
 
@@ -24,10 +20,19 @@ export function LayerErrors({ view }: { view: JobView }) {
     for (const layer of run.layers) {
       const x = Math.floor((place.get(layer.name) ?? 0) / each)
       const known = worst.get(x)
-      if (!known || layer.relativeError > known.y) worst.set(x, { x, y: layer.relativeError, name: shortName(layer.name) })
+      const notes = [...(known?.notes ?? []), ...layer.notes]
+      if (!known || layer.relativeError > known.y) worst.set(x, { x, y: layer.relativeError, name: shortName(layer.name), notes })
+      else worst.set(x, { ...known, notes })
     }
     return [...worst.values()]
   }
+
+  const solved = view.runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
+  const noted = view.runs.some((run) => run.layers.some((layer) => layer.notes.length))
+  const notes = [
+    each > 1 && `each point: the worst of ${each} linears; the table has all`,
+    noted && '!: see the notes of the layer',
+  ].filter(Boolean)
 
   const starts: number[] = []
   const perBlock = layers.length / Math.max(1, view.blocks) / each
@@ -37,7 +42,7 @@ export function LayerErrors({ view }: { view: JobView }) {
   return (
     <Curves
       title="Relative error by layer, ‖(W−Ŵ)X‖² / ‖WX‖²"
-      note={each > 1 ? `each point: the worst of ${each} linears; the table has all` : undefined}
+      note={notes.join('; ') || undefined}
       empty="Each linear appears here as it is solved."
       height={260}
       series={indexed(view).map(({ run, index }) => ({ index, label: run.label, points: points(run) }))}
@@ -50,10 +55,13 @@ export function LayerErrors({ view }: { view: JobView }) {
       }}
       y={{ log: true, format: show, tick: unit === 'scientific' ? format.scientificTick : show }}
       table={{
-        columns: ['Linear', ...view.runs.map((run) => run.label)],
+        columns: ['Linear', ...view.runs.map((run) => run.label), ...(noted ? ['Notes'] : [])],
         rows: layers.map((name) => [
           shortName(name),
-          ...view.runs.map((run) => show2(run.layers.find((layer) => layer.name === name)?.relativeError, show)),
+          ...solved.map((known) => show2(known.get(name)?.relativeError, show)),
+          ...(noted
+            ? [solved.flatMap((known, i) => (known.get(name)?.notes ?? []).map((note) => `${view.runs[i].label}: ${note}`)).join(' ')]
+            : []),
         ]),
       }}
     />

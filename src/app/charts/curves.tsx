@@ -1,8 +1,9 @@
 /** Lines over a numeric axis, one per run, each with its colour and shape. The one way this page draws a chart. */
-import { memo, type ReactNode } from 'react'
+import { Fragment, memo, type ReactNode } from 'react'
 import { CartesianGrid, Line, LineChart, ReferenceLine, Tooltip, XAxis, YAxis } from 'recharts'
-import { runColour, runShape } from '../panels/controls.tsx'
+import { RunMark, runColour, runShape } from '../panels/controls.tsx'
 import { ChartFrame, type ChartTable } from './frame.tsx'
+import { linearScale, logScale } from './scale.ts'
 
 export interface Series {
   /** Position of the run in the job; null for what belongs to no run. */
@@ -18,6 +19,8 @@ export interface Point {
   hollow?: boolean
   /** First line of the tooltip, where the x value alone says too little. */
   name?: string
+  /** Something unusual about it: marked by a sign above the point, and said in the tooltip. */
+  notes?: string[]
 }
 
 interface CurvesProps {
@@ -35,7 +38,7 @@ interface CurvesProps {
   legend?: boolean
 }
 
-type Row = { x: number; name?: string } & Record<string, number | boolean | string | undefined>
+type Row = { x: number; name?: string } & Record<string, number | boolean | string | string[] | undefined>
 
 export const Curves = memo(function Curves({ title, note, empty, height, series, x, y, reference, table, legend = true }: CurvesProps) {
   const drawn = series.filter(({ points }) => points.length)
@@ -109,15 +112,18 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
                     const value = row[`y${i}`]
                     if (typeof value !== 'number') return null
                     return (
-                      <div key={label} className="tooltip-row">
-                        {index !== null && (
-                          <svg viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true">
-                            <path d={runShape(index)} fill={runColour(index)} />
-                          </svg>
-                        )}
-                        <span>{label}</span>
-                        <span className="figures">{y.format(value)}</span>
-                      </div>
+                      <Fragment key={label}>
+                        <div className="tooltip-row">
+                          {index !== null && <RunMark index={index} />}
+                          <span>{label}</span>
+                          <span className="figures">{y.format(value)}</span>
+                        </div>
+                        {(row[`notes${i}`] as string[] | undefined)?.map((note) => (
+                          <div key={note} className="tooltip-note">
+                            ! {note}
+                          </div>
+                        ))}
+                      </Fragment>
                     )
                   })}
                 </div>
@@ -142,14 +148,20 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
                       if (typeof cx !== 'number' || typeof cy !== 'number' || payload[`y${i}`] === undefined) return <g key={key} />
                       const hollow = payload[`hollow${i}`]
                       return (
-                        <path
-                          key={key}
-                          d={runShape(index)}
-                          transform={`translate(${cx} ${cy}) scale(${size})`}
-                          fill={hollow ? 'var(--surface)' : runColour(index)}
-                          stroke={runColour(index)}
-                          strokeWidth={hollow ? 1.8 : 0}
-                        />
+                        <g key={key} transform={`translate(${cx} ${cy})`}>
+                          <path
+                            d={runShape(index)}
+                            transform={`scale(${size})`}
+                            fill={hollow ? 'var(--surface)' : runColour(index)}
+                            stroke={runColour(index)}
+                            strokeWidth={hollow ? 1.8 : 0}
+                          />
+                          {payload[`notes${i}`] && (
+                            <text y={-8} textAnchor="middle" fontSize={12} fontWeight={600} fill="var(--text)">
+                              !
+                            </text>
+                          )}
+                        </g>
                       )
                     }
               }
@@ -169,42 +181,9 @@ function merge(series: Series[], log: boolean): Row[] {
       const row: Row = rows.get(point.x) ?? { x: point.x, name: point.name }
       if (!log || point.y > 0) row[`y${i}`] = point.y
       if (point.hollow) row[`hollow${i}`] = true
+      if (point.notes?.length) row[`notes${i}`] = point.notes
       rows.set(point.x, row)
     }
   })
   return [...rows.values()].sort((a, b) => a.x - b.x)
-}
-
-/** Whole steps of 1, 2, 5 around the values, with as many ticks as stay legible. */
-function logScale(values: number[]): { domain: [number, number]; ticks: number[] } {
-  const positive = values.filter((value) => value > 0)
-  const low = Math.min(...positive)
-  const high = Math.max(...positive)
-  if (!positive.length) return { domain: [0.01, 1], ticks: [0.01, 0.1, 1] }
-  const all: number[] = []
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-    for (const step of [1, 2, 5]) all.push(Number(`${step}e${power}`))
-  }
-  const from = all.findLastIndex((tick) => tick <= low * 0.98)
-  const to = all.findIndex((tick) => tick >= high * 1.02)
-  const steps = all.slice(Math.max(0, from), to < 0 ? undefined : to + 1)
-  const decades = steps.filter((tick) => /^1e|^1$|^10*$|^0\.0*1$/.test(String(tick)))
-  return { domain: [steps[0], steps.at(-1)!], ticks: steps.length > 7 && decades.length > 1 ? decades : steps }
-}
-
-function linearScale(values: number[], from?: number): { domain: [number, number]; ticks: number[] } {
-  if (!values.length) return { domain: [0, 1], ticks: [0, 1] }
-  let low = from ?? Math.min(...values)
-  let high = Math.max(...values)
-  if (high <= low) {
-    const around = Math.abs(low) * 0.1 || 1
-    high = low + around
-    if (from === undefined) low -= around
-  }
-  const raw = (high - low) / 4
-  const power = 10 ** Math.floor(Math.log10(raw))
-  const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= raw)!
-  const first = Math.floor(low / step)
-  const ticks = Array.from({ length: Math.ceil(high / step) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)))
-  return { domain: [ticks[0], ticks.at(-1)!], ticks }
 }

@@ -14,16 +14,20 @@ interface ChartFrameProps {
   /** Quantity and unit. */
   title: string
   note?: ReactNode
+  /** What can be chosen about it. */
+  controls?: ReactNode
   /** Position of the run in the job (its colour and shape) and its name. */
   legend: { index: number; label: string }[]
   table: ChartTable
   height: number
   /** What will be here, while there is nothing. */
   empty: string | null
+  /** For a chart that is no SVG: how it becomes a picture. */
+  toPng?: () => Promise<Blob>
   children: (width: number) => ReactNode
 }
 
-export function ChartFrame({ title, note, legend, table, height, empty, children }: ChartFrameProps) {
+export function ChartFrame({ title, note, controls, legend, table, height, empty, toPng, children }: ChartFrameProps) {
   const [asTable, setAsTable] = useState(false)
   const area = useRef<HTMLDivElement>(null)
   const id = useId()
@@ -32,6 +36,15 @@ export function ChartFrame({ title, note, legend, table, height, empty, children
   const picture = () => {
     const svg = area.current?.querySelector<SVGSVGElement>('svg.recharts-surface')
     return svg && toSvg(svg, title, legend)
+  }
+  const saveSvg = () => {
+    const made = picture()
+    if (made) download(`${file}.svg`, new Blob([made.text], { type: 'image/svg+xml' }))
+  }
+  const saveAsPng = () => {
+    const made = toPng ? null : picture()
+    const drawing = toPng ? toPng() : made && savePng(made)
+    drawing?.then((blob) => download(`${file}.png`, blob))
   }
   const file = title
     .split(',')[0]
@@ -63,27 +76,14 @@ export function ChartFrame({ title, note, legend, table, height, empty, children
             </DropdownMenu.Trigger>
             <DropdownMenu.Portal>
               <DropdownMenu.Content className="menu" align="end" sideOffset={4}>
-                <DropdownMenu.Item
-                  onSelect={() => {
-                    const made = picture()
-                    if (made) download(`${file}.svg`, new Blob([made.text], { type: 'image/svg+xml' }))
-                  }}
-                >
-                  Save as SVG
-                </DropdownMenu.Item>
-                <DropdownMenu.Item
-                  onSelect={() => {
-                    const made = picture()
-                    if (made) savePng(made).then((blob) => download(`${file}.png`, blob))
-                  }}
-                >
-                  Save as PNG
-                </DropdownMenu.Item>
+                {!toPng && <DropdownMenu.Item onSelect={saveSvg}>Save as SVG</DropdownMenu.Item>}
+                <DropdownMenu.Item onSelect={saveAsPng}>Save as PNG</DropdownMenu.Item>
               </DropdownMenu.Content>
             </DropdownMenu.Portal>
           </DropdownMenu.Root>
         </div>
       </figcaption>
+      {controls && <div className="chart-controls">{controls}</div>}
       <p className="chart-note">
         {legend.map(({ index, label }) => (
           <span key={index} className="legend">
@@ -111,7 +111,7 @@ function DataTable({ table, label, height }: { table: ChartTable; label: string;
     <>
       <div style={{ maxHeight: height, overflow: 'auto' }}>
         <Scroll label={`Table: ${label}`}>
-          <table>
+          <table className="sticky">
             <thead>
               <tr>
                 {table.columns.map((column, i) => (

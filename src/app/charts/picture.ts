@@ -11,15 +11,20 @@ const inherited = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'font-s
 const head = 52
 const margin = 12
 
+/** What a colour of the page, custom properties and all, comes out as in this place. */
+export function colourIn(place: HTMLElement, value: string): string {
+  const probe = place.ownerDocument.createElement('span')
+  probe.style.color = value
+  place.append(probe)
+  const { color } = getComputedStyle(probe)
+  probe.remove()
+  return color
+}
+
 export function toSvg(drawn: SVGSVGElement, title: string, legend: { index: number; label: string }[]): Picture {
   const width = drawn.clientWidth + 2 * margin
   const height = drawn.clientHeight + head + margin
-  const probe = drawn.ownerDocument.createElement('span')
-  drawn.parentElement!.append(probe)
-  const colour = (value: string) => {
-    probe.style.color = value
-    return getComputedStyle(probe).color
-  }
+  const colour = (value: string) => colourIn(drawn.parentElement!, value)
 
   const chart = drawn.cloneNode(true) as SVGSVGElement
   const before = drawn.querySelectorAll<SVGElement>('*')
@@ -43,7 +48,6 @@ export function toSvg(drawn: SVGSVGElement, title: string, legend: { index: numb
     x += 30 + label.length * 6.6
     return `<g transform="translate(${at + 6} 38)"><path d="${runShape(index)}" fill="${colour(runColour(index))}"/><text x="12" y="4">${escaped(label)}</text></g>`
   })
-  probe.remove()
   return {
     width,
     height,

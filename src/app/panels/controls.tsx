@@ -4,6 +4,7 @@ import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { problemsOf } from '../plan.ts'
+import { isError } from '../store.ts'
 
 // ---------------------------------------------------------------- icons
 
@@ -14,6 +15,8 @@ const strokes = {
   copy: 'M6 6h7v7H6zM3 10V3h7',
   down: 'M4 6l4 4 4-4',
   download: 'M8 2.500v7M5 7l3 3 3-3M3 13h10',
+  clock: 'M8 1.500a6.500 6.500 0 1 0 0 13 6.500 6.500 0 0 0 0-13zM8 4.500V8l2.500 1.500',
+  compare: 'M3 3.500h4v9H3zM9 6.500h4v6H9z',
   file: 'M4 2h5l3 3v9H4zM9 2v3h3',
   folder: 'M2 4h4l1.500 2H14v7H2z',
   moon: 'M12.500 10A5.500 5.500 0 0 1 6 3.500 5.500 5.500 0 1 0 12.500 10z',
@@ -109,9 +112,9 @@ interface FieldProps {
 export function Field({ label, help, cost, symbol, path, group, children }: FieldProps) {
   const id = useId()
   const check = useView((state) => state.check)
-  const problem = path ? problemsOf(check).find((each) => each.field === path) : undefined
-  const described = [help && `${id}-help`, problem && `${id}-problem`].filter(Boolean).join(' ')
-  const invalid = problem?.severity === 'error' || undefined
+  const problems = path ? problemsOf(check).filter((each) => each.field === path) : []
+  const described = [help && `${id}-help`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
+  const invalid = problems.some(isError) || undefined
   const mark = symbol && (
     <Tip text={`${symbol} in the paper`} label={`${symbol} in the paper`} className="symbol">
       <i>{symbol}</i>
@@ -120,13 +123,17 @@ export function Field({ label, help, cost, symbol, path, group, children }: Fiel
   const inside = (
     <>
       {children({ id, 'aria-describedby': described || undefined, 'aria-invalid': invalid })}
-      {problem && (
-        <p className={`field-problem ${problem.severity}`} id={`${id}-problem`}>
-          <Icon name="warning" />
-          <span>
-            {problem.message} {problem.hint}
-          </span>
-        </p>
+      {problems.length > 0 && (
+        <div id={`${id}-problems`}>
+          {problems.map(({ severity, message, hint }) => (
+            <p key={message} className={`field-problem ${severity}`}>
+              <Icon name={severity === 'note' ? 'note' : 'warning'} />
+              <span>
+                {message} {hint}
+              </span>
+            </p>
+          ))}
+        </div>
       )}
       {help && (
         <p className="help" id={`${id}-help`}>
@@ -167,11 +174,23 @@ function sentence(text: string): string {
 interface NumberFieldProps extends Omit<React.InputHTMLAttributes<HTMLInputElement>, 'value' | 'onChange' | 'type'> {
   value: number
   whole?: boolean
+  /** What an arrow key changes, and how far it goes. */
+  step?: number
+  min?: number
+  max?: number
   onChange: (value: number) => void
 }
 
 /** Keeps what is being typed; hands on numbers only, and goes back to the last one when left half-typed. */
-export function NumberField({ value, whole, onChange, ...rest }: NumberFieldProps) {
+export function NumberField({
+  value,
+  whole,
+  step = 1,
+  min = Number.NEGATIVE_INFINITY,
+  max = Number.POSITIVE_INFINITY,
+  onChange,
+  ...rest
+}: NumberFieldProps) {
   const [draft, setDraft] = useState<string | null>(null)
   return (
     <input
@@ -183,16 +202,17 @@ export function NumberField({ value, whole, onChange, ...rest }: NumberFieldProp
       onChange={(event) => {
         const text = event.target.value
         setDraft(text)
-        const number = Number(text)
-        if (text.trim() && Number.isFinite(number)) onChange(number)
+        const number = format.parseNumber(text)
+        if (number !== null) onChange(number)
       }}
       onBlur={() => setDraft(null)}
       onKeyDown={(event) => {
         const by = { ArrowUp: 1, ArrowDown: -1 }[event.key]
-        if (!by || !whole) return
+        if (!by) return
         event.preventDefault()
         setDraft(null)
-        onChange(value + by)
+        // Sums of tenths and hundredths come out a little off.
+        onChange(Math.min(max, Math.max(min, Number((value + by * step).toPrecision(12)))))
       }}
     />
   )
@@ -315,7 +335,8 @@ const shapes = [
 ]
 
 export const runColour = (index: number) => `var(--run-${(index % shapes.length) + 1})`
-export const runShape = (index: number) => shapes[index % shapes.length]
+/** The seventh run has the first colour again, but the next shape. */
+export const runShape = (index: number) => shapes[(index + Math.floor(index / shapes.length)) % shapes.length]
 
 export function RunMark({ index }: { index: number }) {
   return (

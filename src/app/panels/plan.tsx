@@ -1,11 +1,24 @@
 /** Plan: which runs, with which options, measured on which text. Every option comes from the catalog. */
-import { useState } from 'react'
+import { DropdownMenu } from 'radix-ui'
+import { useRef, useState } from 'react'
 import type { Catalog, Job, JobCheck, ModelSummary, OptionSpec, RunSpec, TokenCounts } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { filesOfInput } from '../files.ts'
 import * as format from '../format.ts'
-import { describeRun, optionsOf, placeOf, problemsOf, optionValue } from '../plan.ts'
+import {
+  describeRun,
+  isFraction,
+  mergeProblems,
+  type OptionGroup,
+  optionGroups,
+  optionValue,
+  optionsOf,
+  placeOf,
+  problemsOf,
+  stepOf,
+} from '../plan.ts'
 import { isBusy, isError } from '../store.ts'
+import { Compare } from './compare.tsx'
 import { Button, Choice, Field, FilesButton, Icon, NumberField, RunMark, Switch } from './controls.tsx'
 import { ProblemList } from './problems.tsx'
 
@@ -13,11 +26,38 @@ export function PlanPanel() {
   const catalog = useView((state) => state.catalog)
   const job = useView((state) => state.job)
   const model = useView((state) => state.model)
+  const [comparing, setComparing] = useState(false)
+  const compare = useRef<HTMLButtonElement>(null)
   if (!catalog || !job || model.state !== 'ready') return null
   const measuring = model.summary.quantized !== null
   return (
     <>
-      <h1 tabIndex={-1}>{measuring ? `Measure the perplexity of ${model.summary.name}` : `Plan for ${model.summary.name}`}</h1>
+      <div className="panel-head">
+        <h1 tabIndex={-1}>{measuring ? `Measure the perplexity of ${model.summary.name}` : `Plan for ${model.summary.name}`}</h1>
+        {!measuring && (
+          <button
+            type="button"
+            ref={compare}
+            className="button"
+            aria-expanded={comparing}
+            aria-controls="compare"
+            onClick={() => setComparing(!comparing)}
+          >
+            <Icon name="compare" />
+            <span>Compare methods</span>
+          </button>
+        )}
+      </div>
+      {!measuring && comparing && (
+        <Compare
+          catalog={catalog}
+          job={job}
+          onClose={() => {
+            setComparing(false)
+            compare.current?.focus()
+          }}
+        />
+      )}
       {!measuring && (
         <div className="plan-grid">
           <RunCards catalog={catalog} job={job} />
@@ -92,11 +132,22 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
         })}
       </ul>
       <div className="row add-run">
-        {catalog.solvers.map((solver) => (
-          <Button key={solver.id} icon="add" onClick={() => workbench.addRun(solver.id)}>
-            {`Add ${solver.label}`}
-          </Button>
-        ))}
+        <DropdownMenu.Root modal={false}>
+          <DropdownMenu.Trigger className="button">
+            <Icon name="add" />
+            <span>Add a run</span>
+            <Icon name="down" />
+          </DropdownMenu.Trigger>
+          <DropdownMenu.Portal>
+            <DropdownMenu.Content className="menu" align="start" sideOffset={4}>
+              {catalog.solvers.map((solver) => (
+                <DropdownMenu.Item key={solver.id} onSelect={() => workbench.addRun(solver.id)}>
+                  {solver.label}
+                </DropdownMenu.Item>
+              ))}
+            </DropdownMenu.Content>
+          </DropdownMenu.Portal>
+        </DropdownMenu.Root>
       </div>
     </section>
   )
@@ -121,7 +172,10 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
   const solver = catalog.solvers.find(({ id }) => id === run.method)
   const specs = optionsOf(catalog, run.method)
   const path = (key: string) => `runs.${index}.options.${key}`
+  const groups = optionGroups(catalog, run.method)
   const hidden = specs.filter((spec) => spec.advanced)
+  const settled = [`runs.${index}.method`, ...specs.map((spec) => path(spec.key))]
+  const elsewhere = problemsOf(check).filter(({ field }) => field?.startsWith(`runs.${index}.`) && !settled.includes(field))
   const hiddenProblem = problemsOf(check).some((problem) => hidden.some((spec) => problem.field === path(spec.key)))
   return (
     <section className="panel options" aria-labelledby="options-title" key={run.id}>
@@ -130,7 +184,7 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
       </h2>
       <div className="fields">
         <Label run={run} />
-        <Field label="Method" help={solver ? `${solver.summary} ${solver.advice}` : undefined} path={`runs.${index}.method`}>
+        <Field label="Method" path={`runs.${index}.method`}>
           {(control) => (
             <select {...control} className="input" value={run.method} onChange={(event) => workbench.setMethod(run.id, event.target.value)}>
               {catalog.solvers.map(({ id, label }) => (
@@ -141,24 +195,35 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
             </select>
           )}
         </Field>
-        {specs
-          .filter((spec) => !spec.advanced)
-          .map((spec) => (
-            <Option key={spec.key} run={run} spec={spec} path={path(spec.key)} />
-          ))}
       </div>
+      {solver && (
+        <p className="about-method">
+          {solver.summary} <span className="hint">{solver.advice}</span>
+        </p>
+      )}
+      <ProblemList label={`Problems of ${run.label}`} problems={elsewhere} />
+      <OptionGroups groups={groups.common} run={run} path={path} />
       {hidden.length > 0 && (
         <details className="more" open={hiddenProblem || undefined}>
           <summary>More ({hidden.length})</summary>
-          <div className="fields">
-            {hidden.map((spec) => (
-              <Option key={spec.key} run={run} spec={spec} path={path(spec.key)} />
-            ))}
-          </div>
+          <OptionGroups groups={groups.advanced} run={run} path={path} />
         </details>
       )}
     </section>
   )
+}
+
+function OptionGroups({ groups, run, path }: { groups: OptionGroup[]; run: RunSpec; path: (key: string) => string }) {
+  return groups.map(({ title, specs }) => (
+    <div key={title} className="option-group">
+      {title && <h3>{title}</h3>}
+      <div className="fields">
+        {specs.map((spec) => (
+          <Option key={spec.key} run={run} spec={spec} path={path(spec.key)} />
+        ))}
+      </div>
+    </div>
+  ))
 }
 
 function Label({ run }: { run: RunSpec }) {
@@ -223,7 +288,20 @@ function Option({ run, spec, path }: { run: RunSpec; spec: OptionSpec; path: str
     default:
       return (
         <Field {...shared}>
-          {(control) => <NumberField {...control} value={value as number} whole={spec.type === 'int'} onChange={change} />}
+          {(control) => (
+            <span className="row tight">
+              <NumberField
+                {...control}
+                value={value as number}
+                whole={spec.type === 'int'}
+                step={stepOf(spec)}
+                min={spec.min}
+                max={spec.max}
+                onChange={change}
+              />
+              {isFraction(spec) && <span className="hint figures">= {format.fraction(value as number)}</span>}
+            </span>
+          )}
         </Field>
       )
   }
@@ -387,7 +465,9 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
     <>
       <ProblemList
         label="Problems of the plan"
-        problems={problems.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' }))}
+        problems={mergeProblems(
+          problems.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' })),
+        )}
       />
       <section className="panel start-bar row" aria-label="Start">
         <Button kind="primary" icon="play" disabled={why !== null} aria-describedby="start-why" onClick={workbench.start}>

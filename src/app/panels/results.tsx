@@ -1,12 +1,15 @@
 /** Results: which run hurts the model least, and the files to take away. */
-import type { LayerResult, RunResult } from '../../engine/job.ts'
-import { LayerErrors, MemoryOverTime, PerplexityByBlocks, shortName } from '../charts/charts.tsx'
+import type { RunResult } from '../../engine/job.ts'
+import { LayerErrors, MemoryOverTime, PerplexityByBlocks } from '../charts/charts.tsx'
+import { ErrorMap } from '../charts/error-map.tsx'
+import { shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
-import { Bar, Button, Icon, RunMark, Scroll, Tip } from './controls.tsx'
+import { Bits } from './bits.tsx'
+import { Bar, Button, Icon, RunMark, Scroll } from './controls.tsx'
 import { CopyButton } from './problems.tsx'
 import { Failures, RunState } from './run.tsx'
 
@@ -28,6 +31,7 @@ export function ResultsPanel() {
       <div className="results-grid">
         <div className="results-charts">
           <LayerErrors view={view} />
+          <ErrorMap view={view} />
           <PerplexityByBlocks view={view} />
           <MemoryOverTime view={view} />
         </div>
@@ -116,7 +120,7 @@ function ResultTable({ view }: { view: JobView }) {
     {
       name: 'Bits per weight',
       value: (run) => run.result?.bitsPerWeight ?? null,
-      show: (run) => (run.result && run.layers.length ? <Bits run={run} value={run.result.bitsPerWeight} /> : '–'),
+      show: (run) => (run.result && run.layers.length ? <Bits layers={run.layers} /> : '–'),
     },
     {
       name: 'Perplexity',
@@ -164,7 +168,7 @@ function ResultTable({ view }: { view: JobView }) {
   return (
     <section className="panel" aria-label="Results">
       <Scroll label="Result table">
-        <table className="results">
+        <table className="results sticky">
           <thead>
             <tr>
               <th scope="col">Run</th>
@@ -220,8 +224,8 @@ function ResultTable({ view }: { view: JobView }) {
         </table>
       </Scroll>
       <p className="help">
-        Bold: the best of the finished runs. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text. On small models layer errors and KL
-        divergence rank methods more sharply than perplexity.
+        Bold: the best of the finished runs. Bits per weight: point at a figure for what they hold. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the
+        calibration text. On small models layer errors and KL divergence rank methods more sharply than perplexity.
       </p>
     </section>
   )
@@ -245,40 +249,6 @@ function Worst({ worst, show }: { worst: RunResult['worst']; show: (value: numbe
       <small className="where">{shortName(worst.name)}</small>
     </>
   )
-}
-
-function Bits({ run, value }: { run: RunView; value: number }) {
-  const parts: [string, number][] = [
-    ['codes', perWeight(run.layers, (layer) => layer.bits.codes)],
-    ['scales', perWeight(run.layers, (layer) => layer.bits.scales)],
-    ['zero points', perWeight(run.layers, (layer) => layer.bits.zeros)],
-    ['group index', perWeight(run.layers, (layer) => layer.bits.groupIndex)],
-    ['outliers', perWeight(run.layers, (layer) => layer.bits.outliers)],
-  ]
-  return (
-    <Tip
-      className="tip inherit"
-      label={`${format.bitsPerWeight(value)} bits per weight: ${parts.map(([name, bits]) => `${name} ${bits.toFixed(3)}`).join(', ')}`}
-      text={
-        <>
-          {parts.map(([name, bits]) => (
-            <span key={name} className="tooltip-row">
-              <span>{name}</span>
-              <span className="figures">{bits.toFixed(3)}</span>
-            </span>
-          ))}
-          <span>bits stored for each quantized weight</span>
-        </>
-      }
-    >
-      {format.bitsPerWeight(value)}
-    </Tip>
-  )
-}
-
-function perWeight(layers: LayerResult[], bits: (layer: LayerResult) => number): number {
-  const weights = layers.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0)
-  return weights ? layers.reduce((sum, layer) => sum + bits(layer), 0) / weights : 0
 }
 
 // ---------------------------------------------------------------- export

@@ -1,12 +1,14 @@
 /** Run: the job as it happens. */
 import { useState } from 'react'
-import type { LayerResult, Stage } from '../../engine/job.ts'
+import type { Stage } from '../../engine/job.ts'
 import type { ErrorCode } from '../../errors.ts'
-import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks, shortName } from '../charts/charts.tsx'
+import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
+import { ErrorMap } from '../charts/error-map.tsx'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { type JobView, outcome, type RunView } from '../reduce.ts'
-import { Bar, Button, Choice, Icon, RunMark, runColour, Scroll, usePages } from './controls.tsx'
+import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
+import { LayerTable } from './layers.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
 const stageWords: Record<Stage, string> = {
@@ -43,6 +45,7 @@ export function RunPanel() {
             <RunList view={view} />
             <div className="run-charts">
               <LayerErrors view={view} />
+              <ErrorMap view={view} />
               <PerplexityByBlocks view={view} />
             </div>
           </>
@@ -238,89 +241,4 @@ function Line({ name, value }: { name: string; value: string }) {
       <dd>{value}</dd>
     </div>
   )
-}
-
-// ---------------------------------------------------------------- below
-
-function LayerTable({ view }: { view: JobView }) {
-  const workbench = useWorkbench()
-  const unit = useView((state) => state.preferences.errorUnit)
-  const byRun = view.runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
-  const solved = view.layers.filter((name) => byRun.some((layers) => layers.has(name)))
-  const pages = usePages(solved, 70)
-  return (
-    <section className="panel layers" aria-labelledby="layers-title">
-      <div className="panel-head">
-        <h2 id="layers-title">Layers</h2>
-        <Choice
-          name="error-unit"
-          value={unit}
-          choices={[
-            { value: 'scientific', label: '1.0e-2' },
-            { value: 'percent', label: '1.00 %' },
-          ]}
-          onChange={(errorUnit) => workbench.prefer({ errorUnit })}
-        />
-      </div>
-      {solved.length === 0 ? (
-        <p className="hint">Every linear gets a row here once it is solved: its shape, error, time, and anything unusual.</p>
-      ) : (
-        <Scroll label="Layer table">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Linear</th>
-                <th scope="col" className="number">
-                  Shape
-                </th>
-                {view.runs.map((run, index) => (
-                  <th key={run.id} scope="col" className="number">
-                    <RunMark index={index} /> {run.label}
-                  </th>
-                ))}
-                {view.runs.map((run, index) => (
-                  <th key={run.id} scope="col" className="number">
-                    <RunMark index={index} /> <span className="sr">{run.label} </span>time
-                  </th>
-                ))}
-                <th scope="col">Notes</th>
-              </tr>
-            </thead>
-            <tbody>
-              {pages.rows.map((name) => {
-                const layers = byRun.map((known) => known.get(name))
-                const first = layers.find((layer) => layer)!
-                const compared = layers.filter((layer) => layer).length > 1
-                const best = Math.min(...layers.map((layer) => layer?.relativeError ?? Number.POSITIVE_INFINITY))
-                return (
-                  <tr key={name}>
-                    <td className="path">{shortName(name)}</td>
-                    <td className="number">{format.shape(first.shape)}</td>
-                    {layers.map((layer, i) => (
-                      <td key={view.runs[i].id} className={`number ${layer && compared && layer.relativeError === best ? 'best' : ''}`}>
-                        {layer ? format.relativeError(layer.relativeError, unit) : ''}
-                      </td>
-                    ))}
-                    {layers.map((layer, i) => (
-                      <td key={view.runs[i].id} className="number">
-                        {layer ? format.duration(layer.seconds) : ''}
-                      </td>
-                    ))}
-                    <td>{notes(view, layers)}</td>
-                  </tr>
-                )
-              })}
-            </tbody>
-          </table>
-        </Scroll>
-      )}
-      {pages.controls}
-    </section>
-  )
-}
-
-function notes(view: JobView, layers: (LayerResult | undefined)[]): string {
-  return layers
-    .flatMap((layer, i) => (layer?.notes ?? []).map((note) => (layers.length > 1 ? `${view.runs[i].label}: ${note}` : note)))
-    .join('; ')
 }

@@ -1,0 +1,184 @@
+/** Compare: several methods at once, each told in plain words, and presets. What it adds stands behind what is there. */
+import { useEffect, useId, useRef, useState } from 'react'
+import type { Catalog, Job, JobCheck, Options, SolverInfo } from '../../engine/job.ts'
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import { comparison, missingRuns, type NewRun, optionValue, presetRuns, presets, sharedSpecs } from '../plan.ts'
+import { Button, Choice, Icon } from './controls.tsx'
+
+export function Compare({ catalog, job, onClose }: { catalog: Catalog; job: Job; onClose: () => void }) {
+  const workbench = useWorkbench()
+  const specs = sharedSpecs(catalog)
+  const [ticked, setTicked] = useState<ReadonlySet<string>>(new Set())
+  // As in the first run of the plan, which is what the others are compared with.
+  const [shared, setShared] = useState<Options>(() =>
+    Object.fromEntries(specs.map((spec) => [spec.key, optionValue(spec, job.runs[0]?.options ?? {})])),
+  )
+  const quote = useQuote(catalog, job, shared)
+  const heading = useRef<HTMLHeadingElement>(null)
+  useEffect(() => heading.current?.focus(), [])
+
+  const methods = catalog.solvers.map(({ id }) => id)
+  const wanted = comparison(
+    catalog,
+    methods.filter((id) => ticked.has(id)),
+    shared,
+  )
+  const missing = missingRuns(catalog, job, wanted)
+  const add = (runs: NewRun[]) => {
+    workbench.addRuns(runs)
+    onClose()
+  }
+  const words =
+    wanted.length === 0
+      ? 'Tick the methods to compare.'
+      : missing.length < wanted.length
+        ? `${wanted.length - missing.length} of ${wanted.length} in the plan already, with the same options. Runs that are there stay as they are.`
+        : 'Runs that are there stay as they are.'
+
+  return (
+    <section className="panel compare" id="compare" aria-labelledby="compare-title">
+      <div className="panel-head">
+        <h2 id="compare-title" tabIndex={-1} ref={heading}>
+          Compare methods
+        </h2>
+        <Button kind="quiet" icon="cancel" aria-label="Close the comparison" onClick={onClose} />
+      </div>
+      <ul className="presets">
+        {presets.map((preset) => (
+          <Preset key={preset.label} {...preset} wanted={presetRuns(catalog, preset)} catalog={catalog} job={job} onAdd={add} />
+        ))}
+      </ul>
+      <ul className="methods" aria-label="Methods">
+        {catalog.solvers.map((solver) => (
+          <Method
+            key={solver.id}
+            solver={solver}
+            quote={quote?.runs.find(({ id }) => id === solver.id)}
+            ticked={ticked.has(solver.id)}
+            onTick={(on) => setTicked(new Set(methods.filter((id) => (id === solver.id ? on : ticked.has(id)))))}
+          />
+        ))}
+      </ul>
+      <div className="row compare-foot">
+        {specs.map((spec) => (
+          <fieldset key={spec.key} className="field compare-shared" data-field={`compare.${spec.key}`}>
+            <legend className="field-label">{spec.label}</legend>
+            <Choice
+              name={`compare-${spec.key}`}
+              value={shared[spec.key] as number | string}
+              choices={spec.choices}
+              onChange={(value) => setShared({ ...shared, [spec.key]: value })}
+            />
+          </fieldset>
+        ))}
+        <Button kind="primary" icon="add" disabled={missing.length === 0} aria-describedby="compare-words" onClick={() => add(missing)}>
+          {missing.length ? `Add ${format.plural(missing.length, 'run')}` : 'Add runs'}
+        </Button>
+        <p className="hint" id="compare-words">
+          {words}
+        </p>
+      </div>
+    </section>
+  )
+}
+
+function Preset({
+  label,
+  summary,
+  wanted,
+  catalog,
+  job,
+  onAdd,
+}: {
+  label: string
+  summary: string
+  wanted: NewRun[]
+  catalog: Catalog
+  job: Job
+  onAdd: (runs: NewRun[]) => void
+}) {
+  const id = useId()
+  const missing = missingRuns(catalog, job, wanted)
+  const there = wanted.length - missing.length
+  return (
+    <li>
+      <Button icon="add" disabled={missing.length === 0} aria-describedby={id} onClick={() => onAdd(missing)}>
+        {label}
+      </Button>
+      <span className="hint" id={id}>
+        {summary}{' '}
+        {missing.length === 0
+          ? 'All in the plan already.'
+          : `Adds ${format.plural(missing.length, 'run')}${there ? `; ${there} in the plan already` : ''}.`}
+      </span>
+    </li>
+  )
+}
+
+function Method({
+  solver,
+  quote,
+  ticked,
+  onTick,
+}: {
+  solver: SolverInfo
+  quote: JobCheck['runs'][number] | undefined
+  ticked: boolean
+  onTick: (on: boolean) => void
+}) {
+  const id = useId()
+  return (
+    <li className={ticked ? 'method on' : 'method'}>
+      <label className="method-head" htmlFor={id}>
+        <input
+          type="checkbox"
+          id={id}
+          checked={ticked}
+          aria-describedby={`${id}-words`}
+          onChange={(event) => onTick(event.target.checked)}
+        />
+        <b>{solver.label}</b>
+      </label>
+      <div id={`${id}-words`} className="method-words">
+        <p>{solver.summary}</p>
+        <p className="hint">{solver.advice}</p>
+        <p className="method-cost figures">
+          <Icon name="clock" />
+          {quote ? (
+            <span>
+              about {format.duration(quote.seconds)} here, {format.bitsPerWeight(quote.bitsPerWeight)} bits per weight
+            </span>
+          ) : (
+            <span>cost not known yet</span>
+          )}
+        </p>
+      </div>
+    </li>
+  )
+}
+
+/** What each method would cost on this model, text and GPU, with these bits: the engine's own prediction. */
+function useQuote(catalog: Catalog, job: Job, shared: Options): JobCheck | null {
+  const workbench = useWorkbench()
+  const ready = useView((state) => state.check.state === 'done')
+  const [quote, setQuote] = useState<JobCheck | null>(null)
+  const { calibration, evaluation, seed, perplexityEvery } = job
+  const question = JSON.stringify({ shared, calibration, evaluation, seed, perplexityEvery })
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the question says what the answer depends on
+  useEffect(() => {
+    // After the plan's own check, which waits until the typing is over.
+    if (!ready) return
+    let current = true
+    const runs = comparison(
+      catalog,
+      catalog.solvers.map(({ id }) => id),
+      shared,
+    ).map((run) => ({ ...run, id: run.method, label: run.method }))
+    workbench.quote(runs).then((answer) => current && setQuote(answer))
+    return () => {
+      current = false
+    }
+  }, [question, ready, workbench, catalog])
+  return quote
+}

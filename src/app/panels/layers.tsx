@@ -1,0 +1,201 @@
+/** The layer table: one row for each linear, and below it, when opened, everything that is known of it. */
+import { Fragment, useId, useState } from 'react'
+import type { LayerResult } from '../../engine/job.ts'
+import { shortName } from '../charts/names.ts'
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import type { JobView } from '../reduce.ts'
+import { Bits } from './bits.tsx'
+import { Button, Choice, Icon, RunMark, Scroll, Switch, usePages } from './controls.tsx'
+
+/** With more runs than this, times are found in the opened row only. */
+const withTimes = 3
+
+export function LayerTable({ view }: { view: JobView }) {
+  const workbench = useWorkbench()
+  const unit = useView((state) => state.preferences.errorUnit)
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set())
+  const [filtered, setFiltered] = useState(false)
+  const id = useId()
+  const byRun = view.runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
+  const solved = view.layers.filter((name) => byRun.some((layers) => layers.has(name)))
+  const noted = new Set(view.runs.flatMap((run) => run.layers.filter((layer) => layer.notes.length).map(({ name }) => name)))
+  const onlyNoted = filtered && noted.size > 0
+  const pages = usePages(onlyNoted ? solved.filter((name) => noted.has(name)) : solved, 70)
+  const timed = view.runs.length <= withTimes
+  const columns = 3 + view.runs.length * (timed ? 2 : 1)
+  const toggle = (name: string) => setOpen(open.has(name) ? new Set([...open].filter((other) => other !== name)) : new Set([...open, name]))
+
+  return (
+    <section className="panel layers" aria-labelledby="layers-title">
+      <div className="panel-head">
+        <h2 id="layers-title">Layers</h2>
+        <div className="row">
+          {noted.size > 0 && (
+            <span className="row">
+              <Switch id={`${id}-noted`} checked={onlyNoted} onChange={setFiltered} />
+              <label htmlFor={`${id}-noted`}>Only layers with notes ({noted.size})</label>
+            </span>
+          )}
+          <Choice
+            name="error-unit"
+            value={unit}
+            choices={[
+              { value: 'scientific', label: '1.0e-2' },
+              { value: 'percent', label: '1.00 %' },
+            ]}
+            onChange={(errorUnit) => workbench.prefer({ errorUnit })}
+          />
+        </div>
+      </div>
+      {solved.length === 0 ? (
+        <p className="hint">Every linear gets a row here once it is solved: its shape, error, time, and anything unusual.</p>
+      ) : (
+        <Scroll label="Layer table">
+          <table className="sticky">
+            <thead>
+              <tr>
+                <th scope="col">Linear</th>
+                <th scope="col" className="number">
+                  Shape
+                </th>
+                {view.runs.map((run, index) => (
+                  <th key={run.id} scope="col" className="number">
+                    <RunMark index={index} /> {run.label}
+                  </th>
+                ))}
+                {timed &&
+                  view.runs.map((run, index) => (
+                    <th key={run.id} scope="col" className="number">
+                      <RunMark index={index} /> <span className="sr">{run.label} </span>time
+                    </th>
+                  ))}
+                <th scope="col">Notes</th>
+              </tr>
+            </thead>
+            <tbody>
+              {pages.rows.map((name) => {
+                const layers = byRun.map((known) => known.get(name))
+                const first = layers.find((layer) => layer)!
+                const compared = layers.filter((layer) => layer).length > 1
+                const best = Math.min(...layers.map((layer) => layer?.relativeError ?? Number.POSITIVE_INFINITY))
+                const notes = layers.reduce((sum, layer) => sum + (layer?.notes.length ?? 0), 0)
+                const isOpen = open.has(name)
+                return (
+                  <Fragment key={name}>
+                    <tr>
+                      <td className="path">
+                        <button type="button" className="expand" aria-expanded={isOpen} onClick={() => toggle(name)}>
+                          <Icon name={isOpen ? 'down' : 'next'} />
+                          <span>{shortName(name)}</span>
+                        </button>
+                      </td>
+                      <td className="number">{format.shape(first.shape)}</td>
+                      {layers.map((layer, i) => (
+                        <td key={view.runs[i].id} className={`number ${layer && compared && layer.relativeError === best ? 'best' : ''}`}>
+                          {layer && layer.notes.length > 0 && (
+                            <span className="noted">
+                              <span aria-hidden="true">!</span>
+                              <span className="sr">has notes</span>
+                            </span>
+                          )}{' '}
+                          {layer ? format.relativeError(layer.relativeError, unit) : ''}
+                        </td>
+                      ))}
+                      {timed &&
+                        layers.map((layer, i) => (
+                          <td key={view.runs[i].id} className="number">
+                            {layer ? format.duration(layer.seconds) : ''}
+                          </td>
+                        ))}
+                      <td>
+                        {notes > 0 && (
+                          <Button
+                            kind="quiet"
+                            className="notes"
+                            icon="warning"
+                            aria-expanded={isOpen}
+                            aria-label={`${format.plural(notes, 'note')} on ${shortName(name)}`}
+                            onClick={() => toggle(name)}
+                          >
+                            {format.plural(notes, 'note')}
+                          </Button>
+                        )}
+                      </td>
+                    </tr>
+                    {isOpen && (
+                      <tr className="opened">
+                        <td colSpan={columns}>
+                          <Known view={view} name={name} layers={layers} />
+                        </td>
+                      </tr>
+                    )}
+                  </Fragment>
+                )
+              })}
+            </tbody>
+          </table>
+        </Scroll>
+      )}
+      {pages.controls}
+    </section>
+  )
+}
+
+/** Everything about one linear, run by run. */
+function Known({ view, name, layers }: { view: JobView; name: string; layers: (LayerResult | undefined)[] }) {
+  const unit = useView((state) => state.preferences.errorUnit)
+  return (
+    <div className="known">
+      <table aria-label={`Details of ${shortName(name)}`}>
+        <thead>
+          <tr>
+            <th scope="col">Run</th>
+            <th scope="col" className="number">
+              Error
+            </th>
+            <th scope="col" className="number">
+              Time
+            </th>
+            <th scope="col" className="number">
+              Iterations
+            </th>
+            <th scope="col" className="number">
+              Bits per weight
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {layers.map(
+            (layer, i) =>
+              layer && (
+                <tr key={view.runs[i].id}>
+                  <th scope="row">
+                    <RunMark index={i} /> {view.runs[i].label}
+                  </th>
+                  <td className="number">{format.relativeError(layer.relativeError, unit)}</td>
+                  <td className="number">{format.duration(layer.seconds)}</td>
+                  <td className="number">{layer.iterations || '–'}</td>
+                  <td className="number">
+                    <Bits layers={[layer]} />
+                  </td>
+                </tr>
+              ),
+          )}
+        </tbody>
+      </table>
+      <ul className="known-notes">
+        {layers.flatMap((layer, i) =>
+          (layer?.notes ?? []).map((note) => (
+            <li key={`${view.runs[i].id}${note}`}>
+              <Icon name="warning" />
+              <span>
+                <b>{view.runs[i].label}:</b> {note}
+              </span>
+            </li>
+          )),
+        )}
+      </ul>
+    </div>
+  )
+}
