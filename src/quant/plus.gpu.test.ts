@@ -53,6 +53,27 @@ describe('golden figures of the float64 prototype', async () => {
   })
 })
 
+describe('with outliers', () => {
+  it.each([false, true])(
+    'keeps as many as asked for beside the grid, and the error falls (whole columns: %s)',
+    async (structureOutlier) => {
+      const inputs = await goldenArrays('m64x96.inputs')
+      const layer = { w: inputs.get('W')!.data, sigma: inputs.get('Sigma')!.data, q: 64, p: 96 }
+      const given = { bits: 3, groupSize: 32 }
+      const plain = await solve(gpu, quanteasePlus, layer, given)
+      const got = await solve(gpu, quanteasePlus, layer, { ...given, outlier: 0.03, structureOutlier }, true)
+      const { h, count, kind } = got.outliers!
+      expect({ count, kind }).toEqual(structureOutlier ? { count: 3, kind: 'columns' } : { count: 184, kind: 'entries' })
+      expect(h.reduce((sum, value) => sum + Number(value !== 0), 0)).toBeLessThanOrEqual(structureOutlier ? 3 * 64 : 184)
+      expect(h.every((value) => isHalf(Math.abs(value)))).toBe(true)
+      expectRepresentable(got, 64)
+      expect(got.relativeError).toBeLessThan(plain.relativeError)
+      expect(Math.abs(got.trace.at(-1)! / got.relativeError - 1)).toBeLessThan(1e-2)
+      for (let t = 1; t < got.trace.length; t++) expect(got.trace[t]).toBeLessThanOrEqual(got.trace[t - 1])
+    },
+  )
+})
+
 describe('on random layers', () => {
   const options = fc.record({
     bits: fc.constantFrom(2, 3, 4, 8),
@@ -91,9 +112,11 @@ describe('on random layers', () => {
         const cells = Float32Array.from({ length: groups * q * 2 }, (_, i) => (i & 1 ? start.zeros : start.scales)[i >> 1])
         const grid = gpu.upload(cells, [groups, q, 2])
         const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), halfScales: false }
-        const tensor = await refitScales(problem, what, grid, layoutOf(problem.gramDiagonal, groupSize, false, true))
+        const off = flip(start.what, q, p).map((value, i) => w[(i % q) * p + Math.floor(i / q)] - value)
+        const rest = gpu.upload(off, [p, q])
+        const tensor = await refitScales(problem, what, rest, grid, layoutOf(problem.gramDiagonal, groupSize, false, true))
         const refitted = await gpu.read(tensor)
-        for (const one of [weight, gram, what, grid, tensor]) one.dispose()
+        for (const one of [weight, gram, what, rest, grid, tensor]) one.dispose()
         for (let row = 0; row < q; row++) {
           const scales = Array.from({ length: groups }, (_, g) => start.scales[g * q + row])
           const codes = start.what.subarray(row * p, (row + 1) * p).map((value, j) => Math.round(value / scales[start.groupIndex[j]]))

@@ -8,6 +8,9 @@
  *     kept, the columns in the other order.
  *  3. The scales refitted by least squares, given the codes, then two plain sweeps; per row only where the error falls.
  *
+ * With outliers, the largest weights stay beside the grid: the grid is searched for the others, and in every sweep they take
+ * their unrounded minimiser.
+ *
  * The result is stored like any other: one scale and integer zero per row and group, groups of consecutive inputs.
  *
  * Measured on the golden sets against the float64 prototype, which spends its products with Σ on ten multiples × 7 sweeps and
@@ -15,13 +18,14 @@
  * second start in the other order is worth more than sweeps 8 to 30 of the first.
  */
 import type { Gpu } from '../gpu/device.ts'
-import { gemm } from '../gpu/ops.ts'
+import { gatherRows, gemm } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { OptionSpec } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
+import { disposeSupport, largestWeights, outlierCount, outlierOptions, type Support } from './outliers.ts'
 import { quantease } from './quantease.ts'
-import { type GridOptions, gridOptions, gridWork, type LinearProblem, type Solver } from './solver.ts'
+import { type GridOptions, gridOptions, gridWork, type LinearProblem, maxCode, type Outliers, type Solver } from './solver.ts'
 
 /** Multiples of the scale that each round tries around the best so far. In all: 15 × 7 sweeps and the refits, 115 products. */
 const SEARCH = [
@@ -64,6 +68,8 @@ const options: OptionSpec[] = [
     cost: 'Each costs three matrix products of the layer with Σ.',
     advanced: true,
   },
+  // The outliers chosen first are kept (`masked`): choosing anew would cost a product a sweep, and moves hardly any.
+  ...outlierOptions.filter(({ key }) => key === 'outlier' || key === 'structureOutlier'),
 ]
 
 export interface PlusOptions extends GridOptions {
@@ -99,6 +105,7 @@ export const quanteasePlus: Solver = {
     return gridWork(q, p, { ...given, grid: 'weighted' }) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
   },
   sweeps: (given) => totalSweeps(given as unknown as PlusOptions),
+  outliers: outlierCount,
   async solve(problem, given, { report }) {
     const options: PlusOptions = { ...(given as unknown as PlusOptions), grid: 'weighted' }
     const { gpu, weight, gramDiagonal, halfScales } = problem
@@ -107,7 +114,10 @@ export const quanteasePlus: Solver = {
       act: layoutOf(gramDiagonal, options.groupSize, true, true),
     }
     const { search, each } = planOf(options)
-    const best = new Best(problem, makeGrid(gpu, weight, layouts.given, options, halfScales), layouts.given, options.bits)
+    const kept = outlierCount(weight.cols, weight.rows, given)
+    const support = kept && largestWeights(problem, kept)
+    const grid = makeGrid(gpu, support?.rest ?? weight, layouts.given, options, halfScales)
+    const best = new Best(problem, grid, options.bits, support)
     let done = 0
     const say = async () => {
       const value = await best.objective()
@@ -127,13 +137,16 @@ export const quanteasePlus: Solver = {
       if (!(now < error)) break
       error = now
     }
-    const result = await finish(problem, best.what, layouts.given, best.grid, options.bits)
+    const outliers = best.outliers(layouts.given)
+    const result = await finish(problem, best.what, layouts.given, grid, options.bits, outliers)
+    outliers?.h.dispose()
     best.dispose()
+    if (support) disposeSupport(support)
     return { ...result, iterations: done, notes: deadNote(gramDiagonal) }
   },
 }
 
-/** The best Ŵ and grid of every row so far. */
+/** The best Ŵ (outliers included) and grid of every row so far. */
 class Best {
   /** `[p, q]` in the original order of the inputs */
   readonly what: Tensor
@@ -145,8 +158,8 @@ class Best {
     readonly problem: LinearProblem,
     /** `[groups, q, 2]` */
     readonly grid: Tensor,
-    readonly layout: Layout,
     readonly bits: number,
+    readonly support: Support | null,
   ) {
     const { gpu, weight } = problem
     this.what = gpu.empty(weight.shape)
@@ -181,24 +194,30 @@ class Best {
         { q, groups, copies, half: Number(halfScales) },
         groups * copies * q,
       )
-      const descent = new Descent({ ...problem, weight: tall }, layout, candidates, bits)
+      const descent = new Descent({ ...problem, weight: tall }, layout, candidates, bits, undefined, this.#mask(layout, copies))
       await sweeps(descent, iterations, relax, {})
       this.#keep(descent, copies)
-      for (const tensor of [tall, multiple, candidates, descent.what, descent]) tensor.dispose()
+      for (const tensor of [tall, multiple, candidates, descent.what, descent.mask, descent]) tensor?.dispose()
     }
     around.dispose()
   }
 
   /** Scales fitted to the codes, then plain sweeps from there. */
   async refit(layout: Layout): Promise<void> {
-    const { problem, bits } = this
-    const grid = await refitScales(problem, this.what, this.grid, layout)
+    const { problem, bits, what, support } = this
+    const { gpu, weight } = problem
+    const rest = difference(gpu, weight, what)
+    const rounded = support ? gpu.empty(what.shape) : what
+    if (support) gpu.run1d('plus_unmask', { x: what, h: support.h, y: rounded }, { n: what.size }, what.size)
+    const grid = await refitScales(problem, rounded, rest, this.grid, layout)
+    rest.dispose()
+    if (support) rounded.dispose()
     // Ŵ is a little off the new grid; the first sweep rounds it, and counts from the error that Ŵ has.
-    const descent = new Descent(problem, layout, grid, bits, this.what)
-    problem.gpu.copy(this.#rows, descent.objective)
+    const descent = new Descent(problem, layout, grid, bits, what, this.#mask(layout, 1))
+    gpu.copy(this.#rows, descent.objective)
     await sweeps(descent, REFIT_SWEEPS, false, {})
     this.#keep(descent, 1)
-    for (const tensor of [grid, descent.what, descent]) tensor.dispose()
+    for (const tensor of [grid, descent.what, descent.mask, descent]) tensor?.dispose()
   }
 
   /** Takes over the rows in which one of the `copies` candidates of a descent is better. */
@@ -215,6 +234,40 @@ class Best {
     order.dispose()
   }
 
+  /** The bits that `Descent` takes for weights that are not rounded, once per candidate. */
+  #mask({ order }: Layout, copies: number): Tensor | undefined {
+    if (!this.support) return undefined
+    const { gpu } = this.problem
+    const [p, q] = [this.support.h.rows, copies * this.support.h.cols]
+    const places = gpu.upload(order, [p])
+    const h = gatherRows(gpu, this.support.h, places)
+    const tall = gpu.empty([p, q])
+    gpu.run1d('plus_repeat', { x: h, y: tall }, { q: h.cols, p, copies }, tall.size)
+    const words = Math.ceil(q / 32)
+    const mask = gpu.empty([p, words], 'u32')
+    gpu.run1d('outlier_mask', { h: tall, mask }, { q, p, words }, p * words)
+    for (const tensor of [places, h, tall]) tensor.dispose()
+    return mask
+  }
+
+  /** What the unrounded weights keep beside the grid. `layout` is that of the original order. */
+  outliers(layout: Layout): Outliers | null {
+    const { support, grid } = this
+    const mask = this.#mask(layout, 1)
+    if (!support || !mask) return null
+    const { gpu } = this.problem
+    const [p, q] = [support.h.rows, support.h.cols]
+    const h = gpu.empty([p, q])
+    const columns = gpu.upload(
+      Uint32Array.from({ length: 2 * p }, (_, i) => (i & 1 ? 0 : layout.groupIndex[i >> 1])),
+      [p, 2],
+    )
+    const words = Math.ceil(q / 32)
+    gpu.run1d('outlier_split', { v: this.what, mask, columns, grid, h }, { q, p, words, most: maxCode(this.bits) }, q * p)
+    for (const tensor of [mask, columns]) tensor.dispose()
+    return { h, count: support.count, kind: support.kind }
+  }
+
   /** Frees all but the grid. */
   dispose(): void {
     this.what.dispose()
@@ -229,17 +282,18 @@ const refitFlops = (q: number, p: number, size: number) => q * Math.ceil(p / siz
  * With the codes fixed, f is quadratic in the scales of a row: (A Σ Aᵀ) s = A Σ wᵀ, A being the codes split by group. Written
  * for the factor 1 + δ on each scale, so that float32 solves for a small correction. On the GPU, since for small groups the
  * systems of all rows are too much to bring to the host (128 groups of 4096 rows: 256 MiB), and a step of the elimination is
- * one short dispatch for all rows. Returns a new grid; `what` `[p, q]` in the original order.
+ * one short dispatch for all rows. Returns a new grid.
+ * `what` is the part of Ŵ on the grid, `rest` what the whole Ŵ leaves of W; `[p, q]` in the original order.
  */
 export async function refitScales(
   { gpu, weight, gram, halfScales }: LinearProblem,
   what: Tensor,
+  rest: Tensor,
   grid: Tensor,
   layout: Layout,
 ): Promise<Tensor> {
   const [p, q] = [weight.rows, weight.cols]
   const { groups, groupSize: size } = layout
-  const rest = difference(gpu, weight, what)
   const refitted = gpu.empty(grid.shape)
   const most = Math.min(q, Math.max(64, Math.floor(SYSTEMS / (groups * (groups + 1)) / 64) * 64))
   const product = gpu.empty([p, most])
@@ -262,7 +316,7 @@ export async function refitScales(
       flops: 4 * groups * groups * rows,
     })
   }
-  for (const tensor of [rest, product, system]) tensor.dispose()
+  for (const tensor of [product, system]) tensor.dispose()
   return refitted
 }
 
