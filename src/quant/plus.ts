@@ -14,7 +14,7 @@
  * The result is stored like any other: one scale and integer zero per row and group, groups of consecutive inputs.
  *
  * Measured on the golden sets against the float64 prototype, which spends its products with Σ on ten multiples × 7 sweeps and
- * one descent of 30 sweeps: fifteen short descents in three narrowing rounds end 8 % lower at about the same work, since a
+ * one descent of 30 sweeps: fifteen short descents in three narrowing rounds end 7 % lower at about the same work, since a
  * second start in the other order is worth more than sweeps 8 to 30 of the first.
  */
 import type { Gpu } from '../gpu/device.ts'
@@ -33,7 +33,7 @@ const SEARCH = [
   { actOrder: true, multiples: [0.96, 0.98, 1, 1.02, 1.04] },
   { actOrder: false, multiples: [0.985, 0.995, 1.005, 1.015] },
 ]
-/** 4 × 7 sweeps and the refits: 38 products, and still less error than the prototype on most layers. */
+/** 4 × 7 sweeps and the refits: 38 products, and on the whole the error of the prototype. */
 const QUICK = [
   { actOrder: false, multiples: [1, 1.1] },
   { actOrder: true, multiples: [0.96, 1.04] },
@@ -54,7 +54,7 @@ const options: OptionSpec[] = [
     type: 'bool',
     default: false,
     help: 'Try only four scales per row instead of fifteen.',
-    cost: 'A third of the time, about as long as QuantEase; some 8 % more error.',
+    cost: 'A third of the time, about as long as QuantEase; some 7 % more error.',
   },
   {
     key: 'rounds',
