@@ -49,6 +49,9 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--wbits', '5'], 2, /2, 3, 4 or 8, not 5/],
       [['--model', 'demo', '--quantization-method', 'magic'], 2, /rtn, .*not "magic"/],
       [['--model', 'demo', '--quantization-method', 'rtn', '--num-iter', '3'], 2, /--num-iter is no option of rtn/],
+      // One flag, two meanings.
+      [['--model', 'demo', '--quantization-method', 'quantease', '--outlier', '1.5'], 2, /0 to 0.49, not 1.5/],
+      [['--model', 'demo', '--quantization-method', 'spqr', '--outlier', '0'], 2, /0.01 to 1000000, not 0/],
       [['--model', 'demo', '--nsamples', 'many'], 2, /--nsamples takes a whole number/],
       [['--model', 'demo', '--colour'], 2, /--colour/],
       [['--model', 'public/demo', '--wbits', '3'], 2, /--eval is needed/],

@@ -17,8 +17,8 @@ class UsageError extends Error {}
 
 const session = new Session(dawn(), demoTexts(demo))
 const { solvers, runOptions } = session.catalog
-/** Options of all methods by flag; one of the same name means the same everywhere. */
-const specs = new Map([...solvers.flatMap((solver) => solver.options), ...runOptions].map((spec) => [spec.flag, spec]))
+/** Options of all methods; two of them may share a flag, and then the chosen method says what it means. */
+const specs = new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
 
 /** Flags that are not options of a method: [value, help]. */
 const flags = {
@@ -63,9 +63,11 @@ async function main(): Promise<void> {
 
   const measureOnly = text('wbits') === '16'
   const options: Record<string, OptionValue> = {}
-  for (const [flag, spec] of specs) {
+  const own = [...solver.options, ...runOptions]
+  for (const flag of new Set([...specs].map((spec) => spec.flag))) {
     if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
-    if (![...solver.options, ...runOptions].includes(spec)) throw new UsageError(`--${flag} is no option of ${method}.`)
+    const spec = own.find((one) => one.flag === flag)
+    if (!spec) throw new UsageError(`--${flag} is no option of ${method}.`)
     const value = optionValue(spec, values[flag] as string | boolean)
     const problem = optionProblem(spec, value)
     if (problem) throw new UsageError(`--${flag}: ${problem}`)
@@ -119,7 +121,7 @@ function read(): { values: Record<string, string | boolean | undefined> } {
   const known = Object.fromEntries([
     ...Object.keys(flags).map((name) => [name, { type: 'string' as const }]),
     ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
-    ...[...specs].map(([flag, { type }]) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
+    ...[...specs].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
   ])
   try {
     return parseArgs({ options: known, strict: true, allowNegative: true }) as ReturnType<typeof read>
@@ -224,7 +226,7 @@ class Speaker {
 
 function help(): string {
   const rows: [string, string][] = Object.entries(flags).map(([flag, [value, text]]) => [`--${flag} ${value}`, text])
-  for (const spec of specs.values()) {
+  for (const spec of specs) {
     const of = solvers.filter(({ options }) => options.includes(spec)).map(({ id }) => id)
     const some = of.length && of.length < solvers.length ? ` [${of.join(', ')}]` : ''
     const [name, values] =

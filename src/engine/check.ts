@@ -331,7 +331,7 @@ function plannedBits({ grid, settings, solver, options }: PlannedRun, opened: Op
   return opened.model.stages.flat().map(({ q, p }) => {
     const outliers = solver.outliers?.(q, p, options) ?? null
     const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !settings.actOrder, outliers)
-    return { shape: [q, p] as [number, number], bits }
+    return { shape: [q, p] as [number, number], bits: { ...bits, ...solver.gridBits?.(q, p, options) } }
   })
 }
 
@@ -385,10 +385,12 @@ function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
   }
   if (!packed && save) {
     const bits = bitsPerWeight(plannedBits(run, opened))
+    // Not every method can do without.
+    const off = options.outlier === undefined ? 'choose another method' : 'leave outliers out'
     found.push({
-      field: 'outlier',
+      field: solver.options.find(({ flag }) => flag === 'outlier')?.key ?? 'method',
       message: `Packed formats have no place for outliers, so the checkpoint will hold plain float16 weights: ${megabytes(planCheckpoint(run.tensors).bytes)}, no less than the model in float16, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
-      hint: 'It loads anywhere and keeps the accuracy. For a small file, leave outliers out.',
+      hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}.`,
       severity: 'note',
     })
   }

@@ -541,7 +541,10 @@ class Engine {
       relativeError: relative(error),
       seconds: (performance.now() - started) / 1000,
       iterations: result.iterations,
-      bits: linearBits({ q, p }, result.groups, run.grid, !run.settings.actOrder, outliers),
+      bits: {
+        ...linearBits({ q, p }, result.groups, run.grid, !run.settings.actOrder, outliers),
+        ...run.solver.gridBits?.(q, p, run.options),
+      },
       notes: result.notes,
     }
   }

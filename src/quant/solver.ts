@@ -86,6 +86,8 @@ export interface Solver extends SolverInfo {
   sweeps?(options: Options): number
   /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */
   outliers?(q: number, p: number, options: Options): { count: number; kind: OutlierKind } | null
+  /** Bits that the scales and zero points of a linear take, for a solver that stores others than float16 and integers. */
+  gridBits?(q: number, p: number, options: Options): { scales: number; zeros: number }
   /** Comes before `solve`, block by block; such a solver is never true-sequential within a block. */
   transform?: Transform
   solve(problem: LinearProblem, options: Options, hooks: SolverHooks): Promise<QuantizedLinear>

@@ -1,0 +1,97 @@
+// The grid of one SpQR group (Dettmers et al., arXiv 2306.03078), columns j0 .. j0 + size − 1, from the weights as they are.
+// Leave-one-out test, per row of W: with E the error of the row's grid on the group, Σ_j ((w_j − Q(w_j)) / U_jj)², an entry
+// is left out of the range iff E − (E of the rest, on the grid of the rest) > τ. Only without its least or its greatest
+// entry does a row get another grid; any other entry gains its own error and no more.
+// Bilevel: the scales and the zero points of 16 rows are rounded to 3 bits, again each on the grid of their range.
+//
+// x: [p, q] f32 (input-major, processing order); u: [p] f32, U_jj; total: [1] f32, τ = total · relative
+// grid: [groups, q] vec2f (scale, zero), row `group` is written
+// half: what is stored in 16 bits (statistics of the 16 rows, or else scales and zeros themselves) is float16
+//#include lib/spqr_grid
+const RUN = 16u;
+struct Params { q: u32, j0: u32, size: u32, group: u32, most: f32, relative: f32, leave_out: u32, bilevel: u32, half: u32 }
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> u: array<f32>;
+@group(0) @binding(2) var<storage, read> total: array<f32>;
+@group(0) @binding(3) var<storage, read_write> grid: array<vec2f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+var<workgroup> cells: array<vec2f, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = id.x;
+  let half = params.half == 1u;
+  let bilevel = params.bilevel == 1u;
+  var cell = vec2f();
+  if (row < params.q) {
+    let range = range_of(row);
+    cell = grid_of(range.x, range.y, params.most, half && !bilevel);
+  }
+  cells[lane] = cell;
+  workgroupBarrier();
+  if (row >= params.q) { return; }
+  if (bilevel) {
+    let first = lane / RUN * RUN;
+    let last = min(first + RUN, lane + params.q - row);
+    var lo = cell;
+    var hi = cell;
+    for (var i = first; i < last; i++) {
+      lo = min(lo, cells[i]);
+      hi = max(hi, cells[i]);
+    }
+    let scales = grid_of(lo.x, hi.x, 7.0, half);
+    let zeros = grid_of(lo.y, hi.y, 7.0, half);
+    cell = vec2f(value_of(code_of(cell.x, scales, 7.0), scales), value_of(code_of(cell.y, zeros, 7.0), zeros));
+  }
+  grid[params.group * params.q + row] = cell;
+}
+
+// What the row's grid has to span.
+fn range_of(row: u32) -> vec2f {
+  // The two least and the two greatest entries.
+  var low = vec2f(3e38);
+  var high = vec2f(-3e38);
+  var least = 0u;
+  var greatest = 0u;
+  for (var i = 0u; i < params.size; i++) {
+    let v = weight(row, i);
+    if (v < low.x) { low = vec2f(v, low.x); least = i; } else { low.y = min(low.y, v); }
+    if (v > high.x) { high = vec2f(v, high.x); greatest = i; } else { high.y = max(high.y, v); }
+  }
+  if (params.leave_out == 0u || params.size < 2u) { return vec2f(low.x, high.x); }
+
+  let whole = grid_of(low.x, high.x, params.most, false);
+  let no_least = grid_of(low.y, high.x, params.most, false);
+  let no_greatest = grid_of(low.x, high.y, params.most, false);
+  var all = 0.0;
+  var rest = vec2f();
+  for (var i = 0u; i < params.size; i++) {
+    all += loss(row, i, whole);
+    if (i != least) { rest.x += loss(row, i, no_least); }
+    if (i != greatest) { rest.y += loss(row, i, no_greatest); }
+  }
+  let tau = total[0] * params.relative;
+  var lo = 3e38;
+  var hi = -3e38;
+  for (var i = 0u; i < params.size; i++) {
+    var gain = loss(row, i, whole);
+    if (i == least) { gain = all - rest.x; } else if (i == greatest) { gain = all - rest.y; }
+    if (gain <= tau) {
+      let v = weight(row, i);
+      lo = min(lo, v);
+      hi = max(hi, v);
+    }
+  }
+  return select(vec2f(lo, hi), vec2f(), lo > hi);
+}
+
+fn weight(row: u32, i: u32) -> f32 {
+  return x[(params.j0 + i) * params.q + row];
+}
+
+fn loss(row: u32, i: u32, cell: vec2f) -> f32 {
+  let v = weight(row, i);
+  let off = (value_of(code_of(v, cell, params.most), cell) - v) / u[params.j0 + i];
+  return off * off;
+}

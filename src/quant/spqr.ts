@@ -1,0 +1,232 @@
+/**
+ * SpQR (Dettmers et al., arXiv 2306.03078): GPTQ's pass over the columns with float weights H beside the grid wherever
+ * rounding would hurt the output most,
+ *   ((W_ij − Q(W_ij)) / U_jj)² > τ,   τ = threshold · mean_j (Var_i W_ij / U_jj²),
+ * and with grids of small groups (real zero points, zero need not be on them) whose scales and zero points are rounded to
+ * 3 bits themselves, 16 rows sharing the statistics of that. What is stored: b bits of code for every weight, that of 0
+ * where there is an outlier; 3 + 3 bits a group; four 16-bit numbers for 16 groups; H in 16 bits, and its column in 16.
+ */
+import type { Gpu } from '../gpu/device.ts'
+import { factorWork } from '../gpu/linalg.ts'
+import { gatherRows, gemm } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { OptionSpec } from '../options.ts'
+import { dampingOption, factor, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
+import { type Layout, layoutOf, objective } from './grid.ts'
+import { orderOptions } from './quantease.ts'
+import { type GridOptions, gridOptions, type LinearProblem, maxCode, type Outliers, type QuantizedLinear, type Solver } from './solver.ts'
+
+/** Columns that one kernel walks; at most what `spqr_sweep.wgsl` holds. */
+const BLOCK = 32
+/** Columns whose errors are gathered before a GEMM spreads them over all the rest: the largest group. */
+const OUTER = 128
+/** Rows that share the statistics of their scales and zero points; fixed by `spqr_fit.wgsl`. */
+const RUN = 16
+/** Bits of a scale or a zero point then, and without. */
+const STATISTIC_BITS = { bilevel: 3, plain: 16 }
+/** Operations per weight: half a block of updates and the rounding; the range, two more grids and their errors. */
+const SWEEP_FLOPS = BLOCK + 16
+const FIT_FLOPS = 50
+
+const options: OptionSpec[] = [
+  ...gridOptions.filter(({ key }) => key === 'bits'),
+  {
+    key: 'groupSize',
+    flag: 'groupsize',
+    label: 'Group size',
+    type: 'choice',
+    default: 16,
+    choices: [16, 32, 64, 128].map((value) => ({ value, label: String(value) })),
+    help: 'How many weights of a row share one scale and zero point.',
+    cost: 'Smaller groups: a smaller error and more bits, 10 for each group.',
+    symbol: 'g',
+  },
+  {
+    key: 'threshold',
+    flag: 'outlier',
+    label: 'Outlier threshold',
+    type: 'number',
+    default: 0.2,
+    min: 0.01,
+    max: 1e6,
+    help: 'Keep a weight in float16 when rounding it would hurt the output more than this many times what the average weight contributes to it.',
+    cost: 'Lower: more outliers (32 bits each) and a smaller error. 0.2 keeps about 1 % at 3 bits; take 1 at 2 bits, 0.05 at 4; a million keeps none.',
+    symbol: 'τ',
+  },
+  {
+    key: 'simplified',
+    flag: 'simplified',
+    label: 'Skip leave-one-out',
+    type: 'bool',
+    default: false,
+    help: 'Let each grid span its likely outliers as well, instead of testing for every weight whether the grid is better without it.',
+    cost: 'Hardly faster here; usually a larger error.',
+    advanced: true,
+  },
+  {
+    key: 'bilevel',
+    flag: 'bilevel',
+    label: 'Compressed scales',
+    type: 'bool',
+    default: true,
+    help: 'Round scales and zero points to 3 bits, sixteen rows sharing their statistics.',
+    cost: 'Saves 22 bits a group, which pays for the small groups; a slightly larger error.',
+    advanced: true,
+  },
+  ...orderOptions.filter(({ key }) => key === 'actOrder'),
+  dampingOption,
+]
+
+interface SpqrOptions extends Pick<GridOptions, 'bits' | 'groupSize'> {
+  threshold: number
+  simplified: boolean
+  bilevel: boolean
+  actOrder: boolean
+  damping: number
+}
+
+export const spqr: Solver = {
+  id: 'spqr',
+  label: 'SpQR',
+  summary: 'GPTQ on small groups whose scales are compressed too, with the weights that rounding would hurt most kept as they are.',
+  advice: 'When accuracy counts more than a packed file: near-lossless at 4 to 5 bits per weight, but no runtime here loads it packed.',
+  options,
+  work(q, p, given) {
+    const { groupSize, simplified } = given as unknown as SpqrOptions
+    const compensation = q * p * (p - Math.min(BLOCK, groupSize))
+    return factorWork(p) + compensation + q * p * (SWEEP_FLOPS + (simplified ? 4 : FIT_FLOPS)) + 2 * q * p * p
+  },
+  outliers: (q, p, given) => ({ count: Math.round(expectedShare(given as unknown as SpqrOptions) * q * p), kind: 'entries' }),
+  gridBits(q, p, given) {
+    const { groupSize, bilevel } = given as unknown as SpqrOptions
+    const groups = Math.ceil(p / groupSize)
+    const bits = bilevel ? groups * (q * STATISTIC_BITS.bilevel + Math.ceil(q / RUN) * 32) : groups * q * STATISTIC_BITS.plain
+    return { scales: bits, zeros: bits }
+  },
+  async solve(problem, given) {
+    const options = given as unknown as SpqrOptions
+    const { gramDiagonal, weight } = problem
+    const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, false)
+    const { ut, trouble } = await factor(problem, layout.order, dampedDiagonal(gramDiagonal, layout.order), options.damping, 'SpQR')
+    if (!ut) {
+      const result = await solveQuantease(problem, given)
+      return { ...result, notes: [...trouble, ...result.notes] }
+    }
+    const rounded = await roundColumns(problem, layout, ut, options)
+    ut.dispose()
+    const result = await decode(problem, layout, rounded)
+    const ragged = options.bilevel && weight.cols % RUN
+    const shorter = `${RUN} does not divide the ${weight.cols} outputs: the last ${ragged} rows share statistics among themselves.`
+    return { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal), ...(ragged ? [shorter] : [])] }
+  },
+}
+
+/**
+ * Share of outliers to plan with; how many there will be, only the weights know. Fitted to the demo model, 2 to 4 bits and
+ * thresholds from 0.05 to 1: within a factor of 2.
+ */
+const expectedShare = ({ bits, threshold }: SpqrOptions) => 0.3 * Math.exp(-0.9 * maxCode(bits) * Math.sqrt(threshold))
+
+/** diag H / 2 for H = 2Σ by position: the damping comes first, then inputs that are always zero get H_jj = 1. */
+function dampedDiagonal(gramDiagonal: Float32Array, order: Uint32Array): (damping: number) => Float64Array {
+  const mean = gramDiagonal.reduce((sum, value) => sum + value, 0) / gramDiagonal.length
+  return (damping) => Float64Array.from(order, (j) => (gramDiagonal[j] > 0 ? gramDiagonal[j] + damping * mean : 0.5))
+}
+
+/** Codes `[p, q]` and H `[p, q]` in processing order; the grid `[groups, q, 2]`; how many entries of H there are. */
+interface Rounded {
+  codes: Tensor
+  h: Tensor
+  grid: Tensor
+  count: number
+}
+
+async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, options: SpqrOptions): Promise<Rounded> {
+  const { gpu, weight, gramDiagonal, halfScales } = problem
+  const [p, q] = [weight.rows, weight.cols]
+  const { groupSize, groups } = layout
+  const most = maxCode(options.bits)
+  const clean = withoutDead(gpu, weight, gramDiagonal)
+  const order = gpu.upload(layout.order, [p])
+  const x = gatherRows(gpu, clean, order)
+  if (clean !== weight) clean.dispose()
+  const u = gpu.empty([p])
+  gpu.run1d('diagonal', { s: ut, d: u }, { p }, p)
+  const total = variances(gpu, x, u)
+  const codes = gpu.empty([p, q], 'u32')
+  const grid = gpu.empty([groups, q, 2])
+  const e = gpu.empty([Math.min(OUTER, p), q])
+  const counts = gpu.zeros([q], 'u32')
+  // τ stays on the GPU: the kernels multiply the sum by this.
+  const relative = options.threshold / p
+  const half = Number(halfScales)
+  const fit = { q, most, relative, leave_out: Number(!options.simplified), bilevel: Number(options.bilevel), half }
+  const fitFlops = options.simplified ? 4 : FIT_FLOPS
+  /** W[from .. to] −= Σ_j U[j, from .. to] e_j over the columns j = j0 .. j1 of the outer block that starts at b0. */
+  const spread = (b0: number, j0: number, j1: number, from: number, to: number) => {
+    if (from >= to) return
+    const shape = { m: to - from, n: q, k: j1 - j0, lda: p, ldb: q, ldc: q }
+    gemm(gpu, { a: ut, b: e, c: x, ...shape, a0: from * p + j0, b0: (j0 - b0) * q, c0: from * q, alpha: -1, beta: 1 })
+  }
+
+  for (let b0 = 0; b0 < p; b0 += OUTER) {
+    const b1 = Math.min(b0 + OUTER, p)
+    for (let j0 = b0; j0 < b1; ) {
+      const group = Math.floor(j0 / groupSize)
+      const start = group * groupSize
+      const end = Math.min(start + groupSize, p)
+      if (j0 === start) {
+        const size = end - start
+        gpu.run1d('spqr_fit', { x, u, total, grid }, { ...fit, j0, size, group }, q, { flops: q * size * fitFlops })
+      }
+      const width = Math.min(BLOCK, end - j0)
+      gpu.run1d('spqr_sweep', { x, ut, grid, total, codes, e, counts }, { q, p, j0, e0: j0 - b0, width, group, most, relative, half }, q, {
+        flops: q * width * SWEEP_FLOPS,
+      })
+      spread(b0, j0, j0 + width, j0 + width, b1)
+      await gpu.pace()
+      j0 += width
+    }
+    spread(b0, b0, b1, b1, p)
+    await gpu.pace()
+  }
+  let count = 0
+  for (const some of await gpu.read(counts)) count += some
+  for (const tensor of [order, u, total, e, counts]) tensor.dispose()
+  return { codes, h: x, grid, count }
+}
+
+/** Σ_j Var_i(W_ij) / U_jj², `[1]`. */
+function variances(gpu: Gpu, x: Tensor, u: Tensor): Tensor {
+  const [p, q] = [x.rows, x.cols]
+  const scores = gpu.empty([p])
+  gpu.run1d('spqr_variance', { x, u, scores }, { q, p }, 64 * p, { flops: 4 * q * p })
+  const total = gpu.empty([1])
+  gpu.run('sum', { x: scores, out: total }, { n: p, index: 0 }, [1])
+  scores.dispose()
+  return total
+}
+
+/** From processing order to the result, and its error. Takes over what it is given. */
+async function decode(
+  { gpu, weight, gram }: LinearProblem,
+  layout: Layout,
+  { codes: y, h, grid, count }: Rounded,
+): Promise<Omit<QuantizedLinear, 'iterations' | 'notes'>> {
+  const [p, q] = [weight.rows, weight.cols]
+  const { groupSize, groups, groupIndex } = layout
+  const order = gpu.upload(layout.order, [p])
+  const codes = gpu.empty([p, q], 'u32')
+  const what = gpu.empty([p, q])
+  const rest = gpu.empty([p, q])
+  gpu.run1d('spqr_decode', { y, w: weight, order, grid, codes, what, rest }, { q, p, size: groupSize }, p * q)
+  let outliers: Outliers | null = null
+  if (count) {
+    outliers = { h: gpu.empty([p, q]), count, kind: 'entries' }
+    gpu.run1d('scatter_rows', { x: h, order, y: outliers.h }, { rows: p, cols: q, half: 0 }, p * q)
+    gpu.run1d('subtract', { x: rest, y: outliers.h }, { n: p * q }, (p * q) / 4)
+  }
+  const error = await objective(gpu, rest, gram)
+  for (const tensor of [y, h, rest, order]) tensor.dispose()
+  return { codes, what, grid, groupSize, groups, groupIndex, outliers, error }
+}
