@@ -61,7 +61,7 @@ test('counts of parameters, bits, percentages and shapes', () => {
 
 test('fractions are shown in percent, ratios as multiples', () => {
   expect([0.01, 0.005, 0.125, 0].map((value) => plain(format.fraction(value)))).toEqual(['1 %', '0.5 %', '12.5 %', '0 %'])
-  expect([0.71, 1, 12.34, 0.001].map((value) => plain(format.ratio(value)))).toEqual(['× 0.71', '× 1', '× 12', '× 1.0e-3'])
+  expect([0.71, 1, 12.34, 0.001].map((value) => plain(format.ratio(value)))).toEqual(['× 0.71', '× 1.0', '× 12', '× 1.0e-3'])
 })
 
 test('numbers are read as people type them', () => {

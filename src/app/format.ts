@@ -95,7 +95,7 @@ export function fraction(value: number): string {
 
 /** How many times as much: two digits. */
 export function ratio(value: number): string {
-  return `×${space}${value >= 1000 || value < 0.01 ? scientific(value) : Number(value.toPrecision(2))}`
+  return `×${space}${value >= 1000 || value < 0.01 ? scientific(value) : value.toPrecision(value >= 100 ? 3 : 2)}`
 }
 
 /** What people type for a number: also 1 %, and a comma where a point would be. Null where it is none. */

@@ -175,13 +175,13 @@ test('a comparison shares the choices of bits and group size, each method those 
   expect(plan.comparison(bare, ['bare'], { bits: 2, groupSize: 32 })).toEqual([{ method: 'bare', options: { bits: 2 } }])
 })
 
-test('options come in groups: those of every method, those of this one; common before advanced', () => {
+test('options come in groups: those of most methods, those of this one; common before advanced', () => {
   const advanced = { ...columns, advanced: true }
   const some = { ...wide, solvers: [rtn, { ...quantease, options: [...grid, outlier, advanced] }] }
   const keys = (groups: plan.OptionGroup[]) => groups.map(({ title, specs }) => [title, specs.map(({ key }) => key)])
   const { common, advanced: more } = plan.optionGroups(some, 'quantease')
   expect(keys(common)).toEqual([
-    ['Every method', ['bits', 'groupSize', 'symmetric', 'trueSequential']],
+    ['Shared by most methods', ['bits', 'groupSize', 'symmetric', 'trueSequential']],
     ['QuantEase', ['outlier']],
   ])
   expect(keys(more)).toEqual([['', ['structureOutlier']]])

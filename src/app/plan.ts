@@ -48,17 +48,18 @@ export interface OptionGroup {
   specs: OptionSpec[]
 }
 
-/** A method's options in two groups, what every method has and what only some have: common ones, then the advanced. */
+/** A method's options in two groups, what most methods have and what is its own: common ones, then the advanced. */
 export function optionGroups(catalog: Catalog, method: string): { common: OptionGroup[]; advanced: OptionGroup[] } {
   const solver = catalog.solvers.find((each) => each.id === method)
-  const everywhere = (key: string) =>
-    catalog.runOptions.some((spec) => spec.key === key) || catalog.solvers.every(({ options }) => options.some((spec) => spec.key === key))
+  const usual = (key: string) =>
+    catalog.runOptions.some((spec) => spec.key === key) ||
+    catalog.solvers.filter(({ options }) => options.some((spec) => spec.key === key)).length > catalog.solvers.length / 2
   const specs = optionsOf(catalog, method)
   const grouped = (advanced: boolean) => {
     const some = specs.filter((spec) => (spec.advanced ?? false) === advanced)
     const groups = [
-      { title: 'Every method', specs: some.filter(({ key }) => everywhere(key)) },
-      { title: solver?.label ?? method, specs: some.filter(({ key }) => !everywhere(key)) },
+      { title: 'Shared by most methods', specs: some.filter(({ key }) => usual(key)) },
+      { title: solver?.label ?? method, specs: some.filter(({ key }) => !usual(key)) },
     ].filter((group) => group.specs.length)
     return groups.length > 1 ? groups : groups.map((group) => ({ ...group, title: '' }))
   }

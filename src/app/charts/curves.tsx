@@ -157,7 +157,16 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
                             strokeWidth={hollow ? 1.8 : 0}
                           />
                           {payload[`notes${i}`] && (
-                            <text y={-8} textAnchor="middle" fontSize={12} fontWeight={600} fill="var(--text)">
+                            <text
+                              y={-8}
+                              textAnchor="middle"
+                              fontSize={12}
+                              fontWeight={600}
+                              fill="var(--text)"
+                              stroke="var(--surface)"
+                              strokeWidth={3}
+                              paintOrder="stroke"
+                            >
                               !
                             </text>
                           )}

@@ -74,7 +74,7 @@ export function ErrorMap({ view }: { view: JobView }) {
     quantity: measure === 'ratio' ? `error as a multiple of ${first.label}, log scale` : 'relative error ‖(W−Ŵ)X‖² / ‖WX‖², log scale',
     show: (value) => (measure === 'ratio' ? format.ratio(value) : format.relativeError(value, unit)),
     tick: (value) =>
-      measure === 'ratio' ? format.ratio(value) : unit === 'scientific' ? format.scientificTick(value) : format.relativeError(value, unit),
+      measure === 'ratio' ? `×\u202f${value}` : unit === 'scientific' ? format.scientificTick(value) : format.relativeError(value, unit),
   }
   const height = Math.max(180, Math.min(480, grid.blocks.length * 28 + 100))
   const title = `Error map of ${run.label}`
@@ -270,7 +270,7 @@ function draw(context: Context, layout: MapLayout, drawing: Drawing, inks: Inks)
       if (h >= 14 && textWidth(text) + 4 <= w) context.fillText(text, x + w / 2, y + h / 2)
       if (noted.has(name)) {
         context.font = `600 12px ${font}`
-        context.fillText('!', x + w - 5, y + Math.min(8, h / 2))
+        context.fillText('!', x + w - 7, y + Math.min(9, h / 2))
         context.font = `12px ${font}`
       }
     }),
@@ -284,8 +284,9 @@ function axes(context: Context, { left, top, cellWidth, cellHeight, slanted }: M
     const x = left + (column + 0.5) * cellWidth
     context.save()
     context.translate(x, top - (slanted ? 6 : 10))
-    if (slanted) context.rotate(-Math.PI / 4)
-    context.textAlign = slanted ? 'left' : 'center'
+    // Leaning to the left, where the gutter has room for the first of them.
+    if (slanted) context.rotate(Math.PI / 4)
+    context.textAlign = slanted ? 'right' : 'center'
     context.fillText(label, 0, 0)
     context.restore()
   })
@@ -310,7 +311,7 @@ function legend(context: Context, { left, legendTop, width }: MapLayout, { scale
   }
   context.fillStyle = inks.muted
   let free = left - 20
-  for (const value of scale.ticks) {
+  for (const value of new Set([scale.domain[0], ...scale.ticks, scale.domain[1]])) {
     const text = tick(value)
     const half = textWidth(text) / 2
     const x = Math.min(left + length - half, Math.max(left + half, left + length * position(value, scale.domain)))

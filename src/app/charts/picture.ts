@@ -7,7 +7,17 @@ export interface Picture {
   height: number
 }
 
-const inherited = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'font-size', 'font-family', 'text-anchor', 'opacity'] as const
+const inherited = [
+  'fill',
+  'stroke',
+  'stroke-width',
+  'stroke-dasharray',
+  'font-size',
+  'font-family',
+  'text-anchor',
+  'paint-order',
+  'opacity',
+] as const
 const head = 52
 const margin = 12
 

@@ -23,7 +23,7 @@ export function LayerTable({ view }: { view: JobView }) {
   const onlyNoted = filtered && noted.size > 0
   const pages = usePages(onlyNoted ? solved.filter((name) => noted.has(name)) : solved, 70)
   const timed = view.runs.length <= withTimes
-  const columns = 3 + view.runs.length * (timed ? 2 : 1)
+  const columns = 2 + (noted.size ? 1 : 0) + view.runs.length * (timed ? 2 : 1)
   const toggle = (name: string) => setOpen(open.has(name) ? new Set([...open].filter((other) => other !== name)) : new Set([...open, name]))
 
   return (
@@ -56,6 +56,7 @@ export function LayerTable({ view }: { view: JobView }) {
             <thead>
               <tr>
                 <th scope="col">Linear</th>
+                {noted.size > 0 && <th scope="col">Notes</th>}
                 <th scope="col" className="number">
                   Shape
                 </th>
@@ -70,7 +71,6 @@ export function LayerTable({ view }: { view: JobView }) {
                       <RunMark index={index} /> <span className="sr">{run.label} </span>time
                     </th>
                   ))}
-                <th scope="col">Notes</th>
               </tr>
             </thead>
             <tbody>
@@ -90,6 +90,22 @@ export function LayerTable({ view }: { view: JobView }) {
                           <span>{shortName(name)}</span>
                         </button>
                       </td>
+                      {noted.size > 0 && (
+                        <td>
+                          {notes > 0 && (
+                            <Button
+                              kind="quiet"
+                              className="notes"
+                              icon="warning"
+                              aria-expanded={isOpen}
+                              aria-label={`${format.plural(notes, 'note')} on ${shortName(name)}`}
+                              onClick={() => toggle(name)}
+                            >
+                              {format.plural(notes, 'note')}
+                            </Button>
+                          )}
+                        </td>
+                      )}
                       <td className="number">{format.shape(first.shape)}</td>
                       {layers.map((layer, i) => (
                         <td key={view.runs[i].id} className={`number ${layer && compared && layer.relativeError === best ? 'best' : ''}`}>
@@ -108,20 +124,6 @@ export function LayerTable({ view }: { view: JobView }) {
                             {layer ? format.duration(layer.seconds) : ''}
                           </td>
                         ))}
-                      <td>
-                        {notes > 0 && (
-                          <Button
-                            kind="quiet"
-                            className="notes"
-                            icon="warning"
-                            aria-expanded={isOpen}
-                            aria-label={`${format.plural(notes, 'note')} on ${shortName(name)}`}
-                            onClick={() => toggle(name)}
-                          >
-                            {format.plural(notes, 'note')}
-                          </Button>
-                        )}
-                      </td>
                     </tr>
                     {isOpen && (
                       <tr className="opened">

@@ -28,7 +28,7 @@ export function ResultsPanel() {
       {view.phase !== 'over' && <p className="notice">The job is still running; what is finished is here already.</p>}
       <Failures view={view} />
       <ResultTable view={view} />
-      <div className="results-grid">
+      <div className={view.runs.length > 3 ? 'results-grid many' : 'results-grid'}>
         <div className="results-charts">
           <LayerErrors view={view} />
           <ErrorMap view={view} />
