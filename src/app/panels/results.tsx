@@ -266,7 +266,7 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
       </h3>
       {!made && !run.result?.exportError && (
         <p className="hint">
-          {!run.result
+          {run.state === 'waiting' || run.state === 'running'
             ? 'The checkpoint appears here when the run is over.'
             : asked
               ? 'A run that did not finish leaves no checkpoint.'
