@@ -30,7 +30,7 @@ const methods: { label: string; method: string; options: Options }[] = [
   { label: 'AWQ', method: 'awq', options: {} },
   { label: 'GPTQ', method: 'gptq', options: {} },
   { label: 'GPTQ, act-order', method: 'gptq', options: { actOrder: true, staticGroups: true } },
-  { label: 'SpQR, groups of 16, threshold 0.2', method: 'spqr', options: { threshold: 0.2 } },
+  { label: 'SpQR, groups of 16', method: 'spqr', options: {} },
   { label: 'QuantEase', method: 'quantease', options: {} },
   { label: 'GPTQ + QuantEase', method: 'gptq_quantease', options: {} },
   { label: 'QuantEase, 1 % structured outliers', method: 'quantease', options: { outlier: 0.01, structureOutlier: true } },
@@ -38,6 +38,13 @@ const methods: { label: string; method: string; options: Options }[] = [
   { label: 'quantease_plus, quick', method: 'quantease_plus', options: { quick: true } },
   { label: 'quantease_plus', method: 'quantease_plus', options: {} },
 ]
+
+/** AWQ scales a whole block before it rounds; SpQR's threshold is relative to an error that depends on the bits. */
+function perBits(method: string, bits: number): Options {
+  if (method === 'awq') return {}
+  if (method === 'spqr') return { trueSequential: true, threshold: { 2: 1, 3: 0.2 }[bits] ?? 0.05 }
+  return { trueSequential: true }
+}
 
 const demo = (name: string) => diskFile(join('public', 'demo', name))
 
@@ -55,7 +62,7 @@ async function main(): Promise<void> {
           id: `run-${i}`,
           label,
           method,
-          options: { ...options, bits, ...(method === 'awq' ? {} : { trueSequential: true }) },
+          options: { ...options, ...perBits(method, bits), bits },
         })),
         calibration: { text: calibration, samples: 16, length: 128, sampling: 'consecutive' },
         evaluation: { text: evaluation, samples: 16, length: 256 },
