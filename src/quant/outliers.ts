@@ -103,8 +103,9 @@ export function outlierWork(q: number, p: number, iterations: number, { outlier,
 
 // ---------------------------------------------------------------- the k largest
 
-/** Workgroups of one count: enough to fill a GPU. */
+/** Workgroups of one count, and items that make one worth its start: a software adapter pays much for each. */
 const COUNT_GROUPS = 256
+const COUNT_ITEMS = 65536
 
 /**
  * The k largest of n scores by magnitude, equals by index, found on the GPU: a radix select that leaves a threshold in
@@ -133,7 +134,7 @@ export class TopK {
   select(scores: Tensor): void {
     const { gpu, n, k, capacity, state, list } = this
     const bins = this.#bins
-    const groups = Math.max(1, Math.min(COUNT_GROUPS, Math.ceil(n / 4096)))
+    const groups = Math.max(1, Math.min(COUNT_GROUPS, Math.ceil(n / COUNT_ITEMS)))
     for (const half of [0, 1]) {
       for (const shift of [24, 16, 8, 0]) {
         gpu.run('topk_count', { scores, list, state, bins }, { n, k, capacity, shift, half }, [groups])
