@@ -52,19 +52,40 @@ try {
   }
 
   console.log()
-  head('QuantEase, p = q', 'one iteration', 'one GEMM', 'iteration / GEMM', 'a dispatch per column', 'the same, tuned')
+  head(
+    'QuantEase, p = q',
+    'one iteration',
+    'one GEMM',
+    'iteration / GEMM',
+    'with 1 % outliers / GEMM',
+    'a dispatch per column',
+    'the same, tuned',
+  )
   const quantease = []
   for (const p of sizes.filter((size) => size >= 512)) {
     const samples = await page.evaluate(([p, rounds]) => bench.quantease(p, rounds), [p, rounds])
-    const { iteration, gemm, plain, tuned } = samples
-    const slower = { gemm: ratio(iteration, gemm), plain: ratio(plain, iteration), tuned: ratio(tuned, iteration) }
+    const { iteration, outliers, gemm, plain, tuned } = samples
+    const slower = {
+      gemm: ratio(iteration, gemm),
+      outliers: ratio(outliers, gemm),
+      plain: ratio(plain, iteration),
+      tuned: ratio(tuned, iteration),
+    }
     const columns = [plain, tuned].map((each, i) => `${ms(each)}, ${times([slower.plain, slower.tuned][i])} slower`)
-    row(p, ms(iteration), ms(gemm), times(slower.gemm), ...columns)
+    row(p, ms(iteration), ms(gemm), times(slower.gemm), times(slower.outliers), ...columns)
     quantease.push({ p, milliseconds: samples, slower })
+  }
+  console.log()
+  head('GPTQ factor, p', 'GPU, float32', 'host, float64', 'GPU / host')
+  const gptq = []
+  for (const p of sizes.filter((size) => size >= 512)) {
+    const { gpu, host } = await page.evaluate(([p, rounds]) => bench.gptq(p, rounds), [p, rounds])
+    row(p, ms(gpu), ms(host), times(ratio(gpu, host)))
+    gptq.push({ p, milliseconds: { gpu, host }, slower: ratio(gpu, host) })
   }
   if (errors.length) throw new Error(`The page reported errors:\n${errors.join('\n')}`)
   if (values.json)
-    writeFileSync(values.json, `${JSON.stringify({ adapter, browser: browser.version(), rounds, gemm, quantease }, null, 2)}\n`)
+    writeFileSync(values.json, `${JSON.stringify({ adapter, browser: browser.version(), rounds, gemm, quantease, gptq }, null, 2)}\n`)
 } finally {
   await browser.close()
   await server.close()

@@ -1,5 +1,6 @@
 /** The browser's side: opens the devices, checks every result, then times. */
 import { Gpu } from '../../src/gpu/device.ts'
+import { gpuFactorTask, hostFactorTask } from './gptq.ts'
 import { checkProduct, openJax, openOurs, openTensorFlow } from './gemm.ts'
 import { measure } from './measure.ts'
 import { columnTask, makeProblem, solveTask } from './quantease.ts'
@@ -22,8 +23,11 @@ const page = {
     return Object.fromEntries(tasks.map(({ name }, index) => [name, samples[index]]))
   },
 
-  /** Milliseconds of one QuantEase iteration on a layer [p, p], in our blocks and column by column, and of one GEMM. */
-  async quantease(p: number, rounds: number): Promise<Record<'iteration' | 'gemm' | 'plain' | 'tuned', number[]>> {
+  /**
+   * Milliseconds of one QuantEase iteration on a layer [p, p], in our blocks, with 1 % outliers, and column by column, and
+   * of one GEMM.
+   */
+  async quantease(p: number, rounds: number): Promise<Record<'iteration' | 'outliers' | 'gemm' | 'plain' | 'tuned', number[]>> {
     const problem = await makeProblem(gpu, p, random)
     const [few, many] = [solveTask(problem, 1), solveTask(problem, 6)]
     const product = ours(p, random(p * p), random(p * p))
@@ -31,17 +35,33 @@ const page = {
     const columns = [await columnTask(problem, p / 8, 1), await columnTask(problem, p / 8, 4)]
     const expected = await few.read()
     for (const task of columns) requireSame(await task.read(), expected)
-    const tasks = [few, many, product, ...columns]
-    const [once, sixTimes, gemm, plain, tuned] = await measure(tasks, rounds)
+    const kept = [solveTask(problem, 1, 0.01), solveTask(problem, 6, 0.01)]
+    const tasks = [few, many, ...kept, product, ...columns]
+    const [once, sixTimes, keptOnce, keptSixTimes, gemm, plain, tuned] = await measure(tasks, rounds)
     for (const task of tasks) task.dispose()
     problem.weight.dispose()
     problem.gram.dispose()
+    const each = (many: number[], one: number[]) => many.map((value, round) => (value - one[round]) / 5)
     return {
-      iteration: sixTimes.map((value, round) => (value - once[round]) / 5),
+      iteration: each(sixTimes, once),
+      outliers: each(keptSixTimes, keptOnce),
       gemm,
       plain: plain.map((value) => value * 8),
       tuned: tuned.map((value) => value * 8),
     }
+  },
+
+  /** Milliseconds of GPTQ's factorization at p inputs, on the GPU and on the host. */
+  async gptq(p: number, rounds: number): Promise<Record<'gpu' | 'host', number[]>> {
+    const problem = await makeProblem(gpu, p, random)
+    const tasks = [gpuFactorTask(problem), await hostFactorTask(problem)]
+    const [a, b] = [await tasks[0].read(), await tasks[1].read()]
+    const most = b.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0)
+    if (a.some((value, i) => !(Math.abs(value - b[i]) < 1e-3 * most))) throw new Error('The two factors differ.')
+    const [onGpu, onHost] = await measure(tasks, rounds)
+    problem.weight.dispose()
+    problem.gram.dispose()
+    return { gpu: onGpu, host: onHost }
   },
 }
 

@@ -3,6 +3,7 @@ import roundingCode from '../../shaders/lib/grid.wgsl?raw'
 import type { Gpu } from '../../src/gpu/device.ts'
 import { diagonal, matmul } from '../../src/gpu/ops.ts'
 import type { Tensor } from '../../src/gpu/tensor.ts'
+import { resolveOptions } from '../../src/options.ts'
 import { quantease } from '../../src/quant/quantease.ts'
 import { disposeQuantized, type LinearProblem } from '../../src/quant/solver.ts'
 import type { Task } from './measure.ts'
@@ -18,23 +19,19 @@ export async function makeProblem(gpu: Gpu, p: number, random: (length: number) 
   return { gpu, weight: gpu.upload(random(p * p), [p, p]), gram, gramDiagonal: await diagonal(gpu, gram), halfScales: true }
 }
 
-const solve = (problem: LinearProblem, iterations: number) =>
-  quantease.solve(
-    problem,
-    { bits, groupSize: -1, symmetric: false, grid: 'minmax', iterations, relax: false, actOrder: false, staticGroups: false },
-    {},
-  )
+const solve = (problem: LinearProblem, iterations: number, outlier = 0) =>
+  quantease.solve(problem, resolveOptions(quantease.options, { bits, iterations, relax: false, outlier }).options, {})
 
 /** Our solver as it is, set-up and closing check included. */
-export function solveTask(problem: LinearProblem, iterations: number): Task {
+export function solveTask(problem: LinearProblem, iterations: number, outlier = 0): Task {
   return {
-    name: `QuantEase, ${iterations} iterations`,
+    name: `QuantEase, ${iterations} iterations, outliers ${outlier}`,
     async run(times) {
-      for (let i = 0; i < times; i++) disposeQuantized(await solve(problem, iterations))
+      for (let i = 0; i < times; i++) disposeQuantized(await solve(problem, iterations, outlier))
       await problem.gpu.sync()
     },
     async read() {
-      const result = await solve(problem, iterations)
+      const result = await solve(problem, iterations, outlier)
       const values = (await problem.gpu.read(result.what)) as Float32Array
       disposeQuantized(result)
       return values
