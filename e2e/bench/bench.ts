@@ -1,18 +1,24 @@
 /**
- * `npm run bench -- [--json FILE] [--rounds 5] [--sizes 256,512,1024]`: our kernels against jax-js, tfjs and themselves,
- * in a real Chromium on the adapter that a page gets there.
+ * `npm run bench -- [--json FILE] [--svg FILE] [--rounds 5] [--sizes 256,512,1024]`: our kernels against jax-js, tfjs and
+ * themselves, in a real Chromium on the adapter that a page gets there. `--svg` draws error against work.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { createServer } from 'vite'
 import { launchChromium, openPage } from '../harness.ts'
 import { median, ratio } from './measure.ts'
+import type { WorkPoint } from './work.ts'
 import type { BenchPage } from './page.ts'
 
 declare const bench: BenchPage
 
 const { values } = parseArgs({
-  options: { json: { type: 'string' }, rounds: { type: 'string', default: '5' }, sizes: { type: 'string', default: '256,512,1024' } },
+  options: {
+    json: { type: 'string' },
+    svg: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    sizes: { type: 'string', default: '256,512,1024' },
+  },
 })
 const rounds = Number(values.rounds)
 const sizes = values.sizes.split(',').map(Number)
@@ -83,10 +89,41 @@ try {
     row(p, ms(gpu), ms(host), times(ratio(gpu, host)))
     gptq.push({ p, milliseconds: { gpu, host }, slower: ratio(gpu, host) })
   }
+  console.log()
+  const p = Math.min(512, ...sizes.filter((size) => size >= 512))
+  head(`Error against work, p = q = ${p}, 3 bits`, 'relative error', 'work, in GEMMs of the layer with Σ')
+  const work = await page.evaluate((p) => bench.work(p), p)
+  for (const { label, error, products } of work) row(label, error.toExponential(2), products.toFixed(1))
+  if (values.svg) writeFileSync(values.svg, drawWork(work, p))
   if (errors.length) throw new Error(`The page reported errors:\n${errors.join('\n')}`)
   if (values.json)
-    writeFileSync(values.json, `${JSON.stringify({ adapter, browser: browser.version(), rounds, gemm, quantease, gptq }, null, 2)}\n`)
+    writeFileSync(values.json, `${JSON.stringify({ adapter, browser: browser.version(), rounds, gemm, quantease, gptq, work }, null, 2)}\n`)
 } finally {
   await browser.close()
   await server.close()
+}
+
+/** Relative error over work, both on log axes, every point with its name. */
+function drawWork(points: WorkPoint[], p: number): string {
+  const [width, height, margin] = [720, 400, 60]
+  const scale = (pick: (point: WorkPoint) => number, from: number, to: number) => {
+    const logs = points.map((point) => Math.log10(pick(point)))
+    const [low, high] = [Math.min(...logs) - 0.05, Math.max(...logs) + 0.05]
+    return (point: WorkPoint) => from + ((Math.log10(pick(point)) - low) / (high - low)) * (to - from)
+  }
+  const x = scale(({ products }) => products, margin, width - 180)
+  const y = scale(({ error }) => error, height - margin, 30)
+  const marks = points.map((point) => {
+    const at = `x="${(x(point) + 8).toFixed(1)}" y="${(y(point) + 4).toFixed(1)}"`
+    const figures = `${point.error.toExponential(1)}, ${point.products.toFixed(0)} GEMMs`
+    return `<circle cx="${x(point).toFixed(1)}" cy="${y(point).toFixed(1)}" r="4" fill="#0072B2"/><text ${at}>${point.label} (${figures})</text>`
+  })
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="11">
+<rect width="100%" height="100%" fill="#fff"/>
+<path d="M${margin} 20V${height - margin}H${width - 20}" fill="none" stroke="#444"/>
+<text x="${width / 2}" y="${height - 20}" text-anchor="middle">Work, in GEMMs of the layer with Σ (log scale), p = q = ${p}, 3 bits</text>
+<text transform="translate(20 ${height / 2}) rotate(-90)" text-anchor="middle">Relative error ‖(W−Ŵ)X‖² / ‖WX‖² (log scale)</text>
+${marks.join('\n')}
+</svg>
+`
 }

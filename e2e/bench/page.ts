@@ -4,6 +4,7 @@ import { gpuFactorTask, hostFactorTask } from './gptq.ts'
 import { checkProduct, openJax, openOurs, openTensorFlow } from './gemm.ts'
 import { measure } from './measure.ts'
 import { columnTask, makeProblem, solveTask } from './quantease.ts'
+import { errorAgainstWork } from './work.ts'
 
 const gpu = await Gpu.open(navigator.gpu)
 const ours = openOurs(gpu)
@@ -63,6 +64,8 @@ const page = {
     problem.gram.dispose()
     return { gpu: onGpu, host: onHost }
   },
+
+  work: (p: number) => errorAgainstWork(gpu, p, random),
 }
 
 function random(length: number) {
