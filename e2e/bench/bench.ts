@@ -105,20 +105,29 @@ try {
 
 /** Relative error over work, both on log axes, every point with its name. */
 function drawWork(points: WorkPoint[], p: number): string {
-  const [width, height, margin] = [720, 400, 60]
+  const [width, height, margin] = [860, 420, 60]
   const scale = (pick: (point: WorkPoint) => number, from: number, to: number) => {
     const logs = points.map((point) => Math.log10(pick(point)))
     const [low, high] = [Math.min(...logs) - 0.05, Math.max(...logs) + 0.05]
     return (point: WorkPoint) => from + ((Math.log10(pick(point)) - low) / (high - low)) * (to - from)
   }
-  const x = scale(({ products }) => products, margin, width - 180)
+  const x = scale(({ products }) => products, margin + 10, width - 200)
   const y = scale(({ error }) => error, height - margin, 30)
-  const marks = points.map((point) => {
-    const at = `x="${(x(point) + 8).toFixed(1)}" y="${(y(point) + 4).toFixed(1)}"`
-    const figures = `${point.error.toExponential(1)}, ${point.products.toFixed(0)} GEMMs`
-    return `<circle cx="${x(point).toFixed(1)}" cy="${y(point).toFixed(1)}" r="4" fill="#0072B2"/><text ${at}>${point.label} (${figures})</text>`
-  })
+  // Names that would lie on each other move down, line by line.
+  const taken: { left: number; top: number }[] = []
+  const marks = points
+    .toSorted((a, b) => y(a) - y(b))
+    .map((point) => {
+      const left = x(point) + 8
+      let top = y(point) + 4
+      while (taken.some((other) => Math.abs(other.top - top) < 13 && Math.abs(other.left - left) < 220)) top += 1
+      taken.push({ left, top })
+      const figures = `${point.error.toExponential(1)}, ${point.products.toFixed(0)} GEMMs`
+      const dot = `<circle cx="${x(point).toFixed(1)}" cy="${y(point).toFixed(1)}" r="4" fill="#0072B2"/>`
+      return `${dot}<text x="${left.toFixed(1)}" y="${top.toFixed(1)}">${point.label} (${figures})</text>`
+    })
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="11">
+<title>Relative error of each method over its work</title>
 <rect width="100%" height="100%" fill="#fff"/>
 <path d="M${margin} 20V${height - margin}H${width - 20}" fill="none" stroke="#444"/>
 <text x="${width / 2}" y="${height - 20}" text-anchor="middle">Work, in GEMMs of the layer with Σ (log scale), p = q = ${p}, 3 bits</text>

@@ -1,4 +1,5 @@
 /** The browser's side: opens the devices, checks every result, then times. */
+import { random as seeded } from '../../src/data/corpus.ts'
 import { Gpu } from '../../src/gpu/device.ts'
 import { gpuFactorTask, hostFactorTask } from './gptq.ts'
 import { checkProduct, openJax, openOurs, openTensorFlow } from './gemm.ts'
@@ -65,7 +66,11 @@ const page = {
     return { gpu: onGpu, host: onHost }
   },
 
-  work: (p: number) => errorAgainstWork(gpu, p, random),
+  work(p: number) {
+    // The same layer in every run, so that its figures can be compared.
+    const next = seeded(1)
+    return errorAgainstWork(gpu, p, (length) => new Float32Array(length).map(() => next() - 0.5))
+  },
 }
 
 function random(length: number) {
