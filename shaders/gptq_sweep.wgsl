@@ -5,6 +5,7 @@
 // x: [p, q] f32 (input-major, processing order), W before and Ŵ after; ut: [p, p] f32, Uᵀ, lower
 // group: [p] u32; grid: [groups, q] vec2f (scale, zero); e: [.., q] f32, row e0 is column j0
 //#include lib/grid
+//#include lib/gptq_walk
 struct Params { q: u32, p: u32, j0: u32, e0: u32, most: f32 }
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read> ut: array<vec4f>;
@@ -17,33 +18,7 @@ struct Params { q: u32, p: u32, j0: u32, e0: u32, most: f32 }
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.x;
   if (row >= params.q) { return; }
-  let q = params.q;
-  let quads = min(8u, (params.p - params.j0) / 4u);
-  let ld = params.p / 4u;
-  var block: array<vec4f, 8>;
-  for (var i = 0u; i < quads; i++) {
-    let at = (params.j0 + i * 4u) * q + row;
-    block[i] = vec4f(x[at], x[at + q], x[at + 2u * q], x[at + 3u * q]);
-  }
-  for (var i = 0u; i < quads; i++) {
-    // Columns j0 + 4i .. + 3 of Uᵀ; row k of the block starts at t + k · ld.
-    let t = params.j0 * ld + params.j0 / 4u + i;
-    let k0 = i * 4u;
-    let u0 = ut[t + k0 * ld];
-    let u1 = ut[t + (k0 + 1u) * ld];
-    let u2 = ut[t + (k0 + 2u) * ld];
-    let u3 = ut[t + (k0 + 3u) * ld];
-    let now = block[i];
-    let e0 = step(row, k0, now.x, u0.x);
-    let e1 = step(row, k0 + 1u, now.y - e0 * u1.x, u1.y);
-    let e2 = step(row, k0 + 2u, now.z - e0 * u2.x - e1 * u2.y, u2.z);
-    let e3 = step(row, k0 + 3u, now.w - e0 * u3.x - e1 * u3.y - e2 * u3.z, u3.w);
-    let errors = vec4f(e0, e1, e2, e3);
-    for (var m = i + 1u; m < quads; m++) {
-      let s = t + m * 4u * ld;
-      block[m] -= vec4f(dot(ut[s], errors), dot(ut[s + ld], errors), dot(ut[s + 2u * ld], errors), dot(ut[s + 3u * ld], errors));
-    }
-  }
+  walk(row, min(8u, (params.p - params.j0) / 4u));
 }
 
 // Rounds column j0 + k and returns its weighted error.

@@ -8,6 +8,7 @@
 // codes: [p, q] u32, processing order; e: [.., q] f32, row e0 is column j0; counts: [q] u32, outliers so far
 // width: a multiple of 4, at most 32; half: H is rounded to float16
 //#include lib/spqr_grid
+//#include lib/gptq_walk
 struct Params { q: u32, p: u32, j0: u32, e0: u32, width: u32, group: u32, most: f32, relative: f32, half: u32 }
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read> ut: array<vec4f>;
@@ -26,35 +27,9 @@ var<private> kept: u32;
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.x;
   if (row >= params.q) { return; }
-  let q = params.q;
-  let quads = params.width / 4u;
-  let ld = params.p / 4u;
-  cell = grid[params.group * q + row];
+  cell = grid[params.group * params.q + row];
   tau = total[0] * params.relative;
-  var block: array<vec4f, 8>;
-  for (var i = 0u; i < quads; i++) {
-    let at = (params.j0 + i * 4u) * q + row;
-    block[i] = vec4f(x[at], x[at + q], x[at + 2u * q], x[at + 3u * q]);
-  }
-  for (var i = 0u; i < quads; i++) {
-    // Columns j0 + 4i .. + 3 of Uᵀ; row k of the block starts at t + k · ld.
-    let t = params.j0 * ld + params.j0 / 4u + i;
-    let k0 = i * 4u;
-    let u0 = ut[t + k0 * ld];
-    let u1 = ut[t + (k0 + 1u) * ld];
-    let u2 = ut[t + (k0 + 2u) * ld];
-    let u3 = ut[t + (k0 + 3u) * ld];
-    let now = block[i];
-    let e0 = step(row, k0, now.x, u0.x);
-    let e1 = step(row, k0 + 1u, now.y - e0 * u1.x, u1.y);
-    let e2 = step(row, k0 + 2u, now.z - e0 * u2.x - e1 * u2.y, u2.z);
-    let e3 = step(row, k0 + 3u, now.w - e0 * u3.x - e1 * u3.y - e2 * u3.z, u3.w);
-    let errors = vec4f(e0, e1, e2, e3);
-    for (var m = i + 1u; m < quads; m++) {
-      let s = t + m * 4u * ld;
-      block[m] -= vec4f(dot(ut[s], errors), dot(ut[s + ld], errors), dot(ut[s + 2u * ld], errors), dot(ut[s + 3u * ld], errors));
-    }
-  }
+  walk(row, params.width / 4u);
   counts[row] += kept;
 }
 

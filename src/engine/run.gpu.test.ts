@@ -9,28 +9,16 @@ import { examine } from './check.ts'
 import type { Job, RunEvent } from './job.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
-import { memoryHost, memoryText, smallJob, testDemo, testTexts } from './testing.ts'
+import { memoryHost, memoryText, smallJob, testDemo, testTexts, tinyConfig } from './testing.ts'
 
 const of = <T extends RunEvent['type']>(events: RunEvent[], type: T) =>
   events.filter((event) => event.type === type) as Extract<RunEvent, { type: T }>[]
 
-/** A random model with the demo's tokenizer: whole jobs take a second. */
-const tiny = {
-  model_type: 'llama' as const,
-  hidden_size: 32,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  intermediate_size: 44,
-  vocab_size: 1024,
-  max_position_embeddings: 512,
-  rms_norm_eps: 1e-5,
-  rope_theta: 10000,
-  tie_word_embeddings: true,
-}
-
-async function tinyFiles(change: (tensors: ReturnType<typeof tinyTensors>) => void = () => {}, config: object = tiny): Promise<Files> {
-  const tensors = tinyTensors(tiny, 3)
+async function tinyFiles(
+  change: (tensors: ReturnType<typeof tinyTensors>) => void = () => {},
+  config: object = tinyConfig,
+): Promise<Files> {
+  const tensors = tinyTensors(tinyConfig, 3)
   change(tensors)
   return memoryFiles([
     ['config.json', JSON.stringify(config)],
@@ -194,7 +182,7 @@ describe('outliers', () => {
     expect(loadsIn.every(({ loads }) => loads)).toBe(true)
     expect(check.runs[0].checkpointBytes).toBe(bytes - files.get('config.json')!.length)
     const config = JSON.parse(new TextDecoder().decode(files.get('config.json')))
-    expect(config).toEqual({ ...tiny, torch_dtype: 'float16' })
+    expect(config).toEqual({ ...tinyConfig, torch_dtype: 'float16' })
     const { summary, perplexity } = await measureAgain(files, job)
     expect(summary.quantized).toBeNull()
     expect(summary.tensors.find(({ name }) => name.endsWith('layers.0.self_attn.q_proj.weight'))).toMatchObject({
@@ -353,7 +341,7 @@ describe('what goes wrong', () => {
         table.shape = [960, 32]
         table.data = table.data.slice(0, 960 * 32)
       },
-      { ...tiny, vocab_size: 960 },
+      { ...tinyConfig, vocab_size: 960 },
     )
     await expect(session.open(files)).rejects.toMatchObject({ code: 'tokenizer-mismatch' })
   })

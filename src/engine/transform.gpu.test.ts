@@ -16,22 +16,10 @@ import { examine } from './check.ts'
 import type { Job } from './job.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
-import { memoryHost, smallJob, testTexts } from './testing.ts'
+import { memoryHost, smallJob, testTexts, tinyConfig } from './testing.ts'
 import { fold, foldedVectors } from './transform.ts'
 
-const shared: TinyConfig = {
-  model_type: 'llama',
-  hidden_size: 32,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  intermediate_size: 44,
-  vocab_size: 1024,
-  max_position_embeddings: 512,
-  rms_norm_eps: 1e-5,
-  rope_theta: 10000,
-  tie_word_embeddings: true,
-}
+const shared = tinyConfig
 const biased: TinyConfig = { ...shared, num_key_value_heads: 4, attention_bias: true, mlp_bias: true }
 
 type Stored = 'F32' | 'F16' | 'BF16'
