@@ -1,7 +1,38 @@
 import { existsSync } from 'node:fs'
 import react from '@vitejs/plugin-react'
+import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 import { findChromium, softwareVulkan } from './src/setup.mjs'
+
+/**
+ * The built page may speak to where it came from and to the Hub, and to nobody else: a leak of weights or text is then
+ * impossible, not only absent. A mirror of the Hub names itself and the places it redirects to when the page is built.
+ */
+function contentSecurityPolicy(): Plugin {
+  const { VITE_HUB_URL: mirror, VITE_HUB_STORAGE: storage = '' } = process.env
+  const hub = mirror
+    ? [mirror, ...storage.split(' ').filter(Boolean)].map((address) => new URL(address).origin)
+    : ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co']
+  const policy = [
+    `default-src 'none'`,
+    `script-src 'self'`,
+    // The engine's worker starts from a blob, so that this policy binds it too (see engine/client.ts).
+    `worker-src 'self' blob:`,
+    // The accessible primitives lock scrolling by a style element.
+    `style-src 'self' 'unsafe-inline'`,
+    `img-src 'self' data: blob:`,
+    `connect-src ${["'self'", ...hub].join(' ')}`,
+    `base-uri 'none'`,
+    `form-action 'none'`,
+  ].join('; ')
+  return {
+    name: 'content-security-policy',
+    apply: 'build',
+    transformIndexHtml: () => [
+      { tag: 'meta', attrs: { 'http-equiv': 'Content-Security-Policy', content: policy }, injectTo: 'head-prepend' },
+    ],
+  }
+}
 
 export default defineConfig(async ({ isSsrBuild }) => {
   // Tests run Dawn on SwiftShader, whatever GPU there is, so that they measure the same thing everywhere.
@@ -16,7 +47,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
   }
 
   return {
-    plugins: [react()],
+    plugins: [react(), contentSecurityPolicy()],
     base: './',
     worker: { format: 'es' as const },
     // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.

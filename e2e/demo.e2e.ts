@@ -11,6 +11,7 @@ import { accessibilityProblems, download, drop, launchChromium, openPage, privat
 let browser: Browser
 let workbench: Workbench
 let clicked: number
+const requests: string[] = []
 let demo: JobReport
 /** The checkpoints as downloaded, by run label. */
 const folders = new Map<string, { name: string; files: Map<string, Buffer> }>()
@@ -18,6 +19,7 @@ const folders = new Map<string, { name: string; files: Map<string, Buffer> }>()
 beforeAll(async () => {
   browser = await launchChromium()
   workbench = await openPage(browser, inject('url'))
+  workbench.page.on('request', (request) => requests.push(request.url()))
 })
 afterAll(() => browser.close())
 
@@ -35,6 +37,12 @@ describe('the demo', () => {
     demo = await workbench.report(60_000 - (performance.now() - clicked))
     expect(demo.adapter.architecture).toBe('swiftshader')
     expect(demo.runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
+  })
+
+  test('asks nobody but the host that the page came from', () => {
+    const { origin } = new URL(workbench.page.url())
+    expect(requests.length).toBeGreaterThan(0)
+    expect(requests.filter((url) => new URL(url).origin !== origin)).toEqual([])
   })
 
   test('leaves the page responsive while it runs', async () => {

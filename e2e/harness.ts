@@ -56,6 +56,12 @@ export async function openPage(browser: Browser, url: string, options: BrowserCo
 
 export type Workbench = Awaited<ReturnType<typeof openPage>>
 
+/** A plan that takes seconds. */
+export async function fillSmallPlan({ field }: Workbench) {
+  const numbers = { 'calibration.samples': 4, 'calibration.length': 64, 'evaluation.samples': 4, 'evaluation.length': 64 }
+  for (const [path, value] of Object.entries(numbers)) await field(path).getByRole('textbox').fill(String(value))
+}
+
 /** What a click makes the browser save. */
 export async function download(page: Page, click: Promise<void>): Promise<Buffer> {
   const [saved] = await Promise.all([page.waitForEvent('download', { timeout: 30_000 }), click])

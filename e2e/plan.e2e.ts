@@ -1,7 +1,7 @@
 /** A model of one's own: dropped as a folder, planned, run, paused, cancelled. */
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { drop, launchChromium, modelFolder, openPage, type Workbench } from './harness.ts'
+import { drop, fillSmallPlan, launchChromium, modelFolder, openPage, type Workbench } from './harness.ts'
 
 let browser: Browser
 let workbench: Workbench
@@ -12,13 +12,6 @@ beforeAll(async () => {
 afterAll(() => browser.close())
 
 const startButton = () => workbench.page.getByRole('button', { name: /^Start/ })
-
-/** Small enough for seconds. */
-async function fillPlan() {
-  const { field } = workbench
-  const numbers = { 'calibration.samples': 4, 'calibration.length': 64, 'evaluation.samples': 4, 'evaluation.length': 64 }
-  for (const [path, value] of Object.entries(numbers)) await field(path).getByRole('textbox').fill(String(value))
-}
 
 test('a dropped folder is opened under its own name', async () => {
   const { page, step, button } = workbench
@@ -33,7 +26,7 @@ test('a dropped folder is opened under its own name', async () => {
 
 test('an option out of range is explained before the start', async () => {
   const { page, field } = workbench
-  await fillPlan()
+  await fillSmallPlan(workbench)
   await page.getByRole('button', { name: /^QuantEase 3-bit/ }).click()
   const iterations = field('runs.1.options.iterations')
   await iterations.getByRole('textbox').fill('0')

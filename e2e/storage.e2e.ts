@@ -1,7 +1,7 @@
 /** A full private file system: the run goes on, the checkpoint does not, and the page says why and how much there is. */
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { drop, launchChromium, modelFolder, openPage, privateFiles } from './harness.ts'
+import { drop, fillSmallPlan, launchChromium, modelFolder, openPage, privateFiles } from './harness.ts'
 
 let browser: Browser
 beforeAll(async () => {
@@ -10,14 +10,14 @@ beforeAll(async () => {
 afterAll(() => browser.close())
 
 test('a full disk costs the checkpoint, not the figures', async () => {
-  const { page, button, field, report } = await openPage(browser, inject('url'))
+  const workbench = await openPage(browser, inject('url'))
+  const { page, button, report } = workbench
   const devtools = await page.context().newCDPSession(page)
   await devtools.send('Storage.overrideQuotaForOrigin', { origin: new URL(page.url()).origin, quotaSize: 200_000 })
   await drop(page, 'main', [await modelFolder()])
   await button('Plan runs').click()
   await page.getByRole('button', { name: /^Remove QuantEase/ }).click()
-  const numbers = { 'calibration.samples': 4, 'calibration.length': 64, 'evaluation.samples': 2, 'evaluation.length': 64 }
-  for (const [path, value] of Object.entries(numbers)) await field(path).getByRole('textbox').fill(String(value))
+  await fillSmallPlan(workbench)
   const start = page.getByRole('button', { name: /^Start/ })
   await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
   await start.click()

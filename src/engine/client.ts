@@ -4,6 +4,7 @@ import { type ErrorData, fromErrorData } from '../errors.ts'
 import type { Catalog, GpuSummary, Job, JobCheck, JobReport, ModelSummary, RunEvent, TextSource } from './job.ts'
 import { exportedFile, removeExports } from './opfs.ts'
 import type { WorkerApi } from './worker.ts'
+import workerUrl from './worker.ts?worker&url'
 
 /** A dropped or picked file with its path inside the folder. */
 export interface NamedFile {
@@ -39,8 +40,10 @@ export interface Engine {
 
 /** Starts the engine. The page has one for its whole life. */
 export function connect(): Engine {
+  // From a blob, because a worker with an address of its own is not bound by the page's content security policy.
+  const script = new Blob([`import ${JSON.stringify(new URL(workerUrl, document.baseURI).href)}`], { type: 'text/javascript' })
   // The worker's name tells it where the page lies; its own address does not, once it is built.
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: document.baseURI })
+  const worker = new Worker(URL.createObjectURL(script), { type: 'module', name: document.baseURI })
   const remote = Comlink.wrap<WorkerApi>(worker)
   const dead = new Promise<never>((_, reject) => {
     worker.onerror = (event) => {
