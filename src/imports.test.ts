@@ -36,7 +36,7 @@ function problems(file: string, source: string): string[] {
     const may = [folder, 'errors.ts', 'options.ts', ...allowed[folder]]
     const fits = may.some((door) => target.startsWith(door) || (type && `type ${target}`.startsWith(door)))
     if (!fits) found.push(`${file} imports ${target}; it may import ${may.join(', ')}`)
-    if (!/\.\w+(\?\w+)?$/.test(path)) found.push(`${file} imports ${path} without its extension`)
+    if (!/\.\w+(\?[\w&]+)?$/.test(path)) found.push(`${file} imports ${path} without its extension`)
   }
   return found
 }
