@@ -96,7 +96,7 @@ async function main(): Promise<void> {
     path === 'demo'
       ? await session.open(await demoFiles(demo), 'Demo model')
       : await session.open(await diskFolder(path), basename(resolve(path)))
-  const length = numbers.seqlen ?? Math.min(2048, model.maxPositions)
+  const length = numbers.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
   const job: Job = {
     runs: measureOnly ? [] : [{ id: 'run', label: method, method, options }],
     calibration: { text: calibrationText, samples: numbers.samples, length, sampling },

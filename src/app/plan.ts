@@ -93,7 +93,7 @@ function lower(label: string): string {
 
 export function firstJob(catalog: Catalog, texts: TextSource[], model: ModelSummary, demo: boolean): Job {
   const sizes = demo ? demoSizes : quickSizes
-  const fits = (length: number) => Math.min(length, model.maxPositions || length)
+  const fits = (length: number) => Math.min(length, model.maxPositions ?? length)
   const text = (word: RegExp, position: number) => (texts.find(({ id }) => word.test(id)) ?? texts[position] ?? texts[0])?.id ?? ''
   const job: Job = {
     runs: [],
@@ -115,7 +115,7 @@ export function firstJob(catalog: Catalog, texts: TextSource[], model: ModelSumm
 
 /** Measured as before, so that a checkpoint loaded back can be compared with what it came from. */
 export function measureLike(job: Job, evaluation: EvaluationSpec, model: ModelSummary): Job {
-  return { ...job, evaluation: { ...evaluation, length: Math.min(evaluation.length, model.maxPositions || evaluation.length) } }
+  return { ...job, evaluation: { ...evaluation, length: Math.min(evaluation.length, model.maxPositions ?? evaluation.length) } }
 }
 
 export function addRun(catalog: Catalog, job: Job, method: string, options: Options = {}): Job {

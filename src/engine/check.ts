@@ -103,8 +103,8 @@ export function blockWork({ heads, headDim }: ModelShape, linears: LinearShape[]
 }
 
 /** The head once, or twice beside the full-precision states. */
-export function headWork({ vocab, hidden }: ModelShape, tokens: number, compared: boolean): number {
-  return tokens * vocab * (compared ? 4 * hidden + 12 : 2 * hidden + 4)
+export function headWork({ vocab, embedWidth }: ModelShape, tokens: number, compared: boolean): number {
+  return tokens * vocab * (compared ? 4 * embedWidth + 12 : 2 * embedWidth + 4)
 }
 
 /** Looks at a job from all sides. `plan` is there when nothing stands against it. */
@@ -124,7 +124,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   }
   const lengthFits = (field: string, value: number) => {
     if (!whole(field, 'The window length', value, 2, 2 ** 20)) return false
-    if (value <= shape.maxPositions) return true
+    if (shape.maxPositions === null || value <= shape.maxPositions) return true
     fail(
       field,
       'option-invalid',
@@ -455,7 +455,7 @@ function peakBytes({ model }: OpenModel, calibration: Counts | undefined, evalua
   const block = linears.reduce((sum, { q, p }) => sum + q * p, 0) * 4
   const solver = Math.max(...linears.map(({ q, p }) => 2 * p * p + (outliers ? 10 : 6) * q * p)) * 4
   const tokens = [calibration, evaluation].reduce((sum, counts) => sum + (counts ? padded(counts).tokens : 0), 0)
-  return block + solver + tokens * shape.hidden * 4 + 2 * shape.vocab * shape.hidden * 4 + 256 * 2 ** 20
+  return block + solver + tokens * shape.hidden * 4 + 2 * shape.vocab * shape.embedWidth * 4 + 256 * 2 ** 20
 }
 
 const megabytes = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`)

@@ -76,7 +76,8 @@ export interface ModelSummary {
   kvHeads: number
   ffn: number
   vocab: number
-  maxPositions: number
+  /** Longest window; null: any. */
+  maxPositions: number | null
   tiedHead: boolean
   bytes: number
   tokenizer: { kind: string; vocab: number }

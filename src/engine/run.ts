@@ -7,11 +7,10 @@ import { toErrorData } from '../errors.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { absSum, diagonal, embed, gramUpper, mirror, scale, transpose } from '../gpu/ops.ts'
-import type { Panels } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Sink } from '../io/bytes.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../models/family.ts'
-import { type OpenModel, blockName, disposeBlock, disposePanels, loadBlock, loadFinalNorm, loadPanels } from '../models/weights.ts'
+import { type OpenModel, type Outer, blockName, disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from '../models/weights.ts'
 import { objective, pack } from '../quant/grid.ts'
 import { baselineWork, linearBits, measuredBlocks, type Plan, type PlannedRun, planJob, type RunWork, runWork } from './check.ts'
 import { CheckpointExport } from './export.ts'
@@ -163,7 +162,7 @@ class Engine {
   /** Full-precision blocks, kept while the whole model is small beside the budget. */
   readonly #blocks = new Map<number, BlockWeights>()
   readonly #keepsBlocks: boolean
-  #head: { norm: Tensor; head: Panels } | null = null
+  #outerWeights: Outer | null = null
   /** Final hidden states of the full-precision model on the evaluation text. */
   #reference: Hidden | null = null
 
@@ -238,17 +237,21 @@ class Engine {
   }
 
   async #embed(batches: TokenBatch[]): Promise<Hidden> {
-    const hidden = new Hidden(this.gpu, batches, this.opened.model.shape.hidden, this.#budget)
-    const shared = this.opened.embedding === this.opened.head
-    const table = shared ? (await this.#outer()).head : await loadPanels(this.gpu, this.opened, this.opened.embedding)
-    for (const [i, batch] of batches.entries()) await hidden.give(i, embed(this.gpu, table, flatIds(batch)))
+    const { gpu, opened } = this
+    const hidden = new Hidden(gpu, batches, opened.model.shape.hidden, this.#budget)
+    const shared = opened.embedding === opened.head
+    const { weights, head } = await this.#outer()
+    const table = shared ? head : await loadPanels(gpu, opened, opened.embedding)
+    for (const [i, batch] of batches.entries()) {
+      await hidden.give(i, opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch))
+    }
     if (!shared) disposePanels(table)
     return hidden
   }
 
-  async #outer() {
-    this.#head ??= { norm: await loadFinalNorm(this.gpu, this.opened), head: await loadPanels(this.gpu, this.opened, this.opened.head) }
-    return this.#head
+  async #outer(): Promise<Outer> {
+    this.#outerWeights ??= await loadOuter(this.gpu, this.opened)
+    return this.#outerWeights
   }
 
   async #load(k: number): Promise<BlockWeights> {

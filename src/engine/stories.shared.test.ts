@@ -6,7 +6,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { embed, matmul } from '../gpu/ops.ts'
 import { testSource } from '../gpu/testing.ts'
 import { memoryFiles } from '../io/memory.ts'
-import { disposeBlock, loadBlock, loadFinalNorm, loadPanels } from '../models/weights.ts'
+import { disposeBlock, loadBlock, loadOuter, loadPanels } from '../models/weights.ts'
 import type { Job, Options } from './job.ts'
 import { diskFolder, textFile } from './node.ts'
 import { runJob } from './run.ts'
@@ -34,8 +34,9 @@ beforeAll(async () => {
 async function forward(gpu: Gpu, ids: Int32Array) {
   const opened = session.model
   const [batch] = batched([ids], 1)
-  const head = await loadPanels(gpu, opened, opened.head)
-  let x = embed(gpu, opened.embedding === opened.head ? head : await loadPanels(gpu, opened, opened.embedding), flatIds(batch))
+  const outer = await loadOuter(gpu, opened)
+  const table = opened.embedding === opened.head ? outer.head : await loadPanels(gpu, opened, opened.embedding)
+  let x = opened.model.start(gpu, outer.weights, embed(gpu, table, flatIds(batch)), batch)
   for (let k = 0; k < opened.model.shape.blocks; k++) {
     const weights = await loadBlock(gpu, opened, k)
     const steps = opened.model.block(gpu, weights, x, batch)
@@ -45,7 +46,7 @@ async function forward(gpu: Gpu, ids: Int32Array) {
     x = step.value
     disposeBlock(weights)
   }
-  return { batch, x, outer: { norm: await loadFinalNorm(gpu, opened), head } }
+  return { batch, x, outer }
 }
 
 describe.each(Object.entries(layouts))('stories260K-%s', (layout, tolerance) => {
@@ -82,7 +83,9 @@ describe.each(Object.entries(layouts))('stories260K-%s', (layout, tolerance) => 
       const { x, batch, outer } = await forward(gpu, ids)
       const [{ loss: mean }] = await scoreWindows(gpu, session.model.model, outer, x, batch)
       expect(Math.abs(mean - sentence.nll.reduce((a, b) => a + b, 0) / sentence.nll.length)).toBeLessThan(1e-4)
-      const logits = await gpu.read(matmul(gpu, session.model.model.finish(gpu, outer.norm, x), outer.head.parts[0].tensor, { tb: true }))
+      const logits = await gpu.read(
+        matmul(gpu, session.model.model.finish(gpu, outer.weights, x), outer.head.parts[0].tensor, { tb: true }),
+      )
       sentence.last_logits_first16.forEach((logit, i) => {
         expect(Math.abs(logits[(ids.length - 1) * outer.head.rows + i] - logit)).toBeLessThan(1e-3)
       })

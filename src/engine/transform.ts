@@ -17,8 +17,12 @@ export interface Folded {
 
 /** Norm weights and biases that a transform may change, by their name inside the block. */
 export function foldedVectors({ before, vectors }: Pick<Model, 'before' | 'vectors'>): string[] {
-  const taking = before.map((one) => (one.kind === 'norm' ? one.name : one.kind === 'linear' ? `${one.name}.bias` : ''))
-  return vectors.map(({ name }) => name).filter((name) => taking.includes(name))
+  return before.flatMap((one) => (one.kind === 'none' ? [] : vectorsOf(one.name, vectors)))
+}
+
+/** The weight (of a norm) and the bias of a module, in this order, as far as they are vectors. */
+function vectorsOf(module: string, vectors: Model['vectors']): string[] {
+  return ['weight', 'bias'].map((part) => `${module}.${part}`).filter((name) => vectors.some((vector) => vector.name === name))
 }
 
 /**
@@ -49,13 +53,27 @@ export async function fold(
   for (const [stage, wanted] of scales.entries()) {
     const before = model.before[stage]
     if (!wanted || before.kind === 'none') continue
+    const length = before.kind === 'linear' ? weights.get(`${before.name}.weight`)!.cols : wanted.length
+    const output = (before.kind === 'linear' && before.output) || ((j: number) => j)
+    // By input of the stage, and by output of what comes before.
     let c = wanted
-    const vector = before.kind === 'norm' ? before.name : `${before.name}.bias`
-    if (foldedVectors(model).includes(vector)) {
-      const divided = divide((await gpu.read(weights.get(vector)!)) as Float32Array, wanted, stored(vector))
-      c = divided.c
-      folded.vectors.set(vector, divided.bytes)
-      weights.set(vector, gpu.upload(divided.values, [c.length]))
+    const spread = () => {
+      const all = new Float32Array(length).fill(1)
+      c.forEach((value, j) => {
+        all[output(j)] = value
+      })
+      return all
+    }
+    const names = vectorsOf(before.name, model.vectors)
+    const taking: StoredVector[] = []
+    for (const name of names) taking.push({ values: (await gpu.read(weights.get(name)!)) as Float32Array, dtype: stored(name) })
+    if (taking.length) {
+      const divided = divide(taking, spread())
+      c = wanted.map((_, j) => divided.c[output(j)])
+      for (const [i, name] of names.entries()) {
+        folded.vectors.set(name, divided.vectors[i].bytes)
+        weights.set(name, gpu.upload(divided.vectors[i].values, [length]))
+      }
     }
     const times = gpu.upload(c, [c.length])
     const over = gpu.upload(
@@ -65,30 +83,64 @@ export async function fold(
     for (const { name } of model.stages[stage]) change(name, { rows: times })
     scale(gpu, grams[stage], { rows: over, cols: over })
     if (before.kind === 'linear') {
-      change(before.name, { cols: over })
-      folded.outputs.set(before.name, times)
-    } else times.dispose()
+      const outputs = spread()
+      const reciprocal = gpu.upload(
+        outputs.map((value) => 1 / value),
+        [length],
+      )
+      change(before.name, { cols: reciprocal })
+      reciprocal.dispose()
+      folded.outputs.set(before.name, gpu.upload(outputs, [length]))
+    }
+    times.dispose()
     over.dispose()
     await gpu.pace()
   }
   return folded
 }
 
+interface StoredVector {
+  values: Float32Array
+  /** F32, F16 or BF16. */
+  dtype: string
+}
+
 /**
- * v / c as `dtype` stores it, and the scales that this stands for exactly: rounding the vector moves c a little instead of
- * the block's output.
+ * v / c of a module's vectors as their dtype stores it, and the scales that the first of them stands for exactly: rounding
+ * it moves c a little instead of the block's output. A second one (the bias of a norm) is rounded once more.
  */
-function divide(v: Float32Array, wanted: Float32Array, dtype: string) {
-  const values = v.map((value, i) => value / wanted[i])
-  const rounded = dtype === 'F16' ? f16ToF32(f32ToF16(values)) : dtype === 'BF16' ? bf16ToF32(f32ToBf16(values)) : values
-  const c = wanted.map((value, i) => {
-    if (v[i] === 0) return value
-    const exact = v[i] / rounded[i]
-    if (Number.isFinite(exact) && exact > 0) return exact
+function divide(vectors: StoredVector[], wanted: Float32Array<ArrayBuffer>) {
+  const [first] = vectors
+  const exact = rounded(
+    first.values.map((value, i) => value / wanted[i]),
+    first.dtype,
+  )
+  const c = wanted.map((value, i) => (first.values[i] === 0 ? value : first.values[i] / exact[i]))
+  const quotients = vectors.map(({ values, dtype }, n) =>
+    n === 0
+      ? exact
+      : rounded(
+          values.map((value, i) => value / c[i]),
+          dtype,
+        ),
+  )
+  for (let i = 0; i < c.length; i++) {
+    if (Number.isFinite(c[i]) && c[i] > 0 && quotients.every((values) => Number.isFinite(values[i]))) continue
     // Out of the dtype's range: this input keeps its scale.
-    rounded[i] = v[i]
-    return 1
-  })
-  const kept = dtype === 'F16' ? f32ToF16(rounded) : dtype === 'BF16' ? f32ToBf16(rounded) : rounded
-  return { values: rounded, c, bytes: new Uint8Array(kept.buffer) }
+    c[i] = 1
+    quotients.forEach((values, n) => {
+      values[i] = vectors[n].values[i]
+    })
+  }
+  return { c, vectors: quotients.map((values, n) => ({ values, bytes: bytesOf(values, vectors[n].dtype) })) }
+}
+
+function rounded(values: Float32Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
+  if (dtype === 'F32') return values
+  return Float32Array.from(dtype === 'F16' ? f16ToF32(f32ToF16(values)) : bf16ToF32(f32ToBf16(values)))
+}
+
+function bytesOf(values: Float32Array<ArrayBuffer>, dtype: string): Uint8Array {
+  const kept = dtype === 'F16' ? f32ToF16(values) : dtype === 'BF16' ? f32ToBf16(values) : values
+  return new Uint8Array(kept.buffer)
 }

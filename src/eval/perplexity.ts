@@ -3,9 +3,10 @@
  * cross-entropy. Within a window of n tokens the n − 1 later ones are predicted.
  */
 import type { Gpu } from '../gpu/device.ts'
-import { applyHead, type Panels } from '../gpu/ops.ts'
+import { applyHead } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Model } from '../models/family.ts'
+import type { Outer } from '../models/weights.ts'
 
 /** Windows stacked on the GPU: each takes `t` rows, of which the first `length` are tokens and the rest padding. */
 export interface TokenBatch {
@@ -50,7 +51,7 @@ export interface WindowScore {
 export async function scoreWindows(
   gpu: Gpu,
   model: Model,
-  outer: { norm: Tensor; head: Panels },
+  outer: Outer,
   hidden: Tensor,
   batch: TokenBatch,
   reference: Tensor | null = null,
@@ -58,8 +59,8 @@ export async function scoreWindows(
   const { t, length } = batch
   const targets = new Uint32Array(batch.windows * t)
   batch.ids.forEach((window, i) => targets.set(window.subarray(1), i * t))
-  const normed = model.finish(gpu, outer.norm, hidden)
-  const full = reference && model.finish(gpu, outer.norm, reference)
+  const normed = model.finish(gpu, outer.weights, hidden)
+  const full = reference && model.finish(gpu, outer.weights, reference)
   const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full)
   normed.dispose()
   full?.dispose()

@@ -11,7 +11,10 @@ export interface ModelShape {
   headDim: number
   ffn: number
   vocab: number
-  maxPositions: number
+  /** Width of the token table and of what the head reads; the hidden size unless projections lie between. */
+  embedWidth: number
+  /** Longest window; null where positions know no end (ALiBi). */
+  maxPositions: number | null
   /** config.json says that the head is the embedding. */
   tied: boolean
 }
@@ -26,13 +29,23 @@ export interface LinearShape {
 }
 
 /**
- * What a stage's input comes from, linearly and input by input, so that it can take over a scale 1/c of each: a norm's
- * weight, the outputs of a linear, or nothing (and why not).
+ * What a stage's input comes from, linearly and input by input, so that it can take over a scale 1/c of each: the weight
+ * and bias of a norm, the outputs of a linear (input j from output j unless `output` says otherwise), or nothing (and why not).
  */
-export type Before = { kind: 'norm'; name: string } | { kind: 'linear'; name: string } | { kind: 'none'; why: string }
+export type Before =
+  | { kind: 'norm'; name: string }
+  | { kind: 'linear'; name: string; output?: (j: number) => number }
+  | { kind: 'none'; why: string }
 
 /** Weights of one block on the GPU: linears `[in, out]` and vectors by their name inside the block. */
 export type BlockWeights = Map<string, Tensor>
+
+/** A small tensor outside the blocks; `linear`: stored `[out, in]`, and on the GPU input-major as those of the blocks. */
+export interface OuterTensor {
+  name: string
+  shape: [number] | [number, number]
+  linear?: boolean
+}
 
 /** Windows of `t` positions each (padded to a multiple of 4), stacked to `[windows · t, hidden]`. */
 export interface Windows {
@@ -56,9 +69,11 @@ export interface Model {
   vectors: { name: string; length: number }[]
   /** Path of block k, without a prefix that a checkpoint may or may not have. */
   blockPath(k: number): string
+  /** The token table `[vocab, embedWidth]`, and the head of the same shape, which never has a prefix. */
   embedding: string
-  finalNorm: string
   head: string
+  /** Everything else outside the blocks: norms, learned positions, projections. */
+  outer: OuterTensor[]
   /** Prefixes under which checkpoints of this family are saved. */
   prefixes: string[]
   /**
@@ -67,8 +82,13 @@ export interface Model {
    * @returns the block's output `[tokens, hidden]`
    */
   block(gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor>
-  /** The norm before the head. */
-  finish(gpu: Gpu, norm: Tensor, x: Tensor): Tensor
+  /**
+   * From rows of the token table `[tokens, embedWidth]` to the input of the first block `[tokens, hidden]`.
+   * Takes over `x`; `outer` are the tensors of `this.outer` by name.
+   */
+  start(gpu: Gpu, outer: BlockWeights, x: Tensor, windows: Windows): Tensor
+  /** From the output of the last block, which stays the caller's, to what the head reads `[tokens, embedWidth]`. */
+  finish(gpu: Gpu, outer: BlockWeights, x: Tensor): Tensor
 }
 
 export interface Family {

@@ -5,10 +5,11 @@
 import { z } from 'zod'
 import { WorkbenchError } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { addBias, attention, matmul, rmsnorm, rope, swiglu } from '../gpu/ops.ts'
+import { attention, rmsnorm, rope, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
 import { type RopeSettings, readRope, ropeTable } from './rope.ts'
+import { Scope } from './scope.ts'
 
 const size = z
   .number()
@@ -93,11 +94,11 @@ function modelOf(config: Config): Model {
     [{ name: 'mlp.down_proj', q: hidden, p: ffn }],
   ]
   const before: Before[] = [
-    { kind: 'norm', name: 'input_layernorm.weight' },
+    { kind: 'norm', name: 'input_layernorm' },
     kvHeads === heads
       ? { kind: 'linear', name: 'self_attn.v_proj' }
       : { kind: 'none', why: 'several query heads share one value head, whose projection cannot take over a scale for each' },
-    { kind: 'norm', name: 'post_attention_layernorm.weight' },
+    { kind: 'norm', name: 'post_attention_layernorm' },
     { kind: 'linear', name: 'mlp.up_proj' },
   ]
   const biased = stages
@@ -113,6 +114,7 @@ function modelOf(config: Config): Model {
       headDim: d,
       ffn,
       vocab: config.vocab_size,
+      embedWidth: hidden,
       maxPositions: config.max_position_embeddings,
       tied: config.tie_word_embeddings,
     },
@@ -121,11 +123,12 @@ function modelOf(config: Config): Model {
     vectors: [{ name: 'input_layernorm.weight', length: hidden }, { name: 'post_attention_layernorm.weight', length: hidden }, ...biased],
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
-    finalNorm: 'norm.weight',
     head: 'lm_head.weight',
+    outer: [{ name: 'norm.weight', shape: [hidden] }],
     prefixes: ['model.', ''],
     block: (gpu, weights, x, windows) => block(config, gpu, weights, x, windows),
-    finish: (gpu, norm, x) => rmsnorm(gpu, x, norm, config.rms_norm_eps),
+    start: (_gpu, _outer, x) => x,
+    finish: (gpu, outer, x) => rmsnorm(gpu, x, outer.get('norm.weight')!, config.rms_norm_eps),
   }
 }
 
@@ -137,60 +140,34 @@ async function* block(
   { windows, t }: Windows,
 ): AsyncGenerator<StageInput, Tensor> {
   const { num_attention_heads: heads, kvHeads, d, span, rms_norm_eps: eps } = config
-  const live = new Set<Tensor>()
-  const keep = (tensor: Tensor) => {
-    live.add(tensor)
-    return tensor
-  }
-  const drop = (...tensors: Tensor[]) => {
-    for (const tensor of tensors) {
-      live.delete(tensor)
-      tensor.dispose()
-    }
-  }
-  const weight = (name: string) => {
-    const tensor = weights.get(name)
-    if (!tensor) throw new Error(`The block has no ${name}.`)
-    return tensor
-  }
-  // beta = 1 adds the product to `into`: the residual connection costs nothing.
-  const linear = (input: Tensor, name: string, into?: Tensor) => {
-    const out = into
-      ? matmul(gpu, input, weight(`${name}.weight`), { out: into, beta: 1 })
-      : keep(matmul(gpu, input, weight(`${name}.weight`)))
-    const bias = weights.get(`${name}.bias`)
-    if (bias) addBias(gpu, out, bias)
-    return out
-  }
+  const scope = new Scope(gpu, weights)
   try {
-    const a = keep(rmsnorm(gpu, x, weight('input_layernorm.weight'), eps))
+    const a = scope.keep(rmsnorm(gpu, x, scope.weight('input_layernorm.weight'), eps))
     yield { stage: 0, input: a }
-    const [q, k, v] = ['q', 'k', 'v'].map((part) => linear(a, `self_attn.${part}_proj`))
-    drop(a)
-    const table = keep(gpu.upload(ropeTable(config.rope, d, t), [t, d / 2, 2]))
+    const [q, k, v] = ['q', 'k', 'v'].map((part) => scope.linear(a, `self_attn.${part}_proj`))
+    scope.drop(a)
+    const table = scope.keep(gpu.upload(ropeTable(config.rope, d, t), [t, d / 2, 2]))
     rope(gpu, q, table, heads, d, t)
     rope(gpu, k, table, kvHeads, d, t)
-    const mixed = keep(await attention(gpu, q, k, v, { windows, t, heads, kvHeads, d, span }))
-    drop(q, k, v, table)
+    const mixed = scope.keep(await attention(gpu, q, k, v, { windows, t, heads, kvHeads, d, span }))
+    scope.drop(q, k, v, table)
     yield { stage: 1, input: mixed }
-    const y = keep(gpu.empty(x.shape))
-    gpu.copy(x, y)
-    linear(mixed, 'self_attn.o_proj', y)
-    drop(mixed)
-    const m = keep(rmsnorm(gpu, y, weight('post_attention_layernorm.weight'), eps))
+    const y = scope.copy(x)
+    scope.linear(mixed, 'self_attn.o_proj', y)
+    scope.drop(mixed)
+    const m = scope.keep(rmsnorm(gpu, y, scope.weight('post_attention_layernorm.weight'), eps))
     yield { stage: 2, input: m }
-    const gate = linear(m, 'mlp.gate_proj')
-    const up = linear(m, 'mlp.up_proj')
-    drop(m)
+    const gate = scope.linear(m, 'mlp.gate_proj')
+    const up = scope.linear(m, 'mlp.up_proj')
+    scope.drop(m)
     swiglu(gpu, gate, up)
-    drop(up)
+    scope.drop(up)
     yield { stage: 3, input: gate }
-    linear(gate, 'mlp.down_proj', y)
-    drop(gate)
-    live.delete(y)
-    return y
+    scope.linear(gate, 'mlp.down_proj', y)
+    scope.drop(gate)
+    return scope.give(y)
   } finally {
-    for (const tensor of live) tensor.dispose()
+    scope.dispose()
   }
 }
 

@@ -10,7 +10,7 @@ import { openFolder } from '../io/folder.ts'
 import { memoryFiles } from '../io/memory.ts'
 import { readModel } from './index.ts'
 import { type TinyConfig, safetensorsOf, tinyTensors, twin } from './testing.ts'
-import { disposeBlock, loadBlock, loadFinalNorm, loadPanels, openModel } from './weights.ts'
+import { disposeBlock, loadBlock, loadOuter, loadPanels, openModel } from './weights.ts'
 
 let gpu: Gpu
 beforeAll(async () => {
@@ -74,8 +74,9 @@ describe.each(Object.entries(variants))('%s', (_, config) => {
     const opened = await open(config, tensors)
     const expected = [ids, other].map((window) => twin(config, tensors, window))
     const [batch] = batched([Int32Array.from(ids), Int32Array.from(other)], 8)
+    const outer = await loadOuter(gpu, opened)
     const embedding = await loadPanels(gpu, opened, opened.embedding)
-    let x = embed(gpu, embedding, flatIds(batch))
+    let x = opened.model.start(gpu, outer.weights, embed(gpu, embedding, flatIds(batch)), batch)
     for (let k = 0; k < config.num_hidden_layers; k++) {
       const weights = await loadBlock(gpu, opened, k)
       const steps = opened.model.block(gpu, weights, x, batch)
@@ -104,7 +105,6 @@ describe.each(Object.entries(variants))('%s', (_, config) => {
       x.dispose()
       x = step.value
     }
-    const outer = { norm: await loadFinalNorm(gpu, opened), head: await loadPanels(gpu, opened, opened.head) }
     const scores = await scoreWindows(gpu, opened.model, outer, x, batch)
     expected.forEach((one, i) => {
       const mean = one.losses.reduce((a, b) => a + b, 0) / one.losses.length

@@ -42,12 +42,15 @@ export function openModel(folder: Folder): OpenModel {
   const head = has(model.head) ? model.head : ownEmbedding
 
   const opened: OpenModel = { folder, family, model, prefix, embedding, head, dtype: '', parameters: 0 }
-  const table = [shape.vocab, shape.hidden]
+  const table = [shape.vocab, shape.embedWidth]
   expectTensor(opened, embedding, table)
   expectTensor(opened, head, table)
-  expectTensor(opened, `${prefix}${model.finalNorm}`, [shape.hidden])
   const sizes = new Map<string, number>()
-  let parameters = shape.vocab * shape.hidden * (head === embedding ? 1 : 2) + shape.hidden
+  let parameters = shape.vocab * shape.embedWidth * (head === embedding ? 1 : 2)
+  for (const { name, shape: extents } of model.outer) {
+    expectTensor(opened, `${prefix}${name}`, extents)
+    parameters += extents.reduce((a, b) => a * b, 1)
+  }
   for (let k = 0; k < shape.blocks; k++) {
     for (const { name, length } of model.vectors) {
       expectTensor(opened, blockName(opened, k, name), [length])
@@ -160,7 +163,7 @@ export function disposeBlock(weights: BlockWeights): void {
 
 /** The embedding or the head as panels of rows that fit a binding. */
 export async function loadPanels(gpu: Gpu, opened: OpenModel, name: string): Promise<Panels> {
-  const { vocab: rows, hidden: cols } = opened.model.shape
+  const { vocab: rows, embedWidth: cols } = opened.model.shape
   // Panels start at whole kilobytes and stay well below the binding limit, so that a panel and its logits fit.
   const height = Math.max(64, Math.floor(Math.min(gpu.info.maxBinding, 256 * 2 ** 20) / (cols * 4) / 64) * 64)
   const panels: Panels = { rows, cols, parts: [] }
@@ -176,11 +179,22 @@ export function disposePanels(panels: Panels): void {
   for (const { tensor } of panels.parts) tensor.dispose()
 }
 
-export async function loadFinalNorm(gpu: Gpu, opened: OpenModel): Promise<Tensor> {
-  const check = new FiniteCheck(gpu, 1)
-  const norm = await loadRows(gpu, opened, `${opened.prefix}${opened.model.finalNorm}`, 0, opened.model.shape.hidden, 1, false, check)
+/** What lies outside the blocks, on the GPU: the head, and the small tensors by name. */
+export interface Outer {
+  weights: BlockWeights
+  head: Panels
+}
+
+export async function loadOuter(gpu: Gpu, opened: OpenModel): Promise<Outer> {
+  const { outer } = opened.model
+  const weights: BlockWeights = new Map()
+  const check = new FiniteCheck(gpu, Math.max(1, outer.length))
+  for (const { name, shape, linear = false } of outer) {
+    const [rows, cols = 1] = shape
+    weights.set(name, await loadRows(gpu, opened, `${opened.prefix}${name}`, 0, rows, cols, linear, check))
+  }
   await check.finish()
-  return norm
+  return { weights, head: await loadPanels(gpu, opened, opened.head) }
 }
 
 /** Rows `first .. first + rows` of a stored matrix as f32, piece by piece; transposed to `[cols, rows]` when asked. */

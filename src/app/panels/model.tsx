@@ -136,7 +136,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
             {summary.heads}
             {summary.kvHeads !== summary.heads && ` (${summary.kvHeads} for keys and values)`}
           </Fact>
-          <Fact name="Positions">{format.count(summary.maxPositions)}</Fact>
+          <Fact name="Positions">{summary.maxPositions === null ? 'any number (ALiBi)' : format.count(summary.maxPositions)}</Fact>
           <Fact name="Vocabulary">{format.count(summary.vocab)}</Fact>
           <Fact name="Output head">{summary.tiedHead ? 'shares the embedding' : 'its own'}</Fact>
           <Fact name="Tokenizer">

@@ -1,0 +1,60 @@
+/** What every forward pass through a block needs: weights by name, and intermediate tensors that are freed whatever happens. */
+import type { Gpu } from '../gpu/device.ts'
+import { addBias, matmul } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { BlockWeights } from './family.ts'
+
+export class Scope {
+  readonly #live = new Set<Tensor>()
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly weights: BlockWeights,
+  ) {}
+
+  /** Makes the scope free a tensor, unless `drop` or `give` comes first. */
+  keep(tensor: Tensor): Tensor {
+    this.#live.add(tensor)
+    return tensor
+  }
+
+  drop(...tensors: Tensor[]): void {
+    for (const tensor of tensors) {
+      this.#live.delete(tensor)
+      tensor.dispose()
+    }
+  }
+
+  /** Hands a tensor over to the caller. */
+  give(tensor: Tensor): Tensor {
+    this.#live.delete(tensor)
+    return tensor
+  }
+
+  /** A copy to which the branches of a residual connection are added. */
+  copy(x: Tensor): Tensor {
+    const y = this.keep(this.gpu.empty(x.shape))
+    this.gpu.copy(x, y)
+    return y
+  }
+
+  weight(name: string): Tensor {
+    const tensor = this.weights.get(name)
+    if (!tensor) throw new Error(`The block has no ${name}.`)
+    return tensor
+  }
+
+  /** x · W + bias, or added to `into`: the residual connection costs nothing. */
+  linear(x: Tensor, name: string, into?: Tensor): Tensor {
+    const weight = this.weight(`${name}.weight`)
+    const out = into ? matmul(this.gpu, x, weight, { out: into, beta: 1 }) : this.keep(matmul(this.gpu, x, weight))
+    const bias = this.weights.get(`${name}.bias`)
+    if (bias) addBias(this.gpu, out, bias)
+    return out
+  }
+
+  dispose(): void {
+    for (const tensor of this.#live) tensor.dispose()
+    this.#live.clear()
+  }
+}
