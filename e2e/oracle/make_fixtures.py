@@ -1,0 +1,289 @@
+"""Tiny random models of every supported family, and what transformers itself computes with them.
+
+    python3 e2e/oracle/make_fixtures.py [OUT [VARIANT ...]]     (default: all into src/models/fixtures)
+
+For each variant OUT/<variant>/ gets config.json and the weights as save_pretrained writes them, and expected.safetensors:
+
+    ids                          [sequences, T] i32
+    logits                       [sequences, T, vocab] f32
+    blocks.<k>.<linear>.input    [sequences * T, p] f32, for the first and the last block
+    blocks.<k>.<linear>.gram     [p, p] f32, input^T input, summed in float64
+
+Linears that see the very same numbers are recorded once, under the one that is used first; `stages` in the metadata lists
+all of them, in the order of use. The models are read back from disk and run in float32.
+"""
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+from transformers.models.bloom.configuration_bloom import BloomConfig
+from transformers.models.falcon.configuration_falcon import FalconConfig
+from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.models.mistral.configuration_mistral import MistralConfig
+from transformers.models.opt.configuration_opt import OPTConfig
+from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
+from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
+
+VOCAB = 1024  # of the demo's tokenizer
+SEQUENCES, T = 2, 13  # T is odd on purpose
+WINDOW = 5  # sliding windows are shorter than the sequences
+LIMIT, LIMIT_ALL = 600_000, 8_000_000
+
+SPECIAL = dict(vocab_size=VOCAB, bos_token_id=0, eos_token_id=0, pad_token_id=None)
+ROTARY = dict(SPECIAL, max_position_embeddings=512)
+
+
+def rope(theta, **more):
+    return {"rope_type": "default", "rope_theta": float(theta), **more}
+
+
+# name -> (config, how it is stored). Sizes are odd on purpose, though 4 divides them.
+VARIANTS = {
+    # One key/value head per head, own head.
+    "llama-2": (
+        LlamaConfig(**ROTARY, hidden_size=24, intermediate_size=52, num_hidden_layers=2, num_attention_heads=3,
+                    num_key_value_heads=3, rms_norm_eps=1e-5, tie_word_embeddings=False, rope_parameters=rope(10000)),
+        {},
+    ),
+    # llama3 scaling that reaches all three of its branches within the sequences, grouped heads, tied.
+    "llama-3.2": (
+        LlamaConfig(**ROTARY, hidden_size=32, intermediate_size=44, num_hidden_layers=3, num_attention_heads=4,
+                    num_key_value_heads=2, rms_norm_eps=1e-5, tie_word_embeddings=True,
+                    rope_parameters=rope(500, rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                         original_max_position_embeddings=16)),
+        {},
+    ),
+    # Every bias there can be, linear scaling.
+    "llama-biased-f16": (
+        LlamaConfig(**ROTARY, hidden_size=28, intermediate_size=60, num_hidden_layers=2, num_attention_heads=7,
+                    num_key_value_heads=7, rms_norm_eps=1e-6, tie_word_embeddings=True, attention_bias=True, mlp_bias=True,
+                    rope_parameters=rope(10000, rope_type="linear", factor=2.5)),
+        {"dtype": torch.float16},
+    ),
+    "tinyllama-bf16": (
+        LlamaConfig(**ROTARY, hidden_size=40, intermediate_size=76, num_hidden_layers=2, num_attention_heads=5,
+                    num_key_value_heads=1, rms_norm_eps=1e-5, tie_word_embeddings=False, rope_parameters=rope(10000)),
+        {"dtype": torch.bfloat16},
+    ),
+    # Heads wider than hidden / heads.
+    "mistral": (
+        MistralConfig(**ROTARY, hidden_size=28, intermediate_size=44, num_hidden_layers=2, num_attention_heads=6,
+                      num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5, tie_word_embeddings=False,
+                      sliding_window=WINDOW, rope_parameters=rope(10000)),
+        {},
+    ),
+    # 576 = 4.5 x 128 and nine heads in three groups, a sixteenth of it; sharded.
+    "smollm2-sharded": (
+        LlamaConfig(**ROTARY, hidden_size=36, intermediate_size=100, num_hidden_layers=2, num_attention_heads=9,
+                    num_key_value_heads=3, rms_norm_eps=1e-5, tie_word_embeddings=True, rope_parameters=rope(100000),
+                    rope_interleaved=False),
+        {"shard": "100KB"},
+    ),
+    "qwen2": (
+        Qwen2Config(**ROTARY, hidden_size=28, intermediate_size=76, num_hidden_layers=2, num_attention_heads=7,
+                    num_key_value_heads=1, rms_norm_eps=1e-6, tie_word_embeddings=True, rope_parameters=rope(1000000)),
+        {},
+    ),
+    # The window holds from block max_window_layers on.
+    "qwen2-window": (
+        Qwen2Config(**ROTARY, hidden_size=24, intermediate_size=44, num_hidden_layers=3, num_attention_heads=6,
+                    num_key_value_heads=2, rms_norm_eps=1e-6, tie_word_embeddings=False, rope_parameters=rope(1000000),
+                    use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1),
+        {},
+    ),
+    "qwen3": (
+        Qwen3Config(**ROTARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                    num_key_value_heads=2, head_dim=12, rms_norm_eps=1e-6, tie_word_embeddings=True,
+                    rope_parameters=rope(1000000)),
+        {},
+    ),
+    "opt": (
+        OPTConfig(**SPECIAL, hidden_size=24, ffn_dim=52, num_hidden_layers=2, num_attention_heads=3,
+                  max_position_embeddings=128, word_embed_proj_dim=24),
+        {},
+    ),
+    # Post-norm, and an embedding narrower than the blocks.
+    "opt-350m": (
+        OPTConfig(**SPECIAL, hidden_size=32, ffn_dim=44, num_hidden_layers=3, num_attention_heads=4,
+                  max_position_embeddings=128, word_embed_proj_dim=20, do_layer_norm_before=False),
+        {},
+    ),
+    # Seven heads: ALiBi's slopes for a count that is no power of two.
+    "bloom": (BloomConfig(**SPECIAL, hidden_size=28, n_layer=2, n_head=7), {}),
+    "falcon-7b": (
+        FalconConfig(**ROTARY, hidden_size=28, num_hidden_layers=2, num_attention_heads=7, multi_query=True,
+                     parallel_attn=True, new_decoder_architecture=False, alibi=False, bias=False,
+                     rope_parameters=rope(10000)),
+        {},
+    ),
+    "falcon-40b": (
+        FalconConfig(**ROTARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=2,
+                     new_decoder_architecture=True, ffn_hidden_size=52, alibi=False, bias=False,
+                     rope_parameters=rope(10000)),
+        {},
+    ),
+    # The new architecture with one norm for both branches, and a head of its own.
+    "falcon-11b": (
+        FalconConfig(**ROTARY, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, num_kv_heads=3,
+                     new_decoder_architecture=True, num_ln_in_parallel_attn=1, ffn_hidden_size=40, alibi=False, bias=False,
+                     tie_word_embeddings=False, rope_parameters=rope(500042)),
+        {},
+    ),
+    # Nine heads: slopes that bfloat16 does not hold exactly.
+    "falcon-rw-1b": (
+        FalconConfig(**ROTARY, hidden_size=36, num_hidden_layers=2, num_attention_heads=9, multi_query=False,
+                     parallel_attn=False, new_decoder_architecture=False, ffn_hidden_size=60, alibi=True, bias=True,
+                     rope_parameters=rope(10000)),
+        {},
+    ),
+}
+
+
+def attention_of(config):
+    # Falcon's eager branch adds ALiBi twice (in the mask and in the scores); its default branch adds it once.
+    return "sdpa" if getattr(config, "alibi", False) else "eager"
+
+
+def randomize(model, seed):
+    """Weights that keep activations around 1 and attention uneven; norms away from 1, biases away from 0."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in model.named_parameters():
+        noise = torch.randn(tensor.shape, generator=generator)
+        if tensor.dim() == 1:
+            noise = 1 + 0.3 * noise if name.endswith("weight") else 0.3 * noise
+        elif "embed" in name or "lm_head" in name:
+            noise = 0.6 * noise
+        else:
+            noise *= 1.2 / math.sqrt(tensor.shape[1])
+        tensor.data.copy_(noise)
+
+
+def blocks_of(model):
+    return next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+
+
+@torch.no_grad()
+def run(model, ids):
+    """Logits, and for the first and last block the input of each linear `[sequences * T, p]`, in the order of use."""
+    blocks = blocks_of(model)
+    inputs = {k: {} for k in (0, len(blocks) - 1)}
+    hooks = []
+    for k, seen in inputs.items():
+        for name, module in blocks[k].named_modules():
+            if isinstance(module, torch.nn.Linear):
+                def hook(_, args, seen=seen, name=name):
+                    seen[name] = args[0].reshape(-1, args[0].shape[-1]).clone()
+                hooks.append(module.register_forward_pre_hook(hook))
+    logits = model(input_ids=ids, use_cache=False).logits
+    for hook in hooks:
+        hook.remove()
+    return logits, inputs
+
+
+def stages_of(seen):
+    stages = []
+    for name, x in seen.items():
+        same = next((stage for stage in stages if x.shape == seen[stage[0]].shape and torch.equal(x, seen[stage[0]])), None)
+        if same:
+            same.append(name)
+        else:
+            stages.append([name])
+    return stages
+
+
+def check_window(model, ids):
+    """With a wider window the first `WINDOW` positions stay what they are, and all later ones change."""
+    logits, _ = run(model, ids)
+    window, model.config.sliding_window = model.config.sliding_window, 4 * T
+    wide, _ = run(model, ids)
+    model.config.sliding_window = window
+    far = (wide - logits).abs().amax(dim=(0, 2))
+    assert (far[:WINDOW] < 1e-5).all() and (far[WINDOW:] > 1e-2).all(), far
+
+
+def check_alibi(model, ids):
+    """ALiBi is in effect, once: block 0's attention once more from its fused projection, in float64."""
+    attention = blocks_of(model)[0].self_attention
+    states = {}
+    hooks = [attention.query_key_value.register_forward_hook(lambda _, args, out: states.update(qkv=out)),
+             attention.dense.register_forward_pre_hook(lambda _, args: states.update(mixed=args[0]))]
+    run(model, ids)
+    for hook in hooks:
+        hook.remove()
+    heads = model.config.num_attention_heads
+    q, k, v = states["qkv"].double().view(SEQUENCES, T, heads, 3, -1).permute(3, 0, 2, 1, 4)
+    d = q.shape[-1]
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (h + 1) / power) for h in range(power)]
+    slopes += [2 ** (-8 * (2 * j + 1) / (2 * power)) for j in range(heads - power)]
+    bias = torch.tensor(slopes, dtype=torch.float64)[:, None] * torch.arange(T)
+    if model.config.model_type == "falcon":
+        bias = (torch.tensor(slopes, dtype=torch.bfloat16)[:, None] * torch.arange(T)).double() / math.sqrt(d)
+
+    def far(times):
+        scores = q @ k.transpose(-1, -2) / math.sqrt(d) + times * bias[:, None, :]
+        scores = scores.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), -math.inf)
+        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(SEQUENCES, T, -1)
+        return (mixed - states["mixed"]).abs().max().item()
+
+    assert far(1) < 1e-5 and far(0) > 1e-2 and far(2) > 1e-2, [far(0), far(1), far(2)]
+
+
+def make(name, out):
+    config, how = VARIANTS[name]
+    seed = list(VARIANTS).index(name)
+    folder = out / name
+    shutil.rmtree(folder, ignore_errors=True)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config)
+    randomize(model, seed)
+    model.tie_weights()
+    model.to(how.get("dtype", torch.float32)).save_pretrained(folder, max_shard_size=how.get("shard", "1GB"))
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention_of(config)).eval()
+    ids = torch.randint(0, VOCAB, (SEQUENCES, T), generator=torch.Generator().manual_seed(100 + seed))
+    logits, inputs = run(model, ids)
+    if getattr(config, "sliding_window", None):
+        check_window(model, ids)
+    if config.model_type == "bloom" or getattr(config, "alibi", False):
+        check_alibi(model, ids)
+
+    tensors = {"ids": ids.int(), "logits": logits}
+    stages = [stages_of(seen) for seen in inputs.values()]
+    assert stages[0] == stages[1]
+    for k, seen in inputs.items():
+        for linear, *_ in stages[0]:
+            x = seen[linear]
+            tensors[f"blocks.{k}.{linear}.input"] = x
+            tensors[f"blocks.{k}.{linear}.gram"] = (x.double().T @ x.double()).float()
+    # One entry: several would come in an order that changes from run to run.
+    about = {"stages": stages[0], "transformers": transformers.__version__, "torch": torch.__version__}
+    save_file(tensors, folder / "expected.safetensors", {"oracle": json.dumps(about)})
+
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    assert size <= LIMIT, f"{name}: {size} bytes"
+    print(f"{name:18} {size / 1000:6.0f} kB  largest logit {logits.abs().max():5.1f}  {stages[0]}")
+
+
+def main():
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "src/models/fixtures"
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    for name in sys.argv[2:] or VARIANTS:
+        make(name, out)
+    size = sum(file.stat().st_size for file in out.glob("*/*"))
+    assert size <= LIMIT_ALL, f"{size} bytes in all"
+    print(f"{size / 1e6:.2f} MB in all")
+
+
+if __name__ == "__main__":
+    main()
