@@ -3,19 +3,13 @@
  *   x = x + attn(RoPE(a Wq), RoPE(a Wk), a Wv) Wo,  a = RMS1(x);   x = x + (silu(m Wgate) ⊙ m Wup) Wdown,  m = RMS2(x)
  */
 import { z } from 'zod'
-import { WorkbenchError } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { attention, rmsnorm, rope, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
+import { invalid, parseConfig, requireFours, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
 import { type RopeSettings, readRope, ropeTable } from './rope.ts'
 import { Scope } from './scope.ts'
-
-const size = z
-  .number()
-  .int()
-  .positive()
-  .max(2 ** 24)
 
 const schema = z.object({
   hidden_size: size,
@@ -46,29 +40,14 @@ interface Config extends z.infer<typeof schema> {
 }
 
 function read(given: Record<string, unknown>, slides: boolean): Model {
-  const parsed = schema.safeParse(given)
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]
-    throw new WorkbenchError(
-      'config-invalid',
-      `config.json: ${path.join('.')}: ${message}.`,
-      'Download the file again, or correct that field.',
-    )
-  }
-  const config = parsed.data
+  const config = parseConfig(schema, given)
   if (config.hidden_act !== 'silu')
     throw unsupported(`hidden_act is ${JSON.stringify(config.hidden_act)}`, 'Only silu is supported in this family.')
   const heads = config.num_attention_heads
   const kvHeads = config.num_key_value_heads ?? heads
   const d = config.head_dim ?? config.hidden_size / heads
   if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
-  for (const [field, value] of Object.entries({
-    hidden_size: config.hidden_size,
-    head_dim: d,
-    intermediate_size: config.intermediate_size,
-  })) {
-    if (value % 4) throw unsupported(`${field} is ${value}`, 'The GPU kernels need sizes that 4 divides.')
-  }
+  requireFours({ hidden_size: config.hidden_size, head_dim: d, intermediate_size: config.intermediate_size })
   return modelOf({
     ...config,
     kvHeads,
@@ -169,12 +148,4 @@ async function* block(
   } finally {
     scope.dispose()
   }
-}
-
-function invalid(what: string): WorkbenchError {
-  return new WorkbenchError('config-invalid', `config.json: ${what}.`, 'Download the file again, or correct that field.')
-}
-
-function unsupported(what: string, hint: string): WorkbenchError {
-  return new WorkbenchError('config-unsupported', `config.json: ${what}.`, hint)
 }

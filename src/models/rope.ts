@@ -1,6 +1,6 @@
 /** Rotary position embedding: reading its settings from config.json, and the table of angles. */
 import { z } from 'zod'
-import { WorkbenchError } from '../errors.ts'
+import { invalid, unsupported } from './config.ts'
 
 export interface RopeSettings {
   theta: number
@@ -40,11 +40,7 @@ export function readRope(config: Record<string, unknown>): RopeSettings {
     const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = read.data
     return { theta: theta.data, scaling: { kind, factor, low, high, original } }
   }
-  throw new WorkbenchError(
-    'config-unsupported',
-    `config.json asks for rope scaling of the type ${JSON.stringify(kind)}.`,
-    'Supported are default, linear and llama3.',
-  )
+  throw unsupported(`rope scaling is of the type ${JSON.stringify(kind)}`, 'Supported are default, linear and llama3.')
 }
 
 /** Angles per position step, `d / 2` of them, in float64. */
@@ -77,8 +73,4 @@ export function ropeTable(settings: RopeSettings, d: number, t: number): Float32
 
 function record(value: unknown): Record<string, unknown> | null {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null
-}
-
-function invalid(what: string): WorkbenchError {
-  return new WorkbenchError('config-invalid', `config.json: ${what}.`, 'Download the file again, or correct that field.')
 }
