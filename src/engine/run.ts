@@ -205,7 +205,7 @@ class Engine {
     for (let k = from; k < this.opened.model.shape.blocks; k++) {
       entering(k)
       const weights = await this.#load(k)
-      await this.#advance(hidden, weights)
+      await this.#advance(hidden, weights, k)
       this.#unload(weights)
     }
   }
@@ -225,10 +225,10 @@ class Engine {
   }
 
   /** One block for all batches. */
-  async #advance(hidden: Hidden, weights: BlockWeights): Promise<void> {
+  async #advance(hidden: Hidden, weights: BlockWeights, k: number): Promise<void> {
     for (let i = 0; i < hidden.batches.length; i++) {
       const x = hidden.take(i)
-      const steps = this.opened.model.block(this.gpu, weights, x, hidden.batches[i])
+      const steps = this.opened.model.block(this.gpu, weights, x, hidden.batches[i], k)
       const y = await last(steps)
       x.dispose()
       await hidden.give(i, y)
@@ -335,7 +335,7 @@ class Engine {
       if (run.trueSequential) await this.#sequential(run, k, seen, weights, solve)
       else await this.#atOnce(run, k, seen, weights, output, solve)
       this.#stage(run, 'propagate', k)
-      await this.#advance(judged, weights)
+      await this.#advance(judged, weights, k)
       for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
       this.#unload(full)
       if (measured.has(k + 1)) {
@@ -368,7 +368,7 @@ class Engine {
     const sums = run.solver.transform ? stages.map(([{ p }]) => this.gpu.zeros([p])) : null
     for (let i = 0; i < seen.batches.length; i++) {
       const x = seen.take(i)
-      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, seen.batches[i])) {
+      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, seen.batches[i], k)) {
         this.#accumulate(grams[stage], input, seen.batches[i], sums?.[stage])
         await this.gpu.pace()
         if (stage === stages.length - 1) break
@@ -383,7 +383,7 @@ class Engine {
     }
     for (const tensor of outputs?.values() ?? []) tensor.dispose()
     this.#stage(run, 'propagate', k)
-    await this.#advance(seen, weights)
+    await this.#advance(seen, weights, k)
   }
 
   /** Searches the scales of all stages on the block as it is, then folds them into it. `sums`: Σ |x_j|, disposed here. */
@@ -436,7 +436,7 @@ class Engine {
     if (holds) {
       for (let i = 0; i < seen.batches.length; i++) {
         const x = seen.take(i)
-        paused.push({ x, steps: model.block(this.gpu, weights, x, seen.batches[i]) })
+        paused.push({ x, steps: model.block(this.gpu, weights, x, seen.batches[i], k) })
       }
     }
     for (const [s, stage] of model.stages.entries()) {
@@ -449,7 +449,7 @@ class Engine {
           this.#accumulate(gram, step.value.input, batch)
         } else {
           const x = seen.take(i)
-          for await (const { stage: at, input } of model.block(this.gpu, weights, x, batch)) {
+          for await (const { stage: at, input } of model.block(this.gpu, weights, x, batch, k)) {
             if (at < s) continue
             this.#accumulate(gram, input, batch)
             break
@@ -463,7 +463,7 @@ class Engine {
       gram.dispose()
     }
     this.#stage(run, 'propagate', k)
-    if (!holds) return this.#advance(seen, weights)
+    if (!holds) return this.#advance(seen, weights, k)
     for (const [i, { x, steps }] of paused.entries()) {
       const y = await last(steps)
       x.dispose()

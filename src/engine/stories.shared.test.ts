@@ -39,7 +39,7 @@ async function forward(gpu: Gpu, ids: Int32Array) {
   let x = opened.model.start(gpu, outer.weights, embed(gpu, table, flatIds(batch)), batch)
   for (let k = 0; k < opened.model.shape.blocks; k++) {
     const weights = await loadBlock(gpu, opened, k)
-    const steps = opened.model.block(gpu, weights, x, batch)
+    const steps = opened.model.block(gpu, weights, x, batch, k)
     let step = await steps.next()
     while (!step.done) step = await steps.next()
     x.dispose()

@@ -67,7 +67,7 @@ describe('folding', () => {
         [batch.t, 32],
       )
       const run = async (weights: BlockWeights) => {
-        const steps = model.block(gpu, weights, x, batch)
+        const steps = model.block(gpu, weights, x, batch, 0)
         let step = await steps.next()
         while (!step.done) step = await steps.next()
         const values = (await gpu.read(step.value)) as Float32Array

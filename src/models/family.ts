@@ -77,11 +77,11 @@ export interface Model {
   /** Prefixes under which checkpoints of this family are saved. */
   prefixes: string[]
   /**
-   * One block. Pauses before each stage, so that a caller can look at the stage's input and replace its weights before
+   * Block k. Pauses before each stage, so that a caller can look at the stage's input and replace its weights before
    * it goes on; closing it early frees everything. Consumes nothing: `x` `[tokens, hidden]` stays the caller's.
    * @returns the block's output `[tokens, hidden]`
    */
-  block(gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor>
+  block(gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows, k: number): AsyncGenerator<StageInput, Tensor>
   /**
    * From rows of the token table `[tokens, embedWidth]` to the input of the first block `[tokens, hidden]`.
    * Takes over `x`; `outer` are the tensors of `this.outer` by name.

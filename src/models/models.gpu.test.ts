@@ -79,7 +79,7 @@ describe.each(Object.entries(variants))('%s', (_, config) => {
     let x = opened.model.start(gpu, outer.weights, embed(gpu, embedding, flatIds(batch)), batch)
     for (let k = 0; k < config.num_hidden_layers; k++) {
       const weights = await loadBlock(gpu, opened, k)
-      const steps = opened.model.block(gpu, weights, x, batch)
+      const steps = opened.model.block(gpu, weights, x, batch, k)
       let step = await steps.next()
       while (!step.done) {
         const { stage, input } = step.value
@@ -121,7 +121,7 @@ describe.each(Object.entries(variants))('%s', (_, config) => {
     gpu.trim()
     const before = gpu.held
     for (let stop = 0; stop < 4; stop++) {
-      for await (const { stage } of opened.model.block(gpu, weights, x, batch)) if (stage === stop) break
+      for await (const { stage } of opened.model.block(gpu, weights, x, batch, 0)) if (stage === stop) break
     }
     gpu.trim()
     expect(gpu.held).toBe(before)
