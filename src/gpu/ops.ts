@@ -228,8 +228,7 @@ export function addBias(gpu: Gpu, x: Tensor, bias: Tensor): void {
   gpu.run1d('add_bias', { x, bias }, { rows: x.rows, cols: x.cols }, x.size / 4)
 }
 
-export function rmsnorm(gpu: Gpu, x: Tensor, weight: Tensor, eps: number): Tensor {
-  const y = gpu.empty(x.shape)
+export function rmsnorm(gpu: Gpu, x: Tensor, weight: Tensor, eps: number, y = gpu.empty(x.shape)): Tensor {
   gpu.run1d('rmsnorm', { x, weight, y }, { rows: x.rows, cols: x.cols, eps }, x.rows, { flops: 4 * x.size })
   return y
 }

@@ -1,9 +1,12 @@
 /** The one place where model families are registered. */
 import { WorkbenchError } from '../errors.ts'
 import type { Family, Model } from './family.ts'
-import { llama, mistral } from './llama.ts'
+import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
+import { qwen2 } from './qwen2.ts'
+import { qwen3 } from './qwen3.ts'
 
-export const families: Family[] = [llama, mistral]
+export const families: Family[] = [llama, mistral, qwen2, qwen3]
 
 /** The family that a config.json asks for, and the model it describes. */
 export function readModel(config: Record<string, unknown>): { family: Family; model: Model } {

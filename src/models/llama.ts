@@ -1,6 +1,7 @@
 /**
- * LLaMA and Mistral: RMS pre-norm, rotary positions, grouped-query attention, SwiGLU.
+ * LLaMA and the families built like it: RMS pre-norm, rotary positions, grouped-query attention, SwiGLU.
  *   x = x + attn(RoPE(a Wq), RoPE(a Wk), a Wv) Wo,  a = RMS1(x);   x = x + (silu(m Wgate) ⊙ m Wup) Wdown,  m = RMS2(x)
+ * with biases, an RMS norm of each query and key head before RoPE, and windows on the keys where a family has them.
  */
 import { z } from 'zod'
 import type { Gpu } from '../gpu/device.ts'
@@ -26,35 +27,88 @@ const schema = z.object({
   attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
   sliding_window: size.nullish(),
+  use_sliding_window: z.boolean().nullish(),
+  max_window_layers: z.int().nonnegative().nullish(),
+  layer_types: z.array(z.string()).nullish(),
 })
 
-export const llama: Family = { id: 'llama', label: 'LLaMA', modelTypes: ['llama'], read: (config) => read(config, false) }
-export const mistral: Family = { id: 'mistral', label: 'Mistral', modelTypes: ['mistral'], read: (config) => read(config, true) }
+type Fields = z.infer<typeof schema>
 
-interface Config extends z.infer<typeof schema> {
+/** What sets a family apart from LLaMA. */
+export interface Kind {
+  id: string
+  label: string
+  modelTypes: string[]
+  /** Values of fields that a config.json may leave out, where they are not LLaMA's. */
+  defaults?: Partial<Fields>
+  /** Switches for biases that the family knows; another one that is on is refused. */
+  switches?: ('attention_bias' | 'mlp_bias')[]
+  /** Linears with a bias, whatever the switches say. */
+  biased?: string[]
+  /** Queries and keys are normed head by head. */
+  headNorms?: boolean
+  /** Which blocks `sliding_window` holds for: none, all, or those that the config says. */
+  window?: 'none' | 'all' | 'some'
+}
+
+export const llama = llamaLike({ id: 'llama', label: 'LLaMA', modelTypes: ['llama'], switches: ['attention_bias', 'mlp_bias'] })
+
+export function llamaLike(kind: Kind): Family {
+  const { id, label, modelTypes } = kind
+  return { id, label, modelTypes, read: (given) => modelOf(read(kind, given)) }
+}
+
+interface Config extends Fields {
   kvHeads: number
   d: number
   rope: RopeSettings
-  /** Keys that a query sees. */
-  span: number
+  headNorms: boolean
+  biased(linear: string): boolean
+  /** Keys that a query sees, by block. */
+  spans: number[]
 }
 
-function read(given: Record<string, unknown>, slides: boolean): Model {
-  const config = parseConfig(schema, given)
+function read(kind: Kind, given: Record<string, unknown>): Config {
+  const { defaults, switches = [], biased = [], headNorms = false, window = 'none' } = kind
+  const config = parseConfig(schema, { ...defaults, ...given })
   if (config.hidden_act !== 'silu')
     throw unsupported(`hidden_act is ${JSON.stringify(config.hidden_act)}`, 'Only silu is supported in this family.')
+  for (const field of ['attention_bias', 'mlp_bias'] as const) {
+    if (config[field] && !switches.includes(field)) throw unsupported(`${field} is true`, `${kind.label} models have no such biases.`)
+  }
   const heads = config.num_attention_heads
   const kvHeads = config.num_key_value_heads ?? heads
   const d = config.head_dim ?? config.hidden_size / heads
   if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
   requireFours({ hidden_size: config.hidden_size, head_dim: d, intermediate_size: config.intermediate_size })
-  return modelOf({
+  return {
     ...config,
     kvHeads,
     d,
     rope: readRope(given),
-    span: slides && config.sliding_window ? config.sliding_window : Number.POSITIVE_INFINITY,
+    headNorms,
+    biased: (linear) => biased.includes(linear) || config[linear.startsWith('mlp') ? 'mlp_bias' : 'attention_bias'] === true,
+    spans: spansOf(config, window),
+  }
+}
+
+/** Windows as transformers reads them: `layer_types` where it is there, else from block `max_window_layers` on. */
+function spansOf(config: Fields, window: Kind['window']): number[] {
+  const { num_hidden_layers: blocks, sliding_window: span, layer_types: types } = config
+  const other = types?.find((type) => type !== 'full_attention' && type !== 'sliding_attention')
+  if (other !== undefined)
+    throw unsupported(`layer_types holds ${JSON.stringify(other)}`, 'Supported are full_attention and sliding_attention.')
+  if (types && types.length !== blocks) throw invalid(`layer_types has ${types.length} entries for ${blocks} blocks`)
+  const open = window === 'some' && !config.use_sliding_window
+  const plain = Array.from({ length: blocks }, (_, k) => {
+    if (window === 'none' || open || !span) return false
+    return window === 'all' || k >= (config.max_window_layers ?? 0)
   })
+  const slides = types?.map((type) => type === 'sliding_attention') ?? plain
+  if (window !== 'some' && types?.some((_, k) => slides[k] !== plain[k]))
+    throw unsupported('layer_types mixes kinds of attention', 'In this family all blocks attend alike.')
+  if (slides.includes(true) && (open || !span)) throw invalid('layer_types asks for sliding_attention without a sliding_window in use')
+  return slides.map((slide) => (slide ? span! : Number.POSITIVE_INFINITY))
 }
 
 function modelOf(config: Config): Model {
@@ -82,7 +136,7 @@ function modelOf(config: Config): Model {
   ]
   const biased = stages
     .flat()
-    .filter(({ name }) => (name.startsWith('mlp') ? config.mlp_bias : config.attention_bias))
+    .filter(({ name }) => config.biased(name))
     .map(({ name, q }) => ({ name: `${name}.bias`, length: q }))
   return {
     shape: {
@@ -99,13 +153,18 @@ function modelOf(config: Config): Model {
     },
     stages,
     before,
-    vectors: [{ name: 'input_layernorm.weight', length: hidden }, { name: 'post_attention_layernorm.weight', length: hidden }, ...biased],
+    vectors: [
+      { name: 'input_layernorm.weight', length: hidden },
+      { name: 'post_attention_layernorm.weight', length: hidden },
+      ...(config.headNorms ? ['self_attn.q_norm.weight', 'self_attn.k_norm.weight'].map((name) => ({ name, length: d })) : []),
+      ...biased,
+    ],
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
     outer: [{ name: 'norm.weight', shape: [hidden] }],
     prefixes: ['model.', ''],
-    block: (gpu, weights, x, windows) => block(config, gpu, weights, x, windows),
+    block: (gpu, weights, x, windows, k) => block(config, config.spans[k], gpu, weights, x, windows),
     start: (_gpu, _outer, x) => x,
     finish: (gpu, outer, x) => rmsnorm(gpu, x, outer.get('norm.weight')!, config.rms_norm_eps),
   }
@@ -113,18 +172,23 @@ function modelOf(config: Config): Model {
 
 async function* block(
   config: Config,
+  span: number,
   gpu: Gpu,
   weights: BlockWeights,
   x: Tensor,
   { windows, t }: Windows,
 ): AsyncGenerator<StageInput, Tensor> {
-  const { num_attention_heads: heads, kvHeads, d, span, rms_norm_eps: eps } = config
+  const { num_attention_heads: heads, kvHeads, d, rms_norm_eps: eps } = config
   const scope = new Scope(gpu, weights)
   try {
     const a = scope.keep(rmsnorm(gpu, x, scope.weight('input_layernorm.weight'), eps))
     yield { stage: 0, input: a }
-    const [q, k, v] = ['q', 'k', 'v'].map((part) => scope.linear(a, `self_attn.${part}_proj`))
+    let [q, k, v] = ['q', 'k', 'v'].map((part) => scope.linear(a, `self_attn.${part}_proj`))
     scope.drop(a)
+    if (config.headNorms) {
+      q = normHeads(scope, q, 'self_attn.q_norm', config)
+      k = normHeads(scope, k, 'self_attn.k_norm', config)
+    }
     const table = scope.keep(gpu.upload(ropeTable(config.rope, d, t), [t, d / 2, 2]))
     rope(gpu, q, table, heads, d, t)
     rope(gpu, k, table, kvHeads, d, t)
@@ -148,4 +212,14 @@ async function* block(
   } finally {
     scope.dispose()
   }
+}
+
+/** An RMS norm over each head of `x` `[tokens, heads · d]`, which it replaces. */
+function normHeads(scope: Scope, x: Tensor, name: string, { d, rms_norm_eps: eps }: Config): Tensor {
+  const { gpu } = scope
+  const y = scope.keep(gpu.empty(x.shape))
+  const byHead = [x.size / d, d]
+  rmsnorm(gpu, x.view(byHead), scope.weight(`${name}.weight`), eps, y.view(byHead))
+  scope.drop(x)
+  return y
 }
