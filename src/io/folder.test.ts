@@ -132,8 +132,10 @@ test.each([
 })
 
 test.each<[unknown, string, string]>([
-  [{ quant_method: 'awq', bits: 4 }, 'config-unsupported', '"awq"'],
+  [{ quant_method: 'awq', bits: 4 }, 'config-unsupported', 'quant_method is "awq"'],
   [{ quant_method: 'bitsandbytes', load_in_4bit: true }, 'config-unsupported', '"bitsandbytes"'],
+  [{ load_in_8bit: true, llm_int8_threshold: 6 }, 'config-unsupported', '"bitsandbytes"'],
+  [{ quant_method: 'fp8', weight_block_size: [128, 128] }, 'config-unsupported', '"fp8"'],
   [{ quant_method: 'compressed-tensors', config_groups: {} }, 'config-unsupported', '"compressed-tensors"'],
   [{ ...gptq, bits: 5 }, 'config-unsupported', '5 bits'],
   [{ ...gptq, checkpoint_format: 'marlin' }, 'config-unsupported', '"marlin"'],
@@ -151,6 +153,17 @@ test.each<[unknown, string, string]>([
   expect(error.message).toContain('config.json')
   expect(error.message).toContain(message)
   if (code === 'config-unsupported') expect(error.hint).toContain('GPTQ')
+})
+
+test.each([
+  [{ quantization: { group_size: 64, bits: 4 }, quantization_config: { group_size: 64, bits: 4 } }, 'quantization is that of MLX'],
+  [{ compression_config: { quant_method: 'compressed-tensors' } }, 'quant_method is "compressed-tensors"'],
+])('refuses %j', async (config, message) => {
+  expect(await refusal(() => folder(['config.json', JSON.stringify(config)]))).toMatchObject({
+    code: 'config-unsupported',
+    message: expect.stringContaining(message),
+    hint: expect.stringContaining('GPTQ'),
+  })
 })
 
 test('refuses a quantize_config.json that is not JSON', async () => {

@@ -1,7 +1,7 @@
 /** A model folder as somebody chose it: its config, its weights, what travels along, and whether it is quantized already. */
 import { WorkbenchError } from '../errors.ts'
 import { type Files, readRange } from './bytes.ts'
-import { type GptqConfig, readGptqConfig } from './formats/gptq.ts'
+import { type GptqConfig, readGptqConfig, refuseMlx } from './formats/gptq.ts'
 import { type JsonObject, readJson } from './json.ts'
 import { type Checkpoint, openCheckpoint } from './safetensors.ts'
 
@@ -43,8 +43,9 @@ export async function openFolder(chosen: Files): Promise<Folder> {
   const rules = { cap: maxConfigBytes, code: 'config-invalid', hint: 'Download the file again.' } as const
   const { value: config, text: configText } = await readJson(configFile, 'config.json', rules)
   const separate = files.get('quantize_config.json')
+  refuseMlx(config.quantization)
   const gptq = quantization(
-    config.quantization_config ?? null,
+    config.quantization_config ?? config.compression_config ?? null,
     separate ? (await readJson(separate, 'quantize_config.json', rules)).value : null,
   )
   const checkpoint = await openCheckpoint(files)

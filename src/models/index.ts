@@ -8,17 +8,41 @@ import { qwen3 } from './qwen3.ts'
 
 export const families: Family[] = [llama, mistral, qwen2, qwen3]
 
-/** The family that a config.json asks for, and the model it describes. */
+/** Fields that say: there is more to this model than one dense decoder of text. */
+const foreign = [
+  {
+    fields: ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts'],
+    what: 'a mixture of experts',
+    hint: 'Only dense models are supported.',
+  },
+  {
+    fields: ['vision_config', 'visual', 'mm_vision_tower', 'audio_config'],
+    what: 'a model with vision or audio parts',
+    hint: 'Only models of text are supported.',
+  },
+]
+
+/**
+ * The family that a config.json asks for, and the model it describes; needs no weights.
+ * @throws WorkbenchError `config-invalid`, `config-unsupported`
+ */
 export function readModel(config: Record<string, unknown>): { family: Family; model: Model } {
   const type = config.model_type
+  for (const { fields, what, hint } of foreign) {
+    const field = fields.find((one) => config[one] != null && config[one] !== 0)
+    if (field) throw new WorkbenchError('config-unsupported', `config.json describes ${what}: it has ${field}.`, `${hint} ${knownTypes()}`)
+  }
   const family = families.find((one) => typeof type === 'string' && one.modelTypes.includes(type))
   if (!family) {
-    const known = families.flatMap((one) => one.modelTypes).join(', ')
     throw new WorkbenchError(
       'config-unsupported',
       type === undefined ? 'config.json names no model_type.' : `The workbench does not know models of the type ${JSON.stringify(type)}.`,
-      `It knows these model types: ${known}.`,
+      knownTypes(),
     )
   }
   return { family, model: family.read(config) }
+}
+
+function knownTypes(): string {
+  return `The workbench knows these model types: ${families.flatMap((one) => one.modelTypes).join(', ')}.`
 }

@@ -167,6 +167,38 @@ describe('bad input', () => {
     [{ rope_scaling: { type: 'yarn', factor: 4 } }, 'config-unsupported', /"yarn"/, /default, linear and llama3/],
     [{ rope_scaling: { type: 'linear' } }, 'config-invalid', /linear rope scaling/, /./],
     [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, 'config-invalid', /low_freq_factor/, /./],
+    [{ rope_scaling: { factor: 2 } }, 'config-invalid', /rope_scaling has a factor, but no rope_type/, /./],
+    [{ rope_scaling: 2 }, 'config-invalid', /rope_scaling is no object/, /./],
+    [{ rope_parameters: { rope_type: 'dynamic', factor: 2 } }, 'config-unsupported', /rope_parameters.rope_type is "dynamic"/, /llama3/],
+    [{ rope_parameters: { full_attention: { rope_theta: 1e4 } } }, 'config-unsupported', /rope_parameters .* full_attention/, /llama3/],
+    [{ partial_rotary_factor: 0.5 }, 'config-unsupported', /partial_rotary_factor is 0.5/, /whole/],
+    [{ model_type: 'mistral', attention_bias: true }, 'config-unsupported', /attention_bias is true/, /Mistral/],
+    [
+      { model_type: 'mistral', layer_types: ['full_attention', 'sliding_attention'], sliding_window: 8 },
+      'config-unsupported',
+      /layer_types/,
+      /alike/,
+    ],
+    [{ model_type: 'qwen3', mlp_bias: true }, 'config-unsupported', /mlp_bias is true/, /Qwen3/],
+    [
+      { model_type: 'qwen3', layer_types: ['full_attention', 'linear_attention'] },
+      'config-unsupported',
+      /"linear_attention"/,
+      /sliding_attention/,
+    ],
+    [{ model_type: 'qwen3', layer_types: ['full_attention'] }, 'config-invalid', /layer_types has 1 entries for 2 blocks/, /./],
+    [
+      { model_type: 'qwen2', layer_types: ['full_attention', 'sliding_attention'] },
+      'config-invalid',
+      /without a sliding_window in use/,
+      /./,
+    ],
+    [{ model_type: 'qwen2', use_sliding_window: 'yes' }, 'config-invalid', /use_sliding_window/, /./],
+    [{ model_type: 'mixtral', num_local_experts: 8 }, 'config-unsupported', /mixture of experts: it has num_local_experts/, /dense.*qwen3/],
+    [{ model_type: 'qwen3_moe', num_experts: 128 }, 'config-unsupported', /num_experts/, /dense/],
+    [{ n_routed_experts: 64 }, 'config-unsupported', /n_routed_experts/, /dense/],
+    [{ vision_config: { hidden_size: 8 } }, 'config-unsupported', /vision.*vision_config/, /text/],
+    [{ model_type: 'llava_llama', mm_vision_tower: 'clip' }, 'config-unsupported', /mm_vision_tower/, /text/],
   ])('config with %o is refused', async (change, code, message, hint) => {
     const error = await refusal(() => readModel({ ...plain, ...change }))
     expect(error.code).toBe(code)

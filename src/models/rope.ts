@@ -18,29 +18,46 @@ const llama3 = z.object({
   original_max_position_embeddings: z.number().int().positive(),
 })
 
-/** `rope_theta` and `rope_scaling`, or `rope_parameters` as newer files have them. */
+const supported = 'Supported are default, linear and llama3.'
+
+/** `rope_theta` and `rope_scaling`, or `rope_parameters` as newer files have them. @throws WorkbenchError */
 export function readRope(config: Record<string, unknown>): RopeSettings {
+  for (const field of ['rope_scaling', 'rope_parameters']) {
+    if (config[field] != null && !record(config[field])) throw invalid(`${field} is no object`)
+  }
   const parameters = record(config.rope_parameters)
-  const scaling = record(config.rope_scaling) ?? parameters ?? {}
+  const field = config.rope_scaling == null ? 'rope_parameters' : 'rope_scaling'
+  const scaling = record(config[field]) ?? {}
   const theta = z
     .number()
     .positive()
     .safeParse(config.rope_theta ?? parameters?.rope_theta ?? 10000)
   if (!theta.success) throw invalid('rope_theta is not a positive number')
-  const kind = scaling.rope_type ?? scaling.type ?? 'default'
-  if (kind === 'default') return { theta: theta.data, scaling: { kind: 'none' } }
+  for (const share of [config.partial_rotary_factor, scaling.partial_rotary_factor]) {
+    if (share != null && share !== 1)
+      throw unsupported(`partial_rotary_factor is ${JSON.stringify(share)}`, 'Supported are heads that rotate as a whole.')
+  }
+  const name = scaling.rope_type == null && scaling.type != null ? 'type' : 'rope_type'
+  const kind = scaling[name] ?? 'default'
+  if (kind === 'default') {
+    // Settings for each kind of layer, or a factor without a type: more than the default.
+    const more = Object.keys(scaling).find((key) => typeof scaling[key] === 'object' && scaling[key] !== null)
+    if (more !== undefined) throw unsupported(`${field} has settings of its own for ${more}`, supported)
+    if (scaling.factor != null && scaling.factor !== 1) throw invalid(`${field} has a factor, but no rope_type`)
+    return { theta: theta.data, scaling: { kind: 'none' } }
+  }
   if (kind === 'linear') {
     const read = linear.safeParse(scaling)
-    if (!read.success) throw invalid('linear rope scaling without a positive factor')
+    if (!read.success) throw invalid(`${field}: linear rope scaling without a positive factor`)
     return { theta: theta.data, scaling: { kind, factor: read.data.factor } }
   }
   if (kind === 'llama3') {
     const read = llama3.safeParse(scaling)
-    if (!read.success) throw invalid(`llama3 rope scaling: ${read.error.issues[0].path.join('.')} is missing or wrong`)
+    if (!read.success) throw invalid(`${field}: llama3 rope scaling: ${read.error.issues[0].path.join('.')} is missing or wrong`)
     const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = read.data
     return { theta: theta.data, scaling: { kind, factor, low, high, original } }
   }
-  throw unsupported(`rope scaling is of the type ${JSON.stringify(kind)}`, 'Supported are default, linear and llama3.')
+  throw unsupported(`${field}.${name} is ${JSON.stringify(kind)}`, supported)
 }
 
 /** Angles per position step, `d / 2` of them, in float64. */

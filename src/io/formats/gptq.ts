@@ -188,15 +188,18 @@ const configShape = z.object({
     .catch(null),
 })
 
+/** Old files of bitsandbytes name no method. */
+const methodShape = z.object({ quant_method: z.unknown(), load_in_4bit: z.unknown(), load_in_8bit: z.unknown() }).partial()
+
 const supported = 'The workbench opens unquantized models and GPTQ checkpoints of 2, 3, 4 or 8 bits.'
 
 /** Reads a quantization config; `file` is where it stands, for messages. */
 export function readGptqConfig(value: unknown, file: string): GptqConfig {
   const unsupported = (what: string) => new WorkbenchError('config-unsupported', `${file}: ${what}.`, supported)
   // The method first: the fields of other methods would only look like mistakes in this one's.
-  const named = z.object({ quant_method: z.unknown() }).safeParse(value).data?.quant_method
-  if (named != null && named !== 'gptq')
-    throw unsupported(`the model is quantized with ${describe(named)}, which the workbench does not read`)
+  const method = methodShape.safeParse(value).data
+  const named = method?.quant_method ?? (method?.load_in_4bit || method?.load_in_8bit ? 'bitsandbytes' : 'gptq')
+  if (named !== 'gptq') throw unsupported(`the model is quantized already, and its quant_method is ${describe(named)}`)
   const parsed = configShape.safeParse(value)
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]
@@ -222,6 +225,16 @@ export function readGptqConfig(value: unknown, file: string): GptqConfig {
     version: format === 'gptq' ? 1 : 2,
     method: config.meta?.algorithm ?? null,
   }
+}
+
+/** What MLX writes into config.json beside `quantization_config`, which then names no method. @throws WorkbenchError */
+export function refuseMlx(quantization: unknown): void {
+  if (quantization == null) return
+  throw new WorkbenchError(
+    'config-unsupported',
+    'config.json: the model is quantized already, and its quantization is that of MLX.',
+    supported,
+  )
 }
 
 function describe(value: unknown): string {
