@@ -54,6 +54,7 @@ const tasks = {
   },
   quantize: (args) => headless('src/cli.ts', args),
   methods: (args) => headless('e2e/methods.ts', args),
+  families: (args) => headless('e2e/families.ts', args),
 }
 
 /** Runs the engine in Node on the GPU that is there; without one, says so and takes the software adapter. */

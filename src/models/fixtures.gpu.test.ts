@@ -36,7 +36,7 @@ describe('the list of fixtures', () => {
   })
 
   it('names every folder, and every family has a fixture', async () => {
-    const entries = await readdir(new URL('fixtures', import.meta.url), { withFileTypes: true })
+    const entries = await readdir('src/models/fixtures', { withFileTypes: true })
     const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
     expect([...new Set(fixtures.map(({ folder }) => folder))].sort()).toEqual(folders.sort())
     const served = new Set<string>()
