@@ -1,6 +1,6 @@
 /** The command line as a person types it: arguments, exit codes, what goes to stdout and what to stderr. */
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -16,12 +16,17 @@ describe('npm run quantize', () => {
   test('quantizes the demo model, saves it, and the saved folder measures the same', async () => {
     const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'saved')
     const args = ['--model', 'demo', '--quantization-method', 'quantease', '--wbits', '2', '--groupsize', '64', '--num-iter', '3', ...quick]
-    const saved = quantize(...args, '--num-layers-to-quantize', '2', '--compute-quantization-recon-error', '--save', folder, '--json')
+    const passages = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'passages.txt')
+    await writeFile(passages, 'Ada walked to the well.\nOnce upon a time there was a robot.\n\nIt rained all day.\n')
+    const more = ['--num-layers-to-quantize', '2', '--compute-quantization-recon-error', '--lambada', passages, '--lambada-passages', '2']
+    const saved = quantize(...args, ...more, '--save', folder, '--json')
     expect(saved.status, saved.stderr).toBe(0)
     const result = JSON.parse(saved.stdout)
     const keys =
-      'adapter model method options fp_perplexity perplexity perplexity_se kl top1 mean_relative_error bits_per_weight seconds layers'
+      'adapter model method options fp_perplexity perplexity perplexity_se kl top1 fp_lambada lambada mean_relative_error bits_per_weight seconds layers'
     expect(Object.keys(result)).toEqual(keys.split(' '))
+    expect(result.fp_lambada.passages).toBe(2)
+    expect(result.lambada).toMatchObject({ passages: 2, accuracy: expect.any(Number), se: expect.any(Number) })
     expect(result.layers).toHaveLength(14)
     expect(result.layers[0]).toMatchObject({ name: 'model.layers.0.self_attn.q_proj', iterations: 3 })
     expect(result.bits_per_weight).toBeCloseTo(2 + 18 / 64, 6)
@@ -54,6 +59,8 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--quantization-method', 'spqr', '--outlier', '0'], 2, /0.01 to 1000000, not 0/],
       [['--model', 'demo', '--nsamples', 'many'], 2, /--nsamples takes a whole number/],
       [['--model', 'demo', '--colour'], 2, /--colour/],
+      [['--model', 'demo', '--sampling', 'best'], 2, /random, consecutive, documents, not "best"/],
+      [['--model', 'demo', '--dataset', 'nowhere.parquet'], 1, /nowhere.parquet cannot be read/],
       [['--model', 'public/demo', '--wbits', '3'], 2, /--eval is needed/],
       [['--model', 'demo', '--seqlen', '4096'], 2, /512 positions/],
       [['--model', 'src', '--dataset', 'public/demo/evaluation.txt', '--eval', 'public/demo/evaluation.txt'], 1, /config\.json/],
@@ -70,7 +77,7 @@ describe('npm run quantize', () => {
     const { status, stdout } = quantize('--help')
     expect(status).toBe(0)
     const flags =
-      'model dataset eval nsamples seqlen sampling eval-samples eval-seqlen seed wbits groupsize sym num-iter true-sequential act-order static-groups num-layers-to-quantize quantization-method compute-quantization-recon-error save'
+      'model dataset eval lambada lambada-passages chat-template nsamples seqlen sampling eval-samples eval-seqlen seed wbits groupsize sym num-iter true-sequential act-order static-groups num-layers-to-quantize quantization-method compute-quantization-recon-error save'
     for (const flag of flags.split(' ')) expect(stdout).toContain(`--${flag}`)
   })
 })

@@ -52,7 +52,7 @@ async function main(): Promise<void> {
   const session = new Session(dawn(), demoTexts(demo))
   if (values.model) await session.open(await diskFolder(values.model), basename(resolve(values.model)))
   else await session.open(await demoFiles(demo), 'demo model')
-  const text = async (path: string | undefined, builtin: string) => (path ? session.addText(await textFile(path)).id : builtin)
+  const text = async (path: string | undefined, builtin: string) => (path ? session.texts.add(await textFile(path)).id : builtin)
   const [calibration, evaluation] = [await text(values.dataset, 'demo-calibration'), await text(values.eval, 'demo-evaluation')]
   const reports: { bits: number; report: JobReport }[] = []
   for (const bits of values.bits.split(',').map(Number)) {

@@ -1,6 +1,6 @@
 // y[i, :] = x[order[i], :]
 //
-// x, y: [rows, cols] f32; order: [rows] u32
+// x: [.., cols] f32; order: [rows] u32; y: [rows, cols] f32
 //#include lib/item
 struct Params { rows: u32, cols: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;

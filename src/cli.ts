@@ -1,9 +1,20 @@
 /** The same engine from a terminal: progress on stderr, the result on stdout. */
+import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Control } from './engine/control.ts'
 import { demoFiles, demoTexts } from './engine/demo.ts'
-import { type Job, type JobReport, type OptionSpec, type OptionValue, type RunEvent, optionProblem } from './engine/job.ts'
+import {
+  type Job,
+  type JobReport,
+  type LastWords,
+  type OptionSpec,
+  type OptionValue,
+  type RunEvent,
+  type TextChoice,
+  isDatasetId,
+  optionProblem,
+} from './engine/job.ts'
 import { dawn, diskFile, diskFolder, diskSink, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
 import { Session } from './engine/session.ts'
@@ -16,18 +27,27 @@ const demo = (name: string) => diskFile(join('public', 'demo', name))
 class UsageError extends Error {}
 
 const session = new Session(dawn(), demoTexts(demo))
-const { solvers, runOptions } = session.catalog
+const { solvers, runOptions, texts } = session.catalog
 /** Options of all methods; two of them may share a flag, and then the chosen method says what it means. */
 const specs = new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
+
+/** Data sets that have a name of their own. */
+const named = texts.filter(({ origin }) => origin === 'dataset').map(({ id }) => id)
+const textHelp = `a .txt, .jsonl or .parquet file (.gz too), ${named.join(', ')}, or any data set of the Hub as owner/name[:config[:split[:column]]]`
 
 /** Flags that are not options of a method: [value, help]. */
 const flags = {
   model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files, or "demo"'],
-  dataset: ['FILE', 'calibration text, .txt or .jsonl (demo: its own)'],
-  eval: ['FILE', 'evaluation text, .txt or .jsonl (demo: its own)'],
+  dataset: ['TEXT', `calibration text: ${textHelp} (demo: its own)`],
+  eval: ['TEXT', 'evaluation text, named likewise (demo: its own)'],
+  lambada: ['TEXT', 'measure last-word accuracy too: lambada for the published passages, or a text of one passage a row'],
+  'lambada-passages': ['N', 'passages at most (default 0 = all)'],
   nsamples: ['N', 'calibration samples (default 128)'],
   seqlen: ['N', 'tokens per sample (default 2048, or what the model has)'],
-  sampling: ['HOW', 'random (default): seeded random windows; consecutive: the first windows, one after the other'],
+  sampling: [
+    'HOW',
+    'random: seeded random windows of the joined text; consecutive: its first windows; documents: a window from each of some documents (default: as published for the data set, else random)',
+  ],
   'eval-samples': ['N', 'evaluation windows at most (default 0 = all)'],
   'eval-seqlen': ['N', 'tokens per window (default: as --seqlen)'],
   seed: ['N', 'seed of the sampling (default 0)'],
@@ -36,6 +56,7 @@ const flags = {
 } as const
 const switches = {
   'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
+  'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
   json: 'print one JSON object to stdout',
   help: 'print this',
 } as const
@@ -57,9 +78,10 @@ async function main(): Promise<void> {
   const method = text('quantization-method') ?? 'quantease'
   const solver = solvers.find(({ id }) => id === method)
   if (!solver) throw new UsageError(`--quantization-method can be ${solvers.map(({ id }) => id).join(', ')}, not "${method}".`)
-  const sampling = text('sampling') ?? 'random'
-  if (sampling !== 'random' && sampling !== 'consecutive')
-    throw new UsageError(`--sampling can be random or consecutive, not "${sampling}".`)
+  const samplings = ['random', 'consecutive', 'documents'] as const
+  const sampling = samplings.find((one) => one === text('sampling'))
+  if (text('sampling') !== undefined && !sampling)
+    throw new UsageError(`--sampling can be ${samplings.join(', ')}, not "${text('sampling')}".`)
 
   const measureOnly = text('wbits') === '16'
   const options: Record<string, OptionValue> = {}
@@ -80,17 +102,20 @@ async function main(): Promise<void> {
     seqlen: text('seqlen') ? whole('seqlen', 0, 2) : null,
     evalSamples: whole('eval-samples', 0, 0),
     evalSeqlen: text('eval-seqlen') ? whole('eval-seqlen', 0, 2) : null,
+    passages: whole('lambada-passages', 0, 0),
     seed: whole('seed', 0, 0),
   }
-  const source = async (flag: 'dataset' | 'eval', builtin: string) => {
+  const source = async (flag: 'dataset' | 'eval', builtin: string): Promise<TextChoice> => {
     const given = text(flag)
-    if (given) return session.addText(await textFile(given)).id
-    if (path === 'demo') return builtin
-    if (flag === 'dataset' && measureOnly) return ''
-    throw new UsageError(`--${flag} is needed: a .txt or .jsonl file.`)
+    if (given) return namedText(given)
+    if (path === 'demo') return { text: builtin }
+    if (flag === 'dataset' && measureOnly) return { text: '' }
+    throw new UsageError(`--${flag} is needed: ${textHelp}.`)
   }
   const evaluationText = await source('eval', 'demo-evaluation')
   const calibrationText = await source('dataset', 'demo-calibration')
+  const passages = text('lambada')
+  const published = texts.find(({ id }) => id === calibrationText.text)?.sampling
 
   const model =
     path === 'demo'
@@ -99,8 +124,15 @@ async function main(): Promise<void> {
   const length = numbers.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
   const job: Job = {
     runs: measureOnly ? [] : [{ id: 'run', label: method, method, options }],
-    calibration: { text: calibrationText, samples: numbers.samples, length, sampling },
-    evaluation: { text: evaluationText, samples: numbers.evalSamples, length: numbers.evalSeqlen ?? length },
+    calibration: {
+      ...calibrationText,
+      ...(values['chat-template'] === true && { chat: true }),
+      samples: numbers.samples,
+      length,
+      sampling: sampling ?? published ?? 'random',
+    },
+    evaluation: { ...evaluationText, samples: numbers.evalSamples, length: numbers.evalSeqlen ?? length },
+    ...(passages !== undefined && { lambada: { ...(await namedText(passages)), passages: numbers.passages } }),
     seed: numbers.seed,
     perplexityEvery: 0,
     save: text('save') !== undefined,
@@ -115,6 +147,14 @@ async function main(): Promise<void> {
   const error = run?.error ?? run?.exportError
   if (error) throw new WorkbenchError(error.code, error.message, error.hint)
   process.stdout.write(values.json ? `${JSON.stringify(resultOf(report))}\n` : summary(report, text('save')))
+}
+
+/** A data set by its name, or a file, perhaps with the column or field that holds the text behind a colon. */
+async function namedText(given: string): Promise<TextChoice> {
+  if (named.includes(given)) return { text: given }
+  const [, file = given, column] = /^(.*\.(?:jsonl?|ndjson|parquet)(?:\.gz)?):([^:]+)$/.exec(given) ?? []
+  if (isDatasetId(given) && !existsSync(file)) return { text: given }
+  return { text: session.texts.add(await textFile(file)).id, column }
 }
 
 function read(): { values: Record<string, string | boolean | undefined> } {
@@ -155,6 +195,8 @@ function resultOf(report: JobReport) {
     perplexity_se: run?.perplexityError ?? null,
     kl: run?.kl ?? null,
     top1: run?.top1 ?? null,
+    fp_lambada: accuracyOf(report.fpLambada),
+    lambada: accuracyOf(run ? run.lambada : report.fpLambada),
     mean_relative_error: run?.meanRelativeError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
     seconds: run ? run.seconds : report.seconds,
@@ -167,15 +209,30 @@ function resultOf(report: JobReport) {
   }
 }
 
+/** With its standard error, that of a share of independent passages. */
+function accuracyOf(words: LastWords | undefined) {
+  if (!words) return null
+  const accuracy = words.right / words.passages
+  return { accuracy, se: Math.sqrt((accuracy * (1 - accuracy)) / words.passages), passages: words.passages }
+}
+
 function summary(report: JobReport, saved: string | undefined): string {
   const run = report.runs.at(0)
   const lines = [`Perplexity of ${report.model.name}, full precision as stored: ${report.fpPerplexity?.toFixed(3)}`]
+  const words = (what: string, measured: LastWords | undefined) => {
+    const found = accuracyOf(measured)
+    if (!found) return
+    const [accuracy, se] = [found.accuracy, found.se].map((share) => (share * 100).toFixed(1))
+    lines.push(`Last-word accuracy ${what}: ${accuracy} ± ${se} % of ${found.passages} passages`)
+  }
+  words('as stored', report.fpLambada)
   if (run) {
     const error = run.perplexityError === null ? '' : ` ± ${run.perplexityError.toFixed(3)} (standard error over windows)`
     lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}${error}`)
     lines.push(
       `KL divergence from full precision: ${run.kl?.toExponential(2)} nats; same top token: ${((run.top1 ?? 0) * 100).toFixed(1)} %`,
     )
+    words('quantized', run.lambada)
     lines.push(`Bits per weight: ${run.bitsPerWeight.toFixed(2)}`)
     lines.push(
       `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,

@@ -113,8 +113,11 @@ export function filesOfInput(list: FileList): Picked {
   return { name: root || undefined, files: collector.files }
 }
 
+/** What file pickers are told of texts. */
+export const textTypes = '.txt,.raw,.jsonl,.ndjson,.parquet,.gz'
+
 export function isText(path: string): boolean {
-  return /\.(txt|jsonl)$/i.test(path)
+  return /\.(txt|raw|jsonl|ndjson|parquet)(\.gz)?$|\.json\.gz$/i.test(path)
 }
 
 // ---------------------------------------------------------------- out

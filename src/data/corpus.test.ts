@@ -1,63 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { refusal } from '../io/testing.ts'
-import { evaluationWindows, random, readText, sampleWindows } from './corpus.ts'
+import { evaluationWindows, overlap, random, sampleDocuments, sampleWindows } from './corpus.ts'
 
-const read = (name: string, content: string | Uint8Array<ArrayBuffer>) => readText(name, new Blob([content]))
 const tokens = (length: number) => Int32Array.from({ length }, (_, i) => i)
-
-test('plain text comes as it is, under any name', async () => {
-  expect(await read('a.txt', '\r\n Grüße \n\n{"text": 1}\n')).toBe('\r\n Grüße \n\n{"text": 1}\n')
-  expect(await read('wiki.test.raw', ' = Robert = \n')).toBe(' = Robert = \n')
-})
-
-test('each line of a .jsonl is a document', async () => {
-  const lines = [
-    '{"text":"one","id":"7"}',
-    '"two"',
-    '',
-    '{"prefix":"th","gold_completion":"ree","id":"7"}',
-    '{"story":"four","score":1}\r',
-    '   ',
-    '{"text":""}',
-  ]
-  expect(await read('a.jsonl', lines.join('\n'))).toBe('one\n\ntwo\n\nthree\n\nfour\n\n')
-})
-
-test.each([
-  ['{"text":"one"', 1],
-  ['{"text":"one"}\n\n{"a":"x","b":"y"}', 3],
-  ['{"text":7}', 1],
-  ['"one"\n7', 2],
-  ['"one"\n["two"]', 2],
-  ['"one"\nnull', 2],
-])('refuses the .jsonl %j and names line %i', async (content, line) => {
-  const error = await refusal(() => read('a.jsonl', content))
-  expect(error.code).toBe('text-invalid')
-  expect(error.message).toContain(`Line ${line} of a.jsonl`)
-})
-
-test('refuses what is not text', async () => {
-  const error = await refusal(() => read('a.txt', Uint8Array.of(0x50, 0xff, 0xfe)))
-  expect(error.code).toBe('text-invalid')
-  expect(error.message).toContain('a.txt is not UTF-8')
-})
-
-test('refuses a text over the cap without reading it', async () => {
-  const huge = { size: 2 ** 40, slice: () => expect.fail('was read'), arrayBuffer: () => expect.fail('was read') }
-  expect((await refusal(() => readText('a.txt', huge))).code).toBe('text-invalid')
-})
-
-test.each([
-  ['a.txt', ''],
-  ['a.txt', ' \n '],
-  ['a.jsonl', '\n'],
-  ['a.jsonl', '{"text":""}'],
-])('refuses an empty %s', async (name, content) => {
-  const error = await refusal(() => read(name, content))
-  expect(error.code).toBe('text-short')
-  expect(error.message).toContain(name)
-})
 
 // ---------------------------------------------------------------- windows
 
@@ -116,4 +62,73 @@ test('a text shorter than a window gives one honest smaller one', async () => {
   const error = await refusal(() => evaluationWindows(tokens(1), { samples: 0, length: 8 }))
   expect(error.code).toBe('text-short')
   expect(error.message).toContain('1 tokens')
+})
+
+// ---------------------------------------------------------------- documents
+
+/** Documents of known lengths whose tokens tell where they come from. */
+function library(lengths: number[]) {
+  const documents = lengths.map((length, i) => `${i} `.padEnd(length, 'x'))
+  let passes = 0
+  let read = 0
+  async function* stream() {
+    passes++
+    for (const document of documents) {
+      read++
+      yield document
+    }
+  }
+  const encode = (text: string) => Int32Array.from({ length: text.length }, (_, at) => parseInt(text, 10) * 1000 + at)
+  return { stream, encode, read: () => ({ passes, read }) }
+}
+
+test('documents give one window each, at a random place, and are read only until there are enough', async () => {
+  const { stream, encode, read } = library(Array.from({ length: 400 }, (_, i) => (i % 4 ? 20 : 90)))
+  const windows = await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 3 })
+  expect(windows).toHaveLength(10)
+  const from = windows.map(([first]) => Math.floor(first / 1000))
+  expect(new Set(from).size).toBe(10)
+  for (const [i, window] of windows.entries()) {
+    expect(from[i] % 4).toBe(0)
+    expect(window).toEqual(encode(`${from[i]} `.padEnd(90, 'x')).slice(window[0] % 1000, (window[0] % 1000) + 50))
+  }
+  expect(new Set(windows.map(([first]) => first % 1000)).size).toBeGreaterThan(3)
+  expect(read().read).toBeLessThan(200)
+  expect(await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 3 })).toEqual(windows)
+  expect(await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 4 })).not.toEqual(windows)
+})
+
+test('documents that were passed over get their turn, and none is drawn twice', async () => {
+  const { stream, encode, read } = library([60, 60, 60, 10, 60, 50])
+  const windows = await sampleDocuments(stream, encode, { samples: 4, length: 50, seed: 0 })
+  expect(windows.map(([first]) => Math.floor(first / 1000)).sort()).toEqual([0, 1, 2, 4])
+  expect(read().passes).toBe(2)
+  // A document of exactly a window's length is too short, as published.
+  const error = await refusal(() => sampleDocuments(stream, encode, { samples: 5, length: 50, seed: 0 }))
+  expect(error.code).toBe('text-short')
+  expect(error.message).toContain('Of 6 documents in the calibration text 4 are longer than 50 tokens')
+  expect(error.hint).toContain('Take 4 samples')
+})
+
+// ---------------------------------------------------------------- overlap
+
+test('overlap is the share of evaluation tokens in runs of 32 that calibration holds', () => {
+  const next = random(11)
+  const noise = (length: number) => Int32Array.from({ length }, () => Math.floor(next() * 50))
+  const calibration = [noise(300), noise(300)]
+  expect(overlap(calibration, [noise(300), noise(100)])).toBe(0)
+  const part = (length: number) => {
+    const window = noise(400)
+    window.set(calibration[1].subarray(17, 17 + length), 200)
+    // Its neighbours must not happen to fit too.
+    window[199] = -1
+    window[200 + length] = -1
+    return window
+  }
+  expect(overlap(calibration, [part(31)])).toBe(0)
+  expect(overlap(calibration, [part(32)])).toBe(32 / 400)
+  expect(overlap(calibration, [part(100), noise(400)])).toBe(100 / 800)
+  expect(overlap(calibration, calibration)).toBe(1)
+  // Windows shorter than such a run are compared whole.
+  expect(overlap([tokens(8)], [tokens(8)])).toBe(1)
 })

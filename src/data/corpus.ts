@@ -1,72 +1,5 @@
-/** Calibration and evaluation texts: reading them, and cutting token streams into windows. */
+/** Token streams and documents cut into windows, by seed. */
 import { WorkbenchError } from '../errors.ts'
-import { type Bytes, readRange } from '../io/bytes.ts'
-import { isObject } from '../io/json.ts'
-
-/** Well under the longest string that engines allow (about 512 MB), and far more than calibration can use. */
-const maxTextBytes = 256 << 20
-
-/**
- * A text file as one string. `.jsonl` holds one document per line: a JSON string, or an object with `text`, with
- * `prefix` and `gold_completion`, or with a single text field; documents are joined by an empty line. Any other name
- * is plain UTF-8, taken as it is.
- */
-export async function readText(name: string, bytes: Bytes): Promise<string> {
-  if (bytes.size > maxTextBytes) {
-    throw new WorkbenchError(
-      'text-invalid',
-      `${name} has ${bytes.size} bytes; ${maxTextBytes} is the most a text may have.`,
-      'Use a part of it: a few MB are plenty.',
-    )
-  }
-  const data = await readRange(bytes, 0, bytes.size, name)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(data)
-  } catch (cause) {
-    throw new WorkbenchError(
-      'text-invalid',
-      `${name} is not UTF-8 text.`,
-      'Save it as plain text in UTF-8, or choose a .txt or .jsonl file.',
-      { cause },
-    )
-  }
-  if (/\.(jsonl|ndjson)$/i.test(name)) text = readLines(name, text)
-  if (!text.trim()) throw new WorkbenchError('text-short', `${name} is empty.`, 'Choose a text of at least a few hundred words.')
-  return text
-}
-
-function readLines(name: string, text: string): string {
-  const documents: string[] = []
-  text.split('\n').forEach((line, i) => {
-    if (!line.trim()) return
-    const document = documentOf(line)
-    if (document === null) {
-      throw new WorkbenchError(
-        'text-invalid',
-        `Line ${i + 1} of ${name} is not a JSON text, or an object with one.`,
-        'Each line has to look like {"text": "..."}; remove or correct that line.',
-      )
-    }
-    documents.push(document)
-  })
-  return documents.join('\n\n')
-}
-
-function documentOf(line: string): string | null {
-  let value: unknown
-  try {
-    value = JSON.parse(line)
-  } catch {
-    return null
-  }
-  if (typeof value === 'string') return value
-  if (!isObject(value)) return null
-  if (typeof value.text === 'string') return value.text
-  if (typeof value.prefix === 'string' && typeof value.gold_completion === 'string') return value.prefix + value.gold_completion
-  const texts = Object.values(value).filter((field) => typeof field === 'string')
-  return texts.length === 1 ? texts[0] : null
-}
 
 /**
  * A small seeded generator (mulberry32): numbers in [0, 1) with 32 bits each, the same on every machine. Seeds count
@@ -86,7 +19,8 @@ export interface Sampling {
   samples: number
   /** Tokens per sample. */
   length: number
-  sampling: 'random' | 'consecutive'
+  /** Windows anywhere in the joined text, the first ones end to end, or one from each of some documents. */
+  sampling: 'random' | 'consecutive' | 'documents'
   seed: number
 }
 
@@ -94,7 +28,10 @@ export interface Sampling {
  * Calibration windows of `length` tokens. Random windows start anywhere and may overlap, as in GPTQ's own code;
  * consecutive ones are the first of the text, end to end.
  */
-export function sampleWindows(tokens: Int32Array, { samples, length, sampling, seed }: Sampling): Int32Array[] {
+export function sampleWindows(
+  tokens: Int32Array,
+  { samples, length, sampling, seed }: Sampling & { sampling: 'random' | 'consecutive' },
+): Int32Array[] {
   const needed = sampling === 'random' ? length : samples * length
   if (tokens.length < needed) {
     const fit = Math.floor(tokens.length / length)
@@ -113,6 +50,85 @@ export function sampleWindows(tokens: Int32Array, { samples, length, sampling, s
     const at = start(i)
     return tokens.slice(at, at + length)
   })
+}
+
+/**
+ * One window from each of `samples` documents of more than `length` tokens, at a random place, as C4 is sampled in
+ * GPTQ's own code. That draws documents from the whole set; here a coin decides for each as they stream by, so that
+ * reading stops with the last sample, and those passed over get their turn when the text ends too soon.
+ */
+export async function sampleDocuments(
+  documents: () => AsyncIterable<string>,
+  encode: (document: string) => Int32Array,
+  { samples, length, seed }: Omit<Sampling, 'sampling'>,
+): Promise<Int32Array[]> {
+  const windows: Int32Array[] = []
+  let tried = 0
+  const next = random(seed)
+  for (const side of [true, false]) {
+    const coin = random(seed ^ 0x5bd1e995)
+    for await (const document of documents()) {
+      if (coin() < 0.5 !== side) continue
+      tried++
+      // A token takes a byte at least, but for a few that the tokenizer puts around.
+      if (utf8.encode(document).length + 16 <= length) continue
+      const tokens = encode(document)
+      if (tokens.length <= length) continue
+      const at = Math.floor(next() * (tokens.length - length))
+      windows.push(tokens.slice(at, at + length))
+      if (windows.length === samples) return windows
+    }
+  }
+  throw new WorkbenchError(
+    'text-short',
+    `Of ${tried} documents in the calibration text ${windows.length} are longer than ${length} tokens, too few for ${samples} samples of one document each.`,
+    windows.length
+      ? `Take ${windows.length} sample${windows.length > 1 ? 's' : ''} or shorter ones, or draw random windows of the joined text.`
+      : 'Take shorter samples, or draw random windows of the joined text.',
+  )
+}
+
+const utf8 = new TextEncoder()
+
+/** Tokens in a row that two texts have to share before they count as copied: longer than any figure of speech. */
+const copied = 32
+
+/**
+ * Share of the evaluation tokens that stand in a run of 32 or more which the calibration samples hold too; shorter
+ * windows are compared as a whole.
+ */
+export function overlap(calibration: Int32Array[], evaluation: Int32Array[]): number {
+  const run = Math.min(copied, ...calibration.map(({ length }) => length), ...evaluation.map(({ length }) => length))
+  const known = new Map<number, Int32Array>()
+  for (const window of calibration) {
+    for (const { at, hash } of hashes(window, run)) if (!known.has(hash)) known.set(hash, window.subarray(at, at + run))
+  }
+  let shared = 0
+  let all = 0
+  for (const window of evaluation) {
+    let until = 0
+    for (const { at, hash } of hashes(window, run)) {
+      const candidate = known.get(hash)
+      if (!candidate?.every((id, i) => id === window[at + i])) continue
+      shared += at + run - Math.max(until, at)
+      until = at + run
+    }
+    all += window.length
+  }
+  return all ? shared / all : 0
+}
+
+/** A rolling polynomial hash modulo 2^32 of every run of so many tokens. */
+function* hashes(tokens: Int32Array, run: number): Generator<{ at: number; hash: number }> {
+  const base = 0x01000193
+  let first = 1
+  for (let i = 0; i < run; i++) first = Math.imul(first, base)
+  let hash = 0
+  for (let i = 0; i < tokens.length; i++) {
+    hash = (Math.imul(hash, base) + tokens[i] + 1) | 0
+    if (i >= run) hash = (hash - Math.imul(first, tokens[i - run] + 1)) | 0
+    if (i >= run - 1) yield { at: i - run + 1, hash }
+  }
 }
 
 /**

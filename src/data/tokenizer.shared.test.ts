@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Tokenizer } from '@huggingface/tokenizers'
 import { expect, test } from 'vitest'
-import { readText } from './corpus.ts'
+import { fileText, readText } from './documents.ts'
 import { loadTokenizer } from './tokenizer.ts'
 
 const shared = '../shared'
@@ -50,7 +50,7 @@ test.each(['llama', 'mistral', 'gpt2', 'falcon'])('%s: a long text gives the ids
 })
 
 test('reads the texts of the collection', async () => {
-  const read = (path: string) => readText(path, new Blob([readFileSync(`${shared}/data/${path}`)]))
+  const read = async (path: string) => (await readText(fileText(path, new Blob([readFileSync(`${shared}/data/${path}`)])))).text
   expect((await read('c4-sample/c4.jsonl')).length).toBeGreaterThan(1_500_000)
   expect((await read('lambada/lambada_test.jsonl')).split('\n\n').length).toBeGreaterThanOrEqual(5153)
   expect((await read('wikitext-2-raw/wiki.test.raw')).split('\n').length).toBe(4359)

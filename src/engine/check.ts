@@ -1,5 +1,7 @@
 /** From a Job to a plan: tokens drawn, options resolved, sizes and times predicted, and everything wrong with it found. */
-import { evaluationWindows, sampleWindows } from '../data/corpus.ts'
+import { evaluationWindows, overlap, sampleWindows } from '../data/corpus.ts'
+import { maxText } from '../data/documents.ts'
+import type { Passage } from '../data/lambada.ts'
 import { WorkbenchError, toErrorData } from '../errors.ts'
 import { type ExportFormat, type ExportSettings, type LinearPlan, formatFor } from '../io/formats/index.ts'
 import { type TensorSpec, planCheckpoint } from '../io/safetensors.ts'
@@ -71,6 +73,8 @@ export interface Plan {
   job: Job
   calibration: Int32Array[]
   evaluation: Int32Array[]
+  /** For last-word accuracy; none when it is not measured. */
+  passages: Passage[]
   runs: PlannedRun[]
   check: JobCheck
 }
@@ -133,17 +137,32 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     )
     return false
   }
-  const draw = async (part: 'calibration' | 'evaluation', cut: (tokens: Int32Array) => Int32Array[]) => {
+  const { texts } = session
+  const read = async <T>(part: 'calibration' | 'evaluation' | 'lambada', work: () => Promise<T>): Promise<T | null> => {
     try {
-      const tokens = await session.tokens(job[part].text)
-      const windows = cut(tokens)
-      return { windows, counts: { text: tokens.length, windows: windows.length, length: windows[0].length } }
+      return await work()
     } catch (error) {
       const { code, message, hint } = toErrorData(error)
       if (code === 'internal') throw error
-      fail(`${part}.${code === 'text-short' ? 'length' : 'text'}`, code, message, hint)
+      fail(`${part}.${code === 'text-short' && part !== 'lambada' ? 'length' : 'text'}`, code, message, hint)
       return null
     }
+  }
+  const drawn = (windows: Int32Array[], text: number | null) => ({
+    windows,
+    counts: { text, windows: windows.length, length: windows[0].length },
+  })
+  const stream = async (part: 'calibration' | 'evaluation') => {
+    const { tokens, cut } = await texts.tokens(job[part], part)
+    if (cut) {
+      warn(
+        `${part}.text`,
+        `The text is long: only its first ${maxText >> 20} million characters are used, ${tokens.length} tokens.`,
+        '',
+        'note',
+      )
+    }
+    return tokens
   }
 
   const seedFits = whole('seed', 'The seed', job.seed, 0, 2 ** 32 - 1)
@@ -154,12 +173,29 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     job.runs.length > 0 &&
     whole('calibration.samples', 'The number of samples', job.calibration.samples, 1, 2 ** 20) &&
     lengthFits('calibration.length', job.calibration.length)
+  const { sampling } = job.calibration
   const calibration =
-    calibrates && seedFits ? await draw('calibration', (tokens) => sampleWindows(tokens, { ...job.calibration, seed: job.seed })) : null
+    calibrates && seedFits
+      ? await read('calibration', async () => {
+          if (sampling === 'documents') return drawn(await texts.samples(job.calibration, job.seed), null)
+          const tokens = await stream('calibration')
+          return drawn(sampleWindows(tokens, { ...job.calibration, sampling, seed: job.seed }), tokens.length)
+        })
+      : null
   const evaluates =
     whole('evaluation.samples', 'The number of windows', job.evaluation.samples, 0, 2 ** 20) &&
     lengthFits('evaluation.length', job.evaluation.length)
-  const evaluation = evaluates ? await draw('evaluation', (tokens) => evaluationWindows(tokens, job.evaluation).windows) : null
+  const evaluation = evaluates
+    ? await read('evaluation', async () => {
+        const tokens = await stream('evaluation')
+        const samples = job.evaluation.samples || texts.windows(job.evaluation)
+        return drawn(evaluationWindows(tokens, { ...job.evaluation, samples }).windows, tokens.length)
+      })
+    : null
+  const passages =
+    job.lambada && whole('lambada.passages', 'The number of passages', job.lambada.passages, 0, 2 ** 20)
+      ? await read('lambada', () => texts.passages(job.lambada!, shape.maxPositions ?? Number.POSITIVE_INFINITY))
+      : []
 
   if (evaluation && evaluation.counts.length < job.evaluation.length) {
     warn(
@@ -185,10 +221,11 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
         'Take more or longer samples.',
       )
     }
-    if (job.calibration.text === job.evaluation.text) {
+    const shared = evaluation ? overlap(calibration.windows, evaluation.windows) : 0
+    if (shared >= 0.001) {
       warn(
         'evaluation.text',
-        'Calibration and evaluation use the same text, so perplexity will look better than it is.',
+        `${percent(shared)} of the evaluation tokens stand in the calibration samples too, so perplexity will look better than it is.`,
         'Evaluate on a text that was not used to calibrate.',
       )
     }
@@ -228,18 +265,20 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   }
 
   const { gflops } = await session.gpuSummary()
+  const words = passagesWork(opened, passages ?? [])
   const check: JobCheck = {
     problems,
     calibration: calibration?.counts ?? null,
     evaluation: evaluation?.counts ?? null,
+    ...(job.lambada && passages && { passages: passages.length }),
     runs: runs.map((run) => {
       const work = calibration && evaluation ? runWork(run, opened, calibration.counts, evaluation.counts, job.perplexityEvery) : null
       return {
         id: run.spec.id,
         bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
         checkpointBytes: planCheckpoint(run.tensors).bytes + opened.folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0),
-        seconds: work && gflops ? (work.forward + work.solve) / (gflops * 1e9) : null,
-        gpuBytes: peakBytes(opened, calibration?.counts, evaluation?.counts, keepsOutliers(run, opened)),
+        seconds: work && gflops ? (work.forward + work.solve + words) / (gflops * 1e9) : null,
+        gpuBytes: peakBytes(opened, calibration?.counts, evaluation?.counts, passages ?? [], keepsOutliers(run, opened)),
       }
     }),
   }
@@ -252,10 +291,10 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
       'Take fewer or shorter samples, or a smaller model.',
     )
   }
-  const sound = !problems.some((problem) => problem.severity === 'error') && evaluation && (calibration || !job.runs.length)
+  const sound = !problems.some((problem) => problem.severity === 'error') && evaluation && passages && (calibration || !job.runs.length)
   return {
     check,
-    plan: sound ? { job, calibration: calibration?.windows ?? [], evaluation: evaluation.windows, runs, check } : null,
+    plan: sound ? { job, calibration: calibration?.windows ?? [], evaluation: evaluation.windows, passages, runs, check } : null,
   }
 }
 
@@ -448,16 +487,33 @@ export function baselineWork({ model }: OpenModel, evaluation: Counts): RunWork 
   }
 }
 
+/** Operations of judging the last words of passages, with one model. */
+export function passagesWork({ model }: OpenModel, passages: Passage[]): number {
+  const linears = model.stages.flat()
+  return passages.reduce((sum, { ids, word }) => {
+    const { t, tokens } = padded({ windows: 1, length: ids.length })
+    return sum + model.shape.blocks * blockWork(model.shape, linears, tokens, t) + headWork(model.shape, ids.length - word, false)
+  }, 0)
+}
+
 /** Most that is on the GPU at once: a block, the solver's matrices for its largest linear, hidden states, the head. */
-function peakBytes({ model }: OpenModel, calibration: Counts | undefined, evaluation: Counts | undefined, outliers: boolean): number {
+function peakBytes(
+  { model }: OpenModel,
+  calibration: Counts | undefined,
+  evaluation: Counts | undefined,
+  passages: Passage[],
+  outliers: boolean,
+): number {
   const linears = model.stages.flat()
   const { shape } = model
   const block = linears.reduce((sum, { q, p }) => sum + q * p, 0) * 4
   const solver = Math.max(...linears.map(({ q, p }) => 2 * p * p + (outliers ? 10 : 6) * q * p)) * 4
-  const tokens = [calibration, evaluation].reduce((sum, counts) => sum + (counts ? padded(counts).tokens : 0), 0)
+  const texts = [calibration, evaluation, ...passages.map(({ ids }) => ({ windows: 1, length: ids.length }))]
+  const tokens = texts.reduce((sum, counts) => sum + (counts ? padded(counts).tokens : 0), 0)
   return block + solver + tokens * shape.hidden * 4 + 2 * shape.vocab * shape.embedWidth * 4 + 256 * 2 ** 20
 }
 
+const percent = (share: number) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`
 const megabytes = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`)
 const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 

@@ -22,8 +22,8 @@ export interface Engine {
   gpu(): Promise<GpuSummary>
   /** Reads headers and configuration only; replaces the model opened before. */
   open(source: ModelSource): Promise<ModelSummary>
-  /** Registers a .txt or .jsonl file as a text; the returned id goes into the Job. */
-  addText(file: File): Promise<TextSource>
+  /** Registers a .txt, .jsonl or .parquet file as a text; the returned id goes into the Job. */
+  addText(file: File, origin?: 'file' | 'paste'): Promise<TextSource>
   /** Tokenizes, counts, predicts, and finds what is wrong, before anything is started. */
   check(job: Job): Promise<JobCheck>
   /** Runs the job; resolves when it is over, cancelled or not. Failed runs are in the report. */
@@ -63,7 +63,7 @@ export function connect(): Engine {
     catalog: () => call(remote.catalog()),
     gpu: () => call(remote.gpu()),
     open: (source) => call(source.kind === 'demo' ? remote.openDemo() : remote.open(source.files, source.name)),
-    addText: (file) => call(remote.addText(file)),
+    addText: (file, origin) => call(remote.addText(file, origin)),
     check: (job) => call(remote.check(job)),
     start: (job, onEvent) => call(remote.start(job, Comlink.proxy(onEvent))),
     pause: () => call(remote.pause()),

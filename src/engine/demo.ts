@@ -1,6 +1,6 @@
 /** The embedded demo model and its texts, wherever they are read from. */
 import type { Bytes, Files } from '../io/bytes.ts'
-import type { TextFile } from './session.ts'
+import type { TextFile } from './texts.ts'
 
 type Read = (name: string) => Promise<Bytes>
 

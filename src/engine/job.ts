@@ -9,6 +9,7 @@ import type { Options, OptionSpec, SolverInfo } from '../options.ts'
 
 export type { Options, OptionSpec, OptionValue, SolverInfo } from '../options.ts'
 export { optionProblem, resolveOptions } from '../options.ts'
+export { isDatasetId } from '../data/datasets.ts'
 
 export interface Catalog {
   solvers: SolverInfo[]
@@ -16,7 +17,7 @@ export interface Catalog {
   runOptions: OptionSpec[]
   families: { id: string; label: string; modelTypes: string[] }[]
   formats: { id: string; label: string; summary: string }[]
-  /** Built-in texts, usable as calibration or evaluation text. */
+  /** Built-in texts and known data sets, usable as calibration or evaluation text. */
   texts: TextSource[]
 }
 
@@ -81,6 +82,8 @@ export interface ModelSummary {
   tiedHead: boolean
   bytes: number
   tokenizer: { kind: string; vocab: number }
+  /** The tokenizer's files hold a chat template that can be used. */
+  chatTemplate: boolean
   license: string | null
   /** Set when the folder is an already quantized checkpoint. */
   quantized: { format: string; bits: number; groupSize: number; symmetric: boolean; actOrder: boolean; method: string | null } | null
@@ -96,9 +99,17 @@ export interface ModelSummary {
 export interface TextSource {
   id: string
   label: string
-  bytes: number
-  origin: 'builtin' | 'file'
+  /** Null until it is asked for over the network. */
+  bytes: number | null
+  origin: 'builtin' | 'dataset' | 'file' | 'paste'
+  /** Of a data set: which split serves for what. */
+  about?: string
+  /** Of a data set: how its calibration samples are drawn in the published code. */
+  sampling?: Sampling
 }
+
+/** Windows anywhere in the text, the first ones end to end, or one from each of some documents. */
+export type Sampling = 'random' | 'consecutive' | 'documents'
 
 // ---------------------------------------------------------------- job
 
@@ -111,15 +122,22 @@ export interface RunSpec {
   options: Options
 }
 
-export interface CalibrationSpec {
-  text: string // TextSource.id
-  samples: number
-  length: number // tokens per sample
-  sampling: 'random' | 'consecutive'
+export interface TextChoice {
+  /** `TextSource.id`, or a data set of the Hub: `owner/name[:config[:split[:column]]]`. */
+  text: string
+  /** Column or field that holds the text; found when not given. */
+  column?: string
+  /** Apply the model's chat template to the text's conversations. */
+  chat?: boolean
 }
 
-export interface EvaluationSpec {
-  text: string
+export interface CalibrationSpec extends TextChoice {
+  samples: number
+  length: number // tokens per sample
+  sampling: Sampling
+}
+
+export interface EvaluationSpec extends TextChoice {
   /** Windows at most; the text may hold fewer. 0 = all. */
   samples: number
   length: number
@@ -129,6 +147,8 @@ export interface Job {
   runs: RunSpec[]
   calibration: CalibrationSpec
   evaluation: EvaluationSpec
+  /** Measure last-word accuracy too, on the first so many passages of a text; 0 = all. */
+  lambada?: TextChoice & { passages: number }
   seed: number
   /** Measure perplexity with the first k blocks quantized after every so many blocks; 0 = only at the end. */
   perplexityEvery: number
@@ -141,6 +161,8 @@ export interface JobCheck {
   problems: Problem[]
   calibration: TokenCounts | null
   evaluation: TokenCounts | null
+  /** For last-word accuracy, where it is asked for. */
+  passages?: number
   runs: {
     id: string
     /** Over the quantized linears: codes + scales + zeros (+ group index and outliers where stored). */
@@ -155,8 +177,8 @@ export interface JobCheck {
 }
 
 export interface TokenCounts {
-  /** Tokens in the whole text. */
-  text: number
+  /** Tokens in the whole text; null where it was read only as far as needed. */
+  text: number | null
   windows: number
   length: number
 }
@@ -188,6 +210,12 @@ export interface LayerResult {
   notes: string[]
 }
 
+/** How often the model would have said the last word of a passage. */
+export interface LastWords {
+  passages: number
+  right: number
+}
+
 export interface ExportFile {
   path: string
   bytes: number
@@ -205,6 +233,8 @@ export interface RunResult {
   kl: number | null
   /** Share of evaluation positions where both models would pick the same token. */
   top1: number | null
+  /** Last-word accuracy, where it was asked for. */
+  lambada?: LastWords
   bitsPerWeight: number
   meanRelativeError: number | null
   worst: { name: string; relativeError: number } | null
@@ -223,6 +253,7 @@ export interface JobReport {
   calibration: TokenCounts
   evaluation: TokenCounts
   fpPerplexity: number | null
+  fpLambada?: LastWords
   runs: RunResult[]
   seconds: number
 }
@@ -234,7 +265,7 @@ export type Stage = 'baseline' | 'calibrate' | 'solve' | 'propagate' | 'evaluate
 export type RunEvent =
   /** `layers`: module paths of all linears that a run will solve, in order (the x axis of the charts). */
   | { type: 'job-start'; calibration: TokenCounts; evaluation: TokenCounts; blocks: number; layers: string[]; notices: Problem[] }
-  | { type: 'baseline'; perplexity: number }
+  | { type: 'baseline'; perplexity: number; lambada?: LastWords }
   | { type: 'run-start'; run: string; blocks: number }
   | { type: 'stage'; run: string | null; stage: Stage; block: number | null; linear: string | null }
   /** Whole job: work done in [0, 1], seconds so far, seconds left (null until it can be told). */

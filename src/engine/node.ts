@@ -4,7 +4,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import { create, globals } from 'webgpu'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes, Files, Sink, SinkFile } from '../io/bytes.ts'
-import type { TextFile } from './session.ts'
+import type { TextFile } from './texts.ts'
 
 /** Dawn's entry point. Keep it referenced: once collected, it takes the process down. */
 export function dawn(): GPU {
@@ -67,7 +67,12 @@ export async function diskFolder(path: string): Promise<Files> {
 
 export async function textFile(path: string): Promise<TextFile> {
   const bytes = await diskFile(path).catch((cause) => {
-    throw new WorkbenchError('file-missing', `The text ${path} cannot be read.`, 'Give the path of a .txt or .jsonl file.', { cause })
+    throw new WorkbenchError(
+      'file-missing',
+      `The text ${path} cannot be read.`,
+      'Give the path of a .txt, .jsonl or .parquet file, or the name of a data set.',
+      { cause },
+    )
   })
   const fileName = basename(path)
   return { id: path, label: fileName, fileName, bytes: bytes.size, origin: 'file', open: () => diskFile(path) }

@@ -91,6 +91,46 @@ describe('a job over the demo model', () => {
   })
 })
 
+describe('last words', () => {
+  const stories = async () => {
+    const text = await readFile('public/demo/evaluation.txt', 'utf8')
+    return text
+      .split(/\n+/)
+      .map((story) => story.split(' ').slice(0, 40).join(' '))
+      .filter((story) => story.split(' ').length === 40)
+  }
+  const withPassages = (passages: number, runs: Job['runs'] = []) =>
+    smallJob(runs, { lambada: { text: 'passages', passages }, perplexityEvery: 1 })
+
+  it('are counted for the model as it is and for each run, and 8 bits change next to nothing', async () => {
+    await session.open(await testDemo(), 'demo')
+    const passages = await stories()
+    session.texts.add(memoryText('passages', passages.map((text) => JSON.stringify({ text })).join('\n'), 'passages.jsonl'))
+    const job = withPassages(60, [run('two', 'rtn', { bits: 2 }), run('eight', 'rtn', { bits: 8 })])
+    const { host, events } = memoryHost(session)
+    const report = await runJob(job, host)
+    const { right } = report.fpLambada!
+    expect(report.fpLambada!.passages).toBe(60)
+    expect(of(events, 'baseline')[0].lambada).toEqual(report.fpLambada)
+    // A model of perplexity 1.8 says most words of its stories right.
+    expect(right).toBeGreaterThan(20)
+    const [two, eight] = report.runs
+    expect(two.lambada!.right).toBeLessThan(right)
+    expect(Math.abs(eight.lambada!.right - right)).toBeLessThanOrEqual(1)
+    expect(of(events, 'progress').every(({ done }) => done <= 1)).toBe(true)
+    const { check } = await examine(job, session)
+    expect(check.passages).toBe(60)
+  })
+
+  it('of a text that has none are refused before the start', async () => {
+    await session.open(await tinyFiles(), 'tiny')
+    session.texts.add(memoryText('passages', '"word"', 'passages.jsonl'))
+    const { check, plan } = await examine(withPassages(0), session)
+    expect(plan).toBeNull()
+    expect(check.problems).toMatchObject([{ field: 'lambada.text', code: 'text-invalid' }])
+  })
+})
+
 describe('every option, out and back', () => {
   const cases: [string, string, Job['runs'][0]['options']][] = [
     ['2 bits, act-order with moving groups', 'quantease', { bits: 2, groupSize: 32, actOrder: true, iterations: 4 }],
@@ -303,10 +343,25 @@ describe('what goes wrong', () => {
     expect(report.fpPerplexity).toBeGreaterThan(1)
   })
 
+  it('warns of evaluation text that calibration holds too, by the tokens and not by the name', async () => {
+    await session.open(await tinyFiles(), 'tiny')
+    const text = await readFile('public/demo/evaluation.txt', 'utf8')
+    session.texts.add(
+      memoryText('mixed', `${await readFile('public/demo/calibration.txt', 'utf8')}`.slice(0, 20_000) + text.slice(0, 20_000)),
+    )
+    const shared = async (calibration: string) => {
+      const job = smallJob([run('x', 'rtn', {})], { calibration: { text: calibration, samples: 200, length: 64, sampling: 'random' } })
+      const { problems } = (await examine(job, session)).check
+      return problems.find(({ field }) => field === 'evaluation.text')?.message
+    }
+    expect(await shared('mixed')).toMatch(/% of the evaluation tokens stand in the calibration samples/)
+    expect(await shared('demo-calibration')).toBeUndefined()
+  })
+
   it('warns about ragged groups, loose sizes, few tokens and equal texts', async () => {
     await session.open(await tinyFiles(), 'tiny')
     const job = smallJob([run('x', 'quantease', { bits: 3, groupSize: 32, staticGroups: true })], {
-      calibration: { text: 'demo-evaluation', samples: 1, length: 16, sampling: 'random' },
+      calibration: { text: 'demo-evaluation', samples: 1, length: 16, sampling: 'consecutive' },
     })
     const { check, plan } = await examine(job, session)
     expect(plan).not.toBeNull()

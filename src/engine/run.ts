@@ -4,6 +4,7 @@
  * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
  */
 import { toErrorData } from '../errors.ts'
+import { batchedPassages, countRight, type PassageBatch } from '../eval/lambada.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { absSum, diagonal, embed, gramUpper, mirror, scale, transpose } from '../gpu/ops.ts'
@@ -12,11 +13,30 @@ import type { Sink } from '../io/bytes.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../models/family.ts'
 import { type OpenModel, type Outer, blockName, disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from '../models/weights.ts'
 import { objective, pack } from '../quant/grid.ts'
-import { baselineWork, linearBits, measuredBlocks, type Plan, type PlannedRun, planJob, type RunWork, runWork } from './check.ts'
+import {
+  baselineWork,
+  linearBits,
+  measuredBlocks,
+  passagesWork,
+  type Plan,
+  type PlannedRun,
+  planJob,
+  type RunWork,
+  runWork,
+} from './check.ts'
 import { CheckpointExport } from './export.ts'
 import type { Control } from './control.ts'
 import { Hidden } from './hidden.ts'
-import { type Job, type JobReport, type LayerResult, type RunEvent, type RunResult, type Stage, bitsPerWeight } from './job.ts'
+import {
+  type Job,
+  type JobReport,
+  type LastWords,
+  type LayerResult,
+  type RunEvent,
+  type RunResult,
+  type Stage,
+  bitsPerWeight,
+} from './job.ts'
 import { Progress } from './progress.ts'
 import type { Session } from './session.ts'
 import { fold } from './transform.ts'
@@ -28,6 +48,8 @@ export interface Host {
   /** Where a run's checkpoint goes. */
   sink(run: string): Promise<Sink>
 }
+
+type Judgement = Score & { lambada?: LastWords }
 
 /** Solves the linears of a stage; `outputs`: what a transform divided the outputs of some of them by. */
 type SolveStage = (stage: number, gram: Tensor, outputs?: ReadonlyMap<string, Tensor>) => Promise<void>
@@ -62,6 +84,8 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
 
   const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
   const baseline = baselineWork(opened, counts)
+  const words = passagesWork(opened, plan.passages)
+  for (const work of [baseline, ...works]) work.forward += words
   const planned = new Map([[FORWARD, baseline.forward]])
   for (const [i, run] of plan.runs.entries()) {
     planned.set(FORWARD, planned.get(FORWARD)! + works[i].forward)
@@ -73,11 +97,14 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
   gpu.gate = () => pulse.beat()
   const results: RunResult[] = []
   let fpPerplexity: number | null = null
+  let fpLambada: LastWords | undefined
   try {
     const engine = new Engine(gpu, opened, plan, host, progress)
     try {
-      fpPerplexity = (await engine.baseline()).perplexity
-      emit({ type: 'baseline', perplexity: fpPerplexity })
+      const { perplexity, lambada } = await engine.baseline()
+      fpPerplexity = perplexity
+      fpLambada = lambada
+      emit({ type: 'baseline', perplexity, lambada })
     } catch (error) {
       if (!control.cancelled) throw error
     }
@@ -105,6 +132,7 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
     calibration: calibrationCounts,
     evaluation: counts,
     fpPerplexity,
+    fpLambada,
     runs: results,
     seconds: (performance.now() - started) / 1000,
   }
@@ -159,6 +187,7 @@ class Engine {
   readonly #budget: number
   readonly #calibration: TokenBatch[]
   readonly #evaluation: TokenBatch[]
+  readonly #passages: PassageBatch[]
   /** Full-precision blocks, kept while the whole model is small beside the budget. */
   readonly #blocks = new Map<number, BlockWeights>()
   readonly #keepsBlocks: boolean
@@ -185,27 +214,29 @@ class Engine {
       windows.length ? batched(windows, Math.max(1, Math.floor(tokens / (windows[0].length + 3)))) : []
     this.#calibration = many(plan.calibration)
     this.#evaluation = many(plan.evaluation)
+    this.#passages = batchedPassages(plan.passages, tokens)
   }
 
   // ---------------------------------------------------------------- the model as it is
 
-  async baseline(): Promise<Score> {
+  async baseline(): Promise<Judgement> {
     this.#stage(null, 'baseline', null)
     this.progress.enter(FORWARD)
     const hidden = await this.#embed(this.#evaluation)
-    await this.#carry(hidden, 0, (k) => this.#stage(null, 'baseline', k))
+    const passages = await this.#embed(this.#passages)
+    await this.#carry([hidden, passages], 0, (k) => this.#stage(null, 'baseline', k))
     const score = await this.#score(hidden)
     if (this.plan.runs.length) this.#reference = hidden
     else hidden.dispose()
-    return score
+    return { ...score, lambada: await this.#lastWords(passages) }
   }
 
   /** Carries hidden states from block `from` to the end in full precision. */
-  async #carry(hidden: Hidden, from: number, entering: (k: number) => void = () => {}): Promise<void> {
+  async #carry(states: Hidden[], from: number, entering: (k: number) => void = () => {}): Promise<void> {
     for (let k = from; k < this.opened.model.shape.blocks; k++) {
       entering(k)
       const weights = await this.#load(k)
-      await this.#advance(hidden, weights, k)
+      for (const hidden of states) await this.#advance(hidden, weights, k)
       this.#unload(weights)
     }
   }
@@ -224,6 +255,20 @@ class Engine {
     return scoreOf(scores)
   }
 
+  /** Last-word accuracy from the hidden states of the passages after the last block, which are given up. */
+  async #lastWords(hidden: Hidden): Promise<LastWords | undefined> {
+    if (!this.#passages.length) return
+    const outer = await this.#outer()
+    let right = 0
+    for (const [i, batch] of this.#passages.entries()) {
+      const states = hidden.take(i)
+      right += await countRight(this.gpu, this.opened.model, outer, states, batch)
+      states.dispose()
+      await this.gpu.pace()
+    }
+    return { passages: this.plan.passages.length, right }
+  }
+
   /** One block for all batches. */
   async #advance(hidden: Hidden, weights: BlockWeights, k: number): Promise<void> {
     for (let i = 0; i < hidden.batches.length; i++) {
@@ -239,6 +284,7 @@ class Engine {
   async #embed(batches: TokenBatch[]): Promise<Hidden> {
     const { gpu, opened } = this
     const hidden = new Hidden(gpu, batches, opened.model.shape.hidden, this.#budget)
+    if (!batches.length) return hidden
     const shared = opened.embedding === opened.head
     const { weights, head } = await this.#outer()
     const table = shared ? head : await loadPanels(gpu, opened, opened.embedding)
@@ -290,8 +336,8 @@ class Engine {
     emit({ type: 'run-start', run: run.spec.id, blocks: run.blocks })
     const output = await CheckpointExport.start(run, this.opened, this.plan, this.host)
     try {
-      const { perplexity, perplexityError, kl, top1 } = await this.#quantizeBlocks(run, layers, output)
-      Object.assign(result, { perplexity, perplexityError: Number.isFinite(perplexityError) ? perplexityError : null, kl, top1 })
+      const { perplexity, perplexityError, kl, top1, lambada } = await this.#quantizeBlocks(run, layers, output)
+      Object.assign(result, { perplexity, perplexityError: Number.isFinite(perplexityError) ? perplexityError : null, kl, top1, lambada })
       this.#stage(run, 'write', null)
       result.export = await output.finish(() => this.gpu.pace())
     } catch (error) {
@@ -310,12 +356,13 @@ class Engine {
     return result
   }
 
-  async #quantizeBlocks(run: PlannedRun, layers: LayerResult[], output: CheckpointExport): Promise<Score> {
+  async #quantizeBlocks(run: PlannedRun, layers: LayerResult[], output: CheckpointExport): Promise<Judgement> {
     this.progress.enter(FORWARD)
     const seen = await this.#embed(this.#calibration)
     const judged = await this.#embed(this.#evaluation)
+    const passages = await this.#embed(this.#passages)
     const measured = new Set(measuredBlocks(run.blocks, this.plan.job.perplexityEvery))
-    let score: Score | null = null
+    let score: Judgement | null = null
     for (let k = 0; k < run.blocks; k++) {
       const full = await this.#load(k)
       const weights: BlockWeights = new Map(full)
@@ -336,13 +383,15 @@ class Engine {
       else await this.#atOnce(run, k, seen, weights, output, solve)
       this.#stage(run, 'propagate', k)
       await this.#advance(judged, weights, k)
+      await this.#advance(passages, weights, k)
       for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
       this.#unload(full)
       if (measured.has(k + 1)) {
         this.#stage(run, 'evaluate', k)
-        const judgement = k + 1 === run.blocks ? judged : await judged.fork()
-        await this.#carry(judgement, k + 1)
-        score = await this.#score(judgement)
+        const final = k + 1 === run.blocks
+        const judgement = final ? judged : await judged.fork()
+        await this.#carry(final ? [judgement, passages] : [judgement], k + 1)
+        score = { ...(await this.#score(judgement)), ...(final && { lambada: await this.#lastWords(passages) }) }
         judgement.dispose()
         this.host.emit({ type: 'perplexity', run: run.spec.id, blocks: k + 1, value: score.perplexity })
       }

@@ -2,41 +2,36 @@
  * What is open while somebody works: one device, one model with its tokenizer, and the texts. Shared by the worker and
  * the terminal, which differ only in where files come from and go to.
  */
+import { type ChatTemplate, loadChatTemplate } from '../data/chat.ts'
+import type { ListDataset } from '../data/datasets.ts'
 import { type TextTokenizer, checkTokenizer, loadTokenizer } from '../data/tokenizer.ts'
-import { readText } from '../data/corpus.ts'
-import { WorkbenchError } from '../errors.ts'
+import { WorkbenchError, toErrorData } from '../errors.ts'
 import { Gpu } from '../gpu/device.ts'
 import { gemm } from '../gpu/ops.ts'
-import type { Bytes, Files } from '../io/bytes.ts'
+import type { Files } from '../io/bytes.ts'
 import { openFolder } from '../io/folder.ts'
 import { formats } from '../io/formats/index.ts'
 import { families } from '../models/index.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
 import { solvers } from '../quant/index.ts'
 import { runOptions } from './check.ts'
-import type { Catalog, GpuSummary, ModelSummary, TextSource } from './job.ts'
-
-/** A text that may be asked for by its id. */
-export interface TextFile extends TextSource {
-  /** Decides how it is read: `.jsonl` or plain. */
-  fileName: string
-  bytes: number
-  open(): Promise<Bytes>
-}
+import type { Catalog, GpuSummary, ModelSummary, Problem } from './job.ts'
+import { type TextFile, Texts } from './texts.ts'
 
 export class Session {
   #gpu: Promise<Gpu> | null = null
   #summary: GpuSummary | null = null
   #model: OpenModel | null = null
   #tokenizer: TextTokenizer | null = null
-  readonly #texts = new Map<string, TextFile>()
-  #tokens = new Map<string, Promise<Int32Array>>()
+  readonly texts: Texts
 
   constructor(
     readonly gpuSource: GPU | undefined,
     texts: TextFile[] = [],
+    /** How data sets of the Hub are listed; null without a way to it. */
+    list: ListDataset | null = null,
   ) {
-    for (const text of texts) this.addText(text)
+    this.texts = new Texts(texts, list)
   }
 
   get catalog(): Catalog {
@@ -45,7 +40,7 @@ export class Session {
       runOptions,
       families: families.map(({ id, label, modelTypes }) => ({ id, label, modelTypes })),
       formats: formats.map(({ id, label, summary }) => ({ id, label, summary })),
-      texts: [...this.#texts.values()].map(({ id, label, bytes, origin }) => ({ id, label, bytes, origin })),
+      texts: this.texts.sources,
     }
   }
 
@@ -98,37 +93,21 @@ export class Session {
     const tokenizer = await loadTokenizer(folder.files)
     checkTokenizer(tokenizer, model.model.shape.vocab)
     this.#model = model
+    const { chat, problems } = await openChatTemplate(folder.files)
     this.#tokenizer = tokenizer
-    this.#tokens = new Map()
-    return summaryOf(model, tokenizer)
+    this.texts.use(tokenizer, chat)
+    return { ...summaryOf(model, tokenizer), chatTemplate: chat !== null, problems }
   }
+}
 
-  // ---------------------------------------------------------------- texts
-
-  addText(text: TextFile): TextSource {
-    this.#texts.set(text.id, text)
-    return { id: text.id, label: text.label, bytes: text.bytes, origin: text.origin }
-  }
-
-  textLabel(id: string): string {
-    return this.#texts.get(id)?.label ?? id
-  }
-
-  /** A text as one token stream, tokenized once per model. */
-  tokens(id: string): Promise<Int32Array> {
-    let tokens = this.#tokens.get(id)
-    if (!tokens) {
-      tokens = this.#tokenize(id)
-      this.#tokens.set(id, tokens)
-      tokens.catch(() => this.#tokens.delete(id))
-    }
-    return tokens
-  }
-
-  async #tokenize(id: string): Promise<Int32Array> {
-    const text = this.#texts.get(id)
-    if (!text) throw new WorkbenchError('text-invalid', `There is no text "${id}".`, 'Choose a built-in text or a .txt or .jsonl file.')
-    return this.tokenizer.encode(await readText(text.fileName, await text.open()))
+/** A template that cannot be used is no reason not to open the model. */
+async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplate | null; problems: Problem[] }> {
+  try {
+    return { chat: await loadChatTemplate(files), problems: [] }
+  } catch (error) {
+    const { code, message, hint } = toErrorData(error)
+    if (code === 'internal') throw error
+    return { chat: null, problems: [{ severity: 'warning', code, message, hint }] }
   }
 }
 
@@ -160,7 +139,7 @@ async function measureGemm(gpu: Gpu): Promise<number> {
   return best
 }
 
-function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): ModelSummary {
+function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): Omit<ModelSummary, 'chatTemplate' | 'problems'> {
   const { folder, family, model } = opened
   const { shape } = model
   const linears = model.stages.flat()
@@ -200,6 +179,5 @@ function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): ModelSummary {
       file,
     })),
     otherFiles: folder.otherFiles,
-    problems: [],
   }
 }

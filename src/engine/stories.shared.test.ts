@@ -27,7 +27,7 @@ let golden: {
 const session = new Session(testSource())
 beforeAll(async () => {
   golden = JSON.parse(await readFile(`${shared}/models/golden-stories260K.json`, 'utf8'))
-  for (const path of Object.values(texts)) session.addText(await textFile(path))
+  for (const path of Object.values(texts)) session.texts.add(await textFile(path))
 })
 
 /** Hidden states of one text after the last block, and the outer weights. */

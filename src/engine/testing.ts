@@ -6,7 +6,8 @@ import type { TinyConfig } from '../models/testing.ts'
 import { Control } from './control.ts'
 import type { Job, RunEvent } from './job.ts'
 import type { Host } from './run.ts'
-import type { Session, TextFile } from './session.ts'
+import type { Session } from './session.ts'
+import type { TextFile } from './texts.ts'
 
 const readDemo = async (name: string) => new Blob([await readFile(`public/demo/${name}`)])
 

@@ -35,13 +35,13 @@ const api = {
   gpu: () => session.gpuSummary(),
   openDemo: async () => session.open(await demoFiles(fetchDemo), 'Demo model'),
   open: (files: NamedFile[], name?: string) => session.open(new Map(files.map(({ path, file }) => [path, file])), name),
-  addText: (file: File) =>
-    session.addText({
+  addText: (file: File, origin: 'file' | 'paste' = 'file') =>
+    session.texts.add({
       id: `file-${++texts}`,
       label: file.name,
       fileName: file.name,
       bytes: file.size,
-      origin: 'file',
+      origin,
       open: async () => file,
     }),
   check: async (job: Job) => (await examine(job, session)).check,

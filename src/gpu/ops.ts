@@ -217,9 +217,10 @@ export function transpose(gpu: Gpu, x: Tensor): Tensor {
   return y
 }
 
+/** Rows `order` of x: `[order, cols]`. */
 export function gatherRows(gpu: Gpu, x: Tensor, order: Tensor): Tensor {
-  const y = gpu.empty(x.shape)
-  gpu.run1d('gather_rows', { x, order, y }, { rows: x.rows, cols: x.cols }, x.size)
+  const y = gpu.empty([order.size, x.cols])
+  gpu.run1d('gather_rows', { x, order, y }, { rows: y.rows, cols: y.cols }, y.size)
   return y
 }
 
@@ -340,6 +341,8 @@ export function embed(gpu: Gpu, table: Panels, ids: Uint32Array<ArrayBuffer>): T
 export interface HeadResult {
   /** Cross-entropy of each row against its target, in nats. */
   losses: Float64Array
+  /** The token that each row would pick. */
+  top: Uint32Array
   /** KL(reference ‖ hidden) of each row, in nats. Only with a reference. */
   divergence?: Float64Array
   /** 1 where both would pick the same token. Only with a reference. */
@@ -392,9 +395,11 @@ export async function applyHead(
   const model = cells - 4
   const lse = (at: number) => sums[at] + Math.log(sums[at + 1])
   const losses = each((at) => lse(at + model) - sums[at + model + 2])
-  if (!reference) return { losses }
+  const top = Uint32Array.from({ length: rows }, (_, row) => sums[row * cells + model + 3])
+  if (!reference) return { losses, top }
   return {
     losses,
+    top,
     divergence: each((at) => sums[at + 2] / sums[at + 1] - (lse(at) - lse(at + 4))),
     agreement: Uint8Array.from(each((at) => Number(sums[at + 3] === sums[at + 7]))),
   }

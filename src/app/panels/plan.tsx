@@ -324,7 +324,8 @@ function TextField({ job, purpose }: { job: Job; purpose: 'calibration' | 'evalu
           >
             {texts.map((text) => (
               <option key={text.id} value={text.id}>
-                {text.label} ({format.bytes(text.bytes)})
+                {text.label}
+                {text.bytes !== null && ` (${format.bytes(text.bytes)})`}
               </option>
             ))}
           </select>
@@ -348,7 +349,7 @@ function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined
       <b>
         {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
       </b>{' '}
-      from {format.count(counts.text)} tokens of text
+      {counts.text === null ? 'from as many documents' : `from ${format.count(counts.text)} tokens of text`}
       {!all && counts.windows < asked && '; the text holds no more'}
     </p>
   )

@@ -1,0 +1,152 @@
+import { parquetWriteBuffer } from 'hyparquet-writer'
+import { expect, test } from 'vitest'
+import { gzipSync } from 'node:zlib'
+import { refusal } from '../io/testing.ts'
+import { documents, fileText, maxText, readText, type Text } from './documents.ts'
+
+type Content = string | Uint8Array<ArrayBuffer> | ArrayBuffer
+const text = (name: string, content: Content, more: Partial<Text> = {}): Text => ({ ...fileText(name, new Blob([content])), ...more })
+const read = async (name: string, content: Content, more?: Partial<Text>) => (await readText(text(name, content, more))).text
+const parquet = (columns: Record<string, unknown[]>) =>
+  parquetWriteBuffer({ columnData: Object.entries(columns).map(([name, data]) => ({ name, data })) })
+
+test('plain text comes as it is, under any name', async () => {
+  expect(await read('a.txt', '\r\n Grüße \n\n{"text": 1}\n')).toBe('\r\n Grüße \n\n{"text": 1}\n')
+  expect(await read('wiki.test.raw', ' = Robert = \n')).toBe(' = Robert = \n')
+  expect(await read('a.txt.gz', gzipSync('Grüße'))).toBe('Grüße')
+})
+
+test('each line of a .jsonl is a document', async () => {
+  const lines = [
+    '{"text":"one","id":"7"}',
+    '"two"',
+    '',
+    '{"prefix":"th","gold_completion":"ree","id":"7"}',
+    '{"story":"four","score":1}\r',
+    '   ',
+    '{"text":""}',
+  ].join('\n')
+  expect(await read('a.jsonl', lines)).toBe('one\n\ntwo\n\nthree\n\nfour\n\n')
+  expect(await read('a.json.gz', gzipSync(lines))).toBe('one\n\ntwo\n\nthree\n\nfour\n\n')
+  expect(await read('a.jsonl', '{"a":"x","b":"y"}\n{"a":"z","b":""}', { column: 'a', join: ' ' })).toBe('x z')
+  expect(await read('a.jsonl', lines, { most: 2 })).toBe('one\n\ntwo')
+})
+
+test('each row of a .parquet is a document, of the column that is named or plainly the text', async () => {
+  expect(await read('a.parquet', parquet({ id: [1, 2], text: ['one', 'two'] }))).toBe('one\n\ntwo')
+  expect(await read('a.parquet', parquet({ body: ['one', 'two'] }), { join: ' ' })).toBe('one two')
+  const two = parquet({ a: ['x', 'y'], b: ['one', null], n: [1, 2] })
+  expect(await read('a.parquet', two, { column: 'b' })).toBe('one\n\n')
+  const unclear = await refusal(() => read('a.parquet', two))
+  expect(unclear.message).toContain('no column that is plainly the text')
+  expect(unclear.hint).toContain('a, b')
+  const wrong = await refusal(() => read('a.parquet', two, { column: 'n' }))
+  expect(wrong.message).toContain('no column n of texts')
+})
+
+const conversation = [
+  { role: 'user', content: 'Hi' },
+  { role: 'assistant', content: 'Hello!' },
+]
+const chat = (messages: { role: string; content: string }[]) => messages.map(({ role, content }) => `<${role}>${content}`).join('')
+
+test('conversations are plain text, or what the chat template makes of them', async () => {
+  const forms = [
+    { messages: conversation },
+    {
+      conversations: [
+        { from: 'human', value: 'Hi' },
+        { from: 'gpt', value: 'Hello!' },
+      ],
+    },
+    {
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'H' },
+            { type: 'text', text: 'i' },
+          ],
+        },
+        conversation[1],
+      ],
+    },
+    conversation,
+  ]
+  const jsonl = text('a.jsonl', forms.map((form) => JSON.stringify(form)).join('\n'))
+  expect((await readText(jsonl)).text).toBe(Array(4).fill('Hi\n\nHello!').join('\n\n'))
+  expect((await readText(jsonl, chat)).text).toBe('<user>Hi<assistant>Hello!'.repeat(4))
+  const table = parquet({ id: ['a', 'b'], messages: [conversation, conversation] })
+  expect(await read('a.parquet', table, { column: 'id' })).toBe('a\n\nb')
+  const error = await refusal(() => readText(text('a.jsonl', '{"text":"one"}'), chat))
+  expect(error.message).toContain('Line 1 of a.jsonl is no conversation')
+  expect((await refusal(() => readText(text('a.txt', 'one'), chat))).message).toContain('a.txt is plain text')
+})
+
+test.each([
+  ['{"text":"one"', 1],
+  ['{"text":"one"}\n\n{"a":"x","b":"y"}', 3],
+  ['{"text":7}', 1],
+  ['"one"\n7', 2],
+  ['"one"\n["two"]', 2],
+  ['"one"\nnull', 2],
+])('refuses the .jsonl %j and names line %i', async (content, line) => {
+  const error = await refusal(() => read('a.jsonl', content))
+  expect(error.code).toBe('text-invalid')
+  expect(error.message).toContain(`Line ${line} of a.jsonl`)
+})
+
+test('refuses what is not text, and gzip that is not whole', async () => {
+  const error = await refusal(() => read('a.txt', Uint8Array.of(0x50, 0xff, 0xfe)))
+  expect(error.code).toBe('text-invalid')
+  expect(error.message).toContain('a.txt is not UTF-8')
+  expect((await refusal(() => read('a.jsonl.gz', '{"text":"one"}'))).message).toContain('a.jsonl.gz is not a whole gzip file')
+  const packed = gzipSync('one two three'.repeat(100))
+  expect((await refusal(() => read('a.txt.gz', packed.subarray(0, 20)))).code).toBe('text-invalid')
+})
+
+test('of a text without end the beginning is read, and that is said', async () => {
+  let asked = 0
+  const endless = {
+    size: 2 ** 40,
+    slice: (start: number, end: number) => {
+      asked = Math.max(asked, end)
+      return { size: end - start, slice: () => expect.fail('sliced twice'), arrayBuffer: async () => new ArrayBuffer(end - start) }
+    },
+    arrayBuffer: () => expect.fail('was read whole'),
+  }
+  const { text, cut } = await readText(fileText('a.txt', endless)).catch(() => expect.fail('spaces only'))
+  expect([text.length, cut]).toEqual([maxText, true])
+  expect(asked).toBeLessThan(maxText + 2 ** 21)
+  expect((await refusal(() => read('a.jsonl', 'x'.repeat(70 << 20)))).message).toContain('Line 1 of a.jsonl is longer')
+})
+
+test('reading documents stops with whoever reads them', async () => {
+  const blob = new Blob([gzipSync(Array.from({ length: 200_000 }, (_, i) => `{"text":"${Math.sin(i)} ${Math.cos(i)}"}`).join('\n'))])
+  let bytes = 0
+  const file = {
+    size: blob.size,
+    slice: (start: number, end: number) => {
+      bytes += end - start
+      return blob.slice(start, end)
+    },
+    arrayBuffer: () => blob.arrayBuffer(),
+  }
+  for await (const document of documents(fileText('c4.json.gz', file))) {
+    expect(document).toBe('0 1')
+    break
+  }
+  expect(blob.size).toBeGreaterThan(3 << 20)
+  expect(bytes).toBeLessThanOrEqual(2 << 20)
+})
+
+test.each([
+  ['a.txt', ''],
+  ['a.txt', ' \n '],
+  ['a.jsonl', '\n'],
+  ['a.jsonl', '{"text":""}'],
+])('refuses an empty %s', async (name, content) => {
+  const error = await refusal(() => read(name, content))
+  expect(error.code).toBe('text-short')
+  expect(error.message).toContain(name)
+})

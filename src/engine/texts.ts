@@ -1,0 +1,166 @@
+/** The texts of a session: built-in ones, files, and data sets of the Hub; read and tokenized as the plan needs them. */
+import type { ChatTemplate } from '../data/chat.ts'
+import { sampleDocuments } from '../data/corpus.ts'
+import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
+import { documents, fileText, readText, type Text } from '../data/documents.ts'
+import { type Passage, readPassage } from '../data/lambada.ts'
+import type { TextTokenizer } from '../data/tokenizer.ts'
+import { WorkbenchError } from '../errors.ts'
+import type { Bytes } from '../io/bytes.ts'
+import type { CalibrationSpec, TextChoice, TextSource } from './job.ts'
+
+/** A text that may be asked for by its id. */
+export interface TextFile extends TextSource {
+  /** Says how it is read: .jsonl, .parquet, .gz or plain. */
+  fileName: string
+  bytes: number
+  open(): Promise<Bytes>
+}
+
+/** A text as one token stream; `cut`: it goes on, but no more of it is read. */
+export interface TokenStream {
+  tokens: Int32Array
+  cut: boolean
+}
+
+/** Streams and samples kept at most; a plan has three texts, and people go back and forth between a few. */
+const kept = 8
+
+export class Texts {
+  readonly #files = new Map<string, TextFile>()
+  /** Of the model that is open. */
+  #tokenizer: TextTokenizer | null = null
+  #chat: ChatTemplate | null = null
+  readonly #results = new Map<string, Promise<unknown>>()
+
+  constructor(
+    files: TextFile[],
+    /** Null where there is no way to the Hub. */
+    readonly list: ListDataset | null,
+  ) {
+    for (const file of files) this.add(file)
+  }
+
+  add(file: TextFile): TextSource {
+    this.#files.set(file.id, file)
+    this.#forget((key) => key.includes(JSON.stringify(file.id)))
+    return sourceOf(file)
+  }
+
+  /** What there is to choose from, without the data sets that nobody named yet. */
+  get sources(): TextSource[] {
+    const known = (this.list ? datasets : []).map(({ id, label, about, sampling }) => ({
+      id,
+      label,
+      about,
+      sampling,
+      bytes: null,
+      origin: 'dataset' as const,
+    }))
+    return [...[...this.#files.values()].map(sourceOf), ...known]
+  }
+
+  /** From now on ids are those of this tokenizer. */
+  use(tokenizer: TextTokenizer, chat: ChatTemplate | null): void {
+    this.#tokenizer = tokenizer
+    this.#chat = chat
+    this.#results.clear()
+  }
+
+  /** The whole text, or the first 32 million characters of it, as one stream. */
+  tokens(choice: TextChoice, purpose: Purpose): Promise<TokenStream> {
+    return this.#once(['tokens', choice.text, choice.column, choice.chat, purpose], async () => {
+      const { text, cut } = await readText(await this.#open(choice, purpose), this.#template(choice))
+      return { tokens: this.#encode(choice)(text), cut }
+    })
+  }
+
+  /** Calibration samples of single documents, read only until there are enough. */
+  samples(choice: CalibrationSpec, seed: number): Promise<Int32Array[]> {
+    const { samples, length } = choice
+    return this.#once(['samples', choice.text, choice.column, choice.chat, samples, length, seed], async () => {
+      const text = await this.#open(choice, 'calibration')
+      const template = this.#template(choice)
+      return sampleDocuments(() => documents(text, template), this.#encode(choice), { samples, length, seed })
+    })
+  }
+
+  /** The first passages of a text with their last words; `most`: tokens that the model can take. */
+  passages(choice: TextChoice & { passages: number }, most: number): Promise<Passage[]> {
+    return this.#once(['passages', choice.text, choice.column, choice.chat, choice.passages, most], async () => {
+      const encode = this.#encode(choice)
+      const passages: Passage[] = []
+      const text = { ...(await this.#open(choice, 'evaluation')), perLine: true }
+      for await (const document of documents(text, this.#template(choice))) {
+        passages.push(readPassage(document, encode, most, passages.length + 1))
+        if (passages.length === choice.passages) break
+      }
+      if (!passages.length) throw new WorkbenchError('text-short', 'The text for last-word accuracy is empty.', 'Choose another text.')
+      return passages
+    })
+  }
+
+  /** Windows at most where a published data set is measured whole. */
+  windows(choice: TextChoice): number {
+    return (!this.#files.has(choice.text) && datasetPart(choice.text, 'evaluation')?.windows) || 0
+  }
+
+  async #open(choice: TextChoice, purpose: Purpose): Promise<Text> {
+    const { text: id, column } = choice
+    const file = this.#files.get(id)
+    if (file) return { ...fileText(file.fileName, await file.open()), column }
+    const part = datasetPart(id, purpose)
+    if (!part) {
+      const hint = isDatasetId(`x/${id}`) ? 'Data sets of the Hub are named owner/name.' : ''
+      throw new WorkbenchError('text-invalid', `There is no text "${id}".`, `Choose a built-in text, a data set or a file. ${hint}`.trim())
+    }
+    if (!this.list) {
+      throw new WorkbenchError('text-invalid', `The data set ${id} lies on the Hub, which is out of reach here.`, 'Choose a file instead.')
+    }
+    return openDataset({ ...part, column: column ?? part.column }, purpose, this.list)
+  }
+
+  #template({ chat }: TextChoice): ChatTemplate | null {
+    if (!chat) return null
+    if (this.#chat) return this.#chat
+    throw new WorkbenchError(
+      'text-invalid',
+      'The model has no chat template.',
+      'Turn the chat template off, or open the model with its tokenizer_config.json or chat_template.jinja.',
+    )
+  }
+
+  /** A template writes the special tokens itself. */
+  #encode({ chat }: TextChoice): (text: string) => Int32Array {
+    const tokenizer = this.#tokenizer
+    if (!tokenizer) throw new WorkbenchError('plan-invalid', 'No model is open.', 'Open a model first.')
+    return (text) => tokenizer.encode(text, { special: !chat })
+  }
+
+  #once<T>(parts: unknown[], work: () => Promise<T>): Promise<T> {
+    const key = JSON.stringify(parts)
+    let result = this.#results.get(key) as Promise<T> | undefined
+    this.#results.delete(key)
+    if (!result) {
+      result = work()
+      result.catch(() => {
+        if (this.#results.get(key) === result) this.#results.delete(key)
+      })
+    }
+    // Used last, forgotten last.
+    this.#results.set(key, result)
+    for (const oldest of this.#results.keys()) {
+      if (this.#results.size <= kept) break
+      this.#results.delete(oldest)
+    }
+    return result
+  }
+
+  #forget(which: (key: string) => boolean): void {
+    for (const key of this.#results.keys()) if (which(key)) this.#results.delete(key)
+  }
+}
+
+function sourceOf({ id, label, bytes, origin }: TextSource): TextSource {
+  return { id, label, bytes, origin }
+}

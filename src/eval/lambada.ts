@@ -1,0 +1,55 @@
+/**
+ * Last-word accuracy: a passage counts as right when the model, word for word of the passage before it, would pick every
+ * token of the last word greedily. All of them are judged in one forward pass, since each sees the true ones before it.
+ */
+import type { Passage } from '../data/lambada.ts'
+import type { Gpu } from '../gpu/device.ts'
+import { applyHead, gatherRows } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { Model } from '../models/family.ts'
+import type { Outer } from '../models/weights.ts'
+import type { TokenBatch } from './perplexity.ts'
+
+export interface PassageBatch extends TokenBatch {
+  /** Where the last word of each passage begins. */
+  words: number[]
+}
+
+/** Passages of about the same length together, padded at their end; `rows`: what a batch may have with its padding. */
+export function batchedPassages(passages: Passage[], rows: number): PassageBatch[] {
+  const batches: PassageBatch[] = []
+  const longestFirst = [...passages].sort((a, b) => b.ids.length - a.ids.length)
+  for (let at = 0; at < longestFirst.length; ) {
+    const length = longestFirst[at].ids.length
+    const t = Math.ceil(length / 4) * 4
+    const some = longestFirst.slice(at, at + Math.max(1, Math.floor(rows / t)))
+    batches.push({ ids: some.map(({ ids }) => ids), words: some.map(({ word }) => word), windows: some.length, length, t })
+    at += some.length
+  }
+  return batches
+}
+
+/** How many passages of a batch end right, from the hidden states after the last block `[windows · t, hidden]`. */
+export async function countRight(gpu: Gpu, model: Model, outer: Outer, hidden: Tensor, { ids, words, t }: PassageBatch): Promise<number> {
+  // The states before each token of each last word; only they need the head.
+  const places = ids.flatMap((passage, i) =>
+    Array.from({ length: passage.length - words[i] }, (_, k) => ({ row: i * t + words[i] + k - 1, token: passage[words[i] + k], i })),
+  )
+  const order = gpu.upload(
+    Uint32Array.from(places, ({ row }) => row),
+    [places.length],
+  )
+  const before = gatherRows(gpu, hidden, order)
+  order.dispose()
+  const normed = model.finish(gpu, outer.weights, before)
+  before.dispose()
+  const { top } = await applyHead(
+    gpu,
+    normed,
+    outer.head,
+    Uint32Array.from(places, ({ token }) => token),
+  )
+  normed.dispose()
+  const wrong = new Set(places.filter(({ token }, at) => top[at] !== token).map(({ i }) => i))
+  return ids.length - wrong.size
+}
