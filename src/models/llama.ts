@@ -94,21 +94,21 @@ function read(kind: Kind, given: Record<string, unknown>): Config {
 
 /** Windows as transformers reads them: `layer_types` where it is there, else from block `max_window_layers` on. */
 function spansOf(config: Fields, window: Kind['window']): number[] {
-  const { num_hidden_layers: blocks, sliding_window: span, layer_types: types } = config
+  const { num_hidden_layers: blocks, layer_types: types, use_sliding_window: used } = config
   const other = types?.find((type) => type !== 'full_attention' && type !== 'sliding_attention')
   if (other !== undefined)
     throw unsupported(`layer_types holds ${JSON.stringify(other)}`, 'Supported are full_attention and sliding_attention.')
   if (types && types.length !== blocks) throw invalid(`layer_types has ${types.length} entries for ${blocks} blocks`)
-  const open = window === 'some' && !config.use_sliding_window
-  const plain = Array.from({ length: blocks }, (_, k) => {
-    if (window === 'none' || open || !span) return false
-    return window === 'all' || k >= (config.max_window_layers ?? 0)
-  })
-  const slides = types?.map((type) => type === 'sliding_attention') ?? plain
-  if (window !== 'some' && types?.some((_, k) => slides[k] !== plain[k]))
+  const span = (window === 'all' || (window === 'some' && used) ? config.sliding_window : null) ?? Number.POSITIVE_INFINITY
+  const first = window === 'some' ? (config.max_window_layers ?? 0) : 0
+  const plain = Array.from({ length: blocks }, (_, k) => (k < first ? Number.POSITIVE_INFINITY : span))
+  if (!types) return plain
+  const spans = types.map((type) => (type === 'sliding_attention' ? span : Number.POSITIVE_INFINITY))
+  if (window !== 'some' && spans.some((one, k) => one !== plain[k]))
     throw unsupported('layer_types mixes kinds of attention', 'In this family all blocks attend alike.')
-  if (slides.includes(true) && (open || !span)) throw invalid('layer_types asks for sliding_attention without a sliding_window in use')
-  return slides.map((slide) => (slide ? span! : Number.POSITIVE_INFINITY))
+  if (!Number.isFinite(span) && types.includes('sliding_attention'))
+    throw invalid('layer_types asks for sliding_attention without a sliding_window in use')
+  return spans
 }
 
 function modelOf(config: Config): Model {
