@@ -2,7 +2,7 @@
 // column. Only the upper half of A is read. The first pivot that is not finite or not above `least` is recorded, as its
 // index + 1; what follows it is worthless.
 //
-// a: [p, p] f32; r: [64, 64] f32, upper half written; failed: [1] u32
+// a: [64, p] f32, rows k0 on; r: [64, 64] f32, upper half written; failed: [1] u32
 struct Params { p: u32, k0: u32, least: f32 }
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read_write> r: array<f32>;
@@ -16,7 +16,7 @@ var<workgroup> shared_row: array<f32, 128>;
 fn main(@builtin(local_invocation_index) t: u32) {
   let n = min(64u, params.p - params.k0);
   var column: array<f32, 64>;
-  for (var i = 0u; i <= t && t < n; i++) { column[i] = a[(params.k0 + i) * params.p + params.k0 + t]; }
+  for (var i = 0u; i <= t && t < n; i++) { column[i] = a[i * params.p + params.k0 + t]; }
   for (var j = 0u; j < n; j++) {
     let row = (j % 2u) * 64u;
     if (t >= j && t < n) { shared_row[row + t] = column[j]; }

@@ -4,7 +4,7 @@
 //   inside:              X_kk = R_kk⁻ᵀ, from columns of the identity
 // One invocation per column, no barrier.
 //
-// a: [p, p] f32, rows k0 .. k0 + 63 of it; r: [64, 64] f32 from cholesky_diagonal; panel: [64, p] f32
+// a: [64, p] f32, rows k0 on; r: [64, 64] f32 from cholesky_diagonal; panel: [64, p] f32
 // left: [p, 64] f32, panelᵀ right of the block: the form in which a GEMM likes its left operand
 struct Params { p: u32, k0: u32 }
 @group(0) @binding(0) var<storage, read_write> a: array<f32>;
@@ -20,11 +20,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (c >= p) { return; }
   let n = min(64u, p - params.k0);
   let quads = n / 4u;
-  let first = params.k0 * p + c;
   let inside = c >= params.k0 && c < params.k0 + n;
   var x: array<vec4f, 16>;
   for (var i = 0u; i < quads; i++) {
-    let at = first + i * 4u * p;
+    let at = i * 4u * p + c;
     if (inside) {
       x[i] = select(vec4f(), vec4f(1.0), vec4u(i * 4u) + vec4u(0u, 1u, 2u, 3u) == vec4u(c - params.k0));
     } else {
@@ -55,10 +54,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     panel[at + 2u * p + c] = value.z;
     panel[at + 3u * p + c] = value.w;
     if (c < params.k0 + n) {
-      a[first + at] = value.x;
-      a[first + at + p] = value.y;
-      a[first + at + 2u * p] = value.z;
-      a[first + at + 3u * p] = value.w;
+      a[at + c] = value.x;
+      a[at + p + c] = value.y;
+      a[at + 2u * p + c] = value.z;
+      a[at + 3u * p + c] = value.w;
     } else {
       left[c * 16u + i] = value;
     }

@@ -1,12 +1,13 @@
 // y = f32(x): weights as stored, bf16, f16 or f32, to f32; optionally transposed ([rows, cols] -> [cols, rows]).
 //
-// x: words of the raw little-endian data; element e is at bit `e · 32` (f32) or `e · 16` (bf16, f16)
-// y: [rows, cols] or [cols, rows] f32, row `row0` of the input onwards
+// x: words of the raw little-endian data of whole rows of `ld` elements; element e is at bit `e · 32` (f32) or `e · 16`
+//    (bf16, f16). Of these the rows row0 .. row0 + rows and columns col0 .. col0 + cols are taken
+// y: [.., cols] f32 from row `to_row` on, or [cols, total_rows] from column `to_row` on
 // bad: [1] u32, counts Inf and NaN (by bit pattern: shaders may assume that floats are finite)
 //#include lib/item
 const BF16 = 0u;
 const F16 = 1u;
-struct Params { rows: u32, cols: u32, row0: u32, total_rows: u32, kind: u32, transposed: u32 }
+struct Params { rows: u32, cols: u32, row0: u32, col0: u32, ld: u32, to_row: u32, total_rows: u32, kind: u32, transposed: u32 }
 @group(0) @binding(0) var<storage, read> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<storage, read_write> bad: array<atomic<u32>>;
@@ -14,8 +15,11 @@ struct Params { rows: u32, cols: u32, row0: u32, total_rows: u32, kind: u32, tra
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let e = item(id, groups, 64u);
-  if (e >= params.rows * params.cols) { return; }
+  let at = item(id, groups, 64u);
+  if (at >= params.rows * params.cols) { return; }
+  let i = at / params.cols;
+  let col = at % params.cols;
+  let e = (params.row0 + i) * params.ld + params.col0 + col;
   var value: f32;
   var finite: bool;
   if (params.kind > F16) {
@@ -37,8 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     atomicAdd(&bad[0], 1u);
     value = 0.0;
   }
-  let row = params.row0 + e / params.cols;
-  let col = e % params.cols;
+  let row = params.to_row + i;
   if (params.transposed == 1u) { y[col * params.total_rows + row] = value; } else { y[row * params.cols + col] = value; }
 }
 

@@ -1,8 +1,8 @@
 // out[i] = Σ x_e y_e over the i-th of `parts` interleaved slices: the first half of a long dot product, which the host
-// finishes in float64.
+// finishes in float64. `further`: added to what is there, for operands in several panels.
 //
 // x, y: [n / 4] vec4f; out: [parts] f32
-struct Params { n: u32, parts: u32 }
+struct Params { n: u32, parts: u32, further: u32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> y: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
@@ -13,5 +13,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.parts) { return; }
   var sum = vec4f();
   for (var e = id.x; e < params.n / 4u; e += params.parts) { sum += x[e] * y[e]; }
-  out[id.x] = sum.x + sum.y + sum.z + sum.w;
+  var before = 0.0;
+  if (params.further == 1u) { before = out[id.x]; }
+  out[id.x] = before + (sum.x + sum.y + sum.z + sum.w);
 }

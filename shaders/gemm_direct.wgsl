@@ -4,6 +4,7 @@
 // offsets are multiples of 4 elements; n is a multiple of 4, and k unless TA.
 // Batch entry z = outer · inner + i: matrix X starts at x0 + outer · x_outer + i · x_inner; for B, i is divided by share
 // first (grouped-query attention: `share` query heads read one key/value head).
+// carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 16).
 // symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the first tile row of this call.
 //
 // "Direct": 4 × 4 outputs per invocation, vec4 loads straight from storage, no workgroup memory. The fastest form on
@@ -25,7 +26,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   let ldb = params.ldb / 4u;
   let ldc = params.ldc / 4u;
 
-  var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
+  let out = c0 + row * ldc + id.x;
+  var s0 = start(out);
+  // Rows beyond m are computed but never stored.
+  let below = min(vec3u(1u, 2u, 3u), vec3u(params.m - 1u - row));
+  var s1 = start(out + below.x * ldc);
+  var s2 = start(out + below.y * ldc);
+  var s3 = start(out + below.z * ldc);
   if (TA) {
     var ia = a0 + id.y;
     var ib = b0 + id.x;
@@ -80,7 +87,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
     }
   }
 
-  let out = c0 + row * ldc + id.x;
   store(out, s0);
   if (row + 1u < params.m) { store(out + ldc, s1); }
   if (row + 2u < params.m) { store(out + 2u * ldc, s2); }

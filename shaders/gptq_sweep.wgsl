@@ -2,11 +2,11 @@
 //   Ŵ_j = Q(W_j),  e_j = (W_j − Ŵ_j) / U_jj,  W_k −= e_j U_jk  for the later columns k of these 32
 // Later columns get theirs from `e` by a GEMM. Rows are independent: one invocation each, no barrier.
 //
-// x: [p, q] f32 (input-major, processing order), W before and Ŵ after; ut: [p, p] f32, Uᵀ, lower
+// x: [p, q] f32 (input-major, processing order), W before and Ŵ after; ut: [.., p] f32, Uᵀ, lower, row j0 at element u0
 // group: [p] u32; grid: [groups, q] vec2f (scale, zero); e: [.., q] f32, row e0 is column j0
 //#include lib/grid
 //#include lib/gptq_walk
-struct Params { q: u32, p: u32, j0: u32, e0: u32, most: f32 }
+struct Params { q: u32, p: u32, j0: u32, u0: u32, e0: u32, most: f32 }
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read> ut: array<vec4f>;
 @group(0) @binding(2) var<storage, read> group: array<u32>;

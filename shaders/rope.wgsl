@@ -1,9 +1,9 @@
 // Rotary position embedding, half-split pairs (x_i, x_{i+d/2}), in place:
 //   x_i' = x_i cos − x_{i+d/2} sin,   x_{i+d/2}' = x_{i+d/2} cos + x_i sin,   angle = position · inv_i
 //
-// x: [tokens, heads · d] f32, position = token mod window;  table: [window, d/2] vec2f (cos, sin)
+// x: [tokens, heads · d] f32, position = (first + token) mod window;  table: [window, d/2] vec2f (cos, sin)
 //#include lib/item
-struct Params { tokens: u32, heads: u32, d: u32, window: u32 }
+struct Params { tokens: u32, heads: u32, d: u32, window: u32, first: u32 }
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read> table: array<vec2f>;
 @group(0) @binding(2) var<uniform> params: Params;
@@ -15,7 +15,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (at >= params.tokens * params.heads * half) { return; }
   let i = at % half;
   let token = at / (half * params.heads);
-  let angle = table[(token % params.window) * half + i];
+  let angle = table[((params.first + token) % params.window) * half + i];
   let low = (at / half) * params.d + i;
   let u = x[low];
   let v = x[low + half];

@@ -3,13 +3,13 @@
 //   e_j = (W_j − Ŵ_j − H_j) / U_jj,  W_k −= e_j U_jk  for the later columns k of these
 // Later columns get theirs from `e` by a GEMM. Rows are independent: one invocation each, no barrier.
 //
-// x: [p, q] f32 (input-major, processing order), W before and H after; ut: [p, p] f32, Uᵀ, lower
+// x: [p, q] f32 (input-major, processing order), W before and H after; ut: [.., p] f32, Uᵀ, lower, row j0 at element u0
 // grid: [groups, q] vec2f (scale, zero); total: [1] f32, τ = total · relative
 // codes: [p, q] u32, processing order; e: [.., q] f32, row e0 is column j0; counts: [q] u32, outliers so far
 // width: a multiple of 4, at most 32; half: H is rounded to float16
 //#include lib/spqr_grid
 //#include lib/gptq_walk
-struct Params { q: u32, p: u32, j0: u32, e0: u32, width: u32, group: u32, most: f32, relative: f32, half: u32 }
+struct Params { q: u32, p: u32, j0: u32, u0: u32, e0: u32, width: u32, group: u32, most: f32, relative: f32, half: u32 }
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read> ut: array<vec4f>;
 @group(0) @binding(2) var<storage, read> grid: array<vec2f>;

@@ -1,8 +1,8 @@
-// W[k, n] = scale[g_k, n] · (code[k, n] − zero[g_k, n]): a packed linear back to f32, input-major.
+// W[k, n] = scale[g_k, n] · (code[k, n] − zero[g_k, n]): a packed linear back to f32, input-major, rows row0 .. row0 + rows.
 //
-// packed: [ceil(p · bits / 32), q] u32 as pack.wgsl writes it; group: [p] u32; grid: [groups, q] vec2f; w: [p, q] f32
+// packed: [ceil(p · bits / 32), q] u32 as pack.wgsl writes it; group: [p] u32; grid: [groups, q] vec2f; w: [rows, q] f32
 //#include lib/item
-struct Params { q: u32, p: u32, bits: u32 }
+struct Params { q: u32, rows: u32, bits: u32, row0: u32 }
 @group(0) @binding(0) var<storage, read> packed: array<u32>;
 @group(0) @binding(1) var<storage, read> group: array<u32>;
 @group(0) @binding(2) var<storage, read> grid: array<vec2f>;
@@ -12,8 +12,8 @@ struct Params { q: u32, p: u32, bits: u32 }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let at = item(id, groups, 64u);
-  if (at >= params.p * params.q) { return; }
-  let k = at / params.q;
+  if (at >= params.rows * params.q) { return; }
+  let k = params.row0 + at / params.q;
   let row = at % params.q;
   let bit = k * params.bits;
   let word = (bit / 32u) * params.q + row;

@@ -9,6 +9,7 @@ struct Params {
   a_outer: u32, a_inner: u32, b_outer: u32, b_inner: u32, c_outer: u32, c_inner: u32,
   inner: u32, share: u32,
   symmetric: u32,
+  carried: u32,
   alpha: f32, beta: f32,
 }
 
@@ -16,6 +17,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 @group(0) @binding(3) var<uniform> params: Params;
+
+// Where the sum over k starts: at 0, or at what earlier parts of k left in C.
+fn start(at: u32) -> vec4f {
+  if (params.carried == 1u) { return c[at]; }
+  return vec4f();
+}
 
 fn store(at: u32, sum: vec4f) {
   var value = params.alpha * sum;

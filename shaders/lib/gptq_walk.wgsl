@@ -2,7 +2,7 @@
 //   fn step(row: u32, k: u32, w: f32, diagonal: f32) -> f32     (rounds column j0 + k, returns its error e over U_jj)
 // and the later columns of the block are compensated, w_k −= Σ_j e_j U_jk.
 //
-// The shader binds x: [p, q] f32, ut: [p, p] as vec4f (Uᵀ), and params with p, q, j0.
+// The shader binds x: [p, q] f32, ut: [.., p] as vec4f (Uᵀ; row j0 starts at element u0), and params with p, q, j0, u0.
 fn walk(row: u32, quads: u32) {
   let q = params.q;
   let ld = params.p / 4u;
@@ -13,7 +13,7 @@ fn walk(row: u32, quads: u32) {
   }
   for (var i = 0u; i < quads; i++) {
     // Columns j0 + 4i .. + 3 of Uᵀ; row k of the block starts at t + k · ld.
-    let t = params.j0 * ld + params.j0 / 4u + i;
+    let t = (params.u0 + params.j0) / 4u + i;
     let k0 = i * 4u;
     let u0 = ut[t + k0 * ld];
     let u1 = ut[t + (k0 + 1u) * ld];

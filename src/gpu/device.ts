@@ -96,10 +96,11 @@ export class Gpu {
   }
 
   /**
-   * Opens the best adapter with every limit and every useful feature it has.
+   * Opens the best adapter with every limit and every useful feature it has; `most.binding`: as if a binding could hold no
+   * more bytes than that.
    * @throws WorkbenchError `gpu-missing`
    */
-  static async open(gpu: GPU | undefined): Promise<Gpu> {
+  static async open(gpu: GPU | undefined, most: { binding: number } = { binding: Number.POSITIVE_INFINITY }): Promise<Gpu> {
     const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' })
     if (!gpu || !adapter) {
       throw new WorkbenchError(
@@ -131,7 +132,7 @@ export class Gpu {
       kind: software ? 'software' : 'gpu',
       f16: device.features.has('shader-f16'),
       subgroups: device.features.has('subgroups' as GPUFeatureName),
-      maxBinding: device.limits.maxStorageBufferBindingSize,
+      maxBinding: Math.min(most.binding, device.limits.maxStorageBufferBindingSize),
       maxBuffer: device.limits.maxBufferSize,
     })
   }
@@ -146,7 +147,10 @@ export class Gpu {
 
   // ---------------------------------------------------------------- tensors
 
-  /** A tensor with unspecified content. @throws WorkbenchError `gpu-too-small` when one binding cannot hold it */
+  /**
+   * A tensor with unspecified content. It may be larger than a binding: then kernels see row panels of it (panels.ts).
+   * @throws WorkbenchError `gpu-too-small` when one buffer cannot hold it
+   */
   empty(shape: readonly number[], dtype: DType = 'f32', what = 'A tensor'): Tensor {
     const size = Math.max(256, Math.ceil((elements(shape) * 4) / 256) * 256)
     this.require(size, `${what} [${shape.join(', ')}]`)
@@ -171,14 +175,13 @@ export class Gpu {
     for (const [tensor, serial] of this.#live) if (serial > mark) tensor.dispose()
   }
 
-  /** @throws WorkbenchError `gpu-too-small` when one binding cannot hold so many bytes */
+  /** @throws WorkbenchError `gpu-too-small` when one buffer cannot hold so many bytes */
   require(bytes: number, what: string): void {
-    const most = Math.min(this.info.maxBinding, this.info.maxBuffer)
-    if (bytes > most) {
+    if (bytes > this.info.maxBuffer) {
       throw new WorkbenchError(
         'gpu-too-small',
-        `${what} takes ${mebibytes(bytes)}, but the largest binding of this GPU is ${mebibytes(most)}.`,
-        'Choose a smaller model, or a GPU (or browser) with a larger binding limit.',
+        `${what} takes ${mebibytes(bytes)}, but the largest buffer of this GPU is ${mebibytes(this.info.maxBuffer)}.`,
+        'Choose a smaller model, or a GPU (or browser) with larger buffers.',
       )
     }
   }
@@ -348,6 +351,13 @@ export class Gpu {
       const tensor = bindings[variable]
       if (!tensor) throw new Error(`Kernel ${name} needs the tensor "${variable}".`)
       if (tensor.dtype !== dtype) throw new Error(`Kernel ${name}: "${variable}" is ${tensor.dtype}, not ${dtype}.`)
+      if (tensor.bytes > this.info.maxBinding) {
+        throw new WorkbenchError(
+          'gpu-too-small',
+          `The step ${name} needs ${mebibytes(tensor.bytes)} at once, but the largest binding of this GPU is ${mebibytes(this.info.maxBinding)}.`,
+          'Choose another method, a smaller model, or a GPU (or browser) with a larger binding limit.',
+        )
+      }
       key += `${this.#ids.get(tensor.buffer)}:${tensor.offset}:${tensor.size},`
     }
     let group = compiled.groups.get(key)

@@ -7,6 +7,7 @@
  */
 import type { Gpu } from './device.ts'
 import { gemm } from './ops.ts'
+import { panelPairs, rowsOf } from './panels.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Columns per block; fixed by the shaders, and a multiple of both GEMM tiles, which must not write below the diagonal. */
@@ -40,11 +41,15 @@ export async function inverseFactor(gpu: Gpu, { gram, order, diagonal }: Symmetr
   const panel = gpu.empty([BLOCK, p])
   const left = gpu.empty([p, BLOCK])
   const failed = gpu.zeros([1], 'u32')
-  gpu.run1d('cholesky_setup', { g: gram, columns, a }, { p }, p * p)
+  for (const [from, to] of panelPairs(gpu, gram, a)) {
+    const shape = { p, g0: from.first, g_rows: from.count, row0: to.first, rows: to.count }
+    gpu.run1d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, to.count * p)
+  }
   for (let k0 = 0; k0 < p; k0 += BLOCK) {
     const k1 = Math.min(k0 + BLOCK, p)
-    gpu.run('cholesky_diagonal', { a, r, failed }, { p, k0, least: LEAST_PIVOT }, [1])
-    gpu.run1d('cholesky_panel', { a, r, panel, left }, { p, k0 }, p, { flops: p * BLOCK * BLOCK })
+    const block = rowsOf(a, { first: k0, count: k1 - k0 })
+    gpu.run('cholesky_diagonal', { a: block, r, failed }, { p, k0, least: LEAST_PIVOT }, [1])
+    gpu.run1d('cholesky_panel', { a: block, r, panel, left }, { p, k0 }, p, { flops: p * BLOCK * BLOCK })
     const update = { a: left, b: panel, c: a, m: p - k1, k: BLOCK, lda: BLOCK, ldb: p, ldc: p, a0: k1 * BLOCK, alpha: -1, beta: 1 }
     if (k1 < p) {
       gemm(gpu, { ...update, n: p - k1, b0: k1, c0: k1 * p + k1, symmetric: true })
@@ -54,7 +59,12 @@ export async function inverseFactor(gpu: Gpu, { gram, order, diagonal }: Symmetr
   }
   const bad = (await gpu.read(failed))[0] > 0
   const ut = bad ? null : gpu.empty([p, p], 'f32', 'The factor of the inverse')
-  if (ut) gpu.run1d('cholesky_finish', { a, columns, ut }, { p }, p * p)
+  if (ut) {
+    for (const [from, to] of panelPairs(gpu, a, ut)) {
+      const shape = { p, a0: from.first, a_rows: from.count, row0: to.first, rows: to.count }
+      gpu.run1d('cholesky_finish', { a: rowsOf(a, from), columns, ut: rowsOf(ut, to) }, shape, to.count * p)
+    }
+  }
   for (const tensor of [columns, a, r, panel, left, failed]) tensor.dispose()
   return ut
 }

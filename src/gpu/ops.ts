@@ -3,10 +3,12 @@
  * input-major `[in, out]` (so y = x · W is a plain product), the embedding and head `[vocabulary, features]`.
  */
 import type { Gpu } from './device.ts'
+import { byRows, elementsOf, panelPairs, type RowPanel, rowPanels, rowsOf } from './panels.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Largest scratch for attention scores and logits; more is done in turns. */
 const SCRATCH_BYTES = 96 * 2 ** 20
+const scratchBytes = (gpu: Gpu) => Math.min(SCRATCH_BYTES, gpu.info.maxBinding)
 /** Partial sums of a dot product. */
 export const PARTS = 1024
 
@@ -35,46 +37,96 @@ export interface GemmSpec {
   beta?: number
 }
 
-/** C = alpha · op(A) op(B) + beta · C; `gemm_direct.wgsl` states the rules on shapes and offsets. */
+/**
+ * C = alpha · op(A) op(B) + beta · C; `gemm_direct.wgsl` states the rules on shapes and offsets. Operands larger than a
+ * binding are cut: rows of A and C, rows of B when it is stored [n, k], and k where a whole operand would be needed for it.
+ * Parts of k leave every sum as it is without them, unless beta adds to C what is larger than a binding itself.
+ */
 export function gemm(gpu: Gpu, spec: GemmSpec): void {
   const { a, b, c, m, n, k, ta = false, tb = false, lda, ldb, ldc, a0 = 0, b0 = 0, c0 = 0, batch, symmetric, alpha = 1, beta = 0 } = spec
   for (const [name, value] of Object.entries({ n, lda, ldb, ldc, a0, b0, c0, ...(ta ? {} : { k }) })) {
     if (value % 4) throw new Error(`GEMM: ${name} = ${value} is no multiple of 4.`)
   }
+  const { maxBinding } = gpu.info
+  const [cutA, cutB, cutC] = [a, b, c].map((x) => x.bytes > maxBinding)
+  if (batch && (cutA || cutB || cutC)) {
+    oneByOne(gpu, spec, batch)
+    return
+  }
   const tile = gpu.gemm === 'direct' ? 32 : 64
   const depth = (batch?.outer ?? 1) * (batch?.inner ?? 1)
+  /** Rows of a large operand that fit, although a view may have to start up to 64 elements before them. */
+  const fitting = (cut: boolean, ld: number, unit: number) =>
+    cut ? Math.max(unit, Math.floor((maxBinding / 4 - 64) / ld / unit) * unit) : Number.POSITIVE_INFINITY
   // One dispatch must fit one submit, so tall products are cut into row panels.
-  const panel = Math.max(tile, Math.floor(gpu.submitFlops / (2 * n * k * depth) / tile) * tile)
-  for (let row = 0; row < m; row += panel) {
-    const rows = Math.min(panel, m - row)
-    gpu.run(
-      `gemm_${gpu.gemm}`,
-      { a, b, c },
-      {
-        m: rows,
-        n,
-        k,
-        lda,
-        ldb,
-        ldc,
-        a0: a0 + row * (ta ? 1 : lda),
-        b0,
-        c0: c0 + row * ldc,
-        a_outer: batch?.a[0] ?? 0,
-        a_inner: batch?.a[1] ?? 0,
-        b_outer: batch?.b[0] ?? 0,
-        b_inner: batch?.b[1] ?? 0,
-        c_outer: batch?.c[0] ?? 0,
-        c_inner: batch?.c[1] ?? 0,
-        inner: batch?.inner ?? 1,
-        share: batch?.share ?? 1,
-        symmetric: symmetric ? 1 + row / tile : 0,
-        alpha,
-        beta,
-      },
-      [Math.ceil(n / tile), Math.ceil(rows / tile), depth],
-      { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * rows * n * k * depth * (symmetric ? 0.5 : 1) },
-    )
+  const affordable = Math.max(tile, Math.floor(gpu.submitFlops / (2 * n * k * depth) / tile) * tile)
+  const height = Math.min(affordable, fitting(cutA && !ta, lda, symmetric ? tile : 4), fitting(cutC, ldc, symmetric ? tile : 4))
+  const width = fitting(cutB && tb, ldb, 4)
+  const part = Math.min(fitting(cutA && ta, lda, K_PART), fitting(cutB && !tb, ldb, K_PART))
+  if (symmetric && width < n) throw new Error('GEMM: a symmetric product cannot be cut by columns.')
+  for (let row = 0; row < m; row += height) {
+    const rows = Math.min(height, m - row)
+    for (let col = 0; col < n; col += width) {
+      const cols = Math.min(width, n - col)
+      for (let t = 0; t < k; t += part) {
+        const some = Math.min(part, k - t)
+        const at = { a: a0 + (ta ? t * lda + row : row * lda + t), b: b0 + (tb ? col * ldb + t : t * ldb + col), c: c0 + row * ldc + col }
+        const [pa, pb, pc] = [
+          elementsOf(gpu, a, at.a, at.a + (ta ? (some - 1) * lda + rows : (rows - 1) * lda + some)),
+          elementsOf(gpu, b, at.b, at.b + (tb ? (cols - 1) * ldb + some : (some - 1) * ldb + cols)),
+          elementsOf(gpu, c, at.c, at.c + (rows - 1) * ldc + cols),
+        ]
+        // Adding to C, each part is a product of its own; else C carries the sum, which is scaled in the end.
+        const last = t + some === k
+        const scaled = beta ? { carried: 0, alpha, beta: t ? 1 : beta } : { carried: Number(t > 0), alpha: last ? alpha : 1, beta: 0 }
+        gpu.run(
+          `gemm_${gpu.gemm}`,
+          { a: pa.tensor, b: pb.tensor, c: pc.tensor },
+          {
+            m: rows,
+            n: cols,
+            k: some,
+            lda,
+            ldb,
+            ldc,
+            a0: at.a - pa.start,
+            b0: at.b - pb.start,
+            c0: at.c - pc.start,
+            a_outer: batch?.a[0] ?? 0,
+            a_inner: batch?.a[1] ?? 0,
+            b_outer: batch?.b[0] ?? 0,
+            b_inner: batch?.b[1] ?? 0,
+            c_outer: batch?.c[0] ?? 0,
+            c_inner: batch?.c[1] ?? 0,
+            inner: batch?.inner ?? 1,
+            share: batch?.share ?? 1,
+            symmetric: symmetric ? 1 + row / tile : 0,
+            ...scaled,
+          },
+          [Math.ceil(cols / tile), Math.ceil(rows / tile), depth],
+          { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * rows * cols * some * depth * (symmetric ? 0.5 : 1) },
+        )
+      }
+    }
+  }
+}
+
+/** Parts of k begin where both kernels begin a step. */
+const K_PART = 16
+
+/** The products of a batch as single ones. */
+function oneByOne(gpu: Gpu, spec: GemmSpec, { outer, inner, share, a, b, c }: NonNullable<GemmSpec['batch']>): void {
+  const { a0 = 0, b0 = 0, c0 = 0 } = spec
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < inner; i++) {
+      gemm(gpu, {
+        ...spec,
+        batch: undefined,
+        a0: a0 + o * a[0] + i * a[1],
+        b0: b0 + o * b[0] + Math.floor(i / share) * b[1],
+        c0: c0 + o * c[0] + i * c[1],
+      })
+    }
   }
 }
 
@@ -95,6 +147,13 @@ export function matmul(
   if (c.rows !== m || c.cols !== n) throw new Error(`The product is [${m}, ${n}], not [${c.shape}].`)
   const four = (x: number) => Math.ceil(x / 4) * 4
   if (a.cols % 4 === 0 && b.cols % 4 === 0 && n % 4 === 0) {
+    if (beta === 1 && (ta ? a : b).bytes > gpu.info.maxBinding && !tb) {
+      // In parts of k the sum would be rounded to C between them.
+      const product = matmul(gpu, a, b, { ta, alpha })
+      add(gpu, c, product)
+      product.dispose()
+      return c
+    }
     gemm(gpu, { a, b, c, m, n, k, ta, tb, lda: a.cols, ldb: b.cols, ldc: n, alpha, beta })
     return c
   }
@@ -117,7 +176,10 @@ export function matmul(
 }
 
 function pad(gpu: Gpu, x: Tensor, cols: number, out = gpu.empty([Math.ceil(x.rows / 4) * 4, cols])): Tensor {
-  gpu.run1d('pad', { x, y: out }, { rows: x.rows, cols_in: x.cols, cols_out: cols }, x.rows * cols)
+  const rows = Math.min(x.rows, out.rows)
+  const [from, to] = [x, out].map((one) => rowsOf(one, { first: 0, count: rows }))
+  const shape = ({ count }: RowPanel) => ({ rows: count, cols_in: x.cols, cols_out: cols })
+  byRows(gpu, 'pad', { x: from, y: to }, {}, shape, (count) => count * cols)
   return out
 }
 
@@ -150,7 +212,15 @@ export function gramUpper(gpu: Gpu, x: Tensor, sigma: Tensor, first: number, tok
 
 /** Completes a symmetric matrix from its upper tiles. */
 export function mirror(gpu: Gpu, s: Tensor): void {
-  gpu.run1d('mirror', { s }, { p: s.rows }, s.size)
+  const p = s.rows
+  const panels = rowPanels(gpu, p, [p])
+  for (const [i, lower] of panels.entries()) {
+    for (const upper of panels.slice(0, i)) {
+      const shape = { p, upper0: upper.first, upper_rows: upper.count, lower0: lower.first, lower_rows: lower.count }
+      gpu.run1d('mirror_panels', { upper: rowsOf(s, upper), lower: rowsOf(s, lower) }, shape, upper.count * lower.count)
+    }
+    gpu.run1d('mirror', { s: rowsOf(s, lower) }, { p, row0: lower.first, rows: lower.count }, lower.count * p)
+  }
 }
 
 export type StoredDType = 'F32' | 'F16' | 'BF16'
@@ -174,12 +244,16 @@ export function convert(
   }: { rows: number; cols: number; row0: number; totalRows: number; transposed: boolean; bad: Tensor },
 ): void {
   const kind = { BF16: 0, F16: 1, F32: 2 }[dtype]
-  gpu.run1d(
-    'convert',
-    { x: raw, y: out, bad },
-    { rows, cols, row0, total_rows: totalRows, kind, transposed: Number(transposed) },
-    rows * cols,
-  )
+  // The columns (or rows, when not transposed) that each panel of `out` takes.
+  for (const { first, count } of rowPanels(gpu, out.rows, [out.size / out.rows])) {
+    const y = rowsOf(out, { first, count })
+    const from = transposed ? { row: 0, col: first } : { row: Math.max(0, first - row0), col: 0 }
+    const some = transposed ? { rows, cols: count } : { rows: Math.min(rows, first + count - row0) - from.row, cols }
+    if (some.rows <= 0) continue
+    const place = { to_row: transposed ? row0 : row0 + from.row - first, total_rows: totalRows, kind, transposed: Number(transposed) }
+    const shape = { ...some, row0: from.row, col0: from.col, ld: cols }
+    gpu.run1d('convert', { x: raw, y, bad }, { ...shape, ...place }, some.rows * some.cols)
+  }
 }
 
 /** A packed linear as checkpoints store it; see `PackedLinear`, which satisfies this. */
@@ -206,14 +280,24 @@ export function unpack(gpu: Gpu, linear: PackedWeights): Tensor {
   })
   const grid = gpu.upload(cells, [groups, q, 2])
   const w = gpu.empty([p, q])
-  gpu.run1d('unpack', { packed, group, grid, w }, { q, p, bits }, p * q)
+  byRows(
+    gpu,
+    'unpack',
+    { w },
+    { packed, group, grid },
+    ({ first, count }) => ({ q, rows: count, bits, row0: first }),
+    (rows) => rows * q,
+  )
   for (const tensor of [packed, group, grid]) tensor.dispose()
   return w
 }
 
 export function transpose(gpu: Gpu, x: Tensor): Tensor {
   const y = gpu.empty([x.cols, x.rows])
-  gpu.run1d('transpose', { x, y }, { rows: x.rows, cols: x.cols }, x.size)
+  for (const [from, to] of panelPairs(gpu, x, y)) {
+    const shape = { rows: from.count, cols: to.count, row0: from.first, col0: to.first, ldx: x.cols, ldy: x.rows }
+    gpu.run1d('transpose', { x: rowsOf(x, from), y: rowsOf(y, to) }, shape, from.count * to.count)
+  }
   return y
 }
 
@@ -226,22 +310,61 @@ export function gatherRows(gpu: Gpu, x: Tensor, order: Tensor): Tensor {
 
 /** y = x + bias for every row, in place. */
 export function addBias(gpu: Gpu, x: Tensor, bias: Tensor): void {
-  gpu.run1d('add_bias', { x, bias }, { rows: x.rows, cols: x.cols }, x.size / 4)
+  const shape = ({ count }: RowPanel) => ({ rows: count, cols: x.cols })
+  byRows(gpu, 'add_bias', { x }, { bias }, shape, (rows) => (rows * x.cols) / 4)
+}
+
+/** x += y */
+export function add(gpu: Gpu, x: Tensor, y: Tensor): void {
+  elementwise(gpu, 'add', { x, y })
+}
+
+/** x −= y */
+export function subtract(gpu: Gpu, x: Tensor, y: Tensor): void {
+  elementwise(gpu, 'subtract', { x, y })
+}
+
+/** A kernel over the elements of matrices of one shape, four at a time. */
+function elementwise(gpu: Gpu, name: string, tensors: Record<string, Tensor>, flops = 1): void {
+  const [{ rows, size }] = Object.values(tensors)
+  const width = size / rows
+  byRows(
+    gpu,
+    name,
+    tensors,
+    {},
+    ({ count }) => ({ n: count * width }),
+    (count) => (count * width) / 4,
+    {
+      flops: (count) => flops * count * width,
+    },
+  )
 }
 
 export function rmsnorm(gpu: Gpu, x: Tensor, weight: Tensor, eps: number, y = gpu.empty(x.shape)): Tensor {
-  gpu.run1d('rmsnorm', { x, weight, y }, { rows: x.rows, cols: x.cols, eps }, x.rows, { flops: 4 * x.size })
+  byRows(
+    gpu,
+    'rmsnorm',
+    { x, y },
+    { weight },
+    ({ count }) => ({ rows: count, cols: x.cols, eps }),
+    (rows) => rows,
+    {
+      flops: (rows) => 4 * rows * x.cols,
+    },
+  )
   return y
 }
 
 /** Rotates x `[tokens, heads · d]` in place; `table` holds (cos, sin) `[window, d/2, 2]`. */
 export function rope(gpu: Gpu, x: Tensor, table: Tensor, heads: number, d: number, window: number): void {
-  gpu.run1d('rope', { x, table }, { tokens: x.rows, heads, d, window }, x.size / 2)
+  const shape = ({ first, count }: RowPanel) => ({ tokens: count, heads, d, window, first })
+  byRows(gpu, 'rope', { x }, { table }, shape, (rows) => (rows * x.cols) / 2)
 }
 
 /** gate = silu(gate) ⊙ up, in place. */
 export function swiglu(gpu: Gpu, gate: Tensor, up: Tensor): void {
-  gpu.run1d('swiglu', { gate, up }, { n: gate.size }, gate.size / 4, { flops: 8 * gate.size })
+  elementwise(gpu, 'swiglu', { gate, up }, 8)
 }
 
 export interface AttentionShape {
@@ -268,7 +391,7 @@ export async function attention(
 ): Promise<Tensor> {
   const out = gpu.empty(q.shape)
   const share = heads / kvHeads
-  const fit = Math.max(1, Math.floor(Math.min(SCRATCH_BYTES, gpu.info.maxBinding) / (t * t * 4)))
+  const fit = Math.max(1, Math.floor(scratchBytes(gpu) / (t * t * 4)))
   const manyWindows = Math.min(windows, Math.max(1, Math.floor(fit / heads)))
   const manyHeads = Math.min(heads, Math.max(share, Math.floor(fit / share) * share))
   const scores = gpu.empty([manyWindows * manyHeads, t, t], 'f32', 'The attention scores')
@@ -364,7 +487,7 @@ export async function applyHead(
   const d = hidden.cols
   // Views start at multiples of 64 elements: turns of 512 rows of anything do.
   const turn = Math.min(rows, 512)
-  const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(64, Math.floor(SCRATCH_BYTES / 4 / turn / 64) * 64))
+  const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(64, Math.floor(scratchBytes(gpu) / 4 / turn / 64) * 64))
   const cells = reference ? 8 : 4
   const state = gpu.empty([rows, cells])
   const wanted = gpu.upload(targets, [rows])
@@ -416,12 +539,22 @@ export async function dot(gpu: Gpu, x: Tensor, y: Tensor): Promise<number> {
 
 /** The partial sums of Σ x ⊙ y, left on the GPU in `out` `[PARTS]`. */
 export function dotParts(gpu: Gpu, x: Tensor, y: Tensor, out: Tensor): void {
-  gpu.run('dot_partial', { x, y, out }, { n: x.size, parts: PARTS }, [PARTS / 64], { flops: 2 * x.size })
+  for (const panel of rowPanels(gpu, x.rows, [x.size / x.rows])) {
+    const some = { x: rowsOf(x, panel), y: rowsOf(y, panel), out }
+    const n = some.x.size
+    gpu.run('dot_partial', some, { n, parts: PARTS, further: Number(panel.first > 0) }, [PARTS / 64], { flops: 2 * n })
+  }
 }
 
 /** sums += Σ_t |x_t| over `count` rows of x from row `first`. x: [.., p], sums: [p] */
 export function absSum(gpu: Gpu, x: Tensor, sums: Tensor, first: number, count: number): void {
-  gpu.run1d('abs_sum', { x, sums }, { first, count, cols: x.cols }, x.cols, { flops: 2 * count * x.cols })
+  for (const panel of rowPanels(gpu, x.rows, [x.cols])) {
+    const from = Math.max(first, panel.first)
+    const some = Math.min(first + count, panel.first + panel.count) - from
+    if (some <= 0) continue
+    const shape = { first: from - panel.first, count: some, cols: x.cols }
+    gpu.run1d('abs_sum', { x: rowsOf(x, panel), sums }, shape, x.cols, { flops: 2 * some * x.cols })
+  }
 }
 
 /** x ← diag(rows) x diag(cols), in place; without one of them that side stays. */
@@ -429,15 +562,28 @@ export function scale(gpu: Gpu, x: Tensor, { rows, cols }: { rows?: Tensor; cols
   const ones = (n: number) => gpu.upload(new Float32Array(n).fill(1), [n])
   const r = rows ?? ones(x.rows)
   const c = cols ?? ones(x.cols)
-  gpu.run1d('scale', { x, r, c }, { rows: x.rows, cols: x.cols }, x.size, { flops: 2 * x.size })
+  const shape = ({ first, count }: RowPanel) => ({ rows: count, cols: x.cols, row0: first })
+  byRows(gpu, 'scale', { x }, { r, c }, shape, (count) => count * x.cols, { flops: (count) => 2 * count * x.cols })
   if (!rows) r.dispose()
   if (!cols) c.dispose()
+}
+
+/** d = diag(s) */
+export function diagonalOf(gpu: Gpu, s: Tensor, d: Tensor): void {
+  byRows(
+    gpu,
+    'diagonal',
+    { s },
+    { d },
+    ({ first, count }) => ({ p: s.cols, row0: first, rows: count }),
+    (rows) => rows,
+  )
 }
 
 /** The diagonal of a square matrix, on the host. */
 export async function diagonal(gpu: Gpu, s: Tensor): Promise<Float32Array> {
   const d = gpu.empty([s.rows])
-  gpu.run1d('diagonal', { s, d }, { p: s.rows }, s.rows)
+  diagonalOf(gpu, s, d)
   const values = await gpu.read(d)
   d.dispose()
   return values as Float32Array

@@ -4,6 +4,7 @@
  * column-by-column algorithm (arXiv 2309.01885, Algorithm 1). Shared by every solver that descends.
  */
 import { gatherRows, gemm } from '../gpu/ops.ts'
+import { panelPairs, rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Layout } from './grid.ts'
 import { type LinearProblem, maxCode, type SolverHooks } from './solver.ts'
@@ -52,7 +53,11 @@ export class Descent {
     const order = gpu.upload(layout.order, [p])
     this.normalised = gpu.empty([p, p], 'f32', 'The Gram matrix')
     this.#triangle = gpu.empty([p, BLOCK])
-    gpu.run1d('quantease_setup', { sigma: gram, order, n: this.normalised, triangle: this.#triangle }, { p }, p * p)
+    for (const [from, to] of panelPairs(gpu, gram, this.normalised)) {
+      const bindings = { sigma: rowsOf(gram, from), order, n: rowsOf(this.normalised, to), triangle: this.#triangle }
+      const shape = { p, sigma0: from.first, sigma_rows: from.count, row0: to.first, rows: to.count }
+      gpu.run1d('quantease_setup', bindings, shape, to.count * p)
+    }
     this.columns = gpu.upload(columnTable(layout, gramDiagonal), [p, 2])
     this.what = gatherRows(gpu, start ?? weight, order)
     if (start) {

@@ -7,6 +7,7 @@
 import type { Gpu } from '../gpu/device.ts'
 import { factorWork, inverseFactor, inverseFactor64 } from '../gpu/linalg.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
+import { elementsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type Options, resolveOptions } from '../options.ts'
 import { finish, type Layout, layoutOf, makeGrid } from './grid.ts'
@@ -202,7 +203,9 @@ async function roundColumns(
     for (let j0 = b0; j0 < b1; j0 += BLOCK) {
       const j1 = Math.min(j0 + BLOCK, b1)
       if (moving && options.freshGroups) refreshGrid(j0, j1)
-      gpu.run1d('gptq_sweep', { x, ut, group, grid, e }, { q, p, j0, e0: j0 - b0, most: maxCode(options.bits) }, q, {
+      const rows = elementsOf(gpu, ut, j0 * p, j1 * p)
+      const place = { q, p, j0, u0: j0 * p - rows.start, e0: j0 - b0, most: maxCode(options.bits) }
+      gpu.run1d('gptq_sweep', { x, ut: rows.tensor, group, grid, e }, place, q, {
         flops: q * (j1 - j0) * SWEEP_FLOPS,
       })
       spread(b0, j0, j1, j1, b1)

@@ -7,6 +7,7 @@
  */
 import type { Gpu } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
+import { rowPanels, rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Options, OptionSpec } from '../options.ts'
 import { Descent, isRelaxed, REPORT_EVERY, sweeps } from './descent.ts'
@@ -168,7 +169,11 @@ export function largestEigenvalue(gpu: Gpu, gram: Tensor, diagonal: Float32Array
   const v = gpu.upload(startVector(diagonal), [p])
   const [u, sums, lambda] = [gpu.empty([p]), gpu.empty([parts, p]), gpu.empty([1])]
   for (let step = 0; step < POWER_STEPS; step++) {
-    gpu.run1d('power_multiply', { sigma: gram, v, parts: sums }, { p, rows: POWER_ROWS, parts }, parts * p, { flops: 2 * p * p })
+    for (const panel of rowPanels(gpu, p, [p], POWER_ROWS)) {
+      const shape = { p, rows: POWER_ROWS, row0: panel.first, panel: panel.count }
+      const items = Math.ceil(panel.count / POWER_ROWS) * p
+      gpu.run1d('power_multiply', { sigma: rowsOf(gram, panel), v, parts: sums }, shape, items, { flops: 2 * panel.count * p })
+    }
     gpu.run('power_normalise', { parts: sums, v, u, lambda }, { p, parts }, [1])
   }
   for (const tensor of [v, u, sums]) tensor.dispose()

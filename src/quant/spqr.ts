@@ -8,7 +8,8 @@
  */
 import type { Gpu } from '../gpu/device.ts'
 import { factorWork } from '../gpu/linalg.ts'
-import { gatherRows, gemm } from '../gpu/ops.ts'
+import { diagonalOf, gatherRows, gemm } from '../gpu/ops.ts'
+import { elementsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { OptionSpec } from '../options.ts'
 import { dampingOption, factor, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
@@ -151,7 +152,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
   const x = gatherRows(gpu, clean, order)
   if (clean !== weight) clean.dispose()
   const u = gpu.empty([p])
-  gpu.run1d('diagonal', { s: ut, d: u }, { p }, p)
+  diagonalOf(gpu, ut, u)
   const total = variances(gpu, x, u)
   const codes = gpu.empty([p, q], 'u32')
   const grid = gpu.empty([groups, q, 2])
@@ -180,7 +181,9 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
         gpu.run1d('spqr_fit', { x, u, total, grid }, { ...fit, j0, size, group }, q, { flops: q * size * fitFlops })
       }
       const width = Math.min(BLOCK, end - j0)
-      gpu.run1d('spqr_sweep', { x, ut, grid, total, codes, e, counts }, { q, p, j0, e0: j0 - b0, width, group, most, relative, half }, q, {
+      const rows = elementsOf(gpu, ut, j0 * p, (j0 + width) * p)
+      const place = { q, p, j0, u0: j0 * p - rows.start, e0: j0 - b0, width, group, most, relative, half }
+      gpu.run1d('spqr_sweep', { x, ut: rows.tensor, grid, total, codes, e, counts }, place, q, {
         flops: q * width * SWEEP_FLOPS,
       })
       spread(b0, j0, j0 + width, j0 + width, b1)
