@@ -17,12 +17,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (at >= params.rows * params.p) { return; }
   let k = params.row0 + at / params.p;
   let i = at % params.p;
-  let from = params.p - 1u - i;
-  if (from < params.a0 || from >= params.a0 + params.a_rows) { return; }
+  let source = params.p - 1u - i;
+  if (source < params.a0 || source >= params.a0 + params.a_rows) { return; }
   var value = 0.0;
   if (i <= k) {
     let col = params.p - 1u - k;
-    value = a[(from - params.a0) * params.p + col] * bitcast<f32>(columns[col].y);
+    value = a[(source - params.a0) * params.p + col] * bitcast<f32>(columns[col].y);
   }
   ut[at] = value;
 }
