@@ -1,9 +1,9 @@
 // Packs codes into a little-endian bit stream down the inputs, one stream per output: code k at bit bits · k.
 // The same words as GPTQ's qweight for 2, 3, 4 and 8 bits.
 //
-// codes: [p, q] u32; packed: [ceil(p · bits / 32), q] u32
+// codes: [p, q] u32; packed: [ceil(p · bits / 32), q] u32 from element `start` on
 //#include lib/item
-struct Params { q: u32, p: u32, bits: u32, words: u32 }
+struct Params { q: u32, p: u32, bits: u32, words: u32, start: u32 }
 @group(0) @binding(0) var<storage, read> codes: array<u32>;
 @group(0) @binding(1) var<storage, read_write> packed: array<u32>;
 @group(0) @binding(2) var<uniform> params: Params;
@@ -20,5 +20,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let bit = k * params.bits;
     if (bit >= start) { word |= code << (bit - start); } else { word |= code >> (start - bit); }
   }
-  packed[at] = word;
+  packed[params.start + at] = word;
 }

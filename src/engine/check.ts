@@ -9,6 +9,7 @@ import { type OpenModel, blockName } from '../models/weights.ts'
 import type { LinearShape, ModelShape } from '../models/family.ts'
 import { solvers } from '../quant/index.ts'
 import { outlierOptions } from '../quant/outliers.ts'
+import { sliceProblem, slices } from '../quant/slices.ts'
 import type { GridOptions, OutlierKind, Solver } from '../quant/solver.ts'
 import {
   type BitsBreakdown,
@@ -263,6 +264,18 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     const { code, message, hint } = toErrorData(error)
     fail('runs', code, message, hint)
   }
+  runs.forEach(({ spec, solver, options }) => {
+    const sliced = opened.model.stages.flat().filter(({ q, p }) => slices(q, p, gpu.info.maxBinding).length > 1)
+    const stuck = sliced.find(({ q, p }) => sliceProblem(solver, q, p, options))
+    if (!stuck) return
+    const { name, q, p } = stuck
+    fail(
+      `runs.${job.runs.indexOf(spec)}.method`,
+      'gpu-too-small',
+      `${solver.label} cannot quantize ${name} this way: its weights take ${gibibytes(q * p * 4)}, more than a binding of this GPU, so it is solved in slices of rows, and ${sliceProblem(solver, q, p, options)}.`,
+      'Leave whole columns off, choose another method, or a GPU (or browser) with a larger binding limit.',
+    )
+  })
 
   const { gflops } = await session.gpuSummary()
   const words = passagesWork(opened, passages ?? [])

@@ -445,10 +445,10 @@ describe('what goes wrong', () => {
   it('a tensor too large for the device is refused before the start, with its name and size', async () => {
     await session.open(await tinyFiles(), 'tiny')
     const { info } = await session.gpu()
-    const { maxBinding } = info
-    info.maxBinding = 4096
+    const { maxBuffer } = info
+    info.maxBuffer = 4096
     const [error] = await refused(smallJob([run('x', 'rtn', {})]))
-    info.maxBinding = maxBinding
+    info.maxBuffer = maxBuffer
     expect(error).toMatchObject({ code: 'gpu-too-small', message: expect.stringMatching(/(Gram|weight) matrix of (mlp|self_attn)/) })
   })
 

@@ -7,12 +7,13 @@ import { toErrorData } from '../errors.ts'
 import { batchedPassages, countRight, type PassageBatch } from '../eval/lambada.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { absSum, diagonal, embed, gramUpper, mirror, scale, transpose } from '../gpu/ops.ts'
+import { absSum, add, diagonal, embed, gramUpper, mirror, scale, subtract, transpose } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Sink } from '../io/bytes.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../models/family.ts'
 import { type OpenModel, type Outer, blockName, disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from '../models/weights.ts'
 import { objective, pack } from '../quant/grid.ts'
+import { cutWeight, solveLinear } from '../quant/slices.ts'
 import {
   baselineWork,
   linearBits,
@@ -457,14 +458,12 @@ class Engine {
         continue
       }
       this.#stage(run, 'solve', k, blockName(opened, k, linears[0].name))
-      const problem = {
-        gpu,
-        weights: linears.map(({ name }) => weights.get(`${name}.weight`)!),
-        gram: grams[stage],
-        meanAbs,
-        halfScales: true,
-      }
+      const whole = linears.map(({ name }) => weights.get(`${name}.weight`)!)
+      // The scales look at sums over rows: those of slices add up.
+      const parts = whole.flatMap((weight) => cutWeight(gpu, weight))
+      const problem = { gpu, weights: parts, gram: grams[stage], meanAbs, halfScales: true }
       scales.push(await run.solver.transform!.scales(problem, run.options))
+      for (const part of parts) if (!whole.includes(part)) part.dispose()
     }
     const stored = (vector: string) => opened.folder.checkpoint.tensors.get(blockName(opened, k, vector))!.dtype
     const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, stored)
@@ -540,7 +539,7 @@ class Engine {
     const { gpu } = this
     const d = gpu.empty(weight.shape)
     gpu.copy(weight, d)
-    if (what) gpu.run1d('subtract', { x: d, y: what }, { n: d.size }, d.size / 4)
+    if (what) subtract(gpu, d, what)
     scale(gpu, d, { cols: outputs })
     const value = await objective(gpu, d, gram)
     d.dispose()
@@ -566,14 +565,15 @@ class Engine {
     const base = outputs ? await this.#unfolded(weight, null, gram, outputs) : await objective(gpu, weight, gram)
     const relative = (value: number) => (base > 0 ? value / base : 0)
     const iterations = run.solver.sweeps?.(run.options) ?? (run.options.iterations as number | undefined) ?? 0
-    const result = await run.solver.solve({ gpu, weight, gram, gramDiagonal, halfScales: true, scoring }, run.options, {
+    const problem = { gpu, weight, gram, gramDiagonal, halfScales: true, scoring }
+    const result = await solveLinear(run.solver, problem, run.options, {
       report: (points) => {
         const shown = points.map((point) => ({ ...point, value: relative(point.value) }))
         host.emit({ type: 'objective', run: run.spec.id, linear: full, points: shown, iterations })
       },
     })
     const { outliers = null } = result
-    if (outliers) gpu.run1d('add', { x: result.what, y: outliers.h }, { n: q * p }, (q * p) / 4)
+    if (outliers) add(gpu, result.what, outliers.h)
     await output.linear(full, {
       packed: () => pack(gpu, result, run.grid),
       dense: async () => {

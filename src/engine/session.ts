@@ -30,6 +30,8 @@ export class Session {
     texts: TextFile[] = [],
     /** How data sets of the Hub are listed; null without a way to it. */
     list: ListDataset | null = null,
+    /** As if the device had no larger bindings than that; see `Gpu.open`. */
+    readonly most?: { binding: number },
   ) {
     this.texts = new Texts(texts, list)
   }
@@ -51,7 +53,7 @@ export class Session {
     const gpu = await this.#gpu
     if (gpu && !gpu.lost) return gpu
     this.#summary = null
-    this.#gpu = Gpu.open(this.gpuSource).catch((error) => {
+    this.#gpu = Gpu.open(this.gpuSource, this.most).catch((error) => {
       this.#gpu = null
       throw error
     })

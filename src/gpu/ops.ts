@@ -301,6 +301,13 @@ export function transpose(gpu: Gpu, x: Tensor): Tensor {
   return y
 }
 
+/** `count` columns of x from column `x0` on become those of y from `y0` on; same number of rows, any element type. */
+export function copyColumns(gpu: Gpu, x: Tensor, x0: number, y: Tensor, y0: number, count: number): void {
+  const words = { x: x.view(x.shape, 0, 'u32'), y: y.view(y.shape, 0, 'u32') }
+  const shape = ({ count: rows }: RowPanel) => ({ rows, cols: count, x0, ldx: x.cols, y0, ldy: y.cols })
+  byRows(gpu, 'copy_columns', words, {}, shape, (rows) => rows * count)
+}
+
 /** Rows `order` of x: `[order, cols]`. */
 export function gatherRows(gpu: Gpu, x: Tensor, order: Tensor): Tensor {
   const y = gpu.empty([order.size, x.cols])

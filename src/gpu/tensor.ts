@@ -43,11 +43,14 @@ export class Tensor {
     return this.shape[1]
   }
 
-  /** The same buffer seen as another shape, from an element offset that is a multiple of 64. The view must not outlive the tensor. */
-  view(shape: readonly number[], from = 0): Tensor {
+  /**
+   * The same buffer seen as another shape (or its bits as another type), from an element offset that is a multiple of 64.
+   * The view must not outlive the tensor.
+   */
+  view(shape: readonly number[], from = 0, dtype = this.dtype): Tensor {
     if (from % 64) throw new Error(`A view starts at a multiple of 64 elements, not at ${from}.`)
     if (from + elements(shape) > this.size) throw new Error(`A view [${shape}] at ${from} does not fit into [${this.shape}].`)
-    return new Tensor(this.buffer, shape, this.dtype, this.offset + from * 4)
+    return new Tensor(this.buffer, shape, dtype, this.offset + from * 4)
   }
 
   dispose(): void {

@@ -212,7 +212,7 @@ async function loadRows(
   const rowBytes = cols * (dtype === 'F32' ? 4 : 2)
   const out = gpu.empty(transposed ? [cols, rows] : [rows, cols], 'f32', name)
   const bad = check.counter(name)
-  const step = Math.max(1, Math.floor(PIECE / rowBytes))
+  const step = Math.max(1, Math.floor(Math.min(PIECE, gpu.info.maxBinding) / rowBytes))
   for (let row = 0; row < rows; row += step) {
     const some = Math.min(step, rows - row)
     const bytes = await folder.checkpoint.readRange(name, (first + row) * rowBytes, (first + row + some) * rowBytes)

@@ -1,6 +1,7 @@
 /** Grids, processing order, and the way from real weights to codes: shared by all solvers. */
 import type { Gpu } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
+import { elementsOf, rowPanels, rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { PackedLinear } from './packed.ts'
 import { type GridOptions, type LinearProblem, type Outliers, type QuantizedLinear, candidateFlops, maxCode, shrinks } from './solver.ts'
@@ -130,7 +131,14 @@ export async function pack(gpu: Gpu, result: QuantizedLinear, options: GridOptio
   const [p, q] = [result.codes.rows, result.codes.cols]
   const words = Math.ceil((p * options.bits) / 32)
   const packed = gpu.empty([words, q], 'u32')
-  gpu.run1d('pack', { codes: result.codes, packed }, { q, p, bits: options.bits, words }, words * q)
+  // 32 codes fill whole words, whatever their bits.
+  for (const panel of rowPanels(gpu, p, [q], 32)) {
+    const first = (panel.first / 32) * options.bits
+    const some = Math.ceil((panel.count * options.bits) / 32)
+    const to = elementsOf(gpu, packed, first * q, (first + some) * q)
+    const shape = { q, p: panel.count, bits: options.bits, words: some, start: first * q - to.start }
+    gpu.run1d('pack', { codes: rowsOf(result.codes, panel), packed: to.tensor }, shape, some * q)
+  }
   const [codes, grid] = await Promise.all([gpu.read(packed), gpu.read(result.grid)])
   packed.dispose()
   return {

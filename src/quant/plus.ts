@@ -180,7 +180,7 @@ class Best {
     const around = gpu.empty(this.grid.shape)
     gpu.copy(this.grid, around)
     // Together the candidates are one tall matrix, which fills a GPU that the few rows of a layer would not.
-    const together = Math.max(1, Math.floor(BATCH / (p * q)))
+    const together = Math.max(1, Math.floor(Math.min(BATCH, gpu.info.maxBinding / 4) / (p * q)))
     for (let first = 0; first < multiples.length; first += together) {
       const some = multiples.slice(first, first + together)
       const copies = some.length
@@ -295,7 +295,7 @@ export async function refitScales(
   const [p, q] = [weight.rows, weight.cols]
   const { groups, groupSize: size } = layout
   const refitted = gpu.empty(grid.shape)
-  const most = Math.min(q, Math.max(64, Math.floor(SYSTEMS / (groups * (groups + 1)) / 64) * 64))
+  const most = Math.min(q, Math.max(64, Math.floor(Math.min(SYSTEMS, gpu.info.maxBinding / 4) / (groups * (groups + 1)) / 64) * 64))
   const product = gpu.empty([p, most])
   const system = gpu.empty([groups, groups + 1, most])
   for (let row0 = 0; row0 < q; row0 += most) {
