@@ -1,28 +1,48 @@
-// P[i, j] = exp(S[i, j] − max) / Σ_j exp(S[i, j] − max) over the visible keys i − span < j ≤ i, and 0 elsewhere, in place
+// P[i, j] = exp(S[i, j] − max) / Σ_j exp(S[i, j] − max) over the visible keys i − span < j ≤ i, and 0 elsewhere, in place;
+// with ALIBI, S[i, j] + alibi[head, j] stands for S[i, j]
 //
 // s: [matrices, t, t] f32 (t a multiple of 4); span: sliding window (t or more: none)
+// alibi: [heads, t] f32; matrix m is that of head head0 + m mod heads      (anything without ALIBI)
 //#include lib/item
-struct Params { rows: u32, t: u32, span: u32 }
-@group(0) @binding(0) var<storage, read_write> s: array<f32>;
-@group(0) @binding(1) var<uniform> params: Params;
+override ALIBI: bool = false;
+struct Params { rows: u32, t: u32, span: u32, heads: u32, head0: u32 }
+@group(0) @binding(0) var<storage, read_write> s: array<vec4f>;
+@group(0) @binding(1) var<storage, read> alibi: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+// Below any score; exp of a difference to it is 0.
+const HIDDEN = vec4f(-3.0e38);
+
+// The scores of keys 4 at … 4 at + 3, those hidden from query i far below all others.
+fn scores(start: u32, bias: u32, at: u32, first: u32, i: u32) -> vec4f {
+  var value = s[start + at];
+  if (ALIBI) { value += alibi[bias + at]; }
+  let j = vec4u(4u * at) + vec4u(0u, 1u, 2u, 3u);
+  return select(HIDDEN, value, (j >= vec4u(first)) & (j <= vec4u(i)));
+}
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let row = item(id, groups, 32u);
   if (row >= params.rows) { return; }
   let i = row % params.t;
-  let start = row * params.t;
+  let n = params.t / 4u;
+  let start = row * n;
+  let bias = (params.head0 + (row / params.t) % params.heads) * n;
   let first = select(0u, i + 1u - params.span, i + 1u > params.span);
-  var most = s[start + i];
-  for (var j = first; j < i; j++) { most = max(most, s[start + j]); }
-  var sum = 0.0;
-  for (var j = first; j <= i; j++) {
-    let e = exp(s[start + j] - most);
-    s[start + j] = e;
+  let begin = first / 4u;
+  let past = i / 4u + 1u;
+  var most = HIDDEN;
+  for (var at = begin; at < past; at++) { most = max(most, scores(start, bias, at, first, i)); }
+  let top = max(max(most.x, most.y), max(most.z, most.w));
+  var sum = vec4f();
+  for (var at = begin; at < past; at++) {
+    let e = exp(scores(start, bias, at, first, i) - top);
+    s[start + at] = e;
     sum += e;
   }
-  let inverse = 1.0 / sum;
-  for (var j = 0u; j < first; j++) { s[start + j] = 0.0; }
-  for (var j = first; j <= i; j++) { s[start + j] *= inverse; }
-  for (var j = i + 1u; j < params.t; j++) { s[start + j] = 0.0; }
+  let inverse = 1.0 / (sum.x + sum.y + sum.z + sum.w);
+  for (var at = 0u; at < begin; at++) { s[start + at] = vec4f(); }
+  for (var at = begin; at < past; at++) { s[start + at] *= inverse; }
+  for (var at = past; at < n; at++) { s[start + at] = vec4f(); }
 }

@@ -135,6 +135,24 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
     const [q, k, v] = [noise(windows * t, heads * d, 1), noise(windows * t, kvHeads * d, 2), noise(windows * t, kvHeads * d, 3)]
     const out = await ops.attention(gpu, up(q), up(k), up(v), shape)
     expect(await distance(out, ref.attention(q, k, v, shape))).toBeLessThan(1e-5)
+    const alibi = noise(heads, t, 4)
+    const biased = await ops.attention(gpu, up(q), up(k), up(v), { ...shape, alibi: up(alibi) })
+    expect(await distance(biased, ref.attention(q, k, v, shape, alibi))).toBeLessThan(1e-5)
+    for (const tensor of [out, biased]) tensor.dispose()
+  })
+
+  it('attends with a bias head by head when the scores of all heads do not fit at once', async () => {
+    const shape = { windows: 2, t: 20, heads: 6, kvHeads: 2, d: 4, span: 20 }
+    const [q, k, v, alibi] = [noise(40, 24, 1), noise(40, 8, 2), noise(40, 8, 3), noise(6, 20, 4)]
+    const { maxBinding } = gpu.info
+    // Three heads of one window at a time.
+    gpu.info.maxBinding = 3.9 * 20 * 20 * 4
+    try {
+      const out = await ops.attention(gpu, up(q), up(k), up(v), { ...shape, alibi: up(alibi) })
+      expect(await distance(out, ref.attention(q, k, v, shape, alibi))).toBeLessThan(1e-5)
+    } finally {
+      gpu.info.maxBinding = maxBinding
+    }
   })
 })
 
@@ -147,6 +165,66 @@ describe('row operations', () => {
     const [x, weight] = [noise(rows, cols, 5), noise(1, cols, 6)]
     const y = ops.rmsnorm(gpu, up(x), gpu.upload(Float32Array.from(weight.data), [cols]), 1e-5)
     expect(await distance(y, ref.rmsnorm(x, weight.data, 1e-5))).toBeLessThan(1e-6)
+  })
+
+  it.each([
+    [1, 4],
+    [3, 64],
+    [129, 172],
+  ])('layernorm of %i × %i, also far from zero', async (rows, cols) => {
+    const [weight, bias] = [noise(1, cols, 6), noise(1, cols, 7)]
+    const [w, b] = [weight, bias].map(({ data }) => gpu.upload(Float32Array.from(data), [cols]))
+    for (const offset of [0, 100]) {
+      const x = noise(rows, cols, 5)
+      x.data.forEach((value, i) => {
+        x.data[i] = Math.fround(value + offset)
+      })
+      const y = ops.layernorm(gpu, up(x), w, b, 1e-5)
+      // The mean of numbers near 100 is known to 100 · 6e-8 beside differences of about 1.
+      expect(await distance(y, ref.layernorm(x, weight.data, bias.data, 1e-5))).toBeLessThan(offset ? 3e-5 : 1e-6)
+    }
+  })
+
+  it.each(['relu', 'gelu', 'gelu_tanh'] as const)('%s, near zero and far out', async (kind) => {
+    const values = Float32Array.from({ length: 1032 }, (_, i) => (i < 1000 ? (i - 500) / 80 : (i % 2 ? 1 : -1) * 1.5 ** (i - 990)))
+    const x = gpu.upload(values, [values.length / 4, 4])
+    ops.activate(gpu, kind, x)
+    const got = await gpu.read(x)
+    // The approximation of erf is off by 1.5e-7, and float32 by as much.
+    values.forEach((value, i) => {
+      expect(Math.abs(got[i] - ref.activations[kind](value)), `${kind}(${value})`).toBeLessThan(2e-7 * Math.max(1, Math.abs(value)))
+    })
+  })
+
+  it.each([
+    { rows: 1, heads: 3, kvHeads: 3, d: 4 },
+    { rows: 5, heads: 71, kvHeads: 1, d: 4 },
+    { rows: 129, heads: 6, kvHeads: 2, d: 12 },
+  ])('splits a fused projection (%o)', async ({ rows, heads, kvHeads, d }) => {
+    const share = heads / kvHeads
+    const x = noise(rows, (heads + 2 * kvHeads) * d, 8)
+    // [rows, kvHeads, share + 2, d]
+    const part = (g: number, r: number, row: number, c: number) => x.data[row * x.cols + (g * (share + 2) + r) * d + c]
+    const [q, k, v] = ops.splitQkv(gpu, up(x), heads, kvHeads, d)
+    const head = (col: number) => Math.floor(col / d)
+    const query = (row: number, col: number) => part(Math.floor(head(col) / share), head(col) % share, row, col % d)
+    expect(await distance(q, ref.matrix(rows, heads * d, query))).toBe(0)
+    for (const [tensor, r] of [[k, share] as const, [v, share + 1] as const]) {
+      expect(
+        await distance(
+          tensor,
+          ref.matrix(rows, kvHeads * d, (row, col) => part(head(col), r, row, col % d)),
+        ),
+      ).toBe(0)
+    }
+  })
+
+  it('adds rows of a table by position, and its last one past the end', async () => {
+    const [x, table] = [noise(14, 12, 9), noise(6, 12, 10)]
+    const y = up(x)
+    ops.addRows(gpu, y, up(table), { window: 7, from: 2 })
+    const expected = ref.matrix(14, 12, (row, c) => Math.fround(x.data[row * 12 + c] + table.data[Math.min(5, 2 + (row % 7)) * 12 + c]))
+    expect(await distance(y, expected)).toBe(0)
   })
 
   it('rope rotates half-split pairs by position within the window', async () => {

@@ -315,10 +315,16 @@ export function gatherRows(gpu: Gpu, x: Tensor, order: Tensor): Tensor {
   return y
 }
 
-/** y = x + bias for every row, in place. */
+/** x += bias in every row, in place. */
 export function addBias(gpu: Gpu, x: Tensor, bias: Tensor): void {
-  const shape = ({ count }: RowPanel) => ({ rows: count, cols: x.cols })
-  byRows(gpu, 'add_bias', { x }, { bias }, shape, (rows) => (rows * x.cols) / 4)
+  addRows(gpu, x, bias.view([1, bias.size]), { window: 1, from: 0 })
+}
+
+/** x[t] += table[from + t mod window], in place; rows past the end of the table (padding) take its last. */
+export function addRows(gpu: Gpu, x: Tensor, table: Tensor, { window, from }: { window: number; from: number }): void {
+  const used = table.view([Math.min(table.rows, from + window), x.cols])
+  const shape = ({ first, count }: RowPanel) => ({ rows: count, cols: x.cols, first, window, offset: from, count: used.rows })
+  byRows(gpu, 'add_rows', { x }, { table: used }, shape, (rows) => (rows * x.cols) / 4)
 }
 
 /** x += y */
@@ -363,6 +369,39 @@ export function rmsnorm(gpu: Gpu, x: Tensor, weight: Tensor, eps: number, y = gp
   return y
 }
 
+export function layernorm(gpu: Gpu, x: Tensor, weight: Tensor, bias: Tensor, eps: number, y = gpu.empty(x.shape)): Tensor {
+  byRows(
+    gpu,
+    'layernorm',
+    { x, y },
+    { weight, bias },
+    ({ count }) => ({ rows: count, cols: x.cols, eps }),
+    (rows) => rows,
+    { flops: (rows) => 8 * rows * x.cols },
+  )
+  return y
+}
+
+/** Exact GELU, its approximation by tanh, or ReLU. */
+export type Activation = 'gelu' | 'gelu_tanh' | 'relu'
+
+/** In place. */
+export function activate(gpu: Gpu, kind: Activation, x: Tensor): void {
+  elementwise(gpu, kind, { x }, kind === 'relu' ? 1 : 20)
+}
+
+/**
+ * Takes the output of a fused projection apart: `x` `[tokens, kvHeads · (heads / kvHeads + 2) · d]` holds per key/value
+ * head its query heads, its key and its value.
+ * @returns q `[tokens, heads · d]`, k and v `[tokens, kvHeads · d]`
+ */
+export function splitQkv(gpu: Gpu, x: Tensor, heads: number, kvHeads: number, d: number): [Tensor, Tensor, Tensor] {
+  const [q, k, v] = [heads, kvHeads, kvHeads].map((count) => gpu.empty([x.rows, count * d]))
+  const shape = ({ count }: RowPanel) => ({ rows: count, kv: kvHeads, share: heads / kvHeads, d })
+  byRows(gpu, 'split_qkv', { x, q, k, v }, {}, shape, (rows) => (rows * x.cols) / 4)
+  return [q, k, v]
+}
+
 /** Rotates x `[tokens, heads · d]` in place; `table` holds (cos, sin) `[window, d/2, 2]`. */
 export function rope(gpu: Gpu, x: Tensor, table: Tensor, heads: number, d: number, window: number): void {
   const shape = ({ first, count }: RowPanel) => ({ tokens: count, heads, d, window, first })
@@ -383,10 +422,12 @@ export interface AttentionShape {
   d: number
   /** Keys that a query sees, itself included; `t` or more = all before it. */
   span: number
+  /** Added to the scores of each key, `[heads, t]`. */
+  alibi?: Tensor
 }
 
 /**
- * Causal attention softmax(q kᵀ / √d) v within each window, query head h reading key/value head ⌊h · kvHeads / heads⌋.
+ * Causal attention softmax(q kᵀ / √d + alibi) v within each window, query head h reading key/value head ⌊h · kvHeads / heads⌋.
  * q: `[windows · t, heads · d]`, k and v: `[windows · t, kvHeads · d]`; returns `[windows · t, heads · d]`.
  */
 export async function attention(
@@ -394,7 +435,7 @@ export async function attention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { windows, t, heads, kvHeads, d, span }: AttentionShape,
+  { windows, t, heads, kvHeads, d, span, alibi }: AttentionShape,
 ): Promise<Tensor> {
   const out = gpu.empty(q.shape)
   const share = heads / kvHeads
@@ -402,6 +443,7 @@ export async function attention(
   const manyWindows = Math.min(windows, Math.max(1, Math.floor(fit / heads)))
   const manyHeads = Math.min(heads, Math.max(share, Math.floor(fit / share) * share))
   const scores = gpu.empty([manyWindows * manyHeads, t, t], 'f32', 'The attention scores')
+  const bias = alibi ?? gpu.empty([4])
   const [ldq, ldk] = [heads * d, kvHeads * d]
   for (let w = 0; w < windows; w += manyWindows) {
     for (let h = 0; h < heads; h += manyHeads) {
@@ -426,8 +468,10 @@ export async function attention(
         alpha: 1 / Math.sqrt(d),
         batch: { outer, inner, share, a: query.stride, b: key.stride, c: square },
       })
-      gpu.run1d('softmax_causal', { s: scores }, { rows: outer * inner * t, t, span: Math.min(span, t) }, outer * inner * t, {
-        flops: 6 * outer * inner * t * t,
+      const rows = outer * inner * t
+      gpu.run1d('softmax_causal', { s: scores, alibi: bias }, { rows, t, span: Math.min(span, t), heads: inner, head0: h }, rows, {
+        constants: { ALIBI: Number(alibi !== undefined) },
+        flops: 6 * rows * t,
       })
       gemm(gpu, {
         a: scores,
@@ -447,6 +491,7 @@ export async function attention(
     }
   }
   scores.dispose()
+  if (!alibi) bias.dispose()
   return out
 }
 

@@ -31,6 +31,32 @@ export function rmsnorm(x: Matrix, weight: ArrayLike<number>, eps: number): Matr
   })
 }
 
+export function layernorm(x: Matrix, weight: ArrayLike<number>, bias: ArrayLike<number>, eps: number): Matrix {
+  return matrix(x.rows, x.cols, (i, j) => {
+    const row = x.data.subarray(i * x.cols, (i + 1) * x.cols)
+    const mean = row.reduce((a, b) => a + b, 0) / x.cols
+    const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.cols
+    return ((row[j] - mean) / Math.sqrt(variance + eps)) * weight[j] + bias[j]
+  })
+}
+
+/** erf by its Taylor series, or for |x| > 5, where it is ±1 to 1e-12, that. */
+export function erf(x: number): number {
+  if (Math.abs(x) > 5) return Math.sign(x)
+  let [term, sum] = [x, x]
+  for (let n = 1; n < 200; n++) {
+    term *= (-x * x) / n
+    sum += term / (2 * n + 1)
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum
+}
+
+export const activations = {
+  relu: (x: number) => Math.max(x, 0),
+  gelu: (x: number) => (x / 2) * (1 + erf(x / Math.SQRT2)),
+  gelu_tanh: (x: number) => (x / 2) * (1 + Math.tanh(0.79788456 * x * (1 + 0.044715 * x * x))),
+}
+
 /** `angles`: [window, d/2] in radians. */
 export function rope(x: Matrix, angles: Matrix, d: number, window: number): Matrix {
   const half = d / 2
@@ -56,6 +82,7 @@ export function attention(
   k: Matrix,
   v: Matrix,
   { windows, t, heads, kvHeads, d, span }: { windows: number; t: number; heads: number; kvHeads: number; d: number; span: number },
+  alibi?: Matrix,
 ): Matrix {
   const out = matrix(q.rows, q.cols, () => 0)
   for (let w = 0; w < windows; w++) {
@@ -67,7 +94,7 @@ export function attention(
         for (let j = first; j <= i; j++) {
           let s = 0
           for (let c = 0; c < d; c++) s += q.data[(w * t + i) * q.cols + h * d + c] * k.data[(w * t + j) * k.cols + kv * d + c]
-          scores.push(s / Math.sqrt(d))
+          scores.push(s / Math.sqrt(d) + (alibi?.data[h * t + j] ?? 0))
         }
         const most = Math.max(...scores)
         const weights = scores.map((s) => Math.exp(s - most))

@@ -4,7 +4,6 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { Gpu } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { openFolder } from '../io/folder.ts'
-import { refusal } from '../io/testing.ts'
 import { compare } from './fixtures/compare.ts'
 import { expectedOf, fixtureFiles, fixtures } from './fixtures/fixtures.ts'
 import { families } from './index.ts'
@@ -15,7 +14,7 @@ beforeAll(async () => {
   gpu = await testGpu()
 })
 
-describe.each(fixtures.filter(({ pending }) => !pending))('$name', (fixture) => {
+describe.each(fixtures)('$name', (fixture) => {
   it('agrees with transformers: logits, inputs of the linears, Gram matrices', async () => {
     const expected = await expectedOf(fixture)
     const opened = openModel(await openFolder(await fixtureFiles(fixture)))
@@ -30,17 +29,12 @@ describe.each(fixtures.filter(({ pending }) => !pending))('$name', (fixture) => 
 })
 
 describe('the list of fixtures', () => {
-  it.each(fixtures.filter(({ pending }) => pending))('$name is pending only while its family is not there', async (fixture) => {
-    const folder = await openFolder(await fixtureFiles(fixture))
-    expect(await refusal(() => openModel(folder))).toMatchObject({ code: 'config-unsupported' })
-  })
-
   it('names every folder, and every family has a fixture', async () => {
     const entries = await readdir('src/models/fixtures', { withFileTypes: true })
     const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
     expect([...new Set(fixtures.map(({ folder }) => folder))].sort()).toEqual(folders.sort())
     const served = new Set<string>()
-    for (const fixture of fixtures.filter(({ pending }) => !pending)) {
+    for (const fixture of fixtures) {
       served.add(openModel(await openFolder(await fixtureFiles(fixture))).family.id)
     }
     expect([...served].sort()).toEqual(families.map(({ id }) => id).sort())

@@ -1,8 +1,13 @@
 /** What every forward pass through a block needs: weights by name, and intermediate tensors that are freed whatever happens. */
 import type { Gpu } from '../gpu/device.ts'
-import { addBias, matmul } from '../gpu/ops.ts'
+import { addBias, layernorm, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { BlockWeights } from './family.ts'
+import type { BlockWeights, Model } from './family.ts'
+
+/** The vectors of a LayerNorm over `length` features. */
+export function layernormVectors(name: string, length: number): Model['vectors'] {
+  return ['weight', 'bias'].map((part) => ({ name: `${name}.${part}`, length }))
+}
 
 export class Scope {
   readonly #live = new Set<Tensor>()
@@ -51,6 +56,11 @@ export class Scope {
     const bias = this.weights.get(`${name}.bias`)
     if (bias) addBias(this.gpu, out, bias)
     return out
+  }
+
+  /** LayerNorm with the weight and bias of the module `name`. */
+  layernorm(x: Tensor, name: string, eps: number): Tensor {
+    return this.keep(layernorm(this.gpu, x, this.weight(`${name}.weight`), this.weight(`${name}.bias`), eps))
   }
 
   dispose(): void {

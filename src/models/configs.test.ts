@@ -1,0 +1,171 @@
+/** Configurations of published models, older spellings, and what is refused before any weight is read. */
+import { describe, expect, it, test } from 'vitest'
+import { refusal } from '../io/testing.ts'
+import { readModel } from './index.ts'
+
+const opt = { model_type: 'opt', hidden_size: 2048, num_hidden_layers: 24, num_attention_heads: 32, ffn_dim: 8192, vocab_size: 50272 }
+const opt350 = {
+  ...opt,
+  hidden_size: 1024,
+  num_attention_heads: 16,
+  ffn_dim: 4096,
+  word_embed_proj_dim: 512,
+  do_layer_norm_before: false,
+}
+const bloom = {
+  model_type: 'bloom',
+  n_embed: 1024,
+  n_layer: 24,
+  num_attention_heads: 16,
+  n_inner: null,
+  vocab_size: 250880,
+  seq_length: 2048,
+}
+const falcon7 = {
+  model_type: 'falcon',
+  hidden_size: 4544,
+  num_hidden_layers: 32,
+  num_attention_heads: 71,
+  num_kv_heads: 71,
+  vocab_size: 65024,
+  multi_query: true,
+  parallel_attn: true,
+  new_decoder_architecture: false,
+  bias: false,
+  alibi: false,
+}
+const falcon40 = {
+  ...falcon7,
+  hidden_size: 8192,
+  num_hidden_layers: 60,
+  num_attention_heads: 128,
+  num_kv_heads: 8,
+  new_decoder_architecture: true,
+}
+const falconRw = {
+  model_type: 'falcon',
+  hidden_size: 2048,
+  num_hidden_layers: 24,
+  num_attention_heads: 32,
+  vocab_size: 50304,
+  multi_query: false,
+  parallel_attn: false,
+  new_decoder_architecture: false,
+  bias: true,
+  alibi: true,
+}
+
+/** Parameters beside the head, as openModel counts them. */
+function parameters(config: Record<string, unknown>): number {
+  const { model } = readModel(config)
+  const { vocab, embedWidth, blocks } = model.shape
+  const block = model.stages.flat().reduce((sum, { q, p }) => sum + q * p, 0) + model.vectors.reduce((sum, { length }) => sum + length, 0)
+  return vocab * embedWidth + blocks * block + model.outer.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+}
+
+describe('published models', () => {
+  it.each([
+    ['opt-1.3b', opt, 1_315_758_080, { heads: 32, headDim: 64, ffn: 8192, embedWidth: 2048, maxPositions: 2048 }],
+    ['opt-350m', opt350, 331_196_416, { heads: 16, headDim: 64, ffn: 4096, embedWidth: 512, maxPositions: 2048 }],
+    ['bloom-560m', bloom, 559_214_592, { heads: 16, kvHeads: 16, headDim: 64, ffn: 4096, maxPositions: null, tied: true }],
+    ['falcon-7b', falcon7, 6_921_720_704, { heads: 71, kvHeads: 1, headDim: 64, ffn: 18176, maxPositions: 2048, tied: true }],
+    ['falcon-40b', falcon40, 41_303_293_952, { heads: 128, kvHeads: 8, headDim: 64, ffn: 32768 }],
+    ['falcon-rw-1b', falconRw, 1_311_625_216, { heads: 32, kvHeads: 32, headDim: 64, ffn: 8192, maxPositions: null }],
+  ])('%s', (_, config, count, shape) => {
+    const { model } = readModel(config)
+    expect(model.shape).toMatchObject(shape)
+    expect(parameters(config)).toBe(count)
+  })
+
+  test('the fused projection has the rows of its layout', () => {
+    const rows = (config: Record<string, unknown>) => readModel(config).model.stages[0][0]
+    expect(rows(falcon7)).toMatchObject({ name: 'self_attention.query_key_value', q: 4672, p: 4544 })
+    expect(rows(falcon40)).toMatchObject({ q: 9216, p: 8192 })
+    expect(rows(falconRw)).toMatchObject({ q: 6144, p: 2048 })
+    expect(rows(bloom)).toMatchObject({ q: 3072, p: 1024 })
+  })
+
+  test('one norm for attention and MLP makes them one stage', () => {
+    const stages = (config: Record<string, unknown>) =>
+      readModel(config).model.stages.map((stage) => stage.map(({ name }) => name.split('.')[1]))
+    expect(stages(falcon7)).toEqual([['query_key_value', 'dense_h_to_4h'], ['dense'], ['dense_4h_to_h']])
+    expect(stages({ ...falcon40, num_ln_in_parallel_attn: 1 })).toEqual(stages(falcon7))
+    expect(stages(falcon40)).toEqual([['query_key_value'], ['dense'], ['dense_h_to_4h'], ['dense_4h_to_h']])
+  })
+})
+
+describe('older spellings', () => {
+  it.each([
+    ['n_embed, n_layer, n_head', bloom, { model_type: 'bloom', n_embed: 1024, n_layer: 24, n_head: 16, vocab_size: 250880 }],
+    ['hidden_size, num_hidden_layers', bloom, { ...bloom, n_embed: undefined, n_layer: null, hidden_size: 1024, num_hidden_layers: 24 }],
+    ['both, where they agree', bloom, { ...bloom, hidden_size: 1024, num_hidden_layers: 24, n_head: 16 }],
+    [
+      'RefinedWebModel',
+      falcon7,
+      { model_type: 'RefinedWebModel', hidden_size: 4544, n_layer: 32, n_head: 71, vocab_size: 65024, multi_query: true },
+    ],
+    ['RefinedWeb', falcon40, { model_type: 'RefinedWeb', hidden_size: 8192, n_layer: 60, n_head: 128, n_head_kv: 8, vocab_size: 65024 }],
+    ['alibi as a string', falconRw, { ...falconRw, alibi: 'True', bias: 'true', multi_query: 'false' }],
+    ['alibi as another string', falcon7, { ...falcon7, alibi: 'False', num_kv_heads: undefined }],
+  ])('%s', (_, present, old) => {
+    const facts = (config: Record<string, unknown>) => {
+      const { stages, before, vectors, outer, shape } = readModel(config).model
+      return JSON.parse(JSON.stringify({ stages, before, vectors, outer, shape }))
+    }
+    expect(facts(old)).toEqual(facts(present))
+  })
+
+  test('ffn_hidden_size, where it is not four times the hidden size', () => {
+    expect(readModel({ ...falcon40, ffn_hidden_size: 16384 }).model.shape.ffn).toBe(16384)
+  })
+})
+
+describe('refused before any weight is read', () => {
+  it.each([
+    ['an activation of OPT', { ...opt, activation_function: 'gelu' }, 'config-unsupported', /activation_function is "gelu"/, /relu/],
+    [
+      'norms without weights',
+      { ...opt, layer_norm_elementwise_affine: false },
+      'config-unsupported',
+      /layer_norm_elementwise_affine/,
+      /weights/,
+    ],
+    ['heads that do not divide', { ...opt, num_attention_heads: 30 }, 'config-invalid', /2048 cannot be divided among 30/, /./],
+    [
+      'a projection that 4 does not divide',
+      { ...opt350, word_embed_proj_dim: 510 },
+      'config-unsupported',
+      /word_embed_proj_dim is 510/,
+      /4/,
+    ],
+    ['another n_inner', { ...bloom, n_inner: 2048 }, 'config-unsupported', /n_inner is 2048/, /4096/],
+    ['spellings that disagree', { ...bloom, num_hidden_layers: 12 }, 'config-invalid', /n_layer is 24, but num_hidden_layers is 12/, /./],
+    ['no number of blocks', { ...bloom, n_layer: undefined }, 'config-invalid', /num_hidden_layers/, /./],
+    ['an activation of Falcon', { ...falcon7, activation: 'relu' }, 'config-unsupported', /activation is "relu"/, /gelu/],
+    ['a sequential new architecture', { ...falcon40, parallel_attn: false }, 'config-unsupported', /parallel_attn is false/, /in parallel/],
+    [
+      'two norms in the old one',
+      { ...falcon7, num_ln_in_parallel_attn: 2 },
+      'config-unsupported',
+      /num_ln_in_parallel_attn is 2/,
+      /single norm/,
+    ],
+    ['three norms', { ...falcon40, num_ln_in_parallel_attn: 3 }, 'config-unsupported', /num_ln_in_parallel_attn is 3/, /One norm/],
+    ['groups in the old architecture', { ...falconRw, num_kv_heads: 8 }, 'config-unsupported', /num_kv_heads is 8/, /32 heads/],
+    ['groups that do not divide', { ...falcon40, num_kv_heads: 7 }, 'config-invalid', /128 attention heads cannot share 7/, /./],
+    [
+      'a residual from the norm',
+      { ...falcon7, apply_residual_connection_post_layernorm: true },
+      'config-unsupported',
+      /post_layernorm is true/,
+      /false/,
+    ],
+    ['rope scaling', { ...falcon7, rope_scaling: { type: 'dynamic', factor: 2 } }, 'config-unsupported', /"dynamic"/, /linear/],
+    ['a flag that is none', { ...falconRw, alibi: 'maybe' }, 'config-invalid', /alibi/, /./],
+  ])('%s', async (_, config, code, message, hint) => {
+    const error = await refusal(() => readModel(config))
+    expect(error.code).toBe(code)
+    expect(error.message).toMatch(message)
+    expect(error.hint).toMatch(hint)
+  })
+})
