@@ -23,11 +23,12 @@ describe('npm run quantize', () => {
     expect(saved.status, saved.stderr).toBe(0)
     const result = JSON.parse(saved.stdout)
     const keys =
-      'adapter model method options fp_perplexity perplexity perplexity_se kl top1 fp_lambada lambada mean_relative_error bits_per_weight seconds layers'
+      'adapter model source method options fp_perplexity perplexity perplexity_se kl top1 fp_lambada lambada mean_relative_error bits_per_weight seconds network layers'
     expect(Object.keys(result)).toEqual(keys.split(' '))
     expect(result.fp_lambada.passages).toBe(2)
     expect(result.lambada).toMatchObject({ passages: 2, accuracy: expect.any(Number), se: expect.any(Number) })
     expect(result.layers).toHaveLength(14)
+    expect([result.source, result.network]).toEqual([null, null])
     expect(result.layers[0]).toMatchObject({ name: 'model.layers.0.self_attn.q_proj', iterations: 3 })
     expect(result.bits_per_weight).toBeCloseTo(2 + 18 / 64, 6)
     expect(saved.stderr).toContain('model.layers.1.mlp.down_proj')
@@ -61,6 +62,7 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--colour'], 2, /--colour/],
       [['--model', 'demo', '--sampling', 'best'], 2, /random, consecutive, documents, not "best"/],
       [['--model', 'demo', '--dataset', 'nowhere.parquet'], 1, /nowhere.parquet cannot be read/],
+      [['--model', 'no/such/folder', '--eval', 'public/demo/evaluation.txt', '--wbits', '16'], 1, /no folder no\/such\/folder/],
       [['--model', 'public/demo', '--wbits', '3'], 2, /--eval is needed/],
       [['--model', 'demo', '--seqlen', '4096'], 2, /512 positions/],
       [['--model', 'src', '--dataset', 'public/demo/evaluation.txt', '--eval', 'public/demo/evaluation.txt'], 1, /config\.json/],

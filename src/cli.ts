@@ -15,6 +15,7 @@ import {
   isDatasetId,
   optionProblem,
 } from './engine/job.ts'
+import { type Hub, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
 import { dawn, diskFile, diskFolder, diskSink, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
 import { Session } from './engine/session.ts'
@@ -37,7 +38,8 @@ const textHelp = `a .txt, .jsonl or .parquet file (.gz too), ${named.join(', ')}
 
 /** Flags that are not options of a method: [value, help]. */
 const flags = {
-  model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files, or "demo"'],
+  model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
+  'hub-url': ['URL', `the Hub or a mirror of it (default ${publicHub}); an access token is taken from $HF_TOKEN`],
   dataset: ['TEXT', `calibration text: ${textHelp} (demo: its own)`],
   eval: ['TEXT', 'evaluation text, named likewise (demo: its own)'],
   lambada: ['TEXT', 'measure last-word accuracy too: lambada for the published passages, or a text of one passage a row'],
@@ -74,7 +76,7 @@ async function main(): Promise<void> {
     return value
   }
   const path = text('model')
-  if (!path) throw new UsageError('--model is needed: a model folder, or "demo".')
+  if (!path) throw new UsageError('--model is needed: a model folder, owner/name on the Hub, or "demo".')
   const method = text('quantization-method') ?? 'quantease'
   const solver = solvers.find(({ id }) => id === method)
   if (!solver) throw new UsageError(`--quantization-method can be ${solvers.map(({ id }) => id).join(', ')}, not "${method}".`)
@@ -117,8 +119,12 @@ async function main(): Promise<void> {
   const passages = text('lambada')
   const published = texts.find(({ id }) => id === calibrationText.text)?.sampling
 
-  const model =
-    path === 'demo'
+  const say = new Speaker(values['compute-quantization-recon-error'] === true)
+  const remote = path !== 'demo' && !existsSync(path)
+  const hub = remote ? connect(path, text('hub-url'), say) : null
+  const model = hub
+    ? await openHubModel(hub, session, path)
+    : path === 'demo'
       ? await session.open(await demoFiles(demo), 'Demo model')
       : await session.open(await diskFolder(path), basename(resolve(path)))
   const length = numbers.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
@@ -139,8 +145,13 @@ async function main(): Promise<void> {
   }
   const control = new Control()
   process.once('SIGINT', () => control.cancel())
-  const say = new Speaker(values['compute-quantization-recon-error'] === true)
-  const report = await runJob(job, { session, control, emit: (event) => say.hear(event), sink: () => diskSink(text('save')!) })
+  const report = await runJob(job, {
+    session,
+    control,
+    emit: (event) => say.hear(event),
+    sink: () => diskSink(text('save')!),
+    network: hub?.network,
+  })
   say.done()
   const run = report.runs.at(0)
   if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', '')
@@ -155,6 +166,16 @@ async function namedText(given: string): Promise<TextChoice> {
   const [, file = given, column] = /^(.*\.(?:jsonl?|ndjson|parquet)(?:\.gz)?):([^:]+)$/.exec(given) ?? []
   if (isDatasetId(given) && !existsSync(file)) return { text: given }
   return { text: session.texts.add(await textFile(file)).id, column }
+}
+
+/** The Hub, for a model that is no folder here. */
+function connect(path: string, url: string | undefined, say: Speaker): Hub {
+  if (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.'))
+    throw new WorkbenchError('file-missing', `There is no folder ${path}.`, 'Give a model folder, or owner/name[@revision] on the Hub.')
+  const hub = openHub({ url })
+  hub.network.setToken(process.env.HF_TOKEN ?? null)
+  hub.network.listen((event) => say.network(event))
+  return hub
 }
 
 function read(): { values: Record<string, string | boolean | undefined> } {
@@ -183,6 +204,7 @@ function resultOf(report: JobReport) {
   return {
     adapter: report.adapter.name,
     model: report.model.name,
+    source: report.model.source,
     method,
     options: {
       ...options,
@@ -200,6 +222,7 @@ function resultOf(report: JobReport) {
     mean_relative_error: run?.meanRelativeError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
     seconds: run ? run.seconds : report.seconds,
+    network: report.network,
     layers: (run?.layers ?? []).map(({ name, relativeError, seconds, iterations }) => ({
       name,
       relative_error: relativeError,
@@ -245,12 +268,17 @@ function summary(report: JobReport, saved: string | undefined): string {
 /** Progress on stderr: a line that rewrites itself on a terminal, one line per block elsewhere. */
 class Speaker {
   #block: number | null = -1
+  /** From then on the job reports what the network has to say. */
+  #running = false
+  #waiting: string | null = null
+  #transfer = ''
   readonly #live = process.stderr.isTTY
 
   constructor(readonly errors: boolean) {}
 
   hear(event: RunEvent): void {
     if (event.type === 'job-start') {
+      this.#running = true
       const { calibration, evaluation } = event
       if (calibration.windows)
         this.#line(
@@ -265,11 +293,23 @@ class Speaker {
       this.#line(`Block ${event.block + 1}`)
     } else if (event.type === 'progress' && this.#live) {
       const eta = event.eta === null ? '' : `, about ${Math.ceil(event.eta)} s left`
-      process.stderr.write(`\r\x1b[K${Math.floor(event.done * 100)} %, ${Math.round(event.elapsed)} s${eta}`)
+      process.stderr.write(`\r\x1b[K${Math.floor(event.done * 100)} %, ${Math.round(event.elapsed)} s${eta}${this.#transfer}`)
     } else if (event.type === 'layer' && (this.errors || event.layer.notes.length)) {
       const { name, relativeError, notes } = event.layer
       this.#line([name, this.errors ? relativeError.toExponential(4) : '', ...notes].filter(Boolean).join('  '))
     } else if (event.type === 'notice') this.#line(`${event.problem.message} ${event.problem.hint}`.trim())
+  }
+
+  /** What a connection does, before the job and during it. */
+  network(event: NetworkEvent): void {
+    if (event.type === 'notice') {
+      if (!this.#running) this.#line(`${event.message} ${event.hint}`.trim())
+      return
+    }
+    const { fetched, rate, waiting } = event.traffic
+    this.#transfer = rate ? `, ${(fetched / 1e6).toFixed(1)} MB read, ${(rate / 1e6).toFixed(1)} MB/s` : ''
+    if (waiting && waiting !== this.#waiting) this.#line(waiting)
+    this.#waiting = waiting
   }
 
   done(): void {

@@ -22,6 +22,14 @@ export const errorCodes = [
   'tokenizer-mismatch', // more tokens than embedding rows
   'text-invalid',
   'text-short',
+  // network
+  'offline',
+  'hub-unreachable', // refused, reset, stalled, or forbidden to pages (CORS)
+  'hub-busy', // 429 or 5xx, again and again
+  'hub-denied', // gated, private, or a token that is not good for it
+  'hub-missing', // no such repository, revision or file
+  'hub-changed', // a file is not what it was when reading began
+  'hub-answer', // an answer that makes no sense: a wrong range, no JSON
   // plan
   'option-invalid',
   'plan-invalid',

@@ -79,13 +79,14 @@ describe('a job from start to end', () => {
   test('takes from the report what no event brought', () => {
     const report: JobReport = {
       adapter: {} as JobReport['adapter'],
-      model: { name: 'm', family: 'llama', parameters: 1 },
+      model: { name: 'm', family: 'llama', parameters: 1, source: null },
       job,
       calibration: counts,
       evaluation: counts,
       fpPerplexity: 1.83,
       runs: [result('run-1', 'finished', []), result('run-2', 'failed', [])],
       seconds: 9,
+      network: null,
     }
     const view = reach([jobStart, { type: 'job-end', report }])
     expect(view.phase).toBe('over')

@@ -1,6 +1,17 @@
 /** What the page knows of a job: a pure function of the events so far. No clock, no engine, no React. */
 import type { ErrorData } from '../errors.ts'
-import type { BitsBreakdown, Job, JobReport, LayerResult, Problem, RunEvent, RunResult, Stage, TokenCounts } from '../engine/job.ts'
+import type {
+  BitsBreakdown,
+  Job,
+  JobReport,
+  LayerResult,
+  Problem,
+  RunEvent,
+  RunResult,
+  Stage,
+  TokenCounts,
+  Traffic,
+} from '../engine/job.ts'
 
 export interface Objective {
   linear: string
@@ -36,6 +47,8 @@ export interface JobView {
   progress: { done: number; elapsed: number; eta: number | null }
   runs: RunView[]
   memory: { held: number; peak: number; series: { seconds: number; held: number }[] }
+  /** Null while nothing is read over the network. */
+  network: Traffic | null
   notices: { run: string | null; problem: Problem }[]
   /** For the live region: stage changes and finished runs, nothing that ticks. */
   announcement: string
@@ -70,6 +83,7 @@ export function begin(job: Job): JobView {
       result: null,
     })),
     memory: { held: 0, peak: 0, series: [] },
+    network: null,
     notices: [],
     announcement: 'Starting.',
     report: null,
@@ -122,6 +136,8 @@ export function reduce(view: JobView, event: RunEvent): JobView {
       }))
     case 'memory':
       return { ...view, memory: { held: event.held, peak: event.peak, series: sample(view, event.held) } }
+    case 'network':
+      return { ...view, network: event.traffic }
     case 'notice':
       return { ...view, notices: [...view.notices, { run: event.run, problem: event.problem }] }
     case 'paused':

@@ -109,7 +109,7 @@ export function createWorkbench(engine: Engine) {
     if (isBusy(get())) return false
     const mine = ++opening
     const demo = source.kind === 'demo'
-    const name = demo ? 'the demo model' : (source.name ?? 'the files')
+    const name = demo ? 'the demo model' : source.kind === 'hub' ? source.repo : (source.name ?? 'the files')
     set({ model: { state: 'reading', name }, job: null, step: 'model' })
     try {
       const [known, summary] = await Promise.all([catalog, engine.open(source)])

@@ -1,7 +1,7 @@
 /** The page's only door to the engine: a dedicated worker that owns the GPU, spoken to as plain async calls. */
 import * as Comlink from 'comlink'
 import { type ErrorData, fromErrorData } from '../errors.ts'
-import type { Catalog, GpuSummary, Job, JobCheck, JobReport, ModelSummary, RunEvent, TextSource } from './job.ts'
+import type { Catalog, GpuSummary, HubHit, HubModel, Job, JobCheck, JobReport, ModelSummary, RunEvent, TextSource, Traffic } from './job.ts'
 import { exportedFile, removeExports } from './opfs.ts'
 import type { WorkerApi } from './worker.ts'
 import workerUrl from './worker.ts?worker&url'
@@ -13,7 +13,20 @@ export interface NamedFile {
 }
 
 /** `name`: of the folder, where there was one; paths do not repeat it. */
-export type ModelSource = { kind: 'demo' } | { kind: 'files'; name?: string; files: NamedFile[] }
+export type ModelSource =
+  | { kind: 'demo' }
+  | { kind: 'files'; name?: string; files: NamedFile[] }
+  /** `repo`: `owner/name`, `owner/name@revision`, or the address of its page; `revision`: a branch, tag, commit or `refs/pr/N`. */
+  | { kind: 'hub'; repo: string; revision?: string }
+
+export interface NetworkWatcher {
+  traffic(traffic: Traffic): void
+  /** Something that did not go the plain way, e.g. Xet failed and plain ranges are used. */
+  notice(message: string, hint: string): void
+}
+
+/** Only there when the user asked for it. */
+const tokenKey = 'hub-token'
 
 /** Every call may reject with a WorkbenchError (code, message, hint). */
 export interface Engine {
@@ -22,6 +35,19 @@ export interface Engine {
   gpu(): Promise<GpuSummary>
   /** Reads headers and configuration only; replaces the model opened before. */
   open(source: ModelSource): Promise<ModelSummary>
+  /** Models whose name holds the query. A newer search ends the one before it with `cancelled`. */
+  hubSearch(query: string): Promise<HubHit[]>
+  /** What the Hub tells of a model, and whether it can be opened; `repo` as in `open`. */
+  hubModel(repo: string, revision?: string): Promise<HubModel>
+  /**
+   * The access token for gated and private models, or null to sign out. It stays in memory, and in this browser when
+   * `remember` is set; it is checked with the Hub first. Resolves to the account it belongs to.
+   */
+  setHubToken(token: string | null, remember?: boolean): Promise<{ name: string } | null>
+  /** The account signed in, also by a token remembered from an earlier visit. */
+  hubAccount(): Promise<{ name: string } | null>
+  /** Everything that is read over the network from now on, in jobs and outside of them. */
+  watchNetwork(watcher: NetworkWatcher): void
   /** Registers a .txt, .jsonl or .parquet file as a text; the returned id goes into the Job. */
   addText(file: File, origin?: 'file' | 'paste'): Promise<TextSource>
   /** Tokenizes, counts, predicts, and finds what is wrong, before anything is started. */
@@ -59,10 +85,37 @@ export function connect(): Engine {
       throw error instanceof Error ? error : fromErrorData(error as ErrorData)
     }
   }
+  const remembered = localStorage.getItem(tokenKey)
+  if (remembered) call(remote.setHubToken(remembered)).catch(() => localStorage.removeItem(tokenKey))
   return {
     catalog: () => call(remote.catalog()),
     gpu: () => call(remote.gpu()),
-    open: (source) => call(source.kind === 'demo' ? remote.openDemo() : remote.open(source.files, source.name)),
+    open: (source) => {
+      if (source.kind === 'demo') return call(remote.openDemo())
+      if (source.kind === 'hub') return call(remote.openHub(source.repo, source.revision))
+      return call(remote.open(source.files, source.name))
+    },
+    hubSearch: (query) => call(remote.hubSearch(query)),
+    hubModel: (repo, revision) => call(remote.hubModel(repo, revision)),
+    async setHubToken(token, remember = false) {
+      localStorage.removeItem(tokenKey)
+      await call(remote.setHubToken(token))
+      if (!token) return null
+      try {
+        const account = await call(remote.hubAccount())
+        if (remember) localStorage.setItem(tokenKey, token)
+        return account
+      } catch (error) {
+        await call(remote.setHubToken(null))
+        throw error
+      }
+    },
+    hubAccount: () => call(remote.hubAccount()),
+    watchNetwork: (watcher) => {
+      const hear: Parameters<WorkerApi['watchNetwork']>[0] = (event) =>
+        'traffic' in event ? watcher.traffic(event.traffic) : watcher.notice(event.notice.message, event.notice.hint)
+      call(remote.watchNetwork(Comlink.proxy(hear))).catch(() => {}) // the next call reports a dead engine
+    },
     addText: (file, origin) => call(remote.addText(file, origin)),
     check: (job) => call(remote.check(job)),
     start: (job, onEvent) => call(remote.start(job, Comlink.proxy(onEvent))),

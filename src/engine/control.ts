@@ -2,12 +2,12 @@
 import { WorkbenchError } from '../errors.ts'
 
 export class Control {
-  #cancelled = false
+  readonly #abort = new AbortController()
   #resume: (() => void) | null = null
   #paused: Promise<void> | null = null
 
   cancel(): void {
-    this.#cancelled = true
+    this.#abort.abort()
     this.resume()
   }
 
@@ -24,7 +24,12 @@ export class Control {
   }
 
   get cancelled(): boolean {
-    return this.#cancelled
+    return this.signal.aborted
+  }
+
+  /** For what waits outside of the GPU's submits. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
   }
 
   get paused(): boolean {
@@ -34,6 +39,6 @@ export class Control {
   /** Waits while paused. @throws WorkbenchError `cancelled` */
   async check(): Promise<void> {
     if (this.#paused) await this.#paused
-    if (this.#cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', 'What was finished is kept.')
+    if (this.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', 'What was finished is kept.')
   }
 }

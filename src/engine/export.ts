@@ -44,6 +44,7 @@ export class CheckpointExport {
     this.#sink = await this.host.sink(this.run.spec.id)
     const writer = new CheckpointWriter(this.#sink, this.run.tensors)
     this.#writer = writer
+    checkpoint.ahead(this.run.copied.map(({ name }) => name))
     for (const { name } of this.run.copied) {
       const { bytes } = checkpoint.tensors.get(name)!
       for (let at = 0; at < bytes; at += PIECE) {

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { testGpu, testSource } from '../gpu/testing.ts'
+import type { Bytes } from '../io/bytes.ts'
 import { openFolder } from '../io/folder.ts'
 import { memoryFiles } from '../io/memory.ts'
 import type { BlockWeights } from '../models/family.ts'
@@ -27,7 +28,7 @@ beforeAll(() => {
 
 async function open(one: Fixture) {
   const tokenizer = new Blob([await readFile('public/demo/tokenizer.json')])
-  return session.open(new Map([...(await fixtureFiles(one)), ['tokenizer.json', tokenizer]]), one.name)
+  return session.open(new Map<string, Bytes>([...(await fixtureFiles(one)), ['tokenizer.json', tokenizer]]), one.name)
 }
 
 describe.each(oneOfEach)('$name', (one) => {

@@ -63,8 +63,18 @@ export interface Problem {
   field?: string
 }
 
+/** Where a model came from, when that was the Hub. */
+export interface HubOrigin {
+  repo: string
+  /** What was asked for: a branch, a tag, `refs/pr/3`, a commit. */
+  ref: string
+  /** The commit that it meant. */
+  revision: string
+}
+
 export interface ModelSummary {
   name: string
+  source: HubOrigin | null
   family: string
   familyLabel: string
   parameters: number
@@ -93,6 +103,62 @@ export interface ModelSummary {
   /** Files that travel along unchanged into the export. */
   otherFiles: { name: string; bytes: number }[]
   problems: Problem[]
+}
+
+// ---------------------------------------------------------------- hub
+
+export interface HubHit {
+  name: string
+  downloads: number
+  likes: number
+  gated: boolean
+  private: boolean
+  /** ISO date. */
+  updated: string
+}
+
+export interface HubRef {
+  /** `main`, `v1.0`, `refs/pr/3` */
+  name: string
+  /** Commit. */
+  sha: string
+}
+
+/** What the Hub tells of a model before it is opened. */
+export interface HubModel {
+  source: HubOrigin
+  /** Of our families; null when the model is of none. */
+  familyLabel: string | null
+  /** `model_type` of config.json, when there is one. */
+  modelType: string | null
+  parameters: number | null
+  /** The safetensors at this revision; 0 when there are none. */
+  bytes: number
+  license: string | null
+  gated: false | 'auto' | 'manual'
+  private: boolean
+  downloads: number
+  likes: number
+  /** ISO date. */
+  updated: string
+  revisions: { branches: HubRef[]; tags: HubRef[]; pulls: HubRef[] }
+  /** Pull requests with safetensors, looked for when this revision has none: open one by its `name` as revision. */
+  conversions: (HubRef & { bytes: number })[]
+  /** What stands against opening it (errors) or should be known before. */
+  problems: Problem[]
+}
+
+/** Over the network since the engine started. */
+export interface Traffic {
+  /** Bytes that came. */
+  fetched: number
+  /** Bytes that the cache gave instead. */
+  cached: number
+  requests: number
+  /** Bytes per second over the last few seconds. */
+  rate: number
+  /** Why nothing comes just now, as a sentence; null when all is well. */
+  waiting: string | null
 }
 
 /** A calibration or evaluation text that the engine can read by id. */
@@ -248,7 +314,7 @@ export interface RunResult {
 
 export interface JobReport {
   adapter: GpuSummary
-  model: { name: string; family: string; parameters: number }
+  model: { name: string; family: string; parameters: number; source: HubOrigin | null }
   job: Job
   calibration: TokenCounts
   evaluation: TokenCounts
@@ -256,6 +322,8 @@ export interface JobReport {
   fpLambada?: LastWords
   runs: RunResult[]
   seconds: number
+  /** What the job read over the network; null when its files are local. */
+  network: { fetched: number; cached: number; requests: number } | null
 }
 
 // ---------------------------------------------------------------- events
@@ -276,6 +344,7 @@ export type RunEvent =
   /** Perplexity with the first `blocks` blocks quantized. */
   | { type: 'perplexity'; run: string; blocks: number; value: number }
   | { type: 'memory'; held: number; peak: number }
+  | { type: 'network'; traffic: Traffic }
   | { type: 'notice'; run: string | null; problem: Problem }
   | { type: 'paused' }
   | { type: 'resumed' }

@@ -10,8 +10,20 @@ import type { Gpu } from '../gpu/device.ts'
 import { absSum, add, diagonal, embed, gramUpper, mirror, scale, subtract, transpose } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Sink } from '../io/bytes.ts'
+import type { Network } from '../io/hub/network.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../models/family.ts'
-import { type OpenModel, type Outer, blockName, disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from '../models/weights.ts'
+import {
+  type OpenModel,
+  type Outer,
+  blockName,
+  blockTensors,
+  disposeBlock,
+  disposePanels,
+  loadBlock,
+  loadOuter,
+  loadPanels,
+  outerTensors,
+} from '../models/weights.ts'
 import { objective, pack } from '../quant/grid.ts'
 import { cutWeight, solveLinear } from '../quant/slices.ts'
 import {
@@ -36,6 +48,7 @@ import {
   type RunEvent,
   type RunResult,
   type Stage,
+  type Traffic,
   bitsPerWeight,
 } from './job.ts'
 import { Progress } from './progress.ts'
@@ -48,6 +61,8 @@ export interface Host {
   emit(event: RunEvent): void
   /** Where a run's checkpoint goes. */
   sink(run: string): Promise<Sink>
+  /** What the model's files come over, when they come over a network. */
+  network?: Network
 }
 
 type Judgement = Score & { lambada?: LastWords }
@@ -96,6 +111,8 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
   const pulse = new Pulse(gpu, progress, host)
   const mark = gpu.mark()
   gpu.gate = () => pulse.beat()
+  const offline = host.network && follow(host.network, host)
+  const before = host.network?.traffic
   const results: RunResult[] = []
   let fpPerplexity: number | null = null
   let fpLambada: LastWords | undefined
@@ -121,6 +138,8 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
       if (result.error?.code === 'gpu-lost') break
     }
   } finally {
+    offline?.()
+    opened.folder.checkpoint.ahead([])
     gpu.gate = null
     gpu.releaseSince(mark)
     gpu.trim()
@@ -128,7 +147,7 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
   emit({ type: 'memory', held: gpu.held, peak: gpu.peak })
   const report: JobReport = {
     adapter: await session.gpuSummary(),
-    model: { name: opened.folder.name, family: opened.family.id, parameters: opened.parameters },
+    model: { name: opened.folder.name, family: opened.family.id, parameters: opened.parameters, source: session.source },
     job,
     calibration: calibrationCounts,
     evaluation: counts,
@@ -136,9 +155,30 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
     fpLambada,
     runs: results,
     seconds: (performance.now() - started) / 1000,
+    network: before && host.network ? trafficSince(before, host.network.traffic) : null,
   }
   emit({ type: 'job-end', report })
   return report
+}
+
+/** Reports what the network does, lets cancelling reach it, and has it wait out a lost connection. Undone by the result. */
+function follow(network: Network, { control, emit }: Host): () => void {
+  const interrupt = () => network.interrupt()
+  control.signal.addEventListener('abort', interrupt)
+  network.patient = true
+  const deaf = network.listen((event) => {
+    if (event.type === 'traffic') emit({ type: 'network', traffic: event.traffic })
+    else emit({ type: 'notice', run: null, problem: { severity: 'note', code: event.code, message: event.message, hint: event.hint } })
+  })
+  return () => {
+    control.signal.removeEventListener('abort', interrupt)
+    network.patient = false
+    deaf()
+  }
+}
+
+function trafficSince(before: Traffic, now: Traffic): JobReport['network'] {
+  return { fetched: now.fetched - before.fetched, cached: now.cached - before.cached, requests: now.requests - before.requests }
 }
 
 function layerNames(opened: OpenModel, blocks: number): string[] {
@@ -304,9 +344,18 @@ class Engine {
   async #load(k: number): Promise<BlockWeights> {
     const kept = this.#blocks.get(k)
     if (kept) return kept
+    const { checkpoint } = this.opened.folder
+    checkpoint.ahead(blockTensors(this.opened, k))
     const weights = await loadBlock(this.gpu, this.opened, k)
     if (this.#keepsBlocks) this.#blocks.set(k, weights)
+    checkpoint.ahead(this.#after(k))
     return weights
+  }
+
+  /** Tensors that will be wanted once the GPU is done with block k. */
+  #after(k: number): string[] {
+    if (k + 1 < this.opened.model.shape.blocks) return this.#blocks.has(k + 1) ? [] : blockTensors(this.opened, k + 1)
+    return this.#outerWeights ? [] : outerTensors(this.opened)
   }
 
   #unload(weights: BlockWeights): void {

@@ -15,7 +15,7 @@ import { families } from '../models/index.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
 import { solvers } from '../quant/index.ts'
 import { runOptions } from './check.ts'
-import type { Catalog, GpuSummary, ModelSummary, Problem } from './job.ts'
+import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
 import { type TextFile, Texts } from './texts.ts'
 
 export class Session {
@@ -24,6 +24,8 @@ export class Session {
   #model: OpenModel | null = null
   #tokenizer: TextTokenizer | null = null
   readonly texts: Texts
+  /** Where the open model came from; null for a folder. */
+  source: HubOrigin | null = null
 
   constructor(
     readonly gpuSource: GPU | undefined,
@@ -89,7 +91,7 @@ export class Session {
   }
 
   /** Reads headers, configuration and tokenizer; the model before is let go only when all of it is right. */
-  async open(files: Files, name?: string): Promise<ModelSummary> {
+  async open(files: Files, name?: string, source: HubOrigin | null = null): Promise<ModelSummary> {
     const folder = await openFolder(files)
     const model = openModel(name ? { ...folder, name } : folder)
     const tokenizer = await loadTokenizer(folder.files)
@@ -97,8 +99,9 @@ export class Session {
     this.#model = model
     const { chat, problems } = await openChatTemplate(folder.files)
     this.#tokenizer = tokenizer
+    this.source = source
     this.texts.use(tokenizer, chat)
-    return { ...summaryOf(model, tokenizer), chatTemplate: chat !== null, problems }
+    return { ...summaryOf(model, tokenizer), source, chatTemplate: chat !== null, problems }
   }
 }
 
@@ -141,7 +144,7 @@ async function measureGemm(gpu: Gpu): Promise<number> {
   return best
 }
 
-function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): Omit<ModelSummary, 'chatTemplate' | 'problems'> {
+function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): Omit<ModelSummary, 'source' | 'chatTemplate' | 'problems'> {
   const { folder, family, model } = opened
   const { shape } = model
   const linears = model.stages.flat()

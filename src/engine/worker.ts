@@ -5,7 +5,8 @@ import { examine } from './check.ts'
 import type { NamedFile } from './client.ts'
 import { Control } from './control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
-import type { Job, JobReport, RunEvent } from './job.ts'
+import { hubModel, openHub, openHubModel } from './hub.ts'
+import type { HubHit, Job, JobReport, RunEvent, Traffic } from './job.ts'
 import { opfsSink } from './opfs.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
@@ -27,6 +28,8 @@ async function fetchDemo(name: string): Promise<Blob> {
 }
 
 const session = new Session(navigator.gpu, demoTexts(fetchDemo))
+const hub = openHub({ url: import.meta.env.VITE_HUB_URL || undefined })
+let search: AbortController | null = null
 let control: Control | null = null
 let texts = 0
 
@@ -35,6 +38,20 @@ const api = {
   gpu: () => session.gpuSummary(),
   openDemo: async () => session.open(await demoFiles(fetchDemo), 'Demo model'),
   open: (files: NamedFile[], name?: string) => session.open(new Map(files.map(({ path, file }) => [path, file])), name),
+  openHub: (repo: string, revision?: string) => openHubModel(hub, session, repo, revision),
+  async hubSearch(query: string): Promise<HubHit[]> {
+    search?.abort(new WorkbenchError('cancelled', 'A newer search took its place.'))
+    search = new AbortController()
+    return hub.search(query, 10, search.signal)
+  },
+  hubModel: (repo: string, revision?: string) => hubModel(hub, repo, revision),
+  setHubToken: (token: string | null) => hub.network.setToken(token),
+  hubAccount: async () => (hub.network.signedIn ? hub.account() : null),
+  watchNetwork(listener: (event: { traffic: Traffic } | { notice: { message: string; hint: string } }) => void): void {
+    hub.network.listen((event) =>
+      listener(event.type === 'traffic' ? { traffic: event.traffic } : { notice: { message: event.message, hint: event.hint } }),
+    )
+  },
   addText: (file: File, origin: 'file' | 'paste' = 'file') =>
     session.texts.add({
       id: `file-${++texts}`,
@@ -50,7 +67,7 @@ const api = {
     const mine = new Control()
     control = mine
     try {
-      return await runJob(job, { session, control: mine, emit, sink: opfsSink })
+      return await runJob(job, { session, control: mine, emit, sink: opfsSink, network: hub.network })
     } finally {
       control = null
     }

@@ -6,6 +6,17 @@ export interface Bytes {
   readonly size: number
   slice(start: number, end: number): Bytes
   arrayBuffer(): Promise<ArrayBuffer>
+  /**
+   * Says which ranges will be read soon, in this order, so that a file that is far away can be ahead of its reader.
+   * Replaces what was said before.
+   */
+  ahead?(ranges: readonly ByteRange[]): void
+}
+
+/** Bytes `[begin, end)`. */
+export interface ByteRange {
+  begin: number
+  end: number
 }
 
 /** A folder, flat: path inside the folder -> bytes. */

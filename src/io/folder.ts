@@ -22,7 +22,7 @@ export interface Folder {
 }
 
 /** Real ones take a few kB; a few hundred with the label lists of classifiers. */
-const maxConfigBytes = 4 << 20
+const configRules = { cap: 4 << 20, code: 'config-invalid', hint: 'Download the file again.' } as const
 /** A model card may be long, but its front matter stands at the start. */
 const maxCardBytes = 64 << 10
 
@@ -32,21 +32,12 @@ const rewritten = new Set(['config.json', 'quantize_config.json'])
 
 export async function openFolder(chosen: Files): Promise<Folder> {
   const { files, parent } = strip(chosen)
-  const configFile = files.get('config.json')
-  if (!configFile) {
-    throw new WorkbenchError(
-      'file-missing',
-      'The folder has no config.json.',
-      'Choose the folder of a Hugging Face model: config.json, tokenizer.json and .safetensors files.',
-    )
-  }
-  const rules = { cap: maxConfigBytes, code: 'config-invalid', hint: 'Download the file again.' } as const
-  const { value: config, text: configText } = await readJson(configFile, 'config.json', rules)
+  const { config, configText } = await readConfig(files)
   const separate = files.get('quantize_config.json')
   refuseMlx(config.quantization)
   const gptq = quantization(
     config.quantization_config ?? config.compression_config ?? null,
-    separate ? (await readJson(separate, 'quantize_config.json', rules)).value : null,
+    separate ? (await readJson(separate, 'quantize_config.json', configRules)).value : null,
   )
   const checkpoint = await openCheckpoint(files)
   const otherFiles = Array.from(files, ([name, { size }]) => ({ name, bytes: size }))
@@ -55,6 +46,20 @@ export async function openFolder(chosen: Files): Promise<Folder> {
   const origin = config._name_or_path
   const name = parent ?? ((typeof origin === 'string' && origin.split(/[/\\]/).findLast(Boolean)) || 'model')
   return { name, config, configText, files, checkpoint, gptq, otherFiles, license: await readLicense(files) }
+}
+
+/** config.json, parsed and as it was written. @throws WorkbenchError `file-missing`, `config-invalid` */
+export async function readConfig(files: Files): Promise<{ config: JsonObject; configText: string }> {
+  const file = files.get('config.json')
+  if (!file) {
+    throw new WorkbenchError(
+      'file-missing',
+      'The folder has no config.json.',
+      'Choose the folder of a Hugging Face model: config.json, tokenizer.json and .safetensors files.',
+    )
+  }
+  const { value, text } = await readJson(file, 'config.json', configRules)
+  return { config: value, configText: text }
 }
 
 /** Without hidden files, and with paths that start inside the model's folder. */

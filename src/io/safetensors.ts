@@ -4,7 +4,7 @@
  * Headers come from strangers, so every number is checked before it is used.
  */
 import { WorkbenchError } from '../errors.ts'
-import { type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
+import { type ByteRange, type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
 import { isObject, parseJson, readJson } from './json.ts'
 
 /** Bits per element. */
@@ -55,12 +55,17 @@ export interface Checkpoint {
   read(name: string): Promise<Uint8Array<ArrayBuffer>>
   /** Bytes `[begin, end)` of a tensor, in a buffer of its own. */
   readRange(name: string, begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>
+  /** Says which tensors will be read next, in this order; files that are far away then run ahead. Names not there are ignored. */
+  ahead(names: Iterable<string>): void
 }
 
 /** The reference reader's own limit; a header of a model with 100,000 tensors takes about 10 MB. */
 const maxHeaderBytes = 100_000_000
 /** Larger than any header, since an index repeats only names. */
 const maxIndexBytes = maxHeaderBytes
+
+/** Bytes between two wanted tensors that are read along rather than asked around: far less than a request costs. */
+const spanGap = 4 << 10
 
 const indexName = 'model.safetensors.index.json'
 const damaged = 'The file is damaged or not a safetensors file; download or convert it again.'
@@ -74,8 +79,9 @@ const damaged = 'The file is damaged or not a safetensors file; download or conv
 export async function openCheckpoint(files: Files): Promise<Checkpoint> {
   const { names, located } = await weightFiles(files)
   const tensors = new Map<string, TensorEntry>()
-  for (const name of names) {
-    for (const entry of await readHeader(files.get(name) as Bytes, name)) {
+  const headers = await Promise.all(names.map((name) => readHeader(files.get(name) as Bytes, name)))
+  for (const [i, name] of names.entries()) {
+    for (const entry of headers[i]) {
       const other = tensors.get(entry.name)
       if (other) {
         throw header(`Tensor ${entry.name} is in both ${other.file} and ${name}.`, 'Keep the files of one checkpoint only in this folder.')
@@ -99,6 +105,10 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
     bytes,
     read: (name) => read(name, 0, find(name).bytes),
     readRange: read,
+    ahead(wanted) {
+      const entries = [...wanted].map((name) => tensors.get(name)).filter((entry) => entry !== undefined)
+      for (const name of names) files.get(name)!.ahead?.(spans(entries.filter(({ file }) => file === name)))
+    },
   }
 
   function find(name: string): TensorEntry {
@@ -117,6 +127,17 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
       throw new RangeError(`Bytes ${begin} to ${end} of ${name}, which has ${entry.bytes}`)
     return readRange(files.get(entry.file) as Bytes, entry.offset + begin, entry.offset + end, `${name} in ${entry.file}`)
   }
+}
+
+/** The ranges of one file that hold these tensors; neighbours become one. */
+function spans(entries: readonly TensorEntry[]): ByteRange[] {
+  const ranges: ByteRange[] = []
+  for (const { offset, bytes } of [...entries].sort((a, b) => a.offset - b.offset)) {
+    const last = ranges.at(-1)
+    if (last && offset - last.end <= spanGap) last.end = Math.max(last.end, offset + bytes)
+    else if (bytes) ranges.push({ begin: offset, end: offset + bytes })
+  }
+  return ranges
 }
 
 /** Names of the weight files, and the file of each tensor where an index tells. */

@@ -4,7 +4,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { type Panels, type StoredDType, convert, unpack } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Folder } from '../io/folder.ts'
-import { isPacked, readPackedLinear } from '../io/formats/gptq.ts'
+import { isPacked, packedParts, readPackedLinear } from '../io/formats/gptq.ts'
 import type { BlockWeights, Family, Model } from './family.ts'
 import { readModel } from './index.ts'
 
@@ -132,6 +132,16 @@ class FiniteCheck {
   }
 }
 
+/** Everything that `loadBlock` reads, by full name. */
+export function blockTensors(opened: OpenModel, k: number): string[] {
+  const { model, folder } = opened
+  const vectors = model.vectors.map(({ name }) => blockName(opened, k, name))
+  const linears = model.stages.flat().map(({ name }) => blockName(opened, k, name))
+  return [...vectors, ...linears.flatMap((name) => ['weight', ...packedParts].map((part) => `${name}.${part}`))].filter((name) =>
+    folder.checkpoint.tensors.has(name),
+  )
+}
+
 /** Block k, dequantized to f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
 export async function loadBlock(gpu: Gpu, opened: OpenModel, k: number): Promise<BlockWeights> {
   const { model, folder } = opened
@@ -163,6 +173,7 @@ export function disposeBlock(weights: BlockWeights): void {
 
 /** The embedding or the head as panels of rows that fit a binding. */
 export async function loadPanels(gpu: Gpu, opened: OpenModel, name: string): Promise<Panels> {
+  opened.folder.checkpoint.ahead([name])
   const { vocab: rows, embedWidth: cols } = opened.model.shape
   // Panels start at whole kilobytes and stay well below the binding limit, so that a panel and its logits fit.
   const height = Math.max(64, Math.floor(Math.min(gpu.info.maxBinding, 256 * 2 ** 20) / (cols * 4) / 64) * 64)
@@ -185,8 +196,14 @@ export interface Outer {
   head: Panels
 }
 
+/** Everything that `loadOuter` reads, by full name. */
+export function outerTensors({ model, prefix, head }: OpenModel): string[] {
+  return [...model.outer.map(({ name }) => `${prefix}${name}`), head]
+}
+
 export async function loadOuter(gpu: Gpu, opened: OpenModel): Promise<Outer> {
   const { outer } = opened.model
+  opened.folder.checkpoint.ahead(outerTensors(opened))
   const weights: BlockWeights = new Map()
   const check = new FiniteCheck(gpu, Math.max(1, outer.length))
   for (const { name, shape, linear = false } of outer) {

@@ -241,6 +241,9 @@ function describe(value: unknown): string {
   return JSON.stringify(value).slice(0, 60)
 }
 
+/** Tensors of a packed linear, below its module path. */
+export const packedParts = ['qweight', 'qzeros', 'scales', 'g_idx'] as const
+
 /** Whether the linear at this module path is stored packed. */
 export function isPacked(checkpoint: Checkpoint, prefix: string): boolean {
   return checkpoint.tensors.has(`${prefix}.qweight`)

@@ -1,0 +1,110 @@
+/** Models of the Hub, as the page and the terminal ask for them: what one is, and opening it. */
+import { toErrorData, WorkbenchError } from '../errors.ts'
+import type { Files } from '../io/bytes.ts'
+import { type Hub, type HubFile, parseRepo, type Repo, weightBytes } from '../io/hub/hub.ts'
+import { readConfig } from '../io/folder.ts'
+import { openCheckpoint } from '../io/safetensors.ts'
+import { readModel } from '../models/index.ts'
+import type { HubModel, HubOrigin, ModelSummary, Problem } from './job.ts'
+import type { Session } from './session.ts'
+
+export { type Hub, openHub, publicHub } from '../io/hub/hub.ts'
+export type { NetworkEvent } from '../io/hub/network.ts'
+
+/** What belongs to a model beside its weights; repositories also hold pictures, other formats and training logs. */
+const companions = /^[^/]+\.(json|txt|model|jinja|md|tiktoken|spm)$|^(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*$/i
+const maxCompanion = 128 << 20
+const otherWeights = /^[^/]+\.(bin|pth?|gguf|ckpt|h5|msgpack)$/
+
+/** @throws WorkbenchError of the network, or `option-invalid` for what is no repository */
+export async function hubModel(hub: Hub, text: string, asked?: string): Promise<HubModel> {
+  const { repo, ref } = designation(text, asked)
+  const [facts, revisions] = await Promise.all([hub.facts(repo, ref), hub.refs(repo)])
+  const listed = await hub.list(repo, facts.sha, { recursive: false })
+  const files = modelFiles(hub, repo, facts.sha, listed)
+  const bytes = weightBytes(listed)
+  const problems: Problem[] = []
+  const conversions = bytes ? [] : await hub.conversions(repo, revisions.pulls)
+  let familyLabel: string | null = null
+  let { modelType, parameters } = facts
+  const look = async (work: () => Promise<void>) => {
+    try {
+      await work()
+    } catch (error) {
+      const { code, message, hint } = toErrorData(error)
+      if (code === 'internal') throw error
+      problems.push({ severity: 'error', code, message, hint })
+    }
+  }
+  await look(async () => {
+    const { config } = await readConfig(files)
+    if (typeof config.model_type === 'string') modelType = config.model_type
+    familyLabel = readModel(config).family.label
+  })
+  if (!bytes) await look(async () => Promise.reject(noWeights(repo, listed, conversions)))
+  else if (parameters === null && !problems.length) {
+    await look(async () => {
+      const { tensors } = await openCheckpoint(files)
+      parameters = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+    })
+  }
+  if (!files.has('tokenizer.json')) {
+    problems.push({
+      severity: 'error',
+      code: 'file-missing',
+      message: `${repo.name} has no tokenizer.json.`,
+      hint: 'Save its tokenizer with transformers, or choose a repository that has the file.',
+    })
+  }
+  const { name, sha, ...rest } = facts
+  return {
+    ...rest,
+    source: { repo: name, ref, revision: sha },
+    familyLabel,
+    modelType,
+    parameters,
+    bytes,
+    revisions,
+    conversions,
+    problems,
+  }
+}
+
+/** Reads headers, configuration and tokenizer of a model on the Hub; its weights come as they are needed. */
+export async function openHubModel(hub: Hub, session: Session, text: string, asked?: string): Promise<ModelSummary> {
+  const { repo, ref } = designation(text, asked)
+  const { sha, name } = await hub.facts(repo, ref)
+  const listed = await hub.list(repo, sha, { recursive: false })
+  if (!weightBytes(listed)) throw noWeights(repo, listed, await hub.conversions(repo, (await hub.refs(repo)).pulls))
+  const source: HubOrigin = { repo: name, ref, revision: sha }
+  return session.open(modelFiles(hub, repo, sha, listed), name.split('/').at(-1), source)
+}
+
+function designation(text: string, asked: string | undefined): { repo: Repo; ref: string } {
+  const { name, revision } = parseRepo(asked ? `${parseRepo(text).name}@${asked}` : text)
+  return { repo: { type: 'model', name }, ref: revision ?? 'main' }
+}
+
+function modelFiles(hub: Hub, repo: Repo, sha: string, listed: HubFile[]): Files {
+  const wanted = listed.filter(({ path, size }) => /^[^/]+\.safetensors$/.test(path) || (companions.test(path) && size <= maxCompanion))
+  return hub.files(repo, sha, wanted)
+}
+
+function noWeights({ name }: Repo, listed: HubFile[], conversions: { name: string }[]): WorkbenchError {
+  const other = listed.find(({ path }) => otherWeights.test(path))?.path
+  const what = other ? `${name} has its weights as ${other} only, which is not read.` : `${name} has no weights at this revision.`
+  if (conversions.length) {
+    return new WorkbenchError(
+      'file-missing',
+      `${what} A pull request holds them as safetensors.`,
+      `Open ${name}@${conversions[0].name}; look at the pull request first if you do not know who made it.`,
+    )
+  }
+  return new WorkbenchError(
+    'file-missing',
+    `${what} No pull request of it holds them as safetensors.`,
+    other
+      ? 'Ask the Hub’s converter for one (the Space safetensors/convert), or load the model with transformers and save it with safe_serialization=True.'
+      : 'Choose another revision or repository.',
+  )
+}

@@ -1,0 +1,359 @@
+/**
+ * The Hugging Face Hub, or a mirror: search, what a repository is and holds, and its files as `Bytes`. Listing, facts and
+ * Xet are the library's work; plain ranges, retries and the token are ours (`network.ts`).
+ */
+import { datasetInfo, downloadFile, listFiles, listModels, modelInfo } from '@huggingface/hub'
+import { WorkbenchError } from '../../errors.ts'
+import type { ByteRange, Files } from '../bytes.ts'
+import { isObject } from '../json.ts'
+import { HttpError, Network, type NetworkOptions } from './network.ts'
+import { hubSource, Lookahead, type RangeCache, RemoteFile } from './remote.ts'
+
+export const publicHub = 'https://huggingface.co'
+
+export interface Repo {
+  type: 'model' | 'dataset'
+  /** `owner/name`; a few old ones have no owner. */
+  name: string
+}
+
+export interface HubOptions extends NetworkOptions {
+  /** Address of the Hub or a mirror. */
+  url?: string
+  cache?: RangeCache | null
+}
+
+export interface Hit {
+  name: string
+  downloads: number
+  likes: number
+  gated: boolean
+  private: boolean
+  /** ISO date. */
+  updated: string
+}
+
+export interface RepoFacts {
+  name: string
+  /** Commit that the revision means now. */
+  sha: string
+  private: boolean
+  gated: false | 'auto' | 'manual'
+  downloads: number
+  likes: number
+  updated: string
+  license: string | null
+  /** `model_type` of config.json, as the Hub read it. */
+  modelType: string | null
+  /** By the Hub's own count over the safetensors. */
+  parameters: number | null
+}
+
+export interface Ref {
+  /** Short name to show: `main`, `v1.0`, `refs/pr/3`. */
+  name: string
+  sha: string
+}
+
+export interface Refs {
+  branches: Ref[]
+  tags: Ref[]
+  pulls: Ref[]
+}
+
+export interface HubFile {
+  path: string
+  size: number
+  /** SHA-256 of a large file, git's blob id of a small one. */
+  hash: string
+  xet: boolean
+}
+
+/** Pull requests that are looked through for a conversion, the newest first. */
+const maxPulls = 30
+/** A repository with more files than this is not listed whole. */
+const maxFiles = 100_000
+const repoPart = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}'
+
+/** `owner/name`, `owner/name@revision`, or the address of its page. @throws WorkbenchError `option-invalid` */
+export function parseRepo(text: string): { name: string; revision: string | null } {
+  const trimmed = text.trim()
+  const page = /^https?:\/\/[^/]+\/(?:models\/|datasets\/)?([^/?#]+\/[^/?#]+)(?:\/(?:tree|blob|resolve)\/([^?#]+))?/.exec(trimmed)
+  // Of the path after a revision only the revision is meant, and that may itself hold slashes in refs/pr/N only.
+  const fromPage = page?.[2] && (/^refs(?:\/|%2F)(?:pr|convert)(?:\/|%2F)[^/]+/i.exec(page[2])?.[0] ?? page[2].split('/')[0])
+  const [name, revision = null] = page ? [page[1], fromPage ? decodeURIComponent(fromPage) : null] : trimmed.split(/@(.*)/s, 2)
+  if (!new RegExp(`^(${repoPart}/)?${repoPart}$`).test(name) || name.includes('..')) {
+    throw new WorkbenchError('option-invalid', `“${text}” is no repository of the Hub.`, 'Write owner/name, or owner/name@revision.')
+  }
+  return { name, revision: checkRevision(revision) }
+}
+
+function checkRevision(revision: string | null): string | null {
+  if (revision === null || (/^[\w./-]{1,200}$/.test(revision) && !revision.includes('..') && !revision.startsWith('/'))) return revision
+  throw new WorkbenchError('option-invalid', `“${revision}” is no revision.`, 'Write a branch, a tag, a commit, or refs/pr/ and a number.')
+}
+
+/** @throws WorkbenchError `option-invalid` when the address is none. */
+export function openHub(options: HubOptions = {}): Hub {
+  return new Hub(options)
+}
+
+export class Hub {
+  /** Without a slash at its end. */
+  readonly url: string
+  readonly network: Network
+  readonly #cache: RangeCache | null
+  readonly #lookahead = new Lookahead()
+  #xetWorks = true
+
+  constructor({ url = publicHub, cache = null, ...network }: HubOptions) {
+    this.url = checkUrl(url)
+    this.network = new Network(this.url, network)
+    this.#cache = cache
+  }
+
+  /** Who the token belongs to. @throws WorkbenchError `hub-denied` when the Hub does not know it */
+  async account(): Promise<{ name: string }> {
+    try {
+      const answer = await this.#json('/api/whoami-v2')
+      if (!isObject(answer) || typeof answer.name !== 'string') throw this.#nonsense()
+      return { name: answer.name }
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error
+      throw new WorkbenchError(
+        'hub-denied',
+        `The Hub at ${this.network.host} does not accept this token.`,
+        'It may have expired or be incomplete; make a new one with read access in the settings of your account.',
+      )
+    }
+  }
+
+  /** Models whose name holds the query, the most downloaded first. */
+  async search(query: string, limit = 10, signal?: AbortSignal): Promise<Hit[]> {
+    return this.#explained('The search', async () => {
+      const hits: Hit[] = []
+      const found = listModels({ search: { query }, limit, sort: 'downloads', hubUrl: this.url, fetch: this.network.fetcher(signal) })
+      for await (const { name, downloads, likes, gated, private: secret, updatedAt } of found) {
+        if (typeof name !== 'string') throw this.#nonsense()
+        hits.push({
+          name,
+          downloads: count(downloads),
+          likes: count(likes),
+          gated: Boolean(gated),
+          private: Boolean(secret),
+          updated: date(updatedAt),
+        })
+      }
+      return hits
+    })
+  }
+
+  /** What the Hub knows of a repository at a revision. */
+  async facts({ type, name }: Repo, revision = 'main'): Promise<RepoFacts> {
+    const shared = { name, revision, hubUrl: this.url, fetch: this.network.fetcher() }
+    const info: Record<string, unknown> = await this.#explained(titleOf({ type, name }, revision), async () =>
+      type === 'model'
+        ? { ...(await modelInfo({ ...shared, additionalFields: ['sha', 'cardData', 'config', 'safetensors', 'tags'] })) }
+        : { ...(await datasetInfo({ ...shared, additionalFields: ['sha', 'cardData', 'tags'] })) },
+    )
+    if (typeof info.sha !== 'string' || !/^[0-9a-f]{40}$/.test(info.sha)) throw this.#nonsense()
+    const { cardData, config, safetensors, tags, gated } = info
+    const tag = Array.isArray(tags) ? tags.find((one) => typeof one === 'string' && one.startsWith('license:')) : undefined
+    const license = isObject(cardData) ? (cardData.license_name ?? cardData.license) : undefined
+    const total = isObject(safetensors) ? safetensors.total : undefined
+    return {
+      name: typeof info.name === 'string' ? info.name : name,
+      sha: info.sha,
+      private: Boolean(info.private),
+      gated: gated === 'auto' || gated === 'manual' ? gated : false,
+      downloads: count(info.downloads),
+      likes: count(info.likes),
+      updated: date(info.updatedAt),
+      license: typeof license === 'string' ? license : (tag?.slice('license:'.length) ?? null),
+      modelType: isObject(config) && typeof config.model_type === 'string' ? config.model_type : null,
+      parameters: Number.isSafeInteger(total) ? (total as number) : null,
+    }
+  }
+
+  /** Branches, tags and pull requests (the newest first). */
+  async refs(repo: Repo): Promise<Refs> {
+    const answer = await this.#explained(titleOf(repo), () => this.#json(`/api/${repo.type}s/${repo.name}/refs?include_prs=1`))
+    if (!isObject(answer)) throw this.#nonsense()
+    const read = (list: unknown, name: (ref: { ref: string; name: string }) => string): Ref[] =>
+      (Array.isArray(list) ? list : [])
+        .filter((one) => isObject(one) && typeof one.ref === 'string' && typeof one.targetCommit === 'string')
+        .map((one) => ({ name: name(one), sha: one.targetCommit }))
+    const number = ({ name }: Ref) => Number(name.split('/').at(-1))
+    return {
+      branches: read(answer.branches, ({ name }) => name),
+      tags: read(answer.tags, ({ name }) => name),
+      pulls: read(answer.pullRequests, ({ ref }) => ref).sort((a, b) => number(b) - number(a)),
+    }
+  }
+
+  /** The files of a commit; only those in a folder when `path` is given. */
+  async list(repo: Repo, sha: string, { path, recursive = true }: { path?: string; recursive?: boolean } = {}): Promise<HubFile[]> {
+    return this.#explained(titleOf(repo, sha), async () => {
+      const files: HubFile[] = []
+      const found = listFiles({ repo, revision: sha, path, recursive, hubUrl: this.url, fetch: this.network.fetcher() })
+      for await (const { type, path, size, oid, lfs, xetHash } of found) {
+        if (type !== 'file') continue
+        const bytes = lfs?.size ?? size
+        const hash = lfs?.oid ?? oid
+        if (typeof path !== 'string' || !Number.isSafeInteger(bytes) || bytes < 0 || typeof hash !== 'string') throw this.#nonsense()
+        if (path.split('/').some((part) => part === '..' || part === '')) throw this.#nonsense()
+        files.push({ path, size: bytes, hash, xet: Boolean(xetHash) })
+        if (files.length > maxFiles)
+          throw new WorkbenchError('hub-answer', `${repo.name} has more than ${maxFiles} files.`, 'Name a folder of it.')
+      }
+      return files
+    })
+  }
+
+  /** Listed files as bytes; nothing is read yet. */
+  files(repo: Repo, sha: string, listed: readonly HubFile[]): Files {
+    return new Map(listed.map((file) => [file.path, this.#remote(repo, sha, file)]))
+  }
+
+  /** Pull requests that hold the weights as safetensors, the newest first. */
+  async conversions(repo: Repo, pulls: readonly Ref[]): Promise<(Ref & { bytes: number })[]> {
+    const listed = await Promise.all(
+      pulls.slice(0, maxPulls).map(async (ref) => ({ ...ref, bytes: weightBytes(await this.list(repo, ref.sha, { recursive: false })) })),
+    )
+    return listed.filter(({ bytes }) => bytes > 0)
+  }
+
+  // ---------------------------------------------------------------- inside
+
+  #remote(repo: Repo, sha: string, { path, size, hash, xet }: HubFile): RemoteFile {
+    const url = `${this.url}${repo.type === 'dataset' ? '/datasets' : ''}/${repo.name}/resolve/${sha}/${path.split('/').map(encodeURIComponent).join('/')}`
+    const hub = this
+    let blob: Promise<Blob | null> | null = null
+    const byXet = {
+      async read({ begin, end }: ByteRange) {
+        blob ??= downloadFile({ repo, path, revision: sha, hubUrl: hub.url, fetch: hub.network.fetcher() })
+        // Without the Xet headers the library falls back to reading plainly, but unchecked; ours is checked.
+        const file = await blob
+        if (!file || !('reconstructionUrl' in file)) throw new Error('the Hub offers no Xet access to it')
+        return file.slice(begin, end).arrayBuffer()
+      },
+      failed(error: unknown) {
+        if (!hub.#xetWorks) return
+        hub.#xetWorks = false
+        const why =
+          error instanceof Error
+            ? error.message
+                .split('. URL:')[0]
+                .replace(/https?:\S+/g, '')
+                .replace(/\.$/, '')
+            : String(error)
+        hub.network.notice(
+          'note',
+          `${path} could not be read through Xet (${why}).`,
+          'Files are read by plain ranges from now on; only the speed may differ.',
+        )
+      },
+    }
+    return new RemoteFile(
+      hubSource({
+        network: this.network,
+        url,
+        size,
+        hash,
+        cache: this.#cache,
+        get xet() {
+          return xet && hub.#xetWorks ? byXet : null
+        },
+        explain: (error) => this.#explain(error, `${path} of ${repo.name}`),
+      }),
+      this.#lookahead,
+    )
+  }
+
+  async #json(path: string): Promise<unknown> {
+    const response = await this.network.fetcher()(this.url + path, { headers: { accept: 'application/json' } })
+    return response.json()
+  }
+
+  async #explained<T>(what: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      throw this.#explain(error, what)
+    }
+  }
+
+  /** An answer in words about `what` was asked for; bugs stay what they are. */
+  #explain(error: unknown, what: string): unknown {
+    if (error instanceof SyntaxError) return this.#nonsense(error)
+    if (!(error instanceof HttpError)) return error
+    const { status, reason } = error
+    const { host, signedIn } = this.network
+    const access = signedIn
+      ? 'Check with which account the token was made, and that it may read this.'
+      : 'Sign in, or paste an access token.'
+    if (reason === 'GatedRepo') {
+      return new WorkbenchError(
+        'hub-denied',
+        signedIn ? `${what} is gated, and this account has no access yet.` : `${what} is gated: its owner wants to know who reads it.`,
+        `Ask for access on its page at ${host}${signedIn ? ', then try again.' : `. ${access}`}`,
+      )
+    }
+    if (reason === 'RevisionNotFound')
+      return new WorkbenchError(
+        'hub-missing',
+        `${what} does not exist: no such revision.`,
+        'Choose a branch, a tag or a commit of this repository.',
+      )
+    if (reason === 'EntryNotFound') return new WorkbenchError('hub-missing', `${what} does not exist.`, 'Open the repository again.')
+    // The Hub tells nobody without access that a private repository exists.
+    if (status === 404 || reason === 'RepoNotFound')
+      return new WorkbenchError('hub-missing', `${what} is not on ${host}, or it is private.`, `Check the name. ${access}`)
+    if (status === 401 || status === 403)
+      return new WorkbenchError(
+        'hub-denied',
+        `The Hub at ${host} denies access to ${what}.`,
+        signedIn ? `The token may have expired. ${access}` : access,
+      )
+    if (status === 416) return new WorkbenchError('hub-changed', `${what} is shorter than it was listed.`, 'Open the repository again.')
+    return new WorkbenchError(
+      'hub-answer',
+      `The Hub at ${host} answered ${status} about ${what}.`,
+      'Try again later, or check the address of the Hub.',
+    )
+  }
+
+  #nonsense(cause?: unknown): WorkbenchError {
+    return new WorkbenchError(
+      'hub-answer',
+      `The answer of ${this.network.host} makes no sense.`,
+      'Check that this is the address of a Hub.',
+      { cause },
+    )
+  }
+}
+
+/** Bytes of the safetensors that a reader would take: one file, or shards. */
+export function weightBytes(files: readonly HubFile[]): number {
+  const weights = files.filter(({ path }) => /^[^/]+\.safetensors$/.test(path))
+  const single = weights.find(({ path }) => path === 'model.safetensors')
+  const shards = weights.filter(({ path }) => /^model-\d+-of-\d+\.safetensors$/.test(path))
+  return (single ? [single] : shards.length ? shards : weights).reduce((sum, { size }) => sum + size, 0)
+}
+
+function checkUrl(text: string): string {
+  let url: URL
+  try {
+    url = new URL(text)
+  } catch {
+    throw new WorkbenchError('option-invalid', `“${text}” is not the address of a Hub.`, `Write it like ${publicHub}.`)
+  }
+  if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
+    throw new WorkbenchError('option-invalid', 'The address of a Hub has only a host and perhaps a path.', `Write it like ${publicHub}.`)
+  return url.href.replace(/\/+$/, '')
+}
+
+const titleOf = ({ type, name }: Repo, revision?: string) =>
+  `The ${type === 'model' ? 'model' : 'data set'} ${name}${revision && revision !== 'main' ? ` at ${revision.slice(0, 40)}` : ''}`
+const count = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : 0)
+const date = (value: unknown) => (value instanceof Date && Number.isFinite(value.getTime()) ? value.toISOString() : '')

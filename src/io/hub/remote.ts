@@ -1,0 +1,268 @@
+/**
+ * A file on the Hub as `Bytes`: any part of it by one ranged request, kept in the cache when there is one. What a reader
+ * announces is fetched ahead of it in large pieces, within a bound of memory that all files share.
+ */
+import { WorkbenchError } from '../../errors.ts'
+import type { ByteRange, Bytes } from '../bytes.ts'
+import type { Network } from './network.ts'
+
+/** Ranges of files that were fetched before, by the hash of their content. */
+export interface RangeCache {
+  /** Those parts of `[begin, end)` that are there, sorted and apart. */
+  find(key: string, range: ByteRange): Promise<ByteRange[]>
+  read(key: string, range: ByteRange): Promise<Uint8Array<ArrayBuffer> | null>
+  write(key: string, begin: number, bytes: Uint8Array): Promise<void>
+  /** What is known of a file turned out to be of another version. */
+  drop(key: string): Promise<void>
+}
+
+export interface RemoteSource {
+  size: number
+  /** Bytes `[begin, end)`, complete and verified. */
+  fetch(range: ByteRange): Promise<Uint8Array<ArrayBuffer>>
+}
+
+/** Bytes fetched ahead, and not yet read, of all files together. */
+const aheadBytes = 256 << 20
+/** Longer spans are fetched in pieces of this: several connections at once, and memory comes free piece by piece. */
+const pieceBytes = 16 << 20
+
+/** Memory for reading ahead, shared by the files of a Hub. */
+export class Lookahead {
+  #free: number
+  #waiting: Piece[] = []
+
+  constructor(bytes = aheadBytes) {
+    this.#free = bytes
+  }
+
+  /** Starts the piece when there is room for it. */
+  queue(piece: Piece): void {
+    this.#waiting.push(piece)
+    this.#advance()
+  }
+
+  /** Starts it now, room or not, since somebody waits for it. */
+  hurry(piece: Piece): void {
+    const at = this.#waiting.indexOf(piece)
+    if (at < 0) return
+    this.#waiting.splice(at, 1)
+    this.#free -= piece.bytes
+    piece.start()
+  }
+
+  release(piece: Piece): void {
+    const at = this.#waiting.indexOf(piece)
+    if (at >= 0) this.#waiting.splice(at, 1)
+    else this.#free += piece.bytes
+    this.#advance()
+  }
+
+  #advance(): void {
+    while (this.#waiting.length && this.#waiting[0].bytes <= this.#free) this.hurry(this.#waiting[0])
+  }
+}
+
+/** A range on its way. */
+class Piece {
+  #content: Promise<Uint8Array<ArrayBuffer>> | null = null
+  #unread: number
+
+  constructor(
+    readonly begin: number,
+    readonly end: number,
+    readonly fetch: () => Promise<Uint8Array<ArrayBuffer>>,
+  ) {
+    this.#unread = this.bytes
+  }
+
+  get bytes(): number {
+    return this.end - this.begin
+  }
+
+  start(): void {
+    this.#content ??= this.fetch()
+    this.#content.catch(() => {}) // whoever reads it hears of it
+  }
+
+  get content(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#content!
+  }
+
+  /** Whether all of it was read once so many bytes more are. */
+  consumed(bytes: number): boolean {
+    this.#unread -= bytes
+    return this.#unread <= 0
+  }
+}
+
+export class RemoteFile implements Bytes {
+  #pieces: Piece[] = []
+
+  constructor(
+    readonly source: RemoteSource,
+    readonly lookahead: Lookahead,
+  ) {}
+
+  get size(): number {
+    return this.source.size
+  }
+
+  slice(start: number, end: number): Bytes {
+    const clamp = (at: number) => Math.max(0, Math.min(at, this.size))
+    return new RemoteSlice(this, clamp(start), Math.max(clamp(start), clamp(end)))
+  }
+
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return this.read(0, this.size)
+  }
+
+  ahead(ranges: readonly ByteRange[]): void {
+    const overlaps = (piece: Piece) => ranges.some(({ begin, end }) => piece.begin < end && piece.end > begin)
+    const kept = this.#pieces.filter(overlaps)
+    const fresh = ranges
+      .flatMap((range) => without(range, kept))
+      .flatMap(cut)
+      .map(({ begin, end }) => new Piece(begin, end, () => this.source.fetch({ begin, end })))
+    for (const piece of this.#pieces) if (!kept.includes(piece)) this.lookahead.release(piece)
+    this.#pieces = [...kept, ...fresh]
+    for (const piece of fresh) this.lookahead.queue(piece)
+  }
+
+  async read(begin: number, end: number): Promise<ArrayBuffer> {
+    const pieces = this.#pieces.filter((piece) => piece.begin < end && piece.end > begin).sort((a, b) => a.begin - b.begin)
+    if (!pieces.length) return (await this.source.fetch({ begin, end })).buffer
+    for (const piece of pieces) this.lookahead.hurry(piece)
+    const out = new Uint8Array(end - begin)
+    const put = (bytes: Uint8Array, at: number) => out.set(bytes, at - begin)
+    let at = begin
+    for (const piece of pieces) {
+      if (piece.begin > at) put(await this.source.fetch({ begin: at, end: piece.begin }), at)
+      const from = Math.max(at, piece.begin)
+      const to = Math.min(end, piece.end)
+      try {
+        put((await piece.content).subarray(from - piece.begin, to - piece.begin), from)
+      } catch (error) {
+        this.#forget(piece)
+        throw error
+      }
+      if (piece.consumed(to - from)) this.#forget(piece)
+      at = to
+    }
+    if (at < end) put(await this.source.fetch({ begin: at, end }), at)
+    return out.buffer
+  }
+
+  #forget(piece: Piece): void {
+    if (!this.#pieces.includes(piece)) return
+    this.#pieces = this.#pieces.filter((one) => one !== piece)
+    this.lookahead.release(piece)
+  }
+}
+
+class RemoteSlice implements Bytes {
+  constructor(
+    readonly file: RemoteFile,
+    readonly begin: number,
+    readonly end: number,
+  ) {}
+
+  get size(): number {
+    return this.end - this.begin
+  }
+
+  slice(start: number, end: number): Bytes {
+    return this.file.slice(Math.min(this.begin + start, this.end), Math.min(this.begin + end, this.end))
+  }
+
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return this.file.read(this.begin, this.end)
+  }
+}
+
+/** What is left of a range when others are taken out of it. */
+function without(range: ByteRange, others: readonly ByteRange[]): ByteRange[] {
+  const left: ByteRange[] = []
+  let at = range.begin
+  for (const { begin, end } of [...others].sort((a, b) => a.begin - b.begin)) {
+    if (end <= at || begin >= range.end) continue
+    if (begin > at) left.push({ begin: at, end: begin })
+    at = end
+  }
+  return at < range.end ? [...left, { begin: at, end: range.end }] : left
+}
+
+function cut({ begin, end }: ByteRange): ByteRange[] {
+  const count = Math.ceil((end - begin) / pieceBytes)
+  return Array.from({ length: count }, (_, i) => ({ begin: begin + i * pieceBytes, end: Math.min(end, begin + (i + 1) * pieceBytes) }))
+}
+
+export interface HubSource {
+  network: Network
+  url: string
+  size: number
+  /** Hash of the content, as the listing gives it. */
+  hash: string
+  cache: RangeCache | null
+  /** By Xet, where the file is kept there; null once that failed anywhere. */
+  readonly xet: { read(range: ByteRange): Promise<ArrayBuffer>; failed(error: unknown): void } | null
+  /** Turns what the network throws into words about this file. */
+  explain(error: unknown): unknown
+}
+
+/** Cache first, then Xet where it works, then plain ranges. */
+export function hubSource(file: HubSource): RemoteSource {
+  let etag: string | null = null
+
+  async function load(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { xet } = file
+    if (xet) {
+      try {
+        const bytes = new Uint8Array(await xet.read(range))
+        if (bytes.length === range.end - range.begin) return bytes
+        throw new Error(`${bytes.length} of ${range.end - range.begin} bytes came`)
+      } catch (error) {
+        if (error instanceof WorkbenchError && (error.code === 'cancelled' || error.code === 'offline')) throw error
+        xet.failed(error)
+      }
+    }
+    try {
+      const answer = await file.network.range(file.url, { ...range, size: file.size, etag })
+      etag = answer.etag
+      return answer.bytes
+    } catch (error) {
+      if (error instanceof WorkbenchError && error.code === 'hub-changed') await file.cache?.drop(file.hash)
+      throw file.explain(error)
+    }
+  }
+
+  async function fetch(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { begin, end } = range
+    if (begin >= end) return new Uint8Array(0)
+    const { cache, hash, network } = file
+    const found = (await cache?.find(hash, range)) ?? []
+    if (!found.length) {
+      const bytes = await load(range)
+      await cache?.write(hash, begin, bytes)
+      return bytes
+    }
+    const out = new Uint8Array(end - begin)
+    let at = begin
+    for (const part of [...found, { begin: end, end }]) {
+      if (part.begin > at) {
+        const bytes = await load({ begin: at, end: part.begin })
+        await cache?.write(hash, at, bytes)
+        out.set(bytes, at - begin)
+      }
+      const kept = part.begin < part.end ? await cache!.read(hash, part) : null
+      if (kept) {
+        out.set(kept, part.begin - begin)
+        network.countCached(kept.length)
+      } else if (part.begin < part.end) out.set(await load(part), part.begin - begin)
+      at = part.end
+    }
+    return out
+  }
+
+  return { size: file.size, fetch }
+}
