@@ -370,7 +370,12 @@ async function listen(server: Server, port: number): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-function end({ response, entry }: Exchange, status: number, body = ''): void {
+function end({ response, entry, wrong }: Exchange, status: number, body = ''): void {
+  if (wrong === 'reset' && body) {
+    response.writeHead(status, { 'content-length': Buffer.byteLength(body) }).write(body.slice(0, body.length / 2))
+    setImmediate(() => response.destroy())
+    return
+  }
   entry.sent += Buffer.byteLength(body)
   response.writeHead(status).end(body)
 }
