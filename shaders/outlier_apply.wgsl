@@ -19,17 +19,18 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let at = item(id, groups, 64u);
   let across = params.q / 4u;
   if (at >= across * params.p) { return; }
-  let j = at / across;
   let value = c[at];
   var keep: vec4<bool>;
   if (params.columns_only == 1u) {
+    let j = at / across;
     keep = vec4<bool>(chosen(norms[j], j, state[0], state[1]));
   } else {
-    for (var i = 0u; i < 4u; i++) { keep[i] = chosen(value[i], 4u * at + i, state[0], state[1]); }
+    keep = chosen4(value, 4u * at, state[0], state[1]);
   }
   let now = select(vec4f(), value, keep);
   let change = now - h[at];
   if (all(change == vec4f())) { return; }
   h[at] = now;
+  let j = at / across;
   if (columns[j].y == 0u) { what[at] -= change; } else { r[at] -= change; }
 }

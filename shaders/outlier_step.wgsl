@@ -30,8 +30,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     sum += r[e] * gradient;
     let value = h[e] + size * gradient;
     c[e] = value;
+    let above = magnitudes(value) > vec4u(state[4]);
+    if (!any(above)) { continue; }
     for (var i = 0u; i < 4u; i++) {
-      if (magnitude(value[i]) > state[4]) {
+      if (above[i]) {
         let slot = atomicAdd(&list[0], 1u);
         if (slot < params.capacity) { atomicStore(&list[1u + slot], 4u * e + i); }
       }

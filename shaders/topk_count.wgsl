@@ -13,18 +13,18 @@ struct Params { n: u32, k: u32, capacity: u32, shift: u32, half: u32 }
 
 var<workgroup> own: array<atomic<u32>, 256>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(
   @builtin(local_invocation_index) lane: u32,
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
 ) {
   let listed = list[0] >= params.k && list[0] <= params.capacity;
-  var items = select(params.n, list[0], listed);
+  let items = select(params.n, list[0], listed);
   let ties = params.half == 1u;
-  if (ties && state[3] == 0u) { items = 0u; }
+  if (ties && state[3] == 0u) { return; }
   let found = state[params.half];
-  for (var i = group.x * 256u + lane; i < items; i += groups.x * 256u) {
+  for (var i = group.x * 64u + lane; i < items; i += groups.x * 64u) {
     var e = i;
     if (listed) { e = list[1u + i]; }
     let bits = magnitude(scores[e]);
@@ -34,6 +34,8 @@ fn main(
     }
   }
   workgroupBarrier();
-  let count = atomicLoad(&own[lane]);
-  if (count > 0u) { atomicAdd(&bins[lane], count); }
+  for (var d = lane; d < 256u; d += 64u) {
+    let count = atomicLoad(&own[d]);
+    if (count > 0u) { atomicAdd(&bins[d], count); }
+  }
 }

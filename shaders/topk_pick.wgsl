@@ -13,10 +13,12 @@ struct Params { k: u32, shift: u32, half: u32 }
 
 var<workgroup> counts: array<u32, 256>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
-  counts[lane] = bins[lane];
-  bins[lane] = 0u;
+  for (var d = lane; d < 256u; d += 64u) {
+    counts[d] = bins[d];
+    bins[d] = 0u;
+  }
   workgroupBarrier();
   if (lane > 0u) { return; }
   let first = params.shift == 24u;
