@@ -5,7 +5,7 @@ import { diagonal, matmul } from '../../src/gpu/ops.ts'
 import type { Tensor } from '../../src/gpu/tensor.ts'
 import { resolveOptions } from '../../src/options.ts'
 import { quantease } from '../../src/quant/quantease.ts'
-import { disposeQuantized, type LinearProblem } from '../../src/quant/solver.ts'
+import { Derived, disposeQuantized, type LinearProblem } from '../../src/quant/solver.ts'
 import type { Task } from './measure.ts'
 
 const bits = 3
@@ -16,7 +16,8 @@ export async function makeProblem(gpu: Gpu, p: number, random: (length: number) 
   const x = gpu.upload(random(p * p), [p, p])
   const gram = matmul(gpu, x, x, { ta: true })
   x.dispose()
-  return { gpu, weight: gpu.upload(random(p * p), [p, p]), gram, gramDiagonal: await diagonal(gpu, gram), halfScales: true }
+  const weight = gpu.upload(random(p * p), [p, p])
+  return { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), derived: new Derived(), halfScales: true }
 }
 
 const solve = (problem: LinearProblem, iterations: number, outlier = 0) =>

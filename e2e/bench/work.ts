@@ -4,7 +4,7 @@ import type { Gpu } from '../../src/gpu/device.ts'
 import { type Options, resolveOptions } from '../../src/options.ts'
 import { objective } from '../../src/quant/grid.ts'
 import { solvers } from '../../src/quant/index.ts'
-import { disposeQuantized } from '../../src/quant/solver.ts'
+import { Derived, disposeQuantized } from '../../src/quant/solver.ts'
 
 const methods: { label: string; method: string; options: Options }[] = [
   { label: 'GPTQ', method: 'gptq', options: {} },
@@ -36,16 +36,18 @@ export async function errorAgainstWork(gpu: Gpu, p: number, random: (length: num
   matmul(gpu, factors, loadings, { out: x, beta: 1 })
   const gram = matmul(gpu, x, x, { ta: true })
   const weight = gpu.upload(random(p * p), [p, p])
-  const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), halfScales: true }
+  const gramDiagonal = await diagonal(gpu, gram)
   const base = await objective(gpu, weight, gram)
   const points: WorkPoint[] = []
   for (const { label, method, options: given } of methods) {
     const solver = solvers.find(({ id }) => id === method)!
     const { options } = resolveOptions(solver.options, { ...given, bits: 3 })
     const before = gpu.flops
-    const result = await solver.solve(problem, options, {})
+    const derived = new Derived()
+    const result = await solver.solve({ gpu, weight, gram, gramDiagonal, derived, halfScales: true }, options, {})
     points.push({ label, error: result.error / base, products: (gpu.flops - before) / (2 * p ** 3) })
     disposeQuantized(result)
+    derived.dispose()
   }
   for (const tensor of [factors, loadings, x, gram, weight]) tensor.dispose()
   return points

@@ -485,9 +485,12 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
     0,
   )
   const transformed = run.solver.transform ? model.stages.filter((_, stage) => model.before[stage].kind !== 'none').flat() : []
+  // What the linears of a stage share is done for the first of them.
+  const shared = model.stages.reduce((sum, stage) => sum + (stage.length - 1) * (run.solver.sharedWork?.(stage[0].p, run.options) ?? 0), 0)
   const solve =
     linears.reduce((sum, { q, p }) => sum + run.solver.work(q, p, run.options) + 2 * q * p * p, 0) +
-    transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
+    transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0) -
+    shared
   return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks }
 }
 

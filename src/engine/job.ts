@@ -41,6 +41,8 @@ export interface GpuSummary {
   /** Measured at start: f32 GEMM, GFLOP/s. */
   gflops: number
   gemmKernel: 'direct' | 'tiled'
+  /** Columns of a panel in the sweeps of QuantEase, chosen by measurement at start; 32 = one block, one level. */
+  sweepPanel: number
 }
 
 // ---------------------------------------------------------------- model and text

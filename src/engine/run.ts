@@ -26,6 +26,7 @@ import {
 } from '../models/weights.ts'
 import { objective, pack } from '../quant/grid.ts'
 import { cutWeight, solveLinear } from '../quant/slices.ts'
+import { Derived, type LinearProblem } from '../quant/solver.ts'
 import {
   baselineWork,
   linearBits,
@@ -417,16 +418,17 @@ class Engine {
       const full = await this.#load(k)
       const weights: BlockWeights = new Map(full)
       const solve: SolveStage = async (stage, gram, outputs) => {
-        const spread = await diagonal(this.gpu, gram)
+        const shared = { gram, gramDiagonal: await diagonal(this.gpu, gram), derived: new Derived() }
         const before = this.opened.model.before[stage]
         for (const linear of this.opened.model.stages[stage]) {
           const scaled = weights.get(`${linear.name}.weight`)!
-          const layer = await this.#solve(run, k, linear, gram, spread, weights, output, outputs?.get(linear.name))
+          const layer = await this.#solve(run, k, linear, shared, weights, output, outputs?.get(linear.name))
           if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
           if (run.solver.transform && before.kind === 'none') layer.notes.push(`Its inputs are left unscaled: ${before.why}.`)
           layers.push(layer)
           this.host.emit({ type: 'layer', run: run.spec.id, layer })
         }
+        shared.derived.dispose()
         this.progress.enter(FORWARD)
       }
       if (run.trueSequential) await this.#sequential(run, k, seen, weights, solve)
@@ -599,13 +601,13 @@ class Engine {
     run: PlannedRun,
     k: number,
     { name, q, p, scoring }: LinearShape,
-    gram: Tensor,
-    gramDiagonal: Float32Array,
+    shared: Pick<LinearProblem, 'gram' | 'gramDiagonal' | 'derived'>,
     weights: BlockWeights,
     output: CheckpointExport,
     outputs?: Tensor,
   ): Promise<LayerResult> {
     const { gpu, host } = this
+    const { gram } = shared
     const full = blockName(this.opened, k, name)
     const started = performance.now()
     this.#stage(run, 'solve', k, full)
@@ -614,7 +616,7 @@ class Engine {
     const base = outputs ? await this.#unfolded(weight, null, gram, outputs) : await objective(gpu, weight, gram)
     const relative = (value: number) => (base > 0 ? value / base : 0)
     const iterations = run.solver.sweeps?.(run.options) ?? (run.options.iterations as number | undefined) ?? 0
-    const problem = { gpu, weight, gram, gramDiagonal, halfScales: true, scoring }
+    const problem = { gpu, weight, ...shared, halfScales: true, scoring }
     const result = await solveLinear(run.solver, problem, run.options, {
       report: (points) => {
         const shown = points.map((point) => ({ ...point, value: relative(point.value) }))

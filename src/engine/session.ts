@@ -13,6 +13,7 @@ import { openFolder } from '../io/folder.ts'
 import { formats } from '../io/formats/index.ts'
 import { families } from '../models/index.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
+import { choosePanel } from '../quant/descent.ts'
 import { solvers } from '../quant/index.ts'
 import { runOptions } from './check.ts'
 import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
@@ -73,6 +74,7 @@ export class Session {
         fitsParameters: largestModel(memoryBudget, gpu.info.maxBinding),
         gflops: await measureGemm(gpu),
         gemmKernel: gpu.gemm,
+        sweepPanel: await choosePanel(gpu),
       }
     }
     return this.#summary

@@ -6,6 +6,7 @@ import { testGpu } from '../gpu/testing.ts'
 import { awq, type AwqOptions, searchClip, searchScale } from './awq.ts'
 import { goldenArrays, goldenCases } from './golden/golden.ts'
 import { layoutOf } from './grid.ts'
+import { Derived } from './solver.ts'
 import { anyLayer, expectRepresentable, goldenLayer, type Layer, solve } from './testing.ts'
 
 let gpu: Gpu
@@ -43,7 +44,7 @@ async function clips(layer: Layer, options: AwqOptions, scoring = false) {
   const { weight, gram } = upload(layer)
   const gramDiagonal = await diagonal(gpu, gram)
   const layout = layoutOf(gramDiagonal, options.groupSize, false, true)
-  const clip = await searchClip({ gpu, weight, gram, gramDiagonal, halfScales: false, scoring }, layout, options)
+  const clip = await searchClip({ gpu, weight, gram, gramDiagonal, derived: new Derived(), halfScales: false, scoring }, layout, options)
   const values = await gpu.read(clip)
   for (const tensor of [weight, gram, clip]) tensor.dispose()
   return { values, groups: layout.groups }

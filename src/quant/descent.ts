@@ -2,12 +2,16 @@
  * Cyclic coordinate descent over the columns of W on f(Ŵ) = tr((W − Ŵ) Σ (W − Ŵ)ᵀ), in blocks of 32 columns,
  * left-looking: a GEMM forms [(W − Ŵ) Σ] for the block afresh, one kernel walks the block. The iterates are those of the
  * column-by-column algorithm (arXiv 2309.01885, Algorithm 1). Shared by every solver that descends.
+ *
+ * On two levels, one tall GEMM forms what the columns outside a panel of several blocks contribute to all of it, and each
+ * block adds what its panel does: the same operations, most of them in products with enough rows to fill a GPU.
  */
+import type { Gpu } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { panelPairs, rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { Layout } from './grid.ts'
-import { type LinearProblem, maxCode, type SolverHooks } from './solver.ts'
+import { type Layout, layoutOf } from './grid.ts'
+import { Derived, type LinearProblem, maxCode, type SolverHooks } from './solver.ts'
 
 /** Columns per block; fixed by `quantease_sweep.wgsl`. */
 export const BLOCK = 32
@@ -15,6 +19,59 @@ export const BLOCK = 32
 const SWEEP_FLOPS = BLOCK + 16
 /** Iterations between two reports of the objective; a report waits for the GPU but never inside an iteration. */
 export const REPORT_EVERY = 5
+
+/** Columns of a panel that are tried on a GPU; a panel of one block is the sweep on one level. */
+const PANELS = [BLOCK, 256, 512]
+/** Rows and columns of the layer on which they are tried: 9 GFLOP a sweep. */
+const TRIAL = { q: 1024, p: 2048 }
+
+const panels = new WeakMap<Gpu, number>()
+
+/** Columns of a panel in the sweeps on this device: one block unless `choosePanel` found better. */
+export const panelOf = (gpu: Gpu) => panels.get(gpu) ?? BLOCK
+
+/**
+ * Chooses the panel of all further sweeps on this device by measuring. On a software adapter, which has no rows to fill,
+ * it stays at one block without a trial: measured there, all panels take the same time within a few per cent.
+ */
+export async function choosePanel(gpu: Gpu): Promise<number> {
+  if (!panels.has(gpu)) panels.set(gpu, gpu.info.kind === 'software' ? BLOCK : await fastestPanel(gpu, TRIAL))
+  return panelOf(gpu)
+}
+
+/** The panel of the fastest sweep on a layer of noise with Σ = 1 + noise. */
+export async function fastestPanel(gpu: Gpu, { q, p }: { q: number; p: number }): Promise<number> {
+  const noise = (length: number) => Float32Array.from({ length }, () => Math.random() - 0.5)
+  const weight = gpu.upload(noise(q * p), [p, q])
+  const sigma = noise(p * p)
+  for (let j = 0; j < p; j++) sigma[j * p + j] = 1
+  const gram = gpu.upload(sigma, [p, p])
+  const gramDiagonal = new Float32Array(p).fill(1)
+  const derived = new Derived()
+  const problem = { gpu, weight, gram, gramDiagonal, derived, halfScales: false }
+  const grid = gpu.upload(
+    Float32Array.from({ length: 2 * q }, (_, i) => (i & 1 ? 4 : 0.125)),
+    [1, q, 2],
+  )
+  const layout = layoutOf(gramDiagonal, -1, false, true)
+  const descent = new Descent(problem, layout, grid, 3)
+  const times: number[] = []
+  for (const panel of PANELS) {
+    let best = Number.POSITIVE_INFINITY
+    for (const timed of [false, true, true]) {
+      await gpu.sync()
+      const start = performance.now()
+      await descent.sweep(false, panel)
+      await gpu.sync()
+      // The first one compiles.
+      if (timed) best = Math.min(best, performance.now() - start)
+    }
+    times.push(best)
+  }
+  for (const tensor of [weight, gram, grid, descent.what, descent]) tensor.dispose()
+  gpu.trim()
+  return PANELS[times.indexOf(Math.min(...times))]
+}
 
 /** Work of one sweep. */
 export const sweepWork = (q: number, p: number) => 2 * q * p * p + q * p * SWEEP_FLOPS
@@ -34,7 +91,6 @@ export class Descent {
   /** Group and bits of Σ_jj per processed column: `[p, 2]`. */
   readonly columns: Tensor
   readonly #triangle: Tensor
-  readonly #g: Tensor
 
   /**
    * Starts from Ŵ = W (infeasible, f = 0), or from `start` `[p, q]` in the original order. Entries whose bit of `mask` is
@@ -64,32 +120,47 @@ export class Descent {
       this.r = gatherRows(gpu, weight, order)
       gpu.run1d('subtract', { x: this.r, y: this.what }, { n: p * q }, (p * q) / 4)
     } else this.r = gpu.zeros([p, q])
-    this.#g = gpu.empty([BLOCK, q])
     this.objective = gpu.zeros([q])
     order.dispose()
   }
 
-  /** One pass over all columns. */
-  async sweep(relaxed: boolean): Promise<void> {
+  /** One pass over all columns, in panels of so many of them, a multiple of 32. */
+  async sweep(relaxed: boolean, panel = panelOf(this.problem.gpu)): Promise<void> {
     const { gpu, weight } = this.problem
     const [p, q] = [weight.rows, weight.cols]
-    const { what, r, objective, grid } = this
-    const { columns, normalised, mask } = this
-    const state = { what, r, g: this.#g, triangle: this.#triangle, columns, grid, objective, mask: mask ?? columns }
+    const { what, r, objective, grid, columns, normalised, mask } = this
+    const triangle = this.#triangle
+    const g = gpu.empty([Math.min(panel, Math.ceil(p / BLOCK) * BLOCK), q])
     const constants = mask && { MASKED: 1 }
-    for (let j0 = 0; j0 < p; j0 += BLOCK) {
-      const m = Math.min(BLOCK, p - j0)
-      gemm(gpu, { a: normalised, b: r, c: this.#g, m, n: q, k: p, lda: p, ldb: q, ldc: q, a0: j0 * p })
-      gpu.run1d('quantease_sweep', state, { q, p, j0, most: maxCode(this.bits), relaxed: Number(relaxed) }, q, {
-        flops: q * m * SWEEP_FLOPS,
-        constants,
-      })
-      await gpu.pace()
+    for (let p0 = 0; p0 < p; p0 += panel) {
+      const p1 = Math.min(p0 + panel, p)
+      /** G of the columns from .. to takes in R of the columns k0 .. k1. */
+      const gather = (from: number, to: number, k0: number, k1: number, beta: number) => {
+        const shape = { m: to - from, n: q, k: k1 - k0, lda: p, ldb: q, ldc: q }
+        gemm(gpu, { a: normalised, b: r, c: g, ...shape, a0: from * p + k0, b0: k0 * q, c0: (from - p0) * q, beta })
+      }
+      // R of the panel changes from block to block; that of all others is as it will be.
+      if (panel > BLOCK) {
+        if (p0) gather(p0, p1, 0, p0, 0)
+        if (p1 < p) gather(p0, p1, p1, p, Number(p0 > 0))
+      }
+      for (let j0 = p0; j0 < p1; j0 += BLOCK) {
+        const j1 = Math.min(j0 + BLOCK, p1)
+        if (panel > BLOCK) gather(j0, j1, p0, p1, Number(p1 - p0 < p))
+        else gather(j0, j1, 0, p, 0)
+        const state = { what, r, g: g.view([BLOCK, q], (j0 - p0) * q), triangle, columns, grid, objective, mask: mask ?? columns }
+        gpu.run1d('quantease_sweep', state, { q, p, j0, most: maxCode(this.bits), relaxed: Number(relaxed) }, q, {
+          flops: q * (j1 - j0) * SWEEP_FLOPS,
+          constants,
+        })
+        await gpu.pace()
+      }
     }
+    g.dispose()
   }
 
   dispose(): void {
-    for (const tensor of [this.r, this.objective, this.normalised, this.#triangle, this.columns, this.#g]) tensor.dispose()
+    for (const tensor of [this.r, this.objective, this.normalised, this.#triangle, this.columns]) tensor.dispose()
   }
 }
 

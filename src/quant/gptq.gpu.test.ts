@@ -8,7 +8,7 @@ import { goldenCases } from './golden/golden.ts'
 import { gptq } from './gptq.ts'
 import { layoutOf } from './grid.ts'
 import { quantease } from './quantease.ts'
-import { disposeQuantized } from './solver.ts'
+import { Derived, disposeQuantized } from './solver.ts'
 import { anyGrid, anyLayer, expectGrid, expectRepresentable, goldenLayer, type Layer, solve } from './testing.ts'
 
 let gpu: Gpu
@@ -175,9 +175,24 @@ describe('when H cannot be factored', () => {
     expectRepresentable(got, 4)
   })
 
-  it('goes to float64 and says so', async () => {
+  /** As on a real GPU, where H is factored before the host is asked. */
+  async function onGpu<T>(work: () => Promise<T>): Promise<T> {
+    const { kind } = gpu.info
+    gpu.info.kind = 'gpu'
+    return work().finally(() => {
+      gpu.info.kind = kind
+    })
+  }
+
+  it('raises it on a GPU likewise', async () => {
+    const got = await onGpu(() => solve(gpu, gptq, layer(1.05), {}))
+    expect(got.notes).toEqual(['Damping was raised from 1 % to 10 %, because this layer’s inputs nearly determine each other.'])
+    expect(got.codes).toEqual((await solve(gpu, gptq, layer(1.05), {})).codes)
+  })
+
+  it('goes from the GPU to float64 and says so', async () => {
     // Damped by 100 % the covariance is 1 − 2⁻²⁴ of the variance: a pivot of 1.2e-7, all noise in float32.
-    const got = await solve(gpu, gptq, layer(2 - 2 ** -23), {})
+    const got = await onGpu(() => solve(gpu, gptq, layer(2 - 2 ** -23), {}))
     expect(got.notes).toEqual([
       'The factorization failed on the GPU at every damping up to 100 %; it was done in double precision on the processor, at 100 %.',
     ])
@@ -193,6 +208,50 @@ describe('when H cannot be factored', () => {
   })
 })
 
+describe('the factor on the GPU', () => {
+  it('gives the codes of the float64 one, which software adapters take', async () => {
+    const cases = (await goldenCases('gptq')).filter(({ params }) => params.bits === 3 && params.group === -1)
+    const { kind } = gpu.info
+    for (const one of cases) {
+      const { layer, expected, options } = await goldenLayer(one)
+      const order = { actOrder: one.params.actorder ?? false, staticGroups: one.params.static ?? false }
+      gpu.info.kind = 'gpu'
+      const got = await solve(gpu, gptq, layer, { ...options, ...order }).finally(() => {
+        gpu.info.kind = kind
+      })
+      expect(Array.from(got.codes), one.name).toEqual(Array.from(expected.get(`${one.name}/codes`)!.data))
+    }
+  })
+
+  it('is made once for all linears that share Σ', async () => {
+    const [q, p] = [32, 256]
+    const { options } = resolveOptions(gptq.options, {})
+    const gram = gpu.upload(
+      Float32Array.from({ length: p * p }, (_, i) => (i % (p + 1) === 0 ? 1 : 0.5)),
+      [p, p],
+    )
+    const derived = new Derived()
+    const problem = { gpu, gram, gramDiagonal: new Float32Array(p).fill(1), derived, halfScales: false }
+    const work: number[] = []
+    for (const seed of [1, 2]) {
+      const weight = gpu.upload(
+        Float32Array.from({ length: p * q }, (_, i) => Math.sin(seed * i)),
+        [p, q],
+      )
+      const before = gpu.flops
+      const shared = await gptq.solve({ ...problem, weight }, options, {})
+      work.push(gpu.flops - before)
+      const own = new Derived()
+      const alone = await gptq.solve({ ...problem, weight, derived: own }, options, {})
+      expect(await gpu.read(shared.codes)).toEqual(await gpu.read(alone.codes))
+      for (const result of [shared, alone]) disposeQuantized(result)
+      for (const thing of [weight, own]) thing.dispose()
+    }
+    expect((work[0] - work[1]) / gptq.sharedWork!(p, options)).toBeCloseTo(1, 2)
+    for (const thing of [derived, gram]) thing.dispose()
+  })
+})
+
 describe('work', () => {
   it.each([-1, 32])('is announced as it is done, groups of %i', async (groupSize) => {
     const [q, p] = [128, 320]
@@ -201,13 +260,15 @@ describe('work', () => {
       Float32Array.from({ length: p * p }, (_, i) => Number(i % (p + 1) === 0)),
       [p, p],
     )
-    const problem = { gpu, weight: gpu.zeros([p, q]), gram, gramDiagonal: new Float32Array(p).fill(1), halfScales: false }
+    const derived = new Derived()
+    const problem = { gpu, weight: gpu.zeros([p, q]), gram, gramDiagonal: new Float32Array(p).fill(1), derived, halfScales: false }
     const before = gpu.flops
     disposeQuantized(await gptq.solve(problem, options, {}))
     const ratio = (gpu.flops - before) / gptq.work(q, p, options)
     expect(ratio).toBeGreaterThan(0.9)
     expect(ratio).toBeLessThan(1.1)
     problem.weight.dispose()
+    derived.dispose()
     gram.dispose()
   })
 })

@@ -20,6 +20,8 @@ const BLOCK = 32
 const SWEEP_FLOPS = BLOCK + 16
 /** The most damping that is tried before the factorization is given up, as a share of the mean diagonal. */
 const MOST_DAMPING = 1
+/** Inputs up to which the host's float64 factor fits beside everything else: two matrices, 256 MiB. */
+const MOST_ON_HOST = 4096
 
 export const dampingOption: OptionSpec = {
   key: 'damping',
@@ -76,6 +78,7 @@ export const gptq: Solver = {
   advice: 'Fast and widely used; switch on act-order, which often brings it level with QuantEase at 3 and 4 bits.',
   options: gptqOptions,
   work: (q, p, given) => gridWork(q, p, given) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS),
+  sharedWork: factorWork,
   solve: async (problem, given) => (await solveGptq(problem, given)).result,
 }
 
@@ -93,7 +96,6 @@ export async function solveGptq(problem: LinearProblem, given: Options): Promise
     return { result: { ...result, notes: [...trouble, ...result.notes] }, trouble }
   }
   const { x, grid } = await roundColumns(problem, layout, ut, options)
-  ut.dispose()
   const result = await finish(problem, x, layout, grid, options.bits)
   x.dispose()
   return { result: { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal)] }, trouble }
@@ -109,26 +111,50 @@ export function zeroedNote(diagonal: Float32Array): string[] {
 
 const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`
 
+/** Uᵀ `[p, p]`, null when nothing helped, and what it took to get it. */
+interface Factor {
+  ut: Tensor | null
+  trouble: string[]
+  dispose(): void
+}
+
 /**
- * Uᵀ of H in processing order, `[p, p]` (of H / 2, to be exact: GPTQ does not feel the factor). On the GPU with damping ten
- * times higher on every failure, then in float64 on the host likewise; null when nothing helps. `trouble` says what it took.
- * `damped` is diag H / 2 by position, as damped as told.
+ * Uᵀ of H in processing order (of H / 2, to be exact: GPTQ does not feel the factor), once for all linears that share Σ. On
+ * the GPU with damping ten times higher on every failure, then in float64 on the host likewise; null when nothing helps.
+ * `damped` is diag H / 2 by position, as damped as told. `method` and `order` are the same for all linears of a run.
  */
-export async function factor(
+export function factor(
+  problem: LinearProblem,
+  order: Uint32Array,
+  damped: (damping: number) => Float64Array,
+  asked: number,
+  method: string,
+): Promise<Factor> {
+  return problem.derived.get(`${method} ${asked} ${order}`, async () => {
+    const { ut, trouble } = await climb(problem, order, damped, asked, method)
+    return { ut, trouble, dispose: () => ut?.dispose() }
+  })
+}
+
+async function climb(
   { gpu, gram }: LinearProblem,
   order: Uint32Array,
   damped: (damping: number) => Float64Array,
   asked: number,
   method: string,
-): Promise<{ ut: Tensor | null; trouble: string[] }> {
+): Promise<Pick<Factor, 'ut' | 'trouble'>> {
   const p = order.length
   const ladder = [asked]
   while (ladder.at(-1)! < MOST_DAMPING) ladder.push(Math.min(MOST_DAMPING, 10 * ladder.at(-1)!))
-  for (const damping of ladder) {
+  const raised = (damping: number) =>
+    damping > asked
+      ? [`Damping was raised from ${percent(asked)} to ${percent(damping)}, because this layer’s inputs nearly determine each other.`]
+      : []
+  // A software adapter runs on the processor too, and there float64 is the faster of the two (`npm run bench` shows both).
+  const hostFirst = gpu.info.kind === 'software' && p <= MOST_ON_HOST
+  for (const damping of hostFirst ? [] : ladder) {
     const ut = await inverseFactor(gpu, { gram, order, diagonal: damped(damping) })
-    if (!ut) continue
-    const raised = `Damping was raised from ${percent(asked)} to ${percent(damping)}, because this layer’s inputs nearly determine each other.`
-    return { ut, trouble: damping > asked ? [raised] : [] }
+    if (ut) return { ut, trouble: raised(damping) }
   }
   const values = await gpu.read(gram)
   const pace = async () => {
@@ -140,7 +166,9 @@ export async function factor(
     const ut = await inverseFactor64(values, order, damped(damping), pace)
     if (!ut) continue
     const moved = `The factorization failed on the GPU at every damping up to ${percent(MOST_DAMPING)}; it was done in double precision on the processor, at ${percent(damping)}.`
-    return { ut: gpu.upload(Float32Array.from(ut), [p, p]), trouble: [moved] }
+    // Progress counts it like work of the GPU.
+    gpu.flops += factorWork(p)
+    return { ut: gpu.upload(Float32Array.from(ut), [p, p]), trouble: hostFirst ? raised(damping) : [moved] }
   }
   const replaced = `This layer’s inputs admit no factorization, even in double precision; QuantEase, which needs none, took the place of ${method}.`
   return { ut: null, trouble: [replaced] }

@@ -19,6 +19,7 @@ export const gptqQuantease: Solver = {
     'For layers with a few huge inputs, where the start matters; with act-order and relaxed sweeps it usually beats both of its parts.',
   options: [...gptqOptions, ...sweepOptions],
   work: (q, p, given) => gptq.work(q, p, given) + (given.iterations as number) * sweepWork(q, p) + 2 * q * p * p,
+  sharedWork: gptq.sharedWork,
   async solve(problem, given, hooks) {
     const options = given as unknown as GptqOptions & { iterations: number; relax: boolean }
     const { gpu, weight, gramDiagonal } = problem

@@ -99,7 +99,13 @@ export function outlierCount(q: number, p: number, given: Options): { count: num
 /** Work of outliers beside the sweeps: a GEMM and a few passes over H in each, and λ once. */
 export function outlierWork(q: number, p: number, iterations: number, { outlier, outlierMode }: OutlierOptions): number {
   if (!outlier) return 0
-  return outlierMode === 'masked' ? 10 * q * p : iterations * q * p * (2 * p + 8) + POWER_STEPS * 2 * p * p
+  const options = { outlier, outlierMode }
+  return outlierMode === 'masked' ? 10 * q * p : iterations * q * p * (2 * p + 8) + eigenvalueWork(p, options)
+}
+
+/** The part of it that λ takes. */
+export function eigenvalueWork(p: number, { outlier, outlierMode }: Pick<OutlierOptions, 'outlier' | 'outlierMode'>): number {
+  return outlier && outlierMode === 'iht' ? POWER_STEPS * 2 * p * p : 0
 }
 
 // ---------------------------------------------------------------- the k largest
@@ -293,7 +299,7 @@ async function thresholding(
   { bits, iterations, relax, alpha }: SweepOptions,
   { report }: SolverHooks,
 ): Promise<{ what: Tensor; h: Tensor }> {
-  const { gpu, weight, gram, gramDiagonal } = problem
+  const { gpu, weight, gram, gramDiagonal, derived } = problem
   const [p, q] = [weight.rows, weight.cols]
   const byColumn = support.kind === 'columns'
   const order = gpu.upload(layout.order, [p])
@@ -301,7 +307,7 @@ async function thresholding(
   // With the target as weight, R = W − H − Ŵ starts at 0, as in a plain descent.
   const descent = new Descent({ ...problem, weight: support.rest }, layout, grid, bits)
   const { what, r, normalised, columns } = descent
-  const lambda = largestEigenvalue(gpu, gram, gramDiagonal)
+  const lambda = await derived.get('λ', () => largestEigenvalue(gpu, gram, gramDiagonal))
   const { top } = support
   const { state, list, capacity } = top
   gpu.copy(lambda, state, 1, 0, 5)
@@ -338,6 +344,6 @@ async function thresholding(
     }
   }
   descent.dispose()
-  for (const tensor of [order, lambda, norms, c, objective, change, before]) tensor.dispose()
+  for (const tensor of [order, norms, c, objective, change, before]) tensor.dispose()
   return { what, h }
 }

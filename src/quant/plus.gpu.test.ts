@@ -9,6 +9,7 @@ import { layoutOf } from './grid.ts'
 import { quanteasePlus, refitScales } from './plus.ts'
 import { quantease } from './quantease.ts'
 import { rtn } from './rtn.ts'
+import { Derived } from './solver.ts'
 import { anyLayer, expectRepresentable, flip, type Layer, solve } from './testing.ts'
 
 let gpu: Gpu
@@ -111,7 +112,7 @@ describe('on random layers', () => {
         const what = gpu.upload(flip(start.what, q, p), [p, q])
         const cells = Float32Array.from({ length: groups * q * 2 }, (_, i) => (i & 1 ? start.zeros : start.scales)[i >> 1])
         const grid = gpu.upload(cells, [groups, q, 2])
-        const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), halfScales: false }
+        const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), derived: new Derived(), halfScales: false }
         const off = flip(start.what, q, p).map((value, i) => w[(i % q) * p + Math.floor(i / q)] - value)
         const rest = gpu.upload(off, [p, q])
         const tensor = await refitScales(problem, what, rest, grid, layoutOf(problem.gramDiagonal, groupSize, false, true))

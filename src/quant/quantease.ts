@@ -8,6 +8,7 @@ import { Descent, sweeps, sweepWork } from './descent.ts'
 import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import {
   disposeSupport,
+  eigenvalueWork,
   largestWeights,
   outlierCount,
   type OutlierOptions,
@@ -95,6 +96,7 @@ export const quantease: Solver = {
     const options = given as unknown as QuantEaseOptions
     return gridWork(q, p, given) + options.iterations * sweepWork(q, p) + outlierWork(q, p, options.iterations, options)
   },
+  sharedWork: (p, given) => eigenvalueWork(p, given as unknown as QuantEaseOptions),
   outliers: outlierCount,
   async solve(problem, given, hooks) {
     const options = given as unknown as QuantEaseOptions

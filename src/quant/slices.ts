@@ -46,7 +46,8 @@ export function cutWeight(gpu: Gpu, weight: Tensor): Tensor[] {
 
 /** Floating-point operations of solving a linear, in slices where a binding of `most` bytes asks for them. */
 export function solveWork(solver: Solver, q: number, p: number, options: Options, most: number): number {
-  return slices(q, p, most).reduce((sum, rows) => sum + solver.work(rows, p, options), 0)
+  const each = slices(q, p, most)
+  return each.reduce((sum, rows) => sum + solver.work(rows, p, options), 0) - (each.length - 1) * (solver.sharedWork?.(p, options) ?? 0)
 }
 
 /** Solves a linear, in slices when it is larger than a binding. */

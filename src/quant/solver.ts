@@ -14,10 +14,29 @@ export interface LinearProblem {
   gram: Tensor
   /** diag Σ on the host, `[p]`. */
   gramDiagonal: Float32Array
+  /** What was derived from this Σ before; it belongs to whoever owns Σ. */
+  derived: Derived
   /** Round scales to float16, as checkpoints store them, before anything is rounded to them. */
   halfScales: boolean
   /** A query or key projection: its outputs meet in the attention scores, where their errors multiply. */
   scoring?: boolean
+}
+
+/** What solvers derive from one Σ, made when first asked for and freed with it: linears that see one input share it. */
+export class Derived {
+  readonly #kept = new Map<string, { dispose(): void }>()
+
+  /** The thing of this name, or else what `make` gives; the caller does not dispose it. */
+  async get<T extends { dispose(): void }>(name: string, make: () => T | Promise<T>): Promise<T> {
+    const kept = this.#kept.get(name) ?? (await make())
+    this.#kept.set(name, kept)
+    return kept as T
+  }
+
+  dispose(): void {
+    for (const kept of this.#kept.values()) kept.dispose()
+    this.#kept.clear()
+  }
 }
 
 /** Linears that see one input, before any of their block is solved. */
@@ -82,6 +101,8 @@ export interface QuantizedLinear {
 export interface Solver extends SolverInfo {
   /** Floating-point operations to solve one linear `[q, p]`, for estimates and progress. */
   work(q: number, p: number, options: Options): number
+  /** Those of them that are done once for all linears with the same Σ `[p, p]`. */
+  sharedWork?(p: number, options: Options): number
   /** Sweeps that `solve` reports on, where they are not the option `iterations`. */
   sweeps?(options: Options): number
   /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */

@@ -4,7 +4,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Golden, goldenCases } from './golden/golden.ts'
-import { disposeQuantized } from './solver.ts'
+import { Derived, disposeQuantized } from './solver.ts'
 import { spqr } from './spqr.ts'
 import { anyLayer, expectRepresentable, flip, goldenLayer, type Layer, type Solved, solve } from './testing.ts'
 
@@ -193,7 +193,7 @@ describe('what it takes', () => {
     const weight = gpu.upload(flip(layer.w, q, p), [p, q])
     const gram = gpu.upload(layer.sigma, [p, p])
     const before = gpu.flops
-    const problem = { gpu, weight, gram, gramDiagonal: new Float32Array(p).fill(1), halfScales: true }
+    const problem = { gpu, weight, gram, gramDiagonal: new Float32Array(p).fill(1), derived: new Derived(), halfScales: true }
     disposeQuantized(await spqr.solve(problem, options, {}))
     const ratio = (gpu.flops - before) / spqr.work(q, p, options)
     expect(ratio).toBeGreaterThan(0.9)

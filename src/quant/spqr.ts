@@ -97,6 +97,7 @@ export const spqr: Solver = {
     const compensation = q * p * (p - Math.min(BLOCK, groupSize))
     return factorWork(p) + compensation + q * p * (SWEEP_FLOPS + (simplified ? 4 : FIT_FLOPS)) + 2 * q * p * p
   },
+  sharedWork: factorWork,
   outliers: (q, p, given) => ({ count: Math.round(expectedShare(given as unknown as SpqrOptions) * q * p), kind: 'entries' }),
   gridBits(q, p, given) {
     const { groupSize, bilevel } = given as unknown as SpqrOptions
@@ -114,7 +115,6 @@ export const spqr: Solver = {
       return { ...result, notes: [...trouble, ...result.notes] }
     }
     const rounded = await roundColumns(problem, layout, ut, options)
-    ut.dispose()
     const result = await decode(problem, layout, rounded)
     const ragged = options.bilevel && weight.cols % RUN
     const shorter = `${RUN} does not divide the ${weight.cols} outputs: the last ${ragged} rows share statistics among themselves.`

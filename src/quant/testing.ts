@@ -6,7 +6,7 @@ import { diagonal } from '../gpu/ops.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
 import { objective, pack } from './grid.ts'
-import { disposeQuantized, type GridOptions, type Solver } from './solver.ts'
+import { Derived, disposeQuantized, type GridOptions, type Solver } from './solver.ts'
 
 /** A matrix `[rows, cols]` transposed. */
 export const flip = (data: ArrayLike<number>, rows: number, cols: number) =>
@@ -31,7 +31,8 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
   const { options, problems } = resolveOptions(solver.options, given)
   // The golden sets have groups of 8 and 16, which no option offers.
   expect(problems.filter(({ key }) => key !== 'groupSize')).toEqual([])
-  const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), halfScales }
+  const derived = new Derived()
+  const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), derived, halfScales }
   const result = await solver.solve(problem, options, { report: (points) => trace.push(...points.map((point) => point.value)) })
   const base = await objective(gpu, weight, gram)
   const grid = await gpu.read(result.grid)
@@ -48,6 +49,7 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
     notes: result.notes,
   }
   disposeQuantized(result)
+  derived.dispose()
   weight.dispose()
   gram.dispose()
   return host

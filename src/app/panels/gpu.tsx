@@ -50,6 +50,9 @@ function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; 
       <Fact name="16-bit floats (f16)">{summary.f16 ? 'yes' : 'no (not needed)'}</Fact>
       <Fact name="Subgroups">{summary.subgroups ? 'yes' : 'no (not needed)'}</Fact>
       <Fact name="Matrix product">{summary.gemmKernel === 'tiled' ? 'tiled in workgroup memory' : 'direct from storage'}</Fact>
+      <Fact name="QuantEase sweeps">
+        {summary.sweepPanel === 32 ? 'one level, blocks of 32 columns' : `two levels, panels of ${summary.sweepPanel} columns`}
+      </Fact>
     </dl>
   )
 }
