@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import react from '@vitejs/plugin-react'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
@@ -34,6 +35,19 @@ function contentSecurityPolicy(): Plugin {
   }
 }
 
+/** Changes whenever anything changes that a result may depend on; see engine/fingerprint.ts. */
+function codeVersion(): string {
+  const hash = createHash('sha256')
+  const sources = ['src', 'shaders'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`),
+  )
+  for (const path of [...sources, 'package-lock.json'].sort()) {
+    if (/\.(ts|wgsl|json)$/.test(path) && !/\.test\.ts$|^src\/app\/|\/golden\/|\/fixtures\//.test(path))
+      hash.update(path).update(readFileSync(path))
+  }
+  return hash.digest('hex')
+}
+
 export default defineConfig(async ({ isSsrBuild }) => {
   // Tests run Dawn on SwiftShader, whatever GPU there is, so that they measure the same thing everywhere.
   const software = process.env.VITEST ? softwareVulkan(await findChromium()) : {}
@@ -49,6 +63,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
   return {
     plugins: [react(), contentSecurityPolicy()],
     base: './',
+    define: { __CODE_VERSION__: JSON.stringify(codeVersion()) },
     worker: { format: 'es' as const },
     // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.
     optimizeDeps: { entries: ['index.html', 'src/engine/worker.ts'] },

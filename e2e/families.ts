@@ -11,7 +11,7 @@ import { dawn, diskFile } from '../src/engine/node.ts'
 import { runJob } from '../src/engine/run.ts'
 import { Session } from '../src/engine/session.ts'
 import { toErrorData } from '../src/errors.ts'
-import { type MemorySink, memoryFiles, memorySink } from '../src/io/memory.ts'
+import { type MemorySink, memoryFiles, memorySink, memoryStore } from '../src/io/memory.ts'
 import { compare } from '../src/models/fixtures/compare.ts'
 import { expectedOf, type Fixture, fixtureFiles, fixtures } from '../src/models/fixtures/fixtures.ts'
 
@@ -36,6 +36,7 @@ async function measure(fixture: Fixture): Promise<string[]> {
     session,
     control: new Control(),
     emit: () => {},
+    journal: memoryStore(),
     sink: async (run: string) => {
       const sink = memorySink()
       sinks.set(run, sink)

@@ -12,7 +12,7 @@ import { dawn, diskFile, diskFolder, textFile } from '../src/engine/node.ts'
 import { runJob } from '../src/engine/run.ts'
 import { Session } from '../src/engine/session.ts'
 import { toErrorData } from '../src/errors.ts'
-import { memorySink } from '../src/io/memory.ts'
+import { memorySink, memoryStore } from '../src/io/memory.ts'
 
 const { values } = parseArgs({
   options: {
@@ -78,6 +78,7 @@ async function main(): Promise<void> {
             console.error(`${bits} bits: ${methods[Number(event.result.run.slice(4))].label}, ${event.result.state}`)
         },
         sink: async () => memorySink(),
+        journal: memoryStore(),
       },
     )
     reports.push({ bits, report })

@@ -11,12 +11,14 @@ import {
   type OptionSpec,
   type OptionValue,
   type RunEvent,
+  type StorageNeed,
   type TextChoice,
   isDatasetId,
   optionProblem,
 } from './engine/job.ts'
 import { type Hub, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
-import { dawn, diskFile, diskFolder, diskSink, textFile } from './engine/node.ts'
+import { discardJournal, readJournal } from './engine/journal.ts'
+import { dawn, diskFile, diskFolder, diskSink, journalBeside, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
 import { Session } from './engine/session.ts'
 import { WorkbenchError, toErrorData } from './errors.ts'
@@ -54,11 +56,12 @@ const flags = {
   'eval-seqlen': ['N', 'tokens per window (default: as --seqlen)'],
   seed: ['N', 'seed of the sampling (default 0)'],
   'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
-  save: ['DIR', 'write the quantized checkpoint into this folder'],
+  save: ['DIR', 'write the quantized checkpoint into this folder, and beside it, while it is not finished, a journal'],
 } as const
 const switches = {
   'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
+  resume: 'go on with the unfinished job whose journal lies beside the folder of --save',
   json: 'print one JSON object to stdout',
   help: 'print this',
 } as const
@@ -97,7 +100,9 @@ async function main(): Promise<void> {
     if (problem) throw new UsageError(`--${flag}: ${problem}`)
     options[spec.key] = value
   }
-  if (measureOnly && text('save')) throw new UsageError('--save needs something to save: --wbits 16 only evaluates.')
+  const saved = text('save')
+  if (values.resume && !saved) throw new UsageError('--resume needs the folder of --save: the journal lies beside it.')
+  if (measureOnly && saved) throw new UsageError('--save needs something to save: --wbits 16 only evaluates.')
 
   const numbers = {
     samples: whole('nsamples', 128, 1),
@@ -141,23 +146,35 @@ async function main(): Promise<void> {
     ...(passages !== undefined && { lambada: { ...(await namedText(passages)), passages: numbers.passages } }),
     seed: numbers.seed,
     perplexityEvery: 0,
-    save: text('save') !== undefined,
+    save: saved !== undefined,
   }
+  const beside = `${resolve(saved ?? '')}.journal`
+  const journal = journalBeside(saved && beside)
+  const unfinished = await readJournal(journal, false)
+  if (unfinished && !values.resume) {
+    throw new WorkbenchError(
+      'plan-invalid',
+      `${beside} holds an unfinished job (${unfinished.layers.done} of ${unfinished.layers.all} linears are solved).`,
+      'Add --resume to go on with it, or remove that folder to start over.',
+    )
+  }
+  if (values.resume && !unfinished) process.stderr.write(`There is nothing to resume in ${beside}; starting from the beginning.\n`)
   const control = new Control()
   process.once('SIGINT', () => control.cancel())
-  const report = await runJob(job, {
-    session,
-    control,
-    emit: (event) => say.hear(event),
-    sink: () => diskSink(text('save')!),
-    network: hub?.network,
-  })
+  const emit = (event: RunEvent) => {
+    say.hear(event)
+    if (event.type === 'paused' && event.storage) waitForRoom(control, event.storage)
+  }
+  const host = { session, control, emit, sink: () => diskSink(saved!), journal, network: hub?.network }
+  const report = await runJob(job, host, { resume: unfinished !== null })
   say.done()
   const run = report.runs.at(0)
-  if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', '')
-  const error = run?.error ?? run?.exportError
-  if (error) throw new WorkbenchError(error.code, error.message, error.hint)
-  process.stdout.write(values.json ? `${JSON.stringify(resultOf(report))}\n` : summary(report, text('save')))
+  const later = saved ? 'What was finished is kept: the same command with --resume goes on.' : ''
+  if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', later)
+  if (run?.error) throw new WorkbenchError(run.error.code, run.error.message, `${run.error.hint} ${later}`.trim())
+  await discardJournal(journal)
+  if (run?.exportError) throw new WorkbenchError(run.exportError.code, run.exportError.message, run.exportError.hint)
+  process.stdout.write(values.json ? `${JSON.stringify(resultOf(report))}\n` : summary(report, saved))
 }
 
 /** A data set by its name, or a file, perhaps with the column or field that holds the text behind a colon. */
@@ -176,6 +193,20 @@ function connect(path: string, url: string | undefined, say: Speaker): Hub {
   hub.network.setToken(process.env.HF_TOKEN ?? null)
   hub.network.listen((event) => say.network(event))
   return hub
+}
+
+/** On a terminal somebody can make room and say so; a script has to be told by the exit code. */
+function waitForRoom(control: Control, { what, needed, problem }: StorageNeed): void {
+  const missing = `There is no room for ${what}: ${(needed / 2 ** 20).toFixed(0)} MiB are needed. ${problem.message}`
+  if (!process.stdin.isTTY) {
+    control.stop(new WorkbenchError('storage-full', missing, problem.hint))
+    return
+  }
+  process.stderr.write(`\n${missing}\nMake room and press Enter to go on, or Ctrl-C to stop.\n`)
+  process.stdin.once('data', () => {
+    process.stdin.pause()
+    control.resume()
+  })
 }
 
 function read(): { values: Record<string, string | boolean | undefined> } {
@@ -285,6 +316,8 @@ class Speaker {
           `Calibration: ${calibration.windows} × ${calibration.length} tokens. Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`,
         )
       else this.#line(`Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`)
+      if (event.resumed)
+        this.#line(`Going on with the job of ${event.resumed.started}: ${event.resumed.layers} linears are solved already.`)
       for (const { severity, message, hint } of event.notices)
         this.#line(`${severity === 'error' ? 'Error' : 'Note'}: ${message} ${hint}`.trim())
     } else if (event.type === 'baseline') this.#line(`Perplexity as stored: ${event.perplexity.toFixed(3)}`)
@@ -297,6 +330,10 @@ class Speaker {
     } else if (event.type === 'layer' && (this.errors || event.layer.notes.length)) {
       const { name, relativeError, notes } = event.layer
       this.#line([name, this.errors ? relativeError.toExponential(4) : '', ...notes].filter(Boolean).join('  '))
+    } else if (event.type === 'device') {
+      const what = event.cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'
+      if (event.state === 'lost') this.#line(`${what} (${event.losses} of ${event.most}).`)
+      else this.#line('The GPU is back; going on from the last finished linear.')
     } else if (event.type === 'notice') this.#line(`${event.problem.message} ${event.problem.hint}`.trim())
   }
 

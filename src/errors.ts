@@ -36,6 +36,8 @@ export const errorCodes = [
   // results
   'storage-full',
   'storage-failed',
+  'journal-mismatch', // an unfinished job that something of has changed
+  'journal-busy', // another tab is at work
   // control
   'cancelled',
   'internal',

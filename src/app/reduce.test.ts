@@ -39,7 +39,15 @@ const result = (run: string, state: RunResult['state'], layers: LayerResult[]): 
   layers,
   export: null,
 })
-const jobStart: RunEvent = { type: 'job-start', calibration: counts, evaluation: counts, blocks: 1, layers: ['a', 'b'], notices: [] }
+const jobStart: RunEvent = {
+  type: 'job-start',
+  calibration: counts,
+  evaluation: counts,
+  blocks: 1,
+  layers: ['a', 'b'],
+  notices: [],
+  resumed: null,
+}
 const stage = (
   run: string | null,
   name: 'baseline' | 'calibrate' | 'solve' | 'write',

@@ -9,6 +9,7 @@ import type {
   RunEvent,
   RunResult,
   Stage,
+  StorageNeed,
   TokenCounts,
   Traffic,
 } from '../engine/job.ts'
@@ -36,7 +37,13 @@ export interface RunView {
 
 export interface JobView {
   job: Job
-  phase: 'starting' | 'running' | 'paused' | 'over'
+  phase: 'starting' | 'running' | 'paused' | 'recovering' | 'over'
+  /** What a paused job waits for. */
+  storage: StorageNeed | null
+  /** The last time that the device went away. */
+  loss: { cause: 'lost' | 'memory'; losses: number; most: number } | null
+  /** Set when the job goes on from a journal. */
+  resumed: { started: string; layers: number } | null
   calibration: TokenCounts | null
   evaluation: TokenCounts | null
   blocks: number
@@ -64,6 +71,9 @@ export function begin(job: Job): JobView {
   return {
     job,
     phase: 'starting',
+    storage: null,
+    loss: null,
+    resumed: null,
     calibration: null,
     evaluation: null,
     blocks: 0,
@@ -102,6 +112,8 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         blocks: event.blocks,
         layers: event.layers,
         notices: [...view.notices, ...event.notices.map((problem) => ({ run: null, problem }))],
+        resumed: event.resumed,
+        announcement: event.resumed ? `Going on with ${event.resumed.layers} linears solved before.` : view.announcement,
       }
     case 'baseline':
       return { ...view, fpPerplexity: event.perplexity }
@@ -141,9 +153,16 @@ export function reduce(view: JobView, event: RunEvent): JobView {
     case 'notice':
       return { ...view, notices: [...view.notices, { run: event.run, problem: event.problem }] }
     case 'paused':
-      return { ...view, phase: 'paused', announcement: 'Paused.' }
+      return { ...view, phase: 'paused', storage: event.storage, announcement: event.storage ? 'Paused: the storage is full.' : 'Paused.' }
     case 'resumed':
-      return { ...view, phase: 'running', announcement: 'Resumed.' }
+      return { ...view, phase: 'running', storage: null, announcement: 'Resumed.' }
+    case 'device': {
+      const { cause, losses, most } = event
+      const what = cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'
+      return event.state === 'lost'
+        ? { ...view, phase: 'recovering', loss: { cause, losses, most }, announcement: `${what}. Opening it again.` }
+        : { ...view, phase: 'running', announcement: 'The GPU is back. Going on from the last finished linear.' }
+    }
     case 'run-end':
       return endRun(view, event.result)
     case 'job-end':

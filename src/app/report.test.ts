@@ -34,7 +34,7 @@ const context = {
   model,
 }
 const view = reduce(
-  reduce(begin(job), { type: 'job-start', calibration: counts, evaluation: counts, blocks: 1, layers: [], notices: [] }),
+  reduce(begin(job), { type: 'job-start', calibration: counts, evaluation: counts, blocks: 1, layers: [], notices: [], resumed: null }),
   { type: 'run-end', result },
 )
 

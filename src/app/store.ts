@@ -217,7 +217,6 @@ export function createWorkbench(engine: Engine) {
       set({ view, spoken, asked: null })
     }
     try {
-      await engine.clearExports()
       const report = await engine.start(job, (event) => {
         queue.push(event)
         due ??= setTimeout(flush, redrawEvery)

@@ -1,8 +1,21 @@
 /** The page's only door to the engine: a dedicated worker that owns the GPU, spoken to as plain async calls. */
 import * as Comlink from 'comlink'
 import { type ErrorData, fromErrorData } from '../errors.ts'
-import type { Catalog, GpuSummary, HubHit, HubModel, Job, JobCheck, JobReport, ModelSummary, RunEvent, TextSource, Traffic } from './job.ts'
-import { exportedFile, removeExports } from './opfs.ts'
+import type {
+  Catalog,
+  GpuSummary,
+  HubHit,
+  HubModel,
+  Job,
+  JobCheck,
+  JobReport,
+  JournalSummary,
+  ModelSummary,
+  RunEvent,
+  TextSource,
+  Traffic,
+} from './job.ts'
+import { exportedFile, jobLock } from './opfs.ts'
 import type { WorkerApi } from './worker.ts'
 import workerUrl from './worker.ts?worker&url'
 
@@ -52,7 +65,10 @@ export interface Engine {
   addText(file: File, origin?: 'file' | 'paste'): Promise<TextSource>
   /** Tokenizes, counts, predicts, and finds what is wrong, before anything is started. */
   check(job: Job): Promise<JobCheck>
-  /** Runs the job; resolves when it is over, cancelled or not. Failed runs are in the report. */
+  /**
+   * Runs the job; resolves when it is over, cancelled or not. Failed runs are in the report. Unless it only measures, it
+   * takes the place of the job in the journal. May reject with `journal-busy`.
+   */
   start(job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
   pause(): Promise<void>
   resume(): Promise<void>
@@ -60,8 +76,14 @@ export interface Engine {
   cancel(): Promise<void>
   /** A file of a finished run's checkpoint, from the private file system, without a copy in memory. */
   exportFile(run: string, path: string): Promise<File>
-  /** Frees the storage of all checkpoints written so far. */
-  clearExports(): Promise<void>
+  /** The job in the journal, interrupted or over; `busy`: another tab is at work on it. */
+  journal(): Promise<{ busy: boolean; summary: JournalSummary | null }>
+  /** Goes on with that job, on the model that is open. May reject with `journal-mismatch`, `journal-busy`. */
+  goOn(job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
+  /** Forgets that job and frees the storage of its checkpoints. May reject with `journal-busy`. */
+  discard(): Promise<void>
+  /** Resolves when no tab is at work. */
+  idle(): Promise<void>
 }
 
 /** Starts the engine. The page has one for its whole life. */
@@ -123,6 +145,9 @@ export function connect(): Engine {
     resume: () => call(remote.resume()),
     cancel: () => call(remote.cancel()),
     exportFile: exportedFile,
-    clearExports: () => removeExports(),
+    journal: () => call(remote.journal()),
+    goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
+    discard: () => call(remote.discard()),
+    idle: () => navigator.locks.request(jobLock, async () => {}),
   }
 }

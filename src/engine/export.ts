@@ -1,6 +1,7 @@
 /**
  * A run's checkpoint, written while the run goes on: copied tensors at the start, each quantized linear as it is solved,
- * small files at the end; then read back and compared. Trouble with storage ends the export, not the run.
+ * small files at the end; then read back and compared. A full disk is waited for; other trouble with storage ends the
+ * export, not the run.
  */
 import { type ErrorData, WorkbenchError, toErrorData } from '../errors.ts'
 import type { Files, Sink } from '../io/bytes.ts'
@@ -12,7 +13,9 @@ import { CheckpointWriter } from '../io/safetensors.ts'
 import type { OpenModel } from '../models/weights.ts'
 import type { PackedLinear } from '../quant/packed.ts'
 import type { Plan, PlannedRun } from './check.ts'
+import { sha256 } from './digest.ts'
 import type { RunResult } from './job.ts'
+import { patient } from './room.ts'
 import type { Host } from './run.ts'
 
 /** Bytes copied at a time. */
@@ -26,22 +29,23 @@ export class CheckpointExport {
   readonly #vectors = new Map<string, Uint8Array>()
   readonly #digests = new Map<string, { digest: string; q: number; p: number }>()
 
-  private constructor(
+  constructor(
     readonly run: PlannedRun,
     readonly opened: OpenModel,
     readonly plan: Plan,
     readonly host: Host,
   ) {}
 
-  static async start(run: PlannedRun, opened: OpenModel, plan: Plan, host: Host): Promise<CheckpointExport> {
-    const output = new CheckpointExport(run, opened, plan, host)
-    if (plan.job.save) await output.#guard(() => output.#begin())
-    return output
+  /** Claims the room and copies what stays as it is, where the job asks for a checkpoint. */
+  async begin(): Promise<void> {
+    if (this.plan.job.save) await this.#guard(() => this.#copy())
   }
 
-  async #begin(): Promise<void> {
+  async #copy(): Promise<void> {
     const { checkpoint } = this.opened.folder
-    this.#sink = await this.host.sink(this.run.spec.id)
+    const { spec } = this.run
+    const { checkpointBytes } = this.plan.check.runs.find(({ id }) => id === spec.id)!
+    this.#sink = patient(await this.host.sink(spec.id), this.host, `the checkpoint of ${spec.label}`, checkpointBytes)
     const writer = new CheckpointWriter(this.#sink, this.run.tensors)
     this.#writer = writer
     checkpoint.ahead(this.run.copied.map(({ name }) => name))
@@ -54,11 +58,11 @@ export class CheckpointExport {
     }
   }
 
-  /** Writes one solved linear; of its forms only the one that the format stores is asked for. */
+  /** Writes one solved linear, if it is not there yet; of its forms only the one that the format stores is asked for. */
   async linear(name: string, { packed, dense }: { packed: () => Promise<PackedLinear>; dense: () => Promise<DenseLinear> }): Promise<void> {
     const writer = this.#writer
     const { format } = this.run
-    if (!writer) return
+    if (!writer || this.#digests.has(name)) return
     const write = (encode: () => Map<string, Uint8Array>, { q, p }: { q: number; p: number }, parts?: ArrayBufferView[]) =>
       this.#guard(async () => {
         const tensors = encode()
@@ -74,12 +78,13 @@ export class CheckpointExport {
     }
   }
 
-  /** Writes norm weights and biases that a transform changed, by full name. */
+  /** Writes norm weights and biases that a transform changed, by full name, as far as they are not there yet. */
   async vectors(changed: Iterable<[string, Uint8Array]>): Promise<void> {
     const writer = this.#writer
     if (!writer) return
     await this.#guard(async () => {
       for (const [name, bytes] of changed) {
+        if (this.#vectors.has(name)) continue
         await writer.write(name, bytes)
         this.#vectors.set(name, bytes)
       }
@@ -149,13 +154,13 @@ export class CheckpointExport {
     })
   }
 
-  /** Trouble with files stops the export and is kept for the result; cancelling goes through. */
+  /** Trouble with files stops the export and is kept for the result; what stops the run goes through. */
   async #guard(work: () => Promise<void>): Promise<void> {
     try {
       await work()
     } catch (error) {
       const data = toErrorData(error)
-      if (data.code === 'cancelled' || data.code.startsWith('gpu-')) throw error
+      if (this.host.control.stopped || data.code.startsWith('gpu-')) throw error
       this.error = data
       this.host.emit({
         type: 'notice',
@@ -170,6 +175,5 @@ export class CheckpointExport {
 const partsOf = ({ codes, scales, zeros, groupIndex }: PackedLinear) => [codes, scales, zeros, groupIndex]
 
 async function digestOf(contents: ArrayBufferView[]): Promise<string> {
-  const parts = await Promise.all(contents.map((part) => crypto.subtle.digest('SHA-256', part as unknown as BufferSource)))
-  return parts.map((part) => Array.from(new Uint8Array(part), (byte) => byte.toString(16).padStart(2, '0')).join('')).join('-')
+  return (await Promise.all(contents.map(sha256))).join('-')
 }

@@ -50,6 +50,33 @@ export class Hidden {
     return copy
   }
 
+  get bytes(): number {
+    return this.batches.reduce((sum, { windows, t }) => sum + windows * t * this.width * 4, 0)
+  }
+
+  /** The states of each window `[t, width]` in turn, on the host. */
+  async *windows(): AsyncGenerator<Float32Array<ArrayBuffer>> {
+    for (const [i, { windows, t }] of this.batches.entries()) {
+      const state = this.#states[i]!
+      const all = state instanceof Float32Array ? state : ((await this.gpu.read(state)) as Float32Array<ArrayBuffer>)
+      for (let w = 0; w < windows; w++) yield all.subarray(w * t * this.width, (w + 1) * t * this.width)
+    }
+  }
+
+  /** The way back; `read` gives the next window of so many bytes. False when one is not to be had. */
+  async fill(read: (bytes: number) => Promise<Float32Array | null>): Promise<boolean> {
+    for (const [i, { windows, t }] of this.batches.entries()) {
+      const all = new Float32Array(windows * t * this.width)
+      for (let w = 0; w < windows; w++) {
+        const window = await read(t * this.width * 4)
+        if (!window) return false
+        all.set(window, w * t * this.width)
+      }
+      await this.give(i, this.gpu.upload(all, [windows * t, this.width]))
+    }
+    return true
+  }
+
   #drop(i: number): void {
     const state = this.#states[i]
     if (state && !(state instanceof Float32Array)) state.dispose()

@@ -328,13 +328,59 @@ export interface JobReport {
   network: { fetched: number; cached: number; requests: number } | null
 }
 
+// ---------------------------------------------------------------- journal
+
+/** Where a model came from, as far as that can be asked for again. */
+export type ModelOrigin = { kind: 'demo' } | { kind: 'files'; name: string } | ({ kind: 'hub' } & HubOrigin)
+
+/** A job in the journal: one that was interrupted, or the last one that was finished. */
+export interface JournalSummary {
+  job: Job
+  model: ModelSummary
+  origin: ModelOrigin
+  /** ISO time of its start. */
+  started: string
+  /** Linears solved, of all runs, and how many there will be. */
+  layers: { done: number; all: number }
+  /** Labels of the runs that are finished. */
+  finished: string[]
+  /** What the journal and the checkpoints of the job take, bytes. */
+  bytes: number
+  /** Set when the job is over. */
+  report: JobReport | null
+  /** Why it cannot be gone on with. */
+  problem: ErrorData | null
+}
+
 // ---------------------------------------------------------------- events
 
-export type Stage = 'baseline' | 'calibrate' | 'solve' | 'propagate' | 'evaluate' | 'write'
+/** `restore`: passing activations through blocks that were solved before. */
+export type Stage = 'baseline' | 'restore' | 'calibrate' | 'solve' | 'propagate' | 'evaluate' | 'write'
+
+/** What the job waits for while a disk is full. */
+export interface StorageNeed {
+  /** What cannot be written, e.g. "the checkpoint of run-1". */
+  what: string
+  /** Bytes that it still takes. */
+  needed: number
+  /** How full the storage is, in words. */
+  problem: ErrorData
+}
 
 export type RunEvent =
-  /** `layers`: module paths of all linears that a run will solve, in order (the x axis of the charts). */
-  | { type: 'job-start'; calibration: TokenCounts; evaluation: TokenCounts; blocks: number; layers: string[]; notices: Problem[] }
+  /**
+   * `layers`: module paths of all linears that a run will solve, in order (the x axis of the charts). `resumed`: when the
+   * job was first started and how many linears it finds solved.
+   */
+  | {
+      type: 'job-start'
+      calibration: TokenCounts
+      evaluation: TokenCounts
+      blocks: number
+      layers: string[]
+      notices: Problem[]
+      resumed: { started: string; layers: number } | null
+    }
   | { type: 'baseline'; perplexity: number; lambada?: LastWords }
   | { type: 'run-start'; run: string; blocks: number }
   | { type: 'stage'; run: string | null; stage: Stage; block: number | null; linear: string | null }
@@ -348,8 +394,11 @@ export type RunEvent =
   | { type: 'memory'; held: number; peak: number }
   | { type: 'network'; traffic: Traffic }
   | { type: 'notice'; run: string | null; problem: Problem }
-  | { type: 'paused' }
+  /** By the person, or because of `storage`; either way until the person resumes it. */
+  | { type: 'paused'; storage: StorageNeed | null }
   | { type: 'resumed' }
+  /** The device went away or had no memory left, for the `losses`-th time of `most` that end the job; then there is a new one. */
+  | { type: 'device'; state: 'lost' | 'back'; cause: 'lost' | 'memory'; losses: number; most: number }
   | { type: 'run-end'; result: RunResult }
   | { type: 'job-end'; report: JobReport }
 

@@ -1,9 +1,11 @@
 /** The engine's host in Node: WebGPU by Dawn, files from disk. */
-import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { create, globals } from 'webgpu'
 import { WorkbenchError } from '../errors.ts'
-import type { Bytes, Files, Sink, SinkFile } from '../io/bytes.ts'
+import type { Bytes, Files, Sink, SinkFile, Store } from '../io/bytes.ts'
+import { memoryStore } from '../io/memory.ts'
 import type { TextFile } from './texts.ts'
 
 /** Dawn's entry point. Keep it referenced: once collected, it takes the process down. */
@@ -78,17 +80,59 @@ export async function textFile(path: string): Promise<TextFile> {
   return { id: path, label: fileName, fileName, bytes: bytes.size, origin: 'file', open: () => diskFile(path) }
 }
 
-/** Writes a checkpoint into a folder of its own. */
-export async function diskSink(path: string): Promise<Sink> {
-  const storage = <T>(work: Promise<T>) =>
+/** Names what went wrong with files below `path`. */
+function storageOf(path: string) {
+  return <T>(work: Promise<T>): Promise<T> =>
     work.catch((cause) => {
-      if (cause instanceof Error && 'code' in cause && cause.code === 'ENOSPC') {
+      if (cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) {
         throw new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or save to another disk.', { cause })
       }
       throw new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}`, 'Choose another folder with --save.', {
         cause,
       })
     })
+}
+
+async function writeFully(file: FileHandle, data: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < data.length; ) {
+    const { bytesWritten } = await file.write(data, done, data.length - done, at + done)
+    done += bytesWritten
+  }
+}
+
+/** Without a folder, a journal that serves this process alone. */
+export const journalBeside = (path: string | undefined): Store => (path ? diskStore(path) : memoryStore())
+
+/** The files of one folder, which goes when the last of them is removed. */
+function diskStore(path: string): Store {
+  const storage = storageOf(path)
+  return {
+    async edit(name) {
+      await storage(mkdir(path, { recursive: true }))
+      const file = await storage(open(join(path, name), constants.O_RDWR | constants.O_CREAT))
+      return {
+        size: (await file.stat()).size,
+        async read(begin, end) {
+          const into = new Uint8Array(end - begin)
+          return into.subarray(0, (await readFully(file, into, begin)).bytesRead)
+        },
+        write: (data, at) => storage(writeFully(file, data, at)),
+        resize: (size) => storage(file.truncate(size)),
+        flush: () => storage(file.datasync()),
+        close: () => storage(file.close()),
+      }
+    },
+    async remove(name) {
+      await storage(rm(join(path, name), { force: true }))
+      await rmdir(path).catch(() => {}) // not empty, or not there
+    },
+    list: () => readdir(path).catch(() => []),
+  }
+}
+
+/** Writes a checkpoint into a folder of its own. */
+export async function diskSink(path: string): Promise<Sink> {
+  const storage = storageOf(path)
   const handles = new Set<FileHandle>()
   const written = new Set<string>()
   await storage(mkdir(path, { recursive: true }))
@@ -101,9 +145,7 @@ export async function diskSink(path: string): Promise<Sink> {
       written.add(full)
       await storage(file.truncate(size))
       return {
-        async write(data, at) {
-          await storage(file.write(data, 0, data.length, at))
-        },
+        write: (data, at) => storage(writeFully(file, data, at)),
         async close() {
           handles.delete(file)
           await storage(file.close())

@@ -1,13 +1,18 @@
-/** Checkpoints in the origin's private file system: written in the worker, read by the page. */
+/** Checkpoints and the journal in the origin's private file system: written in the worker, read by the page. */
 import { WorkbenchError } from '../errors.ts'
-import type { Sink, SinkFile } from '../io/bytes.ts'
+import type { Sink, SinkFile, Store, StoreFile } from '../io/bytes.ts'
 
 const top = 'exports'
+/** Name of the Web Lock that whoever changes any of it holds. */
+export const jobLock = 'quantease-job'
 
 /** TypeScript keeps this part of the standard in its worker library, which excludes the page's. */
 interface SyncAccessHandle {
+  getSize(): number
   truncate(size: number): void
+  read(into: Uint8Array, options: { at: number }): number
   write(data: Uint8Array, options: { at: number }): number
+  flush(): void
   close(): void
 }
 type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncAccessHandle> }
@@ -19,27 +24,38 @@ async function folder(names: string[], create: boolean): Promise<FileSystemDirec
   return at
 }
 
-async function fileHandle(run: string, path: string, create: boolean): Promise<FileSystemFileHandle> {
+async function fileHandle(within: string[], path: string, create: boolean): Promise<FileSystemFileHandle> {
   const names = path.split('/')
   const file = names.pop()!
-  return (await folder([top, run, ...names], create)).getFileHandle(file, { create })
+  return (await folder([...within, ...names], create)).getFileHandle(file, { create })
+}
+
+async function openSync(within: string[], path: string): Promise<SyncAccessHandle> {
+  return ((await fileHandle(within, path, true)) as SyncFileHandle).createSyncAccessHandle()
+}
+
+function writeWhole(handle: SyncAccessHandle, data: Uint8Array, at: number): void {
+  const written = handle.write(data, { at })
+  if (written < data.length) throw new DOMException('The file could not take all of it.', 'QuotaExceededError')
+}
+
+/** Removes a file or folder; one that is not there is fine. */
+async function remove(within: string[], name: string): Promise<void> {
+  try {
+    await (await folder(within, false)).removeEntry(name, { recursive: true })
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error
+  }
 }
 
 /** A finished file; reading it copies nothing. */
 export async function exportedFile(run: string, path: string): Promise<File> {
-  return guard(async () => (await fileHandle(run, path, false)).getFile())
+  return guard(async () => (await fileHandle([top, run], path, false)).getFile())
 }
 
 /** Removes all checkpoints, or those of one run. */
 export async function removeExports(run?: string): Promise<void> {
-  await guard(async () => {
-    try {
-      if (run) await (await folder([top], false)).removeEntry(run, { recursive: true })
-      else await (await folder([], false)).removeEntry(top, { recursive: true })
-    } catch (error) {
-      if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error
-    }
-  })
+  await guard(() => (run ? remove([top], run) : remove([], top)))
 }
 
 /** A fresh folder for one run; what an earlier run of the same id left there is gone. Only in a worker. */
@@ -49,20 +65,23 @@ export async function opfsSink(run: string): Promise<Sink> {
   return {
     async create(path: string, size: number): Promise<SinkFile> {
       return guard(async () => {
-        const handle = await ((await fileHandle(run, path, true)) as SyncFileHandle).createSyncAccessHandle()
+        const handle = await openSync([top, run], path)
+        try {
+          // Claims the space now: better here than after an hour of work.
+          handle.truncate(size)
+        } catch (error) {
+          handle.close()
+          throw error
+        }
         handles.add(handle)
-        // Claims the space now: better here than after an hour of work.
-        handle.truncate(size)
         return {
-          async write(data, at) {
-            await guard(async () => {
-              const written = handle.write(data, { at })
-              if (written < data.length) throw new DOMException('The file could not take all of it.', 'QuotaExceededError')
-            })
-          },
+          write: (data, at) => guard(async () => writeWhole(handle, data, at)),
           async close() {
             handles.delete(handle)
-            await guard(async () => handle.close())
+            await guard(async () => {
+              handle.flush()
+              handle.close()
+            })
           },
         }
       })
@@ -73,6 +92,34 @@ export async function opfsSink(run: string): Promise<Sink> {
       handles.clear()
       await removeExports(run)
     },
+  }
+}
+
+/** The files of one folder, kept until they are removed. Only in a worker. */
+export function opfsStore(name: string): Store {
+  return {
+    edit: (path) =>
+      guard(async (): Promise<StoreFile> => {
+        const handle = await openSync([name], path)
+        return {
+          size: handle.getSize(),
+          async read(begin, end) {
+            const into = new Uint8Array(Math.max(0, Math.min(end, handle.getSize()) - begin))
+            return into.subarray(0, handle.read(into, { at: begin }))
+          },
+          write: (data, at) => guard(async () => writeWhole(handle, data, at)),
+          resize: (size) => guard(async () => handle.truncate(size)),
+          flush: () => guard(async () => handle.flush()),
+          close: async () => handle.close(),
+        }
+      }),
+    remove: (path) => guard(() => remove([name], path)),
+    list: () =>
+      guard(async () => {
+        const names: string[] = []
+        for await (const file of (await folder([name], true)).keys()) names.push(file)
+        return names
+      }),
   }
 }
 

@@ -9,6 +9,8 @@ export type Work = ReadonlyMap<string, number>
 
 export class Progress {
   readonly #done = new Map<string, number>()
+  /** Done at another time: counts, but says nothing about the rate. */
+  readonly #credit = new Map<string, number>()
   readonly #seconds = new Map<string, number>()
   #kind = ''
   #at: number
@@ -20,7 +22,8 @@ export class Progress {
     readonly planned: Work,
     /** Operations so far, from the device. */
     readonly counter: () => number,
-    readonly clock: () => number = () => performance.now() / 1000,
+    /** Seconds; stands still while the job is paused. */
+    readonly clock: () => number,
   ) {
     this.#started = this.#at = clock()
     this.#flops = counter()
@@ -32,10 +35,15 @@ export class Progress {
     this.#kind = kind
   }
 
-  /** Seconds that passed without work (a pause) say nothing about the rate. */
-  skip(seconds: number): void {
-    this.#at += seconds
-    this.#started += seconds
+  /** Work of this kind that need not be done again. */
+  credit(kind: string, operations: number): void {
+    this.#credit.set(kind, (this.#credit.get(kind) ?? 0) + operations)
+  }
+
+  /** Operations done and credited so far. */
+  get work(): number {
+    this.#settle()
+    return sum(this.#done) + sum(this.#credit)
   }
 
   /** `eta` is null until a rate is known. */
@@ -43,18 +51,19 @@ export class Progress {
     this.#settle()
     const total = sum(this.planned)
     const done = sum(this.#done)
+    const credit = sum(this.#credit)
     const seconds = sum(this.#seconds)
     let eta: number | null = null
     if (done > 0 && seconds > 0.5) {
       eta = 0
       for (const [kind, planned] of this.planned) {
         const finished = this.#done.get(kind) ?? 0
-        const left = Math.max(0, planned - finished)
+        const left = Math.max(0, planned - finished - (this.#credit.get(kind) ?? 0))
         const known = finished > 0.02 * planned
         eta += left / (known ? finished / (this.#seconds.get(kind) || 1e-9) : done / seconds)
       }
     }
-    return { done: total ? Math.min(1, done / total) : 0, elapsed: this.#at - this.#started, eta }
+    return { done: total ? Math.min(1, (done + credit) / total) : 0, elapsed: this.#at - this.#started, eta }
   }
 
   #settle(): void {

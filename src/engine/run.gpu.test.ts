@@ -2,31 +2,15 @@ import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { WorkbenchError } from '../errors.ts'
 import { testSource } from '../gpu/testing.ts'
-import type { Files } from '../io/bytes.ts'
 import { memoryFiles } from '../io/memory.ts'
-import { safetensorsOf, tinyTensors } from '../models/testing.ts'
 import { examine } from './check.ts'
 import type { Job, RunEvent } from './job.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
-import { memoryHost, memoryText, smallJob, testDemo, testTexts, tinyConfig } from './testing.ts'
+import { memoryHost, memoryText, smallJob, testDemo, testTexts, tinyConfig, tinyFiles } from './testing.ts'
 
 const of = <T extends RunEvent['type']>(events: RunEvent[], type: T) =>
   events.filter((event) => event.type === type) as Extract<RunEvent, { type: T }>[]
-
-async function tinyFiles(
-  change: (tensors: ReturnType<typeof tinyTensors>) => void = () => {},
-  config: object = tinyConfig,
-): Promise<Files> {
-  const tensors = tinyTensors(tinyConfig, 3)
-  change(tensors)
-  return memoryFiles([
-    ['config.json', JSON.stringify(config)],
-    ['model.safetensors', safetensorsOf(tensors)],
-    ['tokenizer.json', await readFile('public/demo/tokenizer.json', 'utf8')],
-    ['notes/extra.txt', 'travels along'],
-  ])
-}
 
 let session: Session
 beforeAll(() => {
@@ -416,32 +400,6 @@ describe('what goes wrong', () => {
     })
   })
 
-  it('a full disk ends the export, not the run', async () => {
-    await session.open(await tinyFiles(), 'tiny')
-    for (const failAt of ['create', 'write'] as const) {
-      const { host, events, sinks } = memoryHost(session)
-      const full = () => Promise.reject(new WorkbenchError('storage-full', 'Full.', 'Make room.'))
-      const withRoom = host.sink
-      host.sink = async (id) => {
-        const sink = await withRoom(id)
-        let writes = 0
-        return {
-          ...sink,
-          create: async (path, size) => {
-            if (failAt === 'create') return full()
-            const file = await sink.create(path, size)
-            return { ...file, write: (data, at) => (++writes > 20 ? full() : file.write(data, at)) }
-          },
-        }
-      }
-      const [result] = (await runJob(smallJob([run('x', 'rtn', { bits: 4 })], { save: true }), host)).runs
-      expect(result).toMatchObject({ state: 'finished', export: null, exportError: { code: 'storage-full' } })
-      expect(result.perplexity).toBeGreaterThan(1)
-      expect(of(events, 'notice')[0].problem.message).toContain('not saved')
-      expect(sinks.get('x')!.files.size).toBe(0)
-    }
-  })
-
   it('a tensor too large for the device is refused before the start, with its name and size', async () => {
     await session.open(await tinyFiles(), 'tiny')
     const { info } = await session.gpu()
@@ -456,20 +414,5 @@ describe('what goes wrong', () => {
     await expect(new Session(undefined).gpu()).rejects.toMatchObject({ code: 'gpu-missing' })
     const none = { requestAdapter: async () => null } as unknown as GPU
     await expect(new Session(none).gpu()).rejects.toMatchObject({ code: 'gpu-missing' })
-  })
-
-  it('a device lost in mid-run keeps the layers so far, and the next job gets a new device', async () => {
-    await session.open(await tinyFiles(), 'tiny')
-    const gpu = await session.gpu()
-    const { host } = memoryHost(session, (event) => {
-      if (event.type === 'layer' && event.layer.name.endsWith('down_proj')) gpu.destroy()
-    })
-    const report = await runJob(smallJob([run('one', 'rtn', { bits: 3 }), run('two', 'rtn', { bits: 3 })]), host)
-    expect(report.runs.length).toBe(1)
-    expect(report.runs[0]).toMatchObject({ state: 'failed', error: { code: 'gpu-lost' } })
-    expect(report.runs[0].layers.length).toBeGreaterThanOrEqual(7)
-    const { host: next } = memoryHost(session)
-    expect((await runJob(smallJob([run('three', 'rtn', { bits: 3 })]), next)).runs[0].state).toBe('finished')
-    expect(await session.gpu()).not.toBe(gpu)
   })
 })

@@ -3,14 +3,16 @@
  * dequantized weights back, and carry the hidden states of calibration and evaluation text through the quantized block.
  * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
  */
-import { toErrorData } from '../errors.ts'
+import { type ErrorCode, toErrorData } from '../errors.ts'
 import { batchedPassages, countRight, type PassageBatch } from '../eval/lambada.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { absSum, add, diagonal, embed, gramUpper, mirror, scale, subtract, transpose } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { Sink } from '../io/bytes.ts'
+import type { Sink, Store } from '../io/bytes.ts'
+import { bf16ToF32, f16ToF32 } from '../io/half.ts'
 import type { Network } from '../io/hub/network.ts'
+import { memoryStore } from '../io/memory.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../models/family.ts'
 import {
   type OpenModel,
@@ -24,9 +26,10 @@ import {
   loadPanels,
   outerTensors,
 } from '../models/weights.ts'
-import { objective, pack } from '../quant/grid.ts'
+import { objective } from '../quant/grid.ts'
 import { cutWeight, solveLinear } from '../quant/slices.ts'
 import { Derived, type LinearProblem } from '../quant/solver.ts'
+import { type StoredLinear, pack, restore, store } from '../quant/stored.ts'
 import {
   baselineWork,
   linearBits,
@@ -40,19 +43,23 @@ import {
 } from './check.ts'
 import { CheckpointExport } from './export.ts'
 import type { Control } from './control.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import { Hidden } from './hidden.ts'
 import {
   type Job,
   type JobReport,
   type LastWords,
   type LayerResult,
+  type ModelOrigin,
   type RunEvent,
   type RunResult,
   type Stage,
   type Traffic,
   bitsPerWeight,
 } from './job.ts'
-import { Progress } from './progress.ts'
+import { Journal, type KeptLinear } from './journal.ts'
+import { Progress, type Work } from './progress.ts'
+import { Recovery } from './recovery.ts'
 import type { Session } from './session.ts'
 import { fold } from './transform.ts'
 
@@ -62,42 +69,64 @@ export interface Host {
   emit(event: RunEvent): void
   /** Where a run's checkpoint goes. */
   sink(run: string): Promise<Sink>
+  /** Where a job keeps what it has done. */
+  journal: Store
   /** What the model's files come over, when they come over a network. */
   network?: Network
 }
 
-type Judgement = Score & { lambada?: LastWords }
+export type Judgement = Score & { lambada?: LastWords }
 
-/** Solves the linears of a stage; `outputs`: what a transform divided the outputs of some of them by. */
-type SolveStage = (stage: number, gram: Tensor, outputs?: ReadonlyMap<string, Tensor>) => Promise<void>
+/**
+ * Solves the linears of a stage; without Σ all of them are in the journal. `outputs`: what a transform divided the outputs
+ * of some of them by.
+ */
+type SolveStage = (stage: number, gram: Tensor | null, outputs?: ReadonlyMap<string, Tensor>) => Promise<void>
 
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
 /** Kind of work beside the solvers' own. */
 const FORWARD = 'forward'
+/** What the next run would fail of as well. */
+const deviceErrors = new Set<ErrorCode>(['gpu-lost', 'gpu-out-of-memory', 'gpu-missing'])
 /** Between two progress events. */
 const EVENT_SECONDS = 0.25
 
+interface JobOptions {
+  /** Go on with the journal instead of beginning a new one. */
+  resume?: boolean
+  /** Where the open model came from, when that was not the Hub, for whoever resumes the job. */
+  origin?: ModelOrigin
+}
+
 /**
  * Runs a job. A run that fails or is cancelled ends with what it had; only a job that cannot start, or whose baseline
- * fails, throws.
+ * fails, throws. Whatever is not finished stays in the journal.
+ * @throws WorkbenchError `plan-invalid` and what else stands against the plan; `journal-mismatch`
  */
-export async function runJob(job: Job, host: Host): Promise<JobReport> {
+export async function runJob(job: Job, given: Host, { resume = false, origin }: JobOptions = {}): Promise<JobReport> {
   const started = performance.now()
+  // A measurement is soon made again, and must not take the place of an unfinished job.
+  const host = job.runs.length ? given : { ...given, journal: memoryStore() }
   const { session, control, emit } = host
   const plan = await planJob(job, session)
-  const gpu = await session.gpu()
   const opened = session.model
   const counts = plan.check.evaluation!
   const calibrationCounts = plan.check.calibration ?? { text: 0, windows: 0, length: 0 }
-  emit({
-    type: 'job-start',
-    calibration: calibrationCounts,
-    evaluation: counts,
-    blocks: opened.model.shape.blocks,
-    layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
-    notices: plan.check.problems,
-  })
+  const adapter = await session.gpuSummary()
+  const fingerprint = await fingerprintOf(opened, session.source, plan, adapter)
+  const { folder } = opened
+  const chosen = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])]
+  const texts = [...new Set(chosen.map(({ text }) => text))].flatMap((id) => session.texts.file(id) ?? [])
+  const journal = resume
+    ? await Journal.resume(host, fingerprint)
+    : await Journal.begin(host, texts, {
+        started: new Date().toISOString(),
+        fingerprint,
+        job,
+        model: session.summary!,
+        origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: folder.name }),
+      })
 
   const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
   const baseline = baselineWork(opened, counts)
@@ -108,58 +137,80 @@ export async function runJob(job: Job, host: Host): Promise<JobReport> {
     planned.set(FORWARD, planned.get(FORWARD)! + works[i].forward)
     planned.set(run.solver.id, (planned.get(run.solver.id) ?? 0) + works[i].solve)
   }
-  const progress = new Progress(planned, () => gpu.flops)
-  const pulse = new Pulse(gpu, progress, host)
-  const mark = gpu.mark()
-  gpu.gate = () => pulse.beat()
+  const pulse = new Pulse(host, planned)
+  const { progress } = pulse
+  const devices = new Recovery(host, (gpu, halvings) => {
+    pulse.attach(gpu)
+    return new Engine(gpu, opened, plan, host, journal, progress, halvings)
+  })
   const offline = host.network && follow(host.network, host)
   const before = host.network?.traffic
   const results: RunResult[] = []
   let fpPerplexity: number | null = null
   let fpLambada: LastWords | undefined
   try {
-    const engine = new Engine(gpu, opened, plan, host, progress)
+    emit({
+      type: 'job-start',
+      calibration: calibrationCounts,
+      evaluation: counts,
+      blocks: opened.model.shape.blocks,
+      layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
+      notices: plan.check.problems,
+      resumed: resume ? { started: journal.head.started, layers: await journal.solved() } : null,
+    })
     try {
-      const { perplexity, lambada } = await engine.baseline()
+      const kept = journal.baseline
+      if (kept) progress.credit(FORWARD, baseline.forward)
+      const { perplexity, lambada } = kept ?? (await devices.do((engine) => engine.baseline()))
       fpPerplexity = perplexity
       fpLambada = lambada
       emit({ type: 'baseline', perplexity, lambada })
     } catch (error) {
       if (!control.cancelled) throw error
     }
-    const between = gpu.mark()
-    for (const [i, run] of plan.runs.entries()) {
-      if (control.cancelled) break
-      pulse.enter(run.spec.id, works[i])
-      const result = await engine.quantize(run, fpPerplexity)
+    for (const [i, planned] of plan.runs.entries()) {
+      if (control.stopped) break
+      const { id } = planned.spec
+      emit({ type: 'run-start', run: id, blocks: planned.blocks })
+      let result = journal.result(id)
+      if (result) {
+        progress.credit(FORWARD, works[i].forward)
+        progress.credit(planned.solver.id, works[i].solve)
+        for (const { blocks, value } of journal.perplexities(id)) emit({ type: 'perplexity', run: id, blocks, value })
+      } else {
+        pulse.enter(id, works[i])
+        const run = new Run(planned, works[i], host, journal, pulse, new CheckpointExport(planned, opened, plan, host))
+        result = await run.quantize(devices, fpPerplexity)
+        if (result.state === 'finished') await journal.keepResult(result)
+        else devices.drop()
+      }
       results.push(result)
-      gpu.releaseSince(between)
-      gpu.trim()
       emit({ type: 'run-end', result })
-      if (result.error?.code === 'gpu-lost') break
+      if (result.error && deviceErrors.has(result.error.code)) break
     }
+    const report: JobReport = {
+      adapter,
+      model: { name: folder.name, family: opened.family.id, parameters: opened.parameters, source: session.source },
+      job,
+      calibration: calibrationCounts,
+      evaluation: counts,
+      fpPerplexity,
+      fpLambada,
+      runs: results,
+      seconds: (performance.now() - started) / 1000,
+      network: before && host.network ? trafficSince(before, host.network.traffic) : null,
+    }
+    if (results.length === job.runs.length && results.every(({ state }) => state === 'finished')) await journal.keepReport(report)
+    devices.drop()
+    pulse.tellMemory()
+    emit({ type: 'job-end', report })
+    return report
   } finally {
     offline?.()
-    opened.folder.checkpoint.ahead([])
-    gpu.gate = null
-    gpu.releaseSince(mark)
-    gpu.trim()
+    folder.checkpoint.ahead([])
+    devices.drop()
+    await journal.close()
   }
-  emit({ type: 'memory', held: gpu.held, peak: gpu.peak })
-  const report: JobReport = {
-    adapter: await session.gpuSummary(),
-    model: { name: opened.folder.name, family: opened.family.id, parameters: opened.parameters, source: session.source },
-    job,
-    calibration: calibrationCounts,
-    evaluation: counts,
-    fpPerplexity,
-    fpLambada,
-    runs: results,
-    seconds: (performance.now() - started) / 1000,
-    network: before && host.network ? trafficSince(before, host.network.traffic) : null,
-  }
-  emit({ type: 'job-end', report })
-  return report
 }
 
 /** Reports what the network does, lets cancelling reach it, and has it wait out a lost connection. Undone by the result. */
@@ -188,40 +239,145 @@ function layerNames(opened: OpenModel, blocks: number): string[] {
 
 /** The heartbeat of a job: called between submits, lets pause and cancel in and says how far things are. */
 class Pulse {
+  readonly progress: Progress
+  #gpu: Gpu | null = null
+  /** Operations on devices before this one. */
+  #before = 0
   #last = 0
   #run: string | null = null
-  #runFlops = 0
+  #runStart = 0
   #runPlanned = 0
 
   constructor(
-    readonly gpu: Gpu,
-    readonly progress: Progress,
     readonly host: Host,
-  ) {}
+    planned: Work,
+  ) {
+    const clock = () => performance.now() / 1000 - host.control.waited
+    this.progress = new Progress(planned, () => this.#before + (this.#gpu?.flops ?? 0), clock)
+  }
+
+  /** Beats on this device from now on. */
+  attach(gpu: Gpu): void {
+    this.#before += (this.#gpu?.flops ?? 0) - gpu.flops
+    this.#gpu = gpu
+    gpu.gate = () => this.beat()
+  }
 
   enter(run: string, work: RunWork): void {
     this.#run = run
-    this.#runFlops = this.gpu.flops
+    this.#runStart = this.progress.work
     this.#runPlanned = work.forward + work.solve
   }
 
   async beat(): Promise<void> {
     const { control, emit } = this.host
-    if (control.paused && !control.cancelled) {
-      emit({ type: 'paused' })
-      const before = performance.now()
-      await control.check().finally(() => {
-        this.progress.skip((performance.now() - before) / 1000)
-        emit({ type: 'resumed' })
-      })
+    if (control.paused && !control.stopped) {
+      emit({ type: 'paused', storage: null })
+      await control.check().finally(() => emit({ type: 'resumed' }))
     }
     await control.check()
     const now = performance.now() / 1000
     if (now - this.#last < EVENT_SECONDS) return
     this.#last = now
-    const runDone = this.#runPlanned ? Math.min(1, (this.gpu.flops - this.#runFlops) / this.#runPlanned) : 0
+    const runDone = this.#runPlanned ? Math.min(1, (this.progress.work - this.#runStart) / this.#runPlanned) : 0
     emit({ type: 'progress', ...this.progress.read(), run: this.#run, runDone })
-    emit({ type: 'memory', held: this.gpu.held, peak: this.gpu.peak })
+    this.tellMemory()
+  }
+
+  tellMemory(): void {
+    if (this.#gpu) this.host.emit({ type: 'memory', held: this.#gpu.held, peak: this.#gpu.peak })
+  }
+}
+
+/** One run, across the devices that it may take: what is solved and told, and the checkpoint that it goes into. */
+class Run {
+  readonly layers: LayerResult[] = []
+  readonly #started = performance.now()
+  readonly #told = new Set<string>()
+  #begun = false
+
+  constructor(
+    readonly plan: PlannedRun,
+    readonly work: RunWork,
+    readonly host: Host,
+    readonly journal: Journal,
+    readonly pulse: Pulse,
+    readonly output: CheckpointExport,
+  ) {}
+
+  get id(): string {
+    return this.plan.spec.id
+  }
+
+  /** Seconds so far, those before an interruption included. */
+  get seconds(): number {
+    return this.journal.secondsBefore + (performance.now() - this.#started) / 1000
+  }
+
+  async quantize(devices: Recovery<Engine>, fpPerplexity: number | null): Promise<RunResult> {
+    const { output, layers } = this
+    const result: RunResult = {
+      run: this.id,
+      state: 'finished',
+      fpPerplexity,
+      perplexity: null,
+      perplexityError: null,
+      kl: null,
+      top1: null,
+      bitsPerWeight: 0,
+      meanRelativeError: null,
+      worst: null,
+      seconds: 0,
+      layers,
+      export: null,
+    }
+    try {
+      await this.journal.enter(this.id)
+      await output.begin()
+      const { perplexity, perplexityError, kl, top1, lambada } = await devices.do((engine) => engine.quantize(this))
+      Object.assign(result, { perplexity, perplexityError: Number.isFinite(perplexityError) ? perplexityError : null, kl, top1, lambada })
+      this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
+      result.export = await output.finish(() => this.pulse.beat())
+    } catch (error) {
+      result.state = this.host.control.cancelled ? 'cancelled' : 'failed'
+      result.error = toErrorData(error)
+      await output.abandon()
+    }
+    if (output.error) result.exportError = output.error
+    result.seconds = this.seconds
+    result.bitsPerWeight = bitsPerWeight(layers)
+    if (layers.length) {
+      result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
+      const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
+      result.worst = { name: worst.name, relativeError: worst.relativeError }
+    }
+    return result
+  }
+
+  /** A linear has its result; what is told already, before a device was lost, is not told again. */
+  tell(layer: LayerResult): boolean {
+    if (this.#told.has(layer.name)) return false
+    this.#told.add(layer.name)
+    this.layers.push(layer)
+    this.host.emit({ type: 'layer', run: this.id, layer })
+    return true
+  }
+
+  tellPerplexity(blocks: number, { perplexity }: Score): void {
+    this.host.emit({ type: 'perplexity', run: this.id, blocks, value: perplexity })
+  }
+
+  /** A linear that was solved before counts as done. */
+  recall({ layer }: KeptLinear): void {
+    const [q, p] = layer.shape
+    const { solver, options } = this.plan
+    if (this.tell(layer)) this.pulse.progress.credit(solver.id, solver.work(q, p, options) + 2 * q * p * p)
+  }
+
+  /** The states of the first `blocks` blocks were there already. */
+  begin(blocks: number): void {
+    if (!this.#begun) this.pulse.progress.credit(FORWARD, (this.work.forward * blocks) / this.plan.blocks)
+    this.#begun = true
   }
 }
 
@@ -242,15 +398,18 @@ class Engine {
     readonly opened: OpenModel,
     readonly plan: Plan,
     readonly host: Host,
+    readonly journal: Journal,
     readonly progress: Progress,
+    halvings: number,
   ) {
     const { shape } = opened.model
-    this.#budget = gpu.memoryBudget / 4
+    const part = 2 ** -halvings
+    this.#budget = (gpu.memoryBudget / 4) * part
     this.#keepsBlocks = opened.parameters * 4 <= this.#budget
     const perToken = 4 * shape.hidden + 2 * shape.ffn + (shape.heads + 2 * shape.kvHeads) * shape.headDim
     const tokens = Math.min(
-      BATCH_FLOATS / perToken,
-      gpu.info.maxBinding / 4 / Math.max(shape.ffn, shape.hidden, shape.heads * shape.headDim),
+      (BATCH_FLOATS * part) / perToken,
+      ((gpu.info.maxBinding / 4) * part) / Math.max(shape.ffn, shape.hidden, shape.heads * shape.headDim),
     )
     const many = (windows: Int32Array[]) =>
       windows.length ? batched(windows, Math.max(1, Math.floor(tokens / (windows[0].length + 3)))) : []
@@ -262,15 +421,34 @@ class Engine {
   // ---------------------------------------------------------------- the model as it is
 
   async baseline(): Promise<Judgement> {
+    const passages = await this.#embed(this.#passages)
+    const score = await this.#score(await this.#full(passages), null)
+    const judgement = { ...score, lambada: await this.#lastWords(passages) }
+    await this.journal.keepBaseline(judgement)
+    return judgement
+  }
+
+  /**
+   * The full-precision states after the last block: from the journal, or by a pass through the model, which takes the
+   * passages along.
+   */
+  async #full(passages?: Hidden): Promise<Hidden> {
+    if (this.#reference) return this.#reference
     this.#stage(null, 'baseline', null)
     this.progress.enter(FORWARD)
-    const hidden = await this.#embed(this.#evaluation)
-    const passages = await this.#embed(this.#passages)
-    await this.#carry([hidden, passages], 0, (k) => this.#stage(null, 'baseline', k))
-    const score = await this.#score(hidden)
-    if (this.plan.runs.length) this.#reference = hidden
-    else hidden.dispose()
-    return { ...score, lambada: await this.#lastWords(passages) }
+    let hidden = this.#hidden(this.#evaluation)
+    if (passages || !(await this.journal.reference(hidden))) {
+      hidden.dispose()
+      hidden = await this.#embed(this.#evaluation)
+      await this.#carry(passages ? [hidden, passages] : [hidden], 0, (k) => this.#stage(null, 'baseline', k))
+      if (this.plan.runs.length) await this.journal.keepReference(hidden)
+    }
+    this.#reference = hidden
+    return hidden
+  }
+
+  #hidden(batches: TokenBatch[]): Hidden {
+    return new Hidden(this.gpu, batches, this.opened.model.shape.hidden, this.#budget)
   }
 
   /** Carries hidden states from block `from` to the end in full precision. */
@@ -284,15 +462,15 @@ class Engine {
   }
 
   /** Perplexity of hidden states after the last block, and how far they are from the full-precision ones. */
-  async #score(hidden: Hidden): Promise<Score> {
+  async #score(hidden: Hidden, full: Hidden | null): Promise<Score> {
     const outer = await this.#outer()
     const scores: WindowScore[] = []
     for (const [i, batch] of hidden.batches.entries()) {
       const states = hidden.take(i)
-      const reference = this.#reference?.take(i) ?? null
+      const reference = full?.take(i) ?? null
       scores.push(...(await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference)))
       await hidden.give(i, states)
-      if (reference) await this.#reference!.give(i, reference)
+      if (reference) await full!.give(i, reference)
     }
     return scoreOf(scores)
   }
@@ -325,7 +503,7 @@ class Engine {
 
   async #embed(batches: TokenBatch[]): Promise<Hidden> {
     const { gpu, opened } = this
-    const hidden = new Hidden(gpu, batches, opened.model.shape.hidden, this.#budget)
+    const hidden = this.#hidden(batches)
     if (!batches.length) return hidden
     const shared = opened.embedding === opened.head
     const { weights, head } = await this.#outer()
@@ -365,141 +543,172 @@ class Engine {
 
   // ---------------------------------------------------------------- one run
 
-  async quantize(run: PlannedRun, fpPerplexity: number | null): Promise<RunResult> {
-    const { emit, control } = this.host
-    const started = performance.now()
-    const layers: LayerResult[] = []
-    const result: RunResult = {
-      run: run.spec.id,
-      state: 'finished',
-      fpPerplexity,
-      perplexity: null,
-      perplexityError: null,
-      kl: null,
-      top1: null,
-      bitsPerWeight: 0,
-      meanRelativeError: null,
-      worst: null,
-      seconds: 0,
-      layers,
-      export: null,
-    }
-    emit({ type: 'run-start', run: run.spec.id, blocks: run.blocks })
-    const output = await CheckpointExport.start(run, this.opened, this.plan, this.host)
-    try {
-      const { perplexity, perplexityError, kl, top1, lambada } = await this.#quantizeBlocks(run, layers, output)
-      Object.assign(result, { perplexity, perplexityError: Number.isFinite(perplexityError) ? perplexityError : null, kl, top1, lambada })
-      this.#stage(run, 'write', null)
-      result.export = await output.finish(() => this.gpu.pace())
-    } catch (error) {
-      result.state = control.cancelled ? 'cancelled' : 'failed'
-      result.error = toErrorData(error)
-      await output.abandon()
-    }
-    if (output.error) result.exportError = output.error
-    result.seconds = (performance.now() - started) / 1000
-    result.bitsPerWeight = bitsPerWeight(layers)
-    if (layers.length) {
-      result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
-      const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
-      result.worst = { name: worst.name, relativeError: worst.relativeError }
-    }
-    return result
-  }
-
-  async #quantizeBlocks(run: PlannedRun, layers: LayerResult[], output: CheckpointExport): Promise<Judgement> {
+  /** Quantizes block by block; what the journal has is taken from there. */
+  async quantize(run: Run): Promise<Judgement> {
+    const { blocks, solver } = run.plan
+    const { model } = this.opened
+    const { journal } = this
     this.progress.enter(FORWARD)
-    const seen = await this.#embed(this.#calibration)
-    const judged = await this.#embed(this.#evaluation)
-    const passages = await this.#embed(this.#passages)
-    const measured = new Set(measuredBlocks(run.blocks, this.plan.job.perplexityEvery))
+    let solved = 0
+    while (solved < blocks && (await this.#recallBlock(run, solved))) solved++
+    const measured = measuredBlocks(blocks, this.plan.job.perplexityEvery)
+    for (const k of measured) {
+      const score = k <= solved && journal.score(k)
+      if (score) run.tellPerplexity(k, score)
+    }
+    const last = journal.score(blocks)
+    if (last && solved === blocks) return last
+
+    const { seen, judged, passages, from } = await this.#states(run, solved)
     let score: Judgement | null = null
-    for (let k = 0; k < run.blocks; k++) {
+    for (let k = from; k < blocks; k++) {
       const full = await this.#load(k)
       const weights: BlockWeights = new Map(full)
-      const solve: SolveStage = async (stage, gram, outputs) => {
-        const shared = { gram, gramDiagonal: await diagonal(this.gpu, gram), derived: new Derived() }
-        const before = this.opened.model.before[stage]
-        for (const linear of this.opened.model.stages[stage]) {
-          const scaled = weights.get(`${linear.name}.weight`)!
-          const layer = await this.#solve(run, k, linear, shared, weights, output, outputs?.get(linear.name))
-          if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
-          if (run.solver.transform && before.kind === 'none') layer.notes.push(`Its inputs are left unscaled: ${before.why}.`)
-          layers.push(layer)
-          this.host.emit({ type: 'layer', run: run.spec.id, layer })
+      if (k < solved) {
+        this.#stage(run.plan, 'restore', k)
+        await this.#restoreBlock(k, weights)
+        await this.#advance(seen, weights, k)
+      } else {
+        const kept = await journal.linears(this.#names(k))
+        const solve: SolveStage = async (stage, gram, outputs) => {
+          const derived = new Derived()
+          const shared = gram && { gram, gramDiagonal: await diagonal(this.gpu, gram), derived }
+          const before = model.before[stage]
+          const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
+          for (const linear of model.stages[stage]) {
+            const scaled = weights.get(`${linear.name}.weight`)!
+            const known = kept.get(blockName(this.opened, k, linear.name))
+            if (known) {
+              await this.#recall(run, known)
+              weights.set(`${linear.name}.weight`, restore(this.gpu, known.stored))
+            } else await this.#solve(run, k, linear, shared!, weights, note, outputs?.get(linear.name))
+            if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
+          }
+          derived.dispose()
+          this.progress.enter(FORWARD)
         }
-        shared.derived.dispose()
-        this.progress.enter(FORWARD)
+        const open = model.stages.map((stage) => stage.some(({ name }) => !kept.has(blockName(this.opened, k, name))))
+        if (run.plan.trueSequential) await this.#sequential(run.plan, k, seen, weights, open, solve)
+        else await this.#atOnce(run, k, seen, weights, open, solve)
       }
-      if (run.trueSequential) await this.#sequential(run, k, seen, weights, solve)
-      else await this.#atOnce(run, k, seen, weights, output, solve)
-      this.#stage(run, 'propagate', k)
+      this.#stage(run.plan, 'propagate', k)
       await this.#advance(judged, weights, k)
       await this.#advance(passages, weights, k)
       for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
       this.#unload(full)
-      if (measured.has(k + 1)) {
-        this.#stage(run, 'evaluate', k)
-        const final = k + 1 === run.blocks
-        const judgement = final ? judged : await judged.fork()
-        await this.#carry(final ? [judgement, passages] : [judgement], k + 1)
-        score = { ...(await this.#score(judgement)), ...(final && { lambada: await this.#lastWords(passages) }) }
-        judgement.dispose()
-        this.host.emit({ type: 'perplexity', run: run.spec.id, blocks: k + 1, value: score.perplexity })
+      if (measured.includes(k + 1)) {
+        score = journal.score(k + 1) ?? (await this.#measure(run, k, judged, passages))
+        run.tellPerplexity(k + 1, score)
       }
+      if (k >= solved && k + 1 < blocks) await journal.keepStates(k + 1, blocks, [seen, judged, passages])
     }
-    seen.dispose()
+    for (const hidden of [seen, judged, passages]) hidden.dispose()
     if (!score || !Number.isFinite(score.perplexity))
       throw new Error(`The perplexity of the quantized model came out as ${score?.perplexity}.`)
     return score
   }
 
+  #names(k: number): string[] {
+    return this.opened.model.stages.flat().map(({ name }) => blockName(this.opened, k, name))
+  }
+
+  /** Tells and writes what was solved of block k in earlier times. Whether that is all of it. */
+  async #recallBlock(run: Run, k: number): Promise<boolean> {
+    const names = this.#names(k)
+    const kept = await this.journal.linears(names)
+    const vectors = run.plan.solver.transform ? await this.journal.vectors(k) : new Map()
+    if (kept.size < names.length || !vectors) return false
+    if (vectors.size) await run.output.vectors(vectors)
+    for (const linear of kept.values()) await this.#recall(run, linear)
+    await this.gpu.pace()
+    return true
+  }
+
+  async #recall(run: Run, known: KeptLinear): Promise<void> {
+    run.recall(known)
+    await this.#write(run, known.layer.name, known.stored)
+  }
+
+  /** Puts the quantized weights of block k, and vectors that a transform changed, in place of the full ones. */
+  async #restoreBlock(k: number, weights: BlockWeights): Promise<void> {
+    const { gpu, opened, journal } = this
+    const kept = await journal.linears(this.#names(k))
+    for (const { name } of opened.model.stages.flat()) {
+      weights.set(`${name}.weight`, restore(gpu, kept.get(blockName(opened, k, name))!.stored))
+    }
+    const changed = await journal.vectors(k)
+    for (const { name } of opened.model.vectors) {
+      const full = blockName(opened, k, name)
+      const bytes = changed?.get(full)
+      if (!bytes) continue
+      const values = floatsOf(bytes, opened.folder.checkpoint.tensors.get(full)!.dtype)
+      weights.set(name, gpu.upload(values, [values.length]))
+    }
+  }
+
+  /** Hidden states of all texts, past as many blocks as the journal knows them; at most `solved`. */
+  async #states(run: Run, solved: number): Promise<{ seen: Hidden; judged: Hidden; passages: Hidden; from: number }> {
+    const texts = [this.#calibration, this.#evaluation, this.#passages]
+    const kept = texts.map((batches) => this.#hidden(batches))
+    const from = await this.journal.states(kept)
+    if (from && from <= solved) {
+      run.begin(from)
+      return { seen: kept[0], judged: kept[1], passages: kept[2], from }
+    }
+    for (const hidden of kept) hidden.dispose()
+    run.begin(0)
+    const [seen, judged, passages] = [await this.#embed(texts[0]), await this.#embed(texts[1]), await this.#embed(texts[2])]
+    return { seen, judged, passages, from: 0 }
+  }
+
+  /** The model with its blocks up to and including k quantized. The passages are measured, and given up, at the last. */
+  async #measure(run: Run, k: number, judged: Hidden, passages: Hidden): Promise<Judgement> {
+    const full = await this.#full()
+    this.#stage(run.plan, 'evaluate', k)
+    const final = k + 1 === run.plan.blocks
+    const judgement = final ? judged : await judged.fork()
+    await this.#carry(final ? [judgement, passages] : [judgement], k + 1)
+    const score = { ...(await this.#score(judgement, full)), ...(final && { lambada: await this.#lastWords(passages) }) }
+    if (!final) judgement.dispose()
+    await this.journal.keepScore(k + 1, score)
+    return score
+  }
+
   /** All Gram matrices in one pass of the block as it is; then all linears; then the pass with the new weights. */
-  async #atOnce(
-    run: PlannedRun,
-    k: number,
-    seen: Hidden,
-    weights: BlockWeights,
-    output: CheckpointExport,
-    solve: SolveStage,
-  ): Promise<void> {
+  async #atOnce(run: Run, k: number, seen: Hidden, weights: BlockWeights, open: boolean[], solve: SolveStage): Promise<void> {
     const { stages } = this.opened.model
-    this.#stage(run, 'calibrate', k)
-    const grams = stages.map((stage) => this.#zeroGram(stage))
-    const sums = run.solver.transform ? stages.map(([{ p }]) => this.gpu.zeros([p])) : null
+    const { transform } = run.plan.solver
+    this.#stage(run.plan, 'calibrate', k)
+    const grams = stages.map((stage, s) => (transform || open[s] ? this.#zeroGram(stage) : null))
+    const sums = transform ? stages.map(([{ p }]) => this.gpu.zeros([p])) : null
     for (let i = 0; i < seen.batches.length; i++) {
       const x = seen.take(i)
       for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, seen.batches[i], k)) {
-        this.#accumulate(grams[stage], input, seen.batches[i], sums?.[stage])
+        const gram = grams[stage]
+        if (gram) this.#accumulate(gram, input, seen.batches[i], sums?.[stage])
         await this.gpu.pace()
         if (stage === stages.length - 1) break
       }
       await seen.give(i, x)
     }
-    for (const gram of grams) mirror(this.gpu, gram)
-    const outputs = sums ? await this.#transform(run, k, weights, grams, sums, output) : undefined
+    for (const gram of grams) if (gram) mirror(this.gpu, gram)
+    const outputs = sums ? await this.#transform(run, k, weights, grams as Tensor[], sums) : undefined
     for (const [stage, gram] of grams.entries()) {
       await solve(stage, gram, outputs)
-      gram.dispose()
+      gram?.dispose()
     }
     for (const tensor of outputs?.values() ?? []) tensor.dispose()
-    this.#stage(run, 'propagate', k)
+    this.#stage(run.plan, 'propagate', k)
     await this.#advance(seen, weights, k)
   }
 
   /** Searches the scales of all stages on the block as it is, then folds them into it. `sums`: Σ |x_j|, disposed here. */
-  async #transform(
-    run: PlannedRun,
-    k: number,
-    weights: BlockWeights,
-    grams: Tensor[],
-    sums: Tensor[],
-    output: CheckpointExport,
-  ): Promise<Map<string, Tensor>> {
+  async #transform(run: Run, k: number, weights: BlockWeights, grams: Tensor[], sums: Tensor[]): Promise<Map<string, Tensor>> {
     const { gpu, opened } = this
     const { model } = opened
+    const { solver, options } = run.plan
     const tokens = this.#calibration.reduce((sum, { windows, length }) => sum + windows * length, 0)
-    this.progress.enter(run.solver.id)
+    this.progress.enter(solver.id)
     const scales: (Float32Array<ArrayBuffer> | null)[] = []
     for (const [stage, linears] of model.stages.entries()) {
       const meanAbs = ((await gpu.read(sums[stage])) as Float32Array).map((sum) => sum / tokens)
@@ -508,17 +717,19 @@ class Engine {
         scales.push(null)
         continue
       }
-      this.#stage(run, 'solve', k, blockName(opened, k, linears[0].name))
+      this.#stage(run.plan, 'solve', k, blockName(opened, k, linears[0].name))
       const whole = linears.map(({ name }) => weights.get(`${name}.weight`)!)
       // The scales look at sums over rows: those of slices add up.
       const parts = whole.flatMap((weight) => cutWeight(gpu, weight))
       const problem = { gpu, weights: parts, gram: grams[stage], meanAbs, halfScales: true }
-      scales.push(await run.solver.transform!.scales(problem, run.options))
+      scales.push(await solver.transform!.scales(problem, options))
       for (const part of parts) if (!whole.includes(part)) part.dispose()
     }
     const stored = (vector: string) => opened.folder.checkpoint.tensors.get(blockName(opened, k, vector))!.dtype
     const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, stored)
-    await output.vectors([...vectors].map(([name, bytes]) => [blockName(opened, k, name), bytes]))
+    const changed = new Map([...vectors].map(([name, bytes]) => [blockName(opened, k, name), bytes]))
+    await this.journal.keepVectors(k, changed)
+    await run.output.vectors(changed)
     return outputs
   }
 
@@ -526,7 +737,7 @@ class Engine {
    * Stage by stage, each seeing what the quantized stages before it put out. Blocks pause at each stage; when the paused
    * batches fit on the GPU they simply go on, otherwise each stage starts the block again.
    */
-  async #sequential(run: PlannedRun, k: number, seen: Hidden, weights: BlockWeights, solve: SolveStage): Promise<void> {
+  async #sequential(run: PlannedRun, k: number, seen: Hidden, weights: BlockWeights, open: boolean[], solve: SolveStage): Promise<void> {
     const { model } = this.opened
     const { shape } = model
     const tokens = seen.batches.reduce((sum, { windows, t }) => sum + windows * t, 0)
@@ -540,13 +751,13 @@ class Engine {
     }
     for (const [s, stage] of model.stages.entries()) {
       this.#stage(run, 'calibrate', k)
-      const gram = this.#zeroGram(stage)
+      const gram = open[s] ? this.#zeroGram(stage) : null
       for (const [i, batch] of seen.batches.entries()) {
         if (holds) {
           const step = await paused[i].steps.next()
           if (step.done) throw new Error(`The block ended before stage ${s}.`)
-          this.#accumulate(gram, step.value.input, batch)
-        } else {
+          if (gram) this.#accumulate(gram, step.value.input, batch)
+        } else if (gram) {
           const x = seen.take(i)
           for await (const { stage: at, input } of model.block(this.gpu, weights, x, batch, k)) {
             if (at < s) continue
@@ -557,9 +768,9 @@ class Engine {
         }
         await this.gpu.pace()
       }
-      mirror(this.gpu, gram)
+      if (gram) mirror(this.gpu, gram)
       await solve(s, gram)
-      gram.dispose()
+      gram?.dispose()
     }
     this.#stage(run, 'propagate', k)
     if (!holds) return this.#advance(seen, weights, k)
@@ -598,46 +809,39 @@ class Engine {
   }
 
   async #solve(
-    run: PlannedRun,
+    run: Run,
     k: number,
     { name, q, p, scoring }: LinearShape,
     shared: Pick<LinearProblem, 'gram' | 'gramDiagonal' | 'derived'>,
     weights: BlockWeights,
-    output: CheckpointExport,
+    note: string | null,
     outputs?: Tensor,
-  ): Promise<LayerResult> {
+  ): Promise<void> {
     const { gpu, host } = this
+    const { solver, options, grid, settings } = run.plan
     const { gram } = shared
     const full = blockName(this.opened, k, name)
     const started = performance.now()
-    this.#stage(run, 'solve', k, full)
-    this.progress.enter(run.solver.id)
+    this.#stage(run.plan, 'solve', k, full)
+    this.progress.enter(solver.id)
     const weight = weights.get(`${name}.weight`)!
     const base = outputs ? await this.#unfolded(weight, null, gram, outputs) : await objective(gpu, weight, gram)
     const relative = (value: number) => (base > 0 ? value / base : 0)
-    const iterations = run.solver.sweeps?.(run.options) ?? (run.options.iterations as number | undefined) ?? 0
+    const iterations = solver.sweeps?.(options) ?? (options.iterations as number | undefined) ?? 0
     const problem = { gpu, weight, ...shared, halfScales: true, scoring }
-    const result = await solveLinear(run.solver, problem, run.options, {
+    const result = await solveLinear(solver, problem, options, {
       report: (points) => {
         const shown = points.map((point) => ({ ...point, value: relative(point.value) }))
-        host.emit({ type: 'objective', run: run.spec.id, linear: full, points: shown, iterations })
+        host.emit({ type: 'objective', run: run.id, linear: full, points: shown, iterations })
       },
     })
     const { outliers = null } = result
+    const stored = await store(gpu, result, grid.bits)
     if (outliers) add(gpu, result.what, outliers.h)
-    await output.linear(full, {
-      packed: () => pack(gpu, result, run.grid),
-      dense: async () => {
-        const rows = transpose(gpu, result.what)
-        const weights = (await gpu.read(rows)) as Float32Array<ArrayBuffer>
-        rows.dispose()
-        return { q, p, weights }
-      },
-    })
     const error = outputs ? await this.#unfolded(weight, result.what, gram, outputs) : result.error
     weights.set(`${name}.weight`, result.what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
-    return {
+    const layer: LayerResult = {
       name: full,
       block: k,
       shape: [q, p],
@@ -645,11 +849,30 @@ class Engine {
       seconds: (performance.now() - started) / 1000,
       iterations: result.iterations,
       bits: {
-        ...linearBits({ q, p }, result.groups, run.grid, !run.settings.actOrder, outliers),
-        ...run.solver.gridBits?.(q, p, run.options),
+        ...linearBits({ q, p }, result.groups, grid, !settings.actOrder, outliers),
+        ...solver.gridBits?.(q, p, options),
       },
-      notes: result.notes,
+      notes: note ? [...result.notes, note] : result.notes,
     }
+    await this.journal.keepLinear(layer, stored, run.seconds)
+    await this.#write(run, full, stored, result.what)
+    run.tell(layer)
+  }
+
+  /** Into the checkpoint; `what` is Ŵ + H where it is on the GPU already. */
+  async #write(run: Run, name: string, stored: StoredLinear, what?: Tensor): Promise<void> {
+    const { gpu } = this
+    await run.output.linear(name, {
+      packed: async () => pack(stored, run.plan.grid.symmetric),
+      dense: async () => {
+        const weights = what ?? restore(gpu, stored)
+        const rows = transpose(gpu, weights)
+        if (!what) weights.dispose()
+        const values = (await gpu.read(rows)) as Float32Array<ArrayBuffer>
+        rows.dispose()
+        return { q: stored.q, p: stored.p, weights: values }
+      },
+    })
   }
 
   #stage(run: PlannedRun | null, stage: Stage, block: number | null, linear: string | null = null): void {
@@ -662,4 +885,11 @@ async function last<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
   let step = await steps.next()
   while (!step.done) step = await steps.next()
   return step.value
+}
+
+/** What a checkpoint stores of a vector, as f32. */
+function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
+  if (dtype === 'F32') return new Float32Array(bytes.slice().buffer)
+  const halves = new Uint16Array(bytes.slice().buffer)
+  return dtype === 'F16' ? f16ToF32(halves) : bf16ToF32(halves)
 }

@@ -27,6 +27,8 @@ export class Session {
   readonly texts: Texts
   /** Where the open model came from; null for a folder. */
   source: HubOrigin | null = null
+  /** What was told of the open model. */
+  summary: ModelSummary | null = null
 
   constructor(
     readonly gpuSource: GPU | undefined,
@@ -61,6 +63,14 @@ export class Session {
       throw error
     })
     return this.#gpu
+  }
+
+  /** Another device in place of this one, whatever state it is in. @throws WorkbenchError `gpu-missing` */
+  async renewGpu(): Promise<Gpu> {
+    const gpu = await this.#gpu
+    this.#gpu = null
+    gpu?.destroy()
+    return this.gpu()
   }
 
   /** What the device is and can, with its measured GEMM rate. */
@@ -103,7 +113,8 @@ export class Session {
     this.#tokenizer = tokenizer
     this.source = source
     this.texts.use(tokenizer, chat)
-    return { ...summaryOf(model, tokenizer), source, chatTemplate: chat !== null, problems }
+    this.summary = { ...summaryOf(model, tokenizer), source, chatTemplate: chat !== null, problems }
+    return this.summary
   }
 }
 

@@ -1,8 +1,9 @@
 /** Set-up for tests that run whole jobs: the demo model from disk, a session on the test device, checkpoints in memory. */
 import { readFile } from 'node:fs/promises'
-import { type MemorySink, memorySink } from '../io/memory.ts'
+import type { Files } from '../io/bytes.ts'
+import { type MemorySink, memoryFiles, memorySink, memoryStore } from '../io/memory.ts'
 import { demoFiles, demoTexts } from './demo.ts'
-import type { TinyConfig } from '../models/testing.ts'
+import { type TinyConfig, safetensorsOf, tinyTensors } from '../models/testing.ts'
 import { Control } from './control.ts'
 import type { Job, RunEvent } from './job.ts'
 import type { Host } from './run.ts'
@@ -34,6 +35,21 @@ export const tinyConfig: TinyConfig = {
   tie_word_embeddings: true,
 }
 
+/** The folder of such a model, with a file that travels along. */
+export async function tinyFiles(
+  change: (tensors: ReturnType<typeof tinyTensors>) => void = () => {},
+  config: object = tinyConfig,
+): Promise<Files> {
+  const tensors = tinyTensors(tinyConfig, 3)
+  change(tensors)
+  return memoryFiles([
+    ['config.json', JSON.stringify(config)],
+    ['model.safetensors', safetensorsOf(tensors)],
+    ['tokenizer.json', await readFile('public/demo/tokenizer.json', 'utf8')],
+    ['notes/extra.txt', 'travels along'],
+  ])
+}
+
 /** A job over the demo model, small enough for a software adapter. */
 export function smallJob(runs: Job['runs'], changes: Partial<Job> = {}): Job {
   return {
@@ -51,18 +67,20 @@ export function memoryHost(session: Session, onEvent: (event: RunEvent, control:
   const events: RunEvent[] = []
   const sinks = new Map<string, MemorySink>()
   const control = new Control()
-  const host: Host = {
+  const journal = memoryStore()
+  const host = {
+    journal,
     session,
     control,
-    emit(event) {
+    emit(event: RunEvent) {
       events.push(event)
       onEvent(event, control)
     },
-    async sink(run) {
+    async sink(run: string) {
       const sink = memorySink()
       sinks.set(run, sink)
       return sink
     },
-  }
-  return { host, events, sinks, control }
+  } satisfies Host
+  return { host: host as Host, events, sinks, control, journal }
 }

@@ -47,6 +47,11 @@ export class Texts {
     return sourceOf(file)
   }
 
+  /** A text that is no data set. */
+  file(id: string): TextFile | undefined {
+    return this.#files.get(id)
+  }
+
   /** What there is to choose from, without the data sets that nobody named yet. */
   get sources(): TextSource[] {
     const known = (this.list ? datasets : []).map(({ id, label, about, sampling }) => ({

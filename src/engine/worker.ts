@@ -6,8 +6,9 @@ import type { NamedFile } from './client.ts'
 import { Control } from './control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import { hubModel, openHub, openHubModel } from './hub.ts'
-import type { HubHit, Job, JobReport, RunEvent, Traffic } from './job.ts'
-import { opfsSink } from './opfs.ts'
+import type { HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
+import { discardJournal, journalTexts, readJournal } from './journal.ts'
+import { jobLock, opfsSink, opfsStore, removeExports } from './opfs.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
 
@@ -30,14 +31,51 @@ async function fetchDemo(name: string): Promise<Blob> {
 const session = new Session(navigator.gpu, demoTexts(fetchDemo))
 const hub = openHub({ url: import.meta.env.VITE_HUB_URL || undefined })
 let search: AbortController | null = null
+const journal = opfsStore('journal')
+let origin: ModelOrigin
 let control: Control | null = null
 let texts = 0
+
+/** Does what changes the journal or the checkpoints; one tab at a time. @throws WorkbenchError `journal-busy` */
+function alone<T>(work: () => Promise<T>): Promise<T> {
+  return navigator.locks.request(jobLock, { ifAvailable: true }, async (lock) => {
+    if (lock) return work()
+    const held = await readJournal(journal, true)
+    const what = held ? ` on ${held.model.name} (${held.job.runs.map(({ label }) => label).join(', ')}) since ${when(held.started)}` : ''
+    throw new WorkbenchError(
+      'journal-busy',
+      `Another tab of the workbench is running a job${what}.`,
+      'Wait until it is over, or cancel it in that tab.',
+    )
+  })
+}
+
+const when = (iso: string) => new Date(iso).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
+
+async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): Promise<JobReport> {
+  if (control) throw new WorkbenchError('plan-invalid', 'A job is running already.', 'Wait for it, or cancel it.')
+  const mine = new Control()
+  control = mine
+  try {
+    return await runJob(job, { session, control: mine, emit, sink: opfsSink, journal, network: hub.network }, { resume, origin })
+  } finally {
+    control = null
+  }
+}
 
 const api = {
   catalog: () => session.catalog,
   gpu: () => session.gpuSummary(),
-  openDemo: async () => session.open(await demoFiles(fetchDemo), 'Demo model'),
-  open: (files: NamedFile[], name?: string) => session.open(new Map(files.map(({ path, file }) => [path, file])), name),
+  async openDemo() {
+    const summary = await session.open(await demoFiles(fetchDemo), 'Demo model')
+    origin = { kind: 'demo' }
+    return summary
+  },
+  async open(files: NamedFile[], name?: string) {
+    const summary = await session.open(new Map(files.map(({ path, file }) => [path, file])), name)
+    origin = { kind: 'files', name: summary.name }
+    return summary
+  },
   openHub: (repo: string, revision?: string) => openHubModel(hub, session, repo, revision),
   async hubSearch(query: string): Promise<HubHit[]> {
     search?.abort(new WorkbenchError('cancelled', 'A newer search took its place.'))
@@ -62,16 +100,25 @@ const api = {
       open: async () => file,
     }),
   check: async (job: Job) => (await examine(job, session)).check,
-  async start(job: Job, emit: (event: RunEvent) => void): Promise<JobReport> {
-    if (control) throw new WorkbenchError('plan-invalid', 'A job is running already.', 'Wait for it, or cancel it.')
-    const mine = new Control()
-    control = mine
-    try {
-      return await runJob(job, { session, control: mine, emit, sink: opfsSink, network: hub.network })
-    } finally {
-      control = null
-    }
-  },
+  /** A measurement leaves nothing behind; another job takes the place of the last one and its checkpoints. */
+  start: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
+    job.runs.length ? alone(() => removeExports().then(() => run(job, emit, false))) : run(job, emit, false),
+  /** Goes on with the job in the journal, on the model that is open. */
+  goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
+    alone(async () => {
+      for (const text of await journalTexts(journal)) session.texts.add(text)
+      return run(job, emit, true)
+    }),
+  journal: (): Promise<{ busy: boolean; summary: JournalSummary | null }> =>
+    navigator.locks.request(jobLock, { ifAvailable: true }, async (lock) => ({
+      busy: lock === null,
+      summary: await readJournal(journal, lock === null),
+    })),
+  discard: () =>
+    alone(async () => {
+      await discardJournal(journal)
+      await removeExports()
+    }),
   pause: () => control?.pause(),
   resume: () => control?.resume(),
   cancel: () => control?.cancel(),

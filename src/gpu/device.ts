@@ -74,6 +74,8 @@ export class Gpu {
   #inFlight: { done: Promise<void>; flops: number; at: number }[] = []
   #lastDone = 0
   #failure: Error | null = null
+  /** Settles once there is a failure. */
+  readonly #failed: Promise<void>
   /** The device is gone for good; open another. */
   lost = false
 
@@ -86,13 +88,17 @@ export class Gpu {
     this.info = info
     this.gemm = info.kind === 'software' ? 'direct' : 'tiled'
     this.#uniforms = device.createBuffer({ size: SLOT * SLOTS, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST })
-    void device.lost.then((lost) => {
-      this.lost = true
-      this.#failure ??= lostError(lost)
+    this.#failed = new Promise((resolve) => {
+      void device.lost.then((lost) => {
+        this.lost = true
+        this.#failure ??= lostError(lost)
+        resolve()
+      })
+      device.onuncapturederror = (event) => {
+        this.#failure ??= uncaptured(event.error)
+        resolve()
+      }
     })
-    device.onuncapturederror = (event) => {
-      this.#failure ??= uncaptured(event.error)
-    }
   }
 
   /**
@@ -239,7 +245,8 @@ export class Gpu {
     try {
       await staging.mapAsync(GPUMapMode.READ)
     } catch (error) {
-      await Promise.resolve() // lets the loss be recorded first
+      // The reason, a lost device or no memory, may be told a little later.
+      await Promise.race([this.#failed, new Promise((resolve) => setTimeout(resolve, 1000))])
       throw this.#failure ?? error
     }
     this.#throwFailure()

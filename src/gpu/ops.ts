@@ -256,7 +256,7 @@ export function convert(
   }
 }
 
-/** A packed linear as checkpoints store it; see `PackedLinear`, which satisfies this. */
+/** Codes and grid on the host; `PackedLinear`, as checkpoints store it, satisfies this. */
 export interface PackedWeights {
   bits: number
   q: number
@@ -264,7 +264,7 @@ export interface PackedWeights {
   groups: number
   codes: Uint32Array
   scales: Float32Array
-  zeros: Uint8Array
+  zeros: Uint8Array | Float32Array
   groupIndex: Int32Array
 }
 

@@ -37,6 +37,26 @@ export interface SinkFile {
   close(): Promise<void>
 }
 
+/** A folder that outlives the process: its files are read, appended to and removed one by one. */
+export interface Store {
+  /** Opens a file, made empty when there is none; nobody else may have it open. Throws `storage-full`, `storage-failed`. */
+  edit(path: string): Promise<StoreFile>
+  /** Removes a file, or does nothing when there is none. */
+  remove(path: string): Promise<void>
+  /** Names of all files. */
+  list(): Promise<string[]>
+}
+
+export interface StoreFile extends SinkFile {
+  /** Bytes it had when it was opened. */
+  readonly size: number
+  /** Bytes `[begin, end)`, fewer where the file ends. */
+  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>
+  resize(size: number): Promise<void>
+  /** Returns when what was written is safe from a power cut. */
+  flush(): Promise<void>
+}
+
 /** Bytes `[begin, end)` of a file, all of them or a `file-truncated` that names it. */
 export async function readRange(file: Bytes, begin: number, end: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
   let buffer: ArrayBuffer

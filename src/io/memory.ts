@@ -1,5 +1,5 @@
 /** Folders that live in memory: for tests, and for models small enough not to need a disk. */
-import type { Bytes, Files, Sink, SinkFile } from './bytes.ts'
+import type { Bytes, Files, Sink, SinkFile, Store } from './bytes.ts'
 
 export interface MemorySink extends Sink {
   /** What was written, readable at any time. */
@@ -26,6 +26,47 @@ export function memorySink(): MemorySink {
     async remove() {
       files.clear()
     },
+  }
+}
+
+export interface MemoryStore extends Store {
+  readonly files: Map<string, Uint8Array<ArrayBuffer>>
+}
+
+/** Does not outlive the process, but what happens inside it; `files` may be a copy of another's. */
+export function memoryStore(files = new Map<string, Uint8Array<ArrayBuffer>>()): MemoryStore {
+  return {
+    files,
+    async edit(path) {
+      const size = files.get(path)?.length ?? 0
+      // Room to grow, so that appending does not copy the file every time.
+      let buffer = new Uint8Array(size)
+      if (size) buffer.set(files.get(path)!)
+      const resize = (length: number) => {
+        if (length > buffer.length) {
+          const larger = new Uint8Array(Math.max(length, 2 * buffer.length))
+          larger.set(files.get(path)!)
+          buffer = larger
+        }
+        files.set(path, buffer.subarray(0, length))
+      }
+      resize(size)
+      return {
+        size,
+        read: async (begin, end) => files.get(path)!.slice(begin, end),
+        async write(data, at) {
+          resize(Math.max(files.get(path)!.length, at + data.length))
+          buffer.set(data, at)
+        },
+        resize: async (length) => resize(length),
+        flush: async () => {},
+        close: async () => {},
+      }
+    },
+    async remove(path) {
+      files.delete(path)
+    },
+    list: async () => [...files.keys()],
   }
 }
 

@@ -1,9 +1,7 @@
 /** Grids, processing order, and the way from real weights to codes: shared by all solvers. */
 import type { Gpu } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
-import { elementsOf, rowPanels, rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { PackedLinear } from './packed.ts'
 import { type GridOptions, type LinearProblem, type Outliers, type QuantizedLinear, candidateFlops, maxCode, shrinks } from './solver.ts'
 
 /** Which group each column belongs to, and the order in which columns are processed. */
@@ -124,35 +122,6 @@ export async function objective(gpu: Gpu, d: Tensor, gram: Tensor): Promise<numb
   const value = await dot(gpu, product, d)
   product.dispose()
   return value
-}
-
-/** Packs codes on the GPU and brings the result to the host. */
-export async function pack(gpu: Gpu, result: QuantizedLinear, options: GridOptions): Promise<PackedLinear> {
-  const [p, q] = [result.codes.rows, result.codes.cols]
-  const words = Math.ceil((p * options.bits) / 32)
-  const packed = gpu.empty([words, q], 'u32')
-  // 32 codes fill whole words, whatever their bits.
-  for (const panel of rowPanels(gpu, p, [q], 32)) {
-    const first = (panel.first / 32) * options.bits
-    const some = Math.ceil((panel.count * options.bits) / 32)
-    const to = elementsOf(gpu, packed, first * q, (first + some) * q)
-    const shape = { q, p: panel.count, bits: options.bits, words: some, start: first * q - to.start }
-    gpu.run1d('pack', { codes: rowsOf(result.codes, panel), packed: to.tensor }, shape, some * q)
-  }
-  const [codes, grid] = await Promise.all([gpu.read(packed), gpu.read(result.grid)])
-  packed.dispose()
-  return {
-    bits: options.bits,
-    q,
-    p,
-    groupSize: result.groupSize,
-    groups: result.groups,
-    codes: codes as Uint32Array,
-    scales: Float32Array.from({ length: result.groups * q }, (_, i) => grid[2 * i]),
-    zeros: Uint8Array.from({ length: result.groups * q }, (_, i) => grid[2 * i + 1]),
-    groupIndex: result.groupIndex,
-    symmetric: options.symmetric,
-  }
 }
 
 /** Dead inputs (Σ_jj = 0): they never change the error, and a result should say how many there were. */

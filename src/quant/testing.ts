@@ -5,8 +5,9 @@ import type { Gpu } from '../gpu/device.ts'
 import { diagonal } from '../gpu/ops.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
-import { objective, pack } from './grid.ts'
+import { objective } from './grid.ts'
 import { Derived, disposeQuantized, type GridOptions, type Solver } from './solver.ts'
+import { pack, store } from './stored.ts'
 
 /** A matrix `[rows, cols]` transposed. */
 export const flip = (data: ArrayLike<number>, rows: number, cols: number) =>
@@ -36,6 +37,7 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
   const result = await solver.solve(problem, options, { report: (points) => trace.push(...points.map((point) => point.value)) })
   const base = await objective(gpu, weight, gram)
   const grid = await gpu.read(result.grid)
+  const gridOptions = options as unknown as GridOptions
   const host = {
     codes: flip(await gpu.read(result.codes), p, q),
     what: flip(await gpu.read(result.what), p, q),
@@ -45,7 +47,7 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
     groupIndex: result.groupIndex,
     relativeError: result.error / base,
     trace: trace.map((value) => value / base),
-    packed: await pack(gpu, result, options as unknown as GridOptions),
+    packed: pack(await store(gpu, result, gridOptions.bits), gridOptions.symmetric),
     notes: result.notes,
   }
   disposeQuantized(result)

@@ -13,6 +13,7 @@ import { ErrorNote, ProblemList } from './problems.tsx'
 
 const stageWords: Record<Stage, string> = {
   baseline: 'Perplexity of the model as it is',
+  restore: 'Passing through finished blocks',
   calibrate: 'Collecting activations',
   solve: 'Solving',
   propagate: 'Passing activations on',

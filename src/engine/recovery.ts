@@ -1,0 +1,74 @@
+/** A device may go away in the middle of anything: a new one is opened, and the work at hand is begun again on it. */
+import { WorkbenchError, toErrorData } from '../errors.ts'
+import type { Gpu } from '../gpu/device.ts'
+import type { Host } from './run.ts'
+
+/** Losses in one job; a device that goes away so often will do it again. */
+const MOST = 3
+const times = ['never', 'once', 'twice', 'three times']
+
+/** Work on a device by way of something that is built on it anew after each loss. */
+export class Recovery<Built> {
+  #built: Built | null = null
+  #gpu: Gpu | null = null
+  #mark = 0
+  #losses = 0
+  #halvings = 0
+
+  constructor(
+    readonly host: Pick<Host, 'session' | 'control' | 'emit'>,
+    /** `halvings`: how often there was no memory left, so how much smaller the pieces of work should be. */
+    readonly build: (gpu: Gpu, halvings: number) => Built,
+  ) {}
+
+  /**
+   * Repeats `work` from its beginning after each loss, so it must find for itself what is done already.
+   * @throws WorkbenchError `gpu-lost`, `gpu-out-of-memory` at the third loss; whatever else `work` throws
+   */
+  async do<T>(work: (built: Built) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work(await this.#open())
+      } catch (error) {
+        await this.#recover(error)
+      }
+    }
+  }
+
+  /** Frees all that was made on the device; the next work begins with a new build. */
+  drop(): void {
+    if (this.#gpu && !this.#gpu.lost) {
+      this.#gpu.gate = null
+      this.#gpu.releaseSince(this.#mark)
+      this.#gpu.trim()
+    }
+    this.#gpu = null
+    this.#built = null
+  }
+
+  async #open(): Promise<Built> {
+    if (!this.#built) {
+      this.#gpu = await this.host.session.gpu()
+      this.#mark = this.#gpu.mark()
+      this.#built = this.build(this.#gpu, this.#halvings)
+    }
+    return this.#built
+  }
+
+  async #recover(error: unknown): Promise<void> {
+    const { session, control, emit } = this.host
+    const { code, message, hint } = toErrorData(error)
+    if (control.stopped || (code !== 'gpu-lost' && code !== 'gpu-out-of-memory')) throw error
+    const cause = code === 'gpu-lost' ? 'lost' : 'memory'
+    const losses = ++this.#losses
+    emit({ type: 'device', state: 'lost', cause, losses, most: MOST })
+    if (losses === MOST) {
+      const what = cause === 'lost' ? 'The GPU was lost' : 'The GPU was lost or out of memory'
+      throw new WorkbenchError(code, `${what} ${times[MOST]} in this job. ${message}`, hint, { cause: error })
+    }
+    if (cause === 'memory') this.#halvings++
+    this.drop()
+    await session.renewGpu()
+    emit({ type: 'device', state: 'back', cause, losses, most: MOST })
+  }
+}
