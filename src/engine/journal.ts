@@ -27,6 +27,8 @@ export interface JournalHead {
   job: Job
   model: ModelSummary
   origin: ModelOrigin
+  /** `GpuSummary.sweepPanel`: a choice by measurement, which may come out otherwise the next time. */
+  sweepPanel: number
   /** Those of the job that lie in the journal themselves, by the number of their file. */
   texts: (Pick<TextSource, 'id' | 'label' | 'origin'> & { fileName: string })[]
 }

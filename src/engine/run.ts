@@ -27,6 +27,7 @@ import {
   outerTensors,
 } from '../models/weights.ts'
 import { objective } from '../quant/grid.ts'
+import { usePanel } from '../quant/descent.ts'
 import { cutWeight, solveLinear } from '../quant/slices.ts'
 import { Derived, type LinearProblem } from '../quant/solver.ts'
 import { type StoredLinear, pack, restore, store } from '../quant/stored.ts'
@@ -125,6 +126,7 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
         fingerprint,
         job,
         model: session.summary!,
+        sweepPanel: adapter.sweepPanel,
         origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: folder.name }),
       })
 
@@ -141,6 +143,7 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
   const { progress } = pulse
   const devices = new Recovery(host, (gpu, halvings) => {
     pulse.attach(gpu)
+    usePanel(gpu, journal.head.sweepPanel)
     return new Engine(gpu, opened, plan, host, journal, progress, halvings)
   })
   const offline = host.network && follow(host.network, host)

@@ -39,6 +39,11 @@ export async function choosePanel(gpu: Gpu): Promise<number> {
   return panelOf(gpu)
 }
 
+/** Sums come out the same only with the same panels: what was begun with some is ended with them, also on another device. */
+export function usePanel(gpu: Gpu, columns: number): void {
+  panels.set(gpu, columns)
+}
+
 /** The panel of the fastest sweep on a layer of noise with Σ = 1 + noise. */
 export async function fastestPanel(gpu: Gpu, { q, p }: { q: number; p: number }): Promise<number> {
   const noise = (length: number) => Float32Array.from({ length }, () => Math.random() - 0.5)
