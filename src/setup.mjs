@@ -55,6 +55,7 @@ const tasks = {
   quantize: (args) => headless('src/cli.ts', args),
   methods: (args) => headless('e2e/methods.ts', args),
   families: (args) => headless('e2e/families.ts', args),
+  profile: (args) => headless('e2e/profile.ts', args),
 }
 
 /** Runs the engine in Node on the GPU that is there; without one, says so and takes the software adapter. */

@@ -111,7 +111,7 @@ export class CheckpointExport {
         format: format.id,
         files,
         bytes: files.reduce((sum, file) => sum + file.bytes, 0),
-        loadsIn: format.compatibility(this.run.settings, shapes),
+        loadsIn: format.compatibility(this.run.settings, shapes, this.opened.model.notLoaded),
       }
     })
     return done

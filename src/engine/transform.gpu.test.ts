@@ -9,6 +9,7 @@ import { f32ToBf16, f32ToF16 } from '../io/half.ts'
 import { memoryFiles, memorySink } from '../io/memory.ts'
 import { CheckpointWriter } from '../io/safetensors.ts'
 import type { BlockWeights } from '../models/family.ts'
+import { fixtureFiles, fixtures } from '../models/fixtures/fixtures.ts'
 import { safetensorsOf, type TinyConfig, tinyTensors } from '../models/testing.ts'
 import { disposeBlock, loadBlock, openModel } from '../models/weights.ts'
 import { objective } from '../quant/grid.ts'
@@ -43,6 +44,24 @@ async function tinyFiles(config: TinyConfig, dtype: Stored): Promise<Files> {
     ['model.safetensors', model],
     ['tokenizer.json', await readFile('public/demo/tokenizer.json', 'utf8')],
   ])
+}
+
+/** A fixture with all of its tensors in another dtype. */
+async function storedAs(name: string, dtype: Exclude<Stored, 'F32'>): Promise<Files> {
+  const files = await fixtureFiles(fixtures.find((one) => one.name === name)!)
+  const { checkpoint } = await openFolder(files)
+  const tensors = [...checkpoint.tensors.values()]
+  const sink = memorySink()
+  const writer = new CheckpointWriter(
+    sink,
+    tensors.map(({ name, shape }) => ({ name, shape, dtype })),
+  )
+  for (const { name } of tensors) {
+    const values = new Float32Array((await checkpoint.read(name)).buffer)
+    await writer.write(name, new Uint8Array((dtype === 'F16' ? f32ToF16(values) : f32ToBf16(values)).buffer))
+  }
+  await writer.finish()
+  return new Map([...files, ...memoryFiles([...sink.files])])
 }
 
 describe('folding', () => {
@@ -112,6 +131,53 @@ describe('folding', () => {
       disposeBlock(full)
     },
   )
+})
+
+describe('folding into a norm with a bias', () => {
+  // The weight is exact, for c follows its rounding; the bias is rounded to its dtype, by at most this part of itself.
+  it.each([
+    ['bloom', 'F16', 2 ** -11],
+    ['bloom', 'BF16', 2 ** -8],
+    ['opt', 'BF16', 2 ** -8],
+    ['falcon-rw-1b', 'F16', 2 ** -11],
+  ] as const)('%s in %s', async (name, dtype, rounding) => {
+    const gpu = await testGpu()
+    const opened = openModel(await openFolder(await storedAs(name, dtype)))
+    const { model } = opened
+    const full = await loadBlock(gpu, opened, 0)
+    const weights: BlockWeights = new Map(full)
+    const grams = model.stages.map(([{ p }]) => gpu.zeros([p, p]))
+    const scales = model.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
+    const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, () => dtype)
+    expect([...vectors.keys()].sort()).toEqual(foldedVectors(model).sort())
+    const values = async (of: BlockWeights, name: string) => (await gpu.read(of.get(name)!)) as Float32Array
+    for (const [stage, before] of model.before.entries()) {
+      if (before.kind !== 'norm') continue
+      const linear = model.stages[stage][0]
+      const divided = outputs.get(linear.name)
+      const first = divided ? ((await gpu.read(divided)) as Float32Array)[0] : 1
+      const of = async (name: string) => [await values(full, name), await values(weights, name)]
+      const [[g, newG], [b, newB], [w, newW]] = [
+        await of(`${before.name}.weight`),
+        await of(`${before.name}.bias`),
+        await of(`${linear.name}.weight`),
+      ]
+      for (let j = 0; j < linear.p; j++) {
+        // What the linear took over, seen in its first output, which may have been divided besides.
+        const c = (newW[j * linear.q] / w[j * linear.q]) * first
+        expect(Math.abs(newG[j] * c - g[j])).toBeLessThan(5e-7 * Math.abs(g[j]))
+        expect(Math.abs(newB[j] * c - b[j])).toBeLessThan((rounding + 5e-7) * Math.abs(b[j]) + 1e-7)
+      }
+    }
+    for (const [name, bytes] of vectors) {
+      const used = await values(weights, name)
+      const stored = dtype === 'F16' ? f32ToF16(used) : f32ToBf16(used)
+      expect(bytes).toEqual(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength))
+    }
+    for (const [name, tensor] of weights) if (tensor !== full.get(name)) tensor.dispose()
+    for (const tensor of [...outputs.values(), ...grams]) tensor.dispose()
+    disposeBlock(full)
+  })
 })
 
 describe('AWQ over a whole model', () => {

@@ -72,6 +72,7 @@ function read(given: Record<string, unknown>): Model {
     embedding: 'word_embeddings.weight',
     head: 'lm_head.weight',
     outer: outside.map(({ name, length }): OuterTensor => ({ name, shape: [length] })),
+    notLoaded: fromNorm ? { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know BLOOM with residuals from the norms.' } : {},
     prefixes: ['transformer.', ''],
     start: (gpu, weights, x) => {
       const scope = new Scope(gpu, weights)

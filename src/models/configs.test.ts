@@ -94,6 +94,20 @@ describe('published models', () => {
   })
 })
 
+test('what other programs do not load', () => {
+  const notLoaded = (config: Record<string, unknown>) => Object.entries(readModel(config).model.notLoaded ?? {})
+  const converter = 'llama.cpp (convert_hf_to_gguf)'
+  expect(notLoaded(opt)).toEqual([[converter, expect.stringContaining('OPT')]])
+  expect(notLoaded(bloom)).toEqual([])
+  expect(notLoaded(falcon7)).toEqual([[converter, expect.stringContaining('71 key/value heads')]])
+  expect(notLoaded({ ...falcon7, num_kv_heads: undefined })).toEqual([])
+  expect(notLoaded(falcon40)).toEqual([])
+  expect(notLoaded(falconRw)).toEqual([[converter, expect.stringContaining('rotary')]])
+  expect(notLoaded({ ...falcon40, ffn_hidden_size: 100 }).map(([runtime]) => runtime)).toEqual(['vLLM', converter])
+  const old = { ...falcon7, model_type: 'RefinedWebModel', num_kv_heads: undefined }
+  expect(notLoaded(old)).toEqual([['transformers', expect.stringContaining('"RefinedWebModel"')]])
+})
+
 describe('older spellings', () => {
   it.each([
     ['n_embed, n_layer, n_head', bloom, { model_type: 'bloom', n_embed: 1024, n_layer: 24, n_head: 16, vocab_size: 250880 }],

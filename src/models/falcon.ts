@@ -9,6 +9,7 @@ import { z } from 'zod'
 import type { Gpu } from '../gpu/device.ts'
 import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
+import type { NotLoaded } from '../io/formats/index.ts'
 import { falconAlibiTable } from './alibi.ts'
 import { invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
@@ -96,7 +97,7 @@ function read(given: Record<string, unknown>): Model {
   const d = hidden / heads
   const ffn = config.ffn_hidden_size ?? 4 * hidden
   requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': d, ffn_hidden_size: ffn })
-  return modelOf(config, {
+  return modelOf(config, String(given.model_type), {
     hidden,
     heads,
     kvHeads,
@@ -110,7 +111,24 @@ function read(given: Record<string, unknown>): Model {
   })
 }
 
-function modelOf(config: z.infer<typeof schema>, shape: Shape): Model {
+function notLoaded(config: z.infer<typeof schema>, { hidden, ffn, kvHeads, parallel }: Shape, type: string): NotLoaded {
+  const wide = ffn !== 4 * hidden && `No: it takes Falcon with a feed-forward size of four times the hidden size only, not ${ffn}.`
+  const converter =
+    config.alibi || !parallel
+      ? 'No: llama.cpp knows Falcon with rotary positions and with attention and MLP in parallel only.'
+      : (config.num_kv_heads ?? 1) !== kvHeads
+        ? `No: the converter counts ${config.num_kv_heads ?? 1} key/value heads (num_kv_heads in config.json), and the model has ${kvHeads}.`
+        : wide
+  return {
+    ...(type === 'falcon'
+      ? {}
+      : { transformers: `No: transformers knows this model as type "falcon" and not as ${JSON.stringify(type)}.` }),
+    ...(wide ? { vLLM: wide } : {}),
+    ...(converter ? { 'llama.cpp (convert_hf_to_gguf)': converter } : {}),
+  }
+}
+
+function modelOf(config: z.infer<typeof schema>, type: string, shape: Shape): Model {
   const { hidden, heads, kvHeads, d, ffn, eps, first, second } = shape
   const { qkv, dense, up, down } = fusedLinears(shape)
   const stages: LinearShape[][] = second ? [[qkv], [dense], [up], [down]] : [[qkv, up], [dense], [down]]
@@ -140,6 +158,7 @@ function modelOf(config: z.infer<typeof schema>, shape: Shape): Model {
     embedding: 'word_embeddings.weight',
     head: 'lm_head.weight',
     outer: layernormVectors('ln_f', hidden).map(({ name, length }): OuterTensor => ({ name, shape: [length] })),
+    notLoaded: notLoaded(config, shape, type),
     prefixes: ['transformer.', ''],
     start: (_gpu, _outer, x) => x,
     block: (gpu, weights, x, windows) => block(shape, gpu, weights, x, windows),

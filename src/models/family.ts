@@ -1,6 +1,7 @@
 /** What a model family is: a reading of config.json, a table of tensors, and a forward pass block by block. */
 import type { Gpu } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
+import type { NotLoaded } from '../io/formats/index.ts'
 
 /** Sizes that every decoder has. */
 export interface ModelShape {
@@ -74,6 +75,8 @@ export interface Model {
   head: string
   /** Everything else outside the blocks: norms, learned positions, projections. */
   outer: OuterTensor[]
+  /** What other programs do not load of this architecture, as of October 2026. */
+  notLoaded?: NotLoaded
   /** Prefixes under which checkpoints of this family are saved. */
   prefixes: string[]
   /**

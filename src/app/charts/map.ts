@@ -106,7 +106,7 @@ export function layoutMap(width: number, height: number, { blocks, modules }: Ma
   const widest = Math.max(0, ...columnLabels(modules).map(textWidth))
   const cellWidth = (width - left) / Math.max(1, modules.length)
   const slanted = widest + 6 > cellWidth
-  const top = slanted ? Math.min(72, 14 + widest * 0.75) : 22
+  const top = slanted ? Math.min(96, 14 + widest * 0.75) : 22
   const legendTop = height - legendHeight
   return { width, height, left, top, cellWidth, cellHeight: (legendTop - top - 12) / Math.max(1, blocks.length), slanted, legendTop }
 }

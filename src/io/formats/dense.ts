@@ -33,12 +33,12 @@ export const dense: DenseFormat = {
   configFor: () => ({}),
   configFiles: (originalText) => [{ path: 'config.json', text: halfConfig(originalText) }],
 
-  compatibility: () => [
+  compatibility: (_settings, _shapes, notLoaded = {}) => [
     { runtime: 'QuantEase Workbench', loads: true, note: 'Opens it like any model, for evaluation or to quantize it again.' },
-    ...['vLLM', 'transformers', 'llama.cpp (convert_hf_to_gguf)'].map((runtime) => ({
+    ...(['vLLM', 'transformers', 'llama.cpp (convert_hf_to_gguf)'] as const).map((runtime) => ({
       runtime,
-      loads: true,
-      note: 'Yes, as a float16 model: with its size and speed.',
+      loads: !notLoaded[runtime],
+      note: notLoaded[runtime] ?? 'Yes, as a float16 model: with its size and speed.',
     })),
   ],
 }

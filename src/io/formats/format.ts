@@ -34,6 +34,12 @@ export interface ExportSettings {
   damping?: number
 }
 
+/** Programs that read checkpoints. */
+export type Runtime = 'vLLM' | 'transformers' | 'GPTQModel' | 'llama.cpp (convert_hf_to_gguf)'
+
+/** Why a runtime does not load an architecture, in whatever format: a sentence. */
+export type NotLoaded = Partial<Record<Runtime, string>>
+
 export interface Compatibility {
   runtime: string
   loads: boolean
@@ -59,8 +65,8 @@ interface AnyFormat {
   configFor(settings: ExportSettings): Record<string, unknown>
   /** The config files to write; `originalText` is the model's own config.json as it was. */
   configFiles(originalText: string, quantizationConfig: Record<string, unknown>): { path: string; text: string }[]
-  /** Who can load it today; `shapes` are all quantized linears, `[q, p]` = `[out, in]`. */
-  compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[]): Compatibility[]
+  /** Who can load it today; `shapes` are all quantized linears, `[q, p]` = `[out, in]`; `notLoaded` is the architecture's. */
+  compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[], notLoaded?: NotLoaded): Compatibility[]
 }
 
 /** Stores codes and grids, and has no place for outliers beside them. */

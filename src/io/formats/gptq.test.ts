@@ -329,6 +329,13 @@ describe('compatibility', () => {
     expect(loads({ groupSize: 32 }, [{ name: 'x', q: 64, p: 192 }])).toContain('vLLM')
     expect(gptq.compatibility({ ...settings, bits: 3, groupSize: -1 }, odd)[3].note).toContain('down is 64 × 172')
   })
+
+  test('an architecture that a runtime does not know is refused there, whatever its format', () => {
+    for (const format of formats) {
+      const list = format.compatibility(settings, [], { vLLM: 'No: not this one.' })
+      expect(list.filter(({ loads }) => !loads)).toEqual([{ runtime: 'vLLM', loads: false, note: 'No: not this one.' }])
+    }
+  })
 })
 
 test('formats have ids of their own', () => {

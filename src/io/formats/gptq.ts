@@ -15,7 +15,7 @@ import { WorkbenchError } from '../../errors.ts'
 import type { PackedLinear } from '../../quant/packed.ts'
 import { bf16ToF32, f16ToF32, f32ToF16 } from '../half.ts'
 import type { Checkpoint, Dtype, TensorEntry } from '../safetensors.ts'
-import { type Compatibility, type ExportSettings, halfConfig, type PackedFormat } from './format.ts'
+import { type Compatibility, type ExportSettings, halfConfig, type NotLoaded, type PackedFormat, type Runtime } from './format.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
 
@@ -98,7 +98,11 @@ function groupsFollowOrder({ actOrder, staticGroups, groupSize }: ExportSettings
 }
 
 /** As of October 2026; the first reason against a runtime is the one told. */
-function compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[]): Compatibility[] {
+function compatibility(
+  settings: ExportSettings,
+  shapes: readonly { name: string; q: number; p: number }[],
+  notLoaded: NotLoaded = {},
+): Compatibility[] {
   const { bits, groupSize, symmetric } = settings
   const reordered = groupsFollowOrder(settings)
   const size = ({ name, q, p }: { name: string; q: number; p: number }) => `${name} is ${q} × ${p}`
@@ -109,12 +113,12 @@ function compatibility(settings: ExportSettings, shapes: readonly { name: string
 
   const words = broken && `No: ${size(broken)}, which does not fill whole 32-bit words at ${bits} bits; only the workbench reads such rows.`
   const group = uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`
-  const rule = (runtime: string, against: (string | false | undefined)[], note: string): Compatibility => {
-    const reason = against.find(Boolean)
+  const rule = (runtime: Runtime, against: (string | false | undefined)[], note: string): Compatibility => {
+    const reason = [notLoaded[runtime], ...against].find(Boolean)
     return { runtime, loads: !reason, note: reason || note }
   }
   return [
-    rule('QuantEase Workbench', [], 'Opens its own checkpoints for evaluation.'),
+    { runtime: 'QuantEase Workbench', loads: true, note: 'Opens its own checkpoints for evaluation.' },
     rule(
       'vLLM',
       [

@@ -1,0 +1,160 @@
+/**
+ * `npm run profile -- [--windows 1] [--tokens 512] [FAMILY ...]`: where the forward pass spends its time, each kernel's
+ * share of whole passes (embedding, two blocks, head) of models with random weights at hidden size 512.
+ */
+import { parseArgs } from 'node:util'
+import { dawn } from '../src/engine/node.ts'
+import { toErrorData } from '../src/errors.ts'
+import { flatIds } from '../src/eval/perplexity.ts'
+import { Gpu } from '../src/gpu/device.ts'
+import { applyHead, embed, type Panels } from '../src/gpu/ops.ts'
+import type { Tensor } from '../src/gpu/tensor.ts'
+import type { BlockWeights, Model } from '../src/models/family.ts'
+import { readModel } from '../src/models/index.ts'
+
+const common = { hidden_size: 512, num_hidden_layers: 2, num_attention_heads: 8, vocab_size: 2048, max_position_embeddings: 2048 }
+
+/** The families' shapes at hidden size 512. */
+const profiled: Record<string, Record<string, unknown>> = {
+  LLaMA: { ...common, model_type: 'llama', num_key_value_heads: 8, intermediate_size: 1376, tie_word_embeddings: true },
+  OPT: { ...common, model_type: 'opt', ffn_dim: 2048 },
+  BLOOM: { ...common, model_type: 'bloom' },
+  Falcon: { ...common, model_type: 'falcon' },
+}
+
+interface Profile {
+  /** Milliseconds by kernel. */
+  kernels: Record<string, number>
+  /** Milliseconds of the same pass without a look at each kernel. */
+  whole: number
+}
+
+/** One pass over `windows` windows of `t` tokens after one that compiles: embedding, blocks, head and losses. */
+async function profileForward(gpu: Gpu, config: Record<string, unknown>, windows: number, t: number): Promise<Profile> {
+  const { model } = readModel(config)
+  const mark = gpu.mark()
+  const { block, outer, head } = randomWeights(gpu, model)
+  const batch = {
+    ids: Array.from({ length: windows }, () => Int32Array.from({ length: t }, (_, i) => i % head.rows)),
+    windows,
+    length: t,
+    t,
+  }
+  const pass = async () => {
+    const ids = flatIds(batch)
+    let x = model.start(gpu, outer, embed(gpu, head, ids), batch)
+    for (let k = 0; k < model.shape.blocks; k++) {
+      const steps = model.block(gpu, block, x, batch, k)
+      let step = await steps.next()
+      while (!step.done) step = await steps.next()
+      x.dispose()
+      x = step.value
+    }
+    const last = model.finish(gpu, outer, x)
+    await applyHead(gpu, last, head, ids)
+    for (const tensor of [x, last]) tensor.dispose()
+    await gpu.sync()
+  }
+  await pass()
+  const before = performance.now()
+  await pass()
+  const whole = performance.now() - before
+  const kernels = await timed(gpu, pass)
+  gpu.releaseSince(mark)
+  gpu.trim()
+  return { kernels, whole }
+}
+
+/** Each dispatch as a submit of its own: the queue does one after the other, so ends tell how long each took. */
+async function timed(gpu: Gpu, work: () => Promise<void>): Promise<Record<string, number>> {
+  const kernels: Record<string, number> = {}
+  const ends: Promise<void>[] = []
+  const { run } = gpu
+  await gpu.sync()
+  let last = performance.now()
+  gpu.run = (name, ...rest) => {
+    run.call(gpu, name, ...rest)
+    gpu.flush()
+    ends.push(
+      gpu.device.queue.onSubmittedWorkDone().then(() => {
+        const now = performance.now()
+        kernels[name] = (kernels[name] ?? 0) + now - last
+        last = now
+      }),
+    )
+  }
+  try {
+    await work()
+    await Promise.all(ends)
+  } finally {
+    gpu.run = run
+  }
+  return kernels
+}
+
+/** Weights of a size that keeps activations around 1; all blocks share theirs. */
+function randomWeights(gpu: Gpu, { stages, vectors, outer, shape }: Model) {
+  let state = 1
+  const noise = (extents: number[], scale: number, offset = 0): Tensor => {
+    const values = new Float32Array(extents.reduce((a, b) => a * b, 1))
+    for (let i = 0; i < values.length; i++) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+      values[i] = offset + (state / 2 ** 31 - 1) * scale
+    }
+    return gpu.upload(values, extents)
+  }
+  const block: BlockWeights = new Map()
+  for (const { name, q, p } of stages.flat()) block.set(`${name}.weight`, noise([p, q], 2 / Math.sqrt(p)))
+  for (const { name, length } of vectors) block.set(name, noise([length, 1], 0.3, name.endsWith('weight') ? 1 : 0))
+  const outside: BlockWeights = new Map()
+  for (const { name, shape: extents } of outer)
+    outside.set(name, noise([...extents], 0.3, extents.length === 1 && name.endsWith('weight') ? 1 : 0))
+  const head: Panels = {
+    rows: shape.vocab,
+    cols: shape.embedWidth,
+    parts: [{ first: 0, tensor: noise([shape.vocab, shape.embedWidth], 0.5) }],
+  }
+  return { block, outer: outside, head }
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    options: { windows: { type: 'string', default: '1' }, tokens: { type: 'string', default: '512' } },
+    allowPositionals: true,
+  })
+  const [windows, tokens] = [Number(values.windows), Number(values.tokens)]
+  const gpu = await Gpu.open(dawn())
+  const profiles = new Map<string, Profile>()
+  for (const [name, config] of Object.entries(profiled)) {
+    if (!positionals.length || positionals.includes(name)) profiles.set(name, await profileForward(gpu, config, windows, tokens))
+  }
+  console.log(`Adapter: ${gpu.info.name} (${gpu.info.kind}), ${windows} × ${tokens} tokens\n`)
+  const row = (cells: string[]) => console.log(`| ${cells.join(' | ')} |`)
+  row(['share of the forward pass', ...profiles.keys()])
+  row(['---', ...[...profiles].map(() => '---')])
+  const total = ({ kernels }: Profile) => Object.values(kernels).reduce((a, b) => a + b, 0)
+  const most = (kernel: string) => Math.max(...[...profiles.values()].map((profile) => (profile.kernels[kernel] ?? 0) / total(profile)))
+  const kernels = [...new Set([...profiles.values()].flatMap((profile) => Object.keys(profile.kernels)))].sort((a, b) => most(b) - most(a))
+  for (const kernel of kernels) {
+    row([
+      kernel,
+      ...[...profiles.values()].map((profile) =>
+        kernel in profile.kernels ? `${((100 * profile.kernels[kernel]) / total(profile)).toFixed(1)} %` : '',
+      ),
+    ])
+  }
+  row([
+    'sum; without timing each kernel',
+    ...[...profiles.values()].map((profile) => `${total(profile).toFixed(0)} ms; ${profile.whole.toFixed(0)} ms`),
+  ])
+}
+
+main().then(
+  () => process.exit(0),
+  (error) => {
+    const { code, message, hint, detail } = toErrorData(error)
+    if (code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE) process.exit(69)
+    console.error([message, hint, detail].filter(Boolean).join('\n'))
+    process.exit(1)
+  },
+)
