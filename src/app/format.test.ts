@@ -33,6 +33,7 @@ test('times are short below a minute and carry over above it', () => {
 
 test('perplexity has two decimals and its change a sign and an arrow', () => {
   expect(format.perplexity(2.306)).toBe('2.31')
+  expect(format.perplexity(84591.44)).toBe('84591')
   expect(format.perplexity(123456)).toBe('1.2e5')
   expect(format.perplexityChange(1.83, 2.11)).toEqual({ text: '+0.28 ↑', worse: true })
   expect(format.perplexityChange(1.83, 1.8)).toEqual({ text: '−0.03 ↓', worse: false })

@@ -49,7 +49,7 @@ export function clock(seconds: number | null): string {
 
 export function perplexity(value: number | null): string {
   if (value === null) return none
-  return value >= 1e5 ? scientific(value) : value.toFixed(2)
+  return value >= 1e5 ? scientific(value) : value.toFixed(value >= 1e4 ? 0 : 2)
 }
 
 /** Quantized against full precision; the arrow says what the colour says. */

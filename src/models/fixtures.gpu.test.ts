@@ -2,12 +2,13 @@
 import { readdir } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Gpu } from '../gpu/device.ts'
+import { embed } from '../gpu/ops.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { openFolder } from '../io/folder.ts'
 import { compare } from './fixtures/compare.ts'
 import { expectedOf, fixtureFiles, fixtures } from './fixtures/fixtures.ts'
 import { families } from './index.ts'
-import { openModel } from './weights.ts'
+import { disposeBlock, disposePanels, loadBlock, loadOuter, openModel } from './weights.ts'
 
 let gpu: Gpu
 beforeAll(async () => {
@@ -24,6 +25,64 @@ describe.each(fixtures)('$name', (fixture) => {
     for (const differences of [inputs, grams]) {
       expect(differences.size).toBe(2 * opened.model.stages.length)
       expect([...differences].filter(([, far]) => !(far < 1e-4))).toEqual([])
+    }
+  })
+})
+
+describe('stopped half-way', () => {
+  it.each(['opt', 'opt-350m', 'bloom', 'falcon-7b', 'falcon-40b', 'falcon-rw-1b'])('%s frees what it used', async (name) => {
+    const opened = openModel(await openFolder(await fixtureFiles(fixtures.find((one) => one.name === name)!)))
+    const { model } = opened
+    const weights = await loadBlock(gpu, opened, 0)
+    const x = gpu.zeros([16, model.shape.hidden])
+    await gpu.sync()
+    gpu.trim()
+    const before = gpu.held
+    for (let stop = 0; stop < model.stages.length; stop++) {
+      for await (const { stage } of model.block(gpu, weights, x, { windows: 1, t: 16 }, 0)) if (stage === stop) break
+    }
+    gpu.trim()
+    expect(gpu.held).toBe(before)
+    x.dispose()
+    disposeBlock(weights)
+  })
+})
+
+describe('with bindings smaller than weights and activations', () => {
+  it.each(['opt', 'opt-350m', 'bloom', 'falcon-7b', 'falcon-40b', 'falcon-rw-1b'])('%s computes the same', async (name) => {
+    const opened = openModel(await openFolder(await fixtureFiles(fixtures.find((one) => one.name === name)!)))
+    const { model } = opened
+    const windows = { windows: 2, t: 16 }
+    const ids = Uint32Array.from({ length: 32 }, (_, i) => (i * 37) % model.shape.vocab)
+    const run = async () => {
+      const outer = await loadOuter(gpu, opened)
+      let x = model.start(gpu, outer.weights, embed(gpu, outer.head, ids), windows)
+      for (let k = 0; k < model.shape.blocks; k++) {
+        const weights = await loadBlock(gpu, opened, k)
+        const steps = model.block(gpu, weights, x, windows, k)
+        let step = await steps.next()
+        while (!step.done) step = await steps.next()
+        x.dispose()
+        x = step.value
+        disposeBlock(weights)
+      }
+      const last = model.finish(gpu, outer.weights, x)
+      const values = (await gpu.read(last)) as Float32Array
+      for (const tensor of [x, last]) tensor.dispose()
+      disposeBlock(outer.weights)
+      disposePanels(outer.head)
+      return values
+    }
+    const whole = await run()
+    const { maxBinding } = gpu.info
+    // 64 rows of the embedding fit, and neither the fused weights nor the activations of an MLP do.
+    gpu.info.maxBinding = 10 * 1024
+    try {
+      const cut = await run()
+      const largest = whole.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+      expect(whole.reduce((most, value, i) => Math.max(most, Math.abs(value - cut[i])), 0) / largest).toBeLessThan(1e-6)
+    } finally {
+      gpu.info.maxBinding = maxBinding
     }
   })
 })
