@@ -24,6 +24,8 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 from transformers.models.bloom.configuration_bloom import BloomConfig
 from transformers.models.falcon.configuration_falcon import FalconConfig
+from transformers.models.gemma2.configuration_gemma2 import Gemma2Config
+from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.mistral.configuration_mistral import MistralConfig
 from transformers.models.opt.configuration_opt import OPTConfig
@@ -142,6 +144,22 @@ VARIANTS = {
                      rope_parameters=rope(10000)),
         {},
     ),
+    # Windows on every other block, capped scores and logits.
+    "gemma-2": (
+        Gemma2Config(**ROTARY, hidden_size=24, intermediate_size=44, num_hidden_layers=3, num_attention_heads=4,
+                     num_key_value_heads=2, head_dim=8, query_pre_attn_scalar=12, sliding_window=WINDOW,
+                     attn_logit_softcapping=3.0, final_logit_softcapping=10.0, rope_parameters=rope(10000)),
+        {},
+    ),
+    # Each kind of attention with a RoPE of its own.
+    "gemma-3": (
+        Gemma3TextConfig(**ROTARY, hidden_size=36, intermediate_size=52, num_hidden_layers=3, num_attention_heads=3,
+                         num_key_value_heads=1, head_dim=8, query_pre_attn_scalar=12, sliding_window=WINDOW,
+                         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                         rope_parameters={"sliding_attention": rope(100),
+                                          "full_attention": rope(10000, rope_type="linear", factor=2.0)}),
+        {},
+    ),
 }
 
 
@@ -156,7 +174,9 @@ def randomize(model, seed):
     for name, tensor in model.named_parameters():
         noise = torch.randn(tensor.shape, generator=generator)
         if tensor.dim() == 1:
-            noise = 1 + 0.3 * noise if name.endswith("weight") else 0.3 * noise
+            # Gemma stores its norms' weights less 1.
+            center = 0 if name.endswith("bias") or "gemma" in model.config.model_type else 1
+            noise = center + 0.3 * noise
         elif "embed" in name or "lm_head" in name:
             noise = 0.6 * noise
         else:

@@ -19,7 +19,9 @@ import { fold } from './transform.ts'
 const fixture = (name: string) => fixtures.find((one) => one.name === name)!
 
 /** One of each family, the more particular the better. */
-const oneOfEach = ['llama-biased-f16', 'mistral', 'opt-350m', 'bloom', 'falcon-7b', 'qwen2-window', 'qwen3'].map(fixture)
+const oneOfEach = ['llama-biased-f16', 'mistral', 'opt-350m', 'bloom', 'falcon-7b', 'qwen2-window', 'qwen3', 'gemma-2', 'gemma-3'].map(
+  fixture,
+)
 
 let session: Session
 beforeAll(() => {

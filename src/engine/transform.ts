@@ -66,7 +66,10 @@ export async function fold(
     }
     const names = vectorsOf(before.name, model.vectors)
     const taking: StoredVector[] = []
-    for (const name of names) taking.push({ values: (await gpu.read(weights.get(name)!)) as Float32Array, dtype: stored(name) })
+    for (const name of names) {
+      const { plus = 0 } = model.vectors.find((vector) => vector.name === name)!
+      taking.push({ values: (await gpu.read(weights.get(name)!)) as Float32Array, dtype: stored(name), plus })
+    }
     if (taking.length) {
       const divided = divide(taking, spread())
       c = wanted.map((_, j) => divided.c[output(j)])
@@ -103,6 +106,8 @@ interface StoredVector {
   values: Float32Array
   /** F32, F16 or BF16. */
   dtype: string
+  /** Added to what is stored. */
+  plus: number
 }
 
 /**
@@ -113,15 +118,15 @@ function divide(vectors: StoredVector[], wanted: Float32Array<ArrayBuffer>) {
   const [first] = vectors
   const exact = rounded(
     first.values.map((value, i) => value / wanted[i]),
-    first.dtype,
+    first,
   )
   const c = wanted.map((value, i) => (first.values[i] === 0 ? value : first.values[i] / exact[i]))
-  const quotients = vectors.map(({ values, dtype }, n) =>
+  const quotients = vectors.map(({ values }, n) =>
     n === 0
       ? exact
       : rounded(
           values.map((value, i) => value / c[i]),
-          dtype,
+          vectors[n],
         ),
   )
   for (let i = 0; i < c.length; i++) {
@@ -132,15 +137,17 @@ function divide(vectors: StoredVector[], wanted: Float32Array<ArrayBuffer>) {
       values[i] = vectors[n].values[i]
     })
   }
-  return { c, vectors: quotients.map((values, n) => ({ values, bytes: bytesOf(values, vectors[n].dtype) })) }
+  return { c, vectors: quotients.map((values, n) => ({ values, bytes: bytesOf(values, vectors[n]) })) }
 }
 
-function rounded(values: Float32Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
-  if (dtype === 'F32') return values
-  return Float32Array.from(dtype === 'F16' ? f16ToF32(f32ToF16(values)) : bf16ToF32(f32ToBf16(values)))
+/** What is used when the nearest that can be stored is. */
+function rounded(values: Float32Array<ArrayBuffer>, { dtype, plus }: StoredVector): Float32Array<ArrayBuffer> {
+  const less = values.map((value) => value - plus)
+  const kept = dtype === 'F32' ? less : Float32Array.from(dtype === 'F16' ? f16ToF32(f32ToF16(less)) : bf16ToF32(f32ToBf16(less)))
+  return kept.map((value) => value + plus)
 }
 
-function bytesOf(values: Float32Array<ArrayBuffer>, dtype: string): Uint8Array {
-  const kept = dtype === 'F16' ? f32ToF16(values) : dtype === 'BF16' ? f32ToBf16(values) : values
-  return new Uint8Array(kept.buffer)
+function bytesOf(values: Float32Array<ArrayBuffer>, { dtype, plus }: StoredVector): Uint8Array {
+  const less = values.map((value) => value - plus)
+  return new Uint8Array((dtype === 'F16' ? f32ToF16(less) : dtype === 'BF16' ? f32ToBf16(less) : less).buffer)
 }

@@ -48,6 +48,8 @@ export async function countRight(gpu: Gpu, model: Model, outer: Outer, hidden: T
     normed,
     outer.head,
     Uint32Array.from(places, ({ token }) => token),
+    null,
+    model.logitCap,
   )
   normed.dispose()
   const wrong = new Set(places.filter(({ token }, at) => top[at] !== token).map(({ i }) => i))

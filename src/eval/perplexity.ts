@@ -61,7 +61,7 @@ export async function scoreWindows(
   batch.ids.forEach((window, i) => targets.set(window.subarray(1), i * t))
   const normed = model.finish(gpu, outer.weights, hidden)
   const full = reference && model.finish(gpu, outer.weights, reference)
-  const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full)
+  const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full, model.logitCap)
   normed.dispose()
   full?.dispose()
   return batch.ids.map((_, i) => {

@@ -136,6 +136,8 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
     const out = await ops.attention(gpu, up(q), up(k), up(v), shape)
     expect(await distance(out, ref.attention(q, k, v, shape))).toBeLessThan(1e-5)
     const alibi = noise(heads, t, 4)
+    const capped = { ...shape, scale: 1.5, cap: 2 }
+    expect(await distance(await ops.attention(gpu, up(q), up(k), up(v), capped), ref.attention(q, k, v, capped))).toBeLessThan(1e-5)
     const biased = await ops.attention(gpu, up(q), up(k), up(v), { ...shape, alibi: up(alibi) })
     expect(await distance(biased, ref.attention(q, k, v, shape, alibi))).toBeLessThan(1e-5)
     for (const tensor of [out, biased]) tensor.dispose()
@@ -241,6 +243,29 @@ describe('row operations', () => {
     expect(await distance(gx, ref.rope(x, angles, d, window))).toBeLessThan(1e-6)
   })
 
+  it('caps: near zero, around the cap, and far out', async () => {
+    const values = Float32Array.from({ length: 1000 }, (_, i) => (i - 500) * (i % 10 ? 0.02 : 1e30))
+    const x = gpu.upload(values, [250, 4])
+    ops.applyCap(gpu, x, 996, 3)
+    const got = await gpu.read(x)
+    values.forEach((value, i) => {
+      const expected = i < 996 ? ref.softcap(value, 3) : value
+      expect(Math.abs(got[i] - expected), `${value}`).toBeLessThanOrEqual(i < 996 ? 1e-6 : 0)
+    })
+  })
+
+  it('products by element', async () => {
+    const [x, y] = [noise(7, 12, 1), noise(7, 12, 2)]
+    const z = up(x)
+    ops.multiply(gpu, z, up(y))
+    expect(
+      await distance(
+        z,
+        ref.matrix(7, 12, (i, j) => Math.fround(x.data[i * 12 + j] * y.data[i * 12 + j])),
+      ),
+    ).toBe(0)
+  })
+
   it('swiglu, bias, transpose, row gathering', async () => {
     const [gate, other, bias] = [noise(7, 12, 1), noise(7, 12, 2), noise(1, 12, 3)]
     const g = up(gate)
@@ -288,6 +313,7 @@ describe('vocabulary', () => {
     const hidden = noise(rows, d, 8)
     const ids = Uint32Array.from({ length: rows }, (_, i) => (i * 7919) % vocab)
     const expected = ref.crossEntropy(hidden, table, ids)
+    const capped = ref.crossEntropy(hidden, table, ids, 1.5)
     for (const height of [203, 64, 50]) {
       const parts = panels(table, height)
       expect(
@@ -296,8 +322,10 @@ describe('vocabulary', () => {
           ref.matrix(rows, d, (t, c) => table.data[ids[t] * d + c]),
         ),
       ).toBe(0)
-      const { losses } = await ops.applyHead(gpu, up(hidden), parts, ids)
-      for (let i = 0; i < rows; i++) expect(Math.abs(losses[i] - expected[i])).toBeLessThan(1e-5)
+      for (const [cap, wanted] of [[undefined, expected] as const, [1.5, capped] as const]) {
+        const { losses } = await ops.applyHead(gpu, up(hidden), parts, ids, null, cap)
+        for (let i = 0; i < rows; i++) expect(Math.abs(losses[i] - wanted[i])).toBeLessThan(1e-5)
+      }
     }
   })
 

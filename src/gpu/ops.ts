@@ -337,6 +337,11 @@ export function subtract(gpu: Gpu, x: Tensor, y: Tensor): void {
   elementwise(gpu, 'subtract', { x, y })
 }
 
+/** x ⊙= y */
+export function multiply(gpu: Gpu, x: Tensor, y: Tensor): void {
+  elementwise(gpu, 'multiply', { x, y })
+}
+
 /** A kernel over the elements of matrices of one shape, four at a time. */
 function elementwise(gpu: Gpu, name: string, tensors: Record<string, Tensor>, flops = 1): void {
   const [{ rows, size }] = Object.values(tensors)
@@ -413,6 +418,11 @@ export function swiglu(gpu: Gpu, gate: Tensor, up: Tensor): void {
   elementwise(gpu, 'swiglu', { gate, up }, 8)
 }
 
+/** x = cap · tanh(x / cap) for the first n elements, in place; n a multiple of 4. */
+export function applyCap(gpu: Gpu, x: Tensor, n: number, cap: number): void {
+  gpu.run1d('softcap', { x }, { n, cap }, n / 4, { flops: 10 * n })
+}
+
 export interface AttentionShape {
   windows: number
   /** Tokens per window, a multiple of 4. */
@@ -424,10 +434,14 @@ export interface AttentionShape {
   span: number
   /** Added to the scores of each key, `[heads, t]`. */
   alibi?: Tensor
+  /** What the scores are multiplied by, instead of 1/√d. */
+  scale?: number
+  /** Scores s become cap · tanh(s / cap). */
+  cap?: number
 }
 
 /**
- * Causal attention softmax(q kᵀ / √d + alibi) v within each window, query head h reading key/value head ⌊h · kvHeads / heads⌋.
+ * Causal attention softmax(cap(scale · q kᵀ) + alibi) v within each window, query head h reading key/value head ⌊h · kvHeads / heads⌋.
  * q: `[windows · t, heads · d]`, k and v: `[windows · t, kvHeads · d]`; returns `[windows · t, heads · d]`.
  */
 export async function attention(
@@ -435,7 +449,7 @@ export async function attention(
   q: Tensor,
   k: Tensor,
   v: Tensor,
-  { windows, t, heads, kvHeads, d, span, alibi }: AttentionShape,
+  { windows, t, heads, kvHeads, d, span, alibi, scale = 1 / Math.sqrt(d), cap }: AttentionShape,
 ): Promise<Tensor> {
   const out = gpu.empty(q.shape)
   const share = heads / kvHeads
@@ -465,10 +479,11 @@ export async function attention(
         ldc: t,
         a0: query.at,
         b0: key.at,
-        alpha: 1 / Math.sqrt(d),
+        alpha: scale,
         batch: { outer, inner, share, a: query.stride, b: key.stride, c: square },
       })
       const rows = outer * inner * t
+      if (cap !== undefined) applyCap(gpu, scores, rows * t, cap)
       gpu.run1d('softmax_causal', { s: scores, alibi: bias }, { rows, t, span: Math.min(span, t), heads: inner, head0: h }, rows, {
         constants: { ALIBI: Number(alibi !== undefined) },
         flops: 6 * rows * t,
@@ -534,6 +549,7 @@ export async function applyHead(
   head: Panels,
   targets: Uint32Array<ArrayBuffer>,
   reference: Tensor | null = null,
+  cap?: number,
 ): Promise<HeadResult> {
   const rows = hidden.rows
   const d = hidden.cols
@@ -552,8 +568,10 @@ export async function applyHead(
       for (let from = 0; from < tensor.rows; from += width) {
         const count = Math.min(width, tensor.rows - from)
         const n = Math.ceil(count / 4) * 4
-        const product = (a: Tensor, c: Tensor) =>
+        const product = (a: Tensor, c: Tensor) => {
           gemm(gpu, { a, b: tensor, c, m, n, k: d, tb: true, lda: d, ldb: d, ldc: width, a0: row * d, b0: from * d })
+          if (cap !== undefined) applyCap(gpu, c, m * width, cap)
+        }
         product(hidden, logits)
         const params = { rows: m, ld: width, first: first + from, count }
         if (reference && full) {

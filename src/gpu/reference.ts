@@ -77,11 +77,22 @@ export function swiglu(gate: Matrix, up: Matrix): Matrix {
   })
 }
 
+export const softcap = (x: number, cap: number) => cap * Math.tanh(x / cap)
+
 export function attention(
   q: Matrix,
   k: Matrix,
   v: Matrix,
-  { windows, t, heads, kvHeads, d, span }: { windows: number; t: number; heads: number; kvHeads: number; d: number; span: number },
+  {
+    windows,
+    t,
+    heads,
+    kvHeads,
+    d,
+    span,
+    scale = 1 / Math.sqrt(d),
+    cap,
+  }: { windows: number; t: number; heads: number; kvHeads: number; d: number; span: number; scale?: number; cap?: number },
   alibi?: Matrix,
 ): Matrix {
   const out = matrix(q.rows, q.cols, () => 0)
@@ -94,7 +105,7 @@ export function attention(
         for (let j = first; j <= i; j++) {
           let s = 0
           for (let c = 0; c < d; c++) s += q.data[(w * t + i) * q.cols + h * d + c] * k.data[(w * t + j) * k.cols + kv * d + c]
-          scores.push(s / Math.sqrt(d) + (alibi?.data[h * t + j] ?? 0))
+          scores.push((cap ? softcap(s * scale, cap) : s * scale) + (alibi?.data[h * t + j] ?? 0))
         }
         const most = Math.max(...scores)
         const weights = scores.map((s) => Math.exp(s - most))
@@ -110,8 +121,9 @@ export function attention(
   return out
 }
 
-export function crossEntropy(hidden: Matrix, head: Matrix, targets: ArrayLike<number>): number[] {
+export function crossEntropy(hidden: Matrix, head: Matrix, targets: ArrayLike<number>, cap?: number): number[] {
   const logits = product(hidden, transposed(head))
+  if (cap) logits.data.forEach((x, i) => (logits.data[i] = softcap(x, cap)))
   return Array.from({ length: hidden.rows }, (_, i) => {
     const row = logits.data.subarray(i * logits.cols, (i + 1) * logits.cols)
     const most = Math.max(...row)

@@ -55,6 +55,106 @@ const falconRw = {
   alibi: true,
 }
 
+const llama2 = {
+  model_type: 'llama',
+  hidden_size: 4096,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  intermediate_size: 11008,
+  vocab_size: 32000,
+  max_position_embeddings: 4096,
+  pad_token_id: -1,
+  rope_scaling: null,
+}
+const llama32 = {
+  ...llama2,
+  hidden_size: 2048,
+  num_hidden_layers: 16,
+  num_key_value_heads: 8,
+  intermediate_size: 8192,
+  vocab_size: 128256,
+  max_position_embeddings: 131072,
+  rope_theta: 500000,
+  rope_scaling: { factor: 32, high_freq_factor: 4, low_freq_factor: 1, original_max_position_embeddings: 8192, rope_type: 'llama3' },
+  tie_word_embeddings: true,
+}
+const smollm2 = {
+  ...llama2,
+  hidden_size: 576,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  intermediate_size: 1536,
+  vocab_size: 49152,
+  max_position_embeddings: 8192,
+  rope_interleaved: false,
+  tie_word_embeddings: true,
+}
+const mistral7 = { ...llama2, model_type: 'mistral', num_key_value_heads: 8, intermediate_size: 14336, max_position_embeddings: 32768 }
+const qwen25 = {
+  model_type: 'qwen2',
+  hidden_act: 'silu',
+  hidden_size: 896,
+  num_hidden_layers: 24,
+  num_attention_heads: 14,
+  num_key_value_heads: 2,
+  intermediate_size: 4864,
+  vocab_size: 151936,
+  max_window_layers: 21,
+  sliding_window: 32768,
+  use_sliding_window: false,
+  use_mrope: false,
+  rope_theta: 1e6,
+  tie_word_embeddings: true,
+}
+const qwen3 = {
+  ...qwen25,
+  model_type: 'qwen3',
+  attention_bias: false,
+  head_dim: 128,
+  hidden_size: 1024,
+  num_hidden_layers: 28,
+  num_attention_heads: 16,
+  num_key_value_heads: 8,
+  intermediate_size: 3072,
+}
+const gemma2 = {
+  model_type: 'gemma2',
+  hidden_act: 'gelu_pytorch_tanh',
+  hidden_activation: 'gelu_pytorch_tanh',
+  hidden_size: 2304,
+  num_hidden_layers: 26,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  head_dim: 256,
+  intermediate_size: 9216,
+  vocab_size: 256000,
+  query_pre_attn_scalar: 256,
+  sliding_window: 4096,
+  attn_logit_softcapping: 50,
+  final_logit_softcapping: 30,
+}
+const gemma3 = {
+  model_type: 'gemma3_text',
+  hidden_activation: 'gelu_pytorch_tanh',
+  hidden_size: 1152,
+  num_hidden_layers: 26,
+  num_attention_heads: 4,
+  num_key_value_heads: 1,
+  head_dim: 256,
+  intermediate_size: 6912,
+  vocab_size: 262144,
+  max_position_embeddings: 32768,
+  query_pre_attn_scalar: 256,
+  sliding_window: 512,
+  sliding_window_pattern: 6,
+  rope_theta: 1e6,
+  rope_local_base_freq: 1e4,
+  rope_scaling: null,
+  attn_logit_softcapping: null,
+  final_logit_softcapping: null,
+}
+
 /** Parameters beside the head, as openModel counts them. */
 function parameters(config: Record<string, unknown>): number {
   const { model } = readModel(config)
@@ -65,6 +165,14 @@ function parameters(config: Record<string, unknown>): number {
 
 describe('published models', () => {
   it.each([
+    ['Llama-2-7b', llama2, 6_607_343_616, { heads: 32, kvHeads: 32, headDim: 128, maxPositions: 4096, tied: false }],
+    ['Llama-3.2-1B', llama32, 1_235_814_400, { heads: 32, kvHeads: 8, headDim: 64, maxPositions: 131072, tied: true }],
+    ['SmolLM2-135M', smollm2, 134_515_008, { heads: 9, kvHeads: 3, headDim: 64, ffn: 1536 }],
+    ['Mistral-7B', mistral7, 7_110_660_096, { heads: 32, kvHeads: 8, headDim: 128 }],
+    ['Qwen2.5-0.5B', qwen25, 494_032_768, { heads: 14, kvHeads: 2, headDim: 64, maxPositions: 32768 }],
+    ['Qwen3-0.6B', qwen3, 596_049_920, { heads: 16, kvHeads: 8, headDim: 128 }],
+    ['gemma-2-2b', gemma2, 2_614_341_888, { heads: 8, kvHeads: 4, headDim: 256, maxPositions: 8192, tied: true }],
+    ['gemma-3-1b', gemma3, 999_885_952, { heads: 4, kvHeads: 1, headDim: 256, tied: true }],
     ['opt-1.3b', opt, 1_315_758_080, { heads: 32, headDim: 64, ffn: 8192, embedWidth: 2048, maxPositions: 2048 }],
     ['opt-350m', opt350, 331_196_416, { heads: 16, headDim: 64, ffn: 4096, embedWidth: 512, maxPositions: 2048 }],
     ['bloom-560m', bloom, 559_214_592, { heads: 16, kvHeads: 16, headDim: 64, ffn: 4096, maxPositions: null, tied: true }],
@@ -136,6 +244,25 @@ describe('older spellings', () => {
 
 describe('refused before any weight is read', () => {
   it.each([
+    ['an activation of Gemma', { ...gemma2, hidden_activation: 'silu' }, 'config-unsupported', /"silu"/, /gelu_pytorch_tanh/],
+    [
+      'attention to what follows',
+      { ...gemma3, use_bidirectional_attention: true },
+      'config-unsupported',
+      /use_bidirectional_attention/,
+      /causal/,
+    ],
+    ['a cap of Gemma 2', { ...gemma3, attn_logit_softcapping: 50 }, 'config-unsupported', /attn_logit_softcapping/, /Gemma 3/],
+    ['one RoPE of two', { ...gemma3, rope_parameters: { full_attention: {} } }, 'config-invalid', /sliding_attention/, /./],
+    [
+      'an unknown RoPE',
+      { ...gemma3, rope_scaling: { rope_type: 'yarn', factor: 8 } },
+      'config-unsupported',
+      /rope_scaling.rope_type is "yarn"/,
+      /linear/,
+    ],
+    ['a pattern that is none', { ...gemma3, sliding_window_pattern: 0 }, 'config-invalid', /sliding_window_pattern/, /./],
+    ['no number of blocks of Gemma', { ...gemma3, num_hidden_layers: 'many' }, 'config-invalid', /num_hidden_layers/, /./],
     ['an activation of OPT', { ...opt, activation_function: 'gelu' }, 'config-unsupported', /activation_function is "gelu"/, /relu/],
     [
       'norms without weights',

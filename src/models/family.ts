@@ -46,6 +46,8 @@ export interface OuterTensor {
   name: string
   shape: [number] | [number, number]
   linear?: boolean
+  /** Added to what the file stores: Gemma's norms leave out a 1. */
+  plus?: number
 }
 
 /** Windows of `t` positions each (padded to a multiple of 4), stacked to `[windows · t, hidden]`. */
@@ -66,8 +68,8 @@ export interface Model {
   stages: LinearShape[][]
   /** What precedes each stage. */
   before: Before[]
-  /** Norm weights and biases of a block by name, with their length. */
-  vectors: { name: string; length: number }[]
+  /** Norm weights and biases of a block by name, with their length, and what is added to what the file stores. */
+  vectors: { name: string; length: number; plus?: number }[]
   /** Path of block k, without a prefix that a checkpoint may or may not have. */
   blockPath(k: number): string
   /** The token table `[vocab, embedWidth]`, and the head of the same shape, which never has a prefix. */
@@ -77,6 +79,8 @@ export interface Model {
   outer: OuterTensor[]
   /** What other programs do not load of this architecture, as of October 2026. */
   notLoaded?: NotLoaded
+  /** Logits s become cap · tanh(s / cap). */
+  logitCap?: number
   /** Prefixes under which checkpoints of this family are saved. */
   prefixes: string[]
   /**

@@ -3,13 +3,15 @@ import { WorkbenchError } from '../errors.ts'
 import type { Family, Model } from './family.ts'
 import { bloom } from './bloom.ts'
 import { falcon } from './falcon.ts'
+import { gemma2 } from './gemma2.ts'
+import { gemma3 } from './gemma3.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
 import { opt } from './opt.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
 
-export const families: Family[] = [llama, mistral, opt, bloom, falcon, qwen2, qwen3]
+export const families: Family[] = [llama, mistral, opt, bloom, falcon, qwen2, qwen3, gemma2, gemma3]
 
 /** Fields that say: there is more to this model than one dense decoder of text. */
 const foreign = [

@@ -1,11 +1,12 @@
 /**
  * LLaMA and the families built like it: RMS pre-norm, rotary positions, grouped-query attention, SwiGLU.
  *   x = x + attn(RoPE(a Wq), RoPE(a Wk), a Wv) Wo,  a = RMS1(x);   x = x + (silu(m Wgate) ⊙ m Wup) Wdown,  m = RMS2(x)
- * with biases, an RMS norm of each query and key head before RoPE, and windows on the keys where a family has them.
+ * with biases, an RMS norm of each query and key head before RoPE, windows on the keys, norms after the branches too, capped
+ * scores and GELU where a family has them.
  */
 import { z } from 'zod'
 import type { Gpu } from '../gpu/device.ts'
-import { attention, rmsnorm, rope, swiglu } from '../gpu/ops.ts'
+import { activate, add, attention, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { invalid, parseConfig, requireFours, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
@@ -30,6 +31,9 @@ const schema = z.object({
   use_sliding_window: z.boolean().nullish(),
   max_window_layers: z.int().nonnegative().nullish(),
   layer_types: z.array(z.string()).nullish(),
+  query_pre_attn_scalar: z.number().positive().nullish(),
+  attn_logit_softcapping: z.number().positive().nullish(),
+  final_logit_softcapping: z.number().positive().nullish(),
 })
 
 type Fields = z.infer<typeof schema>
@@ -49,6 +53,15 @@ export interface Kind {
   headNorms?: boolean
   /** Which blocks `sliding_window` holds for: none, all, or those that the config says. */
   window?: 'none' | 'all' | 'some'
+  /** Value of `hidden_act` that the family is built with. */
+  act?: 'silu' | 'gelu_pytorch_tanh'
+  /**
+   * Gemma's arrangement: norms whose files leave out a 1, one more after each branch, the embedding times √hidden, scores
+   * scaled by `query_pre_attn_scalar`, and caps.
+   */
+  gemma?: boolean
+  /** Settings of RoPE by block, where they differ. */
+  ropes?(given: Record<string, unknown>, spans: number[]): RopeSettings[]
 }
 
 export const llama = llamaLike({ id: 'llama', label: 'LLaMA', modelTypes: ['llama'], switches: ['attention_bias', 'mlp_bias'] })
@@ -61,18 +74,19 @@ export function llamaLike(kind: Kind): Family {
 interface Config extends Fields {
   kvHeads: number
   d: number
-  rope: RopeSettings
   headNorms: boolean
+  gemma: boolean
   biased(linear: string): boolean
-  /** Keys that a query sees, by block. */
+  /** By block: keys that a query sees, and how it is rotated. */
   spans: number[]
+  ropes: RopeSettings[]
 }
 
 function read(kind: Kind, given: Record<string, unknown>): Config {
-  const { defaults, switches = [], biased = [], headNorms = false, window = 'none' } = kind
+  const { defaults, switches = [], biased = [], headNorms = false, window = 'none', act = 'silu', gemma = false } = kind
   const config = parseConfig(schema, { ...defaults, ...given })
-  if (config.hidden_act !== 'silu')
-    throw unsupported(`hidden_act is ${JSON.stringify(config.hidden_act)}`, 'Only silu is supported in this family.')
+  if (config.hidden_act !== act)
+    throw unsupported(`hidden_act is ${JSON.stringify(config.hidden_act)}`, `Only ${act} is supported in this family.`)
   for (const field of ['attention_bias', 'mlp_bias'] as const) {
     if (config[field] && !switches.includes(field)) throw unsupported(`${field} is true`, `${kind.label} models have no such biases.`)
   }
@@ -81,14 +95,16 @@ function read(kind: Kind, given: Record<string, unknown>): Config {
   const d = config.head_dim ?? config.hidden_size / heads
   if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
   requireFours({ hidden_size: config.hidden_size, head_dim: d, intermediate_size: config.intermediate_size })
+  const spans = spansOf(config, window)
   return {
     ...config,
     kvHeads,
     d,
-    rope: readRope(given),
     headNorms,
+    gemma,
     biased: (linear) => biased.includes(linear) || config[linear.startsWith('mlp') ? 'mlp_bias' : 'attention_bias'] === true,
-    spans: spansOf(config, window),
+    spans,
+    ropes: kind.ropes?.(given, spans) ?? spans.map(() => readRope(given)),
   }
 }
 
@@ -113,6 +129,7 @@ function spansOf(config: Fields, window: Kind['window']): number[] {
 
 function modelOf(config: Config): Model {
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: ffn, kvHeads, d } = config
+  const plus = config.gemma ? 1 : 0
   const stages: LinearShape[][] = [
     [
       { name: 'self_attn.q_proj', q: heads * d, p: hidden, scoring: true },
@@ -131,7 +148,7 @@ function modelOf(config: Config): Model {
     kvHeads === heads
       ? { kind: 'linear', name: 'self_attn.v_proj' }
       : { kind: 'none', why: 'several query heads share one value head, whose projection cannot take over a scale for each' },
-    { kind: 'norm', name: 'post_attention_layernorm' },
+    { kind: 'norm', name: middleNorm(config) },
     { kind: 'linear', name: 'mlp.up_proj' },
   ]
   const biased = stages
@@ -154,32 +171,51 @@ function modelOf(config: Config): Model {
     stages,
     before,
     vectors: [
-      { name: 'input_layernorm.weight', length: hidden },
-      { name: 'post_attention_layernorm.weight', length: hidden },
-      ...(config.headNorms ? ['self_attn.q_norm.weight', 'self_attn.k_norm.weight'].map((name) => ({ name, length: d })) : []),
+      ...[
+        'input_layernorm',
+        'post_attention_layernorm',
+        ...(config.gemma ? ['pre_feedforward_layernorm', 'post_feedforward_layernorm'] : []),
+      ].map((name) => ({ name: `${name}.weight`, length: hidden, plus })),
+      ...(config.headNorms ? ['self_attn.q_norm.weight', 'self_attn.k_norm.weight'].map((name) => ({ name, length: d, plus })) : []),
       ...biased,
     ],
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
-    outer: [{ name: 'norm.weight', shape: [hidden] }],
+    outer: [{ name: 'norm.weight', shape: [hidden], plus }],
+    logitCap: (config.gemma && config.final_logit_softcapping) || undefined,
     prefixes: ['model.', ''],
-    block: (gpu, weights, x, windows, k) => block(config, config.spans[k], gpu, weights, x, windows),
-    start: (_gpu, _outer, x) => x,
+    block: (gpu, weights, x, windows, k) => block(config, k, gpu, weights, x, windows),
+    start: (gpu, _outer, x) => {
+      if (config.gemma) {
+        const cols = gpu.upload(new Float32Array(hidden).fill(Math.sqrt(hidden)), [hidden])
+        scale(gpu, x, { cols })
+        cols.dispose()
+      }
+      return x
+    },
     finish: (gpu, outer, x) => rmsnorm(gpu, x, outer.get('norm.weight')!, config.rms_norm_eps),
   }
 }
 
 async function* block(
   config: Config,
-  span: number,
+  index: number,
   gpu: Gpu,
   weights: BlockWeights,
   x: Tensor,
   { windows, t }: Windows,
 ): AsyncGenerator<StageInput, Tensor> {
-  const { num_attention_heads: heads, kvHeads, d, rms_norm_eps: eps } = config
+  const { num_attention_heads: heads, kvHeads, d, gemma, rms_norm_eps: eps } = config
   const scope = new Scope(gpu, weights)
+  /** Adds what a branch puts out to y, in Gemma after a norm. */
+  const branch = (input: Tensor, name: string, y: Tensor, norm: string) => {
+    if (!gemma) return scope.linear(input, name, y)
+    const out = scope.linear(input, name)
+    const normed = scope.keep(rmsnorm(gpu, out, scope.weight(`${norm}.weight`), eps))
+    add(gpu, y, normed)
+    scope.drop(out, normed)
+  }
   try {
     const a = scope.keep(rmsnorm(gpu, x, scope.weight('input_layernorm.weight'), eps))
     yield { stage: 0, input: a }
@@ -189,29 +225,41 @@ async function* block(
       q = normHeads(scope, q, 'self_attn.q_norm', config)
       k = normHeads(scope, k, 'self_attn.k_norm', config)
     }
-    const table = scope.keep(gpu.upload(ropeTable(config.rope, d, t), [t, d / 2, 2]))
+    const table = scope.keep(gpu.upload(ropeTable(config.ropes[index], d, t), [t, d / 2, 2]))
     rope(gpu, q, table, heads, d, t)
     rope(gpu, k, table, kvHeads, d, t)
-    const mixed = scope.keep(await attention(gpu, q, k, v, { windows, t, heads, kvHeads, d, span }))
+    const shape = { windows, t, heads, kvHeads, d, span: config.spans[index], ...scores(config) }
+    const mixed = scope.keep(await attention(gpu, q, k, v, shape))
     scope.drop(q, k, v, table)
     yield { stage: 1, input: mixed }
     const y = scope.copy(x)
-    scope.linear(mixed, 'self_attn.o_proj', y)
+    branch(mixed, 'self_attn.o_proj', y, 'post_attention_layernorm')
     scope.drop(mixed)
-    const m = scope.keep(rmsnorm(gpu, y, scope.weight('post_attention_layernorm.weight'), eps))
+    const m = scope.keep(rmsnorm(gpu, y, scope.weight(`${middleNorm(config)}.weight`), eps))
     yield { stage: 2, input: m }
     const gate = scope.linear(m, 'mlp.gate_proj')
     const up = scope.linear(m, 'mlp.up_proj')
     scope.drop(m)
-    swiglu(gpu, gate, up)
+    if (gemma) {
+      activate(gpu, 'gelu_tanh', gate)
+      multiply(gpu, gate, up)
+    } else swiglu(gpu, gate, up)
     scope.drop(up)
     yield { stage: 3, input: gate }
-    scope.linear(gate, 'mlp.down_proj', y)
+    branch(gate, 'mlp.down_proj', y, 'post_feedforward_layernorm')
     scope.drop(gate)
     return scope.give(y)
   } finally {
     scope.dispose()
   }
+}
+
+/** The norm before the second branch. */
+const middleNorm = ({ gemma }: Config) => (gemma ? 'pre_feedforward_layernorm' : 'post_attention_layernorm')
+
+/** How scores are scaled and capped. */
+function scores({ gemma, d, query_pre_attn_scalar: scalar, attn_logit_softcapping: cap }: Config) {
+  return gemma ? { scale: 1 / Math.sqrt(scalar ?? d), cap: cap ?? undefined } : {}
 }
 
 /** An RMS norm over each head of `x` `[tokens, heads · d]`, which it replaces. */

@@ -1,7 +1,7 @@
 /** From files to the GPU: which tensor of a checkpoint is which, whether all of them fit, and one block at a time. */
 import { WorkbenchError } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { type Panels, type StoredDType, convert, unpack } from '../gpu/ops.ts'
+import { type Panels, type StoredDType, addBias, convert, unpack } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Folder } from '../io/folder.ts'
 import { isPacked, packedParts, readPackedLinear } from '../io/formats/gptq.ts'
@@ -149,9 +149,10 @@ export async function loadBlock(gpu: Gpu, opened: OpenModel, k: number): Promise
   const check = new FiniteCheck(gpu, linears.length + model.vectors.length)
   const weights: BlockWeights = new Map()
   try {
-    for (const { name, length } of model.vectors) {
-      const full = blockName(opened, k, name)
-      weights.set(name, await loadRows(gpu, opened, full, 0, length, 1, false, check))
+    for (const { name, length, plus = 0 } of model.vectors) {
+      const vector = await loadRows(gpu, opened, blockName(opened, k, name), 0, length, 1, false, check)
+      weights.set(name, vector)
+      addConstant(gpu, vector, plus)
     }
     for (const { name, q, p } of linears) {
       const full = blockName(opened, k, name)
@@ -206,12 +207,21 @@ export async function loadOuter(gpu: Gpu, opened: OpenModel): Promise<Outer> {
   opened.folder.checkpoint.ahead(outerTensors(opened))
   const weights: BlockWeights = new Map()
   const check = new FiniteCheck(gpu, Math.max(1, outer.length))
-  for (const { name, shape, linear = false } of outer) {
+  for (const { name, shape, linear = false, plus = 0 } of outer) {
     const [rows, cols = 1] = shape
-    weights.set(name, await loadRows(gpu, opened, `${opened.prefix}${name}`, 0, rows, cols, linear, check))
+    const tensor = await loadRows(gpu, opened, `${opened.prefix}${name}`, 0, rows, cols, linear, check)
+    weights.set(name, tensor)
+    addConstant(gpu, tensor, plus)
   }
   await check.finish()
   return { weights, head: await loadPanels(gpu, opened, opened.head) }
+}
+
+function addConstant(gpu: Gpu, x: Tensor, value: number): void {
+  if (!value) return
+  const row = gpu.upload(new Float32Array(x.size).fill(value), [x.size])
+  addBias(gpu, x.view([1, x.size]), row)
+  row.dispose()
 }
 
 /** Rows `first .. first + rows` of a stored matrix as f32, piece by piece; transposed to `[cols, rows]` when asked. */

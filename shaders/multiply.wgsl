@@ -1,0 +1,14 @@
+// x ⊙= y
+//
+// x, y: [n / 4] vec4f
+//#include lib/item
+struct Params { n: u32 }
+@group(0) @binding(0) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> y: array<vec4f>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let at = item(id, groups, 64u);
+  if (at < params.n / 4u) { x[at] *= y[at]; }
+}
