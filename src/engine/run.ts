@@ -640,11 +640,11 @@ class Engine {
       weights.set(`${name}.weight`, restore(gpu, kept.get(blockName(opened, k, name))!.stored))
     }
     const changed = await journal.vectors(k)
-    for (const { name } of opened.model.vectors) {
+    for (const { name, plus = 0 } of opened.model.vectors) {
       const full = blockName(opened, k, name)
       const bytes = changed?.get(full)
       if (!bytes) continue
-      const values = floatsOf(bytes, opened.folder.checkpoint.tensors.get(full)!.dtype)
+      const values = floatsOf(bytes, opened.folder.checkpoint.tensors.get(full)!.dtype).map((value) => value + plus)
       weights.set(name, gpu.upload(values, [values.length]))
     }
   }
