@@ -4,6 +4,7 @@ import { Component, type ReactNode, StrictMode, useEffect, useRef, useState } fr
 import { createRoot } from 'react-dom/client'
 import type { Engine } from '../engine/client.ts'
 import { type ErrorData, toErrorData } from '../errors.ts'
+import { addressOf, readAddress, samePlace, writeAddress } from './address.ts'
 import { useView, useWorkbench, WorkbenchContext } from './context.ts'
 import { filesOfDrop } from './files.ts'
 import * as format from './format.ts'
@@ -41,7 +42,7 @@ function Page() {
   const [help, setHelp] = useState(false)
   const main = useRef<HTMLElement>(null)
   useTheme()
-  useHash()
+  useAddress()
   useKeys(() => setHelp((open) => !open))
   useLeaving()
   const dragging = useDrops()
@@ -255,28 +256,40 @@ function useTheme() {
   }, [theme])
 }
 
-/** The URL holds the step; an address that leads to nothing yet ends at the model. */
-function useHash() {
+/** The address holds the step and the model of the Hub that is open; one that leads to nothing yet ends at the model. */
+function useAddress() {
   const workbench = useWorkbench()
-  const step = useView((state) => state.step)
+  const address = useView((state) => writeAddress(addressOf(state)))
+  const reading = useView((state) => state.model.state === 'reading')
   useEffect(() => {
     const follow = () => {
-      const asked = window.location.hash.slice(1) as Step
-      if (steps.includes(asked)) workbench.go(asked)
+      const { step, hub } = readAddress(window.location)
+      const here = addressOf(workbench.store.getState())
+      // A link opens the plan; what it led to beyond that is gone.
+      if (hub && !samePlace(hub, here.hub)) workbench.open({ kind: 'hub', ...hub }, step === 'model' ? 'model' : 'plan')
+      else if (!hub && here.hub) workbench.close()
+      else if (step) workbench.go(step)
+      // What the page could not follow, it does not claim either.
+      showAddress(workbench.store.getState(), 'replaceState')
     }
     follow()
-    window.addEventListener('hashchange', follow)
-    return () => window.removeEventListener('hashchange', follow)
+    window.addEventListener('popstate', follow)
+    return () => window.removeEventListener('popstate', follow)
   }, [workbench])
-  const first = useRef(true)
+  const wasReading = useRef(reading)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the address as rendered may be older than the state
   useEffect(() => {
-    if (window.location.hash !== `#${step}`) {
-      // The first address is corrected; later steps can be gone back to.
-      const change = first.current ? 'replaceState' : 'pushState'
-      window.history[change](null, '', `#${step}`)
-    }
-    first.current = false
-  }, [step])
+    const state = workbench.store.getState()
+    // What comes of reading, e.g. the name that a repository has now, belongs to the entry that reading began.
+    const settled = wasReading.current && window.location.hash === `#${addressOf(state).step}`
+    showAddress(state, settled ? 'replaceState' : 'pushState')
+    wasReading.current = reading
+  }, [address, reading, workbench])
+}
+
+function showAddress(state: State, how: 'replaceState' | 'pushState') {
+  const { href } = new URL(window.location.pathname + writeAddress(addressOf(state)), window.location.href)
+  if (href !== window.location.href) window.history[how](null, '', href)
 }
 
 function useKeys(toggleHelp: () => void) {

@@ -199,3 +199,25 @@ test('bits per weight are told by what they hold, without what is not stored', (
     { name: 'outliers', bits: 0.5 },
   ])
 })
+
+describe('the network', () => {
+  const traffic = { fetched: 100, cached: 0, requests: 1, rate: 50, waiting: null }
+  const waiting = 'There is no network; trying again in 2 s.'
+
+  test('is spoken of when it goes and when it comes back, not in between', () => {
+    const reading = reach([jobStart, { type: 'network', traffic }])
+    expect(reading).toMatchObject({ network: traffic, announcement: begin(job).announcement })
+    const lost = reach([{ type: 'network', traffic: { ...traffic, waiting } }], reading)
+    expect(lost.announcement).toBe(waiting)
+    const still = reach([{ type: 'network', traffic: { ...traffic, waiting: 'trying again in 4 s' } }], lost)
+    expect(still.announcement).toBe(waiting)
+    expect(reach([{ type: 'network', traffic }], still).announcement).toBe('Reading goes on.')
+  })
+
+  test('has its totals in the report, and none for a model on this machine', () => {
+    const ended = (network: JobReport['network']) =>
+      end(begin(job), { calibration: counts, evaluation: counts, fpPerplexity: 1.8, runs: [], seconds: 1, network } as unknown as JobReport)
+    expect(ended({ fetched: 9, cached: 3, requests: 2 }).network).toEqual({ fetched: 9, cached: 3, requests: 2, rate: 0, waiting: null })
+    expect(ended({ fetched: 0, cached: 0, requests: 0 }).network).toBeNull()
+  })
+})

@@ -54,7 +54,7 @@ export interface JobView {
   progress: { done: number; elapsed: number; eta: number | null }
   runs: RunView[]
   memory: { held: number; peak: number; series: { seconds: number; held: number }[] }
-  /** Null while nothing is read over the network. */
+  /** Since the job started. Null while nothing is read over the network. */
   network: Traffic | null
   notices: { run: string | null; problem: Problem }[]
   /** For the live region: stage changes and finished runs, nothing that ticks. */
@@ -148,8 +148,11 @@ export function reduce(view: JobView, event: RunEvent): JobView {
       }))
     case 'memory':
       return { ...view, memory: { held: event.held, peak: event.peak, series: sample(view, event.held) } }
-    case 'network':
-      return { ...view, network: event.traffic }
+    case 'network': {
+      const { waiting } = event.traffic
+      const announcement = waiting && !view.network?.waiting ? waiting : view.network?.waiting && !waiting ? 'Reading goes on.' : null
+      return { ...view, network: event.traffic, announcement: announcement ?? view.announcement }
+    }
     case 'notice':
       return { ...view, notices: [...view.notices, { run: event.run, problem: event.problem }] }
     case 'paused':
@@ -183,6 +186,8 @@ export function end(view: JobView, report: JobReport): JobView {
     fpPerplexity,
     calibration: report.calibration,
     evaluation: report.evaluation,
+    // Of a local model nothing is read over it.
+    network: report.network?.requests || report.network?.cached ? { ...report.network, rate: 0, waiting: null } : null,
     progress: { done: whole ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
     announcement: `${outcome({ error: null, runs, fpPerplexity })}. The results are ready.`,
   }

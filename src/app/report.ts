@@ -37,6 +37,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   ]
   return [
     `### ${model.name} (${model.familyLabel}, ${format.parameters(model.parameters)} parameters)`,
+    ...(model.source ? ['', `From the Hub: ${model.source.repo} at ${model.source.ref} (commit ${model.source.revision})`] : []),
     '',
     `Perplexity of the model as it was loaded: ${format.perplexity(view.fpPerplexity)}`,
     '',
@@ -45,6 +46,9 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
       ? `- Calibration: ${format.plural(calibration.windows, 'window')} of ${calibration.length} tokens, ${job.calibration.sampling}, seed ${job.seed}`
       : null,
     evaluation ? `- Evaluation: ${format.plural(evaluation.windows, 'window')} of ${evaluation.length} tokens` : null,
+    view.network
+      ? `- Read over the network: ${format.bytes(view.network.fetched)}${view.network.cached ? `, and ${format.bytes(view.network.cached)} from the cache` : ''}`
+      : null,
     `- Adapter: ${gpu.name} (${gpu.kind === 'software' ? 'software' : 'GPU'}, ${gpu.gflops.toFixed(1)} GFLOP/s in f32)`,
     '',
   ]

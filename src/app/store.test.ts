@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Engine } from '../engine/client.ts'
-import type { Catalog, GpuSummary, JobCheck, JobReport, ModelSummary, RunEvent } from '../engine/job.ts'
+import type { Catalog, GpuSummary, HubModel, JobCheck, JobReport, ModelSummary, RunEvent } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 import { createWorkbench } from './store.ts'
 
@@ -23,6 +23,8 @@ function workbench(different: Partial<Engine> = {}) {
     open: async () => ({ name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary,
     check: async () => answer,
     clearExports: async () => {},
+    watchNetwork: () => {},
+    hubAccount: async () => null,
     ...different,
   } as Engine)
 }
@@ -152,4 +154,49 @@ test('what runs would cost is asked without changing the plan', async () => {
   expect(page.store.getState().job).toBe(before)
   check.mockRejectedValueOnce(new Error('busy'))
   expect(await page.quote([run])).toBeNull()
+})
+
+test('a link leads to the plan; a cancelled opening to what was open before', async () => {
+  const page = workbench()
+  await page.open({ kind: 'hub', repo: 'owner/first' }, 'plan')
+  expect(page.store.getState()).toMatchObject({ step: 'plan', model: { state: 'ready' } })
+  const { model, job } = page.store.getState()
+  let end: (error: WorkbenchError) => void = () => {}
+  const other = workbench({ open: () => new Promise((_, reject) => (end = reject)), stopHub: async () => end(cancelled) })
+  const cancelled = new WorkbenchError('cancelled', 'The transfer was cancelled.')
+  other.store.setState({ model, job })
+  const opening = other.open({ kind: 'hub', repo: 'owner/second', revision: 'v1' })
+  expect(other.store.getState()).toMatchObject({ model: { state: 'reading', hub: { repo: 'owner/second', revision: 'v1' } }, job: null })
+  await other.stopOpening()
+  expect(await opening).toBe(false)
+  expect(other.store.getState()).toMatchObject({ model, job })
+})
+
+test('signing in looks again at what was denied, and opens what was refused', async () => {
+  let known = false
+  const denied = new WorkbenchError('hub-denied', 'It is gated.', 'Sign in.')
+  const open = vi.fn(async () => {
+    if (!known) throw denied
+    return { name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] } as unknown as ModelSummary
+  })
+  const hubModel = vi.fn(async (repo: string) => ({ source: { repo, ref: 'main', revision: '' } }) as HubModel)
+  const page = workbench({
+    open,
+    hubModel,
+    setHubToken: async (token, remember = false) => {
+      known = token === 'hf_good'
+      if (token && !known) throw new WorkbenchError('hub-denied', 'The Hub does not accept this token.')
+      return token ? { name: 'somebody', remembered: remember } : null
+    },
+  })
+  await page.open({ kind: 'hub', repo: 'owner/gated' })
+  await page.lookAt('owner/gated')
+  expect(page.store.getState()).toMatchObject({ model: { state: 'refused', error: { code: 'hub-denied' } }, look: { state: 'known' } })
+  await expect(page.signIn('hf_bad', false)).rejects.toThrow('does not accept')
+  expect(page.store.getState().account).toBeNull()
+  await page.signIn('hf_good', false)
+  await vi.advanceTimersByTimeAsync(0)
+  expect(page.store.getState()).toMatchObject({ account: { name: 'somebody', remembered: false }, model: { state: 'ready' }, look: null })
+  expect(open).toHaveBeenLastCalledWith({ kind: 'hub', repo: 'owner/gated', revision: 'main' })
+  expect(hubModel).toHaveBeenCalledTimes(2)
 })

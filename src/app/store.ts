@@ -1,7 +1,20 @@
 /** The page's state and everything that can be done to it. No React here, so that it can be driven without a page. */
 import { createStore, type StoreApi } from 'zustand/vanilla'
-import type { Engine, ModelSource } from '../engine/client.ts'
-import type { Catalog, GpuSummary, Job, JobCheck, ModelSummary, OptionValue, RunEvent, RunSpec, TextSource } from '../engine/job.ts'
+import type { Engine, HubAccount, ModelSource } from '../engine/client.ts'
+import type {
+  Catalog,
+  GpuSummary,
+  HubModel,
+  Job,
+  JobCheck,
+  ModelSummary,
+  OptionValue,
+  Problem,
+  RunEvent,
+  RunSpec,
+  TextSource,
+  Traffic,
+} from '../engine/job.ts'
 import { type ErrorData, toErrorData, WorkbenchError } from '../errors.ts'
 import { type Picked, type Source, isText, saveAsZip, saveToFolder } from './files.ts'
 import type { ErrorUnit } from './format.ts'
@@ -22,6 +35,18 @@ export interface Preferences {
   keys: boolean
 }
 
+/** A model on the Hub, as it was asked for. */
+export interface HubPlace {
+  repo: string
+  revision: string
+}
+
+/** What is known of a model on the Hub before it is opened. */
+export type Look =
+  | ({ state: 'asking' } & HubPlace)
+  | ({ state: 'known'; model: HubModel } & HubPlace)
+  | ({ state: 'failed'; error: ErrorData } & HubPlace)
+
 export type Saving =
   | { state: 'saving'; bytes: number; total: number }
   | { state: 'saved'; as: string }
@@ -34,9 +59,18 @@ export interface State {
   catalog: Catalog | null
   model:
     | { state: 'none' }
-    | { state: 'reading'; name: string }
+    /** `next`: the step that is shown when it is read; `before`: bytes that had come over the network when reading began. */
+    | { state: 'reading'; name: string; hub: HubPlace | null; next: Step; before: number }
     | { state: 'ready'; summary: ModelSummary; demo: boolean }
-    | { state: 'refused'; name: string; error: ErrorData }
+    | { state: 'refused'; name: string; hub: HubPlace | null; error: ErrorData }
+  look: Look | null
+  account: HubAccount | null
+  /** The form for a token is shown. */
+  signingIn: boolean
+  /** Over the network since the page was opened. */
+  traffic: Traffic | null
+  /** What did not go the plain way outside of jobs. */
+  networkNotices: Problem[]
   texts: TextSource[]
   /** The job being planned; null until a model is open. */
   job: Job | null
@@ -68,6 +102,11 @@ export function createWorkbench(engine: Engine) {
     gpu: { state: 'opening' },
     catalog: null,
     model: { state: 'none' },
+    look: null,
+    account: null,
+    signingIn: false,
+    traffic: null,
+    networkNotices: [],
     texts: [],
     job: null,
     chosen: null,
@@ -105,25 +144,93 @@ export function createWorkbench(engine: Engine) {
 
   let opening = 0
 
-  async function open(source: ModelSource): Promise<boolean> {
+  /** `next`: the step to show when it is open. */
+  async function open(source: ModelSource, next: Step = 'model'): Promise<boolean> {
     if (isBusy(get())) return false
     const mine = ++opening
     const demo = source.kind === 'demo'
-    const name = demo ? 'the demo model' : source.kind === 'hub' ? source.repo : (source.name ?? 'the files')
-    set({ model: { state: 'reading', name }, job: null, step: 'model' })
+    const hub = source.kind === 'hub' ? { repo: source.repo, revision: source.revision ?? 'main' } : null
+    const name = source.kind === 'demo' ? 'the demo model' : source.kind === 'hub' ? source.repo : (source.name ?? 'the files')
+    const { model: former, job: planned, check: checked, chosen } = get()
+    const before = get().traffic?.fetched ?? 0
+    set({ model: { state: 'reading', name, hub, next, before }, job: null, step: 'model' })
     try {
       const [known, summary] = await Promise.all([catalog, engine.open(source)])
       if (mine !== opening) return false
       const before = get().view?.job.evaluation
       const first = plan.firstJob(known, get().texts, summary, demo)
       const job = summary.quantized && before ? plan.measureLike(first, before, summary) : first
-      set({ model: { state: 'ready', summary, demo }, chosen: job.runs[0]?.id ?? null })
+      set({ model: { state: 'ready', summary, demo }, look: null, chosen: job.runs[0]?.id ?? null })
       edit(job)
+      if (next !== 'model' && isOpen(get(), next)) set({ step: next })
       return true
     } catch (thrown) {
-      if (mine === opening) set({ model: { state: 'refused', name, error: toErrorData(thrown) } })
+      if (mine !== opening) return false
+      const error = toErrorData(thrown)
+      // The engine still has the model that was open before.
+      if (error.code === 'cancelled' && former.state !== 'reading') set({ model: former, job: planned, check: checked, chosen })
+      else set({ model: error.code === 'cancelled' ? { state: 'none' } : { state: 'refused', name, hub, error } })
       return false
     }
+  }
+
+  /** Back to a page without a model. */
+  function close() {
+    if (isBusy(get())) return
+    opening++
+    set({ model: { state: 'none' }, job: null, step: 'model' })
+  }
+
+  // ---------------------------------------------------------------- hub
+
+  let looking = 0
+
+  engine.watchNetwork({
+    traffic: (traffic) => set({ traffic }),
+    // A job tells of its own.
+    notice: (message, hint) => {
+      const { networkNotices: known } = get()
+      if (!isBusy(get()) && !known.some((notice) => notice.message === message))
+        set({ networkNotices: [...known, { severity: 'note', code: 'note', message, hint }] })
+    },
+  })
+  engine.hubAccount().then(
+    (account) => set({ account }),
+    () => {}, // without a network it is not known who is signed in; what needs it says so
+  )
+
+  async function lookAt(repo: string, revision?: string) {
+    const mine = ++looking
+    const place = { repo, revision: revision ?? 'main' }
+    set({ look: { state: 'asking', ...place } })
+    let look: Look
+    try {
+      const model = await engine.hubModel(repo, revision)
+      look = { state: 'known', model, repo: model.source.repo, revision: model.source.ref }
+    } catch (thrown) {
+      look = { state: 'failed', ...place, error: toErrorData(thrown) }
+    }
+    if (mine === looking) set({ look })
+  }
+
+  /** Whoever signs in or out may see other things. */
+  function lookAgain() {
+    const { look, model } = get()
+    if (look) lookAt(look.repo, look.revision === 'main' && look.state !== 'known' ? undefined : look.revision)
+    if (model.state === 'refused' && model.hub) open({ kind: 'hub', ...model.hub })
+  }
+
+  /** @throws WorkbenchError when the Hub does not know the token */
+  async function signIn(token: string, remember: boolean) {
+    const account = await engine.setHubToken(token, remember)
+    set({ account, signingIn: false, spoken: account ? `Signed in as ${account.name}.` : get().spoken })
+    lookAgain()
+  }
+
+  async function signOut() {
+    await engine.setHubToken(null)
+    set({ account: null, spoken: 'Signed out.' })
+    lookAgain()
   }
 
   /** Sorts what was dropped or picked: texts become texts, everything else is a model. */
@@ -278,8 +385,20 @@ export function createWorkbench(engine: Engine) {
     store,
     openGpu,
     open,
+    close,
     take,
     tryDemo,
+    /** A newer search ends the one before it with `cancelled`. */
+    searchHub: (query: string) => engine.hubSearch(query),
+    lookAt,
+    stopLooking() {
+      looking++
+      set({ look: null })
+    },
+    stopOpening: () => engine.stopHub().catch(fail),
+    showSignIn: (signingIn: boolean) => set({ signingIn }),
+    signIn,
+    signOut: () => signOut().catch(fail),
     go: (step: Step) => set({ step: isOpen(get(), step) ? step : 'model' }),
     prefer(change: Partial<Preferences>) {
       const preferences = { ...get().preferences, ...change }

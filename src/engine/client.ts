@@ -15,6 +15,7 @@ import type {
   TextSource,
   Traffic,
 } from './job.ts'
+import { publicHub } from '../io/hub/network.ts'
 import { exportedFile, jobLock } from './opfs.ts'
 import type { WorkerApi } from './worker.ts'
 import workerUrl from './worker.ts?worker&url'
@@ -38,8 +39,30 @@ export interface NetworkWatcher {
   notice(message: string, hint: string): void
 }
 
-/** Only there when the user asked for it. */
-const tokenKey = 'hub-token'
+/** The Hub that the page was built for. */
+export const hubUrl: string = import.meta.env.VITE_HUB_URL?.replace(/\/+$/, '') || publicHub
+
+/** Who is signed in, and whether the browser keeps the token. */
+export interface HubAccount {
+  name: string
+  remembered: boolean
+}
+
+/** The token of somebody who asked for it to be kept. Private windows may refuse storage; nothing is kept then. */
+const keptToken = {
+  key: 'hub-token',
+  read: () => attempt(() => localStorage.getItem(keptToken.key)) ?? null,
+  write: (token: string) => attempt(() => localStorage.setItem(keptToken.key, token)),
+  remove: () => attempt(() => localStorage.removeItem(keptToken.key)),
+}
+
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work()
+  } catch {
+    return undefined
+  }
+}
 
 /** Every call may reject with a WorkbenchError (code, message, hint). */
 export interface Engine {
@@ -48,6 +71,8 @@ export interface Engine {
   gpu(): Promise<GpuSummary>
   /** Reads headers and configuration only; replaces the model opened before. */
   open(source: ModelSource): Promise<ModelSummary>
+  /** Ends whatever is being asked of the Hub, an opening too, with `cancelled`. */
+  stopHub(): Promise<void>
   /** Models whose name holds the query. A newer search ends the one before it with `cancelled`. */
   hubSearch(query: string): Promise<HubHit[]>
   /** What the Hub tells of a model, and whether it can be opened; `repo` as in `open`. */
@@ -56,9 +81,9 @@ export interface Engine {
    * The access token for gated and private models, or null to sign out. It stays in memory, and in this browser when
    * `remember` is set; it is checked with the Hub first. Resolves to the account it belongs to.
    */
-  setHubToken(token: string | null, remember?: boolean): Promise<{ name: string } | null>
+  setHubToken(token: string | null, remember?: boolean): Promise<HubAccount | null>
   /** The account signed in, also by a token remembered from an earlier visit. */
-  hubAccount(): Promise<{ name: string } | null>
+  hubAccount(): Promise<HubAccount | null>
   /** Everything that is read over the network from now on, in jobs and outside of them. */
   watchNetwork(watcher: NetworkWatcher): void
   /** Registers a .txt, .jsonl or .parquet file as a text; the returned id goes into the Job. */
@@ -107,8 +132,9 @@ export function connect(): Engine {
       throw error instanceof Error ? error : fromErrorData(error as ErrorData)
     }
   }
-  const remembered = localStorage.getItem(tokenKey)
-  if (remembered) call(remote.setHubToken(remembered)).catch(() => localStorage.removeItem(tokenKey))
+  const remembered = keptToken.read()
+  if (remembered) call(remote.setHubToken(remembered)).catch(keptToken.remove)
+  const accountOf = (found: { name: string } | null): HubAccount | null => found && { ...found, remembered: keptToken.read() !== null }
   return {
     catalog: () => call(remote.catalog()),
     gpu: () => call(remote.gpu()),
@@ -117,22 +143,23 @@ export function connect(): Engine {
       if (source.kind === 'hub') return call(remote.openHub(source.repo, source.revision))
       return call(remote.open(source.files, source.name))
     },
+    stopHub: () => call(remote.stopHub()),
     hubSearch: (query) => call(remote.hubSearch(query)),
     hubModel: (repo, revision) => call(remote.hubModel(repo, revision)),
     async setHubToken(token, remember = false) {
-      localStorage.removeItem(tokenKey)
+      keptToken.remove()
       await call(remote.setHubToken(token))
       if (!token) return null
       try {
         const account = await call(remote.hubAccount())
-        if (remember) localStorage.setItem(tokenKey, token)
-        return account
+        if (remember) keptToken.write(token)
+        return accountOf(account)
       } catch (error) {
         await call(remote.setHubToken(null))
         throw error
       }
     },
-    hubAccount: () => call(remote.hubAccount()),
+    hubAccount: async () => accountOf(await call(remote.hubAccount())),
     watchNetwork: (watcher) => {
       const hear: Parameters<WorkerApi['watchNetwork']>[0] = (event) =>
         'traffic' in event ? watcher.traffic(event.traffic) : watcher.notice(event.notice.message, event.notice.hint)

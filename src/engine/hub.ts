@@ -4,12 +4,12 @@ import type { Files } from '../io/bytes.ts'
 import { type Hub, type HubFile, parseRepo, type Repo, weightBytes } from '../io/hub/hub.ts'
 import { readConfig } from '../io/folder.ts'
 import { openCheckpoint } from '../io/safetensors.ts'
-import { readModel } from '../models/index.ts'
+import { families, readModel } from '../models/index.ts'
 import type { HubModel, HubOrigin, ModelSummary, Problem } from './job.ts'
 import type { Session } from './session.ts'
 
-export { type Hub, openHub, publicHub } from '../io/hub/hub.ts'
-export type { NetworkEvent } from '../io/hub/network.ts'
+export { type Hub, openHub } from '../io/hub/hub.ts'
+export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
 
 /** What belongs to a model beside its weights; repositories also hold pictures, other formats and training logs. */
 const companions = /^[^/]+\.(json|txt|model|jinja|md|tiktoken|spm)$|^(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*$/i
@@ -25,7 +25,6 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
   const bytes = weightBytes(listed)
   const problems: Problem[] = []
   const conversions = bytes ? [] : await hub.conversions(repo, revisions.pulls)
-  let familyLabel: string | null = null
   let { modelType, parameters } = facts
   const look = async (work: () => Promise<void>) => {
     try {
@@ -39,8 +38,9 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
   await look(async () => {
     const { config } = await readConfig(files)
     if (typeof config.model_type === 'string') modelType = config.model_type
-    familyLabel = readModel(config).family.label
+    readModel(config)
   })
+  const familyLabel = families.find(({ modelTypes }) => modelTypes.includes(modelType ?? ''))?.label ?? null
   if (!bytes) await look(async () => Promise.reject(noWeights(repo, listed, conversions)))
   else if (parameters === null && !problems.length) {
     await look(async () => {
@@ -73,11 +73,12 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
 /** Reads headers, configuration and tokenizer of a model on the Hub; its weights come as they are needed. */
 export async function openHubModel(hub: Hub, session: Session, text: string, asked?: string): Promise<ModelSummary> {
   const { repo, ref } = designation(text, asked)
-  const { sha, name } = await hub.facts(repo, ref)
+  const { sha, name, license } = await hub.facts(repo, ref)
   const listed = await hub.list(repo, sha, { recursive: false })
   if (!weightBytes(listed)) throw noWeights(repo, listed, await hub.conversions(repo, (await hub.refs(repo)).pulls))
   const source: HubOrigin = { repo: name, ref, revision: sha }
-  return session.open(modelFiles(hub, repo, sha, listed), name.split('/').at(-1), source)
+  const summary = await session.open(modelFiles(hub, repo, sha, listed), name.split('/').at(-1), source)
+  return { ...summary, license: summary.license ?? license }
 }
 
 function designation(text: string, asked: string | undefined): { repo: Repo; ref: string } {

@@ -117,6 +117,10 @@ export interface HubHit {
   private: boolean
   /** ISO date. */
   updated: string
+  /** By the Hub's own count over the safetensors; null where there are none. */
+  parameters: number | null
+  /** What they take. */
+  bytes: number | null
 }
 
 export interface HubRef {
@@ -150,7 +154,7 @@ export interface HubModel {
   problems: Problem[]
 }
 
-/** Over the network since the engine started. */
+/** Over the network since the engine started; in events and reports of a job, since it started. */
 export interface Traffic {
   /** Bytes that came. */
   fetched: number

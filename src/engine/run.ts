@@ -221,8 +221,9 @@ function follow(network: Network, { control, emit }: Host): () => void {
   const interrupt = () => network.interrupt()
   control.signal.addEventListener('abort', interrupt)
   network.patient = true
+  const before = network.traffic
   const deaf = network.listen((event) => {
-    if (event.type === 'traffic') emit({ type: 'network', traffic: event.traffic })
+    if (event.type === 'traffic') emit({ type: 'network', traffic: { ...event.traffic, ...trafficSince(before, event.traffic) } })
     else emit({ type: 'notice', run: null, problem: { severity: 'note', code: event.code, message: event.message, hint: event.hint } })
   })
   return () => {
@@ -232,7 +233,7 @@ function follow(network: Network, { control, emit }: Host): () => void {
   }
 }
 
-function trafficSince(before: Traffic, now: Traffic): JobReport['network'] {
+function trafficSince(before: Traffic, now: Traffic): NonNullable<JobReport['network']> {
   return { fetched: now.fetched - before.fetched, cached: now.cached - before.cached, requests: now.requests - before.requests }
 }
 

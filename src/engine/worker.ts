@@ -77,6 +77,7 @@ const api = {
     return summary
   },
   openHub: (repo: string, revision?: string) => openHubModel(hub, session, repo, revision),
+  stopHub: () => hub.network.interrupt(),
   async hubSearch(query: string): Promise<HubHit[]> {
     search?.abort(new WorkbenchError('cancelled', 'A newer search took its place.'))
     search = new AbortController()

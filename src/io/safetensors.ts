@@ -8,7 +8,7 @@ import { type ByteRange, type Bytes, type Files, readRange, type Sink, type Sink
 import { isObject, parseJson, readJson } from './json.ts'
 
 /** Bits per element. */
-const dtypeBits = {
+export const dtypeBits = {
   F64: 64,
   F32: 32,
   F16: 16,

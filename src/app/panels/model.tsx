@@ -1,5 +1,6 @@
 /** Model: bring one in, see what it is. */
 import { useMemo, useState } from 'react'
+import { hubUrl } from '../../engine/client.ts'
 import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'
@@ -7,36 +8,55 @@ import * as format from '../format.ts'
 import { demoSizes } from '../plan.ts'
 import { isBusy, isError } from '../store.ts'
 import { Button, FilesButton, Icon, Scroll, usePages } from './controls.tsx'
+import { HubPanel, Remedies, transferred } from './hub.tsx'
 import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
 export function ModelPanel() {
   const model = useView((state) => state.model)
   const gpu = useView((state) => state.gpu)
+  const workbench = useWorkbench()
   if (gpu.state === 'missing') return <GpuMissing error={gpu.error} />
   switch (model.state) {
     case 'none':
       return <DropZone />
     case 'reading':
-      return (
-        <section className="panel reading" aria-busy="true">
-          <h1 tabIndex={-1}>Reading {model.name}</h1>
-          <p className="hint">
-            Configuration, tokenizer and the headers of the weights. The weights themselves are read block by block later.
-          </p>
-          <div className="bar indeterminate" role="progressbar" aria-label="Reading" />
-        </section>
-      )
-    case 'refused':
+      return <Reading name={model.name} hub={model.hub !== null} before={model.before} />
+    case 'refused': {
+      const { hub, name, error } = model
       return (
         <>
-          <ErrorNote title={`Cannot use ${model.name}`} error={model.error} />
+          <ErrorNote title={`Cannot use ${name}`} error={error}>
+            {hub && <Remedies place={hub} code={error.code} again={() => workbench.open({ kind: 'hub', ...hub }, 'plan')} />}
+          </ErrorNote>
           <DropZone again />
         </>
       )
+    }
     case 'ready':
       return <Facts summary={model.summary} demo={model.demo} />
   }
+}
+
+function Reading({ name, hub, before }: { name: string; hub: boolean; before: number }) {
+  const workbench = useWorkbench()
+  const traffic = useView((state) => state.traffic)
+  return (
+    <section className="panel reading" aria-busy="true">
+      <h1 tabIndex={-1}>Reading {name}</h1>
+      <p className="hint">Configuration, tokenizer and the headers of the weights. The weights themselves are read block by block later.</p>
+      <div className="bar indeterminate" role="progressbar" aria-label="Reading" />
+      {hub && (
+        <div className="row">
+          <Button icon="cancel" onClick={workbench.stopOpening}>
+            Cancel
+          </Button>
+          <span className="figures">{traffic && transferred({ ...traffic, fetched: traffic.fetched - before, cached: 0 })}</span>
+          <span role="status">{traffic?.waiting}</span>
+        </div>
+      )}
+    </section>
+  )
 }
 
 // ---------------------------------------------------------------- nothing yet
@@ -44,6 +64,7 @@ export function ModelPanel() {
 function DropZone({ again = false }: { again?: boolean }) {
   const workbench = useWorkbench()
   const ready = useView((state) => state.gpu.state === 'ready' && state.catalog !== null)
+  const looking = useView((state) => state.look !== null)
   return (
     <section className={`drop-zone ${again ? 'again' : ''}`} aria-labelledby="drop-title">
       <div className="drop-words">
@@ -59,8 +80,9 @@ function DropZone({ again = false }: { again?: boolean }) {
         </div>
         <p className="hint">Everything stays on this machine.</p>
       </div>
+      <HubPanel />
       <div className="demo-words">
-        <Button kind="primary" disabled={!ready} onClick={workbench.tryDemo}>
+        <Button kind={looking ? 'plain' : 'primary'} disabled={!ready} onClick={workbench.tryDemo}>
           Try the demo
         </Button>
         <p>
@@ -99,11 +121,14 @@ function OpenButtons({ kind }: { kind: 'plain' | 'quiet' }) {
 function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
   const workbench = useWorkbench()
   const busy = useView(isBusy)
+  const notices = useView((state) => state.networkNotices)
+  const [searching, setSearching] = useState(false)
   const refused = summary.problems.some(isError)
-  const { quantized } = summary
+  const { quantized, source } = summary
   return (
     <>
       <SoftwareNotice />
+      {searching && !busy && <HubPanel />}
       <section className="panel" aria-labelledby="model-name">
         <div className="panel-head">
           <div>
@@ -113,15 +138,31 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
             <p className="hint">{about(summary, demo)}</p>
           </div>
           <div className="row">
-            {!busy && <OpenButtons kind="quiet" />}
+            {!busy && (
+              <>
+                <Button kind="quiet" icon="search" aria-expanded={searching} onClick={() => setSearching(!searching)}>
+                  Choose from the Hub
+                </Button>
+                <OpenButtons kind="quiet" />
+              </>
+            )}
             <Button kind="primary" disabled={refused} onClick={() => workbench.go('plan')}>
               {quantized ? 'Measure perplexity' : 'Plan runs'}
             </Button>
           </div>
         </div>
         {busy && <p className="notice">A job is running on this model. Another one can be opened when it is over.</p>}
-        <ProblemList problems={summary.problems} label="Problems of the model" />
+        <ProblemList problems={[...summary.problems, ...(source ? notices : [])]} label="Problems of the model" />
         <dl className="facts wide">
+          {source && (
+            <Fact name="From the Hub">
+              <a href={`${hubUrl}/${source.repo}/tree/${encodeURIComponent(source.revision)}`} target="_blank" rel="noreferrer">
+                {source.repo}
+              </a>
+              , {source.ref === source.revision ? '' : `${source.ref}, `}
+              <code>{source.revision.slice(0, 8)}</code>
+            </Fact>
+          )}
           <Fact name="Family">{summary.familyLabel}</Fact>
           <Fact name="Parameters">{format.parameters(summary.parameters)}</Fact>
           <Fact name={quantized ? 'In quantized linears' : 'To be quantized'}>

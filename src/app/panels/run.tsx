@@ -8,6 +8,7 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { type JobView, outcome, type RunView } from '../reduce.ts'
 import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
+import { transferred } from './hub.tsx'
 import { LayerTable } from './layers.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
@@ -144,9 +145,11 @@ function Now({ view }: { view: JobView }) {
         ? 'Pausing …'
         : view.phase === 'paused'
           ? 'Paused'
-          : stage
-            ? stageWords[stage.stage]
-            : 'Starting …'
+          : view.network?.waiting
+            ? 'Waiting for the network'
+            : stage
+              ? stageWords[stage.stage]
+              : 'Starting …'
 
   return (
     <aside className="now" aria-labelledby="now-title">
@@ -216,7 +219,14 @@ function Now({ view }: { view: JobView }) {
           />
           <Line name="Evaluation" value={view.evaluation ? `${view.evaluation.windows} × ${view.evaluation.length} tokens` : '–'} />
           <Line name="GPU memory" value={gpu ? format.bytesOf(view.memory.held, gpu.memoryBudget) : format.bytes(view.memory.held)} />
+          {view.network && <Line name="Network" value={transferred(view.network)} />}
         </dl>
+        {view.network?.waiting && (
+          <p className="notice warn row tight">
+            <Icon name="warning" />
+            <span>{view.network.waiting} What is on the GPU goes on; nothing is lost.</span>
+          </p>
+        )}
         {!over && <p className="help">The run goes on in a hidden tab. Closing the page ends it.</p>}
         <ProblemList
           label="Notices of the job"

@@ -6,10 +6,9 @@ import { datasetInfo, downloadFile, listFiles, listModels, modelInfo } from '@hu
 import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Files } from '../bytes.ts'
 import { isObject } from '../json.ts'
-import { HttpError, Network, type NetworkOptions } from './network.ts'
+import { dtypeBits } from '../safetensors.ts'
+import { HttpError, Network, type NetworkOptions, publicHub } from './network.ts'
 import { hubSource, Lookahead, type RangeCache, RemoteFile } from './remote.ts'
-
-export const publicHub = 'https://huggingface.co'
 
 export interface Repo {
   type: 'model' | 'dataset'
@@ -31,6 +30,10 @@ export interface Hit {
   private: boolean
   /** ISO date. */
   updated: string
+  /** By the Hub's own count over the safetensors; null where there are none. */
+  parameters: number | null
+  /** What they take. */
+  bytes: number | null
 }
 
 export interface RepoFacts {
@@ -132,8 +135,15 @@ export class Hub {
   async search(query: string, limit = 10, signal?: AbortSignal): Promise<Hit[]> {
     return this.#explained('The search', async () => {
       const hits: Hit[] = []
-      const found = listModels({ search: { query }, limit, sort: 'downloads', hubUrl: this.url, fetch: this.network.fetcher(signal) })
-      for await (const { name, downloads, likes, gated, private: secret, updatedAt } of found) {
+      const found = listModels({
+        search: { query },
+        limit,
+        sort: 'downloads',
+        additionalFields: ['safetensors'],
+        hubUrl: this.url,
+        fetch: this.network.fetcher(signal),
+      })
+      for await (const { name, downloads, likes, gated, private: secret, updatedAt, safetensors } of found) {
         if (typeof name !== 'string') throw this.#nonsense()
         hits.push({
           name,
@@ -142,6 +152,7 @@ export class Hub {
           gated: Boolean(gated),
           private: Boolean(secret),
           updated: date(updatedAt),
+          ...sizesOf(safetensors),
         })
       }
       return hits
@@ -160,7 +171,6 @@ export class Hub {
     const { cardData, config, safetensors, tags, gated } = info
     const tag = Array.isArray(tags) ? tags.find((one) => typeof one === 'string' && one.startsWith('license:')) : undefined
     const license = isObject(cardData) ? (cardData.license_name ?? cardData.license) : undefined
-    const total = isObject(safetensors) ? safetensors.total : undefined
     return {
       name: typeof info.name === 'string' ? info.name : name,
       sha: info.sha,
@@ -171,7 +181,7 @@ export class Hub {
       updated: date(info.updatedAt),
       license: typeof license === 'string' ? license : (tag?.slice('license:'.length) ?? null),
       modelType: isObject(config) && typeof config.model_type === 'string' ? config.model_type : null,
-      parameters: Number.isSafeInteger(total) ? (total as number) : null,
+      parameters: sizesOf(safetensors).parameters,
     }
   }
 
@@ -339,6 +349,17 @@ export function weightBytes(files: readonly HubFile[]): number {
   const single = weights.find(({ path }) => path === 'model.safetensors')
   const shards = weights.filter(({ path }) => /^model-\d+-of-\d+\.safetensors$/.test(path))
   return (single ? [single] : shards.length ? shards : weights).reduce((sum, { size }) => sum + size, 0)
+}
+
+/** Parameters and their bytes from the Hub's count of them by data type. */
+function sizesOf(safetensors: unknown): { parameters: number | null; bytes: number | null } {
+  if (!isObject(safetensors) || !Number.isSafeInteger(safetensors.total)) return { parameters: null, bytes: null }
+  const counts = isObject(safetensors.parameters) ? Object.entries(safetensors.parameters) : []
+  const bytes = counts.reduce(
+    (sum, [dtype, count]) => sum + (Number(count) * ((dtypeBits as Record<string, number>)[dtype] ?? Number.NaN)) / 8,
+    0,
+  )
+  return { parameters: safetensors.total as number, bytes: counts.length && Number.isFinite(bytes) ? bytes : null }
 }
 
 function checkUrl(text: string): string {

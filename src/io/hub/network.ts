@@ -6,6 +6,8 @@
  */
 import { type ErrorCode, WorkbenchError } from '../../errors.ts'
 
+export const publicHub = 'https://huggingface.co'
+
 export interface Traffic {
   /** Bytes of bodies that came over the network so far. */
   fetched: number
@@ -101,6 +103,7 @@ export class Network {
   readonly #recent: { at: number; bytes: number }[] = []
   readonly #traffic: Traffic = { fetched: 0, cached: 0, requests: 0, rate: 0, waiting: null }
   #told = 0
+  #fading: ReturnType<typeof setTimeout> | undefined
 
   constructor(hubUrl: string, options: NetworkOptions = {}) {
     this.origin = new URL(hubUrl).origin
@@ -395,6 +398,13 @@ export class Network {
     this.#told = time
     const { traffic } = this
     for (const listener of this.#listeners) listener({ type: 'traffic', traffic })
+    // When nothing comes any more, that is told too.
+    clearTimeout(this.#fading)
+    if (traffic.rate > 0) {
+      this.#fading = setTimeout(() => this.#tell(true), 1000)
+      // A terminal need not stay for that.
+      if (typeof this.#fading === 'object') this.#fading.unref()
+    }
   }
 }
 

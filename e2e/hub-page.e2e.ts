@@ -1,0 +1,278 @@
+/** Models from a Hub on this machine, through the page as a mirror's owner would build it. */
+import type { Browser } from 'playwright'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { accessibilityProblems, fillSmallPlan, launchChromium, openPage, privateFiles, type Workbench } from './harness.ts'
+import { folderContents, type HubServer, startHub } from './hub/server.ts'
+import { serveSiteOf } from './hub/site.ts'
+
+const token = 'hf_secret_reader'
+let server: HubServer
+let site: Awaited<ReturnType<typeof serveSiteOf>>
+let browser: Browser
+let workbench: Workbench
+
+beforeAll(async () => {
+  const main = await folderContents('public/demo')
+  const pickled = new Map([
+    ['config.json', main.get('config.json')!],
+    ['tokenizer.json', main.get('tokenizer.json')!],
+    ['pytorch_model.bin', new Uint8Array(1000)],
+  ])
+  const foreign = new Map([...main, ['config.json', Buffer.from('{"model_type": "rwkv"}')]])
+  server = await startHub({
+    tokens: { [token]: ['demo/gated'] },
+    repos: [
+      {
+        name: 'demo/stories',
+        revisions: { main, draft: foreign },
+        tags: { 'v1.0': main },
+        license: 'mit',
+        downloads: 1_234_567,
+        parameters: 920_000,
+      },
+      { name: 'demo/gated', revisions: { main }, gated: 'manual', license: 'other', downloads: 99, parameters: 920_000 },
+      { name: 'demo/pickled', revisions: { main: pickled, 'refs/pr/7': new Map([...pickled, ...main]) } },
+      { name: 'demo/xet', revisions: { main }, xet: true },
+      { name: 'demo/forbidden', revisions: { main } },
+    ],
+  })
+  site = await serveSiteOf(server)
+  browser = await launchChromium()
+  workbench = await openPage(browser, site.url)
+})
+afterAll(async () => {
+  await browser.close()
+  await site.close()
+  await server.close()
+})
+
+const field = ({ page }: Workbench) => page.getByRole('combobox', { name: /Search/ })
+const card = ({ page }: Workbench, repo: string) => page.getByRole('region', { name: repo, exact: true })
+const place = ({ page }: Workbench) => new URL(page.url()).search + new URL(page.url()).hash
+
+async function lookAt(at: Workbench, text: string) {
+  await field(at).fill(text)
+  await field(at).press('Enter')
+}
+
+async function openFromHub(at: Workbench, repo: string) {
+  await lookAt(at, repo)
+  await card(at, repo).getByRole('button', { name: 'Open this model' }).click()
+  await at.page.getByRole('heading', { name: repo.split('/')[1], exact: true }).waitFor()
+}
+
+/** RTN alone, over a few tokens. */
+async function planRtn(at: Workbench) {
+  await at.button('Plan runs').click()
+  await at.page.getByRole('button', { name: /^Remove QuantEase/ }).click()
+  await fillSmallPlan(at)
+  const start = at.page.getByRole('button', { name: /^Start/ })
+  await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+  return start
+}
+
+describe('a model on the Hub', () => {
+  test('is found by typing, with the keyboard alone', async () => {
+    const { page } = workbench
+    await field(workbench).pressSequentially('DEMO/')
+    const options = page.getByRole('listbox', { name: 'Models found' }).getByRole('option')
+    await expect.poll(() => options.count()).toBe(5)
+    expect(await options.first().innerText()).toMatch(/demo\/stories\s+3\.51\u202fMiB\s+1\.23\u202fM downloads/)
+    expect(await options.nth(1).innerText()).toMatch(/demo\/gated\s+gated/)
+    expect(await accessibilityProblems(page)).toEqual([])
+    await field(workbench).press('ArrowDown')
+    await field(workbench).press('ArrowDown')
+    await field(workbench).press('ArrowUp')
+    const active = await field(workbench).getAttribute('aria-activedescendant')
+    expect(await page.locator('#root [role=option][aria-selected=true]').getAttribute('id')).toBe(active)
+    await field(workbench).press('Enter')
+    const facts = card(workbench, 'demo/stories')
+    await facts.waitFor()
+    expect(await options.count()).toBe(0)
+    expect((await facts.innerText()).replace(/\s+/g, ' ')).toMatch(
+      /Family LLaMA Parameters 0\.92 M Safetensors 1\.76 MiB Licence mit Access open to all Downloads 1,234,567/,
+    )
+  })
+
+  test('may be chosen at another revision, and says why one cannot be opened', async () => {
+    const facts = card(workbench, 'demo/stories')
+    const revision = facts.getByRole('combobox', { name: 'Revision' })
+    expect(await revision.locator('option').allInnerTexts()).toEqual(['main', 'draft', 'v1.0'])
+    await revision.selectOption('draft')
+    await facts.getByText('rwkv (not supported)').waitFor()
+    expect(await facts.getByRole('button', { name: 'Open this model' }).isDisabled()).toBe(true)
+    expect(await facts.getByRole('list').innerText()).toMatch(/rwkv.*llama/is)
+  })
+
+  test('that is pickled is opened from the pull request that converts it', async () => {
+    const { page, button } = workbench
+    await lookAt(workbench, `${server.url}/demo/pickled`)
+    const facts = card(workbench, 'demo/pickled')
+    await facts.getByText('none at this revision').waitFor()
+    expect(await facts.getByRole('list').innerText()).toMatch(/pytorch_model\.bin only/)
+    await facts.getByRole('button', { name: /^Use the conversion in refs\/pr\/7, 1\.76/ }).click()
+    await expect.poll(() => facts.getByRole('button', { name: 'Open this model' }).isEnabled()).toBe(true)
+    await button('Open this model').click()
+    await page.getByRole('heading', { name: 'pickled', exact: true }).waitFor()
+    expect(place(workbench)).toBe('?model=demo/pickled&revision=refs/pr/7#model')
+  })
+
+  test('is in the address, which can be gone back and forth', async () => {
+    const { page, button, step } = workbench
+    await button('Plan runs').click()
+    expect(place(workbench)).toBe('?model=demo/pickled&revision=refs/pr/7#plan')
+    await step('Model').click()
+    await button('Choose from the Hub').click()
+    await openFromHub(workbench, 'demo/stories')
+    expect(place(workbench)).toBe('?model=demo/stories#model')
+    await page.goBack()
+    await page.getByRole('heading', { name: 'pickled', exact: true }).waitFor()
+    await page.goBack()
+    await page.getByRole('heading', { name: 'Plan for pickled' }).waitFor()
+    await page.goBack()
+    await page.goBack()
+    await page.getByRole('heading', { name: 'Drop a model folder' }).waitFor()
+    expect(place(workbench)).toBe('#model')
+    await page.goForward()
+    await page.getByRole('heading', { name: 'pickled', exact: true }).waitFor()
+    expect(await page.evaluate(() => window.history.length)).toBeLessThan(9)
+  })
+
+  test('is opened by a link, at its revision, with its plan', async () => {
+    const linked = await openPage(browser, `${site.url}?model=demo%2Fstories&revision=v1.0`)
+    await linked.page.getByRole('heading', { name: 'Plan for stories' }).waitFor()
+    expect(place(linked)).toBe('?model=demo/stories&revision=v1.0#plan')
+    await linked.page.goto(`${site.url}?model=demo/nothing`)
+    const note = linked.page.locator('.error-note[data-code="hub-missing"]')
+    expect(await note.innerText()).toMatch(/demo\/nothing.*private/s)
+    expect(place(linked)).toBe('?model=demo/nothing#model')
+    expect(await accessibilityProblems(linked.page)).toEqual([])
+    await linked.page.context().close()
+  })
+})
+
+describe('a run', () => {
+  test('waits out a lost network, shows what it reads, and leaves a checkpoint', async () => {
+    const { page, report } = workbench
+    const start = await planRtn(workbench)
+    await page.context().setOffline(true)
+    await start.click()
+    await page.getByRole('heading', { name: 'Waiting for the network' }).waitFor()
+    expect(await page.getByLabel('Details of now').innerText()).toContain('There is no network')
+    expect(await page.getByTestId('announcer').innerText()).toContain('There is no network')
+    await page.context().setOffline(false)
+    server.log.length = 0
+    const { model, network, runs } = await report(60_000)
+    expect(model.source).toMatchObject({ repo: 'demo/pickled', ref: 'refs/pr/7' })
+    expect(runs).toMatchObject([{ state: 'finished', export: { files: expect.any(Array) } }])
+    expect(network!.fetched).toBeGreaterThan(1_800_000)
+    expect(network!.fetched).toBe(server.sent())
+    expect([...(await privateFiles(page)).keys()].filter((path) => path.endsWith('.safetensors'))).toHaveLength(1)
+  })
+
+  test('says in its results where the model came from and what was read', async () => {
+    const { page, step } = workbench
+    await step('Run').click()
+    expect(await page.getByLabel('Details of now').innerText()).toMatch(/Network\s+\d\.\d+\u202fMiB read/)
+  })
+})
+
+describe('a gated model', () => {
+  test('says how to get in', async () => {
+    const { page, step, button } = workbench
+    await step('Model').click()
+    await button('Choose from the Hub').click()
+    await lookAt(workbench, 'demo/gated')
+    const facts = card(workbench, 'demo/gated')
+    await facts.getByText('gated: its owner decides who may read it').waitFor()
+    expect(await facts.getByRole('button', { name: 'Open this model' }).isDisabled()).toBe(true)
+    expect(await facts.getByRole('link', { name: /^Ask for access/ }).getAttribute('href')).toBe(`${server.url}/demo/gated`)
+    await facts.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByLabel('Access token').fill('hf_of_nobody')
+    await button('Use this token').click()
+    await page.getByRole('alert').getByText('does not accept this token').waitFor()
+    expect(await accessibilityProblems(page)).toEqual([])
+  })
+
+  test('opens with a token, which goes to the Hub alone and is shown nowhere', async () => {
+    const { page, button } = workbench
+    server.log.length = 0
+    await page.getByLabel('Access token').fill(token)
+    expect(await page.getByRole('checkbox', { name: /^Remember/ }).isChecked()).toBe(false)
+    await button('Use this token').click()
+    const facts = card(workbench, 'demo/gated')
+    await facts.getByText('gated, and open to you').waitFor()
+    await button('Open this model').click()
+    await page.getByRole('heading', { name: 'gated', exact: true }).waitFor()
+    const start = await planRtn(workbench)
+    await start.click()
+    const report = await workbench.report(60_000)
+    expect(report.runs[0].state).toBe('finished')
+    expect(server.log.some(({ host, authorization }) => host === 'hub' && authorization === `Bearer ${token}`)).toBe(true)
+    expect(server.log.filter(({ host }) => host === 'storage').length).toBeGreaterThan(2)
+    for (const { host, path, authorization } of server.log) {
+      if (host === 'storage') expect(authorization).toBeNull()
+      expect(path).not.toContain(token)
+    }
+    const kept = await page.evaluate(() =>
+      JSON.stringify([localStorage, sessionStorage, document.cookie, document.documentElement.outerHTML]),
+    )
+    for (const text of [JSON.stringify(report), kept, page.url()]) expect(text).not.toContain(token)
+    for (const [path, bytes] of await privateFiles(page)) expect(bytes.includes(token), path).toBe(false)
+  })
+
+  test('is forgotten with the page, unless the browser is asked to remember', async () => {
+    const { page, button, step } = workbench
+    const signedIn = page.getByText(/^Signed in as user-0/).first()
+    await page.reload()
+    await page.getByRole('heading', { name: 'Cannot use demo/gated' }).waitFor()
+    expect(await signedIn.isVisible()).toBe(false)
+    await page.getByRole('main').getByRole('button', { name: 'Sign in' }).first().click()
+    await page.getByLabel('Access token').fill(token)
+    await page.getByRole('checkbox', { name: /^Remember/ }).check()
+    await button('Use this token').click()
+    // What was refused is opened again.
+    await page.getByRole('heading', { name: 'gated', exact: true }).waitFor()
+    await page.reload()
+    await page.getByRole('heading', { name: /gated$/ }).waitFor()
+    await step('Model').click()
+    await button('Choose from the Hub').click()
+    expect(await signedIn.innerText()).toContain('remembered in this browser')
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('button', { name: 'Sign in', exact: true }).waitFor()
+    expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain(token)
+  })
+})
+
+describe('trouble', () => {
+  test('with Xet is told, and plain ranges take its place', async () => {
+    const { page } = workbench
+    server.fault('broken', { match: '^/v2/reconstructions', times: 20 })
+    await openFromHub(workbench, 'demo/xet')
+    await page.getByRole('list', { name: 'Problems of the model' }).getByText('could not be read through Xet').waitFor()
+    server.clear()
+  })
+
+  test('offline is shown as such, and the Hub comes back with the connection', async () => {
+    const { page, button } = workbench
+    await button('Choose from the Hub').click()
+    await page.context().setOffline(true)
+    await page.getByText('There is no network connection, so the Hub cannot be reached.').waitFor()
+    await lookAt(workbench, 'demo/stories')
+    await page.locator('.error-note[data-code="offline"]').waitFor()
+    await page.context().setOffline(false)
+    await button('Try again').click()
+    await card(workbench, 'demo/stories').waitFor()
+  })
+
+  test('with CORS ends in a sentence that names it', async () => {
+    const { page } = workbench
+    server.fault('cors', { match: 'demo/forbidden', times: 100 })
+    await lookAt(workbench, 'demo/forbidden')
+    await page.getByText(/trying again in/).waitFor()
+    const note = page.locator('.error-note[data-code="hub-unreachable"]')
+    await note.waitFor({ timeout: 60_000 })
+    expect(await note.innerText()).toMatch(/cannot be reached.*CORS/s)
+    server.clear()
+  })
+})
