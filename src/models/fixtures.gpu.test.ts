@@ -29,8 +29,11 @@ describe.each(fixtures)('$name', (fixture) => {
   })
 })
 
+/** One of each arrangement of a block. */
+const various = ['qwen3', 'gemma-2', 'gemma-3', 'opt', 'opt-350m', 'bloom', 'falcon-7b', 'falcon-40b', 'falcon-rw-1b']
+
 describe('stopped half-way', () => {
-  it.each(['opt', 'opt-350m', 'bloom', 'falcon-7b', 'falcon-40b', 'falcon-rw-1b'])('%s frees what it used', async (name) => {
+  it.each(various)('%s frees what it used', async (name) => {
     const opened = openModel(await openFolder(await fixtureFiles(fixtures.find((one) => one.name === name)!)))
     const { model } = opened
     const weights = await loadBlock(gpu, opened, 0)
@@ -49,7 +52,7 @@ describe('stopped half-way', () => {
 })
 
 describe('with bindings smaller than weights and activations', () => {
-  it.each(['opt', 'opt-350m', 'bloom', 'falcon-7b', 'falcon-40b', 'falcon-rw-1b'])('%s computes the same', async (name) => {
+  it.each(various)('%s computes the same', async (name) => {
     const opened = openModel(await openFolder(await fixtureFiles(fixtures.find((one) => one.name === name)!)))
     const { model } = opened
     const windows = { windows: 2, t: 16 }
