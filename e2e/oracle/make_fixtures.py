@@ -160,6 +160,20 @@ VARIANTS = {
                                           "full_attention": rope(10000, rope_type="linear", factor=2.0)}),
         {},
     ),
+    # Residuals that start from the norms' outputs.
+    "bloom-residual": (BloomConfig(**SPECIAL, hidden_size=12, n_layer=2, n_head=3, apply_residual_connection_post_layernorm=True), {}),
+    # No biases in the linears, and no norm at the end.
+    "opt-bare": (
+        OPTConfig(**SPECIAL, hidden_size=8, ffn_dim=20, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
+                  word_embed_proj_dim=8, enable_bias=False, _remove_final_layer_norm=True),
+        {},
+    ),
+    # One key/value head for all, and ALiBi.
+    "falcon-alibi": (
+        FalconConfig(**ROTARY, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, multi_query=True, parallel_attn=False,
+                     new_decoder_architecture=False, ffn_hidden_size=20, alibi=True, bias=False, rope_parameters=rope(10000)),
+        {},
+    ),
 }
 
 
@@ -237,7 +251,10 @@ def check_alibi(model, ids):
     for hook in hooks:
         hook.remove()
     heads = model.config.num_attention_heads
-    q, k, v = states["qkv"].double().view(SEQUENCES, T, heads, 3, -1).permute(3, 0, 2, 1, 4)
+    shared = heads if getattr(model.config, "multi_query", False) else 1
+    fused = states["qkv"].double().view(SEQUENCES, T, heads // shared, shared + 2, -1)
+    parts = fused[:, :, :, :-2], fused[:, :, :, [-2]], fused[:, :, :, [-1]]
+    q, k, v = (part.expand_as(parts[0]).flatten(2, 3).transpose(1, 2) for part in parts)
     d = q.shape[-1]
     power = 2 ** math.floor(math.log2(heads))
     slopes = [2 ** (-8 * (h + 1) / power) for h in range(power)]
