@@ -23,7 +23,7 @@ describe('npm run quantize', () => {
     expect(saved.status, saved.stderr).toBe(0)
     const result = JSON.parse(saved.stdout)
     const keys =
-      'adapter model source method options fp_perplexity perplexity perplexity_se kl top1 fp_lambada lambada mean_relative_error bits_per_weight seconds network layers'
+      'adapter model source method options fp_perplexity perplexity perplexity_se kl top1 fp_lambada lambada mean_relative_error bits_per_weight bits seconds network layers'
     expect(Object.keys(result)).toEqual(keys.split(' '))
     expect(result.fp_lambada.passages).toBe(2)
     expect(result.lambada).toMatchObject({ passages: 2, accuracy: expect.any(Number), se: expect.any(Number) })
@@ -31,6 +31,9 @@ describe('npm run quantize', () => {
     expect([result.source, result.network]).toEqual([null, null])
     expect(result.layers[0]).toMatchObject({ name: 'model.layers.0.self_attn.q_proj', iterations: 3 })
     expect(result.bits_per_weight).toBeCloseTo(2 + 18 / 64, 6)
+    expect(result.bits).toEqual({ codes: 2, scales: 16 / 64, zeros: 2 / 64, outliers: 0, group_index: 0 })
+    expect(result.layers[0].bits).toEqual(result.bits)
+    expect(result.layers[0].notes).toEqual([])
     expect(saved.stderr).toContain('model.layers.1.mlp.down_proj')
     expect((await readdir(folder)).sort()).toEqual([
       'config.json',
@@ -53,6 +56,9 @@ describe('npm run quantize', () => {
     const wrong: [string[], number, RegExp][] = [
       [[], 2, /--model is needed/],
       [['--model', 'demo', '--wbits', '5'], 2, /2, 3, 4 or 8, not 5/],
+      [['--model', 'demo', '--groupsize', '7'], 2, /full row, 32, 64 or 128, not 7/],
+      [['--model', 'demo', '--num-iter', '0'], 2, /1 to 1000, not 0/],
+      [['--model', 'demo', '--quantization-method', 'gptq', '--percdamp', '2'], 2, /0.0001 to 1, not 2/],
       [['--model', 'demo', '--quantization-method', 'magic'], 2, /rtn, .*not "magic"/],
       [['--model', 'demo', '--quantization-method', 'rtn', '--num-iter', '3'], 2, /--num-iter is no option of rtn/],
       // One flag, two meanings.

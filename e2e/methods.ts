@@ -30,13 +30,18 @@ const methods: { label: string; method: string; options: Options }[] = [
   { label: 'AWQ', method: 'awq', options: {} },
   { label: 'GPTQ', method: 'gptq', options: {} },
   { label: 'GPTQ, act-order', method: 'gptq', options: { actOrder: true, staticGroups: true } },
+  { label: 'GPTQ, weighted grid', method: 'gptq', options: { grid: 'weighted' } },
   { label: 'SpQR, groups of 16', method: 'spqr', options: {} },
   { label: 'QuantEase', method: 'quantease', options: {} },
   { label: 'GPTQ + QuantEase', method: 'gptq_quantease', options: {} },
   { label: 'QuantEase, 1 % structured outliers', method: 'quantease', options: { outlier: 0.01, structureOutlier: true } },
   { label: 'QuantEase, 1 % unstructured outliers', method: 'quantease', options: { outlier: 0.01 } },
-  { label: 'quantease_plus, quick', method: 'quantease_plus', options: { quick: true } },
-  { label: 'quantease_plus', method: 'quantease_plus', options: {} },
+  // The steps of quantease_plus: the grid, the search of the scales (quick or whole), the refits.
+  { label: 'QuantEase, weighted grid', method: 'quantease', options: { grid: 'weighted' } },
+  { label: 'QuantEase+, quick', method: 'quantease_plus', options: { quick: true } },
+  { label: 'QuantEase+, no refits', method: 'quantease_plus', options: { rounds: 0 } },
+  { label: 'QuantEase+', method: 'quantease_plus', options: {} },
+  { label: 'QuantEase+, 1 % unstructured outliers', method: 'quantease_plus', options: { outlier: 0.01 } },
 ]
 
 /** AWQ scales a whole block before it rounds; SpQR's threshold is relative to an error that depends on the bits. */

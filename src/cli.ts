@@ -8,11 +8,13 @@ import {
   type Job,
   type JobReport,
   type LastWords,
+  type LayerResult,
   type OptionSpec,
   type OptionValue,
   type RunEvent,
   type StorageNeed,
   type TextChoice,
+  bitsByContent,
   isDatasetId,
   optionProblem,
 } from './engine/job.ts'
@@ -252,15 +254,24 @@ function resultOf(report: JobReport) {
     lambada: accuracyOf(run ? run.lambada : report.fpLambada),
     mean_relative_error: run?.meanRelativeError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
+    bits: run ? bitsOf(run.layers) : null,
     seconds: run ? run.seconds : report.seconds,
     network: report.network,
-    layers: (run?.layers ?? []).map(({ name, relativeError, seconds, iterations }) => ({
-      name,
-      relative_error: relativeError,
-      seconds,
-      iterations,
+    layers: (run?.layers ?? []).map((layer) => ({
+      name: layer.name,
+      relative_error: layer.relativeError,
+      seconds: layer.seconds,
+      iterations: layer.iterations,
+      bits: bitsOf([layer]),
+      notes: layer.notes,
     })),
   }
+}
+
+/** Bits per weight by what they hold; they add up to `bits_per_weight`. */
+function bitsOf(layers: LayerResult[]) {
+  const { groupIndex, ...others } = bitsByContent(layers)
+  return { ...others, group_index: groupIndex }
 }
 
 /** With its standard error, that of a share of independent passages. */

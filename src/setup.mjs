@@ -46,6 +46,7 @@ const tasks = {
   async bench(args) {
     await installChromium()
     await script('e2e/bench/bench.ts', args)
+    await headless('e2e/bench/node.ts', args)
   },
   async screenshots(args) {
     await installChromium()

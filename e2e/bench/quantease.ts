@@ -4,6 +4,8 @@ import type { Gpu } from '../../src/gpu/device.ts'
 import { diagonal, matmul } from '../../src/gpu/ops.ts'
 import type { Tensor } from '../../src/gpu/tensor.ts'
 import { resolveOptions } from '../../src/options.ts'
+import { Descent } from '../../src/quant/descent.ts'
+import { layoutOf, makeGrid } from '../../src/quant/grid.ts'
 import { quantease } from '../../src/quant/quantease.ts'
 import { Derived, disposeQuantized, type LinearProblem } from '../../src/quant/solver.ts'
 import type { Task } from './measure.ts'
@@ -18,6 +20,10 @@ export async function makeProblem(gpu: Gpu, p: number, random: (length: number) 
   x.dispose()
   const weight = gpu.upload(random(p * p), [p, p])
   return { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), derived: new Derived(), halfScales: true }
+}
+
+export function disposeProblem({ weight, gram, derived }: LinearProblem): void {
+  for (const part of [weight, gram, derived]) part.dispose()
 }
 
 const solve = (problem: LinearProblem, iterations: number, outlier = 0) =>
@@ -38,6 +44,36 @@ export function solveTask(problem: LinearProblem, iterations: number, outlier = 
       return values
     },
     dispose() {},
+  }
+}
+
+/** One sweep in panels of so many columns. */
+export function panelTask(problem: LinearProblem, panel: number): Task {
+  const { gpu, weight, gramDiagonal, halfScales } = problem
+  const layout = layoutOf(gramDiagonal, -1, false, true)
+  const grid = makeGrid(gpu, weight, layout, { bits, groupSize: -1, symmetric: false, grid: 'minmax' }, halfScales)
+  const start = () => new Descent(problem, layout, grid, bits)
+  const end = (descent: Descent) => {
+    for (const part of [descent.what, descent]) part.dispose()
+  }
+  const descent = start()
+  return {
+    name: `sweep, panels of ${panel}`,
+    async run(times) {
+      for (let i = 0; i < times; i++) await descent.sweep(false, panel)
+      await gpu.sync()
+    },
+    async read() {
+      const fresh = start()
+      await fresh.sweep(false, panel)
+      const values = (await gpu.read(fresh.what)) as Float32Array
+      end(fresh)
+      return values
+    },
+    dispose() {
+      end(descent)
+      grid.dispose()
+    },
   }
 }
 

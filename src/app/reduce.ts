@@ -1,17 +1,18 @@
 /** What the page knows of a job: a pure function of the events so far. No clock, no engine, no React. */
 import type { ErrorData } from '../errors.ts'
-import type {
-  BitsBreakdown,
-  Job,
-  JobReport,
-  LayerResult,
-  Problem,
-  RunEvent,
-  RunResult,
-  Stage,
-  StorageNeed,
-  TokenCounts,
-  Traffic,
+import {
+  type BitsBreakdown,
+  type Job,
+  type JobReport,
+  type LayerResult,
+  type Problem,
+  type RunEvent,
+  type RunResult,
+  type Stage,
+  type StorageNeed,
+  type TokenCounts,
+  type Traffic,
+  bitsByContent,
 } from '../engine/job.ts'
 
 export interface Objective {
@@ -224,9 +225,9 @@ const bitsWords: Record<keyof BitsBreakdown, string> = {
 
 /** Bits per weight by what they hold, without what is not stored at all. */
 export function bitsParts(layers: LayerResult[]): { name: string; bits: number }[] {
-  const weights = layers.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0)
+  const bits = bitsByContent(layers)
   return (Object.keys(bitsWords) as (keyof BitsBreakdown)[])
-    .map((part) => ({ name: bitsWords[part], bits: layers.reduce((sum, { bits }) => sum + bits[part], 0) / weights }))
+    .map((part) => ({ name: bitsWords[part], bits: bits[part] }))
     .filter(({ bits }) => bits > 0)
 }
 

@@ -406,13 +406,22 @@ export type RunEvent =
   | { type: 'run-end'; result: RunResult }
   | { type: 'job-end'; report: JobReport }
 
-/** Sum of the breakdown over the number of weights. */
-export function bitsPerWeight(layers: { shape: [number, number]; bits: BitsBreakdown }[]): number {
-  let bits = 0
-  let weights = 0
-  for (const layer of layers) {
-    bits += layer.bits.codes + layer.bits.scales + layer.bits.zeros + layer.bits.groupIndex + layer.bits.outliers
-    weights += layer.shape[0] * layer.shape[1]
+type Counted = { shape: [number, number]; bits: BitsBreakdown }[]
+
+/** Bits per weight of these layers together, by what they hold. */
+export function bitsByContent(layers: Counted): BitsBreakdown {
+  const weights = layers.reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
+  const mean = (content: keyof BitsBreakdown) => (weights ? layers.reduce((sum, { bits }) => sum + bits[content], 0) / weights : 0)
+  return {
+    codes: mean('codes'),
+    scales: mean('scales'),
+    zeros: mean('zeros'),
+    groupIndex: mean('groupIndex'),
+    outliers: mean('outliers'),
   }
-  return weights ? bits / weights : 0
+}
+
+/** The sum of that. */
+export function bitsPerWeight(layers: Counted): number {
+  return Object.values(bitsByContent(layers)).reduce((sum, bits) => sum + bits, 0)
 }

@@ -21,7 +21,7 @@ const SWEEP_FLOPS = BLOCK + 16
 export const REPORT_EVERY = 5
 
 /** Columns of a panel that are tried on a GPU; a panel of one block is the sweep on one level. */
-const PANELS = [BLOCK, 256, 512]
+export const PANELS = [BLOCK, 256, 512]
 /** Rows and columns of the layer on which they are tried: 9 GFLOP a sweep. */
 const TRIAL = { q: 1024, p: 2048 }
 

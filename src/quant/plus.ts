@@ -46,7 +46,19 @@ const SYSTEMS = 2 ** 24
 
 const options: OptionSpec[] = [
   ...gridOptions.filter(({ key }) => key !== 'grid'),
-  ...quantease.options.filter(({ key }) => key === 'iterations' || key === 'relax'),
+  {
+    key: 'iterations',
+    flag: 'num-iter',
+    label: 'Iterations',
+    type: 'int',
+    default: 30,
+    min: 1,
+    max: 1000,
+    help: 'A budget in the units of QuantEase: each of the short descents that search for the scales takes a quarter of it, at least one sweep (7 of 30).',
+    cost: 'The time grows with it; more than 30 gains little.',
+    symbol: 'T',
+  },
+  ...quantease.options.filter(({ key }) => key === 'relax'),
   {
     key: 'quick',
     flag: 'quick',
@@ -73,7 +85,6 @@ const options: OptionSpec[] = [
 ]
 
 export interface PlusOptions extends GridOptions {
-  /** As QuantEase counts them; every short descent takes a quarter. */
   iterations: number
   relax: boolean
   quick: boolean
