@@ -5,8 +5,8 @@
 // One invocation per column, no barrier.
 //
 // a: [64, p] f32, rows k0 on; r: [64, 64] f32 from cholesky_diagonal; panel: [64, p] f32
-// left: [p, 64] f32, panelᵀ right of the block: the form in which a GEMM likes its left operand
-struct Params { p: u32, k0: u32 }
+// left: [p, ld] f32, panelᵀ right of the block in its columns l0 on: the form in which a GEMM likes its left operand
+struct Params { p: u32, k0: u32, ld: u32, l0: u32 }
 @group(0) @binding(0) var<storage, read_write> a: array<f32>;
 @group(0) @binding(1) var<storage, read> r: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> panel: array<f32>;
@@ -59,7 +59,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       a[at + 2u * p + c] = value.z;
       a[at + 3u * p + c] = value.w;
     } else {
-      left[c * 16u + i] = value;
+      left[(c * params.ld + params.l0) / 4u + i] = value;
     }
   }
 }

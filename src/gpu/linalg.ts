@@ -12,6 +12,8 @@ import type { Tensor } from './tensor.ts'
 
 /** Columns per block; fixed by the shaders, and a multiple of both GEMM tiles, which must not write below the diagonal. */
 const BLOCK = 64
+/** Columns whose blocks update only each other's rows until all of them are done: then one deep GEMM does for the rest. */
+const OUTER = 256
 /**
  * Least pivot of the unit-diagonal matrix: the part of an input's variance that the others do not explain. Each pivot is
  * off by a few roundings of 1 (6e-8), so below this a fair share of it would be noise. Measured on low-rank inputs,
@@ -38,8 +40,8 @@ export async function inverseFactor(gpu: Gpu, { gram, order, diagonal }: Symmetr
   const columns = gpu.upload(reversedColumns(order, diagonal), [p, 2])
   const a = gpu.empty([p, p], 'f32', 'The Cholesky factor')
   const r = gpu.empty([BLOCK, BLOCK])
-  const panel = gpu.empty([BLOCK, p])
-  const left = gpu.empty([p, BLOCK])
+  const panel = gpu.empty([OUTER, p])
+  const left = gpu.empty([p, OUTER])
   const failed = gpu.zeros([1], 'u32')
   for (const [from, to] of panelPairs(gpu, gram, a)) {
     const shape = { p, g0: from.first, g_rows: from.count, row0: to.first, rows: to.count }
@@ -49,11 +51,24 @@ export async function inverseFactor(gpu: Gpu, { gram, order, diagonal }: Symmetr
     const k1 = Math.min(k0 + BLOCK, p)
     const block = rowsOf(a, { first: k0, count: k1 - k0 })
     gpu.run('cholesky_diagonal', { a: block, r, failed }, { p, k0, least: LEAST_PIVOT }, [1])
-    gpu.run1d('cholesky_panel', { a: block, r, panel, left }, { p, k0 }, p, { flops: p * BLOCK * BLOCK })
-    const update = { a: left, b: panel, c: a, m: p - k1, k: BLOCK, lda: BLOCK, ldb: p, ldc: p, a0: k1 * BLOCK, alpha: -1, beta: 1 }
-    if (k1 < p) {
-      gemm(gpu, { ...update, n: p - k1, b0: k1, c0: k1 * p + k1, symmetric: true })
-      gemm(gpu, { ...update, n: k1, c0: k1 * p })
+    const p0 = k0 - (k0 % OUTER)
+    const p1 = Math.min(p0 + OUTER, p)
+    const at = k0 - p0
+    const rows = panel.view([BLOCK, p], at * p)
+    gpu.run1d('cholesky_panel', { a: block, r, panel: rows, left }, { p, k0, ld: OUTER, l0: at }, p, { flops: p * BLOCK * BLOCK })
+    /** A[i0 .. i1, c0 .. c1] −= what the rows `from` .. `from` + k of the outer panel say. */
+    const update = (i0: number, i1: number, c0: number, c1: number, from: number, k: number, symmetric = false) => {
+      const operands = { a: left, b: panel, c: a, lda: OUTER, ldb: p, ldc: p, a0: i0 * OUTER + from, b0: from * p + c0, c0: i0 * p + c0 }
+      gemm(gpu, { ...operands, m: i1 - i0, n: c1 - c0, k, symmetric, alpha: -1, beta: 1 })
+    }
+    if (k1 < p1) {
+      update(k1, p1, k1, p, at, BLOCK, true)
+      update(k1, p1, 0, k1, at, BLOCK)
+    } else if (p1 < p) {
+      update(p1, p, p1, p, 0, OUTER, true)
+      if (p0) update(p1, p, 0, p0, 0, OUTER)
+      // The inverse of these columns starts with their own block.
+      for (let c0 = p0; c0 < p1; c0 += BLOCK) update(p1, p, c0, c0 + BLOCK, c0 - p0, p1 - c0)
     }
     await gpu.pace()
   }
