@@ -143,14 +143,18 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
     for (const tensor of [out, biased]) tensor.dispose()
   })
 
-  it('attends with a bias head by head when the scores of all heads do not fit at once', async () => {
+  it.each([
+    ['one group of heads', 3.9],
+    ['part of a group', 2.9],
+    ['one head', 1.9],
+  ])('attends with a bias where the scores of %s fit at once', async (_, many) => {
     const shape = { windows: 2, t: 20, heads: 6, kvHeads: 2, d: 4, span: 20 }
     const [q, k, v, alibi] = [noise(40, 24, 1), noise(40, 8, 2), noise(40, 8, 3), noise(6, 20, 4)]
+    const [gq, gk, gv, bias] = [q, k, v, alibi].map(up)
     const { maxBinding } = gpu.info
-    // Three heads of one window at a time.
-    gpu.info.maxBinding = 3.9 * 20 * 20 * 4
+    gpu.info.maxBinding = many * 20 * 20 * 4
     try {
-      const out = await ops.attention(gpu, up(q), up(k), up(v), { ...shape, alibi: up(alibi) })
+      const out = await ops.attention(gpu, gq, gk, gv, { ...shape, alibi: bias })
       expect(await distance(out, ref.attention(q, k, v, shape, alibi))).toBeLessThan(1e-5)
     } finally {
       gpu.info.maxBinding = maxBinding

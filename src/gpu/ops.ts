@@ -455,16 +455,17 @@ export async function attention(
   const share = heads / kvHeads
   const fit = Math.max(1, Math.floor(scratchBytes(gpu) / (t * t * 4)))
   const manyWindows = Math.min(windows, Math.max(1, Math.floor(fit / heads)))
-  const manyHeads = Math.min(heads, Math.max(share, Math.floor(fit / share) * share))
+  // Whole groups of heads that share a key/value head, or a part of one where a group does not fit (falcon-7b shares among 71).
+  const manyHeads = Math.min(heads, fit < share ? fit : Math.floor(fit / share) * share)
   const scores = gpu.empty([manyWindows * manyHeads, t, t], 'f32', 'The attention scores')
   const bias = alibi ?? gpu.empty([4])
   const [ldq, ldk] = [heads * d, kvHeads * d]
   for (let w = 0; w < windows; w += manyWindows) {
-    for (let h = 0; h < heads; h += manyHeads) {
+    for (let h = 0, inner = 0; h < heads; h += inner) {
       const outer = Math.min(manyWindows, windows - w)
-      const inner = Math.min(manyHeads, heads - h)
+      inner = Math.min(manyHeads, fit < share ? share - (h % share) : heads - h)
       const query = { at: w * t * ldq + h * d, stride: [t * ldq, d] as [number, number] }
-      const key = { at: w * t * ldk + (h / share) * d, stride: [t * ldk, d] as [number, number] }
+      const key = { at: w * t * ldk + Math.floor(h / share) * d, stride: [t * ldk, d] as [number, number] }
       const square: [number, number] = [inner * t * t, t * t]
       gemm(gpu, {
         a: q,
