@@ -1,14 +1,17 @@
 /** The same engine from a terminal: progress on stderr, the result on stdout. */
 import { existsSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Control } from './engine/control.ts'
 import { demoFiles, demoTexts } from './engine/demo.ts'
 import {
+  type DryDevice,
+  type DryRun,
   type Job,
   type JobReport,
   type LastWords,
   type LayerResult,
+  type Options,
   type OptionSpec,
   type OptionValue,
   type RunEvent,
@@ -19,6 +22,8 @@ import {
   optionProblem,
 } from './engine/job.ts'
 import { type Hub, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
+import { dryDevices } from './engine/devices.ts'
+import { checkJob, dryRun, memoryProblem } from './engine/dry.ts'
 import { discardJournal, readJournal } from './engine/journal.ts'
 import { dawn, diskFile, diskFolder, diskSink, journalBeside, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
@@ -59,11 +64,19 @@ const flags = {
   seed: ['N', 'seed of the sampling (default 0)'],
   'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
   save: ['DIR', 'write the quantized checkpoint into this folder, and beside it, while it is not finished, a journal'],
+  device: [
+    'NAME',
+    `with --dry-run: a device by its published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the one here)`,
+  ],
+  'device-memory': ['GIB', 'with --dry-run: memory of the device'],
+  'device-binding': ['MIB', 'with --dry-run: largest binding of the device'],
+  'device-gflops': ['N', 'with --dry-run: rate of its f32 matrix products'],
 } as const
 const switches = {
   'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
   resume: 'go on with the unfinished job whose journal lies beside the folder of --save',
+  'dry-run': 'say what every algorithm would take, from the config.json in --model (its folder or its path) alone',
   json: 'print one JSON object to stdout',
   help: 'print this',
 } as const
@@ -78,6 +91,12 @@ async function main(): Promise<void> {
   const whole = (name: string, otherwise: number, min: number) => {
     const value = text(name) === undefined ? otherwise : Number(text(name))
     if (!Number.isInteger(value) || value < min) throw new UsageError(`--${name} takes a whole number from ${min} on, not "${text(name)}".`)
+    return value
+  }
+  const measure = (name: string) => {
+    if (text(name) === undefined) return null
+    const value = Number(text(name))
+    if (!(value > 0 && value < 1e9)) throw new UsageError(`--${name} takes a number above 0, not "${text(name)}".`)
     return value
   }
   const path = text('model')
@@ -113,6 +132,11 @@ async function main(): Promise<void> {
     evalSeqlen: text('eval-seqlen') ? whole('eval-seqlen', 0, 2) : null,
     passages: whole('lambada-passages', 0, 0),
     seed: whole('seed', 0, 0),
+  }
+  if (values['dry-run']) {
+    const run = await foresee(path, options, numbers, device(text, measure))
+    process.stdout.write(values.json ? `${JSON.stringify(run)}\n` : dryText(run))
+    return
   }
   const source = async (flag: 'dataset' | 'eval', builtin: string): Promise<TextChoice> => {
     const given = text(flag)
@@ -163,6 +187,8 @@ async function main(): Promise<void> {
   if (values.resume && !unfinished) process.stderr.write(`There is nothing to resume in ${beside}; starting from the beginning.\n`)
   const control = new Control()
   process.once('SIGINT', () => control.cancel())
+  const heavy = memoryProblem((await checkJob(job, session)).runs, (await session.gpuSummary()).memoryBudget)
+  if (heavy) say.hear({ type: 'notice', run: null, problem: heavy })
   const emit = (event: RunEvent) => {
     say.hear(event)
     if (event.type === 'paused' && event.storage) waitForRoom(control, event.storage)
@@ -209,6 +235,73 @@ function waitForRoom(control: Control, { what, needed, problem }: StorageNeed): 
     process.stdin.pause()
     control.resume()
   })
+}
+
+/** The device that the flags describe; null for the one that is here. */
+function device(text: (name: string) => string | undefined, measure: (name: string) => number | null): DryDevice | null {
+  const [memory, binding, gflops] = ['device-memory', 'device-binding', 'device-gflops'].map(measure)
+  const name = text('device')
+  const base = dryDevices.find(({ id }) => id === (name ?? 'webgpu'))
+  if (!base) throw new UsageError(`--device can be ${dryDevices.map(({ id }) => id).join(', ')}, not "${name}".`)
+  if (memory === null && binding === null && gflops === null) return name === undefined ? null : base
+  const maxBinding = binding === null ? base.maxBinding : binding * 2 ** 20
+  return {
+    ...base,
+    label: name === undefined ? 'a device as given' : `${base.label}, changed`,
+    maxBinding,
+    maxBuffer: Math.max(base.maxBuffer, maxBinding),
+    memoryBudget: memory === null ? base.memoryBudget : memory * 2 ** 30,
+    gflops: gflops ?? base.gflops,
+    from: `As given; what was not given: ${base.from}`,
+  }
+}
+
+async function foresee(
+  path: string,
+  options: Options,
+  { samples, seqlen, evalSamples, evalSeqlen }: { samples: number; seqlen: number | null; evalSamples: number; evalSeqlen: number | null },
+  on: DryDevice | null,
+): Promise<DryRun> {
+  const file = path.endsWith('.json') ? path : join(path, 'config.json')
+  const bytes = await diskFile(file).catch((cause) => {
+    throw new WorkbenchError('file-missing', `${file} cannot be read.`, 'Give a config.json, or a folder that has one, with --model.', {
+      cause,
+    })
+  })
+  const name = basename(dirname(resolve(file)))
+  await session.open(
+    new Map([['config.json', bytes]]),
+    path.endsWith('.json') && basename(path) !== 'config.json' ? basename(path, '.json') : name,
+  )
+  const length = seqlen ?? 2048
+  const spec = { options, calibration: { samples, length }, evaluation: { samples: evalSamples, length: evalSeqlen ?? length }, device: on }
+  return dryRun(session.model, spec, session)
+}
+
+function dryText({ model, device, tensors, largest, calibration, evaluation, baseline, methods }: DryRun): string {
+  const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`
+  const time = (seconds: number | null) =>
+    seconds === null ? '–' : seconds < 120 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(0)} min`
+  const work = (flops: number) => `${(flops / 1e12).toPrecision(3)} TFLOP`
+  const lines = [
+    `${model.name}: ${model.family}, ${(model.parameters / 1e6).toPrecision(4)} million parameters, ${model.blocks} blocks; ${tensors.count} tensors in ${model.dtype}, ${gigabytes(tensors.bytes)}.`,
+    `Largest matrices in f32: weights ${largest.weight.name}, ${gigabytes(largest.weight.bytes)}; Gram matrix of ${largest.gram.name}, ${gigabytes(largest.gram.bytes)}.`,
+    `On ${device.label}: bindings up to ${gigabytes(device.maxBinding)}, ${gigabytes(device.memoryBudget)} of memory, ${device.gflops === null ? 'rate unknown' : `${Math.round(device.gflops)} GFLOP/s`}. ${device.from}`,
+    `Calibration ${calibration.windows} × ${calibration.length} tokens, evaluation ${evaluation.windows} × ${evaluation.length}. No weights were read: a check only.`,
+    `The model as it is: ${work(baseline.flops)}, ${gigabytes(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
+  ]
+  for (const { label, forecast, problem, bitsPerWeight } of methods) {
+    if (!forecast) {
+      lines.push(`${label}: not here. ${problem?.message} ${problem?.hint}`)
+      continue
+    }
+    const { flops, readBytes, seconds, gpuBytes, hostBytes, stages } = forecast
+    lines.push(
+      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${gigabytes(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${gigabytes(gpuBytes)}${gpuBytes > device.memoryBudget ? ' (more than there is)' : ''}, host ${gigabytes(hostBytes)}`,
+      `  ${stages.map((one) => `${one.stage} ${gigabytes(one.gpuBytes)}`).join(', ')}`,
+    )
+  }
+  return `${lines.join('\n')}\n`
 }
 
 function read(): { values: Record<string, string | boolean | undefined> } {

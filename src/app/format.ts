@@ -31,6 +31,11 @@ export function bytesOf(part: number, whole: number): string {
   return right.endsWith(unit) ? `${left} of ${right}` : `${bytes(part)} of ${right}`
 }
 
+export function flops(value: number): string {
+  const [size, unit] = value < 1e12 ? [value / 1e9, 'GFLOP'] : value < 1e15 ? [value / 1e12, 'TFLOP'] : [value / 1e15, 'PFLOP']
+  return `${significant(size)}${space}${unit}`
+}
+
 export function duration(seconds: number | null): string {
   if (seconds === null || !Number.isFinite(seconds)) return none
   if (seconds < 10) return `${seconds.toFixed(seconds < 1 ? 2 : 1)}${space}s`

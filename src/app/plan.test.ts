@@ -39,6 +39,7 @@ const catalog: Catalog = {
   runOptions: [{ ...words, key: 'trueSequential', label: 'True-sequential', type: 'bool', default: false }],
   families: [],
   formats: [],
+  devices: [],
   texts: ['demo-calibration', 'demo-evaluation'].map((id) => ({ id, label: id, bytes: 1, origin: 'builtin' })),
 }
 const model = { blocks: 32, maxPositions: 256, quantized: null } as ModelSummary

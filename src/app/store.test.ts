@@ -18,7 +18,7 @@ const answer: JobCheck = { problems: [], calibration: counts, evaluation: counts
 function workbench(different: Partial<Engine> = {}) {
   const solver = { id: 'rtn', label: 'RTN', summary: '', advice: '', options: [] }
   return createWorkbench({
-    catalog: async () => ({ solvers: [solver], runOptions: [], families: [], formats: [], texts: [] }) as Catalog,
+    catalog: async () => ({ solvers: [solver], runOptions: [], families: [], formats: [], texts: [], devices: [] }) as Catalog,
     gpu: async () => ({ name: 'test' }) as GpuSummary,
     open: async () => ({ name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary,
     check: async () => answer,

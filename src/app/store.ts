@@ -3,6 +3,7 @@ import { createStore, type StoreApi } from 'zustand/vanilla'
 import type { Engine, HubAccount, ModelSource } from '../engine/client.ts'
 import type {
   Catalog,
+  DryRunSpec,
   GpuSummary,
   HubModel,
   Job,
@@ -424,6 +425,7 @@ export function createWorkbench(engine: Engine) {
       const { job } = get()
       return job && engine.check({ ...job, runs }).catch(() => null)
     },
+    dryRun: (spec: DryRunSpec) => engine.dryRun(spec),
     duplicateRun(id: string) {
       const at = get().job!.runs.findIndex((run) => run.id === id)
       editWith((_, job) => plan.duplicateRun(job, id))

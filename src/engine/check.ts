@@ -9,7 +9,7 @@ import { type OpenModel, blockName } from '../models/weights.ts'
 import type { LinearShape, ModelShape } from '../models/family.ts'
 import { solvers } from '../quant/index.ts'
 import { outlierOptions } from '../quant/outliers.ts'
-import { sliceProblem, slices } from '../quant/slices.ts'
+import { sliceProblem, slices, solveWork } from '../quant/slices.ts'
 import type { GridOptions, OutlierKind, Solver } from '../quant/solver.ts'
 import {
   type BitsBreakdown,
@@ -63,6 +63,8 @@ export interface PlannedRun {
   trueSequential: boolean
   /** Blocks to quantize, the first ones. */
   blocks: number
+  /** Largest binding of the device: larger linears are solved in slices. */
+  maxBinding: number
   settings: ExportSettings
   format: ExportFormat
   /** Tensors of the checkpoint, in the order they are written: first those copied as they are. */
@@ -112,7 +114,7 @@ export function headWork({ vocab, embedWidth }: ModelShape, tokens: number, comp
   return tokens * vocab * (compared ? 4 * embedWidth + 12 : 2 * embedWidth + 4)
 }
 
-/** Looks at a job from all sides. `plan` is there when nothing stands against it. */
+/** Looks at a job from all sides but that of time and memory (dry.ts). `plan` is there when nothing stands against it. */
 export async function examine(job: Job, session: Session): Promise<{ check: JobCheck; plan: Plan | null }> {
   const problems: Problem[] = []
   const fail = (field: string, code: Problem['code'], message: string, hint = '') =>
@@ -240,10 +242,13 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
       'Open the full-precision model to quantize it; here only its perplexity can be measured.',
     )
   }
+  const gpu = await session.gpu()
   const runs: PlannedRun[] = []
   job.runs.forEach((spec, i) => {
     if (opened.folder.gptq) return
-    const run = planRun(spec, opened, (key, message, hint) => fail(`runs.${i}.${key}`, 'option-invalid', message, hint))
+    const run = planRun(spec, opened, gpu.info.maxBinding, (key, message, hint) =>
+      fail(`runs.${i}.${key}`, 'option-invalid', message, hint),
+    )
     if (!run) return
     runs.push(run)
     for (const { field, message, hint, severity } of remarks(run, opened, job.save))
@@ -251,7 +256,6 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   })
   if (new Set(job.runs.map((run) => run.id)).size !== job.runs.length) fail('runs', 'plan-invalid', 'Two runs have the same id.')
 
-  const gpu = await session.gpu()
   const largest = [
     ...opened.model.stages.flat().flatMap(({ name, q, p }) => [
       { what: `The weight matrix of ${name}`, bytes: q * p * 4 },
@@ -277,32 +281,17 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     )
   })
 
-  const { gflops } = await session.gpuSummary()
-  const words = passagesWork(opened, passages ?? [])
   const check: JobCheck = {
     problems,
     calibration: calibration?.counts ?? null,
     evaluation: evaluation?.counts ?? null,
     ...(job.lambada && passages && { passages: passages.length }),
-    runs: runs.map((run) => {
-      const work = calibration && evaluation ? runWork(run, opened, calibration.counts, evaluation.counts, job.perplexityEvery) : null
-      return {
-        id: run.spec.id,
-        bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
-        checkpointBytes: planCheckpoint(run.tensors).bytes + opened.folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0),
-        seconds: work && gflops ? (work.forward + work.solve + words) / (gflops * 1e9) : null,
-        gpuBytes: peakBytes(opened, calibration?.counts, evaluation?.counts, passages ?? [], keepsOutliers(run, opened)),
-      }
-    }),
-  }
-  const peak = Math.max(0, ...check.runs.map((run) => run.gpuBytes))
-  const budget = gpu.memoryBudget
-  if (peak > budget) {
-    warn(
-      'calibration.samples',
-      `This needs about ${gibibytes(peak)} of GPU memory; this GPU should hold about ${gibibytes(budget)}.`,
-      'Take fewer or shorter samples, or a smaller model.',
-    )
+    runs: runs.map((run) => ({
+      id: run.spec.id,
+      bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
+      checkpointBytes: planCheckpoint(run.tensors).bytes + opened.folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0),
+      forecast: null,
+    })),
   }
   const sound = !problems.some((problem) => problem.severity === 'error') && evaluation && passages && (calibration || !job.runs.length)
   return {
@@ -311,7 +300,12 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   }
 }
 
-function planRun(spec: RunSpec, opened: OpenModel, fail: (key: string, message: string, hint?: string) => void): PlannedRun | null {
+function planRun(
+  spec: RunSpec,
+  opened: OpenModel,
+  maxBinding: number,
+  fail: (key: string, message: string, hint?: string) => void,
+): PlannedRun | null {
   const solver = solvers.find((one) => one.id === spec.method)
   if (!solver) {
     fail('method', `There is no method ${JSON.stringify(spec.method)}.`, `Choose one of ${solvers.map((one) => one.id).join(', ')}.`)
@@ -345,7 +339,7 @@ function planRun(spec: RunSpec, opened: OpenModel, fail: (key: string, message: 
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
   const format = formatFor(keepsOutliers({ solver, options }, opened))
-  const run = { spec, solver, options, grid, trueSequential: settings.trueSequential, blocks, settings, format }
+  const run = { spec, solver, options, grid, trueSequential: settings.trueSequential, blocks, maxBinding, settings, format }
   return { ...run, ...checkpointTensors(run, opened) }
 }
 
@@ -488,7 +482,7 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
   // What the linears of a stage share is done for the first of them.
   const shared = model.stages.reduce((sum, stage) => sum + (stage.length - 1) * (run.solver.sharedWork?.(stage[0].p, run.options) ?? 0), 0)
   const solve =
-    linears.reduce((sum, { q, p }) => sum + run.solver.work(q, p, run.options) + 2 * q * p * p, 0) +
+    linears.reduce((sum, { q, p }) => sum + solveWork(run.solver, q, p, run.options, run.maxBinding) + 2 * q * p * p, 0) +
     transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0) -
     shared
   return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks }
@@ -512,26 +506,9 @@ export function passagesWork({ model }: OpenModel, passages: Passage[]): number 
   }, 0)
 }
 
-/** Most that is on the GPU at once: a block, the solver's matrices for its largest linear, hidden states, the head. */
-function peakBytes(
-  { model }: OpenModel,
-  calibration: Counts | undefined,
-  evaluation: Counts | undefined,
-  passages: Passage[],
-  outliers: boolean,
-): number {
-  const linears = model.stages.flat()
-  const { shape } = model
-  const block = linears.reduce((sum, { q, p }) => sum + q * p, 0) * 4
-  const solver = Math.max(...linears.map(({ q, p }) => 2 * p * p + (outliers ? 10 : 6) * q * p)) * 4
-  const texts = [calibration, evaluation, ...passages.map(({ ids }) => ({ windows: 1, length: ids.length }))]
-  const tokens = texts.reduce((sum, counts) => sum + (counts ? padded(counts).tokens : 0), 0)
-  return block + solver + tokens * shape.hidden * 4 + 2 * shape.vocab * shape.embedWidth * 4 + 256 * 2 ** 20
-}
-
 const percent = (share: number) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`
 const megabytes = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`)
-const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+export const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 /** The plan, or the first thing that stands against it as an error. */
 export async function planJob(job: Job, session: Session): Promise<Plan> {

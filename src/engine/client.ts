@@ -3,6 +3,8 @@ import * as Comlink from 'comlink'
 import { type ErrorData, fromErrorData } from '../errors.ts'
 import type {
   Catalog,
+  DryRun,
+  DryRunSpec,
   GpuSummary,
   HubHit,
   HubModel,
@@ -90,6 +92,8 @@ export interface Engine {
   addText(file: File, origin?: 'file' | 'paste'): Promise<TextSource>
   /** Tokenizes, counts, predicts, and finds what is wrong, before anything is started. */
   check(job: Job): Promise<JobCheck>
+  /** What every algorithm would take on the open model, which needs no weights for that. */
+  dryRun(spec: DryRunSpec): Promise<DryRun>
   /**
    * Runs the job; resolves when it is over, cancelled or not. Failed runs are in the report. Unless it only measures, it
    * takes the place of the job in the journal. May reject with `journal-busy`.
@@ -167,6 +171,7 @@ export function connect(): Engine {
     },
     addText: (file, origin) => call(remote.addText(file, origin)),
     check: (job) => call(remote.check(job)),
+    dryRun: (spec) => call(remote.dryRun(spec)),
     start: (job, onEvent) => call(remote.start(job, Comlink.proxy(onEvent))),
     pause: () => call(remote.pause()),
     resume: () => call(remote.resume()),

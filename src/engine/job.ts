@@ -19,6 +19,8 @@ export interface Catalog {
   formats: { id: string; label: string; summary: string }[]
   /** Built-in texts and known data sets, usable as calibration or evaluation text. */
   texts: TextSource[]
+  /** Devices that a dry run can be made for. */
+  devices: DryDevice[]
 }
 
 // ---------------------------------------------------------------- device
@@ -93,7 +95,8 @@ export interface ModelSummary {
   maxPositions: number | null
   tiedHead: boolean
   bytes: number
-  tokenizer: { kind: string; vocab: number }
+  /** Null for a config.json alone, which has no weights either: it can be checked, not run. */
+  tokenizer: { kind: string; vocab: number } | null
   /** The tokenizer's files hold a chat template that can be used. */
   chatTemplate: boolean
   license: string | null
@@ -241,10 +244,76 @@ export interface JobCheck {
     bitsPerWeight: number
     /** Predicted size of the whole checkpoint, bytes. */
     checkpointBytes: number
-    /** Predicted, from the measured GEMM rate; null when nothing was measured. */
-    seconds: number | null
-    /** Predicted peak of GPU memory, bytes. */
-    gpuBytes: number
+    /** What the run will take; null when something stands against it. */
+    forecast: Forecast | null
+  }[]
+}
+
+// ---------------------------------------------------------------- forecast
+
+/** What a run will take, the full-precision baseline before it not included. */
+export interface Forecast {
+  /** Floating-point operations of forward passes and Gram matrices, and of solving. */
+  flops: { forward: number; solve: number }
+  /** Bytes of weights read from disk. */
+  readBytes: number
+  /** Operations at the rate of matrix products, and reading at a gigabyte a second; null when no rate is known. */
+  seconds: number | null
+  /** Most GPU memory held in live and pooled buffers, bytes. */
+  gpuBytes: number
+  /** Most bytes of states that wait on the host, and the largest transfer beside them. */
+  hostBytes: number
+  stages: (StagePeaks & { stage: Stage | 'load' })[]
+}
+
+export interface StagePeaks {
+  gpuBytes: number
+  hostBytes: number
+}
+
+/** A device known by its figures. */
+export interface DryDevice {
+  id: string
+  label: string
+  maxBinding: number
+  maxBuffer: number
+  memoryBudget: number
+  /** f32 matrix products, GFLOP/s; null when unknown. */
+  gflops: number | null
+  /** Where the figures come from. */
+  from: string
+}
+
+export interface DryRunSpec {
+  /** For each algorithm that has them; the others, and all else, as by default. */
+  options: Options
+  calibration: { samples: number; length: number }
+  /** 0 samples: about as many as a usual text has. */
+  evaluation: { samples: number; length: number }
+  /** One by its figures, or null for the device at hand. */
+  device: DryDevice | null
+}
+
+/** Every algorithm with its defaults on a model, foreseen. */
+export interface DryRun {
+  model: { name: string; family: string; parameters: number; blocks: number; dtype: string; weights: boolean }
+  device: Omit<DryDevice, 'id'>
+  tensors: { count: number; bytes: number }
+  /** The linear with the largest of these. */
+  largest: { weight: { name: string; bytes: number }; gram: { name: string; bytes: number } }
+  calibration: { windows: number; length: number }
+  evaluation: { windows: number; length: number }
+  /** The model as it is, measured once before all runs. */
+  baseline: { flops: number; readBytes: number; seconds: number | null }
+  methods: {
+    id: string
+    label: string
+    /** Null when the options are not for this algorithm. */
+    bitsPerWeight: number | null
+    checkpointBytes: number | null
+    forecast: Forecast | null
+    /** Why there is no forecast. */
+    problem: ErrorData | null
   }[]
 }
 

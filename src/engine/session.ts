@@ -9,13 +9,15 @@ import { WorkbenchError, toErrorData } from '../errors.ts'
 import { Gpu } from '../gpu/device.ts'
 import { gemm } from '../gpu/ops.ts'
 import type { Files } from '../io/bytes.ts'
-import { openFolder } from '../io/folder.ts'
+import { openConfig, openFolder } from '../io/folder.ts'
 import { formats } from '../io/formats/index.ts'
+import { blankModel } from '../models/blank.ts'
 import { families } from '../models/index.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
 import { choosePanel } from '../quant/descent.ts'
 import { solvers } from '../quant/index.ts'
 import { runOptions } from './check.ts'
+import { dryDevices } from './devices.ts'
 import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
 import { type TextFile, Texts } from './texts.ts'
 
@@ -48,6 +50,7 @@ export class Session {
       families: families.map(({ id, label, modelTypes }) => ({ id, label, modelTypes })),
       formats: formats.map(({ id, label, summary }) => ({ id, label, summary })),
       texts: this.texts.sources,
+      devices: dryDevices,
     }
   }
 
@@ -102,8 +105,18 @@ export class Session {
     return this.#tokenizer
   }
 
-  /** Reads headers, configuration and tokenizer; the model before is let go only when all of it is right. */
+  /**
+   * Reads headers, configuration and tokenizer; the model before is let go only when all of it is right. A config.json alone
+   * opens as a model without weights, for dry runs.
+   */
   async open(files: Files, name?: string, source: HubOrigin | null = null): Promise<ModelSummary> {
+    const config = await openConfig(files)
+    if (config) {
+      const blank = blankModel(name ? { ...config, name } : config)
+      this.#model = blank
+      this.#tokenizer = null
+      return { ...summaryOf(blank, null), source, chatTemplate: false, problems: [] }
+    }
     const folder = await openFolder(files)
     const model = openModel(name ? { ...folder, name } : folder)
     const tokenizer = await loadTokenizer(folder.files)
@@ -157,7 +170,7 @@ async function measureGemm(gpu: Gpu): Promise<number> {
   return best
 }
 
-function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): Omit<ModelSummary, 'source' | 'chatTemplate' | 'problems'> {
+function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<ModelSummary, 'source' | 'chatTemplate' | 'problems'> {
   const { folder, family, model } = opened
   const { shape } = model
   const linears = model.stages.flat()
@@ -178,7 +191,7 @@ function summaryOf(opened: OpenModel, tokenizer: TextTokenizer): Omit<ModelSumma
     maxPositions: shape.maxPositions,
     tiedHead: opened.head === opened.embedding,
     bytes: folder.checkpoint.bytes,
-    tokenizer: { kind: tokenizer.kind, vocab: tokenizer.vocab },
+    tokenizer: tokenizer && { kind: tokenizer.kind, vocab: tokenizer.vocab },
     license: folder.license,
     quantized: gptq && {
       format: gptq.version === 1 ? 'GPTQ v1' : 'GPTQ v2',

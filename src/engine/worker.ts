@@ -1,12 +1,12 @@
 /** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the private file system. */
 import * as Comlink from 'comlink'
 import { WorkbenchError, toErrorData } from '../errors.ts'
-import { examine } from './check.ts'
 import type { NamedFile } from './client.ts'
 import { Control } from './control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
+import { checkJob, dryRun } from './dry.ts'
 import { hubModel, openHub, openHubModel } from './hub.ts'
-import type { HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
+import type { DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
 import { discardJournal, journalTexts, readJournal } from './journal.ts'
 import { jobLock, opfsSink, opfsStore, removeExports } from './opfs.ts'
 import { runJob } from './run.ts'
@@ -100,7 +100,8 @@ const api = {
       origin,
       open: async () => file,
     }),
-  check: async (job: Job) => (await examine(job, session)).check,
+  check: (job: Job) => checkJob(job, session),
+  dryRun: (spec: DryRunSpec) => dryRun(session.model, spec, session),
   /** A measurement leaves nothing behind; another job takes the place of the last one and its checkpoints. */
   start: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
     job.runs.length ? alone(() => removeExports().then(() => run(job, emit, false))) : run(job, emit, false),

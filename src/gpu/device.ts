@@ -6,6 +6,8 @@ import { WorkbenchError } from '../errors.ts'
 import { kernelSource } from './kernel.ts'
 import { type DType, Tensor, type TypedArray, elements } from './tensor.ts'
 
+/** By their numbers in the standard: the global that names them is missing where WebGPU is. */
+const usage = { mapRead: 0x1, copySrc: 0x4, copyDst: 0x8, uniform: 0x40, storage: 0x80 }
 /** Uniforms of one batch of dispatches: 256 bytes each (the alignment of dynamic offsets). */
 const SLOT = 256
 const SLOTS = 1024
@@ -49,6 +51,8 @@ export class Gpu {
   /** Bytes in live and pooled buffers now, and the most there ever were. */
   held = 0
   peak = 0
+  /** Bytes of tensors that wait on the host until they are needed again. */
+  parked = 0
   /** Floating-point operations encoded since the device was opened. */
   flops = 0
   /** Awaited between submits: waits while paused, throws when cancelled. */
@@ -79,7 +83,7 @@ export class Gpu {
   /** The device is gone for good; open another. */
   lost = false
 
-  private constructor(
+  protected constructor(
     /** The `GPU` object must stay referenced: Dawn in Node crashes once it is collected. */
     readonly gpu: GPU,
     readonly device: GPUDevice,
@@ -87,7 +91,7 @@ export class Gpu {
   ) {
     this.info = info
     this.gemm = info.kind === 'software' ? 'direct' : 'tiled'
-    this.#uniforms = device.createBuffer({ size: SLOT * SLOTS, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST })
+    this.#uniforms = device.createBuffer({ size: SLOT * SLOTS, usage: usage.uniform | usage.copyDst })
     this.#failed = new Promise((resolve) => {
       void device.lost.then((lost) => {
         this.lost = true
@@ -192,6 +196,16 @@ export class Gpu {
     }
   }
 
+  /** @throws WorkbenchError `gpu-too-small` when a kernel would see more of a tensor than a binding holds */
+  protected requireBinding(kernel: string, { bytes }: Tensor): void {
+    if (bytes <= this.info.maxBinding) return
+    throw new WorkbenchError(
+      'gpu-too-small',
+      `The step ${kernel} needs ${mebibytes(bytes)} at once, but the largest binding of this GPU is ${mebibytes(this.info.maxBinding)}.`,
+      'Choose another method, a smaller model, or a GPU (or browser) with a larger binding limit.',
+    )
+  }
+
   zeros(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     const tensor = this.empty(shape, dtype)
     this.clear(tensor)
@@ -236,9 +250,10 @@ export class Gpu {
     this.#open().copyBufferToBuffer(from.buffer, from.offset + fromElement * 4, to.buffer, to.offset + toElement * 4, count * 4)
   }
 
-  async read(tensor: Tensor): Promise<TypedArray> {
+  /** `foreseen`: the value of all elements that a dry run goes on with (dry.ts); a device that computes has its own. */
+  async read(tensor: Tensor, _foreseen?: number): Promise<TypedArray> {
     const bytes = tensor.bytes
-    const staging = this.device.createBuffer({ size: Math.max(4, bytes), usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
+    const staging = this.device.createBuffer({ size: Math.max(4, bytes), usage: usage.mapRead | usage.copyDst })
     this.#endPass()
     this.#open().copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, bytes)
     this.flush()
@@ -258,7 +273,7 @@ export class Gpu {
   #create(size: number): GPUBuffer {
     const buffer = this.device.createBuffer({
       size,
-      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+      usage: usage.storage | usage.copySrc | usage.copyDst,
     })
     this.held += size
     this.peak = Math.max(this.peak, this.held)
@@ -358,13 +373,7 @@ export class Gpu {
       const tensor = bindings[variable]
       if (!tensor) throw new Error(`Kernel ${name} needs the tensor "${variable}".`)
       if (tensor.dtype !== dtype) throw new Error(`Kernel ${name}: "${variable}" is ${tensor.dtype}, not ${dtype}.`)
-      if (tensor.bytes > this.info.maxBinding) {
-        throw new WorkbenchError(
-          'gpu-too-small',
-          `The step ${name} needs ${mebibytes(tensor.bytes)} at once, but the largest binding of this GPU is ${mebibytes(this.info.maxBinding)}.`,
-          'Choose another method, a smaller model, or a GPU (or browser) with a larger binding limit.',
-        )
-      }
+      this.requireBinding(name, tensor)
       key += `${this.#ids.get(tensor.buffer)}:${tensor.offset}:${tensor.size},`
     }
     let group = compiled.groups.get(key)

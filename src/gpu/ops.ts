@@ -585,7 +585,11 @@ export async function applyHead(
   }
   const sums = await gpu.read(state)
   for (const tensor of [logits, full, state, wanted]) tensor?.dispose()
-  const each = (value: (at: number) => number) => Float64Array.from({ length: rows }, (_, row) => value(row * cells))
+  const each = (value: (at: number) => number) => {
+    const values = new Float64Array(rows)
+    for (let row = 0; row < rows; row++) values[row] = value(row * cells)
+    return values
+  }
   const model = cells - 4
   const lse = (at: number) => sums[at] + Math.log(sums[at + 1])
   const losses = each((at) => lse(at + model) - sums[at + model + 2])

@@ -5,11 +5,15 @@ import { type GptqConfig, readGptqConfig, refuseMlx } from './formats/gptq.ts'
 import { type JsonObject, readJson } from './json.ts'
 import { type Checkpoint, openCheckpoint } from './safetensors.ts'
 
-export interface Folder {
+/** What config.json says by itself. */
+export interface ConfigFile {
   name: string
   config: JsonObject
   /** config.json as it was written, to be carried into the export. */
   configText: string
+}
+
+export interface Folder extends ConfigFile {
   /** Everything, by its path inside the folder. */
   files: Files
   checkpoint: Checkpoint
@@ -19,6 +23,8 @@ export interface Folder {
   otherFiles: { name: string; bytes: number }[]
   /** From the model card. */
   license: string | null
+  /** There are no weights: the checkpoint only says what they would be. */
+  blank?: true
 }
 
 /** Real ones take a few kB; a few hundred with the label lists of classifiers. */
@@ -29,6 +35,14 @@ const maxCardBytes = 64 << 10
 /** Weights in forms that the workbench does not read; they would only double the size of an export. */
 const weightFile = /\.(safetensors|bin|pth?|ckpt|gguf|ggml|h5|msgpack|onnx|onnx_data|ot|npz)$|\.index\.json$/i
 const rewritten = new Set(['config.json', 'quantize_config.json'])
+
+/** config.json when that is all that was chosen, else null. */
+export async function openConfig(chosen: Files): Promise<ConfigFile | null> {
+  const { files, parent } = strip(chosen)
+  if (files.size !== 1 || !files.has('config.json')) return null
+  const { config, configText } = await readConfig(files)
+  return { name: parent ?? nameIn(config), config, configText }
+}
 
 export async function openFolder(chosen: Files): Promise<Folder> {
   const { files, parent } = strip(chosen)
@@ -43,8 +57,7 @@ export async function openFolder(chosen: Files): Promise<Folder> {
   const otherFiles = Array.from(files, ([name, { size }]) => ({ name, bytes: size }))
     .filter(({ name }) => !rewritten.has(name) && !weightFile.test(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-  const origin = config._name_or_path
-  const name = parent ?? ((typeof origin === 'string' && origin.split(/[/\\]/).findLast(Boolean)) || 'model')
+  const name = parent ?? nameIn(config)
   return { name, config, configText, files, checkpoint, gptq, otherFiles, license: await readLicense(files) }
 }
 
@@ -60,6 +73,10 @@ export async function readConfig(files: Files): Promise<{ config: JsonObject; co
   }
   const { value, text } = await readJson(file, 'config.json', configRules)
   return { config: value, configText: text }
+}
+
+function nameIn({ _name_or_path: origin }: JsonObject): string {
+  return (typeof origin === 'string' && origin.split(/[/\\]/).findLast(Boolean)) || 'model'
 }
 
 /** Without hidden files, and with paths that start inside the model's folder. */

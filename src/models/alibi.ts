@@ -7,6 +7,15 @@ export function alibiSlopes(heads: number): number[] {
   return Array.from({ length: heads }, (_, h) => (h < power ? 2 ** ((-8 * (h + 1)) / power) : 2 ** ((-4 * (2 * (h - power) + 1)) / power)))
 }
 
+/** A table that is made again only for another length: every block asks for the same one. To be read only. */
+export function lastOf(make: (t: number) => Float32Array<ArrayBuffer>): (t: number) => Float32Array<ArrayBuffer> {
+  let last: { t: number; table: Float32Array<ArrayBuffer> } | null = null
+  return (t) => {
+    if (last?.t !== t) last = { t, table: make(t) }
+    return last.table
+  }
+}
+
 /** slope · position of the key, `[heads, t]`: softmax does not see that the distance to the query is meant. */
 export function alibiTable(heads: number, t: number): Float32Array<ArrayBuffer> {
   const slopes = Float32Array.from(alibiSlopes(heads))

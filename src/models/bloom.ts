@@ -7,7 +7,7 @@ import { z } from 'zod'
 import type { Gpu } from '../gpu/device.ts'
 import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { alibiTable } from './alibi.ts'
+import { alibiTable, lastOf } from './alibi.ts'
 import { invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
@@ -87,7 +87,7 @@ function read(given: Record<string, unknown>): Model {
 
 async function* block(config: Config, gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor> {
   const { heads, eps, fromNorm } = config
-  const positions: Positions = { kind: 'alibi', table: (t) => alibiTable(heads, t) }
+  const positions: Positions = { kind: 'alibi', table: lastOf((t) => alibiTable(heads, t)) }
   const scope = new Scope(gpu, weights)
   try {
     const a = scope.layernorm(x, 'input_layernorm', eps)

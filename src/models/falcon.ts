@@ -10,7 +10,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { NotLoaded } from '../io/formats/index.ts'
-import { falconAlibiTable } from './alibi.ts'
+import { falconAlibiTable, lastOf } from './alibi.ts'
 import { invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
@@ -104,7 +104,9 @@ function read(given: Record<string, unknown>): Model {
     d,
     ffn,
     eps: config.layer_norm_epsilon,
-    positions: config.alibi ? { kind: 'alibi', table: (t) => falconAlibiTable(heads, t, d) } : { kind: 'rope', settings: readRope(given) },
+    positions: config.alibi
+      ? { kind: 'alibi', table: lastOf((t) => falconAlibiTable(heads, t, d)) }
+      : { kind: 'rope', settings: readRope(given) },
     first: parallel && norms === 2 ? 'ln_attn' : 'input_layernorm',
     second: parallel ? (norms === 2 ? 'ln_mlp' : null) : 'post_attention_layernorm',
     parallel,

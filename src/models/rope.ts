@@ -75,8 +75,13 @@ export function inverseFrequencies({ theta, scaling }: RopeSettings, d: number):
   })
 }
 
-/** (cos, sin) for positions 0 … t − 1: `[t, d/2, 2]`. */
+/** The table made last of each settings: every block asks for the same one. */
+const made = new WeakMap<RopeSettings, { d: number; t: number; table: Float32Array<ArrayBuffer> }>()
+
+/** (cos, sin) for positions 0 … t − 1: `[t, d/2, 2]`. To be read only. */
 export function ropeTable(settings: RopeSettings, d: number, t: number): Float32Array<ArrayBuffer> {
+  const last = made.get(settings)
+  if (last?.d === d && last.t === t) return last.table
   const inverse = inverseFrequencies(settings, d)
   const table = new Float32Array(t * d)
   for (let position = 0; position < t; position++) {
@@ -85,6 +90,7 @@ export function ropeTable(settings: RopeSettings, d: number, t: number): Float32
       table[position * d + 2 * i + 1] = Math.sin(position * step)
     })
   }
+  made.set(settings, { d, t, table })
   return table
 }
 

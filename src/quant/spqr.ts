@@ -194,7 +194,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
     await gpu.pace()
   }
   let count = 0
-  for (const some of await gpu.read(counts)) count += some
+  for (const some of await gpu.read(counts, 1)) count += some
   for (const tensor of [order, u, total, e, counts]) tensor.dispose()
   return { codes, h: x, grid, count }
 }

@@ -147,7 +147,7 @@ function Method({
           <Icon name="clock" />
           {quote ? (
             <span>
-              about {format.duration(quote.seconds)} here, {format.bitsPerWeight(quote.bitsPerWeight)} bits per weight
+              about {format.duration(quote.forecast?.seconds ?? null)} here, {format.bitsPerWeight(quote.bitsPerWeight)} bits per weight
             </span>
           ) : (
             <span>cost not known yet</span>

@@ -8,6 +8,7 @@ import * as format from '../format.ts'
 import { demoSizes } from '../plan.ts'
 import { isBusy, isError } from '../store.ts'
 import { Button, FilesButton, Icon, Scroll, usePages } from './controls.tsx'
+import { DryPanel } from './dry.tsx'
 import { HubPanel, Remedies, transferred } from './hub.tsx'
 import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
@@ -72,8 +73,8 @@ function DropZone({ again = false }: { again?: boolean }) {
           {again ? 'Drop another model folder' : 'Drop a model folder'}
         </h1>
         <p>
-          config.json, tokenizer.json and one or many .safetensors files, as a folder or loose. LLaMA and Mistral models, or a GPTQ
-          checkpoint to measure.
+          config.json, tokenizer.json and one or many .safetensors files, as a folder or loose; a GPTQ checkpoint to measure; or a
+          config.json alone, to check what its model would take.
         </p>
         <div className="row centre">
           <OpenButtons kind="plain" />
@@ -181,7 +182,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
           <Fact name="Vocabulary">{format.count(summary.vocab)}</Fact>
           <Fact name="Output head">{summary.tiedHead ? 'shares the embedding' : 'its own'}</Fact>
           <Fact name="Tokenizer">
-            {summary.tokenizer.kind}, {format.count(summary.tokenizer.vocab)} tokens
+            {summary.tokenizer ? `${summary.tokenizer.kind}, ${format.count(summary.tokenizer.vocab)} tokens` : 'not there'}
           </Fact>
           <Fact name="Licence">{summary.license ?? 'not given'}</Fact>
         </dl>
@@ -189,13 +190,15 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
           <p className="hint">Files that travel along unchanged: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
         )}
       </section>
+      {!quantized && <DryPanel key={summary.name} summary={summary} />}
       <Tensors tensors={summary.tensors} />
     </>
   )
 }
 
-function about({ quantized, problems }: ModelSummary, demo: boolean): string {
+function about({ quantized, problems, tokenizer }: ModelSummary, demo: boolean): string {
   if (problems.some(isError)) return 'Cannot be used as it is; the list says why.'
+  if (tokenizer === null) return 'No weights: check only. Nothing but config.json was opened, so this model can be planned, not run.'
   if (!quantized) return demo ? 'The demo model, trained by this project on its own synthetic stories.' : 'Ready to be planned.'
   const parts = [
     `${quantized.bits}-bit ${quantized.format}`,

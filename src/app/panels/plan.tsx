@@ -107,7 +107,7 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
                 <span className="card-figures">
                   <Figure name="bits per weight" value={predicted ? format.bitsPerWeight(predicted.bitsPerWeight) : '–'} />
                   <Figure name="checkpoint" value={predicted ? format.bytes(predicted.checkpointBytes) : '–'} />
-                  <Figure name="time, about" value={predicted ? format.duration(predicted.seconds) : '–'} />
+                  <Figure name="time, about" value={predicted?.forecast ? format.duration(predicted.forecast.seconds) : '–'} />
                 </span>
               </button>
               <span className="card-tools">
@@ -449,18 +449,23 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const problems = problemsOf(check)
   const errors = problems.filter(isError)
   const done = check.state === 'done' ? check.result : null
-  const seconds = done?.runs.every((run) => run.seconds !== null) ? done.runs.reduce((sum, run) => sum + run.seconds!, 0) : null
-  const memory = done?.runs.length ? Math.max(...done.runs.map((run) => run.gpuBytes)) : null
+  const forecasts = done?.runs.flatMap(({ forecast }) => forecast ?? []) ?? []
+  const times = forecasts.flatMap((forecast) => forecast.seconds ?? [])
+  const seconds = done?.runs.length && times.length === done.runs.length ? times.reduce((sum, one) => sum + one, 0) : null
+  const memory = forecasts.length ? Math.max(...forecasts.map(({ gpuBytes }) => gpuBytes)) : null
   const empty = !measuring && job.runs.length === 0
-  const why = busy
-    ? 'A job is running; the next one can start when it is over.'
-    : empty
-      ? 'Add a run first.'
-      : check.state === 'pending'
-        ? 'Checking the plan …'
-        : errors.length
-          ? `${format.plural(errors.length, 'problem')} to solve first.`
-          : null
+  const blank = useView((state) => state.model.state === 'ready' && state.model.summary.tokenizer === null)
+  const why = blank
+    ? 'No weights, so nothing can be run: check only.'
+    : busy
+      ? 'A job is running; the next one can start when it is over.'
+      : empty
+        ? 'Add a run first.'
+        : check.state === 'pending'
+          ? 'Checking the plan …'
+          : errors.length
+            ? `${format.plural(errors.length, 'problem')} to solve first.`
+            : null
 
   return (
     <>

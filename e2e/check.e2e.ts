@@ -1,0 +1,48 @@
+/** Check: a config.json alone says what its model would take. */
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser } from 'playwright'
+import { afterAll, beforeAll, expect, inject, it } from 'vitest'
+import { accessibilityProblems, drop, launchChromium, openPage } from './harness.ts'
+
+const config = {
+  model_type: 'llama',
+  hidden_size: 128,
+  num_hidden_layers: 5,
+  num_attention_heads: 4,
+  intermediate_size: 384,
+  vocab_size: 1000,
+  max_position_embeddings: 256,
+  torch_dtype: 'bfloat16',
+}
+
+let browser: Browser
+beforeAll(async () => {
+  browser = await launchChromium()
+})
+afterAll(() => browser.close())
+
+it('a config.json dropped alone is checked for this device and for others, and cannot be run', async () => {
+  const file = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'config.json')
+  await writeFile(file, JSON.stringify(config))
+  const { page, errors, button } = await openPage(browser, inject('url'))
+  await button('Try the demo').and(page.locator(':enabled')).waitFor()
+  await drop(page, '.drop-zone', [file])
+  await page.getByText('No weights: check only.').waitFor()
+  const table = page.getByRole('region', { name: 'What each algorithm would take' })
+  await table.getByRole('rowheader', { name: 'QuantEase', exact: true }).waitFor({ timeout: 60_000 })
+  const row = () => table.getByRole('row', { name: /^QuantEase / }).innerText()
+  const here = await row()
+  expect(here).toMatch(/GFLOP.*s.*MiB/)
+  await page.getByLabel('Device').selectOption('rtx-4090')
+  await button('Check').click()
+  await page.getByText('24 GB').last().waitFor()
+  await expect.poll(row, { timeout: 60_000 }).not.toBe(here)
+  expect(await accessibilityProblems(page)).toEqual([])
+  await button('Plan runs').click()
+  await page.getByText('No weights, so nothing can be run: check only.').waitFor()
+  expect(await page.getByRole('button', { name: /^Start/ }).isDisabled()).toBe(true)
+  expect(errors).toEqual([])
+  await page.context().close()
+})

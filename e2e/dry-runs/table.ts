@@ -1,0 +1,73 @@
+/** Dry runs of the models whose config.json lies here, written after the values that their makers publish. */
+import { readdir } from 'node:fs/promises'
+import { dryDevices } from '../../src/engine/devices.ts'
+import { dryRun } from '../../src/engine/dry.ts'
+import type { DryRun } from '../../src/engine/job.ts'
+import { diskFile } from '../../src/engine/node.ts'
+import { Session } from '../../src/engine/session.ts'
+import { openConfig } from '../../src/io/folder.ts'
+import { blankModel } from '../../src/models/blank.ts'
+
+const folder = 'e2e/dry-runs'
+const device = dryDevices.find(({ id }) => id === 'rtx-4090')!
+/** As the papers calibrate and evaluate. */
+const tokens = { calibration: { samples: 128, length: 2048 }, evaluation: { samples: 0, length: 2048 } }
+
+/** The models that there are, or those of them that are named. */
+export async function dryRuns(only: string[] = []): Promise<DryRun[]> {
+  const names = (await readdir(folder)).flatMap((file) => (file.endsWith('.json') ? file.slice(0, -5) : []))
+  const runs: DryRun[] = []
+  for (const name of names.filter((one) => !only.length || only.includes(one))) {
+    const config = await openConfig(new Map([['config.json', await diskFile(`${folder}/${name}.json`)]]))
+    if (!config) throw new Error(`${name}.json is no config.json.`)
+    runs.push(await dryRun(blankModel({ ...config, name }), { ...tokens, options: {}, device }, new Session(undefined)))
+  }
+  return runs.sort((a, b) => a.model.parameters - b.model.parameters)
+}
+
+const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`
+const petaflops = (flops: number) => `${(flops / 1e15).toPrecision(3)} PFLOP`
+const time = (seconds: number | null) => {
+  if (seconds === null) return '–'
+  return seconds < 100
+    ? `${Math.round(seconds)} s`
+    : seconds < 6000
+      ? `${Math.round(seconds / 60)} min`
+      : `${(seconds / 3600).toFixed(1)} h`
+}
+
+/** One row a model; for each algorithm its work, time and peak of GPU memory. */
+export function table(runs: DryRun[]): string {
+  const [{ methods, calibration, evaluation }] = runs
+  const head = ['model', 'tensors', 'largest weights, Gram matrix', 'baseline', 'read a run', 'host', ...methods.map(({ label }) => label)]
+  const rows = runs.map(({ model, tensors, largest, baseline, methods }) => [
+    model.name,
+    `${tensors.count}, ${gibibytes(tensors.bytes)}`,
+    `${gibibytes(largest.weight.bytes)}, ${gibibytes(largest.gram.bytes)}`,
+    `${petaflops(baseline.flops)}, ${time(baseline.seconds)}`,
+    gibibytes(Math.max(...methods.map(({ forecast }) => forecast?.readBytes ?? 0))),
+    gibibytes(Math.max(...methods.map(({ forecast }) => forecast?.hostBytes ?? 0))),
+    ...methods.map(({ forecast, problem }) =>
+      forecast
+        ? `${petaflops(forecast.flops.forward + forecast.flops.solve)}, ${time(forecast.seconds)}, ${gibibytes(forecast.gpuBytes)}${forecast.gpuBytes > device.memoryBudget ? ' (too much)' : ''}`
+        : `no: ${problem?.message}`,
+    ),
+  ])
+  return [
+    `${calibration.windows} × ${calibration.length} calibration and ${evaluation.windows} × ${evaluation.length} evaluation tokens, 3 bits, all options as by default; ${device.label}, ${gibibytes(device.memoryBudget)} to use, ${Math.round(device.gflops!)} GFLOP/s. ${device.from}`,
+    '',
+    ...[head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`),
+  ].join('\n')
+}
+
+/** Where the README keeps the table. */
+const marks = ['<!-- dry runs -->\n', '\n<!-- end of dry runs -->'] as const
+
+/** The README with the table in its place. */
+export function withTable(readme: string, made: string): string {
+  const [before, rest] = readme.split(marks[0])
+  return `${before}${marks[0]}${made}${marks[1]}${rest.split(marks[1])[1]}`
+}
+
+/** The table that the README has. */
+export const tableIn = (readme: string) => readme.split(marks[0])[1].split(marks[1])[0]

@@ -1,0 +1,185 @@
+/** Check: what every algorithm would take on the open model, here or on a device known by its figures. */
+import { useEffect, useState } from 'react'
+import type { DryDevice, DryRun, Forecast, ModelSummary } from '../../engine/job.ts'
+import { type ErrorData, toErrorData } from '../../errors.ts'
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import { Button, Field, NumberField, Scroll } from './controls.tsx'
+import { Fact } from './gpu.tsx'
+import { ErrorNote } from './problems.tsx'
+
+/** Sizes of the papers. */
+const usual = { samples: 128, length: 2048 }
+
+type Answer = { state: 'none' } | { state: 'asked' } | { state: 'failed'; error: ErrorData } | { state: 'known'; run: DryRun }
+
+export function DryPanel({ summary }: { summary: ModelSummary }) {
+  const workbench = useWorkbench()
+  const devices = useView((state) => state.catalog?.devices ?? [])
+  const here = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary.name : 'this device'))
+  const [id, setId] = useState('')
+  const [samples, setSamples] = useState(usual.samples)
+  const longest = summary.maxPositions ?? 2 ** 20
+  const [length, setLength] = useState(Math.min(usual.length, longest))
+  const [answer, setAnswer] = useState<Answer>({ state: 'none' })
+  const device = devices.find((one) => one.id === id) ?? null
+
+  const ask = async (device: DryDevice | null) => {
+    setAnswer({ state: 'asked' })
+    try {
+      const spec = { options: {}, calibration: { samples, length }, evaluation: { samples: 0, length }, device }
+      setAnswer({ state: 'known', run: await workbench.dryRun(spec) })
+    } catch (thrown) {
+      setAnswer({ state: 'failed', error: toErrorData(thrown) })
+    }
+  }
+  const blank = summary.tokenizer === null
+  // biome-ignore lint/correctness/useExhaustiveDependencies: without weights a check is all that can be wanted; asked for once
+  useEffect(() => {
+    if (blank) ask(null)
+  }, [blank])
+
+  return (
+    <section className="panel dry" aria-labelledby="dry-title">
+      <div className="panel-head">
+        <div>
+          <h2 id="dry-title">Check</h2>
+          <p className="hint">
+            What each algorithm would take, 3 bits and options as by default. Foreseen by running the engine without computing: no weights
+            are read.
+          </p>
+        </div>
+      </div>
+      <div className="dry-form">
+        <Field label="Device">
+          {(control) => (
+            <select {...control} className="input" value={id} onChange={(event) => setId(event.target.value)}>
+              <option value="">This one: {here}</option>
+              {devices.map((one) => (
+                <option key={one.id} value={one.id}>
+                  {one.label}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <Field label="Calibration samples">
+          {(control) => <NumberField {...control} whole value={samples} min={1} max={4096} onChange={setSamples} />}
+        </Field>
+        <Field label="Tokens per window">
+          {(control) => <NumberField {...control} whole value={length} min={2} max={longest} onChange={setLength} />}
+        </Field>
+        <Button kind={blank ? 'primary' : 'plain'} icon="check" disabled={answer.state === 'asked'} onClick={() => ask(device)}>
+          Check
+        </Button>
+      </div>
+      <div aria-live="polite">
+        {answer.state === 'asked' && <p className="hint">Checking …</p>}
+        {answer.state === 'failed' && <ErrorNote title="This cannot be foreseen" error={answer.error} />}
+        {answer.state === 'known' && <Table run={answer.run} />}
+      </div>
+    </section>
+  )
+}
+
+function Table({ run }: { run: DryRun }) {
+  const { device, tensors, largest, calibration, evaluation, baseline, methods } = run
+  const order = ['baseline', 'load', 'calibrate', 'solve', 'propagate', 'evaluate'] as const
+  return (
+    <>
+      <dl className="facts wide">
+        <Fact name="Device">{device.label}</Fact>
+        <Fact name="Memory it may use">{format.bytes(device.memoryBudget)}</Fact>
+        <Fact name="Largest binding, buffer">
+          {format.bytes(device.maxBinding)}, {format.bytes(device.maxBuffer)}
+        </Fact>
+        <Fact name="Speed, f32">{device.gflops === null ? 'unknown' : `${format.count(Math.round(device.gflops))} GFLOP/s`}</Fact>
+        <Fact name="Tensors">
+          {format.count(tensors.count)}, {format.bytes(tensors.bytes)}
+        </Fact>
+        <Fact name="Largest weights, as f32">
+          {format.bytes(largest.weight.bytes)} ({largest.weight.name})
+        </Fact>
+        <Fact name="Largest Gram matrix">
+          {format.bytes(largest.gram.bytes)} ({largest.gram.name})
+        </Fact>
+        <Fact name="Tokens">
+          {calibration.windows} × {calibration.length} to calibrate, {evaluation.windows} × {evaluation.length} to evaluate
+        </Fact>
+        <Fact name="The model as it is">
+          {format.flops(baseline.flops)}, {format.bytes(baseline.readBytes)} read, {format.duration(baseline.seconds)}
+        </Fact>
+      </dl>
+      <p className="hint">{device.from}</p>
+      <Scroll label="What each algorithm would take">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Algorithm</th>
+              <th scope="col" className="number">
+                Work
+              </th>
+              <th scope="col" className="number">
+                Time, about
+              </th>
+              <th scope="col" className="number">
+                Bytes to read
+              </th>
+              <th scope="col" className="number">
+                Checkpoint
+              </th>
+              <th scope="col" className="number">
+                GPU, at most
+              </th>
+              <th scope="col" className="number">
+                Host, at most
+              </th>
+              {order.map((stage) => (
+                <th key={stage} scope="col" className="number">
+                  {stage}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {methods.map(({ id, label, forecast, problem, checkpointBytes }) => (
+              <tr key={id}>
+                <th scope="row">{label}</th>
+                {forecast ? (
+                  <>
+                    <td className="number">{format.flops(forecast.flops.forward + forecast.flops.solve)}</td>
+                    <td className="number">{format.duration(forecast.seconds)}</td>
+                    <td className="number">{format.bytes(forecast.readBytes)}</td>
+                    <td className="number">{checkpointBytes === null ? '–' : format.bytes(checkpointBytes)}</td>
+                    <td className={`number ${forecast.gpuBytes > device.memoryBudget ? 'bad' : ''}`}>
+                      <b>{format.bytes(forecast.gpuBytes)}</b>
+                      {forecast.gpuBytes > device.memoryBudget && ', too much'}
+                    </td>
+                    <td className="number">{format.bytes(forecast.hostBytes)}</td>
+                    {order.map((stage) => (
+                      <td key={stage} className="number">
+                        {format.bytes(peakOf(forecast, stage))}
+                      </td>
+                    ))}
+                  </>
+                ) : (
+                  <td colSpan={6 + order.length}>
+                    {problem?.message} {problem?.hint}
+                  </td>
+                )}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      <p className="hint">
+        The columns from baseline on are peaks of GPU memory in that stage. Time counts all operations at the speed of matrix products, and
+        reading at 1 GB/s.
+      </p>
+    </>
+  )
+}
+
+function peakOf({ stages }: Forecast, wanted: Forecast['stages'][number]['stage']): number {
+  return stages.find(({ stage }) => stage === wanted)?.gpuBytes ?? 0
+}

@@ -1,0 +1,115 @@
+/**
+ * A device that computes nothing: the same tensors, the same count of the memory they would take and of the operations,
+ * for a run that is only to be foreseen. Needs no WebGPU.
+ */
+import { Gpu, type GpuInfo } from './device.ts'
+import type { Tensor, TypedArray } from './tensor.ts'
+
+/** What decides how a run goes on a device. */
+export interface DeviceFacts {
+  name: string
+  kind: 'gpu' | 'software'
+  /** Largest binding and buffer, bytes. */
+  maxBinding: number
+  maxBuffer: number
+  /** What a run may use, bytes. */
+  memoryBudget: number
+  /** f32 matrix products, GFLOP/s; null when nobody knows. */
+  gflops: number | null
+}
+
+/** How much a submit holds where the rate is not known. */
+const SUBMIT_FLOPS = 1e10
+
+/** Elements that are made up at most for one reading: enough for whatever is looked into. */
+const MOST_READ = 2 ** 20
+
+export class DryGpu extends Gpu {
+  /** Most bytes held, and most bytes read back or sent at once, since the last `lap`. */
+  #most = 0
+  #transfer = 0
+  #sinceFlush = 0
+  readonly #made = new Map<string, TypedArray>()
+
+  constructor(readonly facts: DeviceFacts) {
+    const { name, kind, maxBinding, maxBuffer } = facts
+    const info: GpuInfo = { vendor: '', architecture: '', name, kind, f16: false, subgroups: false, maxBinding, maxBuffer }
+    const device = {
+      lost: new Promise(() => {}),
+      createBuffer: ({ size }: { size: number }) => ({ size, destroy() {} }),
+      queue: { writeBuffer() {} },
+      destroy() {},
+    }
+    super({} as GPU, device as unknown as GPUDevice, info)
+  }
+
+  /** Peaks since the last call: GPU memory held, and the largest transfer between host and GPU. */
+  lap(): { held: number; transfer: number } {
+    const lap = { held: Math.max(this.#most, this.held), transfer: this.#transfer }
+    this.#most = this.held
+    this.#transfer = 0
+    return lap
+  }
+
+  override get memoryBudget(): number {
+    return this.facts.memoryBudget
+  }
+
+  override get submitFlops(): number {
+    return this.facts.gflops ? Math.max(2e7, this.facts.gflops * 6e7) : SUBMIT_FLOPS
+  }
+
+  override empty(...args: Parameters<Gpu['empty']>): Tensor {
+    const tensor = super.empty(...args)
+    this.#most = Math.max(this.#most, this.held)
+    return tensor
+  }
+
+  override run(...[name, bindings, , [x, y = 1, z = 1], { flops = 64 * x * y * z } = {}]: Parameters<Gpu['run']>): void {
+    for (const tensor of Object.values(bindings)) this.requireBinding(name, tensor)
+    this.flops += flops
+    this.#sinceFlush += flops
+    if (this.#sinceFlush > this.submitFlops) this.flush()
+  }
+
+  override flush(): void {
+    this.#sinceFlush = 0
+    super.flush()
+  }
+
+  override clear(): void {}
+
+  override copy(): void {}
+
+  override write(tensor: Tensor): void {
+    this.flush()
+    this.#transfer = Math.max(this.#transfer, tensor.bytes)
+  }
+
+  override uploadBytes(data: Uint8Array): Tensor {
+    this.flush()
+    this.#transfer = Math.max(this.#transfer, data.byteLength)
+    return this.empty([Math.ceil(data.byteLength / 4)], 'u32')
+  }
+
+  override upload(data: TypedArray, shape: readonly number[]): Tensor {
+    const tensor = this.empty(shape, data instanceof Float32Array ? 'f32' : 'u32')
+    this.write(tensor)
+    return tensor
+  }
+
+  /**
+   * Floats are 1, so that no input looks dead; integers, which count what went wrong, are 0 unless `foreseen` says more.
+   * Of what is large only a beginning.
+   */
+  override async read(tensor: Tensor, foreseen = tensor.dtype === 'f32' ? 1 : 0): Promise<TypedArray> {
+    this.flush()
+    this.#transfer = Math.max(this.#transfer, tensor.bytes)
+    const size = Math.min(tensor.size, MOST_READ)
+    const key = `${tensor.dtype} ${size} ${foreseen}`
+    // One array serves all readings of a size, however many of them would wait on the host at once.
+    const values = this.#made.get(key) ?? (tensor.dtype === 'f32' ? new Float32Array(size) : new Uint32Array(size)).fill(foreseen)
+    this.#made.set(key, values)
+    return values
+  }
+}
