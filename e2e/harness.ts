@@ -3,16 +3,36 @@ import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright'
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright'
 import type { JobReport } from '../src/engine/job.ts'
 import { findChromium } from '../src/setup.mjs'
 
 /** `software: false` takes the adapter that the page would get; `webgpu: false` is a browser without WebGPU. */
-export async function launchChromium({ software = true, webgpu = true } = {}): Promise<Browser> {
+export async function launchChromium(adapter = {}): Promise<Browser> {
+  return chromium.launch(await launchOptions(adapter))
+}
+
+/** A browser whose profile outlives it; `kill` ends all of it at once, as a crash or a power cut would. */
+export async function launchProfile(folder: string) {
+  const context = await chromium.launchPersistentContext(folder, { ...(await launchOptions()), viewport: { width: 1280, height: 900 } })
+  const devtools = await context.browser()!.newBrowserCDPSession()
+  const { processInfo } = await devtools.send('SystemInfo.getProcessInfo')
+  const { id } = processInfo.find(({ type }) => type === 'browser')!
+  return {
+    context,
+    async kill() {
+      const closed = new Promise((resolve) => context.once('close', resolve))
+      process.kill(id, 'SIGKILL')
+      await closed
+    },
+  }
+}
+
+async function launchOptions({ software = true, webgpu = true } = {}) {
   const executablePath = await findChromium()
   if (!executablePath) throw new Error('There is no Chromium here; `npm test` installs one.')
   const adapter = software ? ['--use-webgpu-adapter=swiftshader'] : ['--enable-features=Vulkan', '--ignore-gpu-blocklist']
-  return chromium.launch({
+  return {
     executablePath,
     args: [
       ...(webgpu ? ['--enable-unsafe-webgpu', ...adapter] : ['--disable-features=WebGPUService', '--disable-gpu']),
@@ -23,12 +43,16 @@ export async function launchChromium({ software = true, webgpu = true } = {}): P
       '--disable-sync',
       '--no-first-run',
     ],
-  })
+  }
 }
 
 /** A fresh profile with the page open in it. `errors` collects what the page and its workers report as an error. */
 export async function openPage(browser: Browser, url: string, options: BrowserContextOptions = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
+  return openWorkbench(await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options }), url)
+}
+
+/** A page with the workbench in it. */
+export async function openWorkbench(context: BrowserContext, url: string) {
   const page = await context.newPage()
   const errors: string[] = []
   page.on('pageerror', (error) => errors.push(String(error.stack)))
@@ -92,6 +116,35 @@ export async function modelFolder(change: (files: Map<string, Buffer>) => void =
   change(files)
   for (const [name, bytes] of files) await writeFile(join(folder, name), bytes)
   return folder
+}
+
+/** Lays the weights of a model folder over three shards with an index. */
+export function shard(files: Map<string, Buffer>) {
+  const whole = files.get('model.safetensors')!
+  files.delete('model.safetensors')
+  const start = 8 + Number(whole.readBigUInt64LE(0))
+  const entries = Object.entries(JSON.parse(whole.toString('utf8', 8, start)) as Record<string, { data_offsets: [number, number] }>).filter(
+    ([name]) => name !== '__metadata__',
+  )
+  const weight_map: Record<string, string> = {}
+  for (let i = 0; i < 3; i++) {
+    const name = `model-0000${i + 1}-of-00003.safetensors`
+    const parts: Buffer[] = []
+    const header: Record<string, unknown> = {}
+    let at = 0
+    for (const [tensor, entry] of entries.filter((_, n) => n % 3 === i)) {
+      const bytes = whole.subarray(start + entry.data_offsets[0], start + entry.data_offsets[1])
+      header[tensor] = { ...entry, data_offsets: [at, at + bytes.length] }
+      at += bytes.length
+      parts.push(bytes)
+      weight_map[tensor] = name
+    }
+    const text = Buffer.from(JSON.stringify(header))
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(text.length))
+    files.set(name, Buffer.concat([length, text, ...parts]))
+  }
+  files.set('model.safetensors.index.json', Buffer.from(JSON.stringify({ metadata: {}, weight_map })))
 }
 
 /** Every file in the page's private file system: path -> bytes. */

@@ -332,9 +332,16 @@ function useLeaving() {
     const ask = (event: BeforeUnloadEvent) => event.preventDefault()
     window.addEventListener('beforeunload', ask)
     // A laptop that falls asleep stops the GPU; browsers that refuse the lock go on as before.
-    const lock = navigator.wakeLock?.request('screen').catch(() => null)
+    let lock: Promise<WakeLockSentinel | null> | undefined
+    // It ends whenever the tab is hidden.
+    const stayAwake = () => {
+      if (document.visibilityState === 'visible') lock = navigator.wakeLock?.request('screen').catch(() => null)
+    }
+    stayAwake()
+    document.addEventListener('visibilitychange', stayAwake)
     return () => {
       window.removeEventListener('beforeunload', ask)
+      document.removeEventListener('visibilitychange', stayAwake)
       lock?.then((held) => held?.release())
     }
   }, [busy])

@@ -8,6 +8,9 @@ declare global {
   interface Window {
     showDirectoryPicker?: (options?: { mode?: 'read' | 'readwrite'; id?: string }) => Promise<FileSystemDirectoryHandle>
   }
+  interface FileSystemHandle {
+    requestPermission?: (options: { mode: 'read' }) => Promise<PermissionState>
+  }
   interface DataTransferItem {
     getAsFileSystemHandle?: () => Promise<FileSystemHandle | null>
   }
@@ -17,6 +20,8 @@ declare global {
 export interface Picked {
   name?: string
   files: NamedFile[]
+  /** Of the folder, where the browser has such: the way to open it again another day. */
+  handle?: FileSystemDirectoryHandle
 }
 
 /** A model folder has dozens of files; whoever drops a home directory gets a sentence instead of a frozen page. */
@@ -50,11 +55,15 @@ export async function filesOfDrop(transfer: DataTransfer): Promise<Picked> {
   }))
   const collector = new Collector()
   let name: string | undefined
+  let folder: FileSystemDirectoryHandle | undefined
   for (const root of roots) {
     const handle = await root.handle
     const alone = roots.length === 1
     if (handle?.kind === 'directory') {
-      if (alone) name = handle.name
+      if (alone) {
+        name = handle.name
+        folder = handle as FileSystemDirectoryHandle
+      }
       await walkHandle(handle as FileSystemDirectoryHandle, alone ? '' : `${handle.name}/`, collector)
     } else if (!handle && root.entry?.isDirectory) {
       if (alone) name = root.entry.name
@@ -64,7 +73,7 @@ export async function filesOfDrop(transfer: DataTransfer): Promise<Picked> {
       if (file) collector.add(file.name, file)
     }
   }
-  return { name, files: collector.files }
+  return { name, files: collector.files, handle: folder }
 }
 
 async function walkHandle(folder: FileSystemDirectoryHandle, path: string, collector: Collector): Promise<void> {
@@ -95,10 +104,42 @@ async function walkEntry(folder: FileSystemDirectoryEntry, path: string, collect
 /** Null when the person closed the picker. */
 export async function pickFolder(): Promise<Picked | null> {
   const folder = await orNull(window.showDirectoryPicker!({ mode: 'read', id: 'model' }))
-  if (!folder) return null
+  return folder && filesOfFolder(folder)
+}
+
+async function filesOfFolder(folder: FileSystemDirectoryHandle): Promise<Picked> {
   const collector = new Collector()
   await walkHandle(folder, '', collector)
-  return { name: folder.name, files: collector.files }
+  return { name: folder.name, files: collector.files, handle: folder }
+}
+
+// ---------------------------------------------------------------- the same folder again
+
+/** A handle cannot be written down as text: this is what IndexedDB is for. */
+function handles<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const opening = indexedDB.open('quantease-workbench', 1)
+    opening.onupgradeneeded = () => opening.result.createObjectStore('folders')
+    opening.onerror = () => reject(opening.error)
+    opening.onsuccess = () => {
+      const request = work(opening.result.transaction('folders', mode).objectStore('folders'))
+      request.onerror = () => reject(request.error)
+      request.onsuccess = () => resolve(request.result)
+      opening.result.close()
+    }
+  })
+}
+
+/** Keeps the way to the folder of the model; a browser that refuses will have to ask for the folder. */
+export async function rememberFolder(folder: FileSystemDirectoryHandle): Promise<void> {
+  await handles('readwrite', (store) => store.put(folder, 'model')).catch(() => {})
+}
+
+/** The folder remembered last, if it has this name and the person lets it be read again. Must be called in a click. */
+export async function pickAgain(name: string): Promise<Picked | null> {
+  const folder = await handles('readonly', (store) => store.get('model')).catch(() => undefined)
+  if (folder?.name !== name || (await folder.requestPermission?.({ mode: 'read' })) !== 'granted') return null
+  return filesOfFolder(folder)
 }
 
 /** Of an `<input type="file">`, with or without `webkitdirectory`. */

@@ -165,7 +165,12 @@ export function reduce(view: JobView, event: RunEvent): JobView {
       const what = cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'
       return event.state === 'lost'
         ? { ...view, phase: 'recovering', loss: { cause, losses, most }, announcement: `${what}. Opening it again.` }
-        : { ...view, phase: 'running', announcement: 'The GPU is back. Going on from the last finished linear.' }
+        : {
+            ...view,
+            phase: 'running',
+            announcement: 'The GPU is back. Going on from the last finished linear.',
+            notices: [...view.notices, { run: null, problem: lossNote(event) }],
+          }
     }
     case 'run-end':
       return endRun(view, event.result)
@@ -286,6 +291,18 @@ function sample(view: JobView, held: number): JobView['memory']['series'] {
     else if (point.held >= last.held) series[series.length - 1] = point
   }
   return series
+}
+
+function lossNote({ cause, losses, most }: Extract<RunEvent, { type: 'device' }>): Problem {
+  return {
+    severity: 'note',
+    code: 'note',
+    message: `${cause === 'lost' ? 'The GPU went away' : 'The GPU had no memory left'} (${losses} of ${most}); the run went on from the last finished linear.`,
+    hint:
+      cause === 'lost'
+        ? 'Close other programs that use the GPU heavily if it happens again.'
+        : 'It goes on in pieces half as large. Close other programs that use the GPU.',
+  }
 }
 
 function sayStage(view: JobView, event: Extract<RunEvent, { type: 'stage' }>): string {

@@ -22,7 +22,7 @@ function workbench(different: Partial<Engine> = {}) {
     gpu: async () => ({ name: 'test' }) as GpuSummary,
     open: async () => ({ name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary,
     check: async () => answer,
-    clearExports: async () => {},
+    journal: async () => ({ busy: false, summary: null }),
     watchNetwork: () => {},
     hubAccount: async () => null,
     ...different,
@@ -199,4 +199,28 @@ test('signing in looks again at what was denied, and opens what was refused', as
   expect(page.store.getState()).toMatchObject({ account: { name: 'somebody', remembered: false }, model: { state: 'ready' }, look: null })
   expect(open).toHaveBeenLastCalledWith({ kind: 'hub', repo: 'owner/gated', revision: 'main' })
   expect(hubModel).toHaveBeenCalledTimes(2)
+})
+
+test('a disk that is still full when the job tries again can be tried once more', async () => {
+  let hear: (event: RunEvent) => void = () => {}
+  const storage = { what: 'the checkpoint', needed: 1, problem: { code: 'storage-full', message: 'Full.', hint: '' } } as const
+  const page = workbench({
+    start: (_, onEvent) => {
+      hear = onEvent
+      return new Promise(() => {})
+    },
+    resume: async () => {
+      hear({ type: 'resumed' })
+      hear({ type: 'paused', storage })
+    },
+  })
+  void page.tryDemo()
+  await vi.advanceTimersByTimeAsync(1)
+  hear({ type: 'paused', storage })
+  await vi.advanceTimersByTimeAsync(300)
+  expect(page.store.getState()).toMatchObject({ view: { phase: 'paused', storage }, asked: null })
+  await page.resume()
+  expect(page.store.getState().asked).toBe('resume')
+  await vi.advanceTimersByTimeAsync(300)
+  expect(page.store.getState()).toMatchObject({ view: { phase: 'paused', storage }, asked: null })
 })

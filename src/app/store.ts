@@ -8,6 +8,9 @@ import type {
   HubModel,
   Job,
   JobCheck,
+  JobReport,
+  JournalSummary,
+  ModelOrigin,
   ModelSummary,
   OptionValue,
   Problem,
@@ -17,7 +20,7 @@ import type {
   Traffic,
 } from '../engine/job.ts'
 import { type ErrorData, toErrorData, WorkbenchError } from '../errors.ts'
-import { type Picked, type Source, isText, saveAsZip, saveToFolder } from './files.ts'
+import { type Picked, type Source, isText, pickAgain, rememberFolder, saveAsZip, saveToFolder } from './files.ts'
 import type { ErrorUnit } from './format.ts'
 import * as plan from './plan.ts'
 import { abort, begin, end, type JobView, reduce } from './reduce.ts'
@@ -78,6 +81,8 @@ export interface State {
   /** The run whose options are shown. */
   chosen: string | null
   check: plan.Check
+  /** The job that the journal holds; `busy`: another tab is at work on it. `lacks`: its folder has to be given again. */
+  journal: { busy: boolean; summary: JournalSummary; lacks: boolean } | null
   /** The job that runs or ran, and the model it runs on. */
   view: JobView | null
   ran: ModelSummary | null
@@ -112,6 +117,7 @@ export function createWorkbench(engine: Engine) {
     job: null,
     chosen: null,
     check: { state: 'pending' },
+    journal: null,
     view: null,
     ran: null,
     spoken: '',
@@ -140,6 +146,71 @@ export function createWorkbench(engine: Engine) {
     }
   }
   openGpu()
+
+  // ---------------------------------------------------------------- journal
+
+  async function readJournal() {
+    try {
+      const { busy, summary } = await engine.journal()
+      set({ journal: summary && { busy, summary, lacks: false } })
+      if (!busy) return
+      await engine.idle()
+      await readJournal()
+    } catch {
+      // Where nothing can be kept, there is nothing to go on with.
+      set({ journal: null })
+    }
+  }
+  readJournal().then(() => {
+    const found = get().journal
+    if (found && !found.busy && !found.summary.report) set({ spoken: `An unfinished job on ${found.summary.model.name} can be resumed.` })
+  })
+
+  /** Opens the model that a job ran on, if it is not open. False when the person has to bring it. */
+  async function reopen(origin: ModelOrigin): Promise<boolean> {
+    const { model } = get()
+    if (model.state === 'ready') {
+      const { source, name } = model.summary
+      if (origin.kind === 'demo' ? model.demo : origin.kind === 'hub' ? source?.revision === origin.revision : name === origin.name)
+        return true
+    }
+    if (origin.kind === 'demo') return open({ kind: 'demo' })
+    if (origin.kind === 'hub') return open({ kind: 'hub', repo: origin.repo, revision: origin.revision })
+    // Said before the browser asks: its question may go unnoticed, or never come.
+    const known = get().journal
+    if (known) set({ journal: { ...known, lacks: true }, spoken: `Choose or drop the folder ${origin.name} again to go on.` })
+    const picked = await pickAgain(origin.name)
+    return picked !== null && open({ kind: 'files', ...picked })
+  }
+
+  /** Goes on with the job in the journal. */
+  async function goOn() {
+    const { journal } = get()
+    if (!journal || isBusy(get())) return
+    const { job, origin } = journal.summary
+    if (!(await reopen(origin))) return
+    const { model } = get()
+    if (model.state === 'ready' && !isBusy(get())) await launch(job, model.summary, (hear) => engine.goOn(job, hear))
+  }
+
+  /** Shows what the job in the journal has finished. */
+  function openResults() {
+    const { journal } = get()
+    if (!journal || isBusy(get())) return
+    const { job, model, results, report } = journal.summary
+    const finished = results.reduce<JobView>((view, result) => reduce(view, { type: 'run-end', result }), begin(job))
+    const view = report ? end(finished, report) : abort(finished, toErrorData(new WorkbenchError('cancelled', 'The job was interrupted.')))
+    set({ view, ran: model, spoken: view.announcement, saving: {}, step: 'results' })
+  }
+
+  async function discard() {
+    try {
+      await engine.discard()
+      set({ journal: null, spoken: 'The job was discarded.' })
+    } catch (thrown) {
+      fail(thrown)
+    }
+  }
 
   // ---------------------------------------------------------------- model
 
@@ -245,7 +316,10 @@ export function createWorkbench(engine: Engine) {
         const { path } = picked.files.find((file) => !isText(file.path))!
         throw new WorkbenchError('text-invalid', `${path} is not a text that can be read here.`, 'Choose a .txt or .jsonl file.')
       } else {
-        await open({ kind: 'files', ...picked })
+        const { handle, ...source } = picked
+        const opened = await open({ kind: 'files', ...source })
+        if (opened && handle) await rememberFolder(handle)
+        if (opened && get().journal?.lacks) await goOn()
       }
     } catch (thrown) {
       fail(thrown)
@@ -295,9 +369,13 @@ export function createWorkbench(engine: Engine) {
   async function start() {
     const { job, model } = get()
     if (!job || model.state !== 'ready' || isBusy(get())) return
+    await launch(job, model.summary, (hear) => engine.start(job, hear))
+  }
+
+  async function launch(job: Job, model: ModelSummary, run: (hear: (event: RunEvent) => void) => Promise<JobReport>) {
     clearTimeout(timer)
     const first = begin(job)
-    set({ view: first, spoken: first.announcement, ran: model.summary, step: 'run', asked: null, saving: {} })
+    set({ view: first, spoken: first.announcement, ran: model, step: 'run', asked: null, saving: {} })
 
     let queue: RunEvent[] = []
     let due: ReturnType<typeof setTimeout> | undefined
@@ -314,7 +392,9 @@ export function createWorkbench(engine: Engine) {
         if (after.announcement !== before.announcement) said.push(after.announcement)
         return after
       }, view)
-      const settled = next.phase !== view.phase && get().asked !== 'cancel'
+      // A disk that is still full brings a job back to where it was.
+      const moved = next.phase !== view.phase || events.some(({ type }) => type === 'paused' || type === 'resumed')
+      const settled = moved && get().asked !== 'cancel'
       set({ view: next, ...(settled && { asked: null }), ...(said.length && { spoken: said.join(' ') }) })
     }
     const conclude = (change: (view: JobView) => JobView) => {
@@ -325,7 +405,7 @@ export function createWorkbench(engine: Engine) {
       set({ view, spoken, asked: null })
     }
     try {
-      const report = await engine.start(job, (event) => {
+      const report = await run((event) => {
         queue.push(event)
         due ??= setTimeout(flush, redrawEvery)
       })
@@ -333,6 +413,7 @@ export function createWorkbench(engine: Engine) {
     } catch (thrown) {
       conclude((view) => abort(view, toErrorData(thrown)))
     }
+    await readJournal()
     // The demo starts before its plan is checked.
     if (get().check.state === 'pending') check()
   }
@@ -447,6 +528,9 @@ export function createWorkbench(engine: Engine) {
     setJob: (change: Partial<Job>) => editWith((_, job) => ({ ...job, ...change })),
 
     start,
+    goOn,
+    openResults,
+    discard,
     pause: () => ask('pause'),
     resume: () => ask('resume'),
     cancel: () => ask('cancel'),

@@ -15,7 +15,7 @@ import type { PackedLinear } from '../quant/packed.ts'
 import type { Plan, PlannedRun } from './check.ts'
 import { sha256 } from './digest.ts'
 import type { RunResult } from './job.ts'
-import { patient } from './room.ts'
+import { patient, withRoom } from './room.ts'
 import type { Host } from './run.ts'
 
 /** Bytes copied at a time. */
@@ -45,7 +45,9 @@ export class CheckpointExport {
     const { checkpoint } = this.opened.folder
     const { spec } = this.run
     const { checkpointBytes } = this.plan.check.runs.find(({ id }) => id === spec.id)!
-    this.#sink = patient(await this.host.sink(spec.id), this.host, `the checkpoint of ${spec.label}`, checkpointBytes)
+    const what = `the checkpoint of ${spec.label}`
+    const open = () => this.host.sink(spec.id)
+    this.#sink = patient(await withRoom(this.host, what, () => checkpointBytes, open), this.host, what, checkpointBytes)
     const writer = new CheckpointWriter(this.#sink, this.run.tensors)
     this.#writer = writer
     checkpoint.ahead(this.run.copied.map(({ name }) => name))

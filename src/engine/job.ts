@@ -415,8 +415,8 @@ export interface JournalSummary {
   started: string
   /** Linears solved, of all runs, and how many there will be. */
   layers: { done: number; all: number }
-  /** Labels of the runs that are finished. */
-  finished: string[]
+  /** Of the runs that are finished. */
+  results: RunResult[]
   /** What the journal and the checkpoints of the job take, bytes. */
   bytes: number
   /** Set when the job is over. */

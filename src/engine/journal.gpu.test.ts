@@ -81,7 +81,7 @@ describe(`a killed job (seed ${SEED})`, () => {
     expect(of(events, 'job-start')[0].resumed?.layers, JSON.stringify(event)).toBe(before.layers.done)
     expect(remains(report, sinks, later)).toEqual(whole)
     // Runs that were finished are not written again.
-    expect([...later.keys()]).toEqual(job.runs.map(({ id }) => id).slice(before.finished.length))
+    expect([...later.keys()]).toEqual(job.runs.map(({ id }) => id).slice(before.results.length))
     expect(of(events, 'layer').length).toBe(new Set(of(events, 'layer').map(({ run, layer }) => run + layer.name)).size)
     const points = of(events, 'perplexity').map(({ run, blocks }) => run + blocks)
     expect(points).toEqual(job.runs.flatMap(({ id, options }) => (options.blocks ? [`${id}1`] : [`${id}1`, `${id}2`])))
@@ -107,7 +107,7 @@ describe(`a killed job (seed ${SEED})`, () => {
     const summary = (await readJournal(journal, false))!
     expect(summary).toMatchObject({
       job,
-      finished: ['outliers', 'scaled', 'order'],
+      results: whole.slice(0, 3).map(({ run }) => ({ run })),
       layers: { all: 4 * 14 + 7 },
       report: null,
       problem: null,

@@ -131,7 +131,12 @@ export class Journal {
   /** What follows is about this run. */
   async enter(run: string): Promise<void> {
     await this.leave()
-    const log = await Log.open(this.store, this.#fileOf(run))
+    let log: Log | null = null
+    await this.#keep(0, async () => {
+      log = await Log.open(this.store, this.#fileOf(run))
+    })
+    // Without storage the run remembers for itself, as long as this process lives.
+    log ??= await Log.open(memoryStore(), this.#fileOf(run))
     this.#run = { id: run, log }
     this.secondsBefore = 0
     for (const key of log.keys()) {
@@ -362,7 +367,7 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
     origin,
     started,
     layers: { done: 0, all },
-    finished: [],
+    results: [],
     bytes: 0,
     report: null,
     problem:
@@ -373,11 +378,11 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
   const open = async (name: string) => (present.has(name) ? await Log.open(store, name) : null)
   const log = await open('job')
   summary.report = log?.get<JobReport>('report') ?? null
-  for (const [i, { id, label }] of job.runs.entries()) {
+  for (const [i, { id }] of job.runs.entries()) {
     const result = log?.get<RunResult>(`result:${id}`)
     if (result) {
       summary.layers.done += result.layers.length
-      summary.finished.push(label)
+      summary.results.push(result)
       summary.bytes += result.export?.bytes ?? 0
       continue
     }

@@ -69,8 +69,12 @@ export async function opfsSink(run: string): Promise<Sink> {
         try {
           // Claims the space now: better here than after an hour of work.
           handle.truncate(size)
+          if (handle.getSize() !== size) throw new DOMException('The file did not get its size.', 'QuotaExceededError')
         } catch (error) {
+          // Chromium loses count of a file whose growth it once refused.
           handle.close()
+          const names = path.split('/')
+          await remove([top, run, ...names.slice(0, -1)], names.at(-1)!)
           throw error
         }
         handles.add(handle)

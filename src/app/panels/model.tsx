@@ -10,10 +10,20 @@ import { isBusy, isError } from '../store.ts'
 import { Button, FilesButton, Icon, Scroll, usePages } from './controls.tsx'
 import { DryPanel } from './dry.tsx'
 import { HubPanel, Remedies, transferred } from './hub.tsx'
+import { JournalCard } from './journal.tsx'
 import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
 export function ModelPanel() {
+  return (
+    <>
+      <JournalCard />
+      <Chosen />
+    </>
+  )
+}
+
+function Chosen() {
   const model = useView((state) => state.model)
   const gpu = useView((state) => state.gpu)
   const workbench = useWorkbench()

@@ -1,4 +1,5 @@
 /** Plan: which runs, with which options, measured on which text. Every option comes from the catalog. */
+import { JournalCard } from './journal.tsx'
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
 import type { Catalog, Job, JobCheck, ModelSummary, OptionSpec, RunSpec, TokenCounts } from '../../engine/job.ts'
@@ -48,6 +49,7 @@ export function PlanPanel() {
           </button>
         )}
       </div>
+      {!measuring && <JournalCard compact />}
       {!measuring && comparing && (
         <Compare
           catalog={catalog}

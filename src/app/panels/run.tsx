@@ -10,6 +10,7 @@ import { type JobView, outcome, type RunView } from '../reduce.ts'
 import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
 import { transferred } from './hub.tsx'
 import { LayerTable } from './layers.tsx'
+import { JournalCard } from './journal.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 
 const stageWords: Record<Stage, string> = {
@@ -41,6 +42,8 @@ export function RunPanel() {
         {view.phase === 'over' ? `${outcome(view)}:` : measuring ? 'Measuring' : 'Running on'} {ran?.name}
       </h1>
       <Failures view={view} />
+      <JournalCard />
+      <Interruption view={view} />
       <div className={measuring ? 'run-grid measuring' : 'run-grid'}>
         {!measuring && (
           <>
@@ -58,6 +61,60 @@ export function RunPanel() {
     </>
   )
 }
+
+/** What holds the job up, or did before it was resumed. */
+function Interruption({ view }: { view: JobView }) {
+  const workbench = useWorkbench()
+  const asked = useView((state) => state.asked)
+  const { phase, storage, loss, resumed } = view
+  if (phase === 'paused' && storage) {
+    return (
+      <section className="error-note" aria-label="The storage is full" data-code="storage-full">
+        <Icon name="pause" />
+        <div>
+          <h2>Paused: there is no room for {storage.what}</h2>
+          <p>
+            {storage.needed > 0 && `${format.bytes(storage.needed)} are still needed. `}
+            {storage.problem.message}
+          </p>
+          <p className="hint">Nothing is lost. {storage.problem.hint}</p>
+          <div className="row">
+            <Button kind="primary" icon="play" disabled={asked !== null} onClick={workbench.resume}>
+              Try again
+            </Button>
+          </div>
+        </div>
+      </section>
+    )
+  }
+  if (phase === 'recovering' && loss) {
+    return (
+      <section className="error-note" aria-label="The GPU is coming back" aria-busy="true" data-code="gpu-lost">
+        <Icon name="warning" />
+        <div>
+          <h2>
+            {loss.cause === 'lost' ? 'The GPU went away and is being opened again' : 'The GPU has no memory left; trying smaller pieces'}
+          </h2>
+          <p>
+            Everything up to the last finished linear is kept, and the run goes on from there. That was the {ordinal[loss.losses]} time; at
+            the {ordinal[loss.most]} the job stops with what it has.
+          </p>
+        </div>
+      </section>
+    )
+  }
+  if (resumed && phase !== 'over') {
+    return (
+      <p className="notice">
+        Resumed: {format.plural(resumed.layers, 'linear')} had been solved since{' '}
+        {new Date(resumed.started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })} and are not solved again.
+      </p>
+    )
+  }
+  return null
+}
+
+const ordinal = ['', 'first', 'second', 'third']
 
 const failureTitles: Partial<Record<ErrorCode, string>> = {
   'gpu-lost': 'the GPU went away in the middle',
@@ -144,12 +201,16 @@ function Now({ view }: { view: JobView }) {
       : asked === 'pause'
         ? 'Pausing …'
         : view.phase === 'paused'
-          ? 'Paused'
-          : view.network?.waiting
-            ? 'Waiting for the network'
-            : stage
-              ? stageWords[stage.stage]
-              : 'Starting …'
+          ? view.storage
+            ? 'Waiting for room'
+            : 'Paused'
+          : view.phase === 'recovering'
+            ? 'Opening the GPU again'
+            : view.network?.waiting
+              ? 'Waiting for the network'
+              : stage
+                ? stageWords[stage.stage]
+                : 'Starting …'
 
   return (
     <aside className="now" aria-labelledby="now-title">
@@ -227,7 +288,7 @@ function Now({ view }: { view: JobView }) {
             <span>{view.network.waiting} What is on the GPU goes on; nothing is lost.</span>
           </p>
         )}
-        {!over && <p className="help">The run goes on in a hidden tab. Closing the page ends it.</p>}
+        {!over && <p className="help">The run goes on in a hidden tab. After a closed page it can be resumed.</p>}
         <ProblemList
           label="Notices of the job"
           problems={view.notices

@@ -1,0 +1,77 @@
+/** The job in the journal: interrupted and waiting, over, or at work in another tab. */
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import { isBusy } from '../store.ts'
+import { Button } from './controls.tsx'
+
+/** Shown wherever a job could be started; `compact` where another one is being planned. */
+export function JournalCard({ compact = false }: { compact?: boolean }) {
+  const workbench = useWorkbench()
+  const journal = useView((state) => state.journal)
+  const view = useView((state) => state.view)
+  const away = useView((state) => isBusy(state) || state.gpu.state !== 'ready' || state.catalog === null)
+  if (!journal || away) return null
+  const { summary, busy, lacks } = journal
+  const { job, model, origin, started, layers, results, report, problem, bytes } = summary
+  // Its results are on the page already.
+  if (report && view?.job === job) return null
+  const labels = job.runs.map(({ label }) => label)
+  const when = new Date(started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+  const title = busy
+    ? `Another tab is at work on ${model.name}`
+    : report
+      ? `The last job on ${model.name} is finished`
+      : `A job on ${model.name} was interrupted`
+  return (
+    <section className="panel journal-card" aria-labelledby="journal-title">
+      <div className="journal-words">
+        <h2 id="journal-title">{title}</h2>
+        <p>
+          {labels.join(', ')}. Started {when}
+          {busy
+            ? '.'
+            : report
+              ? `; its checkpoints are still here (${format.bytes(bytes)}).`
+              : `; ${layers.done} of ${format.plural(layers.all, 'linear')} solved, ${results.length} of ${format.plural(job.runs.length, 'run')} finished, ${format.bytes(bytes)} kept.`}
+        </p>
+        {problem && !report && (
+          <p className="bad">
+            {problem.message} {results.length > 0 && 'What is finished can still be saved.'}
+          </p>
+        )}
+        {lacks && (
+          <p>
+            <b>Choose or drop the folder “{origin.kind === 'files' ? origin.name : model.name}” again</b> to go on: this browser may not
+            open it by itself.
+          </p>
+        )}
+        <p className="hint">
+          {busy
+            ? 'One tab runs at a time, since both would write the same files. This page takes over as soon as the other one is done.'
+            : compact
+              ? 'Starting another job discards this one and its checkpoints.'
+              : report
+                ? 'Save what you need: the next job takes their place.'
+                : 'It goes on after the last solved linear and ends in the same files as if nothing had happened.'}
+        </p>
+      </div>
+      {!busy && (
+        <div className="row">
+          {!report && !problem && (
+            <Button kind={compact ? 'plain' : 'primary'} icon="play" onClick={workbench.goOn}>
+              Resume
+            </Button>
+          )}
+          {results.length > 0 && (
+            <Button kind={report && !compact ? 'primary' : 'plain'} icon="next" onClick={workbench.openResults}>
+              Open the results
+            </Button>
+          )}
+          <Button icon="cancel" onClick={workbench.discard}>
+            Discard
+          </Button>
+        </div>
+      )}
+    </section>
+  )
+}
