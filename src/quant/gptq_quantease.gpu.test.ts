@@ -42,7 +42,7 @@ describe('golden vectors', async () => {
     const codes = expected.get(`${one.name}/codes`)!.data
     const different = codes.reduce((count, code, i) => count + Number(code !== got.codes[i]), 0)
     // Descent may flip a code at a near-tie, and others after it.
-    expect(different / codes.length).toBeLessThanOrEqual(0.03)
+    expect(different / codes.length).toBeLessThanOrEqual(one.dataset === 'exact8x16' ? 0 : 0.03)
   })
 })
 
