@@ -1,5 +1,6 @@
 /** The same engine from a terminal: progress on stderr, the result on stdout. */
 import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Control } from './engine/control.ts'
@@ -21,11 +22,11 @@ import {
   isDatasetId,
   optionProblem,
 } from './engine/job.ts'
-import { type Hub, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
+import { defaultCacheBudget, type Hub, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
 import { dryDevices } from './engine/devices.ts'
 import { checkJob, dryRun, memoryProblem } from './engine/dry.ts'
 import { discardJournal, readJournal } from './engine/journal.ts'
-import { dawn, diskFile, diskFolder, diskSink, journalBeside, textFile } from './engine/node.ts'
+import { dawn, diskFile, diskFolder, diskCacheFolder, diskSink, journalBeside, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
 import { Session } from './engine/session.ts'
 import { WorkbenchError, toErrorData } from './errors.ts'
@@ -49,6 +50,8 @@ const textHelp = `a .txt, .jsonl or .parquet file (.gz too), ${named.join(', ')}
 const flags = {
   model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
   'hub-url': ['URL', `the Hub or a mirror of it (default ${publicHub}); an access token is taken from $HF_TOKEN`],
+  cache: ['DIR', 'where files of the Hub are kept (default ~/.cache/quantease-workbench)'],
+  'cache-gb': ['N', `gigabytes of them at most (default ${defaultCacheBudget / 1e9}; 0 keeps nothing)`],
   dataset: ['TEXT', `calibration text: ${textHelp} (demo: its own)`],
   eval: ['TEXT', 'evaluation text, named likewise (demo: its own)'],
   lambada: ['TEXT', 'measure last-word accuracy too: lambada for the published passages, or a text of one passage a row'],
@@ -152,7 +155,9 @@ async function main(): Promise<void> {
 
   const say = new Speaker(values['compute-quantization-recon-error'] === true)
   const remote = path !== 'demo' && !existsSync(path)
-  const hub = remote ? connect(path, text('hub-url'), say) : null
+  const hub = remote
+    ? connect(path, { url: text('hub-url'), cache: text('cache'), budget: whole('cache-gb', defaultCacheBudget / 1e9, 0) }, say)
+    : null
   const model = hub
     ? await openHubModel(hub, session, path)
     : path === 'demo'
@@ -214,10 +219,11 @@ async function namedText(given: string): Promise<TextChoice> {
 }
 
 /** The Hub, for a model that is no folder here. */
-function connect(path: string, url: string | undefined, say: Speaker): Hub {
+function connect(path: string, { url, cache, budget }: { url?: string; cache?: string; budget: number }, say: Speaker): Hub {
   if (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.'))
     throw new WorkbenchError('file-missing', `There is no folder ${path}.`, 'Give a model folder, or owner/name[@revision] on the Hub.')
-  const hub = openHub({ url })
+  const folder = cache ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quantease-workbench')
+  const hub = openHub({ url, cache: budget ? { store: diskCacheFolder(folder), budget: budget * 1e9 } : undefined })
   hub.network.setToken(process.env.HF_TOKEN ?? null)
   hub.network.listen((event) => say.network(event))
   return hub

@@ -178,6 +178,7 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
         fault(kind, options)
         return end(exchange, 204)
       }
+      if (host === 'hub' && /^\/(oauth|\.well-known)\//.test(path)) return await answerOauth(exchange, path, searchParams)
       if (host === 'storage') await answerStorage(exchange, path)
       else if (path.startsWith('/api/')) await answerApi(exchange, path, searchParams)
       else await answerFile(exchange, path)
@@ -288,6 +289,41 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   function mayRead({ spec }: Repo, request: IncomingMessage, what: 'know' | 'read'): boolean {
     if (!spec.private && (what === 'know' || !spec.gated)) return true
     return tokens[tokenOf(request) ?? '']?.includes(spec.name) ?? false
+  }
+
+  // ---------------------------------------------------------------- signing in
+
+  /** Code -> the challenge that its tab has to meet. */
+  const codes = new Map<string, string>()
+
+  /** Whoever comes agrees at once, and is the owner of the first token. */
+  async function answerOauth(exchange: Exchange, path: string, query: URLSearchParams): Promise<void> {
+    const endpoint = (name: string) => `${url}/oauth/${name}`
+    if (path === '/.well-known/openid-configuration') {
+      return json(exchange, {
+        authorization_endpoint: endpoint('authorize'),
+        token_endpoint: endpoint('token'),
+        userinfo_endpoint: endpoint('userinfo'),
+      })
+    }
+    if (path === '/oauth/authorize') {
+      const code = `code-${codes.size}`
+      codes.set(code, query.get('code_challenge') ?? '')
+      const back = new URL(query.get('redirect_uri')!)
+      back.search = new URLSearchParams({ code, state: query.get('state')! }).toString()
+      exchange.response.setHeader('location', back.href)
+      return end(exchange, 302)
+    }
+    if (path === '/oauth/token') {
+      const form = new URLSearchParams(await textOf(exchange.request))
+      const challenge = createHash('sha256')
+        .update(form.get('code_verifier') ?? '')
+        .digest('base64url')
+      if (codes.get(form.get('code') ?? '') !== challenge) return refuse(exchange, 400)
+      codes.delete(form.get('code')!)
+      return json(exchange, { access_token: Object.keys(tokens)[0], expires_in: 28800, id_token: '', scope: '', token_type: 'bearer' })
+    }
+    json(exchange, { sub: '1', name: 'user-0', preferred_username: 'user-0' })
   }
 
   // ---------------------------------------------------------------- files

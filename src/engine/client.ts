@@ -2,6 +2,7 @@
 import * as Comlink from 'comlink'
 import { type ErrorData, fromErrorData } from '../errors.ts'
 import type {
+  CacheInfo,
   Catalog,
   DryRun,
   DryRunSpec,
@@ -19,6 +20,7 @@ import type {
 } from './job.ts'
 import { publicHub } from '../io/hub/network.ts'
 import { exportedFile, jobLock } from './opfs.ts'
+import { finishSignIn, pageOf, type SignIn, signInUrl } from './signin.ts'
 import type { WorkerApi } from './worker.ts'
 import workerUrl from './worker.ts?worker&url'
 
@@ -50,21 +52,9 @@ export interface HubAccount {
   remembered: boolean
 }
 
-/** The token of somebody who asked for it to be kept. Private windows may refuse storage; nothing is kept then. */
-const keptToken = {
-  key: 'hub-token',
-  read: () => attempt(() => localStorage.getItem(keptToken.key)) ?? null,
-  write: (token: string) => attempt(() => localStorage.setItem(keptToken.key, token)),
-  remove: () => attempt(() => localStorage.removeItem(keptToken.key)),
-}
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work()
-  } catch {
-    return undefined
-  }
-}
+/** Only there when the user asked for it. */
+const tokenKey = 'hub-token'
+const budgetKey = 'hub-cache-bytes'
 
 /** Every call may reject with a WorkbenchError (code, message, hint). */
 export interface Engine {
@@ -84,8 +74,21 @@ export interface Engine {
    * `remember` is set; it is checked with the Hub first. Resolves to the account it belongs to.
    */
   setHubToken(token: string | null, remember?: boolean): Promise<HubAccount | null>
-  /** The account signed in, also by a token remembered from an earlier visit. */
+  /**
+   * Leaves for the Hub to sign in there and comes back to this address; null where the page is not registered at the Hub,
+   * and only a pasted token can be used.
+   */
+  readonly hubSignIn: (() => Promise<void>) | null
+  /**
+   * The account signed in: by a pasted token, one remembered from an earlier visit, or by coming back from `hubSignIn`.
+   * Rejects once when that failed.
+   */
   hubAccount(): Promise<HubAccount | null>
+  /** How much of the Hub's files is kept in this browser. */
+  cacheInfo(): Promise<CacheInfo>
+  /** Bytes at most, now and in later visits; what is over goes at once. 0 keeps nothing. */
+  setCacheBudget(bytes: number): Promise<void>
+  clearCache(): Promise<void>
   /** Everything that is read over the network from now on, in jobs and outside of them. */
   watchNetwork(watcher: NetworkWatcher): void
   /** Registers a .txt, .jsonl or .parquet file as a text; the returned id goes into the Job. */
@@ -115,6 +118,22 @@ export interface Engine {
   idle(): Promise<void>
 }
 
+/** The browser's storage, as far as it lets the page have any. */
+const keptBy = (storage: () => Storage) => ({
+  get: (key: string) => attempt(() => storage().getItem(key)),
+  set: (key: string, value: string) => attempt(() => storage().setItem(key, value)),
+  remove: (key: string) => attempt(() => storage().removeItem(key)),
+})
+const kept = keptBy(() => localStorage)
+
+function attempt<T>(work: () => T): T | null {
+  try {
+    return work()
+  } catch {
+    return null
+  }
+}
+
 /** Starts the engine. The page has one for its whole life. */
 export function connect(): Engine {
   // From a blob, because a worker with an address of its own is not bound by the page's content security policy.
@@ -136,34 +155,71 @@ export function connect(): Engine {
       throw error instanceof Error ? error : fromErrorData(error as ErrorData)
     }
   }
-  const remembered = keptToken.read()
-  if (remembered) call(remote.setHubToken(remembered)).catch(keptToken.remove)
-  const accountOf = (found: { name: string } | null): HubAccount | null => found && { ...found, remembered: keptToken.read() !== null }
+  const remembered = kept.get(tokenKey)
+  if (remembered) call(remote.setHubToken(remembered)).catch(() => kept.remove(tokenKey))
+  const accountOf = (found: { name: string } | null): HubAccount | null => found && { ...found, remembered: kept.get(tokenKey) !== null }
+  const clientId: string | undefined = import.meta.env.VITE_HUB_CLIENT_ID
+  const place = clientId ? { hubUrl, clientId, keep: keptBy(() => sessionStorage) } : null
+  let returned = place && comeBack(place)
+  async function comeBack(place: SignIn): Promise<void> {
+    const { href } = location
+    try {
+      const found = await finishSignIn(place, href)
+      if (!found) return
+      history.replaceState(null, '', found.href)
+      await call(remote.setHubToken(found.token))
+    } catch (error) {
+      // The code of an attempt that failed is of no use in the address.
+      history.replaceState(null, '', pageOf(href))
+      throw error
+    }
+  }
+  returned?.catch(() => {}) // told by hubAccount
+  /** A call that may need the token, made once it is there. */
+  const signedIn = <T>(work: () => Promise<T>) => (returned ?? Promise.resolve()).catch(() => {}).then(() => call(work()))
+  const budget = kept.get(budgetKey)
+  if (budget) call(remote.setCacheBudget(Number(budget))).catch(() => kept.remove(budgetKey))
   return {
     catalog: () => call(remote.catalog()),
     gpu: () => call(remote.gpu()),
     open: (source) => {
       if (source.kind === 'demo') return call(remote.openDemo())
-      if (source.kind === 'hub') return call(remote.openHub(source.repo, source.revision))
+      if (source.kind === 'hub') {
+        // So that the browser does not clear the cache while it is short of space; it may ask, or decide by itself.
+        navigator.storage.persist().catch(() => {})
+        return signedIn(() => remote.openHub(source.repo, source.revision))
+      }
       return call(remote.open(source.files, source.name))
     },
     stopHub: () => call(remote.stopHub()),
     hubSearch: (query) => call(remote.hubSearch(query)),
-    hubModel: (repo, revision) => call(remote.hubModel(repo, revision)),
+    hubModel: (repo, revision) => signedIn(() => remote.hubModel(repo, revision)),
     async setHubToken(token, remember = false) {
-      keptToken.remove()
+      kept.remove(tokenKey)
       await call(remote.setHubToken(token))
       if (!token) return null
       try {
         const account = await call(remote.hubAccount())
-        if (remember) keptToken.write(token)
+        if (remember) kept.set(tokenKey, token)
         return accountOf(account)
       } catch (error) {
         await call(remote.setHubToken(null))
         throw error
       }
     },
-    hubAccount: async () => accountOf(await call(remote.hubAccount())),
+    hubSignIn: place && (async () => location.assign(await signInUrl(place, location.href))),
+    async hubAccount() {
+      const coming = returned
+      returned = null
+      await coming
+      return accountOf(await call(remote.hubAccount()))
+    },
+    cacheInfo: () => call(remote.cacheInfo()),
+    async setCacheBudget(bytes) {
+      await call(remote.setCacheBudget(bytes))
+      kept.set(budgetKey, String(bytes))
+    },
+    clearCache: () => call(remote.clearCache()),
     watchNetwork: (watcher) => {
       const hear: Parameters<WorkerApi['watchNetwork']>[0] = (event) =>
         'traffic' in event ? watcher.traffic(event.traffic) : watcher.notice(event.notice.message, event.notice.hint)

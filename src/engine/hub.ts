@@ -11,6 +11,9 @@ import type { Session } from './session.ts'
 export { type Hub, openHub } from '../io/hub/hub.ts'
 export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
 
+/** Bytes of what was read from the Hub that are kept when nobody says otherwise. */
+export const defaultCacheBudget = 10e9
+
 /** What belongs to a model beside its weights; repositories also hold pictures, other formats and training logs. */
 const companions = /^[^/]+\.(json|txt|model|jinja|md|tiktoken|spm)$|^(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*$/i
 const maxCompanion = 128 << 20

@@ -157,6 +157,20 @@ export interface HubModel {
   problems: Problem[]
 }
 
+/** What is kept of files read from the Hub. Bytes. */
+export interface CacheInfo {
+  bytes: number
+  /** At most, as the user set it. */
+  budget: number
+  /** Why nothing is added any more; null when all is well. */
+  full: string | null
+  /** Of everything that this page keeps in the browser, and what the browser allows. */
+  usage: number
+  quota: number
+  /** Whether the browser promised not to clear it by itself. */
+  persisted: boolean
+}
+
 /** Over the network since the engine started; in events and reports of a job, since it started. */
 export interface Traffic {
   /** Bytes that came. */

@@ -1,11 +1,12 @@
 /** The engine's host in Node: WebGPU by Dawn, files from disk. */
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { create, globals } from 'webgpu'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes, Files, Sink, SinkFile, Store } from '../io/bytes.ts'
 import { memoryStore } from '../io/memory.ts'
+import type { CacheFolder } from '../io/hub/cache.ts'
 import type { TextFile } from './texts.ts'
 
 /** Dawn's entry point. Keep it referenced: once collected, it takes the process down. */
@@ -81,13 +82,13 @@ export async function textFile(path: string): Promise<TextFile> {
 }
 
 /** Names what went wrong with files below `path`. */
-function storageOf(path: string) {
+function storageOf(path: string, flag = '--save') {
   return <T>(work: Promise<T>): Promise<T> =>
     work.catch((cause) => {
       if (cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) {
-        throw new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or save to another disk.', { cause })
+        throw new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or use another disk.', { cause })
       }
-      throw new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}`, 'Choose another folder with --save.', {
+      throw new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}.`, `Choose another folder with ${flag}.`, {
         cause,
       })
     })
@@ -127,6 +128,24 @@ function diskStore(path: string): Store {
       await rmdir(path).catch(() => {}) // not empty, or not there
     },
     list: () => readdir(path).catch(() => []),
+  }
+}
+
+/** A flat folder for the cache. */
+export function diskCacheFolder(path: string): CacheFolder {
+  const storage = storageOf(path, '--cache')
+  return {
+    async list() {
+      const names = await readdir(path).catch(() => [])
+      const found = await Promise.all(names.map(async (name) => ({ name, info: await stat(join(path, name)).catch(() => null) })))
+      return found.flatMap(({ name, info }) => (info?.isFile() ? [{ name, bytes: info.size, modified: info.mtimeMs }] : []))
+    },
+    open: (name) => diskFile(join(path, name)),
+    async write(name, data) {
+      await storage(mkdir(path, { recursive: true }))
+      await storage(writeFile(join(path, name), data))
+    },
+    remove: (name) => storage(rm(join(path, name), { force: true })),
   }
 }
 

@@ -1,6 +1,7 @@
 /** Checkpoints and the journal in the origin's private file system: written in the worker, read by the page. */
 import { WorkbenchError } from '../errors.ts'
 import type { Sink, SinkFile, Store, StoreFile } from '../io/bytes.ts'
+import type { CacheFolder } from '../io/hub/cache.ts'
 
 const top = 'exports'
 /** Name of the Web Lock that whoever changes any of it holds. */
@@ -124,6 +125,51 @@ export function opfsStore(name: string): Store {
         for await (const file of (await folder([name], true)).keys()) names.push(file)
         return names
       }),
+  }
+}
+
+/** A flat folder for the cache. Only in a worker. */
+export function opfsCacheFolder(name: string): CacheFolder {
+  const place = (create: boolean) => folder([name], create)
+  return {
+    list: () =>
+      guard(async () => {
+        const found: { name: string; bytes: number; modified: number }[] = []
+        for await (const handle of (await place(true)).values()) {
+          if (handle.kind !== 'file') continue
+          const { size, lastModified } = await (handle as FileSystemFileHandle).getFile()
+          found.push({ name: handle.name, bytes: size, modified: lastModified })
+        }
+        return found
+      }),
+    open: (file) => guard(async () => (await (await place(false)).getFileHandle(file)).getFile()),
+    async write(file, data) {
+      await guard(async () => {
+        const handle = await openSync([name], file).catch((error) => {
+          // Another tab is writing the same file; then it is there, or will be.
+          if (error instanceof DOMException && error.name === 'NoModificationAllowedError') return null
+          throw error
+        })
+        if (!handle) return
+        try {
+          handle.truncate(0)
+          writeWhole(handle, data, 0)
+        } catch (error) {
+          handle.close()
+          await remove([name], file).catch(() => {})
+          throw error
+        }
+        handle.close()
+      })
+    },
+    async remove(file) {
+      await guard(() =>
+        remove([name], file).catch((error) => {
+          // Another tab is writing it.
+          if (!(error instanceof DOMException && error.name === 'NoModificationAllowedError')) throw error
+        }),
+      )
+    },
   }
 }
 

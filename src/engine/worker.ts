@@ -5,10 +5,10 @@ import type { NamedFile } from './client.ts'
 import { Control } from './control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import { checkJob, dryRun } from './dry.ts'
-import { hubModel, openHub, openHubModel } from './hub.ts'
-import type { DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
+import { defaultCacheBudget, hubModel, openHub, openHubModel } from './hub.ts'
+import type { CacheInfo, DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
 import { discardJournal, journalTexts, readJournal } from './journal.ts'
-import { jobLock, opfsSink, opfsStore, removeExports } from './opfs.ts'
+import { jobLock, opfsCacheFolder, opfsSink, opfsStore, removeExports } from './opfs.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
 
@@ -29,7 +29,10 @@ async function fetchDemo(name: string): Promise<Blob> {
 }
 
 const session = new Session(navigator.gpu, demoTexts(fetchDemo))
-const hub = openHub({ url: import.meta.env.VITE_HUB_URL || undefined })
+const hub = openHub({
+  url: import.meta.env.VITE_HUB_URL || undefined,
+  cache: { store: opfsCacheFolder('hub'), budget: defaultCacheBudget },
+})
 let search: AbortController | null = null
 const journal = opfsStore('journal')
 let origin: ModelOrigin
@@ -86,6 +89,12 @@ const api = {
   hubModel: (repo: string, revision?: string) => hubModel(hub, repo, revision),
   setHubToken: (token: string | null) => hub.network.setToken(token),
   hubAccount: async () => (hub.network.signedIn ? hub.account() : null),
+  async cacheInfo(): Promise<CacheInfo> {
+    const { usage = 0, quota = 0 } = await navigator.storage.estimate()
+    return { ...(await hub.cache!.info()), usage, quota, persisted: await navigator.storage.persisted() }
+  },
+  setCacheBudget: (bytes: number) => hub.cache!.setBudget(bytes),
+  clearCache: () => hub.cache!.clear(),
   watchNetwork(listener: (event: { traffic: Traffic } | { notice: { message: string; hint: string } }) => void): void {
     hub.network.listen((event) =>
       listener(event.type === 'traffic' ? { traffic: event.traffic } : { notice: { message: event.message, hint: event.hint } }),

@@ -7,8 +7,9 @@ import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Files } from '../bytes.ts'
 import { isObject } from '../json.ts'
 import { dtypeBits } from '../safetensors.ts'
+import { Cache, type CacheFolder } from './cache.ts'
 import { HttpError, Network, type NetworkOptions, publicHub } from './network.ts'
-import { hubSource, Lookahead, type RangeCache, RemoteFile } from './remote.ts'
+import { hubSource, Lookahead, RemoteFile } from './remote.ts'
 
 export interface Repo {
   type: 'model' | 'dataset'
@@ -19,7 +20,8 @@ export interface Repo {
 export interface HubOptions extends NetworkOptions {
   /** Address of the Hub or a mirror. */
   url?: string
-  cache?: RangeCache | null
+  /** Where what was read is kept, and how many bytes of it. */
+  cache?: { store: CacheFolder; budget: number }
 }
 
 export interface Hit {
@@ -105,14 +107,14 @@ export class Hub {
   /** Without a slash at its end. */
   readonly url: string
   readonly network: Network
-  readonly #cache: RangeCache | null
+  readonly cache: Cache | null
   readonly #lookahead = new Lookahead()
   #xetWorks = true
 
-  constructor({ url = publicHub, cache = null, ...network }: HubOptions) {
+  constructor({ url = publicHub, cache, ...network }: HubOptions) {
     this.url = checkUrl(url)
     this.network = new Network(this.url, network)
-    this.#cache = cache
+    this.cache = cache ? new Cache(cache.store, cache.budget, (...notice) => this.network.notice(...notice)) : null
   }
 
   /** Who the token belongs to. @throws WorkbenchError `hub-denied` when the Hub does not know it */
@@ -222,6 +224,7 @@ export class Hub {
 
   /** Listed files as bytes; nothing is read yet. */
   files(repo: Repo, sha: string, listed: readonly HubFile[]): Files {
+    this.cache?.begin()
     return new Map(listed.map((file) => [file.path, this.#remote(repo, sha, file)]))
   }
 
@@ -270,7 +273,7 @@ export class Hub {
         url,
         size,
         hash,
-        cache: this.#cache,
+        cache: this.cache,
         get xet() {
           return xet && hub.#xetWorks ? byXet : null
         },

@@ -111,8 +111,8 @@ describe('once, and then all is well:', () => {
 
 describe('for good:', () => {
   const cases: [Fault, string, RegExp, number][] = [
-    ['refused', 'hub-unreachable', /broke the connection off|cannot be reached/, 6],
-    ['reset', 'hub-unreachable', /broke the connection off|cannot be reached/, 6],
+    ['refused', 'hub-unreachable', /broke the connection off|cannot be reached/, 3],
+    ['reset', 'hub-unreachable', /broke the connection off|cannot be reached/, 3],
     ['broken', 'hub-busy', /trouble of its own \(500\)/, 6],
     ['busy', 'hub-busy', /slow down/, 6],
     ['whole', 'hub-answer', /with status 200/, 3],
@@ -130,6 +130,14 @@ describe('for good:', () => {
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000].map((ms) => (fault === 'busy' ? 1000 : ms)).slice(0, tries - 1))
     // The storage's address is signed: it is a secret.
     expect(`${error.message} ${error.hint} ${error.stack}`).not.toMatch(/signature|secret|https?:/)
+  })
+
+  test('a job is more patient with a connection that breaks again and again', async () => {
+    const { hub, read, waits } = await open()
+    hub.network.patient = true
+    server.fault('refused', { match: '/files/', times: 1000 })
+    expect(await refusal(() => read(5000, 6000))).toMatchObject({ code: 'hub-unreachable' })
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000])
   })
 
   test('a server that wants a long rest is not waited for', async () => {

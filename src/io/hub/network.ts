@@ -79,7 +79,7 @@ const longestAfter = 5 * 60_000
 const stepForward = 256 << 10
 /** Of anything that is no file: a page of a listing has some 100 kB. */
 const maxAnswer = 64 << 20
-const wrongTries = 3
+const fewTries = 3
 const connections = 6
 const rateWindow = 3000
 const eventEvery = 250
@@ -334,8 +334,10 @@ export class Network {
             failed = Math.min(failed, this.#tries - 1)
           }
           const delay = trouble.after ?? Math.min(longestDelay, firstDelay * 2 ** (failed - 1)) * (0.5 + this.#random() / 2)
-          // A wrong answer may be an accident of one proxy; it does not get right by waiting.
-          const tries = trouble.code === 'hub-answer' || trouble.code === 'hub-changed' ? wrongTries : this.#tries
+          // A wrong answer may be an accident of one proxy, but does not get right by waiting; nor does a person wait long
+          // to hear that an address is wrong.
+          const soon = trouble.code === 'hub-unreachable' ? !this.patient : trouble.code !== 'hub-busy'
+          const tries = soon && !offline ? fewTries : this.#tries
           if (failed >= tries || delay > longestAfter) throw this.#final(trouble)
           this.#wait(`${offline ? 'There is no network' : `${this.host} ${trouble.what}`}; trying again in ${seconds(delay)}.`)
           await this.#sleep(delay, stop)

@@ -4,17 +4,8 @@
  */
 import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Bytes } from '../bytes.ts'
+import type { Cache } from './cache.ts'
 import type { Network } from './network.ts'
-
-/** Ranges of files that were fetched before, by the hash of their content. */
-export interface RangeCache {
-  /** Those parts of `[begin, end)` that are there, sorted and apart. */
-  find(key: string, range: ByteRange): Promise<ByteRange[]>
-  read(key: string, range: ByteRange): Promise<Uint8Array<ArrayBuffer> | null>
-  write(key: string, begin: number, bytes: Uint8Array): Promise<void>
-  /** What is known of a file turned out to be of another version. */
-  drop(key: string): Promise<void>
-}
 
 export interface RemoteSource {
   size: number
@@ -203,7 +194,7 @@ export interface HubSource {
   size: number
   /** Hash of the content, as the listing gives it. */
   hash: string
-  cache: RangeCache | null
+  cache: Cache | null
   /** By Xet, where the file is kept there; null once that failed anywhere. */
   readonly xet: { read(range: ByteRange): Promise<ArrayBuffer>; failed(error: unknown): void } | null
   /** Turns what the network throws into words about this file. */

@@ -1,0 +1,237 @@
+/**
+ * Ranges of remote files, kept between visits. A range is one file named after the hash of the content that it is part of
+ * (what the Hub calls the file's entity tag) and its place there, so a new version of a file never meets parts of the old
+ * one, and equal files of different repositories share theirs. A file whose length does not fit its name is never used.
+ * Beyond the budget the ranges used longest ago go first, but none that the open model has used: of a model larger than
+ * the budget the first part then stays, where plain LRU would keep nothing for the next pass.
+ */
+import { type ErrorCode, WorkbenchError } from '../../errors.ts'
+import { type ByteRange, type Bytes, readRange } from '../bytes.ts'
+
+/** A flat folder. */
+export interface CacheFolder {
+  list(): Promise<{ name: string; bytes: number; modified: number }[]>
+  open(name: string): Promise<Bytes>
+  /** Writes a whole file. @throws WorkbenchError `storage-full`, `storage-failed` */
+  write(name: string, data: Uint8Array): Promise<void>
+  remove(name: string): Promise<void>
+}
+
+export interface CacheInfo {
+  /** Kept now. */
+  bytes: number
+  budget: number
+  /** Why nothing is added any more, until the cache is cleared or its budget changed. */
+  full: string | null
+}
+
+interface Entry extends ByteRange {
+  name: string
+  key: string
+  used: number
+}
+
+/** When which range was used last; a browser does not keep that of its own. */
+const usesName = 'uses.json'
+const saveEvery = 5000
+const maxUses = 16 << 20
+
+export class Cache {
+  readonly #entries = new Map<string, Entry>()
+  #ready: Promise<void> | null = null
+  #bytes = 0
+  #budget: number
+  #full: string | null = null
+  #overflowed = false
+  /** What was used since then is not given up for something new. */
+  #epoch = Number.POSITIVE_INFINITY
+  #saved = 0
+
+  constructor(
+    readonly store: CacheFolder,
+    budget: number,
+    /** Told once when the cache stops taking in what is read. */
+    readonly onFull: (code: ErrorCode, message: string, hint: string) => void,
+    readonly clock: () => number = Date.now,
+  ) {
+    this.#budget = budget
+  }
+
+  async info(): Promise<CacheInfo> {
+    await this.#load()
+    return { bytes: this.#bytes, budget: this.#budget, full: this.#full }
+  }
+
+  async setBudget(bytes: number): Promise<void> {
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw new WorkbenchError('option-invalid', `The cache cannot take ${bytes} bytes.`, 'Give a whole number of bytes; 0 keeps nothing.')
+    }
+    this.#budget = bytes
+    this.#full = null
+    await this.#load()
+    await this.#shrink(bytes, Number.POSITIVE_INFINITY)
+  }
+
+  async clear(): Promise<void> {
+    await this.#load()
+    for (const entry of [...this.#entries.values()]) {
+      await this.store.remove(entry.name)
+      this.#forget(entry)
+    }
+    await this.store.remove(usesName)
+    this.#full = null
+    this.#overflowed = false
+  }
+
+  /** Files are opened: what is used from now on matters more than what was before. */
+  begin(): void {
+    this.#epoch = this.clock()
+    this.#overflowed = false
+  }
+
+  /** Those parts of a range that are there, sorted and apart; each can be read by itself. */
+  async find(key: string, { begin, end }: ByteRange): Promise<ByteRange[]> {
+    await this.#load()
+    const parts: ByteRange[] = []
+    let at = begin
+    for (const entry of this.#of(key)) {
+      const part = { begin: Math.max(at, entry.begin), end: Math.min(end, entry.end) }
+      if (part.begin >= part.end) continue
+      parts.push(part)
+      at = part.end
+    }
+    return parts
+  }
+
+  /** Null when it is not there after all. */
+  async read(key: string, { begin, end }: ByteRange): Promise<Uint8Array<ArrayBuffer> | null> {
+    const entry = this.#of(key).find((one) => one.begin <= begin && one.end >= end)
+    if (!entry) return null
+    try {
+      const file = await this.store.open(entry.name)
+      if (file.size !== entry.end - entry.begin) throw new Error('Its length is wrong.')
+      const bytes = await readRange(file, begin - entry.begin, end - entry.begin, entry.name)
+      entry.used = this.clock()
+      await this.#saveUses().catch(() => {}) // only the order of eviction suffers
+      return bytes
+    } catch {
+      // Evicted by another tab, cut short by a crash, cleared by the browser: it is simply not there.
+      await this.#remove(entry)
+      return null
+    }
+  }
+
+  async write(key: string, begin: number, bytes: Uint8Array): Promise<void> {
+    await this.#load()
+    if (this.#full !== null || bytes.length > this.#budget) return
+    const name = `${key}-${begin}-${begin + bytes.length}`
+    if (this.#entries.has(name) || !namePattern.test(name)) return
+    try {
+      if (!(await this.#shrink(this.#budget - bytes.length, this.#epoch))) {
+        if (!this.#overflowed)
+          this.onFull(
+            'storage-full',
+            `The model is larger than the cache, which holds ${megabytes(this.#budget)}.`,
+            'What does not fit is read from the network each time it is needed; a larger cache saves that.',
+          )
+        this.#overflowed = true
+        return
+      }
+      await this.store.write(name, bytes)
+      this.#add({ name, key, begin, end: begin + bytes.length, used: this.clock() })
+      await this.#saveUses()
+    } catch (error) {
+      this.#stop(error)
+    }
+  }
+
+  /** What is known of a file turned out to be of another version. */
+  async drop(key: string): Promise<void> {
+    await this.#load()
+    for (const entry of this.#of(key)) await this.#remove(entry)
+  }
+
+  // ---------------------------------------------------------------- inside
+
+  /** Storage failed: go on without a cache. */
+  #stop(error: unknown): void {
+    if (!(error instanceof WorkbenchError)) throw error
+    if (this.#full !== null) return
+    this.#full = error.message
+    this.onFull(
+      error.code,
+      `${error.message} Nothing more is cached.`,
+      `What is needed again is read from the network again. ${error.hint}`,
+    )
+  }
+
+  #load(): Promise<void> {
+    this.#ready ??= (async () => {
+      const files = await this.store.list().catch((error) => {
+        this.#stop(error)
+        return []
+      })
+      const uses = files.some(({ name }) => name === usesName) ? await this.#readUses() : {}
+      for (const { name, bytes, modified } of files) {
+        if (name === usesName) continue
+        const [, key, from, to] = namePattern.exec(name) ?? []
+        const range = { begin: Number(from), end: Number(to) }
+        // A crash while writing leaves a shorter file.
+        if (!key || range.end - range.begin !== bytes) await this.store.remove(name).catch((error) => this.#stop(error))
+        else this.#add({ name, key, ...range, used: typeof uses[name] === 'number' ? uses[name] : modified })
+      }
+    })()
+    return this.#ready
+  }
+
+  #add(entry: Entry): void {
+    this.#entries.set(entry.name, entry)
+    this.#bytes += entry.end - entry.begin
+  }
+
+  #forget(entry: Entry): void {
+    if (this.#entries.delete(entry.name)) this.#bytes -= entry.end - entry.begin
+  }
+
+  async #remove(entry: Entry): Promise<void> {
+    this.#forget(entry)
+    await this.store.remove(entry.name).catch((error) => this.#stop(error))
+  }
+
+  /** Makes room: down to so many bytes, without what was used since `epoch`. Whether that was enough. */
+  async #shrink(bytes: number, epoch: number): Promise<boolean> {
+    if (this.#bytes <= bytes) return true
+    const old = [...this.#entries.values()].filter(({ used }) => used < epoch).sort((a, b) => a.used - b.used)
+    for (const entry of old) {
+      if (this.#bytes <= bytes) break
+      await this.#remove(entry)
+    }
+    return this.#bytes <= bytes
+  }
+
+  #of(key: string): Entry[] {
+    return [...this.#entries.values()].filter((entry) => entry.key === key).sort((a, b) => a.begin - b.begin)
+  }
+
+  async #readUses(): Promise<Record<string, unknown>> {
+    try {
+      const file = await this.store.open(usesName)
+      if (file.size > maxUses) return {}
+      const value: unknown = JSON.parse(new TextDecoder().decode(await readRange(file, 0, file.size, usesName)))
+      return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+    } catch {
+      return {} // then the order of writing counts
+    }
+  }
+
+  async #saveUses(): Promise<void> {
+    const now = this.clock()
+    if (now - this.#saved < saveEvery) return
+    this.#saved = now
+    const uses = Object.fromEntries(Array.from(this.#entries.values(), ({ name, used }) => [name, used]))
+    await this.store.write(usesName, new TextEncoder().encode(JSON.stringify(uses)))
+  }
+}
+
+const namePattern = /^([0-9a-f]{40,64})-(\d{1,15})-(\d{1,15})$/
+const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`
