@@ -103,14 +103,14 @@ describe('the engine in a browser', () => {
     await site?.close()
   })
 
-  const rtnJob = {
+  const rtnJob = (calibration: string, evaluation: string) => ({
     runs: [{ id: 'rtn', label: 'RTN', method: 'rtn', options: { bits: 3, blocks: 1 } }],
-    calibration: { text: 'demo-calibration', samples: 4, length: 64, sampling: 'consecutive' as const },
-    evaluation: { text: 'demo-evaluation', samples: 2, length: 64 },
+    calibration: { text: calibration, samples: 4, length: 64, sampling: 'consecutive' as const },
+    evaluation: { text: evaluation, samples: 2, length: 64 },
     seed: 0,
     perplexityEvery: 0,
     save: true,
-  }
+  })
 
   test('opens a gated model, runs it with every byte read once, and goes on without a network', async () => {
     const { page, errors } = await openPage(browser, site.url)
@@ -129,11 +129,16 @@ describe('the engine in a browser', () => {
     const summary = await page.evaluate(() => engine.open({ kind: 'hub', repo: 'demo/stories' }))
     expect(summary.source).toEqual(opened.source)
     expect(summary.parameters).toBe(opened.parameters)
+    const [calibration, evaluation] = await page.evaluate(async () => {
+      const add = async (name: string) => engine.addText(new File([await (await fetch(`../../demo/${name}`)).blob()], name))
+      return [(await add('calibration.txt')).id, (await add('evaluation.txt')).id]
+    })
+    const job = rtnJob(calibration, evaluation)
     const report = await page.evaluate(async (job) => {
       const rates: number[] = []
       const report = await engine.start(job, (event) => event.type === 'network' && rates.push(event.traffic.fetched))
       return { ...report, rates }
-    }, rtnJob)
+    }, job)
     expect(report.runs[0]).toMatchObject({ state: 'finished', export: { format: 'gptq' } })
     expect(report.rates.at(-1)).toBeGreaterThan(0.95 * size)
     expect(server.sent()).toBeLessThan(1.05 * size)
@@ -146,7 +151,7 @@ describe('the engine in a browser', () => {
     expect(info.bytes).toBeGreaterThan(0.95 * size)
     expect(info).toMatchObject({ budget: 10e9, full: null })
     await page.context().setOffline(true)
-    const offline = await page.evaluate((job) => engine.start(job, () => {}), { ...rtnJob, save: false })
+    const offline = await page.evaluate((job) => engine.start(job, () => {}), { ...job, save: false })
     expect(offline.runs[0].perplexity).toBe(report.runs[0].perplexity)
     expect(offline.network?.fetched).toBe(0)
     expect(await page.evaluate(() => engine.hubSearch('x').catch(({ code, message }) => `${code}: ${message}`))).toBe(
@@ -192,7 +197,9 @@ describe('the engine in a browser', () => {
 
   test('signs in at the Hub and comes back to the same address', async () => {
     const { page } = await openPage(browser, `${site.url}?model=demo%2Fstories`)
-    await Promise.all([page.waitForURL(/code=|model=demo/, { waitUntil: 'load' }), page.evaluate(() => void engine.hubSignIn!())])
+    const confirmed = page.waitForResponse(/\/oauth\/userinfo$/)
+    await page.evaluate(() => void engine.hubSignIn!())
+    await confirmed
     await page.waitForURL(`${site.url}?model=demo%2Fstories`)
     expect(await page.evaluate(() => engine.hubAccount())).toMatchObject({ name: 'user-0' })
     await page.context().close()
