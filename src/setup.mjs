@@ -55,6 +55,7 @@ const tasks = {
   },
   quantize: (args) => headless('src/cli.ts', args),
   methods: (args) => headless('e2e/methods.ts', args),
+  fuzz: (args) => headless('e2e/fuzz/fuzz.ts', args),
   families: (args) => headless('e2e/families.ts', args),
   profile: (args) => headless('e2e/profile.ts', args),
   'dry-runs': (args) => script('e2e/dry-runs.ts', args),

@@ -1,6 +1,7 @@
 /** How components reach the workbench: one context, one hook per need. */
 import { createContext, use } from 'react'
 import { useStore } from 'zustand'
+import type { JobCheck } from '../engine/job.ts'
 import type { State, Workbench } from './store.ts'
 
 export const WorkbenchContext = createContext<Workbench | null>(null)
@@ -11,4 +12,9 @@ export function useWorkbench(): Workbench {
 
 export function useView<T>(select: (state: State) => T): T {
   return useStore(useWorkbench().store, select)
+}
+
+/** What the last check found, while nothing was changed since. */
+export function useDone(): JobCheck | null {
+  return useView((state) => (state.check.state === 'done' ? state.check.result : null))
 }

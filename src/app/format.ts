@@ -93,6 +93,13 @@ export function share(value: number | null): string {
   return value === null ? none : `${(value * 100).toFixed(1)}${space}%`
 }
 
+/** "61.2 %", and the standard error of a share of independent passages. */
+export function accuracy(words: { passages: number; right: number } | undefined): { text: string; error: string } | null {
+  if (!words) return null
+  const value = words.right / words.passages
+  return { text: share(value), error: share(Math.sqrt((value * (1 - value)) / words.passages)) }
+}
+
 /** A fraction as it was entered, in percent and without zeros at the end: 1 %, 0.5 %. */
 export function fraction(value: number): string {
   return `${Number((value * 100).toPrecision(3))}${space}%`

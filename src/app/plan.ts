@@ -10,6 +10,7 @@ import type {
   OptionValue,
   Problem,
   RunSpec,
+  TextChoice,
   TextSource,
 } from '../engine/job.ts'
 import { optionProblem } from '../engine/job.ts'
@@ -264,6 +265,72 @@ function freshId(job: Job): string {
   return `run-${Math.max(0, ...job.runs.map((run) => Number(run.id.match(/\d+$/)?.[0] ?? 0))) + 1}`
 }
 
+// ---------------------------------------------------------------- texts
+
+export type TextPurpose = 'calibration' | 'evaluation' | 'lambada'
+
+/** Enough for a standard error of two points, and not the whole evening. */
+const firstPassages = 500
+
+/** Another text; which column it was and whether it held conversations says nothing about this one. */
+export function chooseText(job: Job, purpose: TextPurpose, text: TextSource): Job {
+  const { column: _, chat: __, ...rest } = job[purpose] ?? { passages: firstPassages }
+  const { sampling } = job.calibration
+  const fitting = text.sampling ?? (sampling === 'documents' ? 'random' : sampling)
+  return { ...job, [purpose]: { ...rest, text: text.id, ...(purpose === 'calibration' && { sampling: fitting }) } }
+}
+
+export function setText(job: Job, purpose: TextPurpose, part: Partial<TextChoice>): Job {
+  return { ...job, [purpose]: { ...job[purpose], ...part } }
+}
+
+export function measureLastWords(job: Job, texts: TextSource[], on: boolean): Job {
+  const { lambada: _, ...rest } = job
+  const text = texts.find(({ id }) => id === 'lambada') ?? texts.find(({ origin }) => origin === 'file') ?? texts[0]
+  return on && text ? { ...rest, lambada: { text: text.id, passages: firstPassages } } : rest
+}
+
+/** The choices of a text field, by where they come from. */
+export function textGroups(texts: TextSource[]): { title: string; texts: TextSource[] }[] {
+  const titles: Record<TextSource['origin'], string> = {
+    builtin: 'Built in',
+    dataset: 'Data sets of the Hub',
+    file: 'Your files',
+    paste: 'Pasted',
+  }
+  return (Object.keys(titles) as TextSource['origin'][])
+    .map((origin) => ({ title: titles[origin], texts: texts.filter((text) => text.origin === origin) }))
+    .filter((group) => group.texts.length)
+}
+
+/** Has columns, so that one may have to be named, and may hold conversations. */
+export function isStructured({ origin, label, about }: TextSource): boolean {
+  return origin === 'dataset' ? about === undefined : /\.(jsonl?|ndjson|parquet)(\.gz)?$/i.test(label)
+}
+
+/** Pasted text as a file: JSON lines are read as such. */
+export function pastedFile(text: string, number: number): { name: string; text: string } {
+  const lines = text.split('\n').filter((line) => line.trim())
+  const json = lines.every((line) => {
+    try {
+      return typeof JSON.parse(line) === 'object'
+    } catch {
+      return false
+    }
+  })
+  return { name: `Pasted text ${number}${json ? '.jsonl' : ''}`, text }
+}
+
+export function widestInput({ linears }: Pick<ModelSummary, 'linears'>): number {
+  return Math.max(...linears.map(({ shape }) => shape[1]))
+}
+
+/** Tokens for each input of the widest layer, and where that stands on a scale from a tenth to a hundred times. */
+export function coverage(tokens: number, widest: number): { ratio: number; place: number } {
+  const ratio = tokens / widest
+  return { ratio, place: Math.min(1, Math.max(0, (Math.log10(ratio) + 1) / 3)) }
+}
+
 // ---------------------------------------------------------------- what the check says
 
 export type Check = { state: 'pending' } | { state: 'done'; result: JobCheck } | { state: 'failed'; problem: Problem }
@@ -276,7 +343,7 @@ export function problemsOf(check: Check): Problem[] {
 /** "QuantEase 2-bit, group size": where a problem is, for a list that stands apart from the field. */
 export function placeOf(catalog: Catalog, job: Job, field: string): string {
   const [part, index, , key] = field.split('.')
-  if (part !== 'runs') return { calibration: 'Calibration', evaluation: 'Evaluation', seed: 'Seed' }[part] ?? ''
+  if (part !== 'runs') return { calibration: 'Calibration', evaluation: 'Evaluation', lambada: 'Last words', seed: 'Seed' }[part] ?? ''
   const run = job.runs[Number(index)]
   if (!run) return ''
   const spec = optionsOf(catalog, run.method).find((each) => each.key === key)

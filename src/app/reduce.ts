@@ -4,6 +4,7 @@ import {
   type BitsBreakdown,
   type Job,
   type JobReport,
+  type LastWords,
   type LayerResult,
   type Problem,
   type RunEvent,
@@ -51,6 +52,7 @@ export interface JobView {
   /** Module paths of the linears in the order they are solved. */
   layers: string[]
   fpPerplexity: number | null
+  fpLambada?: LastWords
   stage: { run: string | null; stage: Stage; block: number | null; linear: string | null } | null
   progress: { done: number; elapsed: number; eta: number | null }
   runs: RunView[]
@@ -117,7 +119,7 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         announcement: event.resumed ? `Going on with ${event.resumed.layers} linears solved before.` : view.announcement,
       }
     case 'baseline':
-      return { ...view, fpPerplexity: event.perplexity }
+      return { ...view, fpPerplexity: event.perplexity, fpLambada: event.lambada }
     case 'run-start':
       return {
         ...updateRun(view, event.run, (run) => ({ ...run, state: 'running' })),
@@ -190,6 +192,7 @@ export function end(view: JobView, report: JobReport): JobView {
     report,
     runs,
     fpPerplexity,
+    fpLambada: report.fpLambada ?? view.fpLambada,
     calibration: report.calibration,
     evaluation: report.evaluation,
     // Of a local model nothing is read over it.

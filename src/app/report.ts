@@ -24,23 +24,28 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
       `${format.perplexity(result?.perplexity ?? null)}${change ? ` (${change.text})` : ''}`,
       format.divergence(result?.kl ?? null),
       format.share(result?.top1 ?? null),
+      ...(job.lambada ? [format.accuracy(result?.lambada)?.text ?? '–'] : []),
       format.relativeError(result?.meanRelativeError ?? null, 'scientific'),
       result?.worst ? `${format.relativeError(result.worst.relativeError, 'scientific')} (${result.worst.name})` : '–',
       result ? format.duration(result.seconds) : '–',
       run.state,
     ]
   })
-  const table = [
-    ['Run', 'Options', 'Bits per weight', 'Perplexity', 'KL, nats', 'Same top token', 'Mean relative error', 'Worst', 'Time', 'State'],
-    ['---', '---', '---:', '---:', '---:', '---:', '---:', '---:', '---:', '---'],
-    ...rows,
+  const heads = [
+    ...['Run', 'Options', 'Bits per weight', 'Perplexity', 'KL, nats', 'Same top token'],
+    ...(job.lambada ? ['Last words right'] : []),
+    ...['Mean relative error', 'Worst', 'Time', 'State'],
   ]
+  const table = [heads, heads.map((head) => (['Run', 'Options', 'State'].includes(head) ? '---' : '---:')), ...rows]
   return [
     `### ${model.name} (${model.familyLabel}, ${format.parameters(model.parameters)} parameters)`,
     ...(model.source ? ['', `From the Hub: ${model.source.repo} at ${model.source.ref} (commit ${model.source.revision})`] : []),
     '',
     `Perplexity of the model as it was loaded: ${format.perplexity(view.fpPerplexity)}`,
     '',
+    ...(view.fpLambada
+      ? [`Last words right as it was loaded: ${format.accuracy(view.fpLambada)?.text} of ${view.fpLambada.passages} passages`, '']
+      : []),
     ...(rows.length ? [...table.map((row) => `| ${row.join(' | ')} |`), ''] : []),
     rows.length && calibration
       ? `- Calibration: ${format.plural(calibration.windows, 'window')} of ${calibration.length} tokens, ${job.calibration.sampling}, seed ${job.seed}`

@@ -16,6 +16,7 @@ import type {
   Problem,
   RunEvent,
   RunSpec,
+  TextChoice,
   TextSource,
   Traffic,
 } from '../engine/job.ts'
@@ -306,7 +307,7 @@ export function createWorkbench(engine: Engine) {
   }
 
   /** Sorts what was dropped or picked: texts become texts, everything else is a model. */
-  async function take(picking: Promise<Picked | null>, purpose: 'calibration' | 'evaluation' | null = null) {
+  async function take(picking: Promise<Picked | null>, purpose: plan.TextPurpose | null = null) {
     try {
       const picked = await picking
       if (!picked?.files.length) return
@@ -314,7 +315,7 @@ export function createWorkbench(engine: Engine) {
         for (const { path, file } of picked.files) await addText(new File([file], path), purpose ?? 'calibration')
       } else if (purpose) {
         const { path } = picked.files.find((file) => !isText(file.path))!
-        throw new WorkbenchError('text-invalid', `${path} is not a text that can be read here.`, 'Choose a .txt or .jsonl file.')
+        throw new WorkbenchError('text-invalid', `${path} is not a text that can be read here.`, 'Choose a .txt, .jsonl or .parquet file.')
       } else {
         const { handle, ...source } = picked
         const opened = await open({ kind: 'files', ...source })
@@ -326,11 +327,15 @@ export function createWorkbench(engine: Engine) {
     }
   }
 
-  async function addText(file: File, purpose: 'calibration' | 'evaluation') {
-    const text = await engine.addText(file)
-    set({ texts: [...get().texts.filter(({ id }) => id !== text.id), text] })
-    const { job } = get()
-    if (job) edit({ ...job, [purpose]: { ...job[purpose], text: text.id } })
+  async function addText(file: File, purpose: plan.TextPurpose, origin: 'file' | 'paste' = 'file') {
+    offer(await engine.addText(file, origin), purpose)
+  }
+
+  /** Adds a text to the choices, and chooses it. */
+  function offer(text: TextSource, purpose: plan.TextPurpose) {
+    const { texts, job } = get()
+    if (!texts.some(({ id }) => id === text.id)) set({ texts: [...texts, text] })
+    if (job) edit(plan.chooseText(job, purpose, text))
   }
 
   // ---------------------------------------------------------------- plan
@@ -525,6 +530,17 @@ export function createWorkbench(engine: Engine) {
         const run = job.runs.find((each) => each.id === id)!
         return plan.editRun(catalog, job, id, { options: { ...run.options, [key]: value } })
       }),
+    chooseText(purpose: plan.TextPurpose, id: string) {
+      const text = get().texts.find((each) => each.id === id)
+      if (text) offer(text, purpose)
+    },
+    setText: (purpose: plan.TextPurpose, part: Partial<TextChoice>) => editWith((_, job) => plan.setText(job, purpose, part)),
+    addDataset: (id: string, purpose: plan.TextPurpose) => offer({ id, label: id, bytes: null, origin: 'dataset' }, purpose),
+    paste(text: string, purpose: plan.TextPurpose) {
+      const file = plan.pastedFile(text, 1 + get().texts.filter(({ origin }) => origin === 'paste').length)
+      return addText(new File([file.text], file.name), purpose, 'paste').catch(fail)
+    },
+    measureLastWords: (on: boolean) => editWith((_, job) => plan.measureLastWords(job, get().texts, on)),
     setJob: (change: Partial<Job>) => editWith((_, job) => ({ ...job, ...change })),
 
     start,

@@ -1,5 +1,5 @@
 /** Conversations as text: by the model's own chat template, or plainly. */
-import { Template } from '@huggingface/jinja'
+import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
 import { WorkbenchError } from '../errors.ts'
 import { type Files, readRange } from '../io/bytes.ts'
 import { isObject, type JsonObject, readJson } from '../io/json.ts'
@@ -33,21 +33,43 @@ export async function loadChatTemplate(files: Files): Promise<ChatTemplate | nul
   const invalid = (cause: unknown) =>
     new WorkbenchError('tokenizer-invalid', `The chat template in ${name} cannot be used: ${wordsOf(cause)}.`, hint, { cause })
   if (source.length > maxTemplateBytes) throw invalid(new Error(`it has ${source.length} characters`))
-  let template: Template
+  let template: ReturnType<typeof parse>
   try {
-    template = new Template(source)
+    template = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
   } catch (cause) {
     throw invalid(cause)
   }
   const special = Object.fromEntries(['bos_token', 'eos_token', 'unk_token', 'pad_token'].map((key) => [key, tokenOf(config[key])]))
   return (messages) => {
     try {
-      return template.render({ ...special, messages, add_generation_prompt: false })
+      return render(template, { ...special, messages, add_generation_prompt: false })
     } catch (cause) {
       const why = `The chat template of the model refuses a conversation: ${wordsOf(cause)}.`
       throw new WorkbenchError('text-invalid', why, 'Turn the chat template off, or remove that conversation.', { cause })
     }
   }
+}
+
+/** Numbers that one rendering may count through: a stranger's template must not count for ever. */
+const mostCounted = 100_000
+
+/** As transformers renders, but without the date of today, so that the same text comes out tomorrow. */
+function render(template: ReturnType<typeof parse>, values: Record<string, unknown>): string {
+  let counted = 0
+  const range = (start: number, stop?: number, step = 1): number[] => {
+    const [from, to] = stop === undefined ? [0, start] : [start, stop]
+    const length = Math.max(0, Math.ceil((to - from) / step))
+    counted += length
+    if (!(counted <= mostCounted)) throw new Error(`it counts through more than ${mostCounted} numbers`)
+    return Array.from({ length }, (_, i) => from + i * step)
+  }
+  const raise = (message: unknown) => {
+    throw new Error(String(message))
+  }
+  const constants = { true: true, false: false, none: null, True: true, False: false, None: null }
+  const environment = new Environment()
+  for (const [name, value] of Object.entries({ ...constants, range, raise_exception: raise, ...values })) environment.set(name, value)
+  return String(new Interpreter(environment).run(template).value)
 }
 
 async function readSource(file: Parameters<typeof readRange>[0], name: string): Promise<string> {

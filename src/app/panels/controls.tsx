@@ -240,7 +240,16 @@ export function Choice<T extends string | number>({ name, value, choices, onChan
   )
 }
 
-export function Switch({ checked, onChange, ...rest }: { checked: boolean; onChange: (checked: boolean) => void; id?: string }) {
+export function Switch({
+  checked,
+  onChange,
+  ...rest
+}: {
+  checked: boolean
+  onChange: (checked: boolean) => void
+  id?: string
+  disabled?: boolean
+}) {
   return (
     <input
       {...rest}

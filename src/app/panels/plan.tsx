@@ -2,9 +2,8 @@
 import { JournalCard } from './journal.tsx'
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
-import type { Catalog, Job, JobCheck, ModelSummary, OptionSpec, RunSpec, TokenCounts } from '../../engine/job.ts'
-import { useView, useWorkbench } from '../context.ts'
-import { filesOfInput } from '../files.ts'
+import type { Catalog, Job, OptionSpec, RunSpec } from '../../engine/job.ts'
+import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import {
   describeRun,
@@ -20,8 +19,9 @@ import {
 } from '../plan.ts'
 import { isBusy, isError } from '../store.ts'
 import { Compare } from './compare.tsx'
-import { Button, Choice, Field, FilesButton, Icon, NumberField, RunMark, Switch } from './controls.tsx'
+import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './controls.tsx'
 import { ProblemList } from './problems.tsx'
+import { CalibrationCard, EvaluationCard } from './texts.tsx'
 
 export function PlanPanel() {
   const catalog = useView((state) => state.catalog)
@@ -67,16 +67,12 @@ export function PlanPanel() {
         </div>
       )}
       <div className={measuring ? '' : 'texts-grid'}>
-        {!measuring && <CalibrationCard job={job} />}
+        {!measuring && <CalibrationCard job={job} model={model.summary} />}
         <EvaluationCard job={job} model={model.summary} measuring={measuring} />
       </div>
       <StartBar catalog={catalog} job={job} measuring={measuring} />
     </>
   )
-}
-
-function useDone(): JobCheck | null {
-  return useView((state) => (state.check.state === 'done' ? state.check.result : null))
 }
 
 // ---------------------------------------------------------------- runs
@@ -307,137 +303,6 @@ function Option({ run, spec, path }: { run: RunSpec; spec: OptionSpec; path: str
         </Field>
       )
   }
-}
-
-// ---------------------------------------------------------------- texts
-
-function TextField({ job, purpose }: { job: Job; purpose: 'calibration' | 'evaluation' }) {
-  const workbench = useWorkbench()
-  const texts = useView((state) => state.texts)
-  return (
-    <Field label="Text" path={`${purpose}.text`}>
-      {(control) => (
-        <div className="row tight">
-          <select
-            {...control}
-            className="input grow"
-            value={job[purpose].text}
-            onChange={(event) => workbench.setJob({ [purpose]: { ...job[purpose], text: event.target.value } })}
-          >
-            {texts.map((text) => (
-              <option key={text.id} value={text.id}>
-                {text.label}
-                {text.bytes !== null && ` (${format.bytes(text.bytes)})`}
-              </option>
-            ))}
-          </select>
-          <FilesButton
-            icon="add"
-            accept=".txt,.jsonl"
-            aria-label={`Add a text file for ${purpose}`}
-            title="Add a .txt or .jsonl file"
-            onFiles={(files) => workbench.take(Promise.resolve(filesOfInput(files)), purpose)}
-          />
-        </div>
-      )}
-    </Field>
-  )
-}
-
-function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined; asked: number; all?: boolean }) {
-  if (!counts) return <p className="counts">Counting tokens …</p>
-  return (
-    <p className="counts figures">
-      <b>
-        {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
-      </b>{' '}
-      {counts.text === null ? 'from as many documents' : `from ${format.count(counts.text)} tokens of text`}
-      {!all && counts.windows < asked && '; the text holds no more'}
-    </p>
-  )
-}
-
-function CalibrationCard({ job }: { job: Job }) {
-  const workbench = useWorkbench()
-  const done = useDone()
-  const { calibration } = job
-  const change = (part: Partial<typeof calibration>) => workbench.setJob({ calibration: { ...calibration, ...part } })
-  return (
-    <section className="panel" aria-labelledby="calibration-title">
-      <h2 id="calibration-title">Calibration</h2>
-      <p className="help">The text whose activations the methods keep the layers true to.</p>
-      <div className="fields">
-        <TextField job={job} purpose="calibration" />
-        <Field label="Samples" help="More is steadier and slower." path="calibration.samples">
-          {(control) => <NumberField {...control} whole value={calibration.samples} onChange={(samples) => change({ samples })} />}
-        </Field>
-        <Field label="Window length" help="Tokens per sample." path="calibration.length">
-          {(control) => <NumberField {...control} whole value={calibration.length} onChange={(length) => change({ length })} />}
-        </Field>
-        <Field label="Sampling" group help="Random places, or one window after the other from the start." path="calibration.sampling">
-          {() => (
-            <Choice
-              name="sampling"
-              value={calibration.sampling}
-              choices={[
-                { value: 'random', label: 'Random' },
-                { value: 'consecutive', label: 'Consecutive' },
-              ]}
-              onChange={(sampling) => change({ sampling })}
-            />
-          )}
-        </Field>
-        <Field label="Seed" help="The same seed draws the same windows." path="seed">
-          {(control) => <NumberField {...control} whole value={job.seed} onChange={(seed) => workbench.setJob({ seed })} />}
-        </Field>
-      </div>
-      <Counts counts={done?.calibration} asked={calibration.samples} />
-    </section>
-  )
-}
-
-function EvaluationCard({ job, model, measuring }: { job: Job; model: ModelSummary; measuring: boolean }) {
-  const workbench = useWorkbench()
-  const done = useDone()
-  const { evaluation } = job
-  const change = (part: Partial<typeof evaluation>) => workbench.setJob({ evaluation: { ...evaluation, ...part } })
-  return (
-    <section className="panel" aria-labelledby="evaluation-title">
-      <h2 id="evaluation-title">Evaluation</h2>
-      <p className="help">Perplexity is measured on this text, in windows that do not overlap.</p>
-      <div className="fields">
-        <TextField job={job} purpose="evaluation" />
-        <Field label="Windows at most" help="0: all that the text holds." path="evaluation.samples">
-          {(control) => <NumberField {...control} whole value={evaluation.samples} onChange={(samples) => change({ samples })} />}
-        </Field>
-        <Field label="Window length" help="In tokens." path="evaluation.length">
-          {(control) => <NumberField {...control} whole value={evaluation.length} onChange={(length) => change({ length })} />}
-        </Field>
-        {!measuring && (
-          <>
-            <Field
-              label="Perplexity every n blocks"
-              help={`With the first blocks quantized and the rest as they were. 0: only at the end, after all ${model.blocks}.`}
-              path="perplexityEvery"
-            >
-              {(control) => (
-                <NumberField
-                  {...control}
-                  whole
-                  value={job.perplexityEvery}
-                  onChange={(perplexityEvery) => workbench.setJob({ perplexityEvery })}
-                />
-              )}
-            </Field>
-            <Field label="Write checkpoints" help="Each run's model, to be saved from the results." path="save">
-              {(control) => <Switch {...control} checked={job.save} onChange={(save) => workbench.setJob({ save })} />}
-            </Field>
-          </>
-        )}
-      </div>
-      <Counts counts={done?.evaluation} asked={evaluation.samples} all={evaluation.samples === 0} />
-    </section>
-  )
 }
 
 // ---------------------------------------------------------------- start

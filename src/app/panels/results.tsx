@@ -1,5 +1,5 @@
 /** Results: which run hurts the model least, and the files to take away. */
-import type { RunResult } from '../../engine/job.ts'
+import type { LastWords, RunResult } from '../../engine/job.ts'
 import { LayerErrors, MemoryOverTime, PerplexityByBlocks } from '../charts/charts.tsx'
 import { ErrorMap } from '../charts/error-map.tsx'
 import { shortName } from '../charts/names.ts'
@@ -77,6 +77,12 @@ function Measured({ view, name }: { view: JobView; name: string }) {
         <p className="big figures" data-testid="measured-perplexity">
           {format.perplexity(view.fpPerplexity)}
         </p>
+        {view.fpLambada && (
+          <p className="figures">
+            Last words right: <b>{format.accuracy(view.fpLambada)?.text}</b> of {format.plural(view.fpLambada.passages, 'passage')},
+            standard error {format.accuracy(view.fpLambada)?.error}
+          </p>
+        )}
         <Conditions view={view} />
       </section>
     </>
@@ -111,6 +117,8 @@ interface Column {
   /** Smaller is better; null where there is nothing to compare. */
   value: (run: RunView) => number | null
   show: (run: RunView) => React.ReactNode
+  /** Of the model as it is. */
+  full?: React.ReactNode
 }
 
 function ResultTable({ view }: { view: JobView }) {
@@ -124,6 +132,7 @@ function ResultTable({ view }: { view: JobView }) {
     },
     {
       name: 'Perplexity',
+      full: format.perplexity(full),
       value: (run) => run.result?.perplexity ?? null,
       show: (run) => (
         <>
@@ -144,6 +153,16 @@ function ResultTable({ view }: { view: JobView }) {
       value: (run) => (run.result?.top1 == null ? null : 1 - run.result.top1),
       show: (run) => format.share(run.result?.top1 ?? null),
     },
+    ...(view.job.lambada
+      ? [
+          {
+            name: 'Last words right',
+            value: (run: RunView) => (run.result?.lambada ? 1 - run.result.lambada.right / run.result.lambada.passages : null),
+            show: (run: RunView) => <LastWordsRight words={run.result?.lambada} />,
+            full: <LastWordsRight words={view.fpLambada} />,
+          },
+        ]
+      : []),
     {
       name: 'Mean layer error',
       value: (run) => run.result?.meanRelativeError ?? null,
@@ -188,11 +207,9 @@ function ResultTable({ view }: { view: JobView }) {
                 </svg>{' '}
                 Full precision
               </th>
-              <td className="number">–</td>
-              <td className="number">{format.perplexity(full)}</td>
-              {columns.slice(2).map(({ name }) => (
+              {columns.map(({ name, full = '–' }) => (
                 <td key={name} className="number">
-                  –
+                  {full}
                 </td>
               ))}
               <td>{full === null ? 'not measured' : 'measured'}</td>
@@ -228,6 +245,17 @@ function ResultTable({ view }: { view: JobView }) {
         calibration text. On small models layer errors and KL divergence rank methods more sharply than perplexity.
       </p>
     </section>
+  )
+}
+
+function LastWordsRight({ words }: { words: LastWords | undefined }) {
+  const found = format.accuracy(words)
+  if (!found) return '–'
+  return (
+    <>
+      {found.text}
+      <small className="where">standard error {found.error}</small>
+    </>
   )
 }
 

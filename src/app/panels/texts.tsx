@@ -1,0 +1,361 @@
+/** The texts of a plan: what the methods calibrate on, what they are judged by, and where it comes from. */
+import { useState } from 'react'
+import { type Job, isDatasetId, type ModelSummary, type Sampling, type TextChoice, type TokenCounts } from '../../engine/job.ts'
+import { useDone, useView, useWorkbench } from '../context.ts'
+import { filesOfInput, textTypes } from '../files.ts'
+import * as format from '../format.ts'
+import { coverage, type TextPurpose, isStructured, textGroups, widestInput } from '../plan.ts'
+import { Button, Choice, Field, FilesButton, Icon, NumberField, Switch } from './controls.tsx'
+
+// ---------------------------------------------------------------- one text
+
+function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; label: string; choice: TextChoice; model: ModelSummary }) {
+  const workbench = useWorkbench()
+  const texts = useView((state) => state.texts)
+  const [adding, setAdding] = useState<'paste' | 'dataset' | null>(null)
+  const source = texts.find(({ id }) => id === choice.text)
+  const change = (part: Partial<TextChoice>) => workbench.setText(purpose, part)
+  const toggle = (what: 'paste' | 'dataset') => setAdding(adding === what ? null : what)
+  return (
+    <div className="text-choice">
+      <Field label={label} path={`${purpose}.text`} help={source?.about}>
+        {(control) => (
+          <select
+            {...control}
+            className="input grow"
+            value={choice.text}
+            onChange={(event) => workbench.chooseText(purpose, event.target.value)}
+          >
+            {textGroups(texts).map((group) => (
+              <optgroup key={group.title} label={group.title}>
+                {group.texts.map((text) => (
+                  <option key={text.id} value={text.id}>
+                    {text.label}
+                    {text.bytes !== null && ` (${format.bytes(text.bytes)})`}
+                  </option>
+                ))}
+              </optgroup>
+            ))}
+          </select>
+        )}
+      </Field>
+      <div className="row text-sources">
+        <FilesButton
+          icon="file"
+          accept={textTypes}
+          aria-label={`Add a text file for ${words[purpose]}`}
+          title=".txt, .jsonl or .parquet, gzip or not"
+          onFiles={(files) => workbench.take(Promise.resolve(filesOfInput(files)), purpose)}
+        >
+          File
+        </FilesButton>
+        <Button
+          icon="add"
+          aria-expanded={adding === 'paste'}
+          aria-label={`Paste a text for ${words[purpose]}`}
+          onClick={() => toggle('paste')}
+        >
+          Paste
+        </Button>
+        <Button
+          icon="add"
+          aria-expanded={adding === 'dataset'}
+          aria-label={`Take a data set of the Hub for ${words[purpose]}`}
+          onClick={() => toggle('dataset')}
+        >
+          Data set
+        </Button>
+      </div>
+      {adding === 'paste' && <PasteForm purpose={purpose} onClose={() => setAdding(null)} />}
+      {adding === 'dataset' && <DatasetForm purpose={purpose} onClose={() => setAdding(null)} />}
+      {source && isStructured(source) && (
+        <div className="fields">
+          {!choice.text.split(':')[3] && (
+            <Field label="Column" help="The column or field that holds the text; empty: found by its name." path={`${purpose}.column`}>
+              {(control) => (
+                <input
+                  {...control}
+                  className="input"
+                  value={choice.column ?? ''}
+                  placeholder="text, sentence, messages …"
+                  autoComplete="off"
+                  spellCheck={false}
+                  onChange={(event) => change({ column: event.target.value || undefined })}
+                />
+              )}
+            </Field>
+          )}
+          <Field
+            label="Chat template"
+            help={
+              model.chatTemplate
+                ? 'For conversations: write each as the model saw them in training.'
+                : 'The tokenizer files of this model hold no chat template.'
+            }
+            path={`${purpose}.chat`}
+          >
+            {(control) => (
+              <Switch
+                {...control}
+                disabled={!model.chatTemplate}
+                checked={choice.chat === true}
+                onChange={(chat) => change({ chat: chat || undefined })}
+              />
+            )}
+          </Field>
+        </div>
+      )}
+    </div>
+  )
+}
+
+const words: Record<TextPurpose, string> = { calibration: 'calibration', evaluation: 'evaluation', lambada: 'last words' }
+
+function PasteForm({ purpose, onClose }: { purpose: TextPurpose; onClose: () => void }) {
+  const workbench = useWorkbench()
+  const [text, setText] = useState('')
+  return (
+    <form
+      className="text-form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        workbench.paste(text, purpose)
+        onClose()
+      }}
+    >
+      <Field label={`Text for ${words[purpose]}`} help="Plain text, or one JSON object a line.">
+        {(control) => (
+          // biome-ignore lint/a11y/noAutofocus: the person has just asked for it
+          <textarea {...control} className="input" rows={5} autoFocus value={text} onChange={(event) => setText(event.target.value)} />
+        )}
+      </Field>
+      <div className="row">
+        <Button kind="primary" type="submit" disabled={!text.trim()}>
+          Use this text
+        </Button>
+        <Button kind="quiet" onClick={onClose}>
+          Cancel
+        </Button>
+        <span className="hint figures">{format.plural(text.length, 'character')}</span>
+      </div>
+    </form>
+  )
+}
+
+function DatasetForm({ purpose, onClose }: { purpose: TextPurpose; onClose: () => void }) {
+  const workbench = useWorkbench()
+  const [parts, setParts] = useState({ repository: '', config: '', split: '', column: '' })
+  const id = [parts.repository, parts.config, parts.split, parts.column]
+    .map((part) => part.trim())
+    .join(':')
+    .replace(/:+$/, '')
+  const wrong = parts.repository.trim() !== '' && !isDatasetId(id)
+  const field = (key: keyof typeof parts, label: string, help: string, placeholder: string) => (
+    <Field label={label} help={help}>
+      {(control) => (
+        <input
+          {...control}
+          className="input"
+          value={parts[key]}
+          placeholder={placeholder}
+          autoComplete="off"
+          spellCheck={false}
+          onChange={(event) => setParts({ ...parts, [key]: event.target.value })}
+        />
+      )}
+    </Field>
+  )
+  return (
+    <form
+      className="text-form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        workbench.addDataset(id, purpose)
+        onClose()
+      }}
+    >
+      <div className="fields">
+        {field('repository', 'Data set of the Hub', 'As its page is called.', 'owner/name')}
+        {field('config', 'Configuration', 'Empty: the only one, or “default”.', '')}
+        {field('split', 'Split', 'Empty: train to calibrate, test to evaluate.', '')}
+        {field('column', 'Column', 'Empty: found by its name.', '')}
+      </div>
+      {wrong && (
+        <p className="field-problem error" role="alert">
+          <Icon name="warning" />
+          <span>A data set is named owner/name, without further slashes or colons.</span>
+        </p>
+      )}
+      <div className="row">
+        <Button kind="primary" type="submit" disabled={!parts.repository.trim() || wrong}>
+          Use this data set
+        </Button>
+        <Button kind="quiet" onClick={onClose}>
+          Cancel
+        </Button>
+      </div>
+    </form>
+  )
+}
+
+// ---------------------------------------------------------------- counts
+
+/** `counts`: undefined while the plan is being checked, null when something stands against the text. */
+function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined; asked: number; all?: boolean }) {
+  const traffic = useView((state) => state.traffic)
+  if (counts === null) return <p className="counts hint">No tokens: see above.</p>
+  if (!counts) {
+    const rate = traffic?.rate ? `, ${format.bytes(traffic.rate)}/s` : ''
+    return <p className="counts figures">Reading the text and counting tokens …{traffic?.waiting ? ` ${traffic.waiting}` : rate}</p>
+  }
+  return (
+    <p className="counts figures">
+      <b>
+        {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
+      </b>{' '}
+      {counts.text === null ? 'from as many documents' : `from ${format.count(counts.text)} tokens of text`}
+      {!all && counts.windows < asked && '; the text holds no more'}
+    </p>
+  )
+}
+
+/** Calibration tokens against the inputs of the widest layer, on a logarithmic scale around once as many. */
+function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary }) {
+  const widest = widestInput(model)
+  const tokens = counts.windows * counts.length
+  const { ratio, place } = coverage(tokens, widest)
+  const enough = ratio >= 1
+  return (
+    <div className={enough ? 'coverage' : 'coverage low'}>
+      {/* biome-ignore lint/a11y/useSemanticElements: drawn like the other bars, with a mark in it */}
+      <div
+        className="bar"
+        role="meter"
+        aria-label="Calibration tokens for each input of the widest layer"
+        aria-valuemin={0.1}
+        aria-valuemax={100}
+        aria-valuenow={Math.min(100, Math.max(0.1, ratio))}
+        aria-valuetext={`${format.ratio(ratio)}`}
+      >
+        <span style={{ width: `${place * 100}%` }} />
+        <i />
+      </div>
+      <p className="help figures">
+        {format.count(tokens)} tokens for the {format.count(widest)} inputs of the widest layer: <b>{format.ratio(ratio)}</b>.{' '}
+        {enough ? 'More of them makes Σ steadier.' : 'With fewer tokens than inputs its Σ cannot have full rank.'}
+      </p>
+    </div>
+  )
+}
+
+// ---------------------------------------------------------------- cards
+
+const samplings: { value: Sampling; label: string; help: string }[] = [
+  { value: 'random', label: 'Random', help: 'Windows anywhere in the text, its documents joined.' },
+  { value: 'consecutive', label: 'Consecutive', help: 'One window after the other from the start.' },
+  { value: 'documents', label: 'Documents', help: 'One window each from documents longer than it, read only until there are enough.' },
+]
+
+export function CalibrationCard({ job, model }: { job: Job; model: ModelSummary }) {
+  const workbench = useWorkbench()
+  const done = useDone()
+  const { calibration } = job
+  const change = (part: Partial<typeof calibration>) => workbench.setJob({ calibration: { ...calibration, ...part } })
+  return (
+    <section className="panel" aria-labelledby="calibration-title">
+      <h2 id="calibration-title">Calibration</h2>
+      <p className="help">The text whose activations the methods keep the layers true to.</p>
+      <TextField purpose="calibration" label="Text" choice={calibration} model={model} />
+      <div className="fields">
+        <Field label="Samples" help="More is steadier and slower." path="calibration.samples">
+          {(control) => <NumberField {...control} whole value={calibration.samples} onChange={(samples) => change({ samples })} />}
+        </Field>
+        <Field label="Window length" help="Tokens per sample." path="calibration.length">
+          {(control) => <NumberField {...control} whole value={calibration.length} onChange={(length) => change({ length })} />}
+        </Field>
+        <Field
+          label="Sampling"
+          group
+          help={samplings.find(({ value }) => value === calibration.sampling)?.help}
+          path="calibration.sampling"
+        >
+          {() => <Choice name="sampling" value={calibration.sampling} choices={samplings} onChange={(sampling) => change({ sampling })} />}
+        </Field>
+        <Field label="Seed" help="The same seed draws the same windows." path="seed">
+          {(control) => <NumberField {...control} whole value={job.seed} onChange={(seed) => workbench.setJob({ seed })} />}
+        </Field>
+      </div>
+      <Counts counts={done?.calibration} asked={calibration.samples} />
+      {done?.calibration && <Coverage counts={done.calibration} model={model} />}
+    </section>
+  )
+}
+
+export function EvaluationCard({ job, model, measuring }: { job: Job; model: ModelSummary; measuring: boolean }) {
+  const workbench = useWorkbench()
+  const done = useDone()
+  const { evaluation, lambada } = job
+  const change = (part: Partial<typeof evaluation>) => workbench.setJob({ evaluation: { ...evaluation, ...part } })
+  return (
+    <section className="panel" aria-labelledby="evaluation-title">
+      <h2 id="evaluation-title">Evaluation</h2>
+      <p className="help">Perplexity is measured on this text, in windows that do not overlap.</p>
+      <TextField purpose="evaluation" label="Text" choice={evaluation} model={model} />
+      <div className="fields">
+        <Field label="Windows at most" help="0: all that the text holds." path="evaluation.samples">
+          {(control) => <NumberField {...control} whole value={evaluation.samples} onChange={(samples) => change({ samples })} />}
+        </Field>
+        <Field label="Window length" help="In tokens." path="evaluation.length">
+          {(control) => <NumberField {...control} whole value={evaluation.length} onChange={(length) => change({ length })} />}
+        </Field>
+        {!measuring && (
+          <>
+            <Field
+              label="Perplexity every n blocks"
+              help={`With the first blocks quantized and the rest as they were. 0: only at the end, after all ${model.blocks}.`}
+              path="perplexityEvery"
+            >
+              {(control) => (
+                <NumberField
+                  {...control}
+                  whole
+                  value={job.perplexityEvery}
+                  onChange={(perplexityEvery) => workbench.setJob({ perplexityEvery })}
+                />
+              )}
+            </Field>
+            <Field label="Write checkpoints" help="Each run's model, to be saved from the results." path="save">
+              {(control) => <Switch {...control} checked={job.save} onChange={(save) => workbench.setJob({ save })} />}
+            </Field>
+          </>
+        )}
+        <Field
+          label="Last-word accuracy"
+          help="How often the model by itself would say the last word of a passage, as LAMBADA measures it."
+          path="lambada"
+        >
+          {(control) => <Switch {...control} checked={lambada !== undefined} onChange={workbench.measureLastWords} />}
+        </Field>
+      </div>
+      {lambada && (
+        <div className="last-words">
+          <TextField purpose="lambada" label="Passages" choice={lambada} model={model} />
+          <div className="fields">
+            <Field label="Passages at most" help="0: all. Published figures take all 5,153." path="lambada.passages">
+              {(control) => (
+                <NumberField
+                  {...control}
+                  whole
+                  value={lambada.passages}
+                  onChange={(passages) => workbench.setJob({ lambada: { ...lambada, passages } })}
+                />
+              )}
+            </Field>
+          </div>
+        </div>
+      )}
+      <Counts counts={done?.evaluation} asked={evaluation.samples} all={evaluation.samples === 0} />
+      {done?.passages !== undefined && <p className="figures">{format.plural(done.passages, 'passage')} for last-word accuracy</p>}
+    </section>
+  )
+}
