@@ -22,7 +22,7 @@ import {
   isDatasetId,
   optionProblem,
 } from './engine/job.ts'
-import { defaultCacheBudget, type Hub, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
+import { defaultCacheBudget, type Hub, hubDatasets, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
 import { dryDevices } from './engine/devices.ts'
 import { checkJob, dryRun, memoryProblem } from './engine/dry.ts'
 import { discardJournal, readJournal } from './engine/journal.ts'
@@ -37,7 +37,9 @@ const demo = (name: string) => diskFile(join('public', 'demo', name))
 
 class UsageError extends Error {}
 
-const session = new Session(dawn(), demoTexts(demo))
+/** Those of the Hub, whose address is among the arguments. */
+let datasets: ReturnType<typeof hubDatasets>
+const session = new Session(dawn(), demoTexts(demo), (...which) => datasets(...which))
 const { solvers, runOptions, texts } = session.catalog
 /** Options of all methods; two of them may share a flag, and then the chosen method says what it means. */
 const specs = new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
@@ -155,10 +157,11 @@ async function main(): Promise<void> {
 
   const say = new Speaker(values['compute-quantization-recon-error'] === true)
   const remote = path !== 'demo' && !existsSync(path)
-  const hub = remote
-    ? connect(path, { url: text('hub-url'), cache: text('cache'), budget: whole('cache-gb', defaultCacheBudget / 1e9, 0) }, say)
-    : null
-  const model = hub
+  if (remote && (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.')))
+    throw new WorkbenchError('file-missing', `There is no folder ${path}.`, 'Give a model folder, or owner/name[@revision] on the Hub.')
+  const hub = connect({ url: text('hub-url'), cache: text('cache'), budget: whole('cache-gb', defaultCacheBudget / 1e9, 0) }, say)
+  datasets = hubDatasets(hub)
+  const model = remote
     ? await openHubModel(hub, session, path)
     : path === 'demo'
       ? await session.open(await demoFiles(demo), 'Demo model')
@@ -198,7 +201,8 @@ async function main(): Promise<void> {
     say.hear(event)
     if (event.type === 'paused' && event.storage) waitForRoom(control, event.storage)
   }
-  const host = { session, control, emit, sink: () => diskSink(saved!), journal, network: hub?.network }
+  const online = remote || [job.calibration, job.evaluation, job.lambada].some((choice) => choice && session.texts.isRemote(choice))
+  const host = { session, control, emit, sink: () => diskSink(saved!), journal, network: online ? hub.network : undefined }
   const report = await runJob(job, host, { resume: unfinished !== null })
   say.done()
   const run = report.runs.at(0)
@@ -218,10 +222,8 @@ async function namedText(given: string): Promise<TextChoice> {
   return { text: session.texts.add(await textFile(file)).id, column }
 }
 
-/** The Hub, for a model that is no folder here. */
-function connect(path: string, { url, cache, budget }: { url?: string; cache?: string; budget: number }, say: Speaker): Hub {
-  if (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.'))
-    throw new WorkbenchError('file-missing', `There is no folder ${path}.`, 'Give a model folder, or owner/name[@revision] on the Hub.')
+/** The Hub; nothing is asked of it yet. */
+function connect({ url, cache, budget }: { url?: string; cache?: string; budget: number }, say: Speaker): Hub {
   const folder = cache ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quantease-workbench')
   const hub = openHub({ url, cache: budget ? { store: diskCacheFolder(folder), budget: budget * 1e9 } : undefined })
   hub.network.setToken(process.env.HF_TOKEN ?? null)

@@ -170,6 +170,12 @@ export function mutateText(text: string, dice: Dice, words: readonly string[] = 
 export function mutateBytes(bytes: Bytes, dice: Dice, from = 0, to = bytes.length): Bytes {
   let result = bytes.slice()
   if (dice.chance(unchanged)) return result
+  if (dice.chance(0.5) && to > from) {
+    // A single byte, most often by a little: what is around it stays well formed.
+    const at = Math.min(result.length - 1, from + dice.below(to - from))
+    result[at] = dice.one([result[at] + 1, result[at] - 1, result[at] ^ (1 << dice.below(8)), dice.below(256), 0x7f, 0xff])
+    return result
+  }
   for (let left = 1 + dice.below(4); left > 0; left--) {
     const span = Math.max(1, Math.min(to, result.length) - from)
     const at = Math.min(result.length, from + dice.below(span))

@@ -1,6 +1,7 @@
 /** Data sets of the Hugging Face Hub as texts: the published ones by name, any other by id, config, split and column. */
 import { WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
+import type { Hub } from '../io/hub/hub.ts'
 import type { Sampling } from './corpus.ts'
 import type { Text } from './documents.ts'
 
@@ -8,6 +9,32 @@ export type Purpose = 'calibration' | 'evaluation'
 
 /** What is needed of the Hub: the files of a data set repository below a folder, or null where there is no such revision. */
 export type ListDataset = (repository: string, revision: string, folder: string) => Promise<Files | null>
+
+/** Data sets of a Hub. Listings are kept, since each text of a plan asks for its own. */
+export function hubDatasets(hub: Hub): ListDataset {
+  const listed = new Map<string, Promise<Files | null>>()
+  const list = async (name: string, revision: string, folder: string): Promise<Files | null> => {
+    const repo = { type: 'dataset', name } as const
+    try {
+      const { sha } = await hub.facts(repo, revision)
+      return hub.files(repo, sha, await hub.list(repo, sha, folder ? { path: folder } : {}))
+    } catch (error) {
+      if (error instanceof WorkbenchError && error.code === 'hub-missing') return null
+      throw error
+    }
+  }
+  return (...which) => {
+    const key = JSON.stringify(which)
+    const known = listed.get(key)
+    if (known) return known
+    const answer = list(...which)
+    listed.set(key, answer)
+    // What is not there may come, or be opened by a token.
+    const forget = () => listed.delete(key)
+    answer.then((files) => files ?? forget(), forget)
+    return answer
+  }
+}
 
 /** Where one text of a data set lies, and how it is put together. */
 export interface DatasetPart {
@@ -129,15 +156,19 @@ export async function openDataset(part: DatasetPart, purpose: Purpose, list: Lis
   const own = await list(repository, 'main', '')
   if (!own) throw missing('does not exist, or is not open to you', 'Check its name; private and gated data sets need a token.')
   const readable = paths(own, (path) => /\.(parquet|(jsonl?|ndjson|txt)(\.gz)?)$/i.test(path))
-  const inConfig = part.config
-    ? readable.filter(({ name }) => name.split(/[/.]/).some((piece) => piece.startsWith(part.config!)))
-    : readable
+  // Without configurations a data set has one, by this name.
+  const inConfig =
+    part.config && part.config !== 'default'
+      ? readable.filter(({ name }) => name.split(/[/.]/).some((piece) => piece.startsWith(part.config!)))
+      : readable
   const splitOf = ({ name }: { name: string }) =>
     /(?:^|[/_.-])(train|validation|valid|val|dev|test)(?=[/_.-])/i.exec(name)?.[1].toLowerCase()
   const splits = [...new Set(inConfig.map(splitOf).filter((split) => split !== undefined))]
   const split = chooseSplit(part.split, purpose, splits, (want, has) => has === want)
   const parts = split === undefined && part.split === undefined ? inConfig : inConfig.filter((one) => splitOf(one) === split)
-  if (parts.length) return { parts, column, join, most }
+  // Beside `test.jsonl` a `test_de.jsonl` is another configuration, and `test-00000-of-00002` is not.
+  const plain = parts.filter(({ name }) => /(train|validation|valid|val|dev|test)([-_]\d+(-of-\d+)?)?(\.\w+)+$/i.test(name))
+  if (parts.length) return { parts: plain.length && inConfig === readable ? plain : parts, column, join, most }
   const asked = [part.config, part.split].filter(Boolean).join(', ')
   throw missing(
     readable.length ? `has no files for ${asked || 'this'}` : 'has no files that can be read here',

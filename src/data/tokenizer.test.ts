@@ -97,6 +97,16 @@ test.each<[string, unknown, string]>([
   ['no vocabulary at all', { ...model({ vocab: {} }), added_tokens: [] }, 'has 0 entries'],
   ['merges that are no list', model({ merges: 7 }), 'cannot be used'],
   ['merges of numbers', model({ merges: [1, 2] }), 'cannot be used'],
+  [
+    'a text that replaces a space',
+    { ...llama(), normalizer: { type: 'Replace', pattern: { String: ' ' }, content: 'x'.repeat(65) } },
+    'puts "xxx',
+  ],
+  [
+    'a list that is prepended',
+    { ...llama(), normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: [1, 2] }] } },
+    'puts [1,2]',
+  ],
   ['an unknown normalizer', { ...llama(), normalizer: { type: 'Rot13' } }, 'Rot13'],
   ['an unknown template', { ...llama(), post_processor: { type: 'Moustache' } }, 'Moustache'],
 ])('refuses a tokenizer.json with %s', async (_, definition, message) => {

@@ -36,6 +36,8 @@ export async function loadTokenizer(files: Files): Promise<TextTokenizer> {
     ? (await readJson(settingsFile, 'tokenizer_config.json', { cap: maxConfigBytes, code: 'tokenizer-invalid', hint })).value
     : {}
   const vocab = vocabSize(definition)
+  checkInserted(definition.normalizer)
+  checkInserted(definition.pre_tokenizer)
   const tokenizer = guard(() => new Tokenizer(definition, settings))
   guard(() => speedUp(tokenizer))
   return {
@@ -79,6 +81,21 @@ function vocabSize(definition: JsonObject): number {
   for (const token of added) take(token?.id, token?.content)
   definition.added_tokens = added // the library takes the list for granted
   return highest + 1
+}
+
+/** Real ones are a character or two; each space of a text may become such a piece. */
+const maxInserted = 64
+
+/** What a normalizer or pre-tokenizer puts into the text must not make a thousand times more of it. */
+function checkInserted(step: unknown): void {
+  if (Array.isArray(step)) for (const one of step) checkInserted(one)
+  else if (isObject(step)) {
+    for (const [key, value] of Object.entries(step)) {
+      if (!['content', 'prepend', 'replacement'].includes(key)) checkInserted(value)
+      else if (value !== null && !(typeof value === 'string' && value.length <= maxInserted))
+        throw invalid(`it puts ${JSON.stringify(value).slice(0, 40)} into the text, where at most ${maxInserted} characters make sense`)
+    }
+  }
 }
 
 /** Only pieces beyond this are cut: shorter ones are cheap, and the library caches up to this length. */

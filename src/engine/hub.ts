@@ -8,6 +8,7 @@ import { families, readModel } from '../models/index.ts'
 import type { HubModel, HubOrigin, ModelSummary, Problem } from './job.ts'
 import type { Session } from './session.ts'
 
+export { hubDatasets } from '../data/datasets.ts'
 export { type Hub, openHub } from '../io/hub/hub.ts'
 export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
 

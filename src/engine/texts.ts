@@ -105,9 +105,14 @@ export class Texts {
     })
   }
 
+  /** Lies on the Hub. */
+  isRemote({ text }: TextChoice): boolean {
+    return !this.#files.has(text) && datasetPart(text, 'evaluation') !== null
+  }
+
   /** Windows at most where a published data set is measured whole. */
   windows(choice: TextChoice): number {
-    return (!this.#files.has(choice.text) && datasetPart(choice.text, 'evaluation')?.windows) || 0
+    return (this.isRemote(choice) && datasetPart(choice.text, 'evaluation')?.windows) || 0
   }
 
   async #open(choice: TextChoice, purpose: Purpose): Promise<Text> {

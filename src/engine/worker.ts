@@ -5,7 +5,7 @@ import type { NamedFile } from './client.ts'
 import { Control } from './control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import { checkJob, dryRun } from './dry.ts'
-import { defaultCacheBudget, hubModel, openHub, openHubModel } from './hub.ts'
+import { defaultCacheBudget, hubDatasets, hubModel, openHub, openHubModel } from './hub.ts'
 import type { CacheInfo, DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
 import { discardJournal, journalTexts, readJournal } from './journal.ts'
 import { jobLock, opfsCacheFolder, opfsSink, opfsStore, removeExports } from './opfs.ts'
@@ -28,11 +28,11 @@ async function fetchDemo(name: string): Promise<Blob> {
   return response.blob()
 }
 
-const session = new Session(navigator.gpu, demoTexts(fetchDemo))
 const hub = openHub({
   url: import.meta.env.VITE_HUB_URL || undefined,
   cache: { store: opfsCacheFolder('hub'), budget: defaultCacheBudget },
 })
+const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub))
 let search: AbortController | null = null
 const journal = opfsStore('journal')
 let origin: ModelOrigin
