@@ -1,7 +1,9 @@
 /** A fixed set of what `npm run fuzz` does at length. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { judge } from '../e2e/fuzz/judge.ts'
 import { headers, wholeFiles } from '../e2e/fuzz/targets.ts'
+
+vi.setConfig({ testTimeout: 60_000 })
 
 test.each([
   ...headers.map((target) => [target.name, 1500, target] as const),

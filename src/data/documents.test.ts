@@ -1,8 +1,11 @@
 import { parquetWriteBuffer } from 'hyparquet-writer'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { gzipSync } from 'node:zlib'
 import { refusal } from '../io/testing.ts'
 import { documents, fileText, maxText, readText, type Text } from './documents.ts'
+
+// Some of these read tens of megabytes, which a busy machine takes its time for.
+vi.setConfig({ testTimeout: 60_000 })
 
 type Content = string | Uint8Array<ArrayBuffer> | ArrayBuffer
 const text = (name: string, content: Content, more: Partial<Text> = {}): Text => ({ ...fileText(name, new Blob([content])), ...more })
