@@ -33,25 +33,31 @@ async function harmfulSite() {
       return devices.at(-1)
     }
     const post = MessagePort.prototype.postMessage
-    let count = 0, solving = false
+    let count = 0, lost = 0, solving = false
     MessagePort.prototype.postMessage = function (message, ...rest) {
       post.call(this, message, ...rest)
       const event = message?.argumentList?.[0]?.value
       if (event?.type === 'stage' && event.stage === 'solve') solving = true
       if (!solving || !event?.type || /progress|memory|device/.test(event.type)) return
       count++
-      if (harm.lose?.includes(count)) devices.at(-1).destroy()
+      if (harm.lose?.includes(count)) {
+        devices.at(-1).destroy()
+        lost++
+      }
       if (harm.stop === count) {
         const call = new XMLHttpRequest()
-        call.open('GET', ${JSON.stringify('/stopped')}.replace(/^/, new URL(self.name).origin), false)
+        call.open('GET', new URL('/stopped?lost=' + lost, self.name), false)
         call.send()
       }
     }
   }\n`
   const types: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json' }
   const server = createServer(async (request, response) => {
-    const path = new URL(request.url!, 'http://x').pathname
-    if (path === '/stopped') return stopped() // and no answer: the worker waits for it until it dies
+    const { pathname: path, searchParams } = new URL(request.url!, 'http://x')
+    if (path === '/stopped') {
+      site.losses += Number(searchParams.get('lost'))
+      return stopped() // and no answer: the worker waits for it until it dies
+    }
     const file = path === '/' ? '/index.html' : path
     const body = await readFile(join('dist', file)).catch(() => null)
     response.writeHead(body ? 200 : 404, {
@@ -61,7 +67,9 @@ async function harmfulSite() {
     response.end(body && /^\/assets\/worker-.*\.js$/.test(file) ? hook(harm) + body : body)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
+  const site = {
+    /** Devices lost in sessions that were stopped. */
+    losses: 0,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     /** For the pages that are opened from now on; resolves when the worker has stopped. */
     harm(next: Harm): Promise<void> {
@@ -75,6 +83,7 @@ async function harmfulSite() {
       server.close()
     },
   }
+  return site
 }
 
 let site: Awaited<ReturnType<typeof harmfulSite>>
@@ -149,6 +158,7 @@ test(`the same, killed ${KILLS} times and with ${KILLS} losses of the GPU (seed 
       ['finished', undefined],
     ])
     expect(await checkpoint(page)).toEqual(whole)
+    expect(site.losses).toBe(KILLS)
     await browser.context.close()
   }
 })
