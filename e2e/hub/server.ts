@@ -454,6 +454,7 @@ async function send(
   if (range) response.setHeader('content-range', `bytes ${wrong === 'shifted' ? begin + 1 : begin}-${end - 1}/${file.size}`)
   if (wrong !== 'short') response.setHeader('content-length', end - begin)
   response.writeHead(range ? 206 : 200)
+  const closed = new Promise<void>((resolve) => response.once('close', resolve))
   const breaks = wrong === 'reset' || wrong === 'stall' || wrong === 'short'
   const until = breaks ? begin + Math.floor((end - begin) / 2) : end
   const step = wrong === 'slow' ? Math.max(1, Math.ceil((end - begin) / 8)) : pieceBytes
@@ -461,7 +462,7 @@ async function send(
     const piece = await file.read(at, Math.min(until, at + step))
     if (response.destroyed) return
     entry.sent += piece.length
-    if (!response.write(piece)) await new Promise<void>((resolve) => response.once('drain', resolve).once('close', resolve))
+    if (!response.write(piece)) await Promise.race([new Promise<void>((resolve) => response.once('drain', resolve)), closed])
     if (wrong === 'slow') await new Promise((resolve) => setTimeout(resolve, 20))
     if (stop.aborted) return
   }

@@ -261,6 +261,7 @@ function useAddress() {
   const workbench = useWorkbench()
   const address = useView((state) => writeAddress(addressOf(state)))
   const reading = useView((state) => state.model.state === 'reading')
+  const [followed, setFollowed] = useState(false)
   useEffect(() => {
     const follow = () => {
       const { step, hub } = readAddress(window.location)
@@ -272,19 +273,23 @@ function useAddress() {
       // What the page could not follow, it does not claim either.
       showAddress(workbench.store.getState(), 'replaceState')
     }
-    follow()
+    workbench.arrived.then(() => {
+      follow()
+      setFollowed(true)
+    })
     window.addEventListener('popstate', follow)
     return () => window.removeEventListener('popstate', follow)
   }, [workbench])
   const wasReading = useRef(reading)
   // biome-ignore lint/correctness/useExhaustiveDependencies: the address as rendered may be older than the state
   useEffect(() => {
+    if (!followed) return
     const state = workbench.store.getState()
     // What comes of reading, e.g. the name that a repository has now, belongs to the entry that reading began.
     const settled = wasReading.current && window.location.hash === `#${addressOf(state).step}`
     showAddress(state, settled ? 'replaceState' : 'pushState')
     wasReading.current = reading
-  }, [address, reading, workbench])
+  }, [address, followed, reading, workbench])
 }
 
 function showAddress(state: State, how: 'replaceState' | 'pushState') {

@@ -25,6 +25,8 @@ function workbench(different: Partial<Engine> = {}) {
     journal: async () => ({ busy: false, summary: null }),
     watchNetwork: () => {},
     hubAccount: async () => null,
+    arrived: Promise.resolve(),
+    hubSignIn: null,
     ...different,
   } as Engine)
 }

@@ -2,6 +2,7 @@
 import { createStore, type StoreApi } from 'zustand/vanilla'
 import type { Engine, HubAccount, ModelSource } from '../engine/client.ts'
 import type {
+  CacheInfo,
   Catalog,
   DryRunSpec,
   GpuSummary,
@@ -74,6 +75,8 @@ export interface State {
   signingIn: boolean
   /** Over the network since the page was opened. */
   traffic: Traffic | null
+  /** As it was when it was last looked at. */
+  cache: CacheInfo | null
   /** What did not go the plain way outside of jobs. */
   networkNotices: Problem[]
   texts: TextSource[]
@@ -113,6 +116,7 @@ export function createWorkbench(engine: Engine) {
     account: null,
     signingIn: false,
     traffic: null,
+    cache: null,
     networkNotices: [],
     texts: [],
     job: null,
@@ -269,7 +273,10 @@ export function createWorkbench(engine: Engine) {
   })
   engine.hubAccount().then(
     (account) => set({ account }),
-    () => {}, // without a network it is not known who is signed in; what needs it says so
+    (thrown) => {
+      // Without a network it is not known who is signed in, and what needs it says so; signing in that failed is said at once.
+      if (toErrorData(thrown).code === 'hub-denied') fail(thrown)
+    },
   )
 
   async function lookAt(repo: string, revision?: string) {
@@ -468,8 +475,18 @@ export function createWorkbench(engine: Engine) {
     }
   }
 
+  async function readCache(change: Promise<void> = Promise.resolve()) {
+    try {
+      await change
+      set({ cache: await engine.cacheInfo() })
+    } catch (thrown) {
+      fail(thrown)
+    }
+  }
+
   return {
     store,
+    arrived: engine.arrived,
     openGpu,
     open,
     close,
@@ -483,9 +500,14 @@ export function createWorkbench(engine: Engine) {
       set({ look: null })
     },
     stopOpening: () => engine.stopHub().catch(fail),
+    /** By the Hub's own page; null where this page is not registered there. */
+    leaveToSignIn: engine.hubSignIn,
     showSignIn: (signingIn: boolean) => set({ signingIn }),
     signIn,
     signOut: () => signOut().catch(fail),
+    readCache: () => readCache(),
+    setCacheBudget: (bytes: number) => readCache(engine.setCacheBudget(bytes)),
+    clearCache: () => readCache(engine.clearCache()),
     go: (step: Step) => set({ step: isOpen(get(), step) ? step : 'model' }),
     prefer(change: Partial<Preferences>) {
       const preferences = { ...get().preferences, ...change }

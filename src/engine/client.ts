@@ -84,6 +84,8 @@ export interface Engine {
    * Rejects once when that failed.
    */
   hubAccount(): Promise<HubAccount | null>
+  /** Done once the page is back from signing in, if that is where it comes from: its address is its own only then. */
+  readonly arrived: Promise<void>
   /** How much of the Hub's files is kept in this browser. */
   cacheInfo(): Promise<CacheInfo>
   /** Bytes at most, now and in later visits; what is over goes at once. 0 keeps nothing. */
@@ -207,6 +209,7 @@ export function connect(): Engine {
         throw error
       }
     },
+    arrived: returned?.catch(() => {}) ?? Promise.resolve(),
     hubSignIn: place && (async () => location.assign(await signInUrl(place, location.href))),
     async hubAccount() {
       const coming = returned

@@ -26,6 +26,7 @@ export function HubPanel() {
       <Search />
       {look && <Looked look={look} />}
       <ProblemList problems={notices} label="Notices of the network" />
+      <Cache />
     </section>
   )
 }
@@ -216,8 +217,10 @@ function Hit({ hit }: { hit: HubHit }) {
 function Access({ gated, secret }: { gated: boolean; secret: boolean }) {
   return (
     <>
-      {gated && <span className="tag"> gated</span>}
-      {secret && <span className="tag"> private</span>}
+      {gated && ' '}
+      {gated && <span className="tag">gated</span>}
+      {secret && ' '}
+      {secret && <span className="tag">private</span>}
     </>
   )
 }
@@ -442,19 +445,33 @@ function TokenForm({ onClose }: { onClose: () => void }) {
   const [remember, setRemember] = useState(false)
   const [checking, setChecking] = useState(false)
   const [error, setError] = useState<ErrorData | null>(null)
-  async function submit(event: React.FormEvent) {
-    event.preventDefault()
+  async function attempt(work: () => Promise<void>) {
     setChecking(true)
     setError(null)
     try {
-      await workbench.signIn(token, remember)
+      await work()
     } catch (thrown) {
       setError(toErrorData(thrown))
       setChecking(false)
     }
   }
   return (
-    <form id="hub-token" className="token" onSubmit={submit}>
+    <form
+      id="hub-token"
+      className="token"
+      onSubmit={(event) => {
+        event.preventDefault()
+        attempt(() => workbench.signIn(token, remember))
+      }}
+    >
+      {workbench.leaveToSignIn && (
+        <div className="row">
+          <Button kind="primary" disabled={checking} onClick={() => attempt(workbench.leaveToSignIn!)}>
+            {`Sign in on ${host}`}
+          </Button>
+          <span className="help">and come back here, or paste a token:</span>
+        </div>
+      )}
       <p className="help" id={`${id}-help`}>
         For gated and private models. A token with read access is enough:{' '}
         <a href={`${hubUrl}/settings/tokens`} target="_blank" rel="noreferrer">
@@ -505,6 +522,66 @@ function TokenForm({ onClose }: { onClose: () => void }) {
         </span>
       </label>
     </form>
+  )
+}
+
+// ---------------------------------------------------------------- cache
+
+const budgets = [0, 1, 4, 16, 64, 256].map((size) => size * 2 ** 30)
+
+/** What was read from the Hub and is kept in this browser. */
+function Cache() {
+  const workbench = useWorkbench()
+  const cache = useView((state) => state.cache)
+  const id = useId()
+  return (
+    <details className="cache" onToggle={(event) => event.currentTarget.open && workbench.readCache()}>
+      <summary>
+        Cache
+        {cache && <span className="hint figures">{format.bytesOf(cache.bytes, cache.budget)}</span>}
+      </summary>
+      {cache && (
+        <>
+          <p className="help">
+            What a run has read is kept in this browser, so that the next pass and the next run need not read it again. What was used
+            longest ago goes first.
+          </p>
+          {cache.full && (
+            <p className="notice warn row tight">
+              <Icon name="warning" />
+              <span>Nothing more is kept: {cache.full} Runs go on without.</span>
+            </p>
+          )}
+          <dl className="facts">
+            <Fact name="Kept now">{format.bytes(cache.bytes)}</Fact>
+            <Fact name="All that this page stores">{format.bytesOf(cache.usage, cache.quota)} that the browser allows</Fact>
+            <Fact name="Cleared">{cache.persisted ? 'only when you ask for it' : 'by the browser too, when the disk is nearly full'}</Fact>
+          </dl>
+          <div className="row revision">
+            <label className="field-label" htmlFor={id}>
+              Keep at most
+            </label>
+            <select
+              id={id}
+              className="input"
+              value={cache.budget}
+              onChange={(event) => workbench.setCacheBudget(Number(event.target.value))}
+            >
+              {[...new Set([...budgets, cache.budget])]
+                .sort((a, b) => a - b)
+                .map((size) => (
+                  <option key={size} value={size}>
+                    {size ? format.bytes(size) : 'nothing'}
+                  </option>
+                ))}
+            </select>
+            <Button icon="remove" disabled={!cache.bytes} onClick={workbench.clearCache}>
+              Clear the cache
+            </Button>
+          </div>
+        </>
+      )}
+    </details>
   )
 }
 
