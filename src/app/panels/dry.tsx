@@ -69,7 +69,7 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
         <Field label="Tokens per window">
           {(control) => <NumberField {...control} whole value={length} min={2} max={longest} onChange={setLength} />}
         </Field>
-        <Button kind={blank ? 'primary' : 'plain'} icon="check" disabled={answer.state === 'asked'} onClick={() => ask(device)}>
+        <Button icon="check" disabled={answer.state === 'asked'} onClick={() => ask(device)}>
           Check
         </Button>
       </div>
