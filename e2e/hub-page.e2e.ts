@@ -160,6 +160,8 @@ describe('a run', () => {
   test('waits out a lost network, shows what it reads, and leaves a checkpoint', async () => {
     const { page, report } = workbench
     const start = await planRtn(workbench)
+    // To be opened and planned, a model is asked for its headers only.
+    expect(server.sent(/^\/files\//)).toBeLessThan(100_000)
     await page.context().setOffline(true)
     await start.click()
     await page.getByRole('heading', { name: 'Waiting for the network' }).waitFor()
@@ -170,8 +172,7 @@ describe('a run', () => {
     const { model, network, runs } = await report(60_000)
     expect(model.source).toMatchObject({ repo: 'demo/pickled', ref: 'refs/pr/7' })
     expect(runs).toMatchObject([{ state: 'finished', export: { files: expect.any(Array) } }])
-    // What opening read ahead is in the cache already.
-    expect(network!.fetched + network!.cached).toBeGreaterThan(1_800_000)
+    expect(network!.fetched).toBeGreaterThan(1_800_000)
     expect(network!.fetched).toBe(server.sent())
     expect([...(await privateFiles(page)).keys()].filter((path) => path.endsWith('.safetensors'))).toHaveLength(1)
   })
@@ -246,7 +247,7 @@ describe('a gated model', () => {
     const report = await workbench.report(60_000)
     expect(report.runs[0].state).toBe('finished')
     expect(server.log.some(({ host, authorization }) => host === 'hub' && authorization === `Bearer ${token}`)).toBe(true)
-    expect(server.log.filter(({ host }) => host === 'storage').length).toBeGreaterThan(0)
+    expect(server.log.filter(({ host }) => host === 'storage').length).toBeGreaterThan(2)
     for (const { host, path, authorization } of server.log) {
       if (host === 'storage') expect(authorization).toBeNull()
       expect(path).not.toContain(token)

@@ -17,7 +17,7 @@ export function hollow(opened: OpenModel, onRead: (bytes: number) => void): Open
     return zeros.subarray(0, end - begin)
   }
   const read = (name: string) => readRange(name, 0, folder.checkpoint.tensors.get(name)!.bytes)
-  return { ...opened, folder: { ...folder, checkpoint: { ...folder.checkpoint, read, readRange } } }
+  return { ...opened, folder: { ...folder, checkpoint: { ...folder.checkpoint, read, readRange, ahead: () => {} } } }
 }
 
 /**
