@@ -52,6 +52,23 @@ describe('npm run quantize', () => {
     expect([layers, method]).toEqual([[], null])
   })
 
+  test('--dry-run says from a config.json alone what every algorithm takes, on a named device or on figures given', () => {
+    const config = ['--model', 'e2e/dry-runs/SmolLM2-135M.json', '--dry-run', '--nsamples', '8', '--eval-samples', '8', '--seqlen', '256']
+    const named = quantize(...config, '--device', 'rtx-4090', '--json')
+    expect(named.status, named.stderr).toBe(0)
+    const { model, methods } = JSON.parse(named.stdout)
+    expect(model).toMatchObject({ name: 'SmolLM2-135M', blocks: 30 })
+    const ids = methods.map(({ id }: { id: string }) => id)
+    expect(ids).toEqual(['rtn', 'quantease', 'gptq', 'gptq_quantease', 'quantease_plus', 'spqr', 'awq'])
+    for (const { id, forecast } of methods) {
+      expect(forecast.gpuBytes, id).toBe(Math.max(...forecast.stages.map(({ gpuBytes }: { gpuBytes: number }) => gpuBytes)))
+      expect(forecast.seconds, id).toBeGreaterThan(0)
+    }
+    const given = quantize('--model', 'demo', '--dry-run', '--device-memory', '1', '--device-gflops', '2')
+    expect(given.status, given.stderr).toBe(0)
+    expect(given.stdout).toMatch(/^Demo model: LLaMA, .*1\.00 GiB of memory, 2 GFLOP\/s/s)
+  })
+
   test('a wrong argument exits 2 with a sentence, a failed run 1, and neither writes to stdout', () => {
     const wrong: [string[], number, RegExp][] = [
       [[], 2, /--model is needed/],
@@ -65,6 +82,7 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--quantization-method', 'quantease', '--outlier', '1.5'], 2, /0 to 0.49, not 1.5/],
       [['--model', 'demo', '--quantization-method', 'spqr', '--outlier', '0'], 2, /0.01 to 1000000, not 0/],
       [['--model', 'demo', '--nsamples', 'many'], 2, /--nsamples takes a whole number/],
+      [['--model', 'demo', '--dry-run', '--device', 'abacus'], 2, /rtx-4090, not "abacus"/],
       [['--model', 'demo', '--colour'], 2, /--colour/],
       [['--model', 'demo', '--sampling', 'best'], 2, /random, consecutive, documents, not "best"/],
       [['--model', 'demo', '--dataset', 'nowhere.parquet'], 1, /nowhere.parquet cannot be read/],

@@ -270,33 +270,34 @@ async function foresee(
   { samples, seqlen, evalSamples, evalSeqlen }: { samples: number; seqlen: number | null; evalSamples: number; evalSeqlen: number | null },
   on: DryDevice | null,
 ): Promise<DryRun> {
-  const file = path.endsWith('.json') ? path : join(path, 'config.json')
-  const bytes = await diskFile(file).catch((cause) => {
-    throw new WorkbenchError('file-missing', `${file} cannot be read.`, 'Give a config.json, or a folder that has one, with --model.', {
-      cause,
+  if (path === 'demo') await session.open(new Map([['config.json', await demo('config.json')]]), 'Demo model')
+  else {
+    const alone = path.endsWith('.json')
+    const file = alone ? path : join(path, 'config.json')
+    const bytes = await diskFile(file).catch((cause) => {
+      throw new WorkbenchError('file-missing', `${file} cannot be read.`, 'Give a config.json, or a folder that has one, with --model.', {
+        cause,
+      })
     })
-  })
-  const name = basename(dirname(resolve(file)))
-  await session.open(
-    new Map([['config.json', bytes]]),
-    path.endsWith('.json') && basename(path) !== 'config.json' ? basename(path, '.json') : name,
-  )
-  const length = seqlen ?? 2048
+    const name = alone && basename(path) !== 'config.json' ? basename(path, '.json') : basename(dirname(resolve(file)))
+    await session.open(new Map([['config.json', bytes]]), name)
+  }
+  const length = seqlen ?? Math.min(2048, session.model.model.shape.maxPositions ?? 2048)
   const spec = { options, calibration: { samples, length }, evaluation: { samples: evalSamples, length: evalSeqlen ?? length }, device: on }
   return dryRun(session.model, spec, session)
 }
 
 function dryText({ model, device, tensors, largest, calibration, evaluation, baseline, methods }: DryRun): string {
-  const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`
+  const size = (bytes: number) => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toPrecision(3)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`)
   const time = (seconds: number | null) =>
     seconds === null ? '–' : seconds < 120 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(0)} min`
   const work = (flops: number) => `${(flops / 1e12).toPrecision(3)} TFLOP`
   const lines = [
-    `${model.name}: ${model.family}, ${(model.parameters / 1e6).toPrecision(4)} million parameters, ${model.blocks} blocks; ${tensors.count} tensors in ${model.dtype}, ${gigabytes(tensors.bytes)}.`,
-    `Largest matrices in f32: weights ${largest.weight.name}, ${gigabytes(largest.weight.bytes)}; Gram matrix of ${largest.gram.name}, ${gigabytes(largest.gram.bytes)}.`,
-    `On ${device.label}: bindings up to ${gigabytes(device.maxBinding)}, ${gigabytes(device.memoryBudget)} of memory, ${device.gflops === null ? 'rate unknown' : `${Math.round(device.gflops)} GFLOP/s`}. ${device.from}`,
+    `${model.name}: ${model.family}, ${(model.parameters / 1e6).toPrecision(4)} million parameters, ${model.blocks} blocks; ${tensors.count} tensors in ${model.dtype}, ${size(tensors.bytes)}.`,
+    `Largest matrices in f32: weights ${largest.weight.name}, ${size(largest.weight.bytes)}; Gram matrix of ${largest.gram.name}, ${size(largest.gram.bytes)}.`,
+    `On ${device.label}: bindings up to ${size(device.maxBinding)}, ${size(device.memoryBudget)} of memory, ${device.gflops === null ? 'rate unknown' : `${Math.round(device.gflops)} GFLOP/s`}. ${device.from}`,
     `Calibration ${calibration.windows} × ${calibration.length} tokens, evaluation ${evaluation.windows} × ${evaluation.length}. No weights were read: a check only.`,
-    `The model as it is: ${work(baseline.flops)}, ${gigabytes(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
+    `The model as it is: ${work(baseline.flops)}, ${size(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
   ]
   for (const { label, forecast, problem, bitsPerWeight } of methods) {
     if (!forecast) {
@@ -305,8 +306,8 @@ function dryText({ model, device, tensors, largest, calibration, evaluation, bas
     }
     const { flops, readBytes, seconds, gpuBytes, hostBytes, stages } = forecast
     lines.push(
-      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${gigabytes(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${gigabytes(gpuBytes)}${gpuBytes > device.memoryBudget ? ' (more than there is)' : ''}, host ${gigabytes(hostBytes)}`,
-      `  ${stages.map((one) => `${one.stage} ${gigabytes(one.gpuBytes)}`).join(', ')}`,
+      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${gpuBytes > device.memoryBudget ? ' (more than there is)' : ''}, host ${size(hostBytes)}`,
+      `  ${stages.map((one) => `${one.stage} ${size(one.gpuBytes)}`).join(', ')}`,
     )
   }
   return `${lines.join('\n')}\n`
