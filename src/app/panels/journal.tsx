@@ -13,8 +13,8 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
   if (!journal || away) return null
   const { summary, busy, lacks } = journal
   const { job, model, origin, started, layers, results, report, problem, bytes } = summary
-  // Its results are on the page already.
-  if (report && view?.job === job) return null
+  // Its results are on the page already. By content, since one of the two came out of the worker.
+  if (report && JSON.stringify(view?.job) === JSON.stringify(job)) return null
   const labels = job.runs.map(({ label }) => label)
   const when = new Date(started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
   const title = busy
