@@ -58,7 +58,7 @@ const tasks = {
   fuzz: (args) => headless('e2e/fuzz/fuzz.ts', args),
   families: (args) => headless('e2e/families.ts', args),
   profile: (args) => headless('e2e/profile.ts', args),
-  'dry-runs': (args) => script('e2e/dry-runs.ts', args),
+  'dry-runs': (args) => headless('e2e/dry-runs.ts', args),
 }
 
 /** Runs the engine in Node on the GPU that is there; without one, says so and takes the software adapter. */
