@@ -18,21 +18,34 @@ interface SyncAccessHandle {
 }
 type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncAccessHandle> }
 
+/** Handles that were asked for something and have not answered yet. */
+const asked = new Set<FileSystemHandle>()
+
+/** Holds a handle until it answers: in Chromium the answer never comes when the handle is collected as garbage before. */
+async function ask<H extends FileSystemHandle, T>(handle: H, what: (handle: H) => Promise<T>): Promise<T> {
+  asked.add(handle)
+  try {
+    return await what(handle)
+  } finally {
+    asked.delete(handle)
+  }
+}
+
 /** The folder `names` below the private root, made when it is not there. */
 async function folder(names: string[], create: boolean): Promise<FileSystemDirectoryHandle> {
   let at = await navigator.storage.getDirectory()
-  for (const name of names) at = await at.getDirectoryHandle(name, { create })
+  for (const name of names) at = await ask(at, (parent) => parent.getDirectoryHandle(name, { create }))
   return at
 }
 
 async function fileHandle(within: string[], path: string, create: boolean): Promise<FileSystemFileHandle> {
   const names = path.split('/')
   const file = names.pop()!
-  return (await folder([...within, ...names], create)).getFileHandle(file, { create })
+  return ask(await folder([...within, ...names], create), (parent) => parent.getFileHandle(file, { create }))
 }
 
 async function openSync(within: string[], path: string): Promise<SyncAccessHandle> {
-  return ((await fileHandle(within, path, true)) as SyncFileHandle).createSyncAccessHandle()
+  return ask((await fileHandle(within, path, true)) as SyncFileHandle, (file) => file.createSyncAccessHandle())
 }
 
 function writeWhole(handle: SyncAccessHandle, data: Uint8Array, at: number): void {
@@ -43,7 +56,7 @@ function writeWhole(handle: SyncAccessHandle, data: Uint8Array, at: number): voi
 /** Removes a file or folder; one that is not there is fine. */
 async function remove(within: string[], name: string): Promise<void> {
   try {
-    await (await folder(within, false)).removeEntry(name, { recursive: true })
+    await ask(await folder(within, false), (parent) => parent.removeEntry(name, { recursive: true }))
   } catch (error) {
     if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error
   }
@@ -51,7 +64,7 @@ async function remove(within: string[], name: string): Promise<void> {
 
 /** A finished file; reading it copies nothing. */
 export async function exportedFile(run: string, path: string): Promise<File> {
-  return guard(async () => (await fileHandle([top, run], path, false)).getFile())
+  return guard(async () => ask(await fileHandle([top, run], path, false), (file) => file.getFile()))
 }
 
 /** Removes all checkpoints, or those of one run. */
@@ -122,8 +135,10 @@ export function opfsStore(name: string): Store {
     list: () =>
       guard(async () => {
         const names: string[] = []
-        for await (const file of (await folder([name], true)).keys()) names.push(file)
-        return names
+        return ask(await folder([name], true), async (parent) => {
+          for await (const file of parent.keys()) names.push(file)
+          return names
+        })
       }),
   }
 }
@@ -135,14 +150,16 @@ export function opfsCacheFolder(name: string): CacheFolder {
     list: () =>
       guard(async () => {
         const found: { name: string; bytes: number; modified: number }[] = []
-        for await (const handle of (await place(true)).values()) {
-          if (handle.kind !== 'file') continue
-          const { size, lastModified } = await (handle as FileSystemFileHandle).getFile()
-          found.push({ name: handle.name, bytes: size, modified: lastModified })
-        }
-        return found
+        return ask(await place(true), async (parent) => {
+          for await (const handle of parent.values()) {
+            if (handle.kind !== 'file') continue
+            const { size, lastModified } = await ask(handle as FileSystemFileHandle, (file) => file.getFile())
+            found.push({ name: handle.name, bytes: size, modified: lastModified })
+          }
+          return found
+        })
       }),
-    open: (file) => guard(async () => (await (await place(false)).getFileHandle(file)).getFile()),
+    open: (path) => guard(async () => ask(await fileHandle([name], path, false), (file) => file.getFile())),
     async write(file, data) {
       await guard(async () => {
         const handle = await openSync([name], file).catch((error) => {
