@@ -9,7 +9,7 @@ import type { BlockWeights, Family, Model } from './family.ts'
 import { readModel } from './index.ts'
 
 /** Bytes read and uploaded at a time. */
-const PIECE = 32 * 2 ** 20
+const PIECE = 8 * 2 ** 20
 const stored: readonly string[] = ['F32', 'F16', 'BF16'] satisfies StoredDType[]
 
 export interface OpenModel {

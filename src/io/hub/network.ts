@@ -81,6 +81,11 @@ const stepForward = 256 << 10
 const maxAnswer = 64 << 20
 const fewTries = 3
 const connections = 6
+/**
+ * Without the browser's cookies, and without its own cache: that would keep everything a second time beside ours, and it
+ * starts transfers of several ranges of one file again.
+ */
+const alone = { credentials: 'omit', cache: 'no-store' } as const
 const rateWindow = 3000
 const eventEvery = 250
 
@@ -247,7 +252,7 @@ export class Network {
     const headers = new Headers(init?.headers)
     headers.delete('Authorization')
     if (this.#token && new URL(url).origin === this.origin) headers.set('Authorization', `Bearer ${this.#token}`)
-    const response = await watch.guard(this.#fetch(url, { ...init, headers, signal: watch.signal, credentials: 'omit' }))
+    const response = await watch.guard(this.#fetch(url, { ...init, headers, signal: watch.signal, ...alone }))
     watch.fed()
     const { status } = response
     if (status < 400) return response
@@ -288,7 +293,7 @@ export class Network {
   async #foreign(url: string, init?: RequestInit): Promise<Response> {
     this.#traffic.requests++
     const watch = new Watch(this.#stall, this.#stop.signal)
-    const response = await watch.guard(this.#fetch(url, { ...init, signal: watch.signal, credentials: 'omit' })).catch((error) => {
+    const response = await watch.guard(this.#fetch(url, { ...init, signal: watch.signal, ...alone })).catch((error) => {
       watch.end()
       throw error
     })

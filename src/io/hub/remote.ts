@@ -13,10 +13,10 @@ export interface RemoteSource {
   fetch(range: ByteRange): Promise<Uint8Array<ArrayBuffer>>
 }
 
-/** Bytes fetched ahead, and not yet read, of all files together. */
-const aheadBytes = 256 << 20
+/** Bytes fetched ahead, and not yet read, of all files together: with the copies on their way, a small part of a tab's memory. */
+const aheadBytes = 64 << 20
 /** Longer spans are fetched in pieces of this: several connections at once, and memory comes free piece by piece. */
-const pieceBytes = 16 << 20
+const pieceBytes = 8 << 20
 
 /** Memory for reading ahead, shared by the files of a Hub. */
 export class Lookahead {
