@@ -10,10 +10,10 @@ import type { Job } from '../src/engine/job.ts'
 import { dawn, diskFile } from '../src/engine/node.ts'
 import { runJob } from '../src/engine/run.ts'
 import { Session } from '../src/engine/session.ts'
-import { toErrorData } from '../src/errors.ts'
 import { type MemorySink, memoryFiles, memorySink, memoryStore } from '../src/io/memory.ts'
 import { compare } from '../src/models/fixtures/compare.ts'
 import { expectedOf, type Fixture, fixtureFiles, fixtures } from '../src/models/fixtures/fixtures.ts'
+import { headless } from './headless.ts'
 
 const demo = (name: string) => diskFile(join('public', 'demo', name))
 const session = new Session(dawn(), demoTexts(demo))
@@ -73,12 +73,4 @@ async function main(names: string[]): Promise<void> {
   }
 }
 
-main(process.argv.slice(2)).then(
-  () => process.exit(0),
-  (error) => {
-    const { code, message, hint, detail } = toErrorData(error)
-    if (code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE) process.exit(69)
-    console.error([message, hint, detail].filter(Boolean).join('\n'))
-    process.exit(1)
-  },
-)
+headless(() => main(process.argv.slice(2)))

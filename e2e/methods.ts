@@ -11,8 +11,8 @@ import type { JobReport, Options, RunResult } from '../src/engine/job.ts'
 import { dawn, diskFile, diskFolder, textFile } from '../src/engine/node.ts'
 import { runJob } from '../src/engine/run.ts'
 import { Session } from '../src/engine/session.ts'
-import { toErrorData } from '../src/errors.ts'
 import { memorySink, memoryStore } from '../src/io/memory.ts'
+import { headless } from './headless.ts'
 
 const { values } = parseArgs({
   options: {
@@ -108,12 +108,4 @@ function print(reports: { bits: number; report: JobReport }[]): void {
   methods.forEach(({ label }, i) => row([label, ...reports.map(({ report }) => cell(report.runs[i]))]))
 }
 
-main().then(
-  () => process.exit(0),
-  (error) => {
-    const { code, message, hint, detail } = toErrorData(error)
-    if (code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE) process.exit(69)
-    console.error([message, hint, detail].filter(Boolean).join('\n'))
-    process.exit(1)
-  },
-)
+headless(main)

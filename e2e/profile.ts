@@ -4,13 +4,13 @@
  */
 import { parseArgs } from 'node:util'
 import { dawn } from '../src/engine/node.ts'
-import { toErrorData } from '../src/errors.ts'
 import { flatIds } from '../src/eval/perplexity.ts'
 import { Gpu } from '../src/gpu/device.ts'
 import { applyHead, embed, type Panels } from '../src/gpu/ops.ts'
 import type { Tensor } from '../src/gpu/tensor.ts'
 import type { BlockWeights, Model } from '../src/models/family.ts'
 import { readModel } from '../src/models/index.ts'
+import { headless } from './headless.ts'
 
 const common = { hidden_size: 512, num_hidden_layers: 2, num_attention_heads: 8, vocab_size: 2048, max_position_embeddings: 2048 }
 
@@ -149,12 +149,4 @@ async function main(): Promise<void> {
   ])
 }
 
-main().then(
-  () => process.exit(0),
-  (error) => {
-    const { code, message, hint, detail } = toErrorData(error)
-    if (code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE) process.exit(69)
-    console.error([message, hint, detail].filter(Boolean).join('\n'))
-    process.exit(1)
-  },
-)
+headless(main)

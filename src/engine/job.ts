@@ -3,6 +3,8 @@
  * no files. A Job can be saved, shared and replayed; a RunEvent is all that a view needs to follow it.
  */
 import type { ErrorCode, ErrorData } from '../errors.ts'
+import type { Refs } from '../io/hub/hub.ts'
+import type { Traffic } from '../io/hub/network.ts'
 import type { Options, OptionSpec, SolverInfo } from '../options.ts'
 
 // ---------------------------------------------------------------- catalog
@@ -112,26 +114,8 @@ export interface ModelSummary {
 
 // ---------------------------------------------------------------- hub
 
-export interface HubHit {
-  name: string
-  downloads: number
-  likes: number
-  gated: boolean
-  private: boolean
-  /** ISO date. */
-  updated: string
-  /** By the Hub's own count over the safetensors; null where there are none. */
-  parameters: number | null
-  /** What they take. */
-  bytes: number | null
-}
-
-export interface HubRef {
-  /** `main`, `v1.0`, `refs/pr/3` */
-  name: string
-  /** Commit. */
-  sha: string
-}
+export type { Hit as HubHit } from '../io/hub/hub.ts'
+export type { Traffic } from '../io/hub/network.ts'
 
 /** What the Hub tells of a model before it is opened. */
 export interface HubModel {
@@ -150,9 +134,9 @@ export interface HubModel {
   likes: number
   /** ISO date. */
   updated: string
-  revisions: { branches: HubRef[]; tags: HubRef[]; pulls: HubRef[] }
+  revisions: Refs
   /** Pull requests with safetensors, looked for when this revision has none: open one by its `name` as revision. */
-  conversions: (HubRef & { bytes: number })[]
+  conversions: (Refs['pulls'][number] & { bytes: number })[]
   /** What stands against opening it (errors) or should be known before. */
   problems: Problem[]
 }
@@ -169,19 +153,6 @@ export interface CacheInfo {
   quota: number
   /** Whether the browser promised not to clear it by itself. */
   persisted: boolean
-}
-
-/** Over the network since the engine started; in events and reports of a job, since it started. */
-export interface Traffic {
-  /** Bytes that came. */
-  fetched: number
-  /** Bytes that the cache gave instead. */
-  cached: number
-  requests: number
-  /** Bytes per second over the last few seconds. */
-  rate: number
-  /** Why nothing comes just now, as a sentence; null when all is well. */
-  waiting: string | null
 }
 
 /** A calibration or evaluation text that the engine can read by id. */

@@ -8,15 +8,16 @@ import { type ErrorCode, WorkbenchError } from '../../errors.ts'
 
 export const publicHub = 'https://huggingface.co'
 
+/** Over the network since the engine started; in events and reports of a job, since it started. */
 export interface Traffic {
-  /** Bytes of bodies that came over the network so far. */
+  /** Bytes of bodies that came. */
   fetched: number
   /** Bytes that the cache gave instead. */
   cached: number
   requests: number
   /** Bytes per second over the last few seconds. */
   rate: number
-  /** Why nothing comes just now, as a sentence. */
+  /** Why nothing comes just now, as a sentence; null when all is well. */
   waiting: string | null
 }
 
