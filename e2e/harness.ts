@@ -171,6 +171,12 @@ export async function privateFiles(page: Page): Promise<Map<string, Buffer>> {
   return new Map(files.map(([path, base64]) => [path, Buffer.from(base64, 'base64')]))
 }
 
+/** The checkpoints among them, as text: path -> base64. */
+export async function exportedFiles(page: Page): Promise<Record<string, string>> {
+  const exported = [...(await privateFiles(page))].filter(([path]) => path.startsWith('exports/'))
+  return Object.fromEntries(exported.map(([path, bytes]) => [path, bytes.toString('base64')]))
+}
+
 /** What axe-core finds at the levels that keep people out; one line each. */
 export async function accessibilityProblems(page: Page): Promise<string[]> {
   const { violations } = await new AxeBuilder({ page }).analyze()

@@ -1,7 +1,16 @@
 /** Models from a Hub on this machine, through the page as a mirror's owner would build it. */
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { accessibilityProblems, fillSmallPlan, launchChromium, openPage, privateFiles, type Workbench } from './harness.ts'
+import {
+  accessibilityProblems,
+  exportedFiles,
+  fillSmallPlan,
+  launchChromium,
+  openPage,
+  openWorkbench,
+  privateFiles,
+  type Workbench,
+} from './harness.ts'
 import { folderContents, type HubServer, startHub } from './hub/server.ts'
 import { serveSiteOf } from './hub/site.ts'
 
@@ -199,6 +208,99 @@ async function emptyCache(at: Workbench) {
   await cache.getByText('0 bytes', { exact: true }).waitFor()
   return cache
 }
+
+describe('an interrupted job', () => {
+  const link = () => `${site.url}?model=demo/stories`
+  let whole: Record<string, string>
+  let at: Workbench
+  let commit: string
+  let moved: string
+
+  /** Two runs of QuantEase: long enough for a page to be left in the middle of each. */
+  async function begin(from: Workbench) {
+    await from.page.getByRole('heading', { name: 'Plan for stories' }).waitFor()
+    await from.page.getByRole('button', { name: /^Remove RTN/ }).click()
+    await from.field('runs.0.options.iterations').getByRole('textbox').fill('10')
+    await from.page.getByRole('button', { name: /^Duplicate QuantEase/ }).click()
+    await fillSmallPlan(from)
+    const start = from.page.getByRole('button', { name: /^Start/ })
+    await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+    await start.click()
+  }
+
+  /** The linears of a run that are solved, once there are any. */
+  const solving = ({ page }: Workbench, run: number) =>
+    page
+      .getByRole('region', { name: 'Runs' })
+      .getByRole('listitem')
+      .nth(run)
+      .getByText(/error .* \d+ of \d+/)
+      .waitFor({ timeout: 60_000 })
+
+  const interrupted = ({ page }: Workbench) => page.getByRole('region', { name: 'A job on stories was interrupted' })
+
+  test('on a model of the Hub asks before it is left, and is offered again', async () => {
+    const undisturbed = await openPage(browser, link())
+    await begin(undisturbed)
+    const { runs, model } = await undisturbed.report(60_000)
+    expect(runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
+    commit = model.source!.revision
+    whole = await exportedFiles(undisturbed.page)
+    expect(Object.keys(whole).filter((path) => path.endsWith('model.safetensors'))).toHaveLength(2)
+    await undisturbed.page.context().close()
+
+    at = await openPage(browser, link())
+    const asked: string[] = []
+    at.page.on('dialog', (dialog) => {
+      asked.push(dialog.type())
+      dialog.accept()
+    })
+    await begin(at)
+    await solving(at, 0)
+    await at.page.reload()
+    expect(asked).toEqual(['beforeunload'])
+    expect(await interrupted(at).innerText()).toMatch(new RegExp(`commit ${commit.slice(0, 7)} of demo/stories.*0 of 2 runs finished`, 's'))
+  })
+
+  test('says so when the commit that it began with is gone', async () => {
+    // Other weights in the same place.
+    const files = await folderContents('public/demo')
+    const weights = Buffer.from(files.get('model.safetensors')!)
+    for (let i = weights.length - 1; i > weights.length / 2; i -= 64) weights[i] ^= 1
+    moved = server.push('demo/stories', 'main', new Map([...files, ['model.safetensors', weights]]))
+    server.forget('demo/stories', commit)
+    await at.page.reload()
+    await at.page.getByRole('heading', { name: 'Plan for stories' }).waitFor()
+    await at.button('Resume').click()
+    await at.page.locator('.error-note[data-code="hub-missing"]').waitFor()
+    expect(await interrupted(at).innerText()).toMatch(/only with the commit that it began with.*could not be opened/s)
+    expect(await accessibilityProblems(at.page)).toEqual([])
+    // A tag still leads to it.
+    server.push('demo/stories', 'v1.0', files)
+  })
+
+  test('goes on with that commit though the branch has moved on', async () => {
+    server.log.length = 0
+    await at.button('Resume').click()
+    await solving(at, 1)
+    await at.page.close({ runBeforeUnload: true })
+
+    at = await openWorkbench(at.page.context(), link())
+    await at.page.getByRole('heading', { name: 'Plan for stories' }).waitFor()
+    expect(await interrupted(at).innerText()).toContain('1 of 2 runs finished')
+    server.log.length = 0
+    await at.button('Resume').click()
+    const { runs, model } = await at.report(60_000)
+    expect(model.source!.revision).toBe(commit)
+    expect(runs.map(({ state, exportError }) => [state, exportError])).toEqual([
+      ['finished', undefined],
+      ['finished', undefined],
+    ])
+    expect(await exportedFiles(at.page)).toEqual(whole)
+    expect(server.log.filter(({ path }) => path.includes(moved))).toEqual([])
+    expect(server.sent(/^\/files\//)).toBe(0)
+  })
+})
 
 describe('the cache', () => {
   test('shows what it holds, and is emptied by a button', async () => {

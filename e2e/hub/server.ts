@@ -95,14 +95,18 @@ class Repo {
 
   constructor(readonly spec: ServedRepo) {
     this.type = spec.type ?? 'model'
-    for (const [name, contents] of [...Object.entries(spec.revisions), ...Object.entries(spec.tags ?? {})]) {
-      const files = new Map([...contents].map(([path, content]) => [path, stored(path, content)]))
-      const sha = createHash('sha1')
-        .update(JSON.stringify([spec.name, [...files].map(([path, { hash }]) => [path, hash])]))
-        .digest('hex')
-      this.revisions.set(name, { sha, files })
-      this.revisions.set(sha, { sha, files })
-    }
+    for (const [name, contents] of [...Object.entries(spec.revisions), ...Object.entries(spec.tags ?? {})]) this.commit(name, contents)
+  }
+
+  /** Has a revision point to these files, and gives the commit; equal files are the same commit. */
+  commit(name: string, contents: Contents): string {
+    const files = new Map([...contents].map(([path, content]) => [path, stored(path, content)]))
+    const sha = createHash('sha1')
+      .update(JSON.stringify([this.spec.name, [...files].map(([path, { hash }]) => [path, hash])]))
+      .digest('hex')
+    this.revisions.set(name, { sha, files })
+    this.revisions.set(sha, { sha, files })
+    return sha
   }
 }
 
@@ -119,7 +123,10 @@ function stored(path: string, content: Content): StoredFile {
 export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize = 1000 }: HubServerOptions) {
   const repos = specs.map((spec) => new Repo(spec))
   const storage = new Map<string, StoredFile>()
-  for (const repo of repos) for (const { files } of repo.revisions.values()) for (const file of files.values()) storage.set(file.hash, file)
+  const keep = ({ revisions }: Repo) => {
+    for (const { files } of revisions.values()) for (const file of files.values()) storage.set(file.hash, file)
+  }
+  repos.forEach(keep)
   const log: Logged[] = []
   const pending: { fault: Fault; match: RegExp; left: number; retryAfter: string }[] = []
   /** Ends what stalls or trickles when the server closes. */
@@ -128,6 +135,19 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   /** The next `times` requests whose path matches go wrong. */
   function fault(kind: Fault, { match = '/resolve/', times = 1, retryAfter = '1' } = {}): void {
     pending.push({ fault: kind, match: new RegExp(match), left: times, retryAfter })
+  }
+
+  /** Moves a revision of a repository on, and gives its commit; the commit that it was is still there. */
+  function push(name: string, revision: string, contents: Contents): string {
+    const repo = repos.find(({ spec }) => spec.name === name)!
+    const sha = repo.commit(revision, contents)
+    keep(repo)
+    return sha
+  }
+
+  /** Forgets a commit, as when history was squashed. */
+  function forget(name: string, sha: string): void {
+    repos.find(({ spec }) => spec.name === name)!.revisions.delete(sha)
   }
 
   /** From here on all goes well again. */
@@ -388,7 +408,7 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   }
   /** Bytes of bodies that the Hub and its storage sent for requests whose path matches. */
   const sent = (match = /./) => log.filter(({ path }) => match.test(path)).reduce((sum, one) => sum + one.sent, 0)
-  return { url, storageUrl, log, fault, clear, sent, close }
+  return { url, storageUrl, log, fault, clear, push, forget, sent, close }
 }
 
 // ---------------------------------------------------------------- answers

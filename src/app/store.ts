@@ -173,12 +173,7 @@ export function createWorkbench(engine: Engine) {
 
   /** Opens the model that a job ran on, if it is not open. False when the person has to bring it. */
   async function reopen(origin: ModelOrigin): Promise<boolean> {
-    const { model } = get()
-    if (model.state === 'ready') {
-      const { source, name } = model.summary
-      if (origin.kind === 'demo' ? model.demo : origin.kind === 'hub' ? source?.revision === origin.revision : name === origin.name)
-        return true
-    }
+    if (isOf(get().model, origin)) return true
     if (origin.kind === 'demo') return open({ kind: 'demo' })
     if (origin.kind === 'hub') return open({ kind: 'hub', repo: origin.repo, revision: origin.revision })
     // Said before the browser asks: its question may go unnoticed, or never come.
@@ -597,6 +592,15 @@ export function isOpen(state: State, step: Step): boolean {
     case 'results':
       return state.view !== null && (state.view.phase === 'over' || state.view.runs.some((run) => run.result))
   }
+}
+
+/** Whether the model that is open may be the one that a job ran on; the engine compares what it holds. */
+function isOf(model: State['model'], origin: ModelOrigin): boolean {
+  if (model.state !== 'ready') return false
+  const { source, name } = model.summary
+  if (origin.kind === 'demo') return model.demo
+  if (origin.kind === 'hub') return source?.repo === origin.repo && source.revision === origin.revision
+  return !source && !model.demo && name === origin.name
 }
 
 export function isError({ severity }: { severity: string }): boolean {

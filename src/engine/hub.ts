@@ -77,11 +77,12 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
 /** Reads headers, configuration and tokenizer of a model on the Hub; its weights come as they are needed. */
 export async function openHubModel(hub: Hub, session: Session, text: string, asked?: string): Promise<ModelSummary> {
   const { repo, ref } = designation(text, asked)
+  const check = session.opening()
   const { sha, name, license } = await hub.facts(repo, ref)
   const listed = await hub.list(repo, sha, { recursive: false })
   if (!weightBytes(listed)) throw noWeights(repo, listed, await hub.conversions(repo, (await hub.refs(repo)).pulls))
   const source: HubOrigin = { repo: name, ref, revision: sha }
-  const summary = await session.open(modelFiles(hub, repo, sha, listed), name.split('/').at(-1), source)
+  const summary = await session.open(modelFiles(hub, repo, sha, listed), name.split('/').at(-1), source, check)
   return { ...summary, license: summary.license ?? license }
 }
 

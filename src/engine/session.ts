@@ -31,6 +31,7 @@ export class Session {
   source: HubOrigin | null = null
   /** What was told of the open model. */
   summary: ModelSummary | null = null
+  #openings = 0
 
   constructor(
     readonly gpuSource: GPU | undefined,
@@ -105,13 +106,23 @@ export class Session {
     return this.#tokenizer
   }
 
+  /** Marks the beginning of an opening; what it returns throws `cancelled` once another has begun. */
+  opening(): () => void {
+    const mine = ++this.#openings
+    return () => {
+      if (mine !== this.#openings) throw new WorkbenchError('cancelled', 'Another model was opened meanwhile.')
+    }
+  }
+
   /**
    * Reads headers, configuration and tokenizer; the model before is let go only when all of it is right. A config.json alone
-   * opens as a model without weights, for dry runs.
+   * opens as a model without weights, for dry runs. `check`: of an opening that began before the files were known.
+   * @throws WorkbenchError `cancelled` when another opening began meanwhile: the last one counts, whichever is read first
    */
-  async open(files: Files, name?: string, source: HubOrigin | null = null): Promise<ModelSummary> {
+  async open(files: Files, name?: string, source: HubOrigin | null = null, check = this.opening()): Promise<ModelSummary> {
     const config = await openConfig(files)
     if (config) {
+      check()
       const blank = blankModel(name ? { ...config, name } : config)
       this.#model = blank
       this.#tokenizer = null
@@ -121,8 +132,9 @@ export class Session {
     const model = openModel(name ? { ...folder, name } : folder)
     const tokenizer = await loadTokenizer(folder.files)
     checkTokenizer(tokenizer, model.model.shape.vocab)
-    this.#model = model
     const { chat, problems } = await openChatTemplate(folder.files)
+    check()
+    this.#model = model
     this.#tokenizer = tokenizer
     this.source = source
     this.texts.use(tokenizer, chat)

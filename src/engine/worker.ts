@@ -70,7 +70,8 @@ const api = {
   catalog: () => session.catalog,
   gpu: () => session.gpuSummary(),
   async openDemo() {
-    const summary = await session.open(await demoFiles(fetchDemo), 'Demo model')
+    const check = session.opening()
+    const summary = await session.open(await demoFiles(fetchDemo), 'Demo model', null, check)
     origin = { kind: 'demo' }
     return summary
   },

@@ -1,4 +1,5 @@
 /** The job in the journal: interrupted and waiting, over, or at work in another tab. */
+import { samePlace } from '../address.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { isBusy } from '../store.ts'
@@ -9,12 +10,15 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
   const workbench = useWorkbench()
   const journal = useView((state) => state.journal)
   const view = useView((state) => state.view)
+  const opened = useView((state) => state.model)
   const away = useView((state) => isBusy(state) || state.gpu.state !== 'ready' || state.catalog === null)
   if (!journal || away) return null
   const { summary, busy, lacks } = journal
   const { job, model, origin, started, layers, results, report, problem, bytes } = summary
   // Its results are on the page already. By content, since one of the two came out of the worker.
   if (report && JSON.stringify(view?.job) === JSON.stringify(job)) return null
+  const refused = opened.state === 'refused' && origin.kind === 'hub' && samePlace(opened.hub, origin)
+  const saved = results.length > 0 && 'What is finished can still be saved.'
   const labels = job.runs.map(({ label }) => label)
   const when = new Date(started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
   const title = busy
@@ -27,7 +31,8 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
       <div className="journal-words">
         <h2 id="journal-title">{title}</h2>
         <p>
-          {labels.join(', ')}. Started {when}
+          {labels.join(', ')}
+          {origin.kind === 'hub' && `, from commit ${origin.revision.slice(0, 7)} of ${origin.repo}`}. Started {when}
           {busy
             ? '.'
             : report
@@ -36,7 +41,13 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
         </p>
         {problem && !report && (
           <p className="bad">
-            {problem.message} {results.length > 0 && 'What is finished can still be saved.'}
+            {problem.message} {saved}
+          </p>
+        )}
+        {refused && (
+          <p className="bad">
+            It goes on only with the commit that it began with, and that could not be opened. Another one may hold other weights; results of
+            both would be mixed. {saved}
           </p>
         )}
         {lacks && (
