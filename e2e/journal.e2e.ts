@@ -1,13 +1,23 @@
 /** The browser is killed and its GPU lost, again and again, and the job ends in the same files as if nothing had happened. */
 import { mkdtemp, readFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import type { Page } from 'playwright'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { random } from '../src/data/corpus.ts'
-import { accessibilityProblems, drop, fillSmallPlan, launchProfile, modelFolder, openWorkbench, privateFiles, shard } from './harness.ts'
+import {
+  accessibilityProblems,
+  drop,
+  exportedFiles,
+  fillSmallPlan,
+  launchProfile,
+  modelFolder,
+  openWorkbench,
+  privateFiles,
+  shard,
+} from './harness.ts'
 
 const SEED = 11
 const KILLS = 10
@@ -20,11 +30,12 @@ interface Harm {
 
 /**
  * Serves the built page with a few lines before the worker's own: they count the events that it reports once it has begun to
- * solve, and at some of them destroy the device or stop the worker for good, saying so to this server.
+ * solve, and at some of them destroy the device or stop the worker, saying so to this server.
  */
 async function harmfulSite() {
   let harm: Harm = {}
   let stopped = () => {}
+  let waiting: ServerResponse | null = null
   const hook = (harm: Harm) => `{
     const harm = ${JSON.stringify(harm)}, devices = []
     const request = GPUAdapter.prototype.requestDevice
@@ -56,7 +67,9 @@ async function harmfulSite() {
     const { pathname: path, searchParams } = new URL(request.url!, 'http://x')
     if (path === '/stopped') {
       site.losses += Number(searchParams.get('lost'))
-      return stopped() // and no answer: the worker waits for it until it dies
+      // No answer yet: the worker waits for it.
+      waiting = response
+      return stopped()
     }
     const file = path === '/' ? '/index.html' : path
     const body = await readFile(join('dist', file)).catch(() => null)
@@ -71,13 +84,15 @@ async function harmfulSite() {
     /** Devices lost in sessions that were stopped. */
     losses: 0,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-    /** For the pages that are opened from now on; resolves when the worker has stopped. */
+    /** For the pages that are opened from now on; resolves when a worker has stopped. */
     harm(next: Harm): Promise<void> {
       harm = next
       return new Promise((resolve) => {
         stopped = resolve
       })
     },
+    /** Lets the worker that was stopped last go on. */
+    release: () => waiting!.end(),
     close: () => {
       server.closeAllConnections()
       server.close()
@@ -96,13 +111,6 @@ beforeAll(async () => {
 })
 afterAll(() => site.close())
 
-const checkpoint = async (page: Page) =>
-  Object.fromEntries(
-    [...(await privateFiles(page))]
-      .filter(([path]) => path.startsWith('exports/'))
-      .map(([path, bytes]) => [path, bytes.toString('base64')]),
-  )
-
 async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>) {
   const { page, button } = workbench
   await expect.poll(() => page.getByRole('button', { name: 'Try the demo' }).isEnabled(), { timeout: 60_000 }).toBe(true)
@@ -114,6 +122,25 @@ async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>) {
   await start.click()
 }
 
+/** A worker beside the page's own that keeps a file of the private file system to itself. */
+function holdFile(page: Page, folder: string, file: string) {
+  return page.evaluateHandle(
+    async ([folder, file]) => {
+      const script = `navigator.storage.getDirectory()
+        .then((root) => root.getDirectoryHandle('${folder}'))
+        .then((within) => within.getFileHandle('${file}'))
+        .then(async (handle) => {
+          self.access = await handle.createSyncAccessHandle()
+          postMessage('held')
+        })`
+      const worker = new Worker(URL.createObjectURL(new Blob([script], { type: 'text/javascript' })))
+      await new Promise((resolve) => worker.addEventListener('message', resolve))
+      return worker
+    },
+    [folder, file],
+  )
+}
+
 let whole: Record<string, string>
 
 test('a job over the sharded demo model, undisturbed', async () => {
@@ -122,7 +149,7 @@ test('a job over the sharded demo model, undisturbed', async () => {
   await begin(workbench)
   const { runs } = await workbench.report(240_000)
   expect(runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
-  whole = await checkpoint(workbench.page)
+  whole = await exportedFiles(workbench.page)
   expect(Object.keys(whole).filter((path) => path.endsWith('model.safetensors'))).toHaveLength(2)
   await browser.context.close()
 })
@@ -158,15 +185,14 @@ test(`the same, killed ${KILLS} times and with ${KILLS} losses of the GPU (seed 
       ['finished', undefined],
       ['finished', undefined],
     ])
-    expect(await checkpoint(page)).toEqual(whole)
+    expect(await exportedFiles(page)).toEqual(whole)
     expect(site.losses).toBe(KILLS)
     await browser.context.close()
   }
 })
 
 test('what is finished is there after a restart; one tab works at a time; three losses stop the job', async () => {
-  const stopped = site.harm({})
-  void stopped
+  site.harm({})
   const browser = await launchProfile(profile)
   const first = await openWorkbench(browser.context, site.url)
   await first.button('Open the results').click({ timeout: 60_000 })
@@ -176,22 +202,28 @@ test('what is finished is there after a restart; one tab works at a time; three 
     .waitFor()
   expect(await accessibilityProblems(first.page)).toEqual([])
 
-  site.harm({ lose: [6, 12, 18] })
+  const stopped = site.harm({ stop: 1, lose: [6, 12, 18] })
   const second = await openWorkbench(browser.context, site.url)
   await begin(second)
-  await second
-    .button('Pause')
-    .click({ timeout: 60_000 })
-    .catch(() => {})
+  await stopped
   const third = await openWorkbench(browser.context, site.url)
   await third.page.getByRole('heading', { name: 'Another tab is at work on stories' }).waitFor({ timeout: 60_000 })
   expect(await accessibilityProblems(third.page)).toEqual([])
-  await second.button('Resume').click()
+  site.release()
 
   const { runs } = await second.report(120_000)
   expect(runs.at(-1)).toMatchObject({ state: 'failed', error: { code: 'gpu-lost' } })
   // The other tab may go on with it now.
   await third.page.getByRole('heading', { name: 'A job on stories was interrupted' }).waitFor({ timeout: 30_000 })
+
+  // Somebody else looks into the same file.
+  const holder = await holdFile(second.page, 'journal', 'head')
+  await third.page.reload()
+  const reading = () => third.page.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name))
+  await expect.poll(reading, { timeout: 30_000 }).toContain('quantease-journal')
+  await holder.evaluate((worker) => worker.terminate())
+  await third.page.getByRole('heading', { name: 'A job on stories was interrupted' }).waitFor({ timeout: 30_000 })
+
   await third.button('Discard').click()
   await expect.poll(async () => [...(await privateFiles(third.page)).keys()]).toEqual([])
   await browser.context.close()

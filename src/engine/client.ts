@@ -239,6 +239,6 @@ export function connect(): Engine {
     journal: () => call(remote.journal()),
     goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
     discard: () => call(remote.discard()),
-    idle: () => navigator.locks.request(jobLock, async () => {}),
+    idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),
   }
 }

@@ -6,6 +6,8 @@ import type { CacheFolder } from '../io/hub/cache.ts'
 const top = 'exports'
 /** Name of the Web Lock that whoever changes any of it holds. */
 export const jobLock = 'quantease-job'
+/** Of the one that whoever reads the journal holds meanwhile. */
+export const readLock = 'quantease-journal'
 
 /** TypeScript keeps this part of the standard in its worker library, which excludes the page's. */
 interface SyncAccessHandle {
@@ -46,6 +48,21 @@ async function fileHandle(within: string[], path: string, create: boolean): Prom
 
 async function openSync(within: string[], path: string): Promise<SyncAccessHandle> {
   return ask((await fileHandle(within, path, true)) as SyncFileHandle, (file) => file.createSyncAccessHandle())
+}
+
+/** How long a file may be held by somebody else, in tries and the milliseconds between them. */
+const tries = { most: 200, pause: 50 }
+
+/** As `openSync`, for a file that another tab may be looking into, or one that was closed just now may not have let go of yet. */
+async function openPatiently(within: string[], path: string): Promise<SyncAccessHandle> {
+  for (let left = tries.most; ; left--) {
+    try {
+      return await openSync(within, path)
+    } catch (error) {
+      if (!left || !(error instanceof DOMException && error.name === 'NoModificationAllowedError')) throw error
+      await new Promise((resolve) => setTimeout(resolve, tries.pause))
+    }
+  }
 }
 
 function writeWhole(handle: SyncAccessHandle, data: Uint8Array, at: number): void {
@@ -118,7 +135,7 @@ export function opfsStore(name: string): Store {
   return {
     edit: (path) =>
       guard(async (): Promise<StoreFile> => {
-        const handle = await openSync([name], path)
+        const handle = await openPatiently([name], path)
         return {
           size: handle.getSize(),
           async read(begin, end) {

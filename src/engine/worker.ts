@@ -8,7 +8,7 @@ import { checkJob, dryRun } from './dry.ts'
 import { defaultCacheBudget, hubDatasets, hubModel, openHub, openHubModel } from './hub.ts'
 import type { CacheInfo, DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
 import { discardJournal, journalTexts, readJournal } from './journal.ts'
-import { jobLock, opfsCacheFolder, opfsSink, opfsStore, removeExports } from './opfs.ts'
+import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
 
@@ -39,18 +39,33 @@ let origin: ModelOrigin
 let control: Control | null = null
 let texts = 0
 
-/** Does what changes the journal or the checkpoints; one tab at a time. @throws WorkbenchError `journal-busy` */
+/**
+ * Does what changes the journal or the checkpoints; one tab at a time. Nobody reads the journal while such work begins.
+ * @throws WorkbenchError `journal-busy`
+ */
 function alone<T>(work: () => Promise<T>): Promise<T> {
-  return navigator.locks.request(jobLock, { ifAvailable: true }, async (lock) => {
-    if (lock) return work()
-    const held = await readJournal(journal, true)
-    const what = held ? ` on ${held.model.name} (${held.job.runs.map(({ label }) => label).join(', ')}) since ${when(held.started)}` : ''
-    throw new WorkbenchError(
-      'journal-busy',
-      `Another tab of the workbench is running a job${what}.`,
-      'Wait until it is over, or cancel it in that tab.',
-    )
+  return new Promise((resolve, reject) => {
+    const begin = () =>
+      new Promise<void>((begun) => {
+        const take = async (lock: Lock | null) => {
+          if (!lock) throw await busy().finally(begun)
+          begun()
+          return work()
+        }
+        navigator.locks.request(jobLock, { ifAvailable: true }, take).then(resolve, reject)
+      })
+    navigator.locks.request(readLock, begin).catch(reject)
   })
+}
+
+async function busy(): Promise<WorkbenchError> {
+  const held = await readJournal(journal, true)
+  const what = held ? ` on ${held.model.name} (${held.job.runs.map(({ label }) => label).join(', ')}) since ${when(held.started)}` : ''
+  return new WorkbenchError(
+    'journal-busy',
+    `Another tab of the workbench is running a job${what}.`,
+    'Wait until it is over, or cancel it in that tab.',
+  )
 }
 
 const when = (iso: string) => new Date(iso).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
@@ -122,10 +137,11 @@ const api = {
       return run(job, emit, true)
     }),
   journal: (): Promise<{ busy: boolean; summary: JournalSummary | null }> =>
-    navigator.locks.request(jobLock, { ifAvailable: true }, async (lock) => ({
-      busy: lock === null,
-      summary: await readJournal(journal, lock === null),
-    })),
+    navigator.locks.request(readLock, async () => {
+      const { held = [] } = await navigator.locks.query()
+      const busy = held.some(({ name, mode }) => name === jobLock && mode === 'exclusive')
+      return { busy, summary: await readJournal(journal, busy) }
+    }),
   discard: () =>
     alone(async () => {
       await discardJournal(journal)
