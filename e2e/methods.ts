@@ -28,10 +28,12 @@ const { values } = parseArgs({
 const methods: { label: string; method: string; options: Options }[] = [
   { label: 'RTN', method: 'rtn', options: {} },
   { label: 'AWQ', method: 'awq', options: {} },
+  { label: 'AWQ, weighted grid', method: 'awq', options: { grid: 'weighted' } },
   { label: 'GPTQ', method: 'gptq', options: {} },
   { label: 'GPTQ, act-order', method: 'gptq', options: { actOrder: true, staticGroups: true } },
   { label: 'GPTQ, weighted grid', method: 'gptq', options: { grid: 'weighted' } },
   { label: 'SpQR, groups of 16', method: 'spqr', options: {} },
+  { label: 'SpQR, weighted grid', method: 'spqr', options: { grid: 'weighted' } },
   { label: 'QuantEase', method: 'quantease', options: {} },
   { label: 'GPTQ + QuantEase', method: 'gptq_quantease', options: {} },
   { label: 'QuantEase, 1 % structured outliers', method: 'quantease', options: { outlier: 0.01, structureOutlier: true } },

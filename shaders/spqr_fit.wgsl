@@ -2,19 +2,23 @@
 // Leave-one-out test, per row of W: with E the error of the row's grid on the group, Σ_j ((w_j − Q(w_j)) / U_jj)², an entry
 // is left out of the range iff E − (E of the rest, on the grid of the rest) > τ. Only without its least or its greatest
 // entry does a row get another grid; any other entry gains its own error and no more.
+// Then the grid is searched (unless minmax): of the ranges shrunk about their middle by (a, b) in `shrink`, the first with the
+// least Σ_j |(w_j − Q(w_j)) / U_jj|² over the entries in the range, or the least Σ_j |w_j − Q(w_j)|^2.4.
 // Bilevel: the scales and the zero points of 16 rows are rounded to 3 bits, again each on the grid of their range.
 //
 // x: [p, q] f32 (input-major, processing order); u: [p] f32, U_jj; total: [1] f32, τ = total · relative
+// shrink: [candidates] vec2f (a, b), the first of them (1, 1); norm: 2, weighted by 1 / U², or else not weighted
 // grid: [groups, q] vec2f (scale, zero), row `group` is written
 // half: what is stored in 16 bits (statistics of the 16 rows, or else scales and zeros themselves) is float16
 //#include lib/spqr_grid
 const RUN = 16u;
-struct Params { q: u32, j0: u32, size: u32, group: u32, most: f32, relative: f32, leave_out: u32, bilevel: u32, half: u32 }
+struct Params { q: u32, j0: u32, size: u32, group: u32, most: f32, relative: f32, leave_out: u32, bilevel: u32, half: u32, candidates: u32, norm: f32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> u: array<f32>;
 @group(0) @binding(2) var<storage, read> total: array<f32>;
-@group(0) @binding(3) var<storage, read_write> grid: array<vec2f>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read> shrink: array<vec2f>;
+@group(0) @binding(4) var<storage, read_write> grid: array<vec2f>;
+@group(0) @binding(5) var<uniform> params: Params;
 
 var<workgroup> cells: array<vec2f, 64>;
 
@@ -25,8 +29,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
   let bilevel = params.bilevel == 1u;
   var cell = vec2f();
   if (row < params.q) {
-    let range = range_of(row);
-    cell = grid_of(range.x, range.y, params.most, half && !bilevel);
+    cell = search(row, range_of(row), half && !bilevel);
   }
   cells[lane] = cell;
   workgroupBarrier();
@@ -84,6 +87,34 @@ fn range_of(row: u32) -> vec2f {
     }
   }
   return select(vec2f(lo, hi), vec2f(), lo > hi);
+}
+
+// The best grid of the shrunk ranges.
+fn search(row: u32, range: vec2f, half: bool) -> vec2f {
+  var best = grid_of(range.x, range.y, params.most, half);
+  var least = 3e38;
+  let middle = (range.x + range.y) / 2.0;
+  for (var c = 0u; c < params.candidates; c++) {
+    let ends = middle + shrink[c] * (range - middle);
+    let cell = grid_of(ends.x, ends.y, params.most, half);
+    var error = 0.0;
+    for (var i = 0u; i < params.size; i++) {
+      let v = weight(row, i);
+      if (v < range.x || v > range.y) { continue; }
+      let off = abs(value_of(code_of(v, cell, params.most), cell) - v);
+      if (params.norm == 2.0) {
+        let weighted = off / u[params.j0 + i];
+        error += weighted * weighted;
+      } else {
+        error += pow(off, params.norm);
+      }
+    }
+    if (error < least) {
+      least = error;
+      best = cell;
+    }
+  }
+  return best;
 }
 
 fn weight(row: u32, i: u32) -> f32 {

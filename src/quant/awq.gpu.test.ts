@@ -6,6 +6,7 @@ import { testGpu } from '../gpu/testing.ts'
 import { awq, type AwqOptions, searchClip, searchScale } from './awq.ts'
 import { goldenArrays, goldenCases } from './golden/golden.ts'
 import { layoutOf } from './grid.ts'
+import { rtn } from './rtn.ts'
 import { Derived } from './solver.ts'
 import { anyLayer, expectRepresentable, goldenLayer, type Layer, solve } from './testing.ts'
 
@@ -60,7 +61,7 @@ describe('golden vectors', async () => {
   it.each(cases.map((one) => [`${one.dataset} ${one.name}`, one] as const))('%s', async (_, one) => {
     const { layer, expected } = await goldenLayer(one)
     const { bits, group, clip = false } = one.params
-    const options = { bits, groupSize: group, clip } as AwqOptions
+    const options = { bits, groupSize: group, clip, grid: 'minmax' } as AwqOptions
     const meanAbs = Float32Array.from((await goldenArrays(`${one.dataset}.inputs`)).get('absmean')!.data)
     const { alpha, scale, errors } = await scaled(layer, meanAbs, options)
     const history = expected.get(`${one.name}/history`)!.data
@@ -98,7 +99,7 @@ describe('golden vectors', async () => {
 })
 
 describe('searches', () => {
-  const options: AwqOptions = { bits: 3, groupSize: 32, clip: true }
+  const options: AwqOptions = { bits: 3, groupSize: 32, clip: true, grid: 'minmax' }
 
   it('clip never raises the error of a group, scales never that of a stage; ragged groups and dead inputs included', async () => {
     await fc.assert(
@@ -125,6 +126,17 @@ describe('searches', () => {
     const { layer } = await goldenLayer((await goldenCases('awq'))[0])
     const { values } = await clips(layer, options, true)
     expect(Math.min(...values)).toBeGreaterThan(1e38)
+  })
+
+  it.each(['mse', 'weighted'])('a %s grid is that of RTN on the scaled weights, in the ranges that clipping leaves', async (grid) => {
+    const { layer } = await goldenLayer((await goldenCases('awq'))[0])
+    const plain = await solve(gpu, awq, layer, { bits: 3, groupSize: 32, clip: false, grid }, true)
+    const rounded = await solve(gpu, rtn, layer, { bits: 3, groupSize: 32, grid }, true)
+    expect(plain.codes).toEqual(rounded.codes)
+    expect(plain.scales).toEqual(rounded.scales)
+    const clipped = await solve(gpu, awq, layer, { bits: 3, groupSize: 32, clip: true, grid }, true)
+    expectRepresentable(clipped, layer.q)
+    expect(clipped.codes).not.toEqual(plain.codes)
   })
 
   it('inputs that are all dead leave the scales at 1', async () => {

@@ -8,8 +8,8 @@ import type { OptionSpec } from '../options.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { dotParts, gemm, matmul, PARTS } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { deadNote, finish, type Layout, layoutOf } from './grid.ts'
-import { gridOptions, type LinearProblem, maxCode, type Solver, type StageProblem } from './solver.ts'
+import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
+import { type GridOptions, gridOptions, gridWork, type LinearProblem, maxCode, type Solver, type StageProblem } from './solver.ts'
 
 const ALPHAS = Array.from({ length: 20 }, (_, i) => i / 20)
 /** Parts of the largest weight at which a range may be clipped. */
@@ -28,11 +28,10 @@ const options: OptionSpec[] = [
     help: 'Cut off the largest weights of a group where that makes the rest finer and the error smaller; query and key projections are left whole.',
     cost: 'Ten roundings of each layer, cheap with groups; usually a smaller error.',
   },
+  ...gridOptions.filter(({ key }) => key === 'grid'),
 ]
 
-export interface AwqOptions {
-  bits: 2 | 3 | 4 | 8
-  groupSize: number
+export interface AwqOptions extends Pick<GridOptions, 'bits' | 'groupSize' | 'grid'> {
   clip: boolean
 }
 
@@ -45,7 +44,7 @@ export const awq: Solver = {
   work: (q, p, given) => {
     const { groupSize, clip } = given as unknown as AwqOptions
     const span = groupSize === -1 ? p : Math.min(groupSize, p)
-    return q * p * (4 + 2 * p) + (clip ? KEEPS.length * q * p * (12 + 2 * span) : 0)
+    return gridWork(q, p, { ...given, symmetric: false }) + (clip ? KEEPS.length * q * p * (12 + 2 * span) : 0)
   },
   transform: {
     scales: async (stage, given) => (await searchScale(stage, given as unknown as AwqOptions)).scale,
@@ -57,9 +56,13 @@ export const awq: Solver = {
     const layout = layoutOf(gramDiagonal, options.groupSize, false, true)
     const clip = await searchClip(problem, layout, options)
     const x = gpu.empty(weight.shape)
-    const grid = gpu.empty([layout.groups, weight.cols, 2])
+    let grid = gpu.empty([layout.groups, weight.cols, 2])
     const cells = layout.groups * weight.cols
     gpu.run1d('awq_grid', { w: weight, clip, x, grid }, shapeOf(problem, weight, layout, options), cells, { flops: 4 * weight.size })
+    if (options.grid !== 'minmax') {
+      grid.dispose()
+      grid = makeGrid(gpu, x, layout, { ...options, symmetric: false }, problem.halfScales)
+    }
     const result = await finish(problem, x, layout, grid, options.bits)
     for (const tensor of [clip, x]) tensor.dispose()
     return { ...result, iterations: 0, notes: deadNote(gramDiagonal) }

@@ -2,7 +2,16 @@
 import type { Gpu } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { type GridOptions, type LinearProblem, type Outliers, type QuantizedLinear, candidateFlops, maxCode, shrinks } from './solver.ts'
+import {
+  type GridOptions,
+  type LinearProblem,
+  type Outliers,
+  type QuantizedLinear,
+  candidateFlops,
+  maxCode,
+  normOf,
+  shrinks,
+} from './solver.ts'
 
 /** Which group each column belongs to, and the order in which columns are processed. */
 export interface Layout {
@@ -69,7 +78,7 @@ export function makeGrid(gpu: Gpu, weight: Tensor, layout: Layout, options: Grid
     const bindings = { w: weight, order, weight: columns, range, shrink, least, grid }
     // One dispatch for all would keep a weak GPU busy for seconds.
     for (let start = 0; start < padded; start += CANDIDATES) {
-      gpu.run1d('grid_search', bindings, { ...params, norm: mse ? 2.4 : 2, start }, cells, {
+      gpu.run1d('grid_search', bindings, { ...params, norm: normOf(options.grid), start }, cells, {
         flops: CANDIDATES * candidateFlops(options.grid) * p * q,
       })
     }

@@ -45,7 +45,7 @@ const BATCH = 2 ** 25
 const SYSTEMS = 2 ** 24
 
 const options: OptionSpec[] = [
-  ...gridOptions.filter(({ key }) => key !== 'grid'),
+  ...gridOptions.map((option) => (option.key === 'grid' ? ({ ...option, default: 'weighted' } as OptionSpec) : option)),
   {
     key: 'iterations',
     flag: 'num-iter',
@@ -113,12 +113,12 @@ export const quanteasePlus: Solver = {
   work(q, p, given) {
     const options = given as unknown as PlusOptions
     const refit = 2 * q * p * p + refitFlops(q, p, options.groupSize === -1 ? p : options.groupSize)
-    return gridWork(q, p, { ...given, grid: 'weighted' }) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
+    return gridWork(q, p, given) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
   },
   sweeps: (given) => totalSweeps(given as unknown as PlusOptions),
   outliers: outlierCount,
   async solve(problem, given, { report }) {
-    const options: PlusOptions = { ...(given as unknown as PlusOptions), grid: 'weighted' }
+    const options = given as unknown as PlusOptions
     const { gpu, weight, gramDiagonal, halfScales } = problem
     const layouts = {
       given: layoutOf(gramDiagonal, options.groupSize, false, true),

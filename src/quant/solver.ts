@@ -192,6 +192,9 @@ export function shrinks({ grid, symmetric }: Pick<GridOptions, 'grid' | 'symmetr
   return symmetric ? ends.map(both) : ends.flatMap((a) => ends.map((b): [number, number] => [a, b]))
 }
 
+/** Power of the error that a search sums: 2, weighted, or that of the published code, unweighted. */
+export const normOf = (grid: GridOptions['grid']) => (grid === 'mse' ? 2.4 : 2)
+
 /** Operations per weight and candidate of a search. */
 export const candidateFlops = (grid: GridOptions['grid']) => (grid === 'mse' ? 24 : 10)
 

@@ -15,7 +15,18 @@ import type { OptionSpec } from '../options.ts'
 import { dampingOption, factor, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
 import { type Layout, layoutOf, objective } from './grid.ts'
 import { orderOptions } from './quantease.ts'
-import { type GridOptions, gridOptions, type LinearProblem, maxCode, type Outliers, type QuantizedLinear, type Solver } from './solver.ts'
+import {
+  candidateFlops,
+  type GridOptions,
+  gridOptions,
+  type LinearProblem,
+  maxCode,
+  normOf,
+  type Outliers,
+  type QuantizedLinear,
+  type Solver,
+  shrinks,
+} from './solver.ts'
 
 /** Columns that one kernel walks; at most what `spqr_sweep.wgsl` holds. */
 const BLOCK = 32
@@ -74,11 +85,12 @@ const options: OptionSpec[] = [
     cost: 'Saves 22 bits a group, which pays for the small groups; a slightly larger error.',
     advanced: true,
   },
+  ...gridOptions.filter(({ key }) => key === 'grid'),
   ...orderOptions.filter(({ key }) => key === 'actOrder'),
   dampingOption,
 ]
 
-interface SpqrOptions extends Pick<GridOptions, 'bits' | 'groupSize'> {
+interface SpqrOptions extends Pick<GridOptions, 'bits' | 'groupSize' | 'grid'> {
   threshold: number
   simplified: boolean
   bilevel: boolean
@@ -93,9 +105,9 @@ export const spqr: Solver = {
   advice: 'When accuracy counts more than a packed file: near-lossless at 4 to 5 bits per weight, but no runtime here loads it packed.',
   options,
   work(q, p, given) {
-    const { groupSize, simplified } = given as unknown as SpqrOptions
-    const compensation = q * p * (p - Math.min(BLOCK, groupSize))
-    return factorWork(p) + compensation + q * p * (SWEEP_FLOPS + (simplified ? 4 : FIT_FLOPS)) + 2 * q * p * p
+    const options = given as unknown as SpqrOptions
+    const compensation = q * p * (p - Math.min(BLOCK, options.groupSize))
+    return factorWork(p) + compensation + q * p * (SWEEP_FLOPS + fitFlops(options)) + 2 * q * p * p
   },
   sharedWork: factorWork,
   outliers: (q, p, given) => ({ count: Math.round(expectedShare(given as unknown as SpqrOptions) * q * p), kind: 'entries' }),
@@ -134,6 +146,10 @@ function dampedDiagonal(gramDiagonal: Float32Array, order: Uint32Array): (dampin
   return (damping) => Float64Array.from(order, (j) => (gramDiagonal[j] > 0 ? gramDiagonal[j] + damping * mean : 0.5))
 }
 
+/** Operations per weight of the choice of the grids. */
+const fitFlops = ({ simplified, grid }: SpqrOptions) =>
+  (simplified ? 4 : FIT_FLOPS) + shrinks({ grid, symmetric: false }).length * candidateFlops(grid)
+
 /** Codes `[p, q]` and H `[p, q]` in processing order; the grid `[groups, q, 2]`; how many entries of H there are. */
 interface Rounded {
   codes: Tensor
@@ -161,8 +177,18 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
   // τ stays on the GPU: the kernels multiply the sum by this.
   const relative = options.threshold / p
   const half = Number(halfScales)
-  const fit = { q, most, relative, leave_out: Number(!options.simplified), bilevel: Number(options.bilevel), half }
-  const fitFlops = options.simplified ? 4 : FIT_FLOPS
+  const pairs = shrinks({ grid: options.grid, symmetric: false })
+  const shrink = gpu.upload(Float32Array.from(pairs.length ? pairs.flat() : [1, 1]), [Math.max(1, pairs.length), 2])
+  const fit = {
+    q,
+    most,
+    relative,
+    leave_out: Number(!options.simplified),
+    bilevel: Number(options.bilevel),
+    half,
+    candidates: pairs.length,
+    norm: normOf(options.grid),
+  }
   /** W[from .. to] −= Σ_j U[j, from .. to] e_j over the columns j = j0 .. j1 of the outer block that starts at b0. */
   const spread = (b0: number, j0: number, j1: number, from: number, to: number) => {
     if (from >= to) return
@@ -178,7 +204,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
       const end = Math.min(start + groupSize, p)
       if (j0 === start) {
         const size = end - start
-        gpu.run1d('spqr_fit', { x, u, total, grid }, { ...fit, j0, size, group }, q, { flops: q * size * fitFlops })
+        gpu.run1d('spqr_fit', { x, u, total, shrink, grid }, { ...fit, j0, size, group }, q, { flops: q * size * fitFlops(options) })
       }
       const width = Math.min(BLOCK, end - j0)
       const rows = elementsOf(gpu, ut, j0 * p, (j0 + width) * p)
@@ -195,7 +221,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
   }
   let count = 0
   for (const some of await gpu.read(counts, 1)) count += some
-  for (const tensor of [order, u, total, e, counts]) tensor.dispose()
+  for (const tensor of [order, u, total, shrink, e, counts]) tensor.dispose()
   return { codes, h: x, grid, count }
 }
 
