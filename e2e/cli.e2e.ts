@@ -1,13 +1,27 @@
 /** The command line as a person types it: arguments, exit codes, what goes to stdout and what to stderr. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { folderContents } from './hub/server.ts'
 
 function quantize(...args: string[]) {
   const { status, stdout, stderr } = spawnSync('npm', ['run', '--silent', 'quantize', '--', ...args], { encoding: 'utf8' })
   return { status, stdout, stderr }
+}
+
+/** Runs until stderr says `when`, and is killed with all that it started. */
+function killed(args: string[], when: string): Promise<void> {
+  const child = spawn('npm', ['run', '--silent', 'quantize', '--', ...args], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  child.stderr.on('data', (chunk) => {
+    said += chunk
+    if (said.includes(when)) process.kill(-child.pid!, 'SIGKILL')
+  })
+  return new Promise((resolve, reject) =>
+    child.once('close', (code) => (code === null ? resolve() : reject(new Error(`It ended with ${code} before "${when}":\n${said}`)))),
+  )
 }
 
 const quick = ['--nsamples', '4', '--seqlen', '64', '--eval-samples', '2', '--eval-seqlen', '64', '--sampling', 'consecutive']
@@ -50,6 +64,29 @@ describe('npm run quantize', () => {
     const { perplexity, layers, method } = JSON.parse(back.stdout)
     expect(Math.abs(perplexity / result.perplexity - 1)).toBeLessThan(1e-3)
     expect([layers, method]).toEqual([[], null])
+  })
+
+  test('killed, it goes on with --resume and ends in the same bytes, and mixes nothing', async () => {
+    const out = await mkdtemp(join(tmpdir(), 'workbench-'))
+    const args = ['--model', 'demo', '--quantization-method', 'quantease', '--num-iter', '3', '--num-layers-to-quantize', '2', ...quick]
+    const to = (name: string) => [...args, '--compute-quantization-recon-error', '--save', join(out, name)]
+    const undisturbed = quantize(...to('whole'))
+    expect(undisturbed.status, undisturbed.stderr).toBe(0)
+
+    await killed(to('parts'), 'model.layers.1.self_attn.o_proj')
+    expect((await readdir(out)).sort()).toContain('parts.journal')
+    const unasked = quantize(...to('parts'))
+    expect([unasked.status, unasked.stdout]).toEqual([1, ''])
+    expect(unasked.stderr).toMatch(/holds an unfinished job \(1[01] of 14 linears are solved\).*--resume/s)
+    const other = quantize(...to('parts'), '--resume', '--seed', '1', '--wbits', '4')
+    expect([other.status, other.stdout]).toEqual([1, ''])
+    expect(other.stderr).toMatch(/the methods or their options are others.*\(journal-mismatch\)/s)
+    const resumed = quantize(...to('parts'), '--resume')
+    expect(resumed.status, resumed.stderr).toBe(0)
+    expect(resumed.stdout.replaceAll('parts', 'whole')).toBe(undisturbed.stdout)
+    expect(resumed.stderr).toMatch(/Going on with the job of .*: 1[01] linears are solved already\./)
+    expect(await folderContents(join(out, 'parts'))).toEqual(await folderContents(join(out, 'whole')))
+    expect((await readdir(out)).sort()).toEqual(['parts', 'whole'])
   })
 
   test('--dry-run says from a config.json alone what every algorithm takes, on a named device or on figures given', () => {
