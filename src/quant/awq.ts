@@ -25,7 +25,7 @@ const options: OptionSpec[] = [
     label: 'Clip search',
     type: 'bool',
     default: true,
-    help: 'Cut off the largest weights of a group where that makes the rest finer and the error smaller; query and key projections are left whole.',
+    help: 'Cut off the largest weights of a group where that makes the rest finer and the error smaller; query and key projections are left whole. A searched grid takes its place.',
     cost: 'Ten roundings of each layer, cheap with groups; usually a smaller error.',
   },
   ...gridOptions.filter(({ key }) => key === 'grid'),
@@ -42,9 +42,9 @@ export const awq: Solver = {
   advice: 'Fast and sturdy at 4 bits with groups, and the calibration text matters little; asymmetric grids only. Not for 2 bits.',
   options,
   work: (q, p, given) => {
-    const { groupSize, clip } = given as unknown as AwqOptions
+    const { groupSize, clip, grid } = given as unknown as AwqOptions
     const span = groupSize === -1 ? p : Math.min(groupSize, p)
-    return gridWork(q, p, { ...given, symmetric: false }) + (clip ? KEEPS.length * q * p * (12 + 2 * span) : 0)
+    return gridWork(q, p, { ...given, symmetric: false }) + (clip && grid === 'minmax' ? KEEPS.length * q * p * (12 + 2 * span) : 0)
   },
   transform: {
     scales: async (stage, given) => (await searchScale(stage, given as unknown as AwqOptions)).scale,
@@ -52,21 +52,29 @@ export const awq: Solver = {
   },
   async solve(problem, given) {
     const options = given as unknown as AwqOptions
-    const { gpu, weight, gramDiagonal } = problem
+    const { gramDiagonal } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, false, true)
-    const clip = await searchClip(problem, layout, options)
-    const x = gpu.empty(weight.shape)
-    let grid = gpu.empty([layout.groups, weight.cols, 2])
-    const cells = layout.groups * weight.cols
-    gpu.run1d('awq_grid', { w: weight, clip, x, grid }, shapeOf(problem, weight, layout, options), cells, { flops: 4 * weight.size })
-    if (options.grid !== 'minmax') {
-      grid.dispose()
-      grid = makeGrid(gpu, x, layout, { ...options, symmetric: false }, problem.halfScales)
-    }
-    const result = await finish(problem, x, layout, grid, options.bits)
-    for (const tensor of [clip, x]) tensor.dispose()
-    return { ...result, iterations: 0, notes: deadNote(gramDiagonal) }
+    const round = options.grid === 'minmax' ? roundClipped : roundSearched
+    return { ...(await round(problem, layout, options)), iterations: 0, notes: deadNote(gramDiagonal) }
   },
+}
+
+async function roundClipped(problem: LinearProblem, layout: Layout, options: AwqOptions) {
+  const { gpu, weight } = problem
+  const clip = await searchClip(problem, layout, options)
+  const x = gpu.empty(weight.shape)
+  const grid = gpu.empty([layout.groups, weight.cols, 2])
+  const cells = layout.groups * weight.cols
+  gpu.run1d('awq_grid', { w: weight, clip, x, grid }, shapeOf(problem, weight, layout, options), cells, { flops: 4 * weight.size })
+  const result = await finish(problem, x, layout, grid, options.bits)
+  for (const tensor of [clip, x]) tensor.dispose()
+  return result
+}
+
+/** The search of the grid shrinks ranges too: clipping on top of it would count what it cuts off as gained. */
+function roundSearched(problem: LinearProblem, layout: Layout, options: AwqOptions) {
+  const grid = makeGrid(problem.gpu, problem.weight, layout, { ...options, symmetric: false }, problem.halfScales)
+  return finish(problem, problem.weight, layout, grid, options.bits)
 }
 
 type Runs = Pick<Layout, 'groupSize' | 'groups'>
