@@ -38,12 +38,20 @@ const methods: { label: string; method: string; options: Options }[] = [
   { label: 'GPTQ + QuantEase', method: 'gptq_quantease', options: {} },
   { label: 'QuantEase, 1 % structured outliers', method: 'quantease', options: { outlier: 0.01, structureOutlier: true } },
   { label: 'QuantEase, 1 % unstructured outliers', method: 'quantease', options: { outlier: 0.01 } },
-  // The steps of quantease_plus: the grid, the search of the scales (quick or whole), the refits.
   { label: 'QuantEase, weighted grid', method: 'quantease', options: { grid: 'weighted' } },
   { label: 'QuantEase+, quick', method: 'quantease_plus', options: { quick: true } },
   { label: 'QuantEase+, no refits', method: 'quantease_plus', options: { rounds: 0 } },
   { label: 'QuantEase+', method: 'quantease_plus', options: {} },
   { label: 'QuantEase+, 1 % unstructured outliers', method: 'quantease_plus', options: { outlier: 0.01 } },
+]
+
+/** The steps of quantease_plus, each upon the one before. */
+const steps = [
+  ['QuantEase', 'QuantEase'],
+  ['on a grid weighted by the inputs', 'QuantEase, weighted grid'],
+  ['with a search for the scale of every row', 'QuantEase+, no refits'],
+  ['with scales fitted again to the codes', 'QuantEase+'],
+  ['with 1 % of the weights beside the grid', 'QuantEase+, 1 % unstructured outliers'],
 ]
 
 /** AWQ scales a whole block before it rounds; SpQR's threshold is relative to an error that depends on the bits. */
@@ -108,6 +116,19 @@ function print(reports: { bits: number; report: JobReport }[]): void {
       ? `${run.meanRelativeError?.toPrecision(3)}, ${run.kl?.toPrecision(3)}, ${run.perplexity?.toFixed(3)} (${run.bitsPerWeight.toFixed(2)} bpw)`
       : (run.error?.message ?? run.state)
   methods.forEach(({ label }, i) => row([label, ...reports.map(({ report }) => cell(report.runs[i]))]))
+
+  console.log('')
+  row(['mean layer error', ...reports.map(({ bits }) => `${bits} bits`)])
+  row(['---', ...reports.map(() => '---')])
+  const errorOf = (report: JobReport, label: string) => report.runs[methods.findIndex((method) => method.label === label)].meanRelativeError
+  steps.forEach(([step, label], i) => {
+    const cells = reports.map(({ report }) => {
+      const [error, before] = [errorOf(report, label), i ? errorOf(report, steps[i - 1][1]) : null]
+      const change = error && before ? ` (${error < before ? '−' : '+'}${Math.abs(100 * (error / before - 1)).toFixed(1)} %)` : ''
+      return `${error?.toPrecision(3)}${change}`
+    })
+    row([step, ...cells])
+  })
 }
 
 headless(main)
