@@ -77,6 +77,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
             name: 'unit',
             include: ['src/**/*.test.{ts,tsx}'],
             exclude: ['**/*.gpu.test.ts', '**/*.shared.test.ts'],
+            testTimeout: 60_000,
             sequence: { groupOrder: 0 },
           },
         },
