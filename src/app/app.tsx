@@ -3,7 +3,7 @@ import { DropdownMenu, Popover, Tooltip } from 'radix-ui'
 import { Component, type ReactNode, StrictMode, useEffect, useRef, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import type { Engine } from '../engine/client.ts'
-import { type ErrorData, toErrorData } from '../errors.ts'
+import { type ErrorCode, type ErrorData, toErrorData } from '../errors.ts'
 import { addressOf, readAddress, samePlace, writeAddress } from './address.ts'
 import { useView, useWorkbench, WorkbenchContext } from './context.ts'
 import { filesOfDrop } from './files.ts'
@@ -20,6 +20,10 @@ import { createWorkbench, isBusy, isOpen, type State, type Step, steps, type The
 import './styles.css'
 
 const titles: Record<Step, string> = { model: 'Model', plan: 'Plan', run: 'Run', results: 'Results' }
+const faultTitles: Partial<Record<ErrorCode, string>> = {
+  'journal-busy': 'Another tab is at work',
+  'journal-mismatch': 'This job cannot be resumed here',
+}
 const panels = { model: ModelPanel, plan: PlanPanel, run: RunPanel, results: ResultsPanel }
 
 /** The whole page on an engine, whatever that is. */
@@ -72,7 +76,7 @@ function Page() {
       </header>
       <Stepper />
       <main ref={main} tabIndex={-1} className={`step-${step}`}>
-        {fault && <ErrorNote title="That did not work" error={fault} onClose={workbench.dismissFault} />}
+        {fault && <ErrorNote title={faultTitles[fault.code] ?? 'That did not work'} error={fault} onClose={workbench.dismissFault} />}
         <Boundary key={step}>
           <Panel />
         </Boundary>

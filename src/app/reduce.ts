@@ -123,6 +123,7 @@ export function reduce(view: JobView, event: RunEvent): JobView {
     case 'run-start':
       return {
         ...updateRun(view, event.run, (run) => ({ ...run, state: 'running' })),
+        stage: null,
         blocks: Math.max(view.blocks, event.blocks),
         announcement: `${labelOf(view, event.run)} started.`,
       }

@@ -68,6 +68,15 @@ test('one click on the demo opens, plans and starts', async () => {
   expect(page.store.getState()).toMatchObject({ step: 'run', view: { phase: 'over', fpPerplexity: 2 } })
 })
 
+test('a job that may not begin leaves the page as it was, and says why', async () => {
+  const busy = new WorkbenchError('journal-busy', 'Another tab is running a job.')
+  const page = workbench({ start: () => Promise.reject(busy) })
+  await page.open({ kind: 'demo' })
+  page.go('plan')
+  await page.start()
+  expect(page.store.getState()).toMatchObject({ step: 'plan', view: null, fault: { code: 'journal-busy' }, spoken: busy.message })
+})
+
 test('a flood of events redraws at most four times a second', async () => {
   let emit: (event: RunEvent) => void = () => {}
   const page = workbench({

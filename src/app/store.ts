@@ -381,8 +381,9 @@ export function createWorkbench(engine: Engine) {
 
   async function launch(job: Job, model: ModelSummary, run: (hear: (event: RunEvent) => void) => Promise<JobReport>) {
     clearTimeout(timer)
+    const { view: before, ran, saving, step } = get()
     const first = begin(job)
-    set({ view: first, spoken: first.announcement, ran: model, step: 'run', asked: null, saving: {} })
+    set({ fault: null, view: first, spoken: first.announcement, ran: model, step: 'run', asked: null, saving: {} })
 
     let queue: RunEvent[] = []
     let due: ReturnType<typeof setTimeout> | undefined
@@ -418,7 +419,11 @@ export function createWorkbench(engine: Engine) {
       })
       conclude((view) => end(view, report))
     } catch (thrown) {
-      conclude((view) => abort(view, toErrorData(thrown)))
+      const error = toErrorData(thrown)
+      // Nothing has begun, so the page is as it was.
+      if (error.code === 'journal-busy' || error.code === 'journal-mismatch')
+        set({ view: before, ran, saving, step, spoken: error.message, fault: error, asked: null })
+      else conclude((view) => abort(view, error))
     }
     await readJournal()
     // The demo starts before its plan is checked.

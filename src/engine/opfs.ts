@@ -216,7 +216,9 @@ async function guard<T>(work: () => Promise<T>): Promise<T> {
       const { usage = 0, quota = 0 } = await navigator.storage.estimate()
       throw new WorkbenchError(
         'storage-full',
-        `The browser’s private storage is full: ${mebibytes(usage)} of ${mebibytes(quota)} are used.`,
+        usage > quota / 2
+          ? `The browser’s private storage is full: ${mebibytes(usage)} of ${mebibytes(quota)} are used.`
+          : `The browser’s private storage is full: it holds ${mebibytes(usage)} and might hold ${mebibytes(quota)}, so the disk itself seems to have no room.`,
         'Free disk space, remove earlier checkpoints, or quantize fewer runs at once.',
         { cause: error },
       )

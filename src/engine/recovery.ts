@@ -63,8 +63,11 @@ export class Recovery<Built> {
     const losses = ++this.#losses
     emit({ type: 'device', state: 'lost', cause, losses, most: MOST })
     if (losses === MOST) {
-      const what = cause === 'lost' ? 'The GPU was lost' : 'The GPU was lost or out of memory'
-      throw new WorkbenchError(code, `${what} ${times[MOST]} in this job. ${message}`, hint, { cause: error })
+      const [what, remedy] =
+        cause === 'lost'
+          ? ['The GPU was lost', 'What is solved is kept. Close other programs that use the GPU, then resume the job.']
+          : ['The GPU was lost or out of memory', hint]
+      throw new WorkbenchError(code, `${what} ${times[MOST]} in this job, the last time with: “${message}”`, remedy, { cause: error })
     }
     if (cause === 'memory') this.#halvings++
     this.drop()

@@ -474,7 +474,7 @@ export class Gpu {
 function lostError(lost: GPUDeviceLostInfo): WorkbenchError {
   return new WorkbenchError(
     'gpu-lost',
-    `The GPU was lost${lost.message ? `: ${lost.message}` : '.'} (${lost.reason})`,
+    `The GPU was lost (${lost.reason})${lost.message ? `: ${lost.message}` : '.'}`,
     'What was finished is kept. Close other programs that use the GPU, reload the page and start again.',
   )
 }

@@ -63,13 +63,15 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
               ? 'Starting another job discards this one and its checkpoints.'
               : report
                 ? 'Save what you need: the next job takes their place.'
-                : 'It goes on after the last solved linear and ends in the same files as if nothing had happened.'}
+                : refused
+                  ? 'It can be resumed as soon as that commit can be read again.'
+                  : 'It goes on after the last solved linear and ends in the same files as if nothing had happened.'}
         </p>
       </div>
       {!busy && (
         <div className="row">
           {!report && !problem && (
-            <Button kind={compact ? 'plain' : 'primary'} icon="play" onClick={workbench.goOn}>
+            <Button kind={compact || refused ? 'plain' : 'primary'} icon="play" onClick={workbench.goOn}>
               Resume
             </Button>
           )}

@@ -75,7 +75,8 @@ function Reading({ name, hub, before }: { name: string; hub: boolean; before: nu
 function DropZone({ again = false }: { again?: boolean }) {
   const workbench = useWorkbench()
   const ready = useView((state) => state.gpu.state === 'ready' && state.catalog !== null)
-  const looking = useView((state) => state.look !== null)
+  // Something else is the next thing to do.
+  const looking = useView(({ look, journal }) => look !== null || (journal !== null && !journal.summary.report))
   return (
     <section className={`drop-zone ${again ? 'again' : ''}`} aria-labelledby="drop-title">
       <div className="drop-words">

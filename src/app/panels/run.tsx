@@ -191,7 +191,8 @@ function Now({ view }: { view: JobView }) {
   const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
   const [sure, setSure] = useState(false)
   const { stage, progress } = view
-  const run = view.runs.find(({ id }) => id === stage?.run) ?? view.runs.findLast((each) => each.objective)
+  const run =
+    view.runs.find(({ id, state }) => (stage?.run ? id === stage.run : state === 'running')) ?? view.runs.findLast((each) => each.objective)
   const over = view.phase === 'over'
   const sweep = run?.state === 'running' && stage?.stage === 'solve' && run.objective?.linear === stage.linear ? run.objective : null
   const headline = over
@@ -227,7 +228,11 @@ function Now({ view }: { view: JobView }) {
         </div>
         <div className="row now-buttons">
           {over ? (
-            <Button kind="primary" icon="next" onClick={() => workbench.go('results')}>
+            <Button
+              kind={view.runs.every(({ state }) => state === 'finished') ? 'primary' : 'plain'}
+              icon="next"
+              onClick={() => workbench.go('results')}
+            >
               See the results
             </Button>
           ) : sure ? (
