@@ -68,23 +68,23 @@ describe('npm run quantize', () => {
 
   test('killed, it goes on with --resume and ends in the same bytes, and mixes nothing', async () => {
     const out = await mkdtemp(join(tmpdir(), 'workbench-'))
-    const args = ['--model', 'demo', '--quantization-method', 'quantease', '--num-iter', '3', '--num-layers-to-quantize', '2', ...quick]
+    const args = ['--model', 'demo', '--quantization-method', 'quantease', '--num-iter', '3', '--num-layers-to-quantize', '1', ...quick]
     const to = (name: string) => [...args, '--compute-quantization-recon-error', '--save', join(out, name)]
     const undisturbed = quantize(...to('whole'))
     expect(undisturbed.status, undisturbed.stderr).toBe(0)
 
-    await killed(to('parts'), 'model.layers.1.self_attn.o_proj')
+    await killed(to('parts'), 'model.layers.0.self_attn.o_proj')
     expect((await readdir(out)).sort()).toContain('parts.journal')
     const unasked = quantize(...to('parts'))
     expect([unasked.status, unasked.stdout]).toEqual([1, ''])
-    expect(unasked.stderr).toMatch(/holds an unfinished job \(1[01] of 14 linears are solved\).*--resume/s)
+    expect(unasked.stderr).toMatch(/holds an unfinished job \([3-6] of 7 linears are solved\).*--resume/s)
     const other = quantize(...to('parts'), '--resume', '--seed', '1', '--wbits', '4')
     expect([other.status, other.stdout]).toEqual([1, ''])
     expect(other.stderr).toMatch(/the methods or their options are others.*\(journal-mismatch\)/s)
     const resumed = quantize(...to('parts'), '--resume')
     expect(resumed.status, resumed.stderr).toBe(0)
     expect(resumed.stdout.replaceAll('parts', 'whole')).toBe(undisturbed.stdout)
-    expect(resumed.stderr).toMatch(/Going on with the job of .*: 1[01] linears are solved already\./)
+    expect(resumed.stderr).toMatch(/Going on with the job of .*: [3-6] linears are solved already\./)
     expect(await folderContents(join(out, 'parts'))).toEqual(await folderContents(join(out, 'whole')))
     expect((await readdir(out)).sort()).toEqual(['parts', 'whole'])
   })
