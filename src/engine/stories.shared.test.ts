@@ -1,4 +1,4 @@
-/** Second suite: a real trained model (stories260K) in four layouts, against recorded float64 figures. */
+/** Second suite: a real trained model (stories260K) in its layouts, against recorded float64 figures. */
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { batched, flatIds, scoreWindows } from '../eval/perplexity.ts'
@@ -14,7 +14,7 @@ import { Session } from './session.ts'
 import { memoryHost } from './testing.ts'
 
 const shared = '../shared'
-const layouts = { hf: 5e-4, 'hf-sharded': 5e-4, 'hf-f32': 5e-3, 'hf-bf16': 5e-3 }
+const layouts = { hf: 5e-4, 'hf-sharded': 5e-4, 'hf-bf16': 5e-3 }
 const texts = {
   train: `${shared}/data/tinystories/tinystories_train_slice.txt`,
   valid: `${shared}/data/tinystories/tinystories_valid_slice.txt`,
@@ -50,7 +50,8 @@ async function forward(gpu: Gpu, ids: Int32Array) {
 }
 
 describe.each(Object.entries(layouts))('stories260K-%s', (layout, tolerance) => {
-  it('gives the golden perplexity on the validation slice', async () => {
+  // All layouts hold the same weights (models.shared.test.ts): one in the golden figures' own dtype and one in another do.
+  it.runIf(layout === 'hf' || layout === 'hf-bf16')('gives the golden perplexity on the validation slice', async () => {
     await session.open(await diskFolder(`${shared}/models/stories260K-${layout}`))
     const gpu = await session.gpu()
     const stories = (await readFile(texts.valid, 'utf8'))
