@@ -14,7 +14,7 @@ export interface RemoteSource {
 }
 
 /** Bytes fetched ahead, and not yet read, of all files together: with the copies on their way, a small part of a tab's memory. */
-const aheadBytes = 64 << 20
+const aheadBytes = 32 << 20
 /** Longer spans are fetched in pieces of this: several connections at once, and memory comes free piece by piece. */
 const pieceBytes = 8 << 20
 
