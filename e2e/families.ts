@@ -7,13 +7,12 @@ import { join } from 'node:path'
 import { Control } from '../src/engine/control.ts'
 import { demoTexts } from '../src/engine/demo.ts'
 import type { Job } from '../src/engine/job.ts'
-import { dawn, diskFile } from '../src/engine/node.ts'
+import { dawn, diskFile, headless } from '../src/engine/node.ts'
 import { runJob } from '../src/engine/run.ts'
 import { Session } from '../src/engine/session.ts'
 import { type MemorySink, memoryFiles, memorySink, memoryStore } from '../src/io/memory.ts'
 import { compare } from '../src/models/fixtures/compare.ts'
 import { expectedOf, type Fixture, fixtureFiles, fixtures } from '../src/models/fixtures/fixtures.ts'
-import { headless } from './headless.ts'
 
 const demo = (name: string) => diskFile(join('public', 'demo', name))
 const session = new Session(dawn(), demoTexts(demo))

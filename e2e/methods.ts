@@ -8,11 +8,10 @@ import { parseArgs } from 'node:util'
 import { Control } from '../src/engine/control.ts'
 import { demoFiles, demoTexts } from '../src/engine/demo.ts'
 import type { JobReport, Options, RunResult } from '../src/engine/job.ts'
-import { dawn, diskFile, diskFolder, textFile } from '../src/engine/node.ts'
+import { dawn, diskFile, diskFolder, headless, textFile } from '../src/engine/node.ts'
 import { runJob } from '../src/engine/run.ts'
 import { Session } from '../src/engine/session.ts'
 import { memorySink, memoryStore } from '../src/io/memory.ts'
-import { headless } from './headless.ts'
 
 const { values } = parseArgs({
   options: {

@@ -3,14 +3,13 @@
  * share of whole passes (embedding, two blocks, head) of models with random weights at hidden size 512.
  */
 import { parseArgs } from 'node:util'
-import { dawn } from '../src/engine/node.ts'
+import { dawn, headless } from '../src/engine/node.ts'
 import { flatIds } from '../src/eval/perplexity.ts'
 import { Gpu } from '../src/gpu/device.ts'
 import { applyHead, embed, type Panels } from '../src/gpu/ops.ts'
 import type { Tensor } from '../src/gpu/tensor.ts'
 import type { BlockWeights, Model } from '../src/models/family.ts'
 import { readModel } from '../src/models/index.ts'
-import { headless } from './headless.ts'
 
 const common = { hidden_size: 512, num_hidden_layers: 2, num_attention_heads: 8, vocab_size: 2048, max_position_embeddings: 2048 }
 

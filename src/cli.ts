@@ -26,13 +26,11 @@ import { defaultCacheBudget, type Hub, hubDatasets, type NetworkEvent, openHub, 
 import { dryDevices } from './engine/devices.ts'
 import { checkJob, dryRun, memoryProblem } from './engine/dry.ts'
 import { discardJournal, readJournal } from './engine/journal.ts'
-import { dawn, diskFile, diskFolder, diskCacheFolder, diskSink, journalBeside, textFile } from './engine/node.ts'
+import { dawn, diskFile, diskFolder, diskCacheFolder, diskSink, headless, journalBeside, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
 import { Session } from './engine/session.ts'
 import { WorkbenchError, toErrorData } from './errors.ts'
 
-/** Exit code that asks for another try on a software adapter, unless this is that try. */
-const NO_ADAPTER = 69
 const demo = (name: string) => diskFile(join('public', 'demo', name))
 
 class UsageError extends Error {}
@@ -492,14 +490,9 @@ function help(): string {
   return `Quantizes a language model on the local GPU.\n\n${rows.map(([name, text]) => `  ${name.padEnd(width)}${text}`).join('\n')}\n`
 }
 
-main().then(
-  // Dawn keeps the process alive while its devices live.
-  () => process.exit(0),
-  (error) => {
-    const { code, message, hint, detail } = toErrorData(error)
-    if (code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE) process.exit(NO_ADAPTER)
-    const usage = error instanceof UsageError
-    process.stderr.write(`${usage ? message : [`${message} (${code})`, hint, detail].filter(Boolean).join('\n')}\n`)
-    process.exit(usage || code === 'option-invalid' ? 2 : 1)
-  },
-)
+headless(main, (error) => {
+  const { code, message, hint, detail } = toErrorData(error)
+  const usage = error instanceof UsageError
+  process.stderr.write(`${usage ? message : [`${message} (${code})`, hint, detail].filter(Boolean).join('\n')}\n`)
+  return usage || code === 'option-invalid' ? 2 : 1
+})

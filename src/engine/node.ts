@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
 import { create, globals } from 'webgpu'
-import { WorkbenchError } from '../errors.ts'
+import { toErrorData, WorkbenchError } from '../errors.ts'
 import type { Bytes, Files, Sink, SinkFile, Store } from '../io/bytes.ts'
 import { memoryStore } from '../io/memory.ts'
 import type { CacheFolder } from '../io/hub/cache.ts'
@@ -13,6 +13,26 @@ import type { TextFile } from './texts.ts'
 export function dawn(): GPU {
   Object.assign(globalThis, globals)
   return create([])
+}
+
+/** What setup.mjs takes for "no GPU adapter": it then starts the program again on the software adapter. */
+const NO_ADAPTER = 69
+
+/**
+ * Runs a program and leaves with an exit code, since Dawn keeps the process alive while its devices live. `fail` tells of an
+ * error and gives the code.
+ */
+export function headless(main: () => Promise<void>, fail: (error: unknown) => number = tell): void {
+  main().then(
+    () => process.exit(0),
+    (error) => process.exit(toErrorData(error).code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE ? NO_ADAPTER : fail(error)),
+  )
+}
+
+function tell(error: unknown): number {
+  const { message, hint, detail } = toErrorData(error)
+  console.error([message, hint, detail].filter(Boolean).join('\n'))
+  return 1
 }
 
 class DiskBytes implements Bytes {

@@ -189,6 +189,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
     candidates: pairs.length,
     norm: normOf(options.grid),
   }
+  const flops = q * fitFlops(options)
   /** W[from .. to] −= Σ_j U[j, from .. to] e_j over the columns j = j0 .. j1 of the outer block that starts at b0. */
   const spread = (b0: number, j0: number, j1: number, from: number, to: number) => {
     if (from >= to) return
@@ -204,7 +205,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
       const end = Math.min(start + groupSize, p)
       if (j0 === start) {
         const size = end - start
-        gpu.run1d('spqr_fit', { x, u, total, shrink, grid }, { ...fit, j0, size, group }, q, { flops: q * size * fitFlops(options) })
+        gpu.run1d('spqr_fit', { x, u, total, shrink, grid }, { ...fit, j0, size, group }, q, { flops: size * flops })
       }
       const width = Math.min(BLOCK, end - j0)
       const rows = elementsOf(gpu, ut, j0 * p, (j0 + width) * p)
