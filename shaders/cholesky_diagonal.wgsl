@@ -2,10 +2,10 @@
 // column. Only the upper half of A is read. The first pivot that is not finite or not above `least` is recorded, as its
 // index + 1; what follows it is worthless.
 //
-// a: [64, p] f32, rows k0 on; r: [64, 64] f32, upper half written; failed: [1] u32
+// a: [64, p] f32, rows k0 on, A before and R after; rt: [64, 64] f32, Rᵀ, lower half written; failed: [1] u32
 struct Params { p: u32, k0: u32, least: f32 }
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> r: array<f32>;
+@group(0) @binding(0) var<storage, read_write> a: array<f32>;
+@group(0) @binding(1) var<storage, read_write> rt: array<f32>;
 @group(0) @binding(2) var<storage, read_write> failed: array<u32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -28,7 +28,8 @@ fn main(@builtin(local_invocation_index) t: u32) {
       if (t == j && !sound && failed[0] == 0u) { failed[0] = params.k0 + j + 1u; }
       let reciprocal = 1.0 / sqrt(pivot);
       let x = column[j] * reciprocal;
-      r[j * 64u + t] = x;
+      rt[t * 64u + j] = x;
+      a[j * params.p + params.k0 + t] = x;
       for (var i = j + 1u; i <= t; i++) { column[i] -= shared_row[row + i] * reciprocal * x; }
     }
   }

@@ -1,5 +1,5 @@
-// Prepares a symmetric matrix for `inverseFactor`, in reversed order and scaled to unit diagonal:
-//   A[i, j] = s_i s_j G[c_i, c_j] for i < j,  A[i, i] = 1,  A[i, j] = 0 below (where the inverse will grow)
+// Prepares a symmetric matrix for `feedback`, in reversed order and scaled to unit diagonal:
+//   A[i, j] = s_i s_j G[c_i, c_j] for i < j,  A[i, i] = 1,  A[i, j] = 0 below
 //
 // for the rows i whose c_i is in the panel of G at hand
 //

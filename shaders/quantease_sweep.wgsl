@@ -1,66 +1,56 @@
-// QuantEase, one block of 32 columns, left-looking (arXiv 2309.01885, Algorithm 1, in blocks). Per row of W, for j in order:
+// Up to 32 columns of a sweep of coordinate descent (arXiv 2309.01885, Algorithm 1, in blocks), left-looking. Per row of W,
+// for the columns j in order:
 //   β = Ŵ_j + G_j,  v = Q(β) (relaxed sweep: v = β),  d = v − Ŵ_j
-//   Ŵ_j = v,  R_j −= d,  G_k −= d · Σ_kj / Σ_kk  for the later columns k of the block
-// with G = R·Σ / diag(Σ) for the block, formed by a GEMM before. Rows are independent: one invocation each, no barrier.
+//   Ŵ_j = v,  R_j −= d,  G_k −= d N_kj  for the later columns k of these
+// with R = W − Ŵ and G = R·Nᵀ, formed by a GEMM before. For QuantEase N = Σ with every row divided by its Σ_kk; for GPTQ,
+// one sweep from Ŵ = W, N = Vᵀ, of which only what is left of the diagonal counts.
 // MASKED: entries whose bit is set take v = β in every sweep; otherwise `mask` is not read.
-// Each step changes the row's objective by Σ_jj ((v − β)² − (Ŵ_j − β)²), which is added to `objective`.
+// Each step changes a row's objective by Σ_jj ((v − β)² − (Ŵ_j − β)²), which is added to `objective`.
 //
-// what, r: [p, q] f32 (input-major, processing order); g: [32, q] f32; triangle: [p, 32] f32 from quantease_setup
-// columns: [p] vec2u (group, bits of Σ_jj); grid: [groups, q] vec2f (scale, zero); objective: [q] f32
-// mask: [p, ceil(q / 32)] u32, one bit per row
+// what, r: [.., q] f32 (input-major, processing order), j0 is a row of theirs; g: [width, q] f32, that of column j0 first
+// n: [.., p] f32, N[j0, j0] at element n0; columns: [.., 2] u32 (group, bits of Σ_jj), grid: [groups, q, 2] f32 (scale, zero)
+// objective: [q] f32; mask: [p, ceil(q / 32)] u32, one bit per row
 //#include lib/grid
-struct Params { q: u32, p: u32, j0: u32, most: f32, relaxed: u32 }
-@group(0) @binding(0) var<storage, read_write> what: array<f32>;
-@group(0) @binding(1) var<storage, read_write> r: array<f32>;
-@group(0) @binding(2) var<storage, read> g: array<f32>;
-@group(0) @binding(3) var<storage, read> triangle: array<vec4f>;
+//#include lib/walk
+struct Params { q: u32, p: u32, j0: u32, n0: u32, width: u32, most: f32, relaxed: u32 }
+@group(0) @binding(0) var<storage, read_write> what: array<vec2f>;
+@group(0) @binding(1) var<storage, read_write> r: array<vec2f>;
+@group(0) @binding(2) var<storage, read> g: array<vec2f>;
+@group(0) @binding(3) var<storage, read> n: array<vec4f>;
 @group(0) @binding(4) var<storage, read> columns: array<vec2u>;
-@group(0) @binding(5) var<storage, read> grid: array<vec2f>;
-@group(0) @binding(6) var<storage, read_write> objective: array<f32>;
+@group(0) @binding(5) var<storage, read> grid: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> objective: array<vec2f>;
 @group(0) @binding(7) var<storage, read> mask: array<u32>;
 @group(0) @binding(8) var<uniform> params: Params;
 override MASKED: bool = false;
 
-var<private> change: f32;
+var<private> change: vec2f;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.x;
-  if (row >= params.q) { return; }
-  var block: array<vec4f, 8>;
-  for (var i = 0u; i < 8u; i++) {
-    let at = i * 4u * params.q + row;
-    block[i] = vec4f(g[at], g[at + params.q], g[at + 2u * params.q], g[at + 3u * params.q]);
-  }
-  change = 0.0;
-  for (var i = 0u; i < 8u; i++) {
-    let j = params.j0 + i * 4u;
-    if (j >= params.p) { break; }
-    let t = j * 8u;
-    var now = block[i];
-    let d0 = step(row, j, now.x);
-    now -= d0 * triangle[t + i];
-    let d1 = step(row, j + 1u, now.y);
-    now -= d1 * triangle[t + 8u + i];
-    let d2 = step(row, j + 2u, now.z);
-    now -= d2 * triangle[t + 16u + i];
-    let d3 = step(row, j + 3u, now.w);
-    for (var k = i + 1u; k < 8u; k++) {
-      block[k] -= d0 * triangle[t + k] + d1 * triangle[t + 8u + k] + d2 * triangle[t + 16u + k] + d3 * triangle[t + 24u + k];
-    }
-  }
-  objective[row] += change;
+  let pair = id.x;
+  if (pair >= params.q / 2u) { return; }
+  change = vec2f();
+  walk(pair);
+  objective[pair] += change;
 }
 
-fn step(row: u32, j: u32, gradient: f32) -> f32 {
-  let at = j * params.q + row;
+fn step(pair: u32, k: u32, gradient: vec2f, diagonal: f32) -> vec2f {
+  let pairs = params.q / 2u;
+  let j = params.j0 + k;
+  let at = j * pairs + pair;
   let column = columns[j];
   let old = what[at];
   let beta = old + gradient;
   var v = beta;
-  var free = params.relaxed == 1u;
-  if (MASKED) { free = free || ((mask[j * ((params.q + 31u) / 32u) + row / 32u] >> (row % 32u)) & 1u) == 1u; }
-  if (!free) { v = quantized(beta, grid[column.x * params.q + row], params.most); }
+  if (params.relaxed == 0u) {
+    let cells = grid[column.x * pairs + pair];
+    v = vec2f(quantized(beta.x, cells.xy, params.most), quantized(beta.y, cells.zw, params.most));
+    if (MASKED) {
+      let bits = mask[j * ((params.q + 31u) / 32u) + pair / 16u] >> (pair % 16u * 2u);
+      v = select(v, beta, (vec2u(bits) & vec2u(1u, 2u)) != vec2u());
+    }
+  }
   let d = v - old;
   what[at] = v;
   r[at] -= d;

@@ -1,19 +1,17 @@
-// codes[π_i, :] = y[i, :],  what[π_i, :] = scale · (code − zero),  rest[π_i, :] = w[π_i, :] − what[π_i, :]
+// codes[π_i, :] = y[i, :],  what[π_i, :] = scale · (code − zero)
 // back from processing order (π = order) to the original order of the inputs; groups are runs of the processing order.
 //
-// y: [p, q] u32, codes in processing order; w: [p, q] f32, original order; order: [p] u32
-// grid: [groups, q] vec2f (scale, zero); codes: [p, q] u32; what, rest: [p, q] f32
+// y: [p, q] u32, codes in processing order; order: [p] u32; grid: [groups, q] vec2f (scale, zero)
+// codes: [p, q] u32; what: [p, q] f32
 //#include lib/item
 //#include lib/spqr_grid
 struct Params { q: u32, p: u32, size: u32 }
 @group(0) @binding(0) var<storage, read> y: array<u32>;
-@group(0) @binding(1) var<storage, read> w: array<f32>;
-@group(0) @binding(2) var<storage, read> order: array<u32>;
-@group(0) @binding(3) var<storage, read> grid: array<vec2f>;
-@group(0) @binding(4) var<storage, read_write> codes: array<u32>;
-@group(0) @binding(5) var<storage, read_write> what: array<f32>;
-@group(0) @binding(6) var<storage, read_write> rest: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> order: array<u32>;
+@group(0) @binding(2) var<storage, read> grid: array<vec2f>;
+@group(0) @binding(3) var<storage, read_write> codes: array<u32>;
+@group(0) @binding(4) var<storage, read_write> what: array<f32>;
+@group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -22,9 +20,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let i = at / params.q;
   let row = at % params.q;
   let code = y[at];
-  let value = value_of(f32(code), grid[i / params.size * params.q + row]);
   let to = order[i] * params.q + row;
   codes[to] = code;
-  what[to] = value;
-  rest[to] = w[to] - value;
+  what[to] = value_of(f32(code), grid[i / params.size * params.q + row]);
 }

@@ -1,20 +1,21 @@
-// The grid of one SpQR group (Dettmers et al., arXiv 2306.03078), columns j0 .. j0 + size − 1, from the weights as they are.
-// Leave-one-out test, per row of W: with E the error of the row's grid on the group, Σ_j ((w_j − Q(w_j)) / U_jj)², an entry
+// The grid of one SpQR group (Dettmers et al., arXiv 2306.03078), columns j0 .. j0 + size − 1, from the weights as
+// the errors of earlier columns have made them.
+// Leave-one-out test, per row of W: with E the error of the row's grid on the group, Σ_j D_j (w_j − Q(w_j))², an entry
 // is left out of the range iff E − (E of the rest, on the grid of the rest) > τ. Only without its least or its greatest
 // entry does a row get another grid; any other entry gains its own error and no more.
 // Then the grid is searched (unless minmax): of the ranges shrunk about their middle by (a, b) in `shrink`, the first with the
-// least Σ_j |(w_j − Q(w_j)) / U_jj|² over the entries in the range, or the least Σ_j |w_j − Q(w_j)|^2.4.
+// least Σ_j D_j (w_j − Q(w_j))² over the entries in the range, or the least Σ_j |w_j − Q(w_j)|^2.4.
 // Bilevel: the scales and the zero points of 16 rows are rounded to 3 bits, again each on the grid of their range.
 //
-// x: [p, q] f32 (input-major, processing order); u: [p] f32, U_jj; total: [1] f32, τ = total · relative
-// shrink: [candidates] vec2f (a, b), the first of them (1, 1); norm: 2, weighted by 1 / U², or else not weighted
+// w: [size, q] f32 (input-major, processing order); root: [p] f32, √D_j; total: [1] f32, τ = total · relative
+// shrink: [candidates] vec2f (a, b), the first of them (1, 1); norm: 2, weighted by D, or else not weighted
 // grid: [groups, q] vec2f (scale, zero), row `group` is written
 // half: what is stored in 16 bits (statistics of the 16 rows, or else scales and zeros themselves) is float16
 //#include lib/spqr_grid
 const RUN = 16u;
 struct Params { q: u32, j0: u32, size: u32, group: u32, most: f32, relative: f32, leave_out: u32, bilevel: u32, half: u32, candidates: u32, norm: f32 }
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> u: array<f32>;
+@group(0) @binding(0) var<storage, read> w: array<f32>;
+@group(0) @binding(1) var<storage, read> root: array<f32>;
 @group(0) @binding(2) var<storage, read> total: array<f32>;
 @group(0) @binding(3) var<storage, read> shrink: array<vec2f>;
 @group(0) @binding(4) var<storage, read_write> grid: array<vec2f>;
@@ -103,7 +104,7 @@ fn search(row: u32, range: vec2f, half: bool) -> vec2f {
       if (v < range.x || v > range.y) { continue; }
       let off = abs(value_of(code_of(v, cell, params.most), cell) - v);
       if (params.norm == 2.0) {
-        let weighted = off / u[params.j0 + i];
+        let weighted = off * root[params.j0 + i];
         error += weighted * weighted;
       } else {
         error += pow(off, params.norm);
@@ -118,11 +119,11 @@ fn search(row: u32, range: vec2f, half: bool) -> vec2f {
 }
 
 fn weight(row: u32, i: u32) -> f32 {
-  return x[(params.j0 + i) * params.q + row];
+  return w[i * params.q + row];
 }
 
 fn loss(row: u32, i: u32, cell: vec2f) -> f32 {
   let v = weight(row, i);
-  let off = (value_of(code_of(v, cell, params.most), cell) - v) / u[params.j0 + i];
+  let off = (value_of(code_of(v, cell, params.most), cell) - v) * root[params.j0 + i];
   return off * off;
 }

@@ -1,9 +1,9 @@
-// scores[j] = Var_i(x[j, i]) / U_jj², unbiased, one workgroup for each column of W; τ of SpQR is a multiple of their mean.
+// scores[j] = D_j Var_i(x[j, i]), unbiased, one workgroup for each column of W; τ of SpQR is a multiple of their mean.
 //
-// x: [p, q] f32 (input-major, processing order); u: [p] f32, U_jj; scores: [p] f32
+// x: [p, q] f32 (input-major, processing order); root: [p] f32, √D_j; scores: [p] f32
 struct Params { q: u32, p: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> u: array<f32>;
+@group(0) @binding(1) var<storage, read> root: array<f32>;
 @group(0) @binding(2) var<storage, read_write> scores: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -28,7 +28,7 @@ fn main(
     }
   }
   let all = total(squares, lane);
-  if (lane == 0u && live) { scores[j] = all / (f32(params.q) - 1.0) / (u[j] * u[j]); }
+  if (lane == 0u && live) { scores[j] = all / (f32(params.q) - 1.0) * root[j] * root[j]; }
 }
 
 fn total(value: f32, lane: u32) -> f32 {

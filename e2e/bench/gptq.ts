@@ -1,5 +1,5 @@
-/** The serial part of GPTQ: the factor of the inverse of H on the GPU in float32, and on the host in float64. */
-import { inverseFactor, inverseFactor64 } from '../../src/gpu/linalg.ts'
+/** The serial part of GPTQ: the factor of H on the GPU in float32, and on the host in float64. */
+import { feedback, feedback64 } from '../../src/gpu/linalg.ts'
 import type { LinearProblem } from '../../src/quant/solver.ts'
 import type { Task } from './measure.ts'
 
@@ -18,9 +18,9 @@ export function gpuFactorTask(problem: LinearProblem): Task {
   const { gpu } = problem
   const matrix = symmetric(problem)
   const factor = async () => {
-    const ut = await inverseFactor(gpu, matrix)
-    if (!ut) throw new Error('A random Gram matrix could not be factored.')
-    return ut
+    const vt = await feedback(gpu, matrix)
+    if (!vt) throw new Error('A random Gram matrix could not be factored.')
+    return vt
   }
   return {
     name: 'factor, float32 on the GPU',
@@ -29,9 +29,9 @@ export function gpuFactorTask(problem: LinearProblem): Task {
       await gpu.sync()
     },
     async read() {
-      const ut = await factor()
-      const values = (await gpu.read(ut)) as Float32Array
-      ut.dispose()
+      const vt = await factor()
+      const values = (await gpu.read(vt)) as Float32Array
+      vt.dispose()
       return values
     },
     dispose() {},
@@ -41,7 +41,7 @@ export function gpuFactorTask(problem: LinearProblem): Task {
 export async function hostFactorTask(problem: LinearProblem): Promise<Task> {
   const { order, diagonal } = symmetric(problem)
   const values = await problem.gpu.read(problem.gram)
-  const factor = () => inverseFactor64(values, order, diagonal, async () => {})
+  const factor = () => feedback64(values, order, diagonal, async () => {})
   return {
     name: 'factor, float64 on the host',
     async run(times) {

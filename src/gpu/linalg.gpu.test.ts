@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Gpu } from './device.ts'
-import { inverseFactor, inverseFactor64, type Symmetric } from './linalg.ts'
+import { feedback, feedback64, type Symmetric } from './linalg.ts'
 import { type Matrix, matrix, product, transposed } from './reference.ts'
 import { testGpu } from './testing.ts'
 
@@ -34,36 +34,37 @@ const onGpu = ({ gram, order, diagonal }: ReturnType<typeof problem>): Symmetric
   diagonal,
 })
 
-/** Largest |Uᵀ U H − I| given Uᵀ, each row and column measured in units of √H_jj. */
-function distance(ut: ArrayLike<number>, h: Matrix): number {
+/** Largest |V D Vᵀ − H| given Vᵀ with √D on its diagonal, each row and column measured in units of √H_jj. */
+function distance(vt: ArrayLike<number>, h: Matrix): number {
   const p = h.rows
-  const factor = matrix(p, p, (i, j) => ut[i * p + j])
-  const unit = product(product(factor, transposed(factor)), h)
+  const root = (i: number) => vt[i * p + i]
+  const factor = matrix(p, p, (i, j) => (i > j ? 0 : i === j ? 1 : vt[j * p + i]) * root(j))
+  const again = product(factor, transposed(factor))
   let most = 0
   for (let i = 0; i < p; i++) {
     for (let j = 0; j < p; j++) {
-      const scale = Math.sqrt(h.data[i * p + i] / h.data[j * p + j])
-      most = Math.max(most, Math.abs(unit.data[i * p + j] - Number(i === j)) * scale)
+      const scale = Math.sqrt(h.data[i * p + i] * h.data[j * p + j])
+      most = Math.max(most, Math.abs(again.data[i * p + j] - h.data[i * p + j]) / scale)
     }
   }
   return most
 }
 
-describe('the factor of an inverse', () => {
+describe('the factor V D Vᵀ', () => {
   // 64 is the block; 4, 36 and 68 leave short ones, 132 a short one after two whole ones. Four make an outer panel: 324 is one and a bit.
-  it.each([4, 36, 64, 68, 132, 324])('of order %i satisfies UᵀU H = I on the GPU and on the host', async (p) => {
+  it.each([4, 36, 64, 68, 132, 324])('of order %i gives H back, on the GPU and on the host', async (p) => {
     const one = problem(p, 3 * p, 0.05)
-    const ut = await inverseFactor(gpu, onGpu(one))
-    const values = await gpu.read(ut!)
-    // Condition numbers are about 100 here, and a product of p terms is off by about √p roundings.
-    expect(distance(values, one.h)).toBeLessThan(100 * 1.2e-7 * (4 + Math.sqrt(p)))
+    const vt = await feedback(gpu, onGpu(one))
+    const values = await gpu.read(vt!)
+    // Cholesky is backward stable: whatever the condition of H, an entry is off by a few roundings of sums of up to p terms.
+    expect(distance(values, one.h)).toBeLessThan(1.2e-7 * (4 + Math.sqrt(p)))
     for (let k = 0; k < p; k++) for (let i = k + 1; i < p; i++) expect(values[k * p + i]).toBe(0)
-    const exact = await inverseFactor64(one.gram, one.order, one.diagonal, pace)
-    expect(distance(exact!, one.h)).toBeLessThan(1e-12)
-    for (let i = 0; i < p; i++) {
-      // A row of U is as exact as its own diagonal is large, in units of the columns.
-      for (let k = i; k < p; k++) {
-        const unit = exact![i * p + i] * Math.sqrt(one.diagonal[i] / one.diagonal[k])
+    const exact = await feedback64(one.gram, one.order, one.diagonal, pace)
+    expect(distance(exact!, one.h)).toBeLessThan(1e-14 * p)
+    // Condition numbers are about 100 here, for the entries themselves; V[i, k] in units of the columns.
+    for (let k = 0; k < p; k++) {
+      for (let i = 0; i <= k; i++) {
+        const unit = i === k ? exact![k * p + k] : Math.sqrt(one.diagonal[i] / one.diagonal[k])
         expect(Math.abs(values[k * p + i] - exact![k * p + i])).toBeLessThan(1e-4 * unit)
       }
     }
@@ -74,8 +75,8 @@ describe('the factor of an inverse', () => {
     try {
       gpu.gemm = 'tiled'
       const one = problem(276, 600, 0.05)
-      const ut = await inverseFactor(gpu, onGpu(one))
-      expect(distance(await gpu.read(ut!), one.h)).toBeLessThan(100 * 1.2e-7 * (4 + Math.sqrt(276)))
+      const vt = await feedback(gpu, onGpu(one))
+      expect(distance(await gpu.read(vt!), one.h)).toBeLessThan(1.2e-7 * (4 + Math.sqrt(276)))
     } finally {
       gpu.gemm = own
     }
@@ -83,20 +84,19 @@ describe('the factor of an inverse', () => {
 
   it('is refused where a pivot is not positive, not finite, or lost in float32', async () => {
     const singular = problem(100, 10, 0)
-    expect(await inverseFactor(gpu, onGpu(singular))).toBeNull()
+    expect(await feedback(gpu, onGpu(singular))).toBeNull()
     const indefinite = problem(36, 100, -0.9)
-    expect(await inverseFactor(gpu, onGpu(indefinite))).toBeNull()
-    expect(await inverseFactor64(indefinite.gram, indefinite.order, indefinite.diagonal, pace)).toBeNull()
+    expect(await feedback(gpu, onGpu(indefinite))).toBeNull()
+    expect(await feedback64(indefinite.gram, indefinite.order, indefinite.diagonal, pace)).toBeNull()
     const broken = problem(36, 100, 0.1)
     broken.gram.fill(Number.NaN, 36 * 20, 36 * 21)
-    expect(await inverseFactor(gpu, onGpu(broken))).toBeNull()
-    expect(await inverseFactor64(broken.gram, broken.order, broken.diagonal, pace)).toBeNull()
+    expect(await feedback(gpu, onGpu(broken))).toBeNull()
+    expect(await feedback64(broken.gram, broken.order, broken.diagonal, pace)).toBeNull()
   })
 
   it('survives inputs without any rank once they are damped', async () => {
     const one = problem(132, 5, 0.01)
-    const ut = await inverseFactor(gpu, onGpu(one))
-    // Condition number about 132 / 0.01.
-    expect(distance(await gpu.read(ut!), one.h)).toBeLessThan(132e2 * 1.2e-7 * (4 + Math.sqrt(132)))
+    const vt = await feedback(gpu, onGpu(one))
+    expect(distance(await gpu.read(vt!), one.h)).toBeLessThan(1.2e-7 * (4 + Math.sqrt(132)))
   })
 })

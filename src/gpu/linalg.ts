@@ -1,16 +1,15 @@
 /**
- * The factor U of an inverse, H⁻¹ = UᵀU with U upper (stored as Uᵀ), without ever forming the inverse: turn H round in both directions,
- * factor it as LLᵀ, invert the triangle, turn it back. The triangle is inverted along with the factorization: block row k
- * of L⁻¹ is final as soon as block row k of the factor is, and both use the same row panel to update what is left. So L⁻¹
- * grows in the half that the symmetric matrix does not need: 2/3 p³ operations in one pass over one `[p, p]` matrix.
- * Scaling to unit diagonal first keeps float32 honest whatever the sizes of the inputs (PERFORMANCE.md, section 4).
+ * H = V D Vᵀ with V unit upper triangular and D diagonal, stored as Vᵀ with √D on its diagonal: what GPTQ feeds the error
+ * of a column into the later ones by (Chee et al., arXiv 2307.13304, theorem 6). No inverse is formed: turned round in both
+ * directions, H is factored as RᵀR, which turned back is V √D; 1/3 p³ operations. Scaling to unit diagonal first keeps
+ * float32 honest whatever the sizes of the inputs (PERFORMANCE.md, section 4).
  */
 import type { Gpu } from './device.ts'
 import { gemm } from './ops.ts'
 import { panelPairs, rowsOf } from './panels.ts'
 import type { Tensor } from './tensor.ts'
 
-/** Columns per block; fixed by the shaders, and a multiple of both GEMM tiles, which must not write below the diagonal. */
+/** Columns per block; fixed by the shaders. */
 const BLOCK = 64
 /** Columns whose blocks update only each other's rows until all of them are done: then one deep GEMM does for the rest. */
 const OUTER = 256
@@ -31,15 +30,18 @@ export interface Symmetric {
   diagonal: Float64Array
 }
 
-/** Floating-point operations of `inverseFactor`. */
-export const factorWork = (p: number) => (2 / 3) * p ** 3 + p * p * BLOCK
+/** Floating-point operations of `feedback`. */
+export const factorWork = (p: number) => p ** 3 / 3 + (p * p * BLOCK) / 2
 
-/** Uᵀ `[p, p]` on the GPU in float32, zero above the diagonal; null when a pivot is not safely positive. One readback. */
-export async function inverseFactor(gpu: Gpu, { gram, order, diagonal }: Symmetric): Promise<Tensor | null> {
+/**
+ * Vᵀ `[p, p]` on the GPU in float32, √D on its diagonal and zeros above; null when a pivot is not safely positive. One
+ * readback.
+ */
+export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): Promise<Tensor | null> {
   const p = order.length
   const columns = gpu.upload(reversedColumns(order, diagonal), [p, 2])
   const a = gpu.empty([p, p], 'f32', 'The Cholesky factor')
-  const r = gpu.empty([BLOCK, BLOCK])
+  const rt = gpu.empty([BLOCK, BLOCK])
   const panel = gpu.empty([OUTER, p])
   const left = gpu.empty([p, OUTER])
   const failed = gpu.zeros([1], 'u32')
@@ -50,38 +52,34 @@ export async function inverseFactor(gpu: Gpu, { gram, order, diagonal }: Symmetr
   for (let k0 = 0; k0 < p; k0 += BLOCK) {
     const k1 = Math.min(k0 + BLOCK, p)
     const block = rowsOf(a, { first: k0, count: k1 - k0 })
-    gpu.run('cholesky_diagonal', { a: block, r, failed }, { p, k0, least: LEAST_PIVOT }, [1])
+    gpu.run('cholesky_diagonal', { a: block, rt, failed }, { p, k0, least: LEAST_PIVOT }, [1])
+    if (k1 === p) break
     const p0 = k0 - (k0 % OUTER)
     const p1 = Math.min(p0 + OUTER, p)
     const at = k0 - p0
     const rows = panel.view([BLOCK, p], at * p)
-    gpu.run1d('cholesky_panel', { a: block, r, panel: rows, left }, { p, k0, ld: OUTER, l0: at }, p, { flops: p * BLOCK * BLOCK })
-    /** A[i0 .. i1, c0 .. c1] −= what the rows `from` .. `from` + k of the outer panel say. */
-    const update = (i0: number, i1: number, c0: number, c1: number, from: number, k: number, symmetric = false) => {
-      const operands = { a: left, b: panel, c: a, lda: OUTER, ldb: p, ldc: p, a0: i0 * OUTER + from, b0: from * p + c0, c0: i0 * p + c0 }
-      gemm(gpu, { ...operands, m: i1 - i0, n: c1 - c0, k, symmetric, alpha: -1, beta: 1 })
+    gpu.run1d('cholesky_panel', { a: block, rt, panel: rows, left }, { p, k1, ld: OUTER, l0: at }, (p - k1) / 2, {
+      flops: (p - k1) * BLOCK * BLOCK,
+    })
+    /** A[i0 .. i1, i0 ..] −= what the rows `from` .. `from` + k of the outer panel say. */
+    const update = (i0: number, i1: number, from: number, k: number) => {
+      const operands = { a: left, b: panel, c: a, lda: OUTER, ldb: p, ldc: p, a0: i0 * OUTER + from, b0: from * p + i0, c0: i0 * p + i0 }
+      gemm(gpu, { ...operands, m: i1 - i0, n: p - i0, k, symmetric: true, alpha: -1, beta: 1 })
     }
-    if (k1 < p1) {
-      update(k1, p1, k1, p, at, BLOCK, true)
-      update(k1, p1, 0, k1, at, BLOCK)
-    } else if (p1 < p) {
-      update(p1, p, p1, p, 0, OUTER, true)
-      if (p0) update(p1, p, 0, p0, 0, OUTER)
-      // The inverse of these columns starts with their own block.
-      for (let c0 = p0; c0 < p1; c0 += BLOCK) update(p1, p, c0, c0 + BLOCK, c0 - p0, p1 - c0)
-    }
+    if (k1 < p1) update(k1, p1, at, BLOCK)
+    else update(p1, p, 0, OUTER)
     await gpu.pace()
   }
   const bad = (await gpu.read(failed))[0] > 0
-  const ut = bad ? null : gpu.empty([p, p], 'f32', 'The factor of the inverse')
-  if (ut) {
-    for (const [from, to] of panelPairs(gpu, a, ut)) {
+  const n = bad ? null : gpu.empty([p, p], 'f32', 'The factor of the Gram matrix')
+  if (n) {
+    for (const [from, to] of panelPairs(gpu, a, n)) {
       const shape = { p, a0: from.first, a_rows: from.count, row0: to.first, rows: to.count }
-      gpu.run1d('cholesky_finish', { a: rowsOf(a, from), columns, ut: rowsOf(ut, to) }, shape, to.count * p)
+      gpu.run1d('cholesky_finish', { a: rowsOf(a, from), columns, n: rowsOf(n, to) }, shape, to.count * p)
     }
   }
-  for (const tensor of [columns, a, r, panel, left, failed]) tensor.dispose()
-  return ut
+  for (const tensor of [columns, a, rt, panel, left, failed]) tensor.dispose()
+  return n
 }
 
 /** Per column, last first: where it is in the Gram matrix, and 1/√H_jj as bits. */
@@ -97,10 +95,10 @@ function reversedColumns(order: Uint32Array, diagonal: Float64Array): Uint32Arra
 }
 
 /**
- * The same on the host in float64: Uᵀ `[p, p]`, or null when a pivot is not positive. `pace` is awaited once a block.
- * `gram` are the values of `Symmetric.gram`.
+ * The same on the host in float64, `[p, p]`, or null when a pivot is not positive. `pace` is awaited once a block. `gram`
+ * are the values of `Symmetric.gram`.
  */
-export async function inverseFactor64(
+export async function feedback64(
   gram: ArrayLike<number>,
   order: Uint32Array,
   diagonal: Float64Array,
@@ -120,47 +118,43 @@ export async function inverseFactor64(
     updateRest(a, p, k0, k1)
     await pace()
   }
-  const ut = new Float64Array(p * p)
-  for (let k = 0; k < p; k++) for (let i = 0; i <= k; i++) ut[k * p + i] = a[(p - 1 - i) * p + p - 1 - k] * scale[p - 1 - k]
-  return ut
+  const n = new Float64Array(p * p)
+  for (let k = 0; k < p; k++) {
+    const row = a.subarray((p - 1 - k) * p, (p - k) * p)
+    const root = row[p - 1 - k]
+    const s = scale[p - 1 - k]
+    for (let i = 0; i < k; i++) n[k * p + i] = (row[p - 1 - i] * s) / (root * scale[p - 1 - i])
+    n[k * p + k] = root / s
+  }
+  return n
 }
 
-/** Rows k0 .. k1: the factor right of the diagonal, its inverse left of it and on it. */
+/** Rows k0 .. k1 of the factor, from the diagonal on. */
 function eliminateRows(a: Float64Array, p: number, k0: number, k1: number): boolean {
-  // The tiles of `updateRest` reach below the diagonal, where the inverse starts from the identity.
-  for (let i = k0; i < k1; i++) a.fill(0, i * p + k0, i * p + i)
   for (let j = k0; j < k1; j++) {
     const row = a.subarray(j * p, (j + 1) * p)
     const pivot = row[j]
     if (!(pivot > 0 && pivot < Infinity)) return false
     const reciprocal = 1 / Math.sqrt(pivot)
-    row[j] = 1
-    for (let c = 0; c < p; c++) row[c] *= reciprocal
+    for (let c = j; c < p; c++) row[c] *= reciprocal
     for (let i = j + 1; i < k1; i++) {
       const target = a.subarray(i * p, (i + 1) * p)
       const factor = row[i]
-      for (let c = 0; c <= j; c++) target[c] -= factor * row[c]
       for (let c = i; c < p; c++) target[c] -= factor * row[c]
     }
   }
   return true
 }
 
-/** A[i, c] −= Σ_b A[b, i] A[b, c] over the rows b = k0 .. k1, for i ≥ k1 and all c but those of the lower half still unused. */
+/** A[i, c] −= Σ_b A[b, i] A[b, c] over the rows b = k0 .. k1, for k1 ≤ i ≤ c. */
 function updateRest(a: Float64Array, p: number, k0: number, k1: number): void {
   const depth = k1 - k0
   // Four neighbouring columns together, row by row: the inner loop below runs straight through both its operands.
   const packed = new Float64Array(depth * p)
   for (let b = 0; b < depth; b++) {
-    for (let c = 0; c < p; c++) packed[((c >> 2) * depth + b) * 4 + (c & 3)] = a[(k0 + b) * p + c]
+    for (let c = k1; c < p; c++) packed[((c >> 2) * depth + b) * 4 + (c & 3)] = a[(k0 + b) * p + c]
   }
-  // Above the diagonal, rows k0 .. k1 hold the factor, which the inverse (columns up to k1) must not see.
-  for (let b = 0; b < depth; b++) {
-    for (let c = k0 + b + 1; c < k1; c++) packed[((c >> 2) * depth + b) * 4 + (c & 3)] = 0
-  }
-  for (let i = k1; i < p; i += 4) {
-    for (let c = 0; c < p; c = c + 4 === k1 ? i : c + 4) subtractTile(a, p, packed, depth, i, c)
-  }
+  for (let i = k1; i < p; i += 4) for (let c = i; c < p; c += 4) subtractTile(a, p, packed, depth, i, c)
 }
 
 /** One 4 × 4 tile of `updateRest`. */

@@ -68,6 +68,7 @@ export function gemm(gpu: Gpu, spec: GemmSpec): void {
     const rows = Math.min(height, m - row)
     for (let col = 0; col < n; col += width) {
       const cols = Math.min(width, n - col)
+      const entries = rows * cols - (symmetric ? rows * (row + rows / 2) : 0)
       for (let t = 0; t < k; t += part) {
         const some = Math.min(part, k - t)
         const at = { a: a0 + (ta ? t * lda + row : row * lda + t), b: b0 + (tb ? col * ldb + t : t * ldb + col), c: c0 + row * ldc + col }
@@ -104,7 +105,7 @@ export function gemm(gpu: Gpu, spec: GemmSpec): void {
             ...scaled,
           },
           [Math.ceil(cols / tile), Math.ceil(rows / tile), depth],
-          { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * rows * cols * some * depth * (symmetric ? 0.5 : 1) },
+          { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * entries * some * depth },
         )
       }
     }

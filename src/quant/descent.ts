@@ -8,15 +8,15 @@
  */
 import type { Gpu } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
-import { panelPairs, rowsOf } from '../gpu/panels.ts'
+import { elementsOf, panelPairs, rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type Layout, layoutOf } from './grid.ts'
 import { Derived, type LinearProblem, maxCode, type SolverHooks } from './solver.ts'
 
-/** Columns per block; fixed by `quantease_sweep.wgsl`. */
+/** Columns per block; fixed by `lib/walk.wgsl`. */
 export const BLOCK = 32
 /** Operations per weight of the in-block walk: half a block of updates, and the rounding itself. */
-const SWEEP_FLOPS = BLOCK + 16
+export const SWEEP_FLOPS = BLOCK + 16
 /** Iterations between two reports of the objective; a report waits for the GPU but never inside an iteration. */
 export const REPORT_EVERY = 5
 
@@ -84,6 +84,44 @@ export const sweepWork = (q: number, p: number) => 2 * q * p * p + q * p * SWEEP
 /** Sweep t (from 0) skips rounding iff t mod 3 = 1, t ≤ 25 and it is not the last. */
 export const isRelaxed = (t: number, iterations: number) => t % 3 === 1 && t <= 25 && t !== iterations - 1
 
+/** What a walk over the columns of one block reads and writes; `quantease_sweep.wgsl` gives the shapes. */
+export interface Walked {
+  what: Tensor
+  r: Tensor
+  /** G of the block, `[width, q]` or more. */
+  g: Tensor
+  /** `[p, p]` */
+  n: Tensor
+  columns: Tensor
+  grid: Tensor
+  objective: Tensor
+  mask?: Tensor
+}
+
+/** Where a walk goes: column j0 of `what` and `r`, column `at` of `n`, and how many columns, a multiple of 4 up to 32. */
+export interface Place {
+  j0: number
+  at: number
+  width: number
+}
+
+/** Walks over the columns of one block; relaxed, it rounds none of them. */
+export function walk(gpu: Gpu, { n, mask, ...state }: Walked, { j0, at, width }: Place, bits: number, relaxed: boolean): void {
+  const [p, q] = [n.rows, state.what.cols]
+  const rows = rowsFrom(gpu, n, at, width)
+  const place = { q, p, j0, n0: rows.n0, width, most: maxCode(bits), relaxed: Number(relaxed) }
+  gpu.run1d('quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 2, {
+    flops: q * width * SWEEP_FLOPS,
+    constants: mask && { MASKED: 1 },
+  })
+}
+
+/** What a binding needs to hold of `n` `[p, p]` for a walk over `width` columns, and where N[at, at] stands in it. */
+export function rowsFrom(gpu: Gpu, n: Tensor, at: number, width: number): { n: Tensor; n0: number } {
+  const { tensor, start } = elementsOf(gpu, n, at * n.cols, (at + width) * n.cols)
+  return { n: tensor, n0: at * n.cols + at - start }
+}
+
 export class Descent {
   /** Ŵ `[p, q]` in processing order; `dispose` leaves it to the caller. */
   readonly what: Tensor
@@ -95,7 +133,6 @@ export class Descent {
   readonly normalised: Tensor
   /** Group and bits of Σ_jj per processed column: `[p, 2]`. */
   readonly columns: Tensor
-  readonly #triangle: Tensor
 
   /**
    * Starts from Ŵ = W (infeasible, f = 0), or from `start` `[p, q]` in the original order. Entries whose bit of `mask` is
@@ -113,9 +150,8 @@ export class Descent {
     const [p, q] = [weight.rows, weight.cols]
     const order = gpu.upload(layout.order, [p])
     this.normalised = gpu.empty([p, p], 'f32', 'The Gram matrix')
-    this.#triangle = gpu.empty([p, BLOCK])
     for (const [from, to] of panelPairs(gpu, gram, this.normalised)) {
-      const bindings = { sigma: rowsOf(gram, from), order, n: rowsOf(this.normalised, to), triangle: this.#triangle }
+      const bindings = { sigma: rowsOf(gram, from), order, n: rowsOf(this.normalised, to) }
       const shape = { p, sigma0: from.first, sigma_rows: from.count, row0: to.first, rows: to.count }
       gpu.run1d('quantease_setup', bindings, shape, to.count * p)
     }
@@ -133,16 +169,14 @@ export class Descent {
   async sweep(relaxed: boolean, panel = panelOf(this.problem.gpu)): Promise<void> {
     const { gpu, weight } = this.problem
     const [p, q] = [weight.rows, weight.cols]
-    const { what, r, objective, grid, columns, normalised, mask } = this
-    const triangle = this.#triangle
-    const g = gpu.empty([Math.min(panel, Math.ceil(p / BLOCK) * BLOCK), q])
-    const constants = mask && { MASKED: 1 }
+    const { what, r, objective, grid, columns, normalised: n, mask } = this
+    const g = gpu.empty([Math.min(panel, p), q])
     for (let p0 = 0; p0 < p; p0 += panel) {
       const p1 = Math.min(p0 + panel, p)
       /** G of the columns from .. to takes in R of the columns k0 .. k1. */
       const gather = (from: number, to: number, k0: number, k1: number, beta: number) => {
         const shape = { m: to - from, n: q, k: k1 - k0, lda: p, ldb: q, ldc: q }
-        gemm(gpu, { a: normalised, b: r, c: g, ...shape, a0: from * p + k0, b0: k0 * q, c0: (from - p0) * q, beta })
+        gemm(gpu, { a: n, b: r, c: g, ...shape, a0: from * p + k0, b0: k0 * q, c0: (from - p0) * q, beta })
       }
       // R of the panel changes from block to block; that of all others is as it will be.
       if (panel > BLOCK) {
@@ -153,11 +187,9 @@ export class Descent {
         const j1 = Math.min(j0 + BLOCK, p1)
         if (panel > BLOCK) gather(j0, j1, p0, p1, Number(p1 - p0 < p))
         else gather(j0, j1, 0, p, 0)
-        const state = { what, r, g: g.view([BLOCK, q], (j0 - p0) * q), triangle, columns, grid, objective, mask: mask ?? columns }
-        gpu.run1d('quantease_sweep', state, { q, p, j0, most: maxCode(this.bits), relaxed: Number(relaxed) }, q, {
-          flops: q * (j1 - j0) * SWEEP_FLOPS,
-          constants,
-        })
+        const width = j1 - j0
+        const block = { what, r, g: g.view([width, q], (j0 - p0) * q), n, columns, grid, objective, mask }
+        walk(gpu, block, { j0, at: j0, width }, this.bits, relaxed)
         await gpu.pace()
       }
     }
@@ -165,7 +197,7 @@ export class Descent {
   }
 
   dispose(): void {
-    for (const tensor of [this.r, this.objective, this.normalised, this.#triangle, this.columns]) tensor.dispose()
+    for (const tensor of [this.r, this.objective, this.normalised, this.columns]) tensor.dispose()
   }
 }
 
@@ -192,8 +224,8 @@ export async function sweeps(descent: Descent, iterations: number, relax: boolea
   history.dispose()
 }
 
-/** Per processed column: its group, and Σ_jj as bits. */
-function columnTable(layout: Layout, diagonal: Float32Array): Uint32Array<ArrayBuffer> {
+/** Per processed column: its group, and Σ_jj as bits; `[p, 2]` */
+export function columnTable(layout: Layout, diagonal: Float32Array): Uint32Array<ArrayBuffer> {
   const table = new Uint32Array(layout.order.length * 2)
   const floats = new Float32Array(table.buffer)
   layout.order.forEach((column, i) => {

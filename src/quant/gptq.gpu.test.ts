@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Gpu } from '../gpu/device.ts'
-import { inverseFactor, inverseFactor64 } from '../gpu/linalg.ts'
+import { feedback } from '../gpu/linalg.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { resolveOptions } from '../options.ts'
 import { goldenCases } from './golden/golden.ts'
@@ -48,28 +48,64 @@ describe('golden vectors', async () => {
     const diagonal = Float32Array.from({ length: p }, (_, j) => layer.sigma[j * p + j] || 0.5)
     const mean = diagonal.reduce((sum, value) => sum + value, 0) / p
     const { order } = layoutOf(diagonal, -1, one.params.actorder!, false)
-    const ut = await inverseFactor(gpu, {
+    const vt = await feedback(gpu, {
       gram: gpu.upload(Float32Array.from(layer.sigma), [p, p]),
       order,
       diagonal: Float64Array.from(order, (j) => diagonal[j] + 0.01 * mean),
     })
-    const values = await gpu.read(ut!)
-    // Recorded for H = 2Σ.
+    const n = await gpu.read(vt!)
+    // U is recorded for H = 2Σ, with UᵀU its inverse: √2 U V √D is a matrix whose inverse is its transpose, and upper: 1.
     for (let i = 0; i < p; i++) {
       for (let k = i; k < p; k++) {
-        expect(Math.abs(values[k * p + i] / Math.SQRT2 - u[i * p + k])).toBeLessThan(1e-4 * u[i * p + i])
+        let sum = u[i * p + k]
+        for (let j = i; j < k; j++) sum += u[i * p + j] * n[k * p + j]
+        expect(Math.abs(Math.SQRT2 * sum * n[k * p + k] - Number(i === k))).toBeLessThan(1e-4)
       }
     }
   })
 })
 
+/** U `[p, p]`, upper, with UᵀU = H⁻¹, as the published code has it: the inverse, then its Cholesky factor. */
+function inverseFactor(h: Float64Array, p: number): Float64Array {
+  const inverse = new Float64Array(p * p)
+  const work = h.slice()
+  for (let i = 0; i < p; i++) inverse[i * p + i] = 1
+  // Gauss and Jordan; a positive definite matrix needs no pivoting.
+  for (let k = 0; k < p; k++) {
+    const pivot = work[k * p + k]
+    for (let c = 0; c < p; c++) {
+      work[k * p + c] /= pivot
+      inverse[k * p + c] /= pivot
+    }
+    for (let i = 0; i < p; i++) {
+      const f = work[i * p + k]
+      if (i === k || f === 0) continue
+      for (let c = 0; c < p; c++) {
+        work[i * p + c] -= f * work[k * p + c]
+        inverse[i * p + c] -= f * inverse[k * p + c]
+      }
+    }
+  }
+  const u = new Float64Array(p * p)
+  for (let i = 0; i < p; i++) {
+    for (let k = i; k < p; k++) {
+      let sum = inverse[i * p + k]
+      for (let j = 0; j < i; j++) sum -= u[j * p + i] * u[j * p + k]
+      u[i * p + k] = i === k ? Math.sqrt(sum) : sum / u[i * p + i]
+    }
+  }
+  return u
+}
+
 /** The published loop in float64, column by column, for min/max grids in the natural order. Returns the codes `[q, p]`. */
-async function reference({ w, sigma, q, p }: Layer, bits: number, groupSize: number, blockSize: number, fresh: boolean) {
+function reference({ w, sigma, q, p }: Layer, bits: number, groupSize: number, blockSize: number, fresh: boolean) {
   const most = 2 ** bits - 1
   const mean = Array.from({ length: p }, (_, j) => sigma[j * p + j]).reduce((sum, value) => sum + value, 0) / p
   const order = Uint32Array.from({ length: p }, (_, j) => j)
-  const diagonal = Float64Array.from(order, (j) => sigma[j * p + j] + 0.01 * mean)
-  const ut = (await inverseFactor64(sigma, order, diagonal, async () => {}))!
+  const u = inverseFactor(
+    Float64Array.from(sigma, (value, i) => value + (i % (p + 1) ? 0 : 0.01 * mean)),
+    p,
+  )
   const codes: number[] = []
   for (let row = 0; row < q; row++) {
     const now = Float64Array.from(order, (j) => w[row * p + j])
@@ -85,8 +121,8 @@ async function reference({ w, sigma, q, p }: Layer, bits: number, groupSize: num
       }
       const code = Math.min(most, Math.max(0, Math.round(now[j] / scale) + zero))
       codes.push(code)
-      const e = (now[j] - scale * (code - zero)) / ut[j * p + j]
-      for (let k = j; k < p; k++) now[k] -= e * ut[k * p + j]
+      const e = (now[j] - scale * (code - zero)) / u[j * p + j]
+      for (let k = j; k < p; k++) now[k] -= e * u[j * p + k]
     }
   }
   return codes
@@ -110,7 +146,7 @@ describe('against float64, over several blocks of everything', () => {
     })
     const layer = { w, sigma, q, p }
     const got = await solve(gpu, gptq, layer, { bits: 3, groupSize, blockSize, freshGroups })
-    const codes = await reference(layer, 3, groupSize, blockSize, freshGroups)
+    const codes = reference(layer, 3, groupSize, blockSize, freshGroups)
     // A value within about 1e-5 steps of a tie may round the other way and take the rest of its row with it.
     const rows = new Set(codes.flatMap((code, i) => (code === got.codes[i] ? [] : [Math.floor(i / p)])))
     expect(rows.size).toBeLessThanOrEqual(2)

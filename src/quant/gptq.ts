@@ -1,23 +1,21 @@
 /**
  * GPTQ (Frantar et al., arXiv 2210.17323, Algorithm 1): one pass over the columns, each rounded in turn, its error spread
- * over the columns still to come by the factor U of the inverse, H⁻¹ = UᵀU:
- *   Ŵ_j = Q(W_j),  e_j = (W_j − Ŵ_j) / U_jj,  W_k −= e_j U_jk  for k > j
- * in blocks of 32 columns by one kernel, inside blocks of `blockSize` columns by GEMMs.
+ * over the columns still to come. With H = V D Vᵀ, V unit upper triangular, that is (Chee et al., arXiv 2307.13304, theorem 6)
+ *   β_k = W_k + Σ_{j<k} (W_j − Ŵ_j) V_jk,  Ŵ_k = Q(β_k)
+ * one sweep of coordinate descent with Vᵀ for Σ, which needs no inverse: what earlier blocks add by a GEMM per block of
+ * `blockSize` columns, what the block itself does by one kernel per 32 columns and GEMMs between them.
  */
 import type { Gpu } from '../gpu/device.ts'
-import { factorWork, inverseFactor, inverseFactor64 } from '../gpu/linalg.ts'
+import { factorWork, feedback, feedback64 } from '../gpu/linalg.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
-import { elementsOf } from '../gpu/panels.ts'
+import { rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type Options, resolveOptions } from '../options.ts'
+import { BLOCK, columnTable, SWEEP_FLOPS, walk } from './descent.ts'
 import { finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import { orderOptions, quantease } from './quantease.ts'
-import { type GridOptions, gridOptions, gridWork, type LinearProblem, maxCode, type QuantizedLinear, type Solver } from './solver.ts'
+import { type GridOptions, gridOptions, gridWork, type LinearProblem, type QuantizedLinear, type Solver } from './solver.ts'
 
-/** Columns that one kernel walks; fixed by `gptq_sweep.wgsl`. */
-const BLOCK = 32
-/** Operations per weight of that walk: half a block of updates, and the rounding itself. */
-const SWEEP_FLOPS = BLOCK + 16
 /** The most damping that is tried before the factorization is given up, as a share of the mean diagonal. */
 const MOST_DAMPING = 1
 /** Inputs up to which the host's float64 factor fits beside everything else: two matrices, 256 MiB. */
@@ -31,7 +29,7 @@ export const dampingOption: OptionSpec = {
   default: 0.01,
   min: 0.0001,
   max: 1,
-  help: 'How much is added to the diagonal of Σ, as a share of its mean, so that it can be inverted.',
+  help: 'How much is added to the diagonal of Σ, as a share of its mean, so that it can be factored.',
   cost: 'Free. Where it is too little it is raised tenfold, with a note on that layer.',
   advanced: true,
 }
@@ -77,7 +75,11 @@ export const gptq: Solver = {
   summary: 'Rounds the columns one after the other in a single pass, each time spreading the error over the columns still to come.',
   advice: 'Fast and widely used; switch on act-order, which often brings it level with QuantEase at 3 and 4 bits.',
   options: gptqOptions,
-  work: (q, p, given) => gridWork(q, p, given) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS),
+  work(q, p, given) {
+    const options = given as unknown as GptqOptions
+    const compensation = moves(options) ? compensatedWork(q, p, options.freshGroups ? options.groupSize : blockOf(options)) : 0
+    return gridWork(q, p, given) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS) + compensation
+  },
   sharedWork: factorWork,
   solve: async (problem, given) => (await solveGptq(problem, given)).result,
 }
@@ -90,12 +92,12 @@ export async function solveGptq(problem: LinearProblem, given: Options): Promise
   const layout = { ...layoutOf(diagonal, options.groupSize, options.actOrder, options.staticGroups), diagonal: gramDiagonal }
   const mean = diagonal.reduce((sum, value) => sum + value, 0) / diagonal.length
   const damped = (damping: number) => Float64Array.from(layout.order, (j) => diagonal[j] + damping * mean)
-  const { ut, trouble } = await factor(problem, layout.order, damped, options.damping, 'GPTQ')
-  if (!ut) {
+  const { vt, trouble } = await factor(problem, layout.order, damped, options.damping, 'GPTQ')
+  if (!vt) {
     const result = await solveQuantease(problem, given)
     return { result: { ...result, notes: [...trouble, ...result.notes] }, trouble }
   }
-  const { x, grid } = await roundColumns(problem, layout, ut, options)
+  const { x, grid } = await roundColumns(problem, layout, vt, options)
   const result = await finish(problem, x, layout, grid, options.bits)
   x.dispose()
   return { result: { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal)] }, trouble }
@@ -111,15 +113,15 @@ export function zeroedNote(diagonal: Float32Array): string[] {
 
 const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`
 
-/** Uᵀ `[p, p]`, null when nothing helped, and what it took to get it. */
+/** Vᵀ `[p, p]` with √D on its diagonal, null when nothing helped, and what it took to get it. */
 interface Factor {
-  ut: Tensor | null
+  vt: Tensor | null
   trouble: string[]
   dispose(): void
 }
 
 /**
- * Uᵀ of H in processing order (of H / 2, to be exact: GPTQ does not feel the factor), once for all linears that share Σ. On
+ * Vᵀ of H in processing order (of H / 2, to be exact: V does not feel the factor), once for all linears that share Σ. On
  * the GPU with damping ten times higher on every failure, then in float64 on the host likewise; null when nothing helps.
  * `damped` is diag H / 2 by position, as damped as told. `method` and `order` are the same for all linears of a run.
  */
@@ -131,8 +133,8 @@ export function factor(
   method: string,
 ): Promise<Factor> {
   return problem.derived.get(`${method} ${asked} ${order}`, async () => {
-    const { ut, trouble } = await climb(problem, order, damped, asked, method)
-    return { ut, trouble, dispose: () => ut?.dispose() }
+    const { vt, trouble } = await climb(problem, order, damped, asked, method)
+    return { vt, trouble, dispose: () => vt?.dispose() }
   })
 }
 
@@ -142,7 +144,7 @@ async function climb(
   damped: (damping: number) => Float64Array,
   asked: number,
   method: string,
-): Promise<Pick<Factor, 'ut' | 'trouble'>> {
+): Promise<Pick<Factor, 'vt' | 'trouble'>> {
   const p = order.length
   const ladder = [asked]
   while (ladder.at(-1)! < MOST_DAMPING) ladder.push(Math.min(MOST_DAMPING, 10 * ladder.at(-1)!))
@@ -153,8 +155,8 @@ async function climb(
   // A software adapter runs on the processor too, and there float64 is the faster of the two (`npm run bench` shows both).
   const hostFirst = gpu.info.kind === 'software' && p <= MOST_ON_HOST
   for (const damping of hostFirst ? [] : ladder) {
-    const ut = await inverseFactor(gpu, { gram, order, diagonal: damped(damping) })
-    if (ut) return { ut, trouble: raised(damping) }
+    const vt = await feedback(gpu, { gram, order, diagonal: damped(damping) })
+    if (vt) return { vt, trouble: raised(damping) }
   }
   const values = await gpu.read(gram)
   const pace = async () => {
@@ -163,15 +165,15 @@ async function climb(
     await gpu.pace()
   }
   for (const damping of ladder) {
-    const ut = await inverseFactor64(values, order, damped(damping), pace)
-    if (!ut) continue
+    const vt = await feedback64(values, order, damped(damping), pace)
+    if (!vt) continue
     const moved = `The factorization failed on the GPU at every damping up to ${percent(MOST_DAMPING)}; it was done in double precision on the processor, at ${percent(damping)}.`
     // Progress counts it like work of the GPU.
     gpu.flops += factorWork(p)
-    return { ut: gpu.upload(Float32Array.from(ut), [p, p]), trouble: hostFirst ? raised(damping) : [moved] }
+    return { vt: gpu.upload(Float32Array.from(vt), [p, p]), trouble: hostFirst ? raised(damping) : [moved] }
   }
   const replaced = `This layer’s inputs admit no factorization, even in double precision; QuantEase, which needs none, took the place of ${method}.`
-  return { ut: null, trouble: [replaced] }
+  return { vt: null, trouble: [replaced] }
 }
 
 /** QuantEase with its defaults, for a layer whose H cannot be factored. */
@@ -180,71 +182,159 @@ export function solveQuantease(problem: LinearProblem, given: Options): Promise<
   return quantease.solve(problem, resolveOptions(quantease.options, Object.fromEntries(shared)).options, {})
 }
 
+/** Whether grids are taken from the weights as they are when the pass comes to their group. */
+const moves = ({ groupSize, staticGroups }: GptqOptions) => groupSize !== -1 && !staticGroups
+
+/** Columns of a block; never fewer than a group has, as sizes of both divide each other. */
+const blockOf = (options: GptqOptions) => (moves(options) ? Math.max(options.blockSize, options.groupSize) : options.blockSize)
+
 /** The loop over the columns. Returns Ŵ `[p, q]` in processing order and the grid `[groups, q, 2]`. */
 async function roundColumns(
   { gpu, weight, gramDiagonal, halfScales }: LinearProblem,
   layout: Layout,
-  ut: Tensor,
+  vt: Tensor,
   options: GptqOptions,
 ): Promise<{ x: Tensor; grid: Tensor }> {
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups } = layout
   const clean = withoutDead(gpu, weight, gramDiagonal)
   // Ranges of whole rows are taken before dead inputs are zeroed, those of groups after: as the published code does.
-  const moving = options.groupSize !== -1 && !options.staticGroups
+  const moving = moves(options)
   const grid = moving ? gpu.empty([groups, q, 2]) : makeGrid(gpu, options.groupSize === -1 ? weight : clean, layout, options, halfScales)
   const order = gpu.upload(layout.order, [p])
   const x = gatherRows(gpu, clean, order)
   if (clean !== weight) clean.dispose()
-  const group = gpu.upload(
-    Uint32Array.from(layout.order, (j) => layout.groupIndex[j]),
-    [p],
-  )
-  const e = gpu.empty([Math.min(options.blockSize, p), q])
+  const block = blockOf(options)
+  const pass = new Pass(gpu, layout, x, vt, block)
 
-  /** Grids of the groups that start in columns from .. to, from the weights as they are now. */
+  /** Grids of the groups that start in columns from .. to, from the weights as they would be now. */
   const refreshGrid = (from: number, to: number) => {
     const first = Math.ceil(from / groupSize)
     const last = Math.ceil(to / groupSize)
     if (first >= last) return
     const columns = layout.order.subarray(first * groupSize, last * groupSize)
-    const run = layoutOf(
-      Float32Array.from(columns, (j) => gramDiagonal[j]),
-      groupSize,
-      false,
-      false,
-    )
-    const part = makeGrid(gpu, x.view([columns.length, q], first * groupSize * q), run, options, halfScales)
+    const diagonal = Float32Array.from(columns, (j) => gramDiagonal[j])
+    const weights = pass.compensated(from, first * groupSize + columns.length, grid)
+    const own = weights.view([columns.length, q], (first * groupSize - from) * q)
+    const part = makeGrid(gpu, own, layoutOf(diagonal, groupSize, false, false), options, halfScales)
     gpu.copy(part, grid, part.size, 0, first * q * 2)
     part.dispose()
-  }
-  /** W[from .. to] −= Σ_j U[j, from .. to] e_j over the columns j = j0 .. j1 of the block that starts at b0. */
-  const spread = (b0: number, j0: number, j1: number, from: number, to: number) => {
-    if (from >= to) return
-    const shape = { m: to - from, n: q, k: j1 - j0, lda: p, ldb: q, ldc: q }
-    gemm(gpu, { a: ut, b: e, c: x, ...shape, a0: from * p + j0, b0: (j0 - b0) * q, c0: from * q, alpha: -1, beta: 1 })
+    weights.dispose()
   }
 
-  for (let b0 = 0; b0 < p; b0 += options.blockSize) {
-    const b1 = Math.min(b0 + options.blockSize, p)
+  for (let b0 = 0; b0 < p; b0 += block) {
+    const b1 = Math.min(b0 + block, p)
+    pass.begin(b0)
     if (moving && !options.freshGroups) refreshGrid(b0, b1)
     for (let j0 = b0; j0 < b1; j0 += BLOCK) {
-      const j1 = Math.min(j0 + BLOCK, b1)
-      if (moving && options.freshGroups) refreshGrid(j0, j1)
-      const rows = elementsOf(gpu, ut, j0 * p, j1 * p)
-      const place = { q, p, j0, u0: j0 * p - rows.start, e0: j0 - b0, most: maxCode(options.bits) }
-      gpu.run1d('gptq_sweep', { x, ut: rows.tensor, group, grid, e }, place, q, {
-        flops: q * (j1 - j0) * SWEEP_FLOPS,
-      })
-      spread(b0, j0, j1, j1, b1)
+      const width = Math.min(BLOCK, b1 - j0)
+      if (moving && options.freshGroups) refreshGrid(j0, j0 + width)
+      walk(gpu, { ...pass.state(j0, width), grid }, { j0, at: j0, width }, options.bits, false)
+      pass.spread(j0, width)
       await gpu.pace()
     }
-    spread(b0, b0, b1, b1, p)
-    await gpu.pace()
   }
-  for (const tensor of [order, group, e]) tensor.dispose()
+  for (const tensor of [order, pass, pass.r]) tensor.dispose()
   return { x, grid }
 }
+
+/** What the errors of the columns that a pass has rounded add to the columns still to come. */
+export class Pass {
+  /** W − Ŵ of the columns that are done `[p, q]`, in processing order, zero for the others. */
+  readonly r: Tensor
+  /** Σ_{j<k} R_j V_jk of the columns k of the block at hand, over the columns j that are done: `[block, q]` */
+  readonly #g: Tensor
+  readonly #columns: Tensor
+  /** What a walk counts is QuantEase's objective: of no use here. */
+  readonly #unused: Tensor
+  #b0 = 0
+
+  /** `x` `[p, q]` holds W in processing order, and what was made of it in the columns that are done. */
+  constructor(
+    readonly gpu: Gpu,
+    layout: Layout,
+    readonly x: Tensor,
+    readonly vt: Tensor,
+    readonly block: number,
+  ) {
+    const [p, q] = [x.rows, x.cols]
+    this.r = gpu.zeros([p, q])
+    this.#g = gpu.zeros([Math.min(block, p), q])
+    this.#columns = gpu.upload(columnTable(layout, layout.diagonal), [p, 2])
+    this.#unused = gpu.zeros([q])
+  }
+
+  /** Comes to the block of columns that starts at b0. */
+  begin(b0: number): void {
+    this.#b0 = b0
+    const [p, q] = [this.x.rows, this.x.cols]
+    const shape = { m: Math.min(this.block, p - b0), n: q, k: b0, lda: p, ldb: q, ldc: q }
+    if (b0) gemm(this.gpu, { a: this.vt, b: this.r, c: this.#g, ...shape, a0: b0 * p })
+  }
+
+  /** What `walk` takes, but the grid, for columns of the block. */
+  state(j0: number, width: number) {
+    return {
+      what: this.x,
+      r: this.r,
+      g: rowsOf(this.#g, { first: j0 - this.#b0, count: width }),
+      n: this.vt,
+      columns: this.#columns,
+      objective: this.#unused,
+    }
+  }
+
+  /** Adds what `width` columns from j0 on do to the rest of the block. */
+  spread(j0: number, width: number): void {
+    const end = Math.min(this.#b0 + this.block, this.x.rows)
+    this.#spread(this.r, j0, this.#g, j0 - this.#b0, j0, width, end)
+  }
+
+  #spread(r: Tensor, r0: number, g: Tensor, g0: number, at: number, width: number, end: number): void {
+    const [p, q] = [this.x.rows, this.x.cols]
+    const from = at + width
+    if (from >= end) return
+    const shape = { m: end - from, n: q, k: width, lda: p, ldb: q, ldc: q }
+    gemm(this.gpu, { a: this.vt, b: r, c: g, ...shape, a0: from * p + at, b0: r0 * q, c0: (g0 + width) * q, beta: 1 })
+  }
+
+  /**
+   * The weights of the columns from .. to of the block, none of them done, as GPTQ has them now: the best ones given the
+   * errors so far. A relaxed walk finds them. `[to − from, q]`
+   */
+  compensated(from: number, to: number, grid: Tensor): Tensor {
+    const { gpu } = this
+    const q = this.x.cols
+    const count = to - from
+    const own = (source: Tensor, first: number) => {
+      const copy = gpu.empty([count, q])
+      gpu.copy(source, copy, copy.size, first * q)
+      return copy
+    }
+    const what = own(this.x, from)
+    const g = own(this.#g, from - this.#b0)
+    const r = gpu.zeros([count, q])
+    for (let j0 = 0; j0 < count; j0 += BLOCK) {
+      const width = Math.min(BLOCK, count - j0)
+      const at = from + j0
+      const state = { ...this.state(at, width), what, r, g: rowsOf(g, { first: j0, count: width }), grid }
+      // Rounds nothing: neither the grid nor the number of bits is looked at.
+      walk(gpu, state, { j0, at, width }, 0, true)
+      this.#spread(r, j0, g, j0, at, width, to)
+    }
+    g.dispose()
+    r.dispose()
+    return what
+  }
+
+  /** Leaves `r` to the caller. */
+  dispose(): void {
+    for (const tensor of [this.#g, this.#columns, this.#unused]) tensor.dispose()
+  }
+}
+
+/** Work of `compensated` over all columns, so many at a time. */
+export const compensatedWork = (q: number, p: number, columns: number) => q * p * (SWEEP_FLOPS + Math.max(0, Math.min(columns, p) - BLOCK))
 
 /** W with the rows of dead inputs set to zero, `[p, q]`: `weight` itself when there are none. */
 export function withoutDead(gpu: Gpu, weight: Tensor, gramDiagonal: Float32Array): Tensor {

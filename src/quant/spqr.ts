@@ -1,18 +1,18 @@
 /**
  * SpQR (Dettmers et al., arXiv 2306.03078): GPTQ's pass over the columns with float weights H beside the grid wherever
  * rounding would hurt the output most,
- *   ((W_ij − Q(W_ij)) / U_jj)² > τ,   τ = threshold · mean_j (Var_i W_ij / U_jj²),
+ *   D_j (β_ij − Q(β_ij))² > τ,   τ = threshold · mean_j (D_j Var_i W_ij),   D_j = 1 / U_jj² for H⁻¹ = UᵀU,
  * and with grids of small groups (real zero points, zero need not be on them) whose scales and zero points are rounded to
  * 3 bits themselves, 16 rows sharing the statistics of that. What is stored: b bits of code for every weight, that of 0
  * where there is an outlier; 3 + 3 bits a group; four 16-bit numbers for 16 groups; H in 16 bits, and its column in 16.
  */
 import type { Gpu } from '../gpu/device.ts'
 import { factorWork } from '../gpu/linalg.ts'
-import { diagonalOf, gatherRows, gemm } from '../gpu/ops.ts'
-import { elementsOf } from '../gpu/panels.ts'
+import { diagonalOf, gatherRows } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { OptionSpec } from '../options.ts'
-import { dampingOption, factor, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
+import { BLOCK, rowsFrom, SWEEP_FLOPS } from './descent.ts'
+import { compensatedWork, dampingOption, factor, Pass, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
 import { type Layout, layoutOf, objective } from './grid.ts'
 import { orderOptions } from './quantease.ts'
 import {
@@ -28,16 +28,13 @@ import {
   shrinks,
 } from './solver.ts'
 
-/** Columns that one kernel walks; at most what `spqr_sweep.wgsl` holds. */
-const BLOCK = 32
-/** Columns whose errors are gathered before a GEMM spreads them over all the rest: the largest group. */
+/** Columns whose share in the earlier errors one GEMM gathers: the largest group. */
 const OUTER = 128
 /** Rows that share the statistics of their scales and zero points; fixed by `spqr_fit.wgsl`. */
 const RUN = 16
 /** Bits of a scale or a zero point then, and without. */
 const STATISTIC_BITS = { bilevel: 3, plain: 16 }
-/** Operations per weight: half a block of updates and the rounding; the range, two more grids and their errors. */
-const SWEEP_FLOPS = BLOCK + 16
+/** Operations per weight: the range, two more grids and their errors. */
 const FIT_FLOPS = 50
 
 const options: OptionSpec[] = [
@@ -107,7 +104,9 @@ export const spqr: Solver = {
   work(q, p, given) {
     const options = given as unknown as SpqrOptions
     const compensation = q * p * (p - Math.min(BLOCK, options.groupSize))
-    return factorWork(p) + compensation + q * p * (SWEEP_FLOPS + fitFlops(options)) + 2 * q * p * p
+    return (
+      factorWork(p) + compensation + compensatedWork(q, p, options.groupSize) + q * p * (SWEEP_FLOPS + fitFlops(options)) + 2 * q * p * p
+    )
   },
   sharedWork: factorWork,
   outliers: (q, p, given) => ({ count: Math.round(expectedShare(given as unknown as SpqrOptions) * q * p), kind: 'entries' }),
@@ -121,12 +120,12 @@ export const spqr: Solver = {
     const options = given as unknown as SpqrOptions
     const { gramDiagonal, weight } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, false)
-    const { ut, trouble } = await factor(problem, layout.order, dampedDiagonal(gramDiagonal, layout.order), options.damping, 'SpQR')
-    if (!ut) {
+    const { vt, trouble } = await factor(problem, layout.order, dampedDiagonal(gramDiagonal, layout.order), options.damping, 'SpQR')
+    if (!vt) {
       const result = await solveQuantease(problem, given)
       return { ...result, notes: [...trouble, ...result.notes] }
     }
-    const rounded = await roundColumns(problem, layout, ut, options)
+    const rounded = await roundColumns(problem, layout, vt, options)
     const result = await decode(problem, layout, rounded)
     const ragged = options.bilevel && weight.cols % RUN
     const shorter = `${RUN} does not divide the ${weight.cols} outputs: the last ${ragged} rows share statistics among themselves.`
@@ -150,15 +149,16 @@ function dampedDiagonal(gramDiagonal: Float32Array, order: Uint32Array): (dampin
 const fitFlops = ({ simplified, grid }: SpqrOptions) =>
   (simplified ? 4 : FIT_FLOPS) + shrinks({ grid, symmetric: false }).length * candidateFlops(grid)
 
-/** Codes `[p, q]` and H `[p, q]` in processing order; the grid `[groups, q, 2]`; how many entries of H there are. */
+/** In processing order: codes, H and W − Ŵ − H, each `[p, q]`; the grid `[groups, q, 2]`; how many entries of H there are. */
 interface Rounded {
   codes: Tensor
   h: Tensor
+  r: Tensor
   grid: Tensor
   count: number
 }
 
-async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, options: SpqrOptions): Promise<Rounded> {
+async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, options: SpqrOptions): Promise<Rounded> {
   const { gpu, weight, gramDiagonal, halfScales } = problem
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups } = layout
@@ -167,12 +167,11 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
   const order = gpu.upload(layout.order, [p])
   const x = gatherRows(gpu, clean, order)
   if (clean !== weight) clean.dispose()
-  const u = gpu.empty([p])
-  diagonalOf(gpu, ut, u)
-  const total = variances(gpu, x, u)
+  const root = gpu.empty([p])
+  diagonalOf(gpu, vt, root)
+  const total = variances(gpu, x, root)
   const codes = gpu.empty([p, q], 'u32')
   const grid = gpu.empty([groups, q, 2])
-  const e = gpu.empty([Math.min(OUTER, p), q])
   const counts = gpu.zeros([q], 'u32')
   // τ stays on the GPU: the kernels multiply the sum by this.
   const relative = options.threshold / p
@@ -190,47 +189,39 @@ async function roundColumns(problem: LinearProblem, layout: Layout, ut: Tensor, 
     norm: normOf(options.grid),
   }
   const flops = q * fitFlops(options)
-  /** W[from .. to] −= Σ_j U[j, from .. to] e_j over the columns j = j0 .. j1 of the outer block that starts at b0. */
-  const spread = (b0: number, j0: number, j1: number, from: number, to: number) => {
-    if (from >= to) return
-    const shape = { m: to - from, n: q, k: j1 - j0, lda: p, ldb: q, ldc: q }
-    gemm(gpu, { a: ut, b: e, c: x, ...shape, a0: from * p + j0, b0: (j0 - b0) * q, c0: from * q, alpha: -1, beta: 1 })
-  }
+  const pass = new Pass(gpu, layout, x, vt, OUTER)
 
-  for (let b0 = 0; b0 < p; b0 += OUTER) {
-    const b1 = Math.min(b0 + OUTER, p)
-    for (let j0 = b0; j0 < b1; ) {
-      const group = Math.floor(j0 / groupSize)
-      const start = group * groupSize
-      const end = Math.min(start + groupSize, p)
-      if (j0 === start) {
-        const size = end - start
-        gpu.run1d('spqr_fit', { x, u, total, shrink, grid }, { ...fit, j0, size, group }, q, { flops: size * flops })
-      }
-      const width = Math.min(BLOCK, end - j0)
-      const rows = elementsOf(gpu, ut, j0 * p, (j0 + width) * p)
-      const place = { q, p, j0, u0: j0 * p - rows.start, e0: j0 - b0, width, group, most, relative, half }
-      gpu.run1d('spqr_sweep', { x, ut: rows.tensor, grid, total, codes, e, counts }, place, q, {
-        flops: q * width * SWEEP_FLOPS,
-      })
-      spread(b0, j0, j0 + width, j0 + width, b1)
-      await gpu.pace()
-      j0 += width
+  for (let j0 = 0; j0 < p; ) {
+    if (j0 % OUTER === 0) pass.begin(j0)
+    const group = Math.floor(j0 / groupSize)
+    const start = group * groupSize
+    const end = Math.min(start + groupSize, p)
+    if (j0 === start) {
+      const size = end - start
+      const w = pass.compensated(start, end, grid)
+      gpu.run1d('spqr_fit', { w, root, total, shrink, grid }, { ...fit, j0, size, group }, q, { flops: size * flops })
+      w.dispose()
     }
-    spread(b0, b0, b1, b1, p)
+    const width = Math.min(BLOCK, end - j0)
+    const { r, g } = pass.state(j0, width)
+    const { n, n0 } = rowsFrom(gpu, vt, j0, width)
+    const place = { q, p, j0, n0, width, group, most, relative, half }
+    gpu.run1d('spqr_sweep', { x, r, g, n, grid, total, codes, counts }, place, q / 2, { flops: q * width * SWEEP_FLOPS })
+    pass.spread(j0, width)
     await gpu.pace()
+    j0 += width
   }
   let count = 0
   for (const some of await gpu.read(counts, 1)) count += some
-  for (const tensor of [order, u, total, shrink, e, counts]) tensor.dispose()
-  return { codes, h: x, grid, count }
+  for (const tensor of [order, root, total, shrink, counts, pass]) tensor.dispose()
+  return { codes, h: x, r: pass.r, grid, count }
 }
 
-/** Σ_j Var_i(W_ij) / U_jj², `[1]`. */
-function variances(gpu: Gpu, x: Tensor, u: Tensor): Tensor {
+/** Σ_j D_j Var_i(W_ij), `[1]`; `root` are the √D_j. */
+function variances(gpu: Gpu, x: Tensor, root: Tensor): Tensor {
   const [p, q] = [x.rows, x.cols]
   const scores = gpu.empty([p])
-  gpu.run1d('spqr_variance', { x, u, scores }, { q, p }, 64 * p, { flops: 4 * q * p })
+  gpu.run1d('spqr_variance', { x, root, scores }, { q, p }, 64 * p, { flops: 4 * q * p })
   const total = gpu.empty([1])
   gpu.run('sum', { x: scores, out: total }, { n: p, index: 0 }, [1])
   scores.dispose()
@@ -241,22 +232,22 @@ function variances(gpu: Gpu, x: Tensor, u: Tensor): Tensor {
 async function decode(
   { gpu, weight, gram }: LinearProblem,
   layout: Layout,
-  { codes: y, h, grid, count }: Rounded,
+  { codes: y, h, r, grid, count }: Rounded,
 ): Promise<Omit<QuantizedLinear, 'iterations' | 'notes'>> {
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups, groupIndex } = layout
   const order = gpu.upload(layout.order, [p])
   const codes = gpu.empty([p, q], 'u32')
   const what = gpu.empty([p, q])
-  const rest = gpu.empty([p, q])
-  gpu.run1d('spqr_decode', { y, w: weight, order, grid, codes, what, rest }, { q, p, size: groupSize }, p * q)
-  let outliers: Outliers | null = null
-  if (count) {
-    outliers = { h: gpu.empty([p, q]), count, kind: 'entries' }
-    gpu.run1d('scatter_rows', { x: h, order, y: outliers.h }, { rows: p, cols: q, half: 0 }, p * q)
-    gpu.run1d('subtract', { x: rest, y: outliers.h }, { n: p * q }, (p * q) / 4)
+  gpu.run1d('spqr_decode', { y, order, grid, codes, what }, { q, p, size: groupSize }, p * q)
+  const ordered = (x: Tensor) => {
+    const y = gpu.empty([p, q])
+    gpu.run1d('scatter_rows', { x, order, y }, { rows: p, cols: q, half: 0 }, p * q)
+    return y
   }
+  const outliers: Outliers | null = count ? { h: ordered(h), count, kind: 'entries' } : null
+  const rest = ordered(r)
   const error = await objective(gpu, rest, gram)
-  for (const tensor of [y, h, rest, order]) tensor.dispose()
+  for (const tensor of [y, h, r, rest, order]) tensor.dispose()
   return { codes, what, grid, groupSize, groups, groupIndex, outliers, error }
 }
