@@ -112,7 +112,7 @@ describe('a job from start to end', () => {
         hint: 'Start again.',
       },
     )
-    expect(view.runs.map((run) => run.state)).toEqual(['failed', 'waiting'])
+    expect(view.runs.map((run) => run.state)).toEqual(['failed', 'skipped'])
     expect(view.runs[0].layers).toHaveLength(1)
     expect(view.error?.code).toBe('gpu-lost')
   })
@@ -184,9 +184,20 @@ test('memory over time stays within a chart and keeps its peaks', () => {
 test('a job cancelled before its first run says so', () => {
   const report = { runs: [], calibration: counts, evaluation: counts, fpPerplexity: null, seconds: 2 } as unknown as JobReport
   const view = end(reach([jobStart]), report)
-  expect(view.runs.map((run) => run.state)).toEqual(['cancelled', 'cancelled'])
+  expect(view.runs.map((run) => run.state)).toEqual(['skipped', 'skipped'])
   expect(view.progress.done).toBe(0)
   expect(outcome(view)).toBe('Cancelled')
+})
+
+test('a run that never got its turn is told from one that was cancelled', () => {
+  const stopped = { code: 'cancelled' as const, message: 'The run was cancelled.', hint: '' }
+  const started = reach([jobStart, { type: 'run-start', run: 'run-1', blocks: 1 }])
+  const view = abort(started, stopped)
+  expect(view.runs.map((run) => run.state)).toEqual(['cancelled', 'skipped'])
+  const report = { runs: [result('run-1', 'finished', [])], calibration: counts, evaluation: counts, fpPerplexity: 2, seconds: 2 }
+  const ended = reach([{ type: 'job-end', report: report as unknown as JobReport }], started)
+  expect(ended.runs.map((run) => run.state)).toEqual(['finished', 'skipped'])
+  expect(outcome(ended)).toBe('Cancelled')
 })
 
 test('bits per weight are told by what they hold, without what is not stored', () => {

@@ -27,7 +27,8 @@ export interface RunView {
   id: string
   label: string
   method: string
-  state: 'waiting' | 'running' | RunResult['state']
+  /** `skipped`: the job was over before it began. */
+  state: 'waiting' | 'running' | 'skipped' | RunResult['state']
   /** Work done in [0, 1]. */
   done: number
   layers: LayerResult[]
@@ -182,10 +183,14 @@ export function reduce(view: JobView, event: RunEvent): JobView {
   }
 }
 
-/** The job is over with this report; a run that it does not name never got its turn. */
+/** What becomes of a run without a result when the job is over. */
+const endState = (run: RunView, running: 'cancelled' | 'failed') =>
+  run.state === 'running' ? running : run.state === 'waiting' ? 'skipped' : run.state
+
+/** The job is over with this report. */
 export function end(view: JobView, report: JobReport): JobView {
   const fpPerplexity = report.fpPerplexity ?? view.fpPerplexity
-  const runs = view.runs.map((run) => (run.result ? run : { ...run, state: 'cancelled' as const }))
+  const runs = view.runs.map((run) => ({ ...run, state: endState(run, 'cancelled') }))
   const whole = runs.every((run) => run.state === 'finished') && (runs.length > 0 || fpPerplexity !== null)
   return {
     ...view,
@@ -211,7 +216,7 @@ export function abort(view: JobView, error: ErrorData): JobView {
     phase: 'over',
     error,
     progress: { ...view.progress, eta: null },
-    runs: view.runs.map((run) => (run.state === 'running' ? { ...run, state } : run)),
+    runs: view.runs.map((run) => ({ ...run, state: endState(run, state) })),
     announcement: error.message,
   }
 }
@@ -221,7 +226,8 @@ export function outcome({ error, runs, fpPerplexity }: Pick<JobView, 'error' | '
   if (error && error.code !== 'cancelled') return 'Stopped'
   const failed = runs.filter((run) => run.state === 'failed').length
   if (failed) return failed === 1 ? 'Over, one run failed' : `Over, ${failed} runs failed`
-  return error || runs.some((run) => run.state === 'cancelled') || (!runs.length && fpPerplexity === null) ? 'Cancelled' : 'Finished'
+  const whole = runs.every((run) => run.state === 'finished') && (runs.length > 0 || fpPerplexity !== null)
+  return whole && !error ? 'Finished' : 'Cancelled'
 }
 
 const bitsWords: Record<keyof BitsBreakdown, string> = {

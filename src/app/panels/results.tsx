@@ -296,9 +296,11 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
         <p className="hint">
           {run.state === 'waiting' || run.state === 'running'
             ? 'The checkpoint appears here when the run is over.'
-            : asked
-              ? 'A run that did not finish leaves no checkpoint.'
-              : 'No checkpoint was asked for in the plan.'}
+            : run.state === 'skipped'
+              ? 'The job was over before this run began.'
+              : asked
+                ? 'A run that did not finish leaves no checkpoint.'
+                : 'No checkpoint was asked for in the plan.'}
         </p>
       )}
       {run.result?.exportError && (

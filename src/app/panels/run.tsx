@@ -27,6 +27,7 @@ const stateWords: Record<RunView['state'], string> = {
   waiting: 'waiting',
   running: 'running',
   finished: 'finished',
+  skipped: 'not begun',
   cancelled: 'cancelled',
   failed: 'failed',
 }
@@ -170,7 +171,7 @@ function soFar(run: RunView, view: JobView, unit: format.ErrorUnit): string {
 }
 
 export function RunState({ run }: { run: RunView }) {
-  const icon = { waiting: null, running: null, finished: 'check', cancelled: 'cancel', failed: 'warning' } as const
+  const icon = { waiting: null, running: null, skipped: null, finished: 'check', cancelled: 'cancel', failed: 'warning' } as const
   const name = icon[run.state]
   return (
     <span className={`run-state ${run.state}`}>
