@@ -1,49 +1,73 @@
 // One block row k of a Cholesky factor right of its diagonal block: R[k, c] = R_kk⁻ᵀ · A[k, c] by substitution, for every
-// column c from k1 on. Two neighbouring columns per invocation, no barrier.
+// column c from k1 on, eight rows at a time. Four neighbouring columns per invocation, no barrier.
 //
 // a: [64, p] f32, rows k0 on, A before and R after; rt: [64, 64] f32, R_kkᵀ from cholesky_diagonal
 // panel: [64, p] f32, R again, which later blocks do not write to
 // left: [p, ld] f32, Rᵀ in its columns l0 on: the form in which a GEMM likes its left operand
 struct Params { p: u32, k1: u32, ld: u32, l0: u32 }
-@group(0) @binding(0) var<storage, read_write> a: array<vec2f>;
+@group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> rt: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> panel: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> panel: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> left: array<vec4f>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let pairs = params.p / 2u;
-  let c = params.k1 / 2u + id.x;
-  if (c >= pairs) { return; }
-  var x: array<vec2f, 64>;
-  for (var i = 0u; i < 64u; i++) { x[i] = a[i * pairs + c]; }
-  for (var i = 0u; i < 64u; i += 4u) {
-    // Four columns of R_kkᵀ; its row m stands at t + 16 m.
+  let ld = params.p / 4u;
+  let c = params.k1 / 4u + id.x;
+  if (c >= ld) { return; }
+  for (var i = 0u; i < 64u; i += 8u) {
+    let at = i * ld + c;
+    // Eight columns of R_kkᵀ, the first four at t, the others after them; its row m stands 16 m further.
     let t = i / 4u;
-    let r0 = rt[t + i * 16u];
-    let r1 = rt[t + i * 16u + 16u];
-    let r2 = rt[t + i * 16u + 32u];
-    let r3 = rt[t + i * 16u + 48u];
-    let x0 = x[i] / r0.x;
-    let x1 = (x[i + 1u] - r1.x * x0) / r1.y;
-    let x2 = (x[i + 2u] - r2.x * x0 - r2.y * x1) / r2.z;
-    let x3 = (x[i + 3u] - r3.x * x0 - r3.y * x1 - r3.z * x2) / r3.w;
-    let at = i * pairs + c;
+    let d = t + i * 16u;
+    let r0 = rt[d];
+    let r1 = rt[d + 16u];
+    let r2 = rt[d + 32u];
+    let r3 = rt[d + 48u];
+    let r4 = rt[d + 64u];
+    let s4 = rt[d + 65u];
+    let r5 = rt[d + 80u];
+    let s5 = rt[d + 81u];
+    let r6 = rt[d + 96u];
+    let s6 = rt[d + 97u];
+    let r7 = rt[d + 112u];
+    let s7 = rt[d + 113u];
+    let x0 = a[at] / r0.x;
+    let x1 = (a[at + ld] - r1.x * x0) / r1.y;
+    let x2 = (a[at + 2u * ld] - r2.x * x0 - r2.y * x1) / r2.z;
+    let x3 = (a[at + 3u * ld] - r3.x * x0 - r3.y * x1 - r3.z * x2) / r3.w;
+    let x4 = (a[at + 4u * ld] - r4.x * x0 - r4.y * x1 - r4.z * x2 - r4.w * x3) / s4.x;
+    let x5 = (a[at + 5u * ld] - r5.x * x0 - r5.y * x1 - r5.z * x2 - r5.w * x3 - s5.x * x4) / s5.y;
+    let x6 = (a[at + 6u * ld] - r6.x * x0 - r6.y * x1 - r6.z * x2 - r6.w * x3 - s6.x * x4 - s6.y * x5) / s6.z;
+    let x7 = (a[at + 7u * ld] - r7.x * x0 - r7.y * x1 - r7.z * x2 - r7.w * x3 - s7.x * x4 - s7.y * x5 - s7.z * x6) / s7.w;
     a[at] = x0;
-    a[at + pairs] = x1;
-    a[at + 2u * pairs] = x2;
-    a[at + 3u * pairs] = x3;
+    a[at + ld] = x1;
+    a[at + 2u * ld] = x2;
+    a[at + 3u * ld] = x3;
+    a[at + 4u * ld] = x4;
+    a[at + 5u * ld] = x5;
+    a[at + 6u * ld] = x6;
+    a[at + 7u * ld] = x7;
     panel[at] = x0;
-    panel[at + pairs] = x1;
-    panel[at + 2u * pairs] = x2;
-    panel[at + 3u * pairs] = x3;
-    let to = (2u * c * params.ld + params.l0) / 4u + t;
-    left[to] = vec4f(x0.x, x1.x, x2.x, x3.x);
-    left[to + params.ld / 4u] = vec4f(x0.y, x1.y, x2.y, x3.y);
-    for (var m = i + 4u; m < 64u; m++) {
-      let row = rt[t + m * 16u];
-      x[m] -= row.x * x0 + row.y * x1 + row.z * x2 + row.w * x3;
+    panel[at + ld] = x1;
+    panel[at + 2u * ld] = x2;
+    panel[at + 3u * ld] = x3;
+    panel[at + 4u * ld] = x4;
+    panel[at + 5u * ld] = x5;
+    panel[at + 6u * ld] = x6;
+    panel[at + 7u * ld] = x7;
+    let first = transpose(mat4x4f(x0, x1, x2, x3));
+    let second = transpose(mat4x4f(x4, x5, x6, x7));
+    for (var s = 0u; s < 4u; s++) {
+      let to = ((4u * c + s) * params.ld + params.l0) / 4u + t;
+      left[to] = first[s];
+      left[to + 1u] = second[s];
+    }
+    for (var m = i + 8u; m < 64u; m++) {
+      let u = rt[t + m * 16u];
+      let v = rt[t + m * 16u + 1u];
+      a[m * ld + c] -= u.x * x0 + u.y * x1 + u.z * x2 + u.w * x3 + v.x * x4 + v.y * x5 + v.z * x6 + v.w * x7;
     }
   }
 }

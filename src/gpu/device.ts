@@ -341,6 +341,17 @@ export class Gpu {
     this.run(name, bindings, params, [x, Math.ceil(groups / Math.max(1, x))], options)
   }
 
+  /** One invocation per item of every row: its `global_invocation_id` is (item, row). Spares kernels a division. */
+  run2d(
+    name: string,
+    bindings: Bindings,
+    params: Params,
+    [items, rows]: [items: number, rows: number],
+    options: DispatchOptions = {},
+  ): void {
+    this.run(name, bindings, params, [Math.ceil(items / kernelSource(name).workgroup[0]), rows], options)
+  }
+
   #compile(name: string, constants: Record<string, number> | undefined): Pipeline {
     const key = constants ? name + JSON.stringify(constants) : name
     let compiled = this.#pipelines.get(key)

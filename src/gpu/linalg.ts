@@ -47,7 +47,7 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
   const failed = gpu.zeros([1], 'u32')
   for (const [from, to] of panelPairs(gpu, gram, a)) {
     const shape = { p, g0: from.first, g_rows: from.count, row0: to.first, rows: to.count }
-    gpu.run1d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, to.count * p)
+    gpu.run2d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, [p / 4, to.count])
   }
   for (let k0 = 0; k0 < p; k0 += BLOCK) {
     const k1 = Math.min(k0 + BLOCK, p)
@@ -58,7 +58,7 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
     const p1 = Math.min(p0 + OUTER, p)
     const at = k0 - p0
     const rows = panel.view([BLOCK, p], at * p)
-    gpu.run1d('cholesky_panel', { a: block, rt, panel: rows, left }, { p, k1, ld: OUTER, l0: at }, (p - k1) / 2, {
+    gpu.run1d('cholesky_panel', { a: block, rt, panel: rows, left }, { p, k1, ld: OUTER, l0: at }, (p - k1) / 4, {
       flops: (p - k1) * BLOCK * BLOCK,
     })
     /** A[i0 .. i1, i0 ..] −= what the rows `from` .. `from` + k of the outer panel say. */
@@ -75,7 +75,7 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
   if (n) {
     for (const [from, to] of panelPairs(gpu, a, n)) {
       const shape = { p, a0: from.first, a_rows: from.count, row0: to.first, rows: to.count }
-      gpu.run1d('cholesky_finish', { a: rowsOf(a, from), columns, n: rowsOf(n, to) }, shape, to.count * p)
+      gpu.run2d('cholesky_finish', { a: rowsOf(a, from), columns, n: rowsOf(n, to) }, shape, [p / 4, to.count])
     }
   }
   for (const tensor of [columns, a, rt, panel, left, failed]) tensor.dispose()

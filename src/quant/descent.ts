@@ -153,7 +153,7 @@ export class Descent {
     for (const [from, to] of panelPairs(gpu, gram, this.normalised)) {
       const bindings = { sigma: rowsOf(gram, from), order, n: rowsOf(this.normalised, to) }
       const shape = { p, sigma0: from.first, sigma_rows: from.count, row0: to.first, rows: to.count }
-      gpu.run1d('quantease_setup', bindings, shape, to.count * p)
+      gpu.run2d('quantease_setup', bindings, shape, [p / 4, to.count])
     }
     this.columns = gpu.upload(columnTable(layout, gramDiagonal), [p, 2])
     this.what = gatherRows(gpu, start ?? weight, order)
