@@ -7,14 +7,14 @@
 // carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 16).
 // symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the first tile row of this call.
 //
-// "Direct": 8 × 4 outputs per invocation, vec4 loads straight from storage, no workgroup memory. The fastest form on
-// software adapters, where barriers cost everything and every read is paid for.
+// "Direct": 16 × 16 outputs per invocation as 4 × 4 blocks, straight from storage, no workgroup memory. The fastest form on
+// software adapters, where barriers cost everything and every read is paid for. Not for TA and TB at once.
 //#include lib/gemm
 
-@compute @workgroup_size(8, 4)
+@compute @workgroup_size(2, 2)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
-  let col = id.x * 4u;
-  let row = id.y * 8u;
+  let col = id.x * 16u;
+  let row = id.y * 16u;
   if (col >= params.n || row >= params.m) { return; }
   if (params.symmetric > 0u && group.y + params.symmetric - 1u > group.x) { return; }
   let outer = id.z / params.inner;
@@ -26,102 +26,87 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   let ldb = params.ldb / 4u;
   let ldc = params.ldc / 4u;
 
-  let out = c0 + row * ldc + id.x;
-  // Rows beyond m are computed as copies of the last one but never stored.
-  let last = params.m - 1u - row;
-  var s0 = start(out);
-  var s1 = start(out + min(1u, last) * ldc);
-  var s2 = start(out + min(2u, last) * ldc);
-  var s3 = start(out + min(3u, last) * ldc);
-  var s4 = start(out + min(4u, last) * ldc);
-  var s5 = start(out + min(5u, last) * ldc);
-  var s6 = start(out + min(6u, last) * ldc);
-  var s7 = start(out + min(7u, last) * ldc);
-  if (TA) {
-    var ia = a0 + id.y * 2u;
-    var ib = b0 + id.x;
-    let next = select(0u, 1u, last >= 4u);
-    for (var t = 0u; t < params.k; t++) {
-      let x = a[ia];
-      let z = a[ia + next];
-      let y = b[ib];
-      s0 += x.x * y;
-      s1 += x.y * y;
-      s2 += x.z * y;
-      s3 += x.w * y;
-      s4 += z.x * y;
-      s5 += z.y * y;
-      s6 += z.z * y;
-      s7 += z.w * y;
-      ia += lda;
-      ib += ldb;
-    }
-  } else {
-    let r0 = a0 + row * lda;
-    let r1 = r0 + min(1u, last) * lda;
-    let r2 = r0 + min(2u, last) * lda;
-    let r3 = r0 + min(3u, last) * lda;
-    let r4 = r0 + min(4u, last) * lda;
-    let r5 = r0 + min(5u, last) * lda;
-    let r6 = r0 + min(6u, last) * lda;
-    let r7 = r0 + min(7u, last) * lda;
-    let steps = params.k / 4u;
-    if (TB) {
-      let edge = params.n - 1u;
-      let q0 = b0 + col * ldb;
-      let q1 = b0 + min(col + 1u, edge) * ldb;
-      let q2 = b0 + min(col + 2u, edge) * ldb;
-      let q3 = b0 + min(col + 3u, edge) * ldb;
-      for (var t = 0u; t < steps; t++) {
-        let y0 = b[q0 + t]; let y1 = b[q1 + t]; let y2 = b[q2 + t]; let y3 = b[q3 + t];
-        let x0 = a[r0 + t];
-        s0 += vec4f(dot(x0, y0), dot(x0, y1), dot(x0, y2), dot(x0, y3));
-        let x1 = a[r1 + t];
-        s1 += vec4f(dot(x1, y0), dot(x1, y1), dot(x1, y2), dot(x1, y3));
-        let x2 = a[r2 + t];
-        s2 += vec4f(dot(x2, y0), dot(x2, y1), dot(x2, y2), dot(x2, y3));
-        let x3 = a[r3 + t];
-        s3 += vec4f(dot(x3, y0), dot(x3, y1), dot(x3, y2), dot(x3, y3));
-        let x4 = a[r4 + t];
-        s4 += vec4f(dot(x4, y0), dot(x4, y1), dot(x4, y2), dot(x4, y3));
-        let x5 = a[r5 + t];
-        s5 += vec4f(dot(x5, y0), dot(x5, y1), dot(x5, y2), dot(x5, y3));
-        let x6 = a[r6 + t];
-        s6 += vec4f(dot(x6, y0), dot(x6, y1), dot(x6, y2), dot(x6, y3));
-        let x7 = a[r7 + t];
-        s7 += vec4f(dot(x7, y0), dot(x7, y1), dot(x7, y2), dot(x7, y3));
-      }
-    } else {
-      var ib = b0 + id.x;
-      for (var t = 0u; t < steps; t++) {
-        let y0 = b[ib]; let y1 = b[ib + ldb]; let y2 = b[ib + 2u * ldb]; let y3 = b[ib + 3u * ldb];
-        let x0 = a[r0 + t];
-        s0 += x0.x * y0 + x0.y * y1 + x0.z * y2 + x0.w * y3;
-        let x1 = a[r1 + t];
-        s1 += x1.x * y0 + x1.y * y1 + x1.z * y2 + x1.w * y3;
-        let x2 = a[r2 + t];
-        s2 += x2.x * y0 + x2.y * y1 + x2.z * y2 + x2.w * y3;
-        let x3 = a[r3 + t];
-        s3 += x3.x * y0 + x3.y * y1 + x3.z * y2 + x3.w * y3;
-        let x4 = a[r4 + t];
-        s4 += x4.x * y0 + x4.y * y1 + x4.z * y2 + x4.w * y3;
-        let x5 = a[r5 + t];
-        s5 += x5.x * y0 + x5.y * y1 + x5.z * y2 + x5.w * y3;
-        let x6 = a[r6 + t];
-        s6 += x6.x * y0 + x6.y * y1 + x6.z * y2 + x6.w * y3;
-        let x7 = a[r7 + t];
-        s7 += x7.x * y0 + x7.y * y1 + x7.z * y2 + x7.w * y3;
-        ib += 4u * ldb;
-      }
+  // Four times four rows r and columns 4 q. Those beyond the last are computed as copies of it but never stored.
+  let last = params.m - 1u;
+  let r0 = min(vec4u(0u, 1u, 2u, 3u) + row, vec4u(last));
+  let r1 = min(vec4u(4u, 5u, 6u, 7u) + row, vec4u(last));
+  let r2 = min(vec4u(8u, 9u, 10u, 11u) + row, vec4u(last));
+  let r3 = min(vec4u(12u, 13u, 14u, 15u) + row, vec4u(last));
+  let q0 = min(id.x * 4u, params.n / 4u - 1u);
+  let q1 = min(id.x * 4u + 1u, params.n / 4u - 1u);
+  let q2 = min(id.x * 4u + 2u, params.n / 4u - 1u);
+  let q3 = min(id.x * 4u + 3u, params.n / 4u - 1u);
+  // Block (rows, columns), by rows of blocks: each column of the matrix is a row of C.
+  var blocks: array<mat4x4f, 16>;
+  let rows_here = min(16u, params.m - row);
+  let quads_here = min(4u, (params.n - col) / 4u);
+  if (params.carried == 1u) {
+    for (var r = 0u; r < rows_here; r++) {
+      for (var q = 0u; q < quads_here; q++) { blocks[r / 4u * 4u + q][r % 4u] = c[c0 + (row + r) * ldc + id.x * 4u + q]; }
     }
   }
+  var s00 = blocks[0]; var s01 = blocks[1]; var s02 = blocks[2]; var s03 = blocks[3];
+  var s10 = blocks[4]; var s11 = blocks[5]; var s12 = blocks[6]; var s13 = blocks[7];
+  var s20 = blocks[8]; var s21 = blocks[9]; var s22 = blocks[10]; var s23 = blocks[11];
+  var s30 = blocks[12]; var s31 = blocks[13]; var s32 = blocks[14]; var s33 = blocks[15];
 
-  store(out, s0);
-  if (last >= 1u) { store(out + ldc, s1); }
-  if (last >= 2u) { store(out + 2u * ldc, s2); }
-  if (last >= 3u) { store(out + 3u * ldc, s3); }
-  if (last >= 4u) { store(out + 4u * ldc, s4); }
-  if (last >= 5u) { store(out + 5u * ldc, s5); }
-  if (last >= 6u) { store(out + 6u * ldc, s6); }
-  if (last >= 7u) { store(out + 7u * ldc, s7); }
+  let steps = (params.k + 3u) / 4u;
+  let across = select(1u, 4u * ldb, TB);
+  let down = select(4u * ldb, 1u, TB);
+  for (var t = 0u; t < steps; t++) {
+    let x0 = rows(a0, lda, t, r0);
+    let x1 = rows(a0, lda, t, r1);
+    let x2 = rows(a0, lda, t, r2);
+    let x3 = rows(a0, lda, t, r3);
+    let at = b0 + t * down;
+    let y0 = columns(at + q0 * across, ldb, t);
+    s00 += y0 * x0;
+    s10 += y0 * x1;
+    s20 += y0 * x2;
+    s30 += y0 * x3;
+    let y1 = columns(at + q1 * across, ldb, t);
+    s01 += y1 * x0;
+    s11 += y1 * x1;
+    s21 += y1 * x2;
+    s31 += y1 * x3;
+    let y2 = columns(at + q2 * across, ldb, t);
+    s02 += y2 * x0;
+    s12 += y2 * x1;
+    s22 += y2 * x2;
+    s32 += y2 * x3;
+    let y3 = columns(at + q3 * across, ldb, t);
+    s03 += y3 * x0;
+    s13 += y3 * x1;
+    s23 += y3 * x2;
+    s33 += y3 * x3;
+  }
+
+  blocks = array(s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33);
+  for (var r = 0u; r < rows_here; r++) {
+    for (var q = 0u; q < quads_here; q++) { store(c0 + (row + r) * ldc + id.x * 4u + q, blocks[r / 4u * 4u + q][r % 4u]); }
+  }
+}
+
+// Four steps of k, from 4 t on, of four rows of A, which are the columns of the matrix.
+fn rows(a0: u32, lda: u32, t: u32, r: vec4u) -> mat4x4f {
+  if (TA) {
+    let at = a0 + 4u * t * lda + r.x / 4u;
+    return transpose(some_steps(a[at], a[at + lda], a[at + 2u * lda], a[at + 3u * lda], t));
+  }
+  let at = a0 + r * lda + t;
+  return mat4x4f(a[at.x], a[at.y], a[at.z], a[at.w]);
+}
+
+// Four columns of B, which are the rows of the matrix, and four steps of k.
+fn columns(at: u32, ldb: u32, t: u32) -> mat4x4f {
+  if (TB) { return transpose(mat4x4f(b[at], b[at + ldb], b[at + 2u * ldb], b[at + 3u * ldb])); }
+  return some_steps(b[at], b[at + ldb], b[at + 2u * ldb], b[at + 3u * ldb], t);
+}
+
+// What lies beyond k, if 4 does not divide it, may be anything.
+fn some_steps(v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f, t: u32) -> mat4x4f {
+  if (!TA) { return mat4x4f(v0, v1, v2, v3); }
+  let left = params.k - 4u * t;
+  let none = vec4f();
+  return mat4x4f(v0, select(none, v1, left > 1u), select(none, v2, left > 2u), select(none, v3, left > 3u));
 }

@@ -1,10 +1,13 @@
-// H ← P_k(C) and R −= ΔH. A dead input (Σ_jj = 0) never feels R: there Ŵ takes the change, to be rounded again.
+// H ← P_k(C) and R −= ΔH. A dead input (Σ_jj = 0) never feels R: there Ŵ takes the change, to be rounded again (DEAD:
+// there are such inputs).
 //
 // c, h, r, what: [p, q] f32 in processing order; columns: [p] vec2u (group, bits of Σ_jj)
-// norms: [p] f32 (scores of columns, used when `columns_only`); state: [8] u32 of lib/topk
+// norms: [p] f32 (scores of columns, used when COLUMNS); state: [8] u32 of lib/topk
 //#include lib/item
 //#include lib/topk
-struct Params { q: u32, p: u32, columns_only: u32 }
+override COLUMNS: bool = false;
+override DEAD: bool = false;
+struct Params { q: u32, p: u32 }
 @group(0) @binding(0) var<storage, read> c: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> h: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> r: array<vec4f>;
@@ -21,7 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (at >= across * params.p) { return; }
   let value = c[at];
   var keep: vec4<bool>;
-  if (params.columns_only == 1u) {
+  if (COLUMNS) {
     let j = at / across;
     keep = vec4<bool>(chosen(norms[j], j, state[0], state[1]));
   } else {
@@ -31,6 +34,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let change = now - h[at];
   if (all(change == vec4f())) { return; }
   h[at] = now;
-  let j = at / across;
-  if (columns[j].y == 0u) { what[at] -= change; } else { r[at] -= change; }
+  if (DEAD) {
+    if (columns[at / across].y == 0u) {
+      what[at] -= change;
+      return;
+    }
+  }
+  r[at] -= change;
 }

@@ -30,12 +30,17 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     sum += r[e] * gradient;
     let value = h[e] + size * gradient;
     c[e] = value;
-    let above = magnitudes(value) > vec4u(state[4]);
-    if (!any(above)) { continue; }
-    for (var i = 0u; i < 4u; i++) {
+    // Mostly none: one pass then, since the loop tests at its end.
+    var above = magnitudes(value) > vec4u(state[4]);
+    loop {
+      let i = select(select(select(3u, 2u, above.z), 1u, above.y), 0u, above.x);
       if (above[i]) {
         let slot = atomicAdd(&list[0], 1u);
         if (slot < params.capacity) { atomicStore(&list[1u + slot], 4u * e + i); }
+      }
+      above[i] = false;
+      continuing {
+        break if !any(above);
       }
     }
   }

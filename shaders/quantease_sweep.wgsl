@@ -13,42 +13,42 @@
 //#include lib/grid
 //#include lib/walk
 struct Params { q: u32, p: u32, j0: u32, n0: u32, width: u32, most: f32, relaxed: u32 }
-@group(0) @binding(0) var<storage, read_write> what: array<vec2f>;
-@group(0) @binding(1) var<storage, read_write> r: array<vec2f>;
-@group(0) @binding(2) var<storage, read> g: array<vec2f>;
+@group(0) @binding(0) var<storage, read_write> what: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> r: array<vec4f>;
+@group(0) @binding(2) var<storage, read> g: array<vec4f>;
 @group(0) @binding(3) var<storage, read> n: array<vec4f>;
 @group(0) @binding(4) var<storage, read> columns: array<vec2u>;
 @group(0) @binding(5) var<storage, read> grid: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> objective: array<vec2f>;
+@group(0) @binding(6) var<storage, read_write> objective: array<vec4f>;
 @group(0) @binding(7) var<storage, read> mask: array<u32>;
 @group(0) @binding(8) var<uniform> params: Params;
 override MASKED: bool = false;
 
-var<private> change: vec2f;
+var<private> change: vec4f;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let pair = id.x;
-  if (pair >= params.q / 2u) { return; }
-  change = vec2f();
-  walk(pair);
-  objective[pair] += change;
+  let quad = id.x;
+  if (quad >= params.q / 4u) { return; }
+  change = vec4f();
+  walk(quad);
+  objective[quad] += change;
 }
 
-fn step(pair: u32, k: u32, gradient: vec2f, diagonal: f32) -> vec2f {
-  let pairs = params.q / 2u;
+fn step(quad: u32, k: u32, gradient: vec4f, diagonal: f32) -> vec4f {
+  let quads = params.q / 4u;
   let j = params.j0 + k;
-  let at = j * pairs + pair;
+  let at = j * quads + quad;
   let column = columns[j];
   let old = what[at];
   let beta = old + gradient;
   var v = beta;
   if (params.relaxed == 0u) {
-    let cells = grid[column.x * pairs + pair];
-    v = vec2f(quantized(beta.x, cells.xy, params.most), quantized(beta.y, cells.zw, params.most));
+    let cells = 2u * (column.x * quads + quad);
+    v = quantized4(beta, grid[cells], grid[cells + 1u], params.most);
     if (MASKED) {
-      let bits = mask[j * ((params.q + 31u) / 32u) + pair / 16u] >> (pair % 16u * 2u);
-      v = select(v, beta, (vec2u(bits) & vec2u(1u, 2u)) != vec2u());
+      let bits = mask[j * ((params.q + 31u) / 32u) + quad / 8u] >> (quad % 8u * 4u);
+      v = select(v, beta, (vec4u(bits) & vec4u(1u, 2u, 4u, 8u)) != vec4u());
     }
   }
   let d = v - old;

@@ -10,40 +10,45 @@
 //#include lib/spqr_grid
 //#include lib/walk
 struct Params { q: u32, p: u32, j0: u32, n0: u32, width: u32, group: u32, most: f32, relative: f32, half: u32 }
-@group(0) @binding(0) var<storage, read_write> x: array<vec2f>;
-@group(0) @binding(1) var<storage, read_write> r: array<vec2f>;
-@group(0) @binding(2) var<storage, read> g: array<vec2f>;
+@group(0) @binding(0) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> r: array<vec4f>;
+@group(0) @binding(2) var<storage, read> g: array<vec4f>;
 @group(0) @binding(3) var<storage, read> n: array<vec4f>;
 @group(0) @binding(4) var<storage, read> grid: array<vec4f>;
 @group(0) @binding(5) var<storage, read> total: array<f32>;
-@group(0) @binding(6) var<storage, read_write> codes: array<vec2u>;
-@group(0) @binding(7) var<storage, read_write> counts: array<vec2u>;
+@group(0) @binding(6) var<storage, read_write> codes: array<vec4u>;
+@group(0) @binding(7) var<storage, read_write> counts: array<vec4u>;
 @group(0) @binding(8) var<uniform> params: Params;
 
-var<private> cells: vec4f;
+// Of four rows: the grids, two by two, and how many entries were kept.
+var<private> cells: mat2x4f;
+var<private> kept: vec4u;
 var<private> tau: f32;
-var<private> kept: vec2u;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let pair = id.x;
-  if (pair >= params.q / 2u) { return; }
-  cells = grid[params.group * (params.q / 2u) + pair];
+  let quads = params.q / 4u;
+  let quad = id.x;
+  if (quad >= quads) { return; }
+  let at = 2u * (params.group * quads + quad);
+  cells = mat2x4f(grid[at], grid[at + 1u]);
   tau = total[0] * params.relative;
-  walk(pair);
-  counts[pair] += kept;
+  walk(quad);
+  counts[quad] += kept;
 }
 
-fn step(pair: u32, k: u32, gradient: vec2f, diagonal: f32) -> vec2f {
-  let at = (params.j0 + k) * (params.q / 2u) + pair;
+fn step(quad: u32, k: u32, gradient: vec4f, diagonal: f32) -> vec4f {
+  let at = (params.j0 + k) * (params.q / 4u) + quad;
   let old = x[at];
   let beta = old + gradient;
-  let one = keep(beta.x, cells.xy, diagonal);
-  let two = keep(beta.y, cells.zw, diagonal);
-  codes[at] = vec2u(one.code, two.code);
-  x[at] = vec2f(one.h, two.h);
-  kept += vec2u(one.kept, two.kept);
-  let rest = old - vec2f(one.value, two.value);
+  let e0 = keep(beta.x, cells[0].xy, diagonal);
+  let e1 = keep(beta.y, cells[0].zw, diagonal);
+  let e2 = keep(beta.z, cells[1].xy, diagonal);
+  let e3 = keep(beta.w, cells[1].zw, diagonal);
+  codes[at] = vec4u(e0.code, e1.code, e2.code, e3.code);
+  x[at] = vec4f(e0.h, e1.h, e2.h, e3.h);
+  kept += vec4u(e0.kept, e1.kept, e2.kept, e3.kept);
+  let rest = old - vec4f(e0.value, e1.value, e2.value, e3.value);
   r[at] = rest;
   return -rest;
 }

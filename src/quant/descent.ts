@@ -110,7 +110,7 @@ export function walk(gpu: Gpu, { n, mask, ...state }: Walked, { j0, at, width }:
   const [p, q] = [n.rows, state.what.cols]
   const rows = rowsFrom(gpu, n, at, width)
   const place = { q, p, j0, n0: rows.n0, width, most: maxCode(bits), relaxed: Number(relaxed) }
-  gpu.run1d('quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 2, {
+  gpu.run1d('quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 4, {
     flops: q * width * SWEEP_FLOPS,
     constants: mask && { MASKED: 1 },
   })

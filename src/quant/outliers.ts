@@ -316,6 +316,7 @@ async function thresholding(
   const parts = Math.min(16384, Math.ceil((q * p) / 64))
   const objective = gpu.empty([parts])
   const [change, before] = [gpu.zeros([iterations]), gpu.zeros([iterations])]
+  const constants = { COLUMNS: Number(byColumn), DEAD: Number(gramDiagonal.some((value) => !(value > 0))) }
   let reported = 0
   for (let t = 0; t < iterations; t++) {
     gpu.clear(descent.objective)
@@ -327,8 +328,9 @@ async function thresholding(
     gpu.run('sum', { x: objective, out: before }, { n: parts, index: t }, [1])
     if (byColumn) columnNorms(gpu, c, norms)
     top.select(byColumn ? norms : c)
-    gpu.run1d('outlier_apply', { c, h, r, what, columns, norms, state }, { q, p, columns_only: Number(byColumn) }, (q * p) / 4, {
+    gpu.run1d('outlier_apply', { c, h, r, what, columns, norms, state }, { q, p }, (q * p) / 4, {
       flops: 2 * q * p,
+      constants,
     })
     await gpu.pace()
     if (report && ((t + 1) % REPORT_EVERY === 0 || t === iterations - 1)) {

@@ -206,7 +206,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, 
     const { r, g } = pass.state(j0, width)
     const { n, n0 } = rowsFrom(gpu, vt, j0, width)
     const place = { q, p, j0, n0, width, group, most, relative, half }
-    gpu.run1d('spqr_sweep', { x, r, g, n, grid, total, codes, counts }, place, q / 2, { flops: q * width * SWEEP_FLOPS })
+    gpu.run1d('spqr_sweep', { x, r, g, n, grid, total, codes, counts }, place, q / 4, { flops: q * width * SWEEP_FLOPS })
     pass.spread(j0, width)
     await gpu.pace()
     j0 += width
