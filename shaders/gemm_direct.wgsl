@@ -1,14 +1,14 @@
 // C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, row-major, one matrix product per batch entry z)
 //
 // A is [m, k], or [k, m] when TA; B is [k, n], or [n, k] when TB; C is [m, n]. Leading dimensions lda, ldb, ldc and all
-// offsets are multiples of 4 elements; n is a multiple of 4, and k unless TA.
+// offsets are multiples of 4 elements; n is a multiple of 4, and k unless TA. Not for TA and TB at once.
 // Batch entry z = outer · inner + i: matrix X starts at x0 + outer · x_outer + i · x_inner; for B, i is divided by share
 // first (grouped-query attention: `share` query heads read one key/value head).
 // carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 16).
 // symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the first tile row of this call.
 //
 // "Direct": 16 × 16 outputs per invocation as 4 × 4 blocks, straight from storage, no workgroup memory. The fastest form on
-// software adapters, where barriers cost everything and every read is paid for. Not for TA and TB at once.
+// software adapters, where barriers cost everything and every read is paid for.
 //#include lib/gemm
 
 @compute @workgroup_size(2, 2)

@@ -20,6 +20,7 @@ struct Params { q: u32, p: u32, alpha: f32, parts: u32, capacity: u32 }
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   let part = item(id, groups, 64u);
   if (part >= params.parts) { return; }
+  let least = state[4];
   let lambda = bitcast<f32>(state[5]);
   var size = 0.0;
   if (lambda > 0.0) { size = params.alpha / lambda; }
@@ -31,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let value = h[e] + size * gradient;
     c[e] = value;
     // Mostly none: one pass then, since the loop tests at its end.
-    var above = magnitudes(value) > vec4u(state[4]);
+    var above = magnitudes(value) > vec4u(least);
     loop {
       let i = select(select(select(3u, 2u, above.z), 1u, above.y), 0u, above.x);
       if (above[i]) {

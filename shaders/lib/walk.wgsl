@@ -8,7 +8,7 @@
 fn walk(quad: u32) {
   let quads = params.q / 4u;
   let ld = params.p / 4u;
-  // Four columns a matrix. The loop tests at its end, since software adapters walk through bodies until nobody enters them.
+  // Four columns a matrix. Loops test at their end, since software adapters walk through a body until nobody enters it.
   let count = params.width / 4u;
   var done: array<mat4x4f, 8>;
   var b = 0u;
@@ -22,9 +22,15 @@ fn walk(quad: u32) {
     let n1 = n[t + b + ld];
     let n2 = n[t + b + 2u * ld];
     let n3 = n[t + b + 3u * ld];
-    for (var m = 0u; m < b; m++) {
+    // With b = 0 nothing is done yet, and zeros are taken off.
+    var m = 0u;
+    loop {
       let x = t + m;
       now -= done[m] * mat4x4f(n[x], n[x + ld], n[x + 2u * ld], n[x + 3u * ld]);
+      continuing {
+        m++;
+        break if m >= b;
+      }
     }
     let d0 = step(quad, k, now[0], n0.x);
     let d1 = step(quad, k + 1u, now[1] - n1.x * d0, n1.y);

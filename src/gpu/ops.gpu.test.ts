@@ -113,6 +113,7 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
 
   it('refuses shapes that do not fit', () => {
     expect(() => ops.matmul(gpu, gpu.empty([4, 8]), gpu.empty([4, 8]))).toThrow('Cannot multiply')
+    expect(() => ops.matmul(gpu, gpu.empty([4, 8]), gpu.empty([8, 4]), { ta: true, tb: true })).toThrow('has no kernel')
   })
 
   it.each([36, 68, 132])('gathers a Gram matrix of %i columns sequence by sequence', async (p) => {

@@ -47,6 +47,7 @@ export function gemm(gpu: Gpu, spec: GemmSpec): void {
   for (const [name, value] of Object.entries({ n, lda, ldb, ldc, a0, b0, c0, ...(ta ? {} : { k }) })) {
     if (value % 4) throw new Error(`GEMM: ${name} = ${value} is no multiple of 4.`)
   }
+  if (ta && tb) throw new Error('GEMM: Aᵀ · Bᵀ has no kernel.')
   const { maxBinding } = gpu.info
   const [cutA, cutB, cutC] = [a, b, c].map((x) => x.bytes > maxBinding)
   if (batch && (cutA || cutB || cutC)) {
