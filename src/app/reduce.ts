@@ -187,11 +187,14 @@ export function reduce(view: JobView, event: RunEvent): JobView {
 const endState = (run: RunView, running: 'cancelled' | 'failed') =>
   run.state === 'running' ? running : run.state === 'waiting' ? 'skipped' : run.state
 
+/** Whether everything that was asked for is there. */
+const isWhole = (runs: RunView[], fpPerplexity: number | null) =>
+  runs.every((run) => run.state === 'finished') && (runs.length > 0 || fpPerplexity !== null)
+
 /** The job is over with this report. */
 export function end(view: JobView, report: JobReport): JobView {
   const fpPerplexity = report.fpPerplexity ?? view.fpPerplexity
   const runs = view.runs.map((run) => ({ ...run, state: endState(run, 'cancelled') }))
-  const whole = runs.every((run) => run.state === 'finished') && (runs.length > 0 || fpPerplexity !== null)
   return {
     ...view,
     phase: 'over',
@@ -203,7 +206,7 @@ export function end(view: JobView, report: JobReport): JobView {
     evaluation: report.evaluation,
     // Of a local model nothing is read over it.
     network: report.network?.requests || report.network?.cached ? { ...report.network, rate: 0, waiting: null } : null,
-    progress: { done: whole ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
+    progress: { done: isWhole(runs, fpPerplexity) ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
     announcement: `${outcome({ error: null, runs, fpPerplexity })}. The results are ready.`,
   }
 }
@@ -226,8 +229,7 @@ export function outcome({ error, runs, fpPerplexity }: Pick<JobView, 'error' | '
   if (error && error.code !== 'cancelled') return 'Stopped'
   const failed = runs.filter((run) => run.state === 'failed').length
   if (failed) return failed === 1 ? 'Over, one run failed' : `Over, ${failed} runs failed`
-  const whole = runs.every((run) => run.state === 'finished') && (runs.length > 0 || fpPerplexity !== null)
-  return whole && !error ? 'Finished' : 'Cancelled'
+  return isWhole(runs, fpPerplexity) && !error ? 'Finished' : 'Cancelled'
 }
 
 const bitsWords: Record<keyof BitsBreakdown, string> = {

@@ -146,7 +146,7 @@ export class Descent {
     start?: Tensor,
     readonly mask?: Tensor,
   ) {
-    const { gpu, weight, gram, gramDiagonal } = problem
+    const { gpu, weight, gram } = problem
     const [p, q] = [weight.rows, weight.cols]
     const order = gpu.upload(layout.order, [p])
     this.normalised = gpu.empty([p, p], 'f32', 'The Gram matrix')
@@ -155,7 +155,7 @@ export class Descent {
       const shape = { p, sigma0: from.first, sigma_rows: from.count, row0: to.first, rows: to.count }
       gpu.run2d('quantease_setup', bindings, shape, [p / 4, to.count])
     }
-    this.columns = gpu.upload(columnTable(layout, gramDiagonal), [p, 2])
+    this.columns = gpu.upload(columnTable(layout), [p, 2])
     this.what = gatherRows(gpu, start ?? weight, order)
     if (start) {
       this.r = gatherRows(gpu, weight, order)
@@ -225,11 +225,11 @@ export async function sweeps(descent: Descent, iterations: number, relax: boolea
 }
 
 /** Per processed column: its group, and Σ_jj as bits; `[p, 2]` */
-export function columnTable(layout: Layout, diagonal: Float32Array): Uint32Array<ArrayBuffer> {
-  const table = new Uint32Array(layout.order.length * 2)
+export function columnTable({ order, groupIndex, diagonal }: Layout): Uint32Array<ArrayBuffer> {
+  const table = new Uint32Array(order.length * 2)
   const floats = new Float32Array(table.buffer)
-  layout.order.forEach((column, i) => {
-    table[2 * i] = layout.groupIndex[column]
+  order.forEach((column, i) => {
+    table[2 * i] = groupIndex[column]
     floats[2 * i + 1] = diagonal[column]
   })
   return table

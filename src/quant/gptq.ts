@@ -260,7 +260,7 @@ export class Pass {
     const [p, q] = [x.rows, x.cols]
     this.r = gpu.zeros([p, q])
     this.#g = gpu.zeros([Math.min(block, p), q])
-    this.#columns = gpu.upload(columnTable(layout, layout.diagonal), [p, 2])
+    this.#columns = gpu.upload(columnTable(layout), [p, 2])
     this.#unused = gpu.zeros([q])
   }
 

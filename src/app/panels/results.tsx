@@ -281,6 +281,12 @@ function Worst({ worst, show }: { worst: RunResult['worst']; show: (value: numbe
 
 // ---------------------------------------------------------------- export
 
+function whyNoCheckpoint({ state }: RunView, asked: boolean): string {
+  if (state === 'waiting' || state === 'running') return 'The checkpoint appears here when the run is over.'
+  if (state === 'skipped') return 'The job was over before this run began.'
+  return asked ? 'A run that did not finish leaves no checkpoint.' : 'No checkpoint was asked for in the plan.'
+}
+
 function Export({ run, index, asked }: { run: RunView; index: number; asked: boolean }) {
   const workbench = useWorkbench()
   const saving = useView((state) => state.saving[run.id])
@@ -292,17 +298,7 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
       <h3>
         <RunMark index={index} /> {run.label}
       </h3>
-      {!made && !run.result?.exportError && (
-        <p className="hint">
-          {run.state === 'waiting' || run.state === 'running'
-            ? 'The checkpoint appears here when the run is over.'
-            : run.state === 'skipped'
-              ? 'The job was over before this run began.'
-              : asked
-                ? 'A run that did not finish leaves no checkpoint.'
-                : 'No checkpoint was asked for in the plan.'}
-        </p>
-      )}
+      {!made && !run.result?.exportError && <p className="hint">{whyNoCheckpoint(run, asked)}</p>}
       {run.result?.exportError && (
         <div className="field-problem error">
           <p>
