@@ -1,21 +1,27 @@
-// One block row k of a Cholesky factor right of its diagonal block: R[k, c] = R_kk⁻ᵀ · A[k, c] by substitution, for every
-// column c from k1 on, eight rows at a time. Four neighbouring columns per invocation, no barrier.
+// One block of 64 rows of a Cholesky factor right of its diagonal block, which ends at k1: R = R_kk⁻ᵀ · A by substitution,
+// for every column c from k1 on, eight rows at a time. Four neighbouring columns per invocation, no barrier. On the way it
+// undoes cholesky_setup on R, as V D Vᵀ:
+//   N[k, i] = V[i, k] = s_j R[j, c] / (s_c R[j, j]),  k = p − 1 − j,  i = p − 1 − c
 //
-// a: [64, p] f32, rows k0 on, A before and R after; rt: [64, 64] f32, R_kkᵀ from cholesky_diagonal
-// panel: [64, p] f32, R again, which later blocks do not write to
+// a: [64, p] f32, rows k1 − 64 on, used up; rt: [64, 64] f32, R_kkᵀ from cholesky_diagonal
+// columns: [p] vec2u (unused, bits of s), last column first; panel: [64, p] f32, R
 // left: [p, ld] f32, Rᵀ in its columns l0 on: the form in which a GEMM likes its left operand
-struct Params { p: u32, k1: u32, ld: u32, l0: u32 }
+// n: [.., p] f32, N[p − k1, 0] at element n0
+struct Params { p: u32, k1: u32, ld: u32, l0: u32, n0: u32 }
 @group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> rt: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> panel: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> left: array<vec4f>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> columns: array<vec2u>;
+@group(0) @binding(3) var<storage, read_write> panel: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> left: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> n: array<vec4f>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let ld = params.p / 4u;
   let c = params.k1 / 4u + id.x;
   if (c >= ld) { return; }
+  let scales = vec4f(scale(4u * c), scale(4u * c + 1u), scale(4u * c + 2u), scale(4u * c + 3u));
   for (var i = 0u; i < 64u; i += 8u) {
     let at = i * ld + c;
     // Eight columns of R_kkᵀ, the first four at t, the others after them; its row m stands 16 m further.
@@ -41,14 +47,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let x5 = (a[at + 5u * ld] - r5.x * x0 - r5.y * x1 - r5.z * x2 - r5.w * x3 - s5.x * x4) / s5.y;
     let x6 = (a[at + 6u * ld] - r6.x * x0 - r6.y * x1 - r6.z * x2 - r6.w * x3 - s6.x * x4 - s6.y * x5) / s6.z;
     let x7 = (a[at + 7u * ld] - r7.x * x0 - r7.y * x1 - r7.z * x2 - r7.w * x3 - s7.x * x4 - s7.y * x5 - s7.z * x6) / s7.w;
-    a[at] = x0;
-    a[at + ld] = x1;
-    a[at + 2u * ld] = x2;
-    a[at + 3u * ld] = x3;
-    a[at + 4u * ld] = x4;
-    a[at + 5u * ld] = x5;
-    a[at + 6u * ld] = x6;
-    a[at + 7u * ld] = x7;
     panel[at] = x0;
     panel[at + ld] = x1;
     panel[at + 2u * ld] = x2;
@@ -57,12 +55,23 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     panel[at + 5u * ld] = x5;
     panel[at + 6u * ld] = x6;
     panel[at + 7u * ld] = x7;
+    // Rows of N go backwards, and so do their columns.
+    let j = params.k1 - 64u + i;
+    let to = params.n0 / 4u + (63u - i) * ld + ld - 1u - c;
+    n[to] = (x0 * (scale(j) / r0.x) / scales).wzyx;
+    n[to - ld] = (x1 * (scale(j + 1u) / r1.y) / scales).wzyx;
+    n[to - 2u * ld] = (x2 * (scale(j + 2u) / r2.z) / scales).wzyx;
+    n[to - 3u * ld] = (x3 * (scale(j + 3u) / r3.w) / scales).wzyx;
+    n[to - 4u * ld] = (x4 * (scale(j + 4u) / s4.x) / scales).wzyx;
+    n[to - 5u * ld] = (x5 * (scale(j + 5u) / s5.y) / scales).wzyx;
+    n[to - 6u * ld] = (x6 * (scale(j + 6u) / s6.z) / scales).wzyx;
+    n[to - 7u * ld] = (x7 * (scale(j + 7u) / s7.w) / scales).wzyx;
     let first = transpose(mat4x4f(x0, x1, x2, x3));
     let second = transpose(mat4x4f(x4, x5, x6, x7));
     for (var s = 0u; s < 4u; s++) {
-      let to = ((4u * c + s) * params.ld + params.l0) / 4u + t;
-      left[to] = first[s];
-      left[to + 1u] = second[s];
+      let l = ((4u * c + s) * params.ld + params.l0) / 4u + t;
+      left[l] = first[s];
+      left[l + 1u] = second[s];
     }
     for (var m = i + 8u; m < 64u; m++) {
       let u = rt[t + m * 16u];
@@ -71,3 +80,5 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
   }
 }
+
+fn scale(j: u32) -> f32 { return bitcast<f32>(columns[j].y); }

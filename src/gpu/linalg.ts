@@ -6,7 +6,7 @@
  */
 import type { Gpu } from './device.ts'
 import { gemm } from './ops.ts'
-import { panelPairs, rowsOf } from './panels.ts'
+import { elementsOf, panelPairs, rowsOf } from './panels.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Columns per block; fixed by the shaders. */
@@ -31,7 +31,7 @@ export interface Symmetric {
 }
 
 /** Floating-point operations of `feedback`. */
-export const factorWork = (p: number) => p ** 3 / 3 + (p * p * BLOCK) / 2
+export const factorWork = (p: number) => p ** 3 / 3
 
 /**
  * Vᵀ `[p, p]` on the GPU in float32, √D on its diagonal and zeros above; null when a pivot is not safely positive. One
@@ -41,24 +41,30 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
   const p = order.length
   const columns = gpu.upload(reversedColumns(order, diagonal), [p, 2])
   const a = gpu.empty([p, p], 'f32', 'The Cholesky factor')
+  const n = gpu.empty([p, p], 'f32', 'The factor of the Gram matrix')
+  gpu.clear(n)
   const rt = gpu.empty([BLOCK, BLOCK])
   const panel = gpu.empty([OUTER, p])
   const left = gpu.empty([p, OUTER])
   const failed = gpu.zeros([1], 'u32')
   for (const [from, to] of panelPairs(gpu, gram, a)) {
     const shape = { p, g0: from.first, g_rows: from.count, row0: to.first, rows: to.count }
-    gpu.run2d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, [p / 4, to.count])
+    gpu.run2d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, [p / 4, Math.ceil(to.count / 4)])
   }
   for (let k0 = 0; k0 < p; k0 += BLOCK) {
     const k1 = Math.min(k0 + BLOCK, p)
     const block = rowsOf(a, { first: k0, count: k1 - k0 })
-    gpu.run('cholesky_diagonal', { a: block, rt, failed }, { p, k0, least: LEAST_PIVOT }, [1])
+    const { tensor: own, start } = elementsOf(gpu, n, (p - k1) * p, (p - k0) * p)
+    const n0 = (p - k1) * p - start
+    gpu.run('cholesky_diagonal', { a: block, columns, rt, n: own, failed }, { p, k0, n0, least: LEAST_PIVOT }, [1], {
+      flops: (k1 - k0) ** 3 / 3,
+    })
     if (k1 === p) break
     const p0 = k0 - (k0 % OUTER)
     const p1 = Math.min(p0 + OUTER, p)
     const at = k0 - p0
     const rows = panel.view([BLOCK, p], at * p)
-    gpu.run1d('cholesky_panel', { a: block, rt, panel: rows, left }, { p, k1, ld: OUTER, l0: at }, (p - k1) / 4, {
+    gpu.run1d('cholesky_panel', { a: block, rt, columns, panel: rows, left, n: own }, { p, k1, ld: OUTER, l0: at, n0 }, (p - k1) / 4, {
       flops: (p - k1) * BLOCK * BLOCK,
     })
     /** A[i0 .. i1, i0 ..] −= what the rows `from` .. `from` + k of the outer panel say. */
@@ -71,15 +77,8 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
     await gpu.pace()
   }
   const bad = (await gpu.read(failed))[0] > 0
-  const n = bad ? null : gpu.empty([p, p], 'f32', 'The factor of the Gram matrix')
-  if (n) {
-    for (const [from, to] of panelPairs(gpu, a, n)) {
-      const shape = { p, a0: from.first, a_rows: from.count, row0: to.first, rows: to.count }
-      gpu.run2d('cholesky_finish', { a: rowsOf(a, from), columns, n: rowsOf(n, to) }, shape, [p / 4, to.count])
-    }
-  }
-  for (const tensor of [columns, a, rt, panel, left, failed]) tensor.dispose()
-  return n
+  for (const tensor of [columns, a, rt, panel, left, failed, ...(bad ? [n] : [])]) tensor.dispose()
+  return bad ? null : n
 }
 
 /** Per column, last first: where it is in the Gram matrix, and 1/√H_jj as bits. */

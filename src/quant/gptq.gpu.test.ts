@@ -211,24 +211,9 @@ describe('when H cannot be factored', () => {
     expectRepresentable(got, 4)
   })
 
-  /** As on a real GPU, where H is factored before the host is asked. */
-  async function onGpu<T>(work: () => Promise<T>): Promise<T> {
-    const { kind } = gpu.info
-    gpu.info.kind = 'gpu'
-    return work().finally(() => {
-      gpu.info.kind = kind
-    })
-  }
-
-  it('raises it on a GPU likewise', async () => {
-    const got = await onGpu(() => solve(gpu, gptq, layer(1.05), {}))
-    expect(got.notes).toEqual(['Damping was raised from 1 % to 10 %, because this layer’s inputs nearly determine each other.'])
-    expect(got.codes).toEqual((await solve(gpu, gptq, layer(1.05), {})).codes)
-  })
-
   it('goes from the GPU to float64 and says so', async () => {
     // Damped by 100 % the covariance is 1 − 2⁻²⁴ of the variance: a pivot of 1.2e-7, all noise in float32.
-    const got = await onGpu(() => solve(gpu, gptq, layer(2 - 2 ** -23), {}))
+    const got = await solve(gpu, gptq, layer(2 - 2 ** -23), {})
     expect(got.notes).toEqual([
       'The factorization failed on the GPU at every damping up to 100 %; it was done in double precision on the processor, at 100 %.',
     ])
@@ -244,21 +229,7 @@ describe('when H cannot be factored', () => {
   })
 })
 
-describe('the factor on the GPU', () => {
-  it('gives the codes of the float64 one, which software adapters take', async () => {
-    const cases = (await goldenCases('gptq')).filter(({ params }) => params.bits === 3 && params.group === -1)
-    const { kind } = gpu.info
-    for (const one of cases) {
-      const { layer, expected, options } = await goldenLayer(one)
-      const order = { actOrder: one.params.actorder ?? false, staticGroups: one.params.static ?? false }
-      gpu.info.kind = 'gpu'
-      const got = await solve(gpu, gptq, layer, { ...options, ...order }).finally(() => {
-        gpu.info.kind = kind
-      })
-      expect(Array.from(got.codes), one.name).toEqual(Array.from(expected.get(`${one.name}/codes`)!.data))
-    }
-  })
-
+describe('the factor', () => {
   it('is made once for all linears that share Σ', async () => {
     const [q, p] = [32, 256]
     const { options } = resolveOptions(gptq.options, {})

@@ -18,8 +18,6 @@ import { type GridOptions, gridOptions, gridWork, type LinearProblem, type Quant
 
 /** The most damping that is tried before the factorization is given up, as a share of the mean diagonal. */
 const MOST_DAMPING = 1
-/** Inputs up to which the host's float64 factor fits beside everything else: two matrices, 256 MiB. */
-const MOST_ON_HOST = 4096
 
 export const dampingOption: OptionSpec = {
   key: 'damping',
@@ -152,9 +150,7 @@ async function climb(
     damping > asked
       ? [`Damping was raised from ${percent(asked)} to ${percent(damping)}, because this layer’s inputs nearly determine each other.`]
       : []
-  // A software adapter runs on the processor too, and there float64 is the faster of the two (`npm run bench` shows both).
-  const hostFirst = gpu.info.kind === 'software' && p <= MOST_ON_HOST
-  for (const damping of hostFirst ? [] : ladder) {
+  for (const damping of ladder) {
     const vt = await feedback(gpu, { gram, order, diagonal: damped(damping) })
     if (vt) return { vt, trouble: raised(damping) }
   }
@@ -170,7 +166,7 @@ async function climb(
     const moved = `The factorization failed on the GPU at every damping up to ${percent(MOST_DAMPING)}; it was done in double precision on the processor, at ${percent(damping)}.`
     // Progress counts it like work of the GPU.
     gpu.flops += factorWork(p)
-    return { vt: gpu.upload(Float32Array.from(vt), [p, p]), trouble: hostFirst ? raised(damping) : [moved] }
+    return { vt: gpu.upload(Float32Array.from(vt), [p, p]), trouble: [moved] }
   }
   const replaced = `This layer’s inputs admit no factorization, even in double precision; QuantEase, which needs none, took the place of ${method}.`
   return { vt: null, trouble: [replaced] }
