@@ -1,13 +1,13 @@
 // One block of 64 rows of a Cholesky factor right of its diagonal block, which ends at k1: R = R_kk⁻ᵀ · A by substitution,
-// for every column c from k1 on, eight rows at a time. Four neighbouring columns per invocation, no barrier. On the way it
+// for the columns c0 .. c1, eight rows at a time. Four neighbouring columns per invocation, no barrier. On the way it
 // undoes cholesky_setup on R, as V D Vᵀ:
 //   N[k, i] = V[i, k] = s_j R[j, c] / (s_c R[j, j]),  k = p − 1 − j,  i = p − 1 − c
 //
 // a: [64, p] f32, rows k1 − 64 on, used up; rt: [64, 64] f32, R_kkᵀ from cholesky_diagonal
 // columns: [p] vec2u (unused, bits of s), last column first; panel: [64, p] f32, R
-// left: [p, ld] f32, Rᵀ in its columns l0 on: the form in which a GEMM likes its left operand
+// left: [.., ld] f32, rows left0 on; Rᵀ in its columns l0 on: the form in which a GEMM likes its left operand
 // n: [.., p] f32, N[p − k1, 0] at element n0
-struct Params { p: u32, k1: u32, ld: u32, l0: u32, n0: u32 }
+struct Params { p: u32, k1: u32, c0: u32, c1: u32, left0: u32, ld: u32, l0: u32, n0: u32 }
 @group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> rt: array<vec4f>;
 @group(0) @binding(2) var<storage, read> columns: array<vec2u>;
@@ -19,8 +19,8 @@ struct Params { p: u32, k1: u32, ld: u32, l0: u32, n0: u32 }
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let ld = params.p / 4u;
-  let c = params.k1 / 4u + id.x;
-  if (c >= ld) { return; }
+  let c = params.c0 / 4u + id.x;
+  if (c >= params.c1 / 4u) { return; }
   let scales = vec4f(scale(4u * c), scale(4u * c + 1u), scale(4u * c + 2u), scale(4u * c + 3u));
   for (var i = 0u; i < 64u; i += 8u) {
     let at = i * ld + c;
@@ -69,7 +69,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let first = transpose(mat4x4f(x0, x1, x2, x3));
     let second = transpose(mat4x4f(x4, x5, x6, x7));
     for (var s = 0u; s < 4u; s++) {
-      let l = ((4u * c + s) * params.ld + params.l0) / 4u + t;
+      let l = ((4u * c + s - params.left0) * params.ld + params.l0) / 4u + t;
       left[l] = first[s];
       left[l + 1u] = second[s];
     }

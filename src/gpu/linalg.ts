@@ -6,7 +6,7 @@
  */
 import type { Gpu } from './device.ts'
 import { gemm } from './ops.ts'
-import { elementsOf, panelPairs, rowsOf } from './panels.ts'
+import { elementsOf, panelPairs, rowPanels, rowsOf } from './panels.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Columns per block; fixed by the shaders. */
@@ -64,9 +64,13 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
     const p1 = Math.min(p0 + OUTER, p)
     const at = k0 - p0
     const rows = panel.view([BLOCK, p], at * p)
-    gpu.run1d('cholesky_panel', { a: block, rt, columns, panel: rows, left, n: own }, { p, k1, ld: OUTER, l0: at, n0 }, (p - k1) / 4, {
-      flops: (p - k1) * BLOCK * BLOCK,
-    })
+    for (const part of rowPanels(gpu, p, [OUTER], 4)) {
+      const [c0, c1] = [Math.max(k1, part.first), part.first + part.count]
+      if (c0 >= c1) continue
+      const bindings = { a: block, rt, columns, panel: rows, left: rowsOf(left, part), n: own }
+      const shape = { p, k1, c0, c1, left0: part.first, ld: OUTER, l0: at, n0 }
+      gpu.run1d('cholesky_panel', bindings, shape, (c1 - c0) / 4, { flops: (c1 - c0) * BLOCK * BLOCK })
+    }
     /** A[i0 .. i1, i0 ..] −= what the rows `from` .. `from` + k of the outer panel say. */
     const update = (i0: number, i1: number, from: number, k: number) => {
       const operands = { a: left, b: panel, c: a, lda: OUTER, ldb: p, ldc: p, a0: i0 * OUTER + from, b0: from * p + i0, c0: i0 * p + i0 }

@@ -283,15 +283,18 @@ export class Pass {
   /** Adds what `width` columns from j0 on do to the rest of the block. */
   spread(j0: number, width: number): void {
     const end = Math.min(this.#b0 + this.block, this.x.rows)
-    this.#spread(this.r, j0, this.#g, j0 - this.#b0, j0, width, end)
+    const rest = rowsOf(this.#g, { first: j0 - this.#b0, count: end - j0 })
+    this.#spread(rowsOf(this.r, { first: j0, count: width }), rest, j0)
   }
 
-  #spread(r: Tensor, r0: number, g: Tensor, g0: number, at: number, width: number, end: number): void {
+  /** Adds what R of the columns from `at` on, `r`, does to the later ones of those whose G is `g`, that of `at` first. */
+  #spread(r: Tensor, g: Tensor, at: number): void {
     const [p, q] = [this.x.rows, this.x.cols]
+    const width = r.rows
     const from = at + width
-    if (from >= end) return
-    const shape = { m: end - from, n: q, k: width, lda: p, ldb: q, ldc: q }
-    gemm(this.gpu, { a: this.vt, b: r, c: g, ...shape, a0: from * p + at, b0: r0 * q, c0: (g0 + width) * q, beta: 1 })
+    if (g.rows === width) return
+    const shape = { m: g.rows - width, n: q, k: width, lda: p, ldb: q, ldc: q }
+    gemm(this.gpu, { a: this.vt, b: r, c: g, ...shape, a0: from * p + at, c0: width * q, beta: 1 })
   }
 
   /**
@@ -313,10 +316,11 @@ export class Pass {
     for (let j0 = 0; j0 < count; j0 += BLOCK) {
       const width = Math.min(BLOCK, count - j0)
       const at = from + j0
-      const state = { ...this.state(at, width), what, r, g: rowsOf(g, { first: j0, count: width }), grid }
+      const rest = rowsOf(g, { first: j0, count: count - j0 })
+      const state = { ...this.state(at, width), what, r, g: rowsOf(rest, { first: 0, count: width }), grid }
       // Rounds nothing: neither the grid nor the number of bits is looked at.
       walk(gpu, state, { j0, at, width }, 0, true)
-      this.#spread(r, j0, g, j0, at, width, to)
+      this.#spread(rowsOf(r, { first: j0, count: width }), rest, at)
     }
     g.dispose()
     r.dispose()
