@@ -53,7 +53,8 @@ export default defineConfig(async ({ isSsrBuild }) => {
   const software = process.env.VITEST ? softwareVulkan(await findChromium()) : {}
   const onGpu = {
     pool: 'forks' as const,
-    fileParallelism: false,
+    // The twins that results are compared with keep one core busy, the adapter the others.
+    maxWorkers: 2,
     setupFiles: 'src/gpu/testing.ts',
     env: software,
     testTimeout: 120_000,
@@ -78,10 +79,11 @@ export default defineConfig(async ({ isSsrBuild }) => {
             include: ['src/**/*.test.{ts,tsx}'],
             exclude: ['**/*.gpu.test.ts', '**/*.shared.test.ts'],
             testTimeout: 60_000,
+            maxWorkers: 2,
             sequence: { groupOrder: 0 },
           },
         },
-        { extends: true as const, test: { ...onGpu, name: 'gpu', include: ['src/**/*.gpu.test.ts'], sequence: { groupOrder: 1 } } },
+        { extends: true as const, test: { ...onGpu, name: 'gpu', include: ['src/**/*.gpu.test.ts'], sequence: { groupOrder: 0 } } },
         {
           extends: true as const,
           test: {
@@ -91,7 +93,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
             fileParallelism: false,
             testTimeout: 180_000,
             hookTimeout: 60_000,
-            sequence: { groupOrder: 2 },
+            sequence: { groupOrder: 1 },
           },
         },
         // The second suite reads real models beside the checkout.
@@ -104,7 +106,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
                   name: 'shared',
                   include: ['{src,e2e}/**/*.shared.test.ts'],
                   testTimeout: 600_000,
-                  sequence: { groupOrder: 3 },
+                  sequence: { groupOrder: 2 },
                 },
               },
             ]

@@ -3,8 +3,7 @@
  * share of whole passes (embedding, two blocks, head) of models with random weights at hidden size 512.
  */
 import { parseArgs } from 'node:util'
-import { dawn } from '../src/gpu/dawn.ts'
-import { headless } from '../src/engine/node.ts'
+import { dawn, headless } from '../src/engine/node.ts'
 import { flatIds } from '../src/eval/perplexity.ts'
 import { Gpu } from '../src/gpu/device.ts'
 import { applyHead, embed, type Panels } from '../src/gpu/ops.ts'

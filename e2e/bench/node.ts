@@ -1,6 +1,5 @@
 /** The half of `npm run bench` that runs in Node, on Dawn. */
-import { dawn } from '../../src/gpu/dawn.ts'
-import { headless } from '../../src/engine/node.ts'
+import { dawn, headless } from '../../src/engine/node.ts'
 import { Gpu } from '../../src/gpu/device.ts'
 import { report } from './report.ts'
 import { benchmarks } from './suite.ts'

@@ -1,4 +1,4 @@
-/** The engine's host in Node: files from disk, and how a program ends. */
+/** The engine's host in Node: WebGPU by Dawn, files from disk, and how a program ends. */
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
@@ -7,6 +7,8 @@ import type { Bytes, Files, Sink, SinkFile, Store } from '../io/bytes.ts'
 import { memoryStore } from '../io/memory.ts'
 import type { CacheFolder } from '../io/hub/cache.ts'
 import type { TextFile } from './texts.ts'
+
+export { dawn } from '../gpu/dawn.ts'
 
 /** What setup.mjs takes for "no GPU adapter": it then starts the program again on the software adapter. */
 const NO_ADAPTER = 69
