@@ -71,6 +71,13 @@ describe('--model owner/name', () => {
     const again = await quantize([...hub, ...quick, '--wbits', '16'], { HF_TOKEN: token })
     expect(JSON.parse(again.stdout)).toMatchObject({ fp_perplexity: result.fp_perplexity, network: { fetched: 0 } })
     expect(server.sent(/resolve|files/)).toBe(0)
+
+    // Nor is the Hub needed for that.
+    server.fault('refused', { match: '', times: 1000 })
+    const alone = await quantize([...hub, ...quick, '--wbits', '16'])
+    server.clear()
+    expect(alone.stderr).toMatch(/What is known of the repository is from the last visit/)
+    expect(JSON.parse(alone.stdout)).toMatchObject({ fp_perplexity: result.fp_perplexity, source: result.source })
   })
 
   test('says what stands against a model, and what to do', async () => {

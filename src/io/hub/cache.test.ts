@@ -38,18 +38,17 @@ function memoryFolder() {
     write: async (name, data) => void files.set(name, Uint8Array.from(data)),
     remove: async (name) => void files.delete(name),
   }
-  return { files, store, ranges: () => [...files.keys()].filter((name) => name !== 'uses.json') }
+  return { files, store, ranges: () => [...files.keys()].filter((name) => !name.endsWith('.json')) }
 }
 
 /** A fresh engine over a store that may have seen others. */
-async function open(store: CacheFolder, { budget = 1e6, name = repo.name, revision = 'main' } = {}) {
+async function open(store: CacheFolder, { budget = 1e6, name = repo.name, revision = 'main', content = first } = {}) {
   const hub = openHub({ url: server.url, cache: { store, budget }, sleep: async () => {} })
   const notices: NetworkEvent[] = []
   hub.network.listen((event) => event.type === 'notice' && notices.push(event))
   const at = { ...repo, name }
   const { sha } = await hub.facts(at, revision)
   const file = hub.files(at, sha, await hub.list(at, sha)).get('model.safetensors')!
-  const content = revision === 'main' ? first : second
   server.log.length = 0
   return {
     hub,
@@ -85,11 +84,35 @@ describe('the cache', () => {
     expect(await after.hub.cache!.info()).toEqual({ bytes: 5000, budget: 1e6, full: null })
   })
 
+  test('answers for a Hub that cannot be reached, and says so once', async () => {
+    const { files, store } = memoryFolder()
+    const before = await open(store)
+    await before.fetched(0, 1000)
+    const { sha } = await before.hub.facts(repo)
+    server.fault('refused', { match: '', times: 1000 })
+    const later = await open(store)
+    expect(await later.fetched(0, 1000)).toBe(0)
+    expect(await (await open(store, { revision: sha, content: first })).fetched(0, 1000)).toBe(0)
+    expect((await later.hub.refs(repo).catch(({ code }) => code)) as unknown).toBe('hub-unreachable')
+    expect(later.notices).toMatchObject([{ message: expect.stringMatching(/from the last visit/) }])
+    expect(await refusal(() => open(store, { revision: 'other' }))).toMatchObject({ code: 'hub-unreachable' })
+    // What is kept is checked as an answer of the Hub would be.
+    for (const text of ['{', '[]', JSON.stringify({ [`${server.url} facts of model ${repo.name} at main`]: { sha: '../x' } })]) {
+      files.set('answers.json', new TextEncoder().encode(text))
+      expect(await refusal(() => open(store))).toMatchObject({ code: 'hub-unreachable' })
+    }
+    server.clear()
+    const back = await open(store)
+    expect(back.notices).toEqual([])
+    await back.hub.cache!.clear()
+    expect([...files.keys()]).toEqual([])
+  })
+
   test('knows equal content in another repository, and another revision from this one', async () => {
     const { store } = memoryFolder()
     await (await open(store)).fetched(0, 1000)
     expect(await (await open(store, { name: 'demo/copy' })).fetched(0, 1000)).toBe(0)
-    expect(await (await open(store, { revision: 'other' })).fetched(0, 1000)).toBe(1000)
+    expect(await (await open(store, { revision: 'other', content: second })).fetched(0, 1000)).toBe(1000)
   })
 
   test('never uses a file that was cut short, and takes it out', async () => {

@@ -4,9 +4,12 @@
  * one, and equal files of different repositories share theirs. A file whose length does not fit its name is never used.
  * Beyond the budget the ranges used longest ago go first, but none that the open model has used: of a model larger than
  * the budget the first part then stays, where plain LRU would keep nothing for the next pass.
+ *
+ * Beside them it keeps the last answers about what was opened, for visits without a network.
  */
 import { type ErrorCode, WorkbenchError } from '../../errors.ts'
 import { type ByteRange, type Bytes, readRange } from '../bytes.ts'
+import { isObject } from '../json.ts'
 
 /** A flat folder. */
 export interface CacheFolder {
@@ -35,6 +38,10 @@ interface Entry extends ByteRange {
 const usesName = 'uses.json'
 const saveEvery = 5000
 const maxUses = 16 << 20
+/** What was last said about which question; the one heard longest ago goes first. */
+const answersName = 'answers.json'
+const maxAnswers = 200
+const maxAnswer = 256 << 10
 
 export class Cache {
   readonly #entries = new Map<string, Entry>()
@@ -46,6 +53,7 @@ export class Cache {
   /** What was used since then is not given up for something new. */
   #epoch = Number.POSITIVE_INFINITY
   #saved = 0
+  #answers: Promise<Map<string, unknown>> | null = null
 
   constructor(
     readonly store: CacheFolder,
@@ -79,6 +87,8 @@ export class Cache {
       this.#forget(entry)
     }
     await this.store.remove(usesName)
+    await this.store.remove(answersName)
+    this.#answers = null
     this.#full = null
     this.#overflowed = false
   }
@@ -151,7 +161,28 @@ export class Cache {
     for (const entry of this.#of(key)) await this.#remove(entry)
   }
 
+  /** Keeps an answer that fits JSON; one that is too long, or that cannot be stored, is not kept. */
+  async remember(question: string, answer: unknown): Promise<void> {
+    if (this.#budget === 0 || JSON.stringify(answer).length > maxAnswer) return
+    const answers = await this.#recall()
+    answers.delete(question)
+    answers.set(question, answer)
+    for (const oldest of answers.keys()) if (answers.size > maxAnswers) answers.delete(oldest)
+    const text = JSON.stringify(Object.fromEntries(answers))
+    await this.store.write(answersName, new TextEncoder().encode(text)).catch(() => {}) // the answer itself is there
+  }
+
+  /** What `remember` was told, as stored and unchecked; undefined when it is not there. */
+  async recall(question: string): Promise<unknown> {
+    return (await this.#recall()).get(question)
+  }
+
   // ---------------------------------------------------------------- inside
+
+  #recall(): Promise<Map<string, unknown>> {
+    this.#answers ??= this.#readJson(answersName, maxAnswers * maxAnswer).then((value) => new Map(Object.entries(value)))
+    return this.#answers
+  }
 
   /** Storage failed: go on without a cache. */
   #stop(error: unknown): void {
@@ -171,9 +202,10 @@ export class Cache {
         this.#stop(error)
         return []
       })
-      const uses = files.some(({ name }) => name === usesName) ? await this.#readUses() : {}
+      // Without it the order of writing counts.
+      const uses = files.some(({ name }) => name === usesName) ? await this.#readJson(usesName, maxUses) : {}
       for (const { name, bytes, modified } of files) {
-        if (name === usesName) continue
+        if (name === usesName || name === answersName) continue
         const [, key, from, to] = namePattern.exec(name) ?? []
         const range = { begin: Number(from), end: Number(to) }
         // A crash while writing leaves a shorter file.
@@ -213,14 +245,15 @@ export class Cache {
     return [...this.#entries.values()].filter((entry) => entry.key === key).sort((a, b) => a.begin - b.begin)
   }
 
-  async #readUses(): Promise<Record<string, unknown>> {
+  /** An object of ours; an empty one when there is none, or none that can be read. */
+  async #readJson(name: string, cap: number): Promise<Record<string, unknown>> {
     try {
-      const file = await this.store.open(usesName)
-      if (file.size > maxUses) return {}
-      const value: unknown = JSON.parse(new TextDecoder().decode(await readRange(file, 0, file.size, usesName)))
-      return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+      const file = await this.store.open(name)
+      if (file.size > cap) return {}
+      const value: unknown = JSON.parse(new TextDecoder().decode(await readRange(file, 0, file.size, name)))
+      return isObject(value) ? value : {}
     } catch {
-      return {} // then the order of writing counts
+      return {}
     }
   }
 

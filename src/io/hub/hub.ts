@@ -3,6 +3,7 @@
  * Xet are the library's work; plain ranges, retries and the token are ours (`network.ts`).
  */
 import { datasetInfo, downloadFile, listFiles, listModels, modelInfo } from '@huggingface/hub'
+import { z } from 'zod'
 import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Files } from '../bytes.ts'
 import { isObject } from '../json.ts'
@@ -38,41 +39,43 @@ export interface Hit {
   bytes: number | null
 }
 
-export interface RepoFacts {
-  name: string
+const commit = z.string().regex(/^[0-9a-f]{40}$/)
+
+const repoFacts = z.object({
+  name: z.string(),
   /** Commit that the revision means now. */
-  sha: string
-  private: boolean
-  gated: false | 'auto' | 'manual'
-  downloads: number
-  likes: number
-  updated: string
-  license: string | null
+  sha: commit,
+  private: z.boolean(),
+  gated: z.literal([false, 'auto', 'manual']),
+  downloads: z.number(),
+  likes: z.number(),
+  updated: z.string(),
+  license: z.string().nullable(),
   /** `model_type` of config.json, as the Hub read it. */
-  modelType: string | null
+  modelType: z.string().nullable(),
   /** By the Hub's own count over the safetensors. */
-  parameters: number | null
-}
+  parameters: z.number().nullable(),
+})
+export type RepoFacts = z.infer<typeof repoFacts>
 
-export interface Ref {
+const ref = z.object({
   /** Short name to show: `main`, `v1.0`, `refs/pr/3`. */
-  name: string
-  sha: string
-}
+  name: z.string(),
+  sha: z.string(),
+})
+export type Ref = z.infer<typeof ref>
 
-export interface Refs {
-  branches: Ref[]
-  tags: Ref[]
-  pulls: Ref[]
-}
+const repoRefs = z.object({ branches: z.array(ref), tags: z.array(ref), pulls: z.array(ref) })
+export type Refs = z.infer<typeof repoRefs>
 
-export interface HubFile {
-  path: string
-  size: number
+const hubFile = z.object({
+  path: z.string().refine((path) => !path.split('/').some((part) => part === '..' || part === '')),
+  size: z.int().nonnegative(),
   /** SHA-256 of a large file, git's blob id of a small one. */
-  hash: string
-  xet: boolean
-}
+  hash: z.string(),
+  xet: z.boolean(),
+})
+export type HubFile = z.infer<typeof hubFile>
 
 /** Pull requests that are looked through for a conversion, the newest first. */
 const maxPulls = 30
@@ -110,6 +113,8 @@ export class Hub {
   readonly cache: Cache | null
   readonly #lookahead = new Lookahead()
   #xetWorks = true
+  /** Whether it was said that answers are from an earlier visit. */
+  #saidOld = false
 
   constructor({ url = publicHub, cache, ...network }: HubOptions) {
     this.url = checkUrl(url)
@@ -162,20 +167,29 @@ export class Hub {
   }
 
   /** What the Hub knows of a repository at a revision. */
-  async facts({ type, name }: Repo, revision = 'main'): Promise<RepoFacts> {
+  async facts(repo: Repo, revision = 'main'): Promise<RepoFacts> {
+    const question = (at: string) => `facts of ${repo.type} ${repo.name} at ${at}`
+    const facts = await this.#orAsHeard(question(revision), repoFacts, () => this.#facts(repo, revision))
+    // A job that is resumed asks for the commit.
+    if (facts.sha !== revision) await this.#remember(question(facts.sha), facts)
+    return facts
+  }
+
+  async #facts({ type, name }: Repo, revision: string): Promise<RepoFacts> {
     const shared = { name, revision, hubUrl: this.url, fetch: this.network.fetcher() }
     const info: Record<string, unknown> = await this.#explained(titleOf({ type, name }, revision), async () =>
       type === 'model'
         ? { ...(await modelInfo({ ...shared, additionalFields: ['sha', 'cardData', 'config', 'safetensors', 'tags'] })) }
         : { ...(await datasetInfo({ ...shared, additionalFields: ['sha', 'cardData', 'tags'] })) },
     )
-    if (typeof info.sha !== 'string' || !/^[0-9a-f]{40}$/.test(info.sha)) throw this.#nonsense()
+    const { success, data: sha } = commit.safeParse(info.sha)
+    if (!success) throw this.#nonsense()
     const { cardData, config, safetensors, tags, gated } = info
     const tag = Array.isArray(tags) ? tags.find((one) => typeof one === 'string' && one.startsWith('license:')) : undefined
     const license = isObject(cardData) ? (cardData.license_name ?? cardData.license) : undefined
     return {
       name: typeof info.name === 'string' ? info.name : name,
-      sha: info.sha,
+      sha,
       private: Boolean(info.private),
       gated: gated === 'auto' || gated === 'manual' ? gated : false,
       downloads: count(info.downloads),
@@ -189,6 +203,10 @@ export class Hub {
 
   /** Branches, tags and pull requests (the newest first). */
   async refs(repo: Repo): Promise<Refs> {
+    return this.#orAsHeard(`refs of ${repo.type} ${repo.name}`, repoRefs, () => this.#refs(repo))
+  }
+
+  async #refs(repo: Repo): Promise<Refs> {
     const answer = await this.#explained(titleOf(repo), () => this.#json(`/api/${repo.type}s/${repo.name}/refs?include_prs=1`))
     if (!isObject(answer)) throw this.#nonsense()
     const read = (list: unknown, name: (ref: { ref: string; name: string }) => string): Ref[] =>
@@ -204,17 +222,20 @@ export class Hub {
   }
 
   /** The files of a commit; only those in a folder when `path` is given. */
-  async list(repo: Repo, sha: string, { path, recursive = true }: { path?: string; recursive?: boolean } = {}): Promise<HubFile[]> {
+  async list(repo: Repo, sha: string, where: { path?: string; recursive?: boolean } = {}): Promise<HubFile[]> {
+    const question = `files of ${repo.type} ${repo.name} at ${sha} ${JSON.stringify(where)}`
+    return this.#orAsHeard(question, z.array(hubFile), () => this.#list(repo, sha, where))
+  }
+
+  async #list(repo: Repo, sha: string, { path, recursive = true }: { path?: string; recursive?: boolean }): Promise<HubFile[]> {
     return this.#explained(titleOf(repo, sha), async () => {
       const files: HubFile[] = []
       const found = listFiles({ repo, revision: sha, path, recursive, hubUrl: this.url, fetch: this.network.fetcher() })
       for await (const { type, path, size, oid, lfs, xetHash } of found) {
         if (type !== 'file') continue
-        const bytes = lfs?.size ?? size
-        const hash = lfs?.oid ?? oid
-        if (typeof path !== 'string' || !Number.isSafeInteger(bytes) || bytes < 0 || typeof hash !== 'string') throw this.#nonsense()
-        if (path.split('/').some((part) => part === '..' || part === '')) throw this.#nonsense()
-        files.push({ path, size: bytes, hash, xet: Boolean(xetHash) })
+        const { success, data } = hubFile.safeParse({ path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid, xet: Boolean(xetHash) })
+        if (!success) throw this.#nonsense()
+        files.push(data)
         if (files.length > maxFiles)
           throw new WorkbenchError('hub-answer', `${repo.name} has more than ${maxFiles} files.`, 'Name a folder of it.')
       }
@@ -281,6 +302,33 @@ export class Hub {
       }),
       this.#lookahead,
     )
+  }
+
+  /** The answer of the Hub, or, where it cannot be reached, what it last said: its files may be in the cache. */
+  async #orAsHeard<T>(question: string, shape: z.ZodType<T>, ask: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await ask()
+      await this.#remember(question, answer)
+      this.#saidOld = false
+      return answer
+    } catch (error) {
+      if (!(error instanceof WorkbenchError) || !(error.code === 'offline' || error.code === 'hub-unreachable')) throw error
+      const heard = shape.safeParse(await this.cache?.recall(`${this.url} ${question}`))
+      if (!heard.success) throw error
+      if (!this.#saidOld) {
+        this.#saidOld = true
+        this.network.notice(
+          'note',
+          `${error.message} What is known of the repository is from the last visit.`,
+          'What was read of it then is in the cache; anything else needs a connection.',
+        )
+      }
+      return heard.data
+    }
+  }
+
+  async #remember(question: string, answer: unknown): Promise<void> {
+    await this.cache?.remember(`${this.url} ${question}`, answer)
   }
 
   async #json(path: string): Promise<unknown> {
