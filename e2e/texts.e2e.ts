@@ -51,6 +51,20 @@ afterAll(async () => {
 
 const choose = (purpose: string, id: string) => workbench.field(`${purpose}.text`).getByRole('combobox').selectOption(id)
 
+test('reading a data set of the Hub can be stopped, and the plan checked again', async () => {
+  const { button, field, page } = workbench
+  server.fault('stall', { match: '', times: 100 })
+  await choose('calibration', 'wikitext2')
+  await button('Stop reading').click({ timeout: 30_000 })
+  await field('calibration.text').getByText('The transfer was cancelled').waitFor()
+  expect(await page.getByRole('meter', { name: /Calibration tokens/ }).count()).toBe(0)
+  expect(await accessibilityProblems(page)).toEqual([])
+  server.clear()
+  await button('Check again').click()
+  await page.getByRole('meter', { name: /Calibration tokens/ }).waitFor({ timeout: 30_000 })
+  expect(await button('Check again').count()).toBe(0)
+})
+
 test('a data set of the Hub is read, counted, and compared with the evaluation text', async () => {
   const { page, field } = workbench
   await choose('calibration', 'wikitext2')

@@ -335,6 +335,11 @@ export function coverage(tokens: number, widest: number): { ratio: number; place
 
 export type Check = { state: 'pending' } | { state: 'done'; result: JobCheck } | { state: 'failed'; problem: Problem }
 
+/** What may be otherwise at the next check, though the plan stays as it is. */
+const passing = new Set<Problem['code']>(['cancelled', 'offline', 'hub-unreachable', 'hub-busy', 'hub-answer'])
+
+export const mayPass = (check: Check) => problemsOf(check).some(({ code }) => passing.has(code))
+
 export function problemsOf(check: Check): Problem[] {
   if (check.state === 'done') return check.result.problems
   return check.state === 'failed' ? [check.problem] : []

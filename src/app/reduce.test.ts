@@ -212,7 +212,7 @@ test('bits per weight are told by what they hold, without what is not stored', (
 })
 
 describe('the network', () => {
-  const traffic = { fetched: 100, cached: 0, requests: 1, rate: 50, waiting: null }
+  const traffic = { fetched: 100, cached: 0, requests: 1, underWay: 1, rate: 50, waiting: null }
   const waiting = 'There is no network; trying again in 2 s.'
 
   test('is spoken of when it goes and when it comes back, not in between', () => {
@@ -228,7 +228,14 @@ describe('the network', () => {
   test('has its totals in the report, and none for a model on this machine', () => {
     const ended = (network: JobReport['network']) =>
       end(begin(job), { calibration: counts, evaluation: counts, fpPerplexity: 1.8, runs: [], seconds: 1, network } as unknown as JobReport)
-    expect(ended({ fetched: 9, cached: 3, requests: 2 }).network).toEqual({ fetched: 9, cached: 3, requests: 2, rate: 0, waiting: null })
+    expect(ended({ fetched: 9, cached: 3, requests: 2 }).network).toEqual({
+      fetched: 9,
+      cached: 3,
+      requests: 2,
+      underWay: 0,
+      rate: 0,
+      waiting: null,
+    })
     expect(ended({ fetched: 0, cached: 0, requests: 0 }).network).toBeNull()
   })
 })

@@ -205,7 +205,7 @@ export function end(view: JobView, report: JobReport): JobView {
     calibration: report.calibration,
     evaluation: report.evaluation,
     // Of a local model nothing is read over it.
-    network: report.network?.requests || report.network?.cached ? { ...report.network, rate: 0, waiting: null } : null,
+    network: report.network?.requests || report.network?.cached ? { ...report.network, underWay: 0, rate: 0, waiting: null } : null,
     progress: { done: isWhole(runs, fpPerplexity) ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
     announcement: `${outcome({ error: null, runs, fpPerplexity })}. The results are ready.`,
   }

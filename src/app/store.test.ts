@@ -178,7 +178,7 @@ test('a link leads to the plan; a cancelled opening to what was open before', as
   other.store.setState({ model, job })
   const opening = other.open({ kind: 'hub', repo: 'owner/second', revision: 'v1' })
   expect(other.store.getState()).toMatchObject({ model: { state: 'reading', hub: { repo: 'owner/second', revision: 'v1' } }, job: null })
-  await other.stopOpening()
+  await other.stopReading()
   expect(await opening).toBe(false)
   expect(other.store.getState()).toMatchObject({ model, job })
 })

@@ -499,7 +499,8 @@ export function createWorkbench(engine: Engine) {
       looking++
       set({ look: null })
     },
-    stopOpening: () => engine.stopHub().catch(fail),
+    /** Ends what is being read from the Hub, to open a model or to check a plan. */
+    stopReading: () => engine.stopHub().catch(fail),
     /** By the Hub's own page; null where this page is not registered there. */
     leaveToSignIn: engine.hubSignIn,
     showSignIn: (signingIn: boolean) => set({ signingIn }),

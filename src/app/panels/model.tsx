@@ -59,7 +59,7 @@ function Reading({ name, hub, before }: { name: string; hub: boolean; before: nu
       <div className="bar indeterminate" role="progressbar" aria-label="Reading" />
       {hub && (
         <div className="row">
-          <Button icon="cancel" onClick={workbench.stopOpening}>
+          <Button icon="cancel" onClick={workbench.stopReading}>
             Cancel
           </Button>
           <span className="figures">{traffic && transferred({ ...traffic, fetched: traffic.fetched - before, cached: 0 })}</span>

@@ -8,6 +8,7 @@ import * as format from '../format.ts'
 import {
   describeRun,
   isFraction,
+  mayPass,
   mergeProblems,
   type OptionGroup,
   optionGroups,
@@ -322,6 +323,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const memory = forecasts.length ? Math.max(...forecasts.map(({ gpuBytes }) => gpuBytes)) : null
   const empty = !measuring && job.runs.length === 0
   const blank = useView((state) => state.model.state === 'ready' && state.model.summary.tokenizer === null)
+  const reading = useView(({ check, traffic }) => check.state === 'pending' && Boolean(traffic?.underWay))
   const why = blank
     ? 'No weights, so nothing can be run: check only.'
     : busy
@@ -346,6 +348,12 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
         <Button kind="primary" icon="play" disabled={why !== null} aria-describedby="start-why" onClick={workbench.start}>
           {measuring ? 'Measure perplexity' : job.runs.length > 1 ? `Start ${job.runs.length} runs` : 'Start the run'}
         </Button>
+        {reading && (
+          <Button icon="cancel" onClick={workbench.stopReading}>
+            Stop reading
+          </Button>
+        )}
+        {mayPass(check) && <Button onClick={() => workbench.setJob({})}>Check again</Button>}
         <p id="start-why" className="figures">
           {why ?? (
             <>

@@ -200,9 +200,11 @@ function DatasetForm({ purpose, onClose }: { purpose: TextPurpose; onClose: () =
 
 // ---------------------------------------------------------------- counts
 
-/** `counts`: undefined while the plan is being checked, null when something stands against the text. */
+/** `counts`: undefined while the plan is being checked or when it could not be, null when something stands against the text. */
 function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined; asked: number; all?: boolean }) {
   const traffic = useView((state) => state.traffic)
+  const failed = useView((state) => state.check.state === 'failed')
+  if (failed) return <p className="counts hint">Not counted: see below.</p>
   if (counts === null) return <p className="counts hint">No tokens: see above.</p>
   if (!counts) {
     const rate = traffic?.rate ? `, ${format.bytes(traffic.rate)}/s` : ''

@@ -15,6 +15,8 @@ export interface Traffic {
   /** Bytes that the cache gave instead. */
   cached: number
   requests: number
+  /** Requests to the Hub that have not ended. */
+  underWay: number
   /** Bytes per second over the last few seconds. */
   rate: number
   /** Why nothing comes just now, as a sentence; null when all is well. */
@@ -107,7 +109,7 @@ export class Network {
   readonly #queue: (() => void)[] = []
   readonly #listeners = new Set<(event: NetworkEvent) => void>()
   readonly #recent: { at: number; bytes: number }[] = []
-  readonly #traffic: Traffic = { fetched: 0, cached: 0, requests: 0, rate: 0, waiting: null }
+  readonly #traffic: Traffic = { fetched: 0, cached: 0, requests: 0, underWay: 0, rate: 0, waiting: null }
   #told = 0
   #fading: ReturnType<typeof setTimeout> | undefined
 
@@ -320,6 +322,8 @@ export class Network {
   async #attempts<T>(signal: AbortSignal | undefined, work: (watch: Watch, progress: () => void) => Promise<T>): Promise<T> {
     const stop = signal ? AbortSignal.any([this.#stop.signal, signal]) : this.#stop.signal
     await this.#enter(stop)
+    this.#traffic.underWay++
+    this.#tell(true)
     try {
       for (let failed = 0; ; ) {
         const watch = new Watch(this.#stall, stop)
@@ -353,6 +357,7 @@ export class Network {
       }
     } finally {
       this.#leave()
+      this.#traffic.underWay--
       this.#tell(true)
     }
   }
