@@ -49,6 +49,9 @@ export const runOptions: OptionSpec[] = [
   },
 ]
 
+/** The built-in stories are in words that small children know; a model with more tokens than this knows others. */
+const STORY_VOCABULARY = 8192
+
 /** Floating-point operations of a run or of the baseline. */
 export interface RunWork {
   forward: number
@@ -222,6 +225,14 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
         'calibration.samples',
         `${tokens} calibration tokens are fewer than the widest layer has inputs (${widest}): the Gram matrix cannot have full rank.`,
         'Take more or longer samples.',
+      )
+    }
+    if (texts.file(job.calibration.text)?.origin === 'builtin' && shape.vocab > STORY_VOCABULARY) {
+      warn(
+        'calibration.text',
+        'These are stories in a small child’s words, made for the demo: little of what this model knows is felt in them.',
+        'Calibrate on C4, WikiText-2, or text like that which the model will read.',
+        'note',
       )
     }
     const shared = evaluation ? overlap(calibration.windows, evaluation.windows) : 0

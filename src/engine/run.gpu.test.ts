@@ -338,6 +338,19 @@ describe('what goes wrong', () => {
     expect(await shared('demo-calibration')).toBeUndefined()
   })
 
+  it('says that the built-in stories are not for a model of everyday text', async () => {
+    const remarks = async (vocab_size: number, text: string) => {
+      await session.open(await tinyFiles(() => {}, { ...tinyConfig, vocab_size }), 'tiny')
+      const calibration = { text, samples: 4, length: 32, sampling: 'consecutive' as const }
+      const { problems } = (await examine(smallJob([run('x', 'rtn', {})], { calibration }), session)).check
+      return problems.filter(({ field }) => field === 'calibration.text').map(({ severity }) => severity)
+    }
+    session.texts.add(memoryText('own', await readFile('public/demo/calibration.txt', 'utf8')))
+    expect(await remarks(1024, 'demo-calibration')).toEqual([])
+    expect(await remarks(16_384, 'demo-calibration')).toEqual(['note'])
+    expect(await remarks(16_384, 'own')).toEqual([])
+  })
+
   it('warns about ragged groups, loose sizes, few tokens and equal texts', async () => {
     await session.open(await tinyFiles(), 'tiny')
     const job = smallJob([run('x', 'quantease', { bits: 3, groupSize: 32, staticGroups: true })], {
