@@ -4,6 +4,7 @@
 //   Ŵ_j = v,  R_j −= d,  G_k −= d N_kj  for the later columns k of these
 // with R = W − Ŵ and G = R·Nᵀ, formed by a GEMM before. For QuantEase N = Σ with every row divided by its Σ_kk; for GPTQ,
 // one sweep from Ŵ = W, N = Vᵀ, of which only what is left of the diagonal counts.
+// ONE_GROUP: all these columns are of one group, so that the grid is read once.
 // MASKED: entries whose bit is set take v = β in every sweep; otherwise `mask` is not read.
 // Each step changes a row's objective by Σ_jj ((v − β)² − (Ŵ_j − β)²), which is added to `objective`.
 //
@@ -23,7 +24,10 @@ struct Params { q: u32, p: u32, j0: u32, n0: u32, width: u32, most: f32, relaxed
 @group(0) @binding(7) var<storage, read> mask: array<u32>;
 @group(0) @binding(8) var<uniform> params: Params;
 override MASKED: bool = false;
+override ONE_GROUP: bool = false;
 
+// Of four rows: the grids, two by two, and how the objective changes.
+var<private> cells: mat2x4f;
 var<private> change: vec4f;
 
 @compute @workgroup_size(32)
@@ -31,6 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let quad = id.x;
   if (quad >= params.q / 4u) { return; }
   change = vec4f();
+  cells = cells_of(columns[params.j0].x, quad);
   walk(quad);
   objective[quad] += change;
 }
@@ -44,8 +49,8 @@ fn step(quad: u32, k: u32, gradient: vec4f, diagonal: f32) -> vec4f {
   let beta = old + gradient;
   var v = beta;
   if (params.relaxed == 0u) {
-    let cells = 2u * (column.x * quads + quad);
-    v = quantized4(beta, grid[cells], grid[cells + 1u], params.most);
+    if (!ONE_GROUP) { cells = cells_of(column.x, quad); }
+    v = quantized4(beta, cells[0], cells[1], params.most);
     if (MASKED) {
       let bits = mask[j * ((params.q + 31u) / 32u) + quad / 8u] >> (quad % 8u * 4u);
       v = select(v, beta, (vec4u(bits) & vec4u(1u, 2u, 4u, 8u)) != vec4u());
@@ -56,4 +61,9 @@ fn step(quad: u32, k: u32, gradient: vec4f, diagonal: f32) -> vec4f {
   r[at] -= d;
   change += bitcast<f32>(column.y) * d * (v + old - 2.0 * beta);
   return d;
+}
+
+fn cells_of(group: u32, quad: u32) -> mat2x4f {
+  let at = 2u * (group * (params.q / 4u) + quad);
+  return mat2x4f(grid[at], grid[at + 1u]);
 }

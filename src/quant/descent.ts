@@ -95,6 +95,8 @@ export interface Walked {
   columns: Tensor
   grid: Tensor
   objective: Tensor
+  /** Whether all columns of a block are of one group, in every block. */
+  oneGroup: boolean
   mask?: Tensor
 }
 
@@ -106,13 +108,13 @@ export interface Place {
 }
 
 /** Walks over the columns of one block; relaxed, it rounds none of them. */
-export function walk(gpu: Gpu, { n, mask, ...state }: Walked, { j0, at, width }: Place, bits: number, relaxed: boolean): void {
+export function walk(gpu: Gpu, { n, mask, oneGroup, ...state }: Walked, { j0, at, width }: Place, bits: number, relaxed: boolean): void {
   const [p, q] = [n.rows, state.what.cols]
   const rows = rowsFrom(gpu, n, at, width)
   const place = { q, p, j0, n0: rows.n0, width, most: maxCode(bits), relaxed: Number(relaxed) }
   gpu.run1d('quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 4, {
     flops: q * width * SWEEP_FLOPS,
-    constants: mask && { MASKED: 1 },
+    constants: { ONE_GROUP: Number(oneGroup), MASKED: Number(Boolean(mask)) },
   })
 }
 
@@ -133,6 +135,7 @@ export class Descent {
   readonly normalised: Tensor
   /** Group and bits of Σ_jj per processed column: `[p, 2]`. */
   readonly columns: Tensor
+  readonly #oneGroup: boolean
 
   /**
    * Starts from Ŵ = W (infeasible, f = 0), or from `start` `[p, q]` in the original order. Entries whose bit of `mask` is
@@ -156,6 +159,7 @@ export class Descent {
       gpu.run2d('quantease_setup', bindings, shape, [p / 4, to.count])
     }
     this.columns = gpu.upload(columnTable(layout), [p, 2])
+    this.#oneGroup = hasWholeBlocks(layout)
     this.what = gatherRows(gpu, start ?? weight, order)
     if (start) {
       this.r = gatherRows(gpu, weight, order)
@@ -188,7 +192,7 @@ export class Descent {
         if (panel > BLOCK) gather(j0, j1, p0, p1, Number(p1 - p0 < p))
         else gather(j0, j1, 0, p, 0)
         const width = j1 - j0
-        const block = { what, r, g: g.view([width, q], (j0 - p0) * q), n, columns, grid, objective, mask }
+        const block = { what, r, g: g.view([width, q], (j0 - p0) * q), n, columns, grid, objective, oneGroup: this.#oneGroup, mask }
         walk(gpu, block, { j0, at: j0, width }, this.bits, relaxed)
         await gpu.pace()
       }
@@ -233,4 +237,9 @@ export function columnTable({ order, groupIndex, diagonal }: Layout): Uint32Arra
     floats[2 * i + 1] = diagonal[column]
   })
   return table
+}
+
+/** Whether the columns of every block are of one group: always, but where act-order mixes groups that stay what they were. */
+export function hasWholeBlocks({ order, groupIndex }: Layout): boolean {
+  return order.every((column, i) => groupIndex[column] === groupIndex[order[i - (i % BLOCK)]])
 }

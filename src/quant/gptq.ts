@@ -11,7 +11,7 @@ import { gatherRows, gemm } from '../gpu/ops.ts'
 import { rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type Options, resolveOptions } from '../options.ts'
-import { BLOCK, columnTable, SWEEP_FLOPS, walk } from './descent.ts'
+import { BLOCK, columnTable, hasWholeBlocks, SWEEP_FLOPS, walk } from './descent.ts'
 import { finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import { orderOptions, quantease } from './quantease.ts'
 import { type GridOptions, gridOptions, gridWork, type LinearProblem, type QuantizedLinear, type Solver } from './solver.ts'
@@ -241,6 +241,7 @@ export class Pass {
   /** Σ_{j<k} R_j V_jk of the columns k of the block at hand, over the columns j that are done: `[block, q]` */
   readonly #g: Tensor
   readonly #columns: Tensor
+  readonly #oneGroup: boolean
   /** What a walk counts is QuantEase's objective: of no use here. */
   readonly #unused: Tensor
   #b0 = 0
@@ -257,6 +258,7 @@ export class Pass {
     this.r = gpu.zeros([p, q])
     this.#g = gpu.zeros([Math.min(block, p), q])
     this.#columns = gpu.upload(columnTable(layout), [p, 2])
+    this.#oneGroup = hasWholeBlocks(layout)
     this.#unused = gpu.zeros([q])
   }
 
@@ -276,6 +278,7 @@ export class Pass {
       g: rowsOf(this.#g, { first: j0 - this.#b0, count: width }),
       n: this.vt,
       columns: this.#columns,
+      oneGroup: this.#oneGroup,
       objective: this.#unused,
     }
   }
