@@ -50,7 +50,7 @@ fn step(quad: u32, k: u32, gradient: vec4f, diagonal: f32) -> vec4f {
   var v = beta;
   if (params.relaxed == 0u) {
     if (!ONE_GROUP) { cells = cells_of(column.x, quad); }
-    v = quantized4(beta, cells[0], cells[1], params.most);
+    v = quantized4(beta, cells, params.most);
     if (MASKED) {
       let bits = mask[j * ((params.q + 31u) / 32u) + quad / 8u] >> (quad % 8u * 4u);
       v = select(v, beta, (vec4u(bits) & vec4u(1u, 2u, 4u, 8u)) != vec4u());
@@ -61,9 +61,4 @@ fn step(quad: u32, k: u32, gradient: vec4f, diagonal: f32) -> vec4f {
   r[at] -= d;
   change += bitcast<f32>(column.y) * d * (v + old - 2.0 * beta);
   return d;
-}
-
-fn cells_of(group: u32, quad: u32) -> mat2x4f {
-  let at = 2u * (group * (params.q / 4u) + quad);
-  return mat2x4f(grid[at], grid[at + 1u]);
 }

@@ -27,11 +27,9 @@ var<private> tau: f32;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let quads = params.q / 4u;
   let quad = id.x;
-  if (quad >= quads) { return; }
-  let at = 2u * (params.group * quads + quad);
-  cells = mat2x4f(grid[at], grid[at + 1u]);
+  if (quad >= params.q / 4u) { return; }
+  cells = cells_of(params.group, quad);
   tau = total[0] * params.relative;
   walk(quad);
   counts[quad] += kept;

@@ -12,9 +12,9 @@ fn quantized(v: f32, grid: vec2f, most: f32) -> f32 {
   return value_of(code_of(v, grid, most), grid);
 }
 
-// The same of four rows, whose grids follow one another.
-fn quantized4(v: vec4f, two: vec4f, more: vec4f, most: f32) -> vec4f {
-  let scale = vec4f(two.xz, more.xz);
-  let zero = vec4f(two.yw, more.yw);
+// The same of four rows, two grids a column of `cells`.
+fn quantized4(v: vec4f, cells: mat2x4f, most: f32) -> vec4f {
+  let scale = vec4f(cells[0].xz, cells[1].xz);
+  let zero = vec4f(cells[0].yw, cells[1].yw);
   return scale * (clamp(round(v / scale) + zero, vec4f(), vec4f(most)) - zero);
 }

@@ -4,7 +4,8 @@
 // with g = G_k, and the later ones of these columns learn of it,  G_m −= d_k N[m, k].
 //
 // The shader binds g: [width, q] f32 as vec4f; n: [.., p] f32 as vec4f, whose element n0 is N[j0, j0], the diagonal that
-// `step` is told; and params with q, p, n0 and width, a multiple of 4 up to 32.
+// `step` is told; grid: [groups, q, 2] f32 (scale, zero) as vec4f; and params with q, p, n0 and width, a multiple of 4 up
+// to 32.
 fn walk(quad: u32) {
   let quads = params.q / 4u;
   let ld = params.p / 4u;
@@ -42,4 +43,10 @@ fn walk(quad: u32) {
       break if b >= count;
     }
   }
+}
+
+// The grids of four rows in a group, two a column.
+fn cells_of(group: u32, quad: u32) -> mat2x4f {
+  let at = 2u * (group * (params.q / 4u) + quad);
+  return mat2x4f(grid[at], grid[at + 1u]);
 }

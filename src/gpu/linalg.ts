@@ -51,6 +51,7 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
     const shape = { p, g0: from.first, g_rows: from.count, row0: to.first, rows: to.count }
     gpu.run2d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, [p / 4, Math.ceil(to.count / 4)])
   }
+  const parts = rowPanels(gpu, p, [OUTER], 4)
   for (let k0 = 0; k0 < p; k0 += BLOCK) {
     const k1 = Math.min(k0 + BLOCK, p)
     const block = rowsOf(a, { first: k0, count: k1 - k0 })
@@ -64,7 +65,7 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
     const p1 = Math.min(p0 + OUTER, p)
     const at = k0 - p0
     const rows = panel.view([BLOCK, p], at * p)
-    for (const part of rowPanels(gpu, p, [OUTER], 4)) {
+    for (const part of parts) {
       const [c0, c1] = [Math.max(k1, part.first), part.first + part.count]
       if (c0 >= c1) continue
       const bindings = { a: block, rt, columns, panel: rows, left: rowsOf(left, part), n: own }
@@ -81,8 +82,10 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
     await gpu.pace()
   }
   const bad = (await gpu.read(failed))[0] > 0
-  for (const tensor of [columns, a, rt, panel, left, failed, ...(bad ? [n] : [])]) tensor.dispose()
-  return bad ? null : n
+  for (const tensor of [columns, a, rt, panel, left, failed]) tensor.dispose()
+  if (!bad) return n
+  n.dispose()
+  return null
 }
 
 /** Per column, last first: where it is in the Gram matrix, and 1/√H_jj as bits. */
