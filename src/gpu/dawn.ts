@@ -1,7 +1,7 @@
 /**
  * WebGPU in Node, by Dawn. For as long as one of its promises is open the package asks Dawn on every turn of the event
  * loop whether it is done, without pause. That takes a whole core, and where the GPU is a software adapter on two of them
- * it made every product 1.5 times slower. So the loop rests between two turns.
+ * it made every product 1.5 times slower. So the loop rests between two turns. Importing this makes WebGPU's names global.
  */
 import { create, globals } from 'webgpu'
 
@@ -10,16 +10,7 @@ const LONGEST_REST = 1
 /** A rest lasts at most this share of the time since something began or ended, so that short waits stay short. */
 const REST_SHARE = 1 / 8
 
-/** Dawn's entry point, with WebGPU's names made global. Keep it referenced: once collected, it takes the process down. */
-export function dawn(): GPU {
-  Object.assign(globalThis, globals)
-  restWhile(GPUBuffer.prototype, 'mapAsync')
-  restWhile(GPUQueue.prototype, 'onSubmittedWorkDone')
-  return create([])
-}
-
 const never = new Int32Array(new SharedArrayBuffer(4))
-const patched = new WeakSet<object>()
 let open = 0
 let resting = false
 let lastEvent = 0
@@ -33,8 +24,6 @@ function rest(): void {
 
 /** Makes the event loop rest as long as a promise from `name` is open. */
 function restWhile<Name extends string>(prototype: Record<Name, (...given: never[]) => Promise<unknown>>, name: Name): void {
-  if (patched.has(prototype)) return
-  patched.add(prototype)
   const original = prototype[name]
   const end = () => {
     open--
@@ -52,3 +41,10 @@ function restWhile<Name extends string>(prototype: Record<Name, (...given: never
     return promise
   }
 }
+
+Object.assign(globalThis, globals)
+restWhile(GPUBuffer.prototype, 'mapAsync')
+restWhile(GPUQueue.prototype, 'onSubmittedWorkDone')
+
+/** Dawn's entry point. Keep it referenced: once collected, it takes the process down. */
+export const dawn = (): GPU => create([])
