@@ -84,6 +84,26 @@ describe('the cache', () => {
     expect(await after.hub.cache!.info()).toEqual({ bytes: 5000, budget: 1e6, full: null })
   })
 
+  test('writes down what many questions at once bring, in one file and one write after the other', async () => {
+    const { files, store } = memoryFolder()
+    let writing = 0
+    let most = 0
+    const slow: CacheFolder = {
+      ...store,
+      async write(name, data) {
+        most = Math.max(most, ++writing)
+        await new Promise((done) => setImmediate(done))
+        await store.write(name, data)
+        writing--
+      },
+    }
+    const cache = new Cache(slow, 1e6, () => {})
+    await Promise.all(Array.from({ length: 9 }, (_, i) => cache.remember(`question ${i}`, i)))
+    expect(most).toBe(1)
+    expect(Object.keys(JSON.parse(new TextDecoder().decode(files.get('answers.json'))))).toHaveLength(9)
+    expect(await new Cache(store, 1e6, () => {}).recall('question 8')).toBe(8)
+  })
+
   test('answers for a Hub that cannot be reached, and says so once', async () => {
     const { files, store } = memoryFolder()
     const before = await open(store)

@@ -54,6 +54,8 @@ export class Cache {
   #epoch = Number.POSITIVE_INFINITY
   #saved = 0
   #answers: Promise<Map<string, unknown>> | null = null
+  #unsaved = false
+  #saving: Promise<void> | null = null
 
   constructor(
     readonly store: CacheFolder,
@@ -87,6 +89,7 @@ export class Cache {
       this.#forget(entry)
     }
     await this.store.remove(usesName)
+    await this.#saving
     await this.store.remove(answersName)
     this.#answers = null
     this.#full = null
@@ -168,8 +171,11 @@ export class Cache {
     answers.delete(question)
     answers.set(question, answer)
     for (const oldest of answers.keys()) if (answers.size > maxAnswers) answers.delete(oldest)
-    const text = JSON.stringify(Object.fromEntries(answers))
-    await this.store.write(answersName, new TextEncoder().encode(text)).catch(() => {}) // the answer itself is there
+    this.#unsaved = true
+    this.#saving ??= this.#saveAnswers(answers).finally(() => {
+      this.#saving = null
+    })
+    await this.#saving
   }
 
   /** What `remember` was told, as stored and unchecked; undefined when it is not there. */
@@ -182,6 +188,15 @@ export class Cache {
   #recall(): Promise<Map<string, unknown>> {
     this.#answers ??= this.#readJson(answersName, maxAnswers * maxAnswer).then((value) => new Map(Object.entries(value)))
     return this.#answers
+  }
+
+  /** One write at a time, and one for all that was told meanwhile. */
+  async #saveAnswers(answers: Map<string, unknown>): Promise<void> {
+    while (this.#unsaved) {
+      this.#unsaved = false
+      const text = JSON.stringify(Object.fromEntries(answers))
+      await this.store.write(answersName, new TextEncoder().encode(text)).catch(() => {}) // whoever asked has the answer
+    }
   }
 
   /** Storage failed: go on without a cache. */
