@@ -206,6 +206,9 @@ describe('Xet', () => {
     expect(server.log.some(({ path }) => path.startsWith('/files/'))).toBe(false)
     expect(events.filter(({ type }) => type === 'notice')).toEqual([])
     expect(hub.network.traffic.fetched).toBe(server.sent())
+    // Its transfers go past the Hub, and are under way all the same: until they end, and no longer.
+    expect(events.some((event) => event.type === 'traffic' && event.traffic.underWay > 0)).toBe(true)
+    expect(hub.network.traffic.underWay).toBe(0)
   })
 
   test('that fails gives way to plain ranges, with a notice, once', async () => {

@@ -15,7 +15,7 @@ export interface Traffic {
   /** Bytes that the cache gave instead. */
   cached: number
   requests: number
-  /** Requests to the Hub that have not ended. */
+  /** Requests that have not ended. */
   underWay: number
   /** Bytes per second over the last few seconds. */
   rate: number
@@ -296,25 +296,45 @@ export class Network {
   async #foreign(url: string, init?: RequestInit): Promise<Response> {
     this.#traffic.requests++
     const watch = new Watch(this.#stall, this.#stop.signal)
-    const response = await watch.guard(this.#fetch(url, { ...init, signal: watch.signal, ...alone })).catch((error) => {
+    const over = this.#begin()
+    const end = () => {
       watch.end()
+      over()
+    }
+    const response = await watch.guard(this.#fetch(url, { ...init, signal: watch.signal, ...alone })).catch((error) => {
+      end()
       throw error
     })
     watch.fed()
-    if (!response.body) {
-      watch.end()
+    const reader = response.body?.getReader()
+    if (!reader) {
+      end()
       return response
     }
-    const counted = new TransformStream<Uint8Array, Uint8Array>({
-      transform: (part, out) => {
-        watch.fed()
-        this.#count(part.length)
-        out.enqueue(part)
+    const counted = new ReadableStream<Uint8Array>({
+      pull: async (out) => {
+        try {
+          const { done, value } = await watch.guard(reader.read())
+          if (done) {
+            end()
+            out.close()
+            return
+          }
+          watch.fed()
+          this.#count(value.length)
+          out.enqueue(value)
+        } catch (error) {
+          end()
+          throw error
+        }
       },
-      flush: () => watch.end(),
+      cancel: (reason) => {
+        end()
+        return reader.cancel(reason)
+      },
     })
     const { status, headers } = response
-    return new Response(response.body.pipeThrough(counted), { status, headers })
+    return new Response(counted, { status, headers })
   }
 
   // ---------------------------------------------------------------- again and again
@@ -322,8 +342,7 @@ export class Network {
   async #attempts<T>(signal: AbortSignal | undefined, work: (watch: Watch, progress: () => void) => Promise<T>): Promise<T> {
     const stop = signal ? AbortSignal.any([this.#stop.signal, signal]) : this.#stop.signal
     await this.#enter(stop)
-    this.#traffic.underWay++
-    this.#tell(true)
+    const over = this.#begin()
     try {
       for (let failed = 0; ; ) {
         const watch = new Watch(this.#stall, stop)
@@ -357,8 +376,7 @@ export class Network {
       }
     } finally {
       this.#leave()
-      this.#traffic.underWay--
-      this.#tell(true)
+      over()
     }
   }
 
@@ -397,6 +415,19 @@ export class Network {
     if (!first) return 0
     const bytes = this.#recent.reduce((sum, one) => sum + one.bytes, 0)
     return bytes / (Math.max(eventEvery, now - first.at) / 1000)
+  }
+
+  /** A request is under way until what this returns is called, once or more. */
+  #begin(): () => void {
+    let over = false
+    this.#traffic.underWay++
+    this.#tell(true)
+    return () => {
+      if (over) return
+      over = true
+      this.#traffic.underWay--
+      this.#tell(true)
+    }
   }
 
   #wait(why: string | null): void {
