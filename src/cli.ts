@@ -383,7 +383,9 @@ function accuracyOf(words: LastWords | undefined) {
 
 function summary(report: JobReport, saved: string | undefined): string {
   const run = report.runs.at(0)
-  const lines = [`Perplexity of ${report.model.name}, full precision as stored: ${report.fpPerplexity?.toFixed(3)}`]
+  const { name, quantized } = report.model
+  const kind = quantized ? `quantized to ${quantized.bits} bits` : 'full precision'
+  const lines = [`Perplexity of ${name}, ${kind} as stored: ${report.fpPerplexity?.toFixed(3)}`]
   const words = (what: string, measured: LastWords | undefined) => {
     const found = accuracyOf(measured)
     if (!found) return

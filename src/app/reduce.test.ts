@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Job, JobReport, LayerResult, RunEvent, RunResult } from '../engine/job.ts'
-import { abort, begin, bitsParts, end, type JobView, maxPoints, outcome, reduce } from './reduce.ts'
+import { type Job, type JobReport, type LayerResult, maxPoints, type RunEvent, type RunResult } from '../engine/job.ts'
+import { abort, begin, bitsParts, end, type JobView, outcome, reduce } from './reduce.ts'
 
 const job: Job = {
   runs: [
@@ -26,6 +26,8 @@ const layer = (name: string, relativeError: number): LayerResult => ({
 })
 const result = (run: string, state: RunResult['state'], layers: LayerResult[]): RunResult => ({
   run,
+  options: {},
+  perplexities: [],
   state,
   fpPerplexity: 1.83,
   perplexity: state === 'finished' ? 2.1 : null,
@@ -45,6 +47,7 @@ const jobStart: RunEvent = {
   evaluation: counts,
   blocks: 1,
   layers: ['a', 'b'],
+  texts: { evaluation: { name: 'e', tokensSha256: '', tokens: 256 } },
   notices: [],
   resumed: null,
 }
@@ -64,7 +67,11 @@ const reach = (events: RunEvent[], from: JobView = begin(job)) => events.reduce(
 
 describe('a job from start to end', () => {
   test('waits, runs and finishes, run by run', () => {
-    const started = reach([jobStart, { type: 'baseline', perplexity: 1.83 }, { type: 'run-start', run: 'run-1', blocks: 1 }])
+    const started = reach([
+      jobStart,
+      { type: 'baseline', perplexity: 1.83, perplexityError: 0.1 },
+      { type: 'run-start', run: 'run-1', blocks: 1 },
+    ])
     expect(started.phase).toBe('running')
     expect(started.fpPerplexity).toBe(1.83)
     expect(started.runs.map((run) => run.state)).toEqual(['running', 'waiting'])
@@ -86,9 +93,17 @@ describe('a job from start to end', () => {
 
   test('takes from the report what no event brought', () => {
     const report: JobReport = {
+      workbench: { version: '0', code: '' },
+      started: '2026-11-30T00:00:00.000Z',
+      ended: '2026-11-30T00:00:09.000Z',
       adapter: {} as JobReport['adapter'],
-      model: { name: 'm', family: 'llama', parameters: 1, source: null },
+      model: { name: 'm', family: 'llama', parameters: 1, bytes: 2, sha256: '', quantized: null, source: null },
       job,
+      texts: { evaluation: { name: 'e', tokensSha256: '', tokens: 256 } },
+      blocks: 1,
+      linears: ['a', 'b'],
+      fpPerplexityError: null,
+      memory: [{ seconds: 1, held: 7 }],
       calibration: counts,
       evaluation: counts,
       fpPerplexity: 1.83,
@@ -100,6 +115,7 @@ describe('a job from start to end', () => {
     expect(view.phase).toBe('over')
     expect(view.runs.map((run) => run.state)).toEqual(['finished', 'failed'])
     expect(view.progress.elapsed).toBe(9)
+    expect(view.memory.series).toEqual([{ seconds: 1, held: 7 }])
     expect(view.report).toBe(report)
   })
 

@@ -13,7 +13,9 @@ import {
   type StorageNeed,
   type TokenCounts,
   type Traffic,
+  type UsedTexts,
   bitsByContent,
+  sampleMemory,
 } from '../engine/job.ts'
 
 export interface Objective {
@@ -49,10 +51,12 @@ export interface JobView {
   resumed: { started: string; layers: number } | null
   calibration: TokenCounts | null
   evaluation: TokenCounts | null
+  texts: UsedTexts | null
   blocks: number
   /** Module paths of the linears in the order they are solved. */
   layers: string[]
   fpPerplexity: number | null
+  fpPerplexityError: number | null
   fpLambada?: LastWords
   stage: { run: string | null; stage: Stage; block: number | null; linear: string | null } | null
   progress: { done: number; elapsed: number; eta: number | null }
@@ -68,9 +72,6 @@ export interface JobView {
   error: ErrorData | null
 }
 
-/** A chart shows no more points than this. */
-export const maxPoints = 300
-
 export function begin(job: Job): JobView {
   return {
     job,
@@ -80,9 +81,11 @@ export function begin(job: Job): JobView {
     resumed: null,
     calibration: null,
     evaluation: null,
+    texts: null,
     blocks: 0,
     layers: [],
     fpPerplexity: null,
+    fpPerplexityError: null,
     stage: null,
     progress: { done: 0, elapsed: 0, eta: null },
     runs: job.runs.map(({ id, label, method }) => ({
@@ -115,12 +118,13 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         evaluation: event.evaluation,
         blocks: event.blocks,
         layers: event.layers,
+        texts: event.texts,
         notices: [...view.notices, ...event.notices.map((problem) => ({ run: null, problem }))],
         resumed: event.resumed,
         announcement: event.resumed ? `Going on with ${event.resumed.layers} linears solved before.` : view.announcement,
       }
     case 'baseline':
-      return { ...view, fpPerplexity: event.perplexity, fpLambada: event.lambada }
+      return { ...view, fpPerplexity: event.perplexity, fpPerplexityError: event.perplexityError, fpLambada: event.lambada }
     case 'run-start':
       return {
         ...updateRun(view, event.run, (run) => ({ ...run, state: 'running' })),
@@ -152,7 +156,14 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         perplexity: [...run.perplexity.filter((point) => point.blocks !== event.blocks), { blocks: event.blocks, value: event.value }],
       }))
     case 'memory':
-      return { ...view, memory: { held: event.held, peak: event.peak, series: sample(view, event.held) } }
+      return {
+        ...view,
+        memory: {
+          held: event.held,
+          peak: event.peak,
+          series: sampleMemory(view.memory.series, { seconds: view.progress.elapsed, held: event.held }),
+        },
+      }
     case 'network': {
       const { waiting } = event.traffic
       const announcement = waiting && !view.network?.waiting ? waiting : view.network?.waiting && !waiting ? 'Reading goes on.' : null
@@ -201,9 +212,14 @@ export function end(view: JobView, report: JobReport): JobView {
     report,
     runs,
     fpPerplexity,
+    fpPerplexityError: report.fpPerplexityError,
     fpLambada: report.fpLambada ?? view.fpLambada,
     calibration: report.calibration,
     evaluation: report.evaluation,
+    texts: report.texts,
+    blocks: report.blocks,
+    layers: report.linears,
+    memory: { ...view.memory, series: report.memory },
     // Of a local model nothing is read over it.
     network: report.network?.requests || report.network?.cached ? { ...report.network, underWay: 0, rate: 0, waiting: null } : null,
     progress: { done: isWhole(runs, fpPerplexity) ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
@@ -270,6 +286,7 @@ function endRun(view: JobView, result: RunResult): JobView {
     state: result.state,
     done: result.state === 'finished' ? 1 : run.done,
     layers: result.layers.length >= run.layers.length ? result.layers : run.layers,
+    perplexity: result.perplexities.length >= run.perplexity.length ? result.perplexities : run.perplexity,
     result,
   }))
   return {
@@ -288,21 +305,6 @@ function mergeObjective(known: Objective | null, event: Extract<RunEvent, { type
     iterations: event.iterations,
     points: [...points.values()].sort((a, b) => a.iteration - b.iteration),
   }
-}
-
-/** Memory over time: the peak of each slice of time, slices doubling in width as the job gets longer. */
-function sample(view: JobView, held: number): JobView['memory']['series'] {
-  const seconds = view.progress.elapsed
-  let width = 0.25
-  while (seconds / width >= maxPoints) width *= 2
-  const series: JobView['memory']['series'] = []
-  for (const point of [...view.memory.series, { seconds, held }]) {
-    const last = series.at(-1)
-    const same = last && Math.floor(last.seconds / width) === Math.floor(point.seconds / width)
-    if (!same) series.push(point)
-    else if (point.held >= last.held) series[series.length - 1] = point
-  }
-  return series
 }
 
 function lossNote({ cause, losses, most }: Extract<RunEvent, { type: 'device' }>): Problem {

@@ -14,6 +14,8 @@ const job: Job = {
 const counts = { text: 1000, windows: 4, length: 64 }
 const result = {
   run: 'run-1',
+  options: {},
+  perplexities: [],
   state: 'finished',
   fpPerplexity: 1.83,
   perplexity: 2.11,
@@ -27,6 +29,8 @@ const result = {
   layers: [],
   export: null,
 } as RunResult
+const used = (name: string) => ({ name, tokensSha256: '0123456789abcdef', tokens: 256 })
+const texts = { calibration: used('Stories'), evaluation: used('My text.txt') }
 const model = { name: 'My model/1', familyLabel: 'LLaMA', parameters: 918656 } as ModelSummary
 const context = {
   catalog: { solvers: [], runOptions: [] } as unknown as Catalog,
@@ -34,7 +38,16 @@ const context = {
   model,
 }
 const view = reduce(
-  reduce(begin(job), { type: 'job-start', calibration: counts, evaluation: counts, blocks: 1, layers: [], notices: [], resumed: null }),
+  reduce(begin(job), {
+    type: 'job-start',
+    calibration: counts,
+    evaluation: counts,
+    blocks: 1,
+    layers: [],
+    texts,
+    notices: [],
+    resumed: null,
+  }),
   { type: 'run-end', result },
 )
 

@@ -101,7 +101,7 @@ test('a flood of events redraws at most four times a second', async () => {
 test('what stops a job is kept with what was computed', async () => {
   const page = workbench({
     start: async (_, onEvent) => {
-      onEvent({ type: 'baseline', perplexity: 1.8 })
+      onEvent({ type: 'baseline', perplexity: 1.8, perplexityError: null })
       throw new WorkbenchError('gpu-lost', 'The GPU was lost.', 'Start again.')
     },
   })

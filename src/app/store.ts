@@ -190,15 +190,29 @@ export function createWorkbench(engine: Engine) {
     const { job, origin } = journal.summary
     if (!(await reopen(origin))) return
     const { model } = get()
-    if (model.state === 'ready' && !isBusy(get())) await launch(job, model.summary, (hear) => engine.goOn(job, hear))
+    if (model.state === 'ready' && !isBusy(get()) && (await bringTexts()))
+      await launch(job, model.summary, (hear) => engine.goOn(job, hear))
   }
 
-  /** Shows what the job in the journal has finished. */
-  function openResults() {
+  /** Takes the texts of the job in the journal among those that can be chosen. */
+  async function bringTexts(): Promise<boolean> {
+    try {
+      const brought = await engine.journalTexts()
+      const known = new Set(get().texts.map(({ id }) => id))
+      set({ texts: [...get().texts, ...brought.filter(({ id }) => !known.has(id))] })
+      return true
+    } catch (thrown) {
+      fail(thrown)
+      return false
+    }
+  }
+
+  /** Shows what the job in the journal has done, as it was shown before the page was closed. */
+  async function openResults() {
     const { journal } = get()
-    if (!journal || isBusy(get())) return
-    const { job, model, results, report } = journal.summary
-    const finished = results.reduce<JobView>((view, result) => reduce(view, { type: 'run-end', result }), begin(job))
+    if (!journal || isBusy(get()) || !(await bringTexts())) return
+    const { job, model, events, report } = journal.summary
+    const finished = events.reduce<JobView>(reduce, begin(job))
     const view = report ? end(finished, report) : abort(finished, toErrorData(new WorkbenchError('cancelled', 'The job was interrupted.')))
     set({ view, ran: model, spoken: view.announcement, saving: {}, step: 'results' })
   }

@@ -112,7 +112,9 @@ export interface Engine {
   exportFile(run: string, path: string): Promise<File>
   /** The job in the journal, interrupted or over; `busy`: another tab is at work on it. */
   journal(): Promise<{ busy: boolean; summary: JournalSummary | null }>
-  /** Goes on with that job, on the model that is open. May reject with `journal-mismatch`, `journal-busy`. */
+  /** Texts that the person brought to that job; from now on they can be asked for by their ids. */
+  journalTexts(): Promise<TextSource[]>
+  /** Goes on with that job, on the model that is open, once its texts are there. May reject with `journal-mismatch`, `journal-busy`. */
   goOn(job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
   /** Forgets that job and frees the storage of its checkpoints. May reject with `journal-busy`. */
   discard(): Promise<void>
@@ -237,6 +239,7 @@ export function connect(): Engine {
     cancel: () => call(remote.cancel()),
     exportFile: exportedFile,
     journal: () => call(remote.journal()),
+    journalTexts: () => call(remote.journalTexts()),
     goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
     discard: () => call(remote.discard()),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),

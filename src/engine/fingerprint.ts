@@ -3,7 +3,7 @@ import { readRange } from '../io/bytes.ts'
 import type { OpenModel } from '../models/weights.ts'
 import type { Plan } from './check.ts'
 import { sha256 } from './digest.ts'
-import type { GpuSummary, HubOrigin } from './job.ts'
+import type { GpuSummary, HubOrigin, UsedText, UsedTexts } from './job.ts'
 
 export interface Fingerprint {
   /** Configuration, headers of all tensors, and what the weights hold. */
@@ -19,7 +19,10 @@ export interface Fingerprint {
 }
 
 declare const __CODE_VERSION__: string
+declare const __VERSION__: string
 export const codeVersion = __CODE_VERSION__
+/** For people. */
+export const version = __VERSION__
 
 export async function fingerprintOf(
   opened: OpenModel,
@@ -37,6 +40,25 @@ export async function fingerprintOf(
     options: await digestOf([options, plan.calibration.length, plan.evaluation.length, job.perplexityEvery, job.save]),
     adapter: await digestOf([gpu.name, gpu.gemmKernel]),
     code: codeVersion,
+  }
+}
+
+/** The texts of a plan by their names and the tokens that were drawn from them. */
+export async function usedTexts({ job, calibration, evaluation, passages }: Plan, nameOf: (text: string) => string): Promise<UsedTexts> {
+  const used = async (text: string, windows: Int32Array[]): Promise<UsedText> => ({
+    name: nameOf(text),
+    tokensSha256: await sha256(joinedTokens(windows, false)),
+    tokens: windows.reduce((sum, { length }) => sum + length, 0),
+  })
+  return {
+    ...(job.runs.length && { calibration: await used(job.calibration.text, calibration) }),
+    evaluation: await used(job.evaluation.text, evaluation),
+    ...(job.lambada && {
+      lambada: await used(
+        job.lambada.text,
+        passages.map(({ ids }) => ids),
+      ),
+    }),
   }
 }
 
@@ -79,13 +101,15 @@ async function modelDigest({ folder }: OpenModel, source: HubOrigin | null): Pro
 
 const digestOf = (value: unknown) => sha256(new TextEncoder().encode(JSON.stringify(value)))
 
-function joinedTokens(windows: Int32Array[]): Int32Array {
-  const all = new Int32Array(windows.reduce((sum, { length }) => sum + length + 1, 0))
+/** Windows one after the other, each behind its length where that counts. */
+function joinedTokens(windows: Int32Array[], lengths = true): Int32Array {
+  const extra = lengths ? 1 : 0
+  const all = new Int32Array(windows.reduce((sum, { length }) => sum + length + extra, 0))
   let at = 0
   for (const window of windows) {
-    all[at] = window.length
-    all.set(window, at + 1)
-    at += window.length + 1
+    if (lengths) all[at++] = window.length
+    all.set(window, at)
+    at += window.length
   }
   return all
 }

@@ -321,6 +321,15 @@ export interface BitsBreakdown {
   outliers: number
 }
 
+/** The relative objective f(Ŵ)/f(0) of one linear, iteration by iteration: what its curve is drawn from. */
+export interface ObjectiveCurve {
+  iterations: number[]
+  /** One for each of `iterations`. */
+  values: number[]
+  /** Those of `iterations` that were relaxed. */
+  relaxed: number[]
+}
+
 export interface LayerResult {
   /** Module path, e.g. `model.layers.0.self_attn.q_proj`. */
   name: string
@@ -332,6 +341,8 @@ export interface LayerResult {
   seconds: number
   iterations: number
   bits: BitsBreakdown
+  /** Of methods that iterate. */
+  objective?: ObjectiveCurve
   /** Dead columns, fallbacks, damping: anything that did not go the plain way. */
   notes: string[]
 }
@@ -349,6 +360,8 @@ export interface ExportFile {
 
 export interface RunResult {
   run: string
+  /** Every option of the run, those at their default included. */
+  options: Options
   state: 'finished' | 'cancelled' | 'failed'
   error?: ErrorData
   fpPerplexity: number | null
@@ -361,6 +374,8 @@ export interface RunResult {
   top1: number | null
   /** Last-word accuracy, where it was asked for. */
   lambada?: LastWords
+  /** With the first `blocks` blocks quantized, as often as the job asked for it. */
+  perplexities: { blocks: number; value: number }[]
   bitsPerWeight: number
   meanRelativeError: number | null
   worst: { name: string; relativeError: number } | null
@@ -372,15 +387,61 @@ export interface RunResult {
   exportError?: ErrorData
 }
 
+/** A text as a job used it. */
+export interface UsedText {
+  /** What the page or the terminal calls it; for a data set of the Hub its id. */
+  name: string
+  /** SHA-256 of the token ids that were used, window after window, as int32 in little-endian order. */
+  tokensSha256: string
+  /** Tokens that were used. */
+  tokens: number
+}
+
+/** The texts of a job; a measurement calibrates on none. */
+export interface UsedTexts {
+  calibration?: UsedText
+  evaluation: UsedText
+  lambada?: UsedText
+}
+
+/** GPU memory at one moment, bytes. */
+export interface MemoryPoint {
+  seconds: number
+  held: number
+}
+
+/** Everything that the page shows of a job, and what is needed to compute it again. */
 export interface JobReport {
+  /** `code`: SHA-256 of the sources of the engine. */
+  workbench: { version: string; code: string }
+  /** ISO times. */
+  started: string
+  ended: string
   adapter: GpuSummary
-  model: { name: string; family: string; parameters: number; source: HubOrigin | null }
+  /** `sha256`: of configuration, tensor headers and samples of every tensor; of a model of the Hub, of its commit. */
+  model: {
+    name: string
+    family: string
+    parameters: number
+    bytes: number
+    sha256: string
+    quantized: ModelSummary['quantized']
+    source: HubOrigin | null
+  }
   job: Job
+  texts: UsedTexts
   calibration: TokenCounts
   evaluation: TokenCounts
+  /** Blocks of the model, and module paths of the linears that runs solve, in order. */
+  blocks: number
+  linears: string[]
+  /** Of the model as it was loaded, which may be quantized already. */
   fpPerplexity: number | null
+  /** Standard error of that over the evaluation windows. */
+  fpPerplexityError: number | null
   fpLambada?: LastWords
   runs: RunResult[]
+  memory: MemoryPoint[]
   seconds: number
   /** What the job read over the network; null when its files are local. */
   network: { fetched: number; cached: number; requests: number } | null
@@ -402,6 +463,8 @@ export interface JournalSummary {
   layers: { done: number; all: number }
   /** Of the runs that are finished. */
   results: RunResult[]
+  /** What happened so far, for a view: linears and perplexities of runs that are not finished are in it. */
+  events: RunEvent[]
   /** What the journal and the checkpoints of the job take, bytes. */
   bytes: number
   /** Set when the job is over. */
@@ -436,10 +499,11 @@ export type RunEvent =
       evaluation: TokenCounts
       blocks: number
       layers: string[]
+      texts: UsedTexts
       notices: Problem[]
       resumed: { started: string; layers: number } | null
     }
-  | { type: 'baseline'; perplexity: number; lambada?: LastWords }
+  | { type: 'baseline'; perplexity: number; perplexityError: number | null; lambada?: LastWords }
   | { type: 'run-start'; run: string; blocks: number }
   | { type: 'stage'; run: string | null; stage: Stage; block: number | null; linear: string | null }
   /** Whole job: work done in [0, 1], seconds so far, seconds left (null until it can be told). */
@@ -459,6 +523,23 @@ export type RunEvent =
   | { type: 'device'; state: 'lost' | 'back'; cause: 'lost' | 'memory'; losses: number; most: number }
   | { type: 'run-end'; result: RunResult }
   | { type: 'job-end'; report: JobReport }
+
+/** A chart shows no more points than this. */
+export const maxPoints = 300
+
+/** Memory over time: the peak of each slice of time, slices doubling in width as the job gets longer. */
+export function sampleMemory(series: MemoryPoint[], next: MemoryPoint): MemoryPoint[] {
+  let width = 0.25
+  while (next.seconds / width >= maxPoints) width *= 2
+  const sampled: MemoryPoint[] = []
+  for (const point of [...series, next]) {
+    const last = sampled.at(-1)
+    const same = last && Math.floor(last.seconds / width) === Math.floor(point.seconds / width)
+    if (!same) sampled.push(point)
+    else if (point.held >= last.held) sampled[sampled.length - 1] = point
+  }
+  return sampled
+}
 
 type Counted = { shape: [number, number]; bits: BitsBreakdown }[]
 

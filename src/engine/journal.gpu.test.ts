@@ -83,7 +83,7 @@ describe(`a killed job (seed ${SEED})`, () => {
     // Runs that were finished are not written again.
     expect([...later.keys()]).toEqual(job.runs.map(({ id }) => id).slice(before.results.length))
     expect(of(events, 'layer').length).toBe(new Set(of(events, 'layer').map(({ run, layer }) => run + layer.name)).size)
-    const points = of(events, 'perplexity').map(({ run, blocks }) => run + blocks)
+    const points = report.runs.flatMap(({ run, perplexities }) => perplexities.map(({ blocks }) => run + blocks))
     expect(points).toEqual(job.runs.flatMap(({ id, options }) => (options.blocks ? [`${id}1`] : [`${id}1`, `${id}2`])))
   })
 
@@ -113,6 +113,12 @@ describe(`a killed job (seed ${SEED})`, () => {
       problem: null,
     })
     expect(summary.layers.done).toBe(4 * 14)
+    // What it told of each linear and block, so that the charts can be drawn again.
+    const told = summary.events.filter(({ type }) => type !== 'layer')
+    expect(told.map(({ type }) => type)).toEqual(['job-start', 'baseline', 'run-end', 'run-end', 'run-end', 'perplexity'])
+    expect(of(summary.events, 'layer').map(({ layer }) => layer.name)).toEqual(whole[3].layers.map(({ name }) => name))
+    for (const { layer } of of(summary.events, 'layer'))
+      expect(layer).toMatchObject(whole[3].layers.find(({ name }) => name === layer.name)!)
     expect((await readJournal(moments.at(-1)!.journal, false))!.report?.runs.length).toBe(job.runs.length)
     await discardJournal(journal)
     expect(await journal.list()).toEqual([])

@@ -15,7 +15,7 @@ import type { StoredLinear } from '../quant/stored.ts'
 import { sha256 } from './digest.ts'
 import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
 import type { Hidden } from './hidden.ts'
-import type { Job, JobReport, JournalSummary, LayerResult, ModelOrigin, ModelSummary, RunResult, TextSource } from './job.ts'
+import type { Job, JobReport, JournalSummary, LayerResult, ModelOrigin, ModelSummary, RunEvent, RunResult, TextSource } from './job.ts'
 import { type Arrays, Log } from './log.ts'
 import { withRoom } from './room.ts'
 import type { Host, Judgement } from './run.ts'
@@ -84,6 +84,11 @@ export class Journal {
 
   // ---------------------------------------------------------------- the whole job
 
+  /** What the job told when it began, for whoever shows it another time. */
+  keepBeginning(event: RunEvent): Promise<void> {
+    return this.#keep(0, () => this.log.put('beginning', event))
+  }
+
   get baseline(): Judgement | null {
     return this.log.get('baseline') ?? null
   }
@@ -97,16 +102,8 @@ export class Journal {
     return this.log.get(`result:${run}`) ?? null
   }
 
-  /** Of such a run, after each number of blocks. */
-  perplexities(run: string): { blocks: number; value: number }[] {
-    return this.log.get(`perplexities:${run}`) ?? []
-  }
-
   /** The run is finished: its linears are in its checkpoint and not needed any more. */
   async keepResult(result: RunResult): Promise<void> {
-    const blocks = this.#run!.log.keys().flatMap((key) => (key.startsWith('score:') ? [Number(key.slice(6))] : []))
-    const perplexities = blocks.map((k) => ({ blocks: k, value: this.score(k)!.perplexity }))
-    await this.#keep(0, () => this.log.put(`perplexities:${result.run}`, perplexities))
     await this.#keep(0, () => this.log.put(`result:${result.run}`, result))
     await this.leave()
     if (!this.#broken) for (const name of [this.#fileOf(result.run), 'states-0', 'states-1']) await this.store.remove(name)
@@ -354,6 +351,27 @@ export async function discardJournal(store: Store): Promise<void> {
 
 const countLinears = (log: Log) => log.keys().filter((key) => key.startsWith('linear:')).length
 
+function beginningOf(log: Log): RunEvent[] {
+  const beginning = log.get<RunEvent>('beginning')
+  const score = log.get<Judgement>('baseline')
+  return [
+    ...(beginning ? [beginning] : []),
+    ...(score
+      ? [{ type: 'baseline' as const, perplexity: score.perplexity, perplexityError: score.perplexityError, lambada: score.lambada }]
+      : []),
+  ]
+}
+
+/** What a run that is not finished has told of its linears and blocks. */
+function eventsOf(run: string, log: Log): RunEvent[] {
+  return log.keys().flatMap((key): RunEvent[] => {
+    const [kind, blocks] = key.split(':')
+    if (kind === 'linear') return [{ type: 'layer', run, layer: log.get<{ layer: LayerResult }>(key)!.layer }]
+    if (kind === 'score') return [{ type: 'perplexity', run, blocks: Number(blocks), value: log.get<Judgement>(key)!.perplexity }]
+    return []
+  })
+}
+
 /** What is in the journal, without a model or a device; `busy` leaves alone what another tab has open. */
 export async function readJournal(store: Store, busy: boolean): Promise<JournalSummary | null> {
   const head = await readHead(store)
@@ -368,6 +386,7 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
     started,
     layers: { done: 0, all },
     results: [],
+    events: [],
     bytes: 0,
     report: null,
     problem:
@@ -378,17 +397,20 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
   const open = async (name: string) => (present.has(name) ? await Log.open(store, name) : null)
   const log = await open('job')
   summary.report = log?.get<JobReport>('report') ?? null
+  summary.events.push(...(log ? beginningOf(log) : []))
   for (const [i, { id }] of job.runs.entries()) {
     const result = log?.get<RunResult>(`result:${id}`)
     if (result) {
       summary.layers.done += result.layers.length
       summary.results.push(result)
+      summary.events.push({ type: 'run-end', result })
       summary.bytes += result.export?.bytes ?? 0
       continue
     }
     const run = await open(`run-${i}`)
     if (!run) continue
     summary.layers.done += countLinears(run)
+    summary.events.push(...eventsOf(id, run))
     summary.bytes += run.bytes
     await run.close()
   }

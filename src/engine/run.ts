@@ -44,19 +44,22 @@ import {
 } from './check.ts'
 import { CheckpointExport } from './export.ts'
 import type { Control } from './control.ts'
-import { fingerprintOf } from './fingerprint.ts'
+import { codeVersion, fingerprintOf, usedTexts, version } from './fingerprint.ts'
 import { Hidden } from './hidden.ts'
 import {
   type Job,
   type JobReport,
   type LastWords,
   type LayerResult,
+  type MemoryPoint,
   type ModelOrigin,
+  type ObjectiveCurve,
   type RunEvent,
   type RunResult,
   type Stage,
   type Traffic,
   bitsPerWeight,
+  sampleMemory,
 } from './job.ts'
 import { Journal, type KeptLinear } from './journal.ts'
 import { Progress, type Work } from './progress.ts'
@@ -93,6 +96,12 @@ const deviceErrors = new Set<ErrorCode>(['gpu-lost', 'gpu-out-of-memory', 'gpu-m
 /** Between two progress events. */
 const EVENT_SECONDS = 0.25
 
+type JobStart = Extract<RunEvent, { type: 'job-start' }>
+type ObjectivePoint = Extract<RunEvent, { type: 'objective' }>['points'][number]
+
+/** A single window has no standard error, and JSON no NaN. */
+const finiteOrNull = (value: number) => (Number.isFinite(value) ? value : null)
+
 interface JobOptions {
   /** Go on with the journal instead of beginning a new one. */
   resume?: boolean
@@ -107,6 +116,7 @@ interface JobOptions {
  */
 export async function runJob(job: Job, given: Host, { resume = false, origin }: JobOptions = {}): Promise<JobReport> {
   const started = performance.now()
+  const begun = new Date().toISOString()
   // A measurement is soon made again, and must not take the place of an unfinished job.
   const host = job.runs.length ? given : { ...given, journal: memoryStore() }
   const { session, control, emit } = host
@@ -122,7 +132,7 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
   const journal = resume
     ? await Journal.resume(host, fingerprint)
     : await Journal.begin(host, texts, {
-        started: new Date().toISOString(),
+        started: begun,
         fingerprint,
         job,
         model: session.summary!,
@@ -150,24 +160,29 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
   const before = host.network?.traffic
   const results: RunResult[] = []
   let fpPerplexity: number | null = null
+  let fpPerplexityError: number | null = null
   let fpLambada: LastWords | undefined
+  const beginning: JobStart = {
+    type: 'job-start',
+    calibration: calibrationCounts,
+    evaluation: counts,
+    blocks: opened.model.shape.blocks,
+    layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
+    texts: await usedTexts(plan, (id) => session.texts.file(id)?.label ?? id),
+    notices: plan.check.problems,
+    resumed: null,
+  }
   try {
-    emit({
-      type: 'job-start',
-      calibration: calibrationCounts,
-      evaluation: counts,
-      blocks: opened.model.shape.blocks,
-      layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
-      notices: plan.check.problems,
-      resumed: resume ? { started: journal.head.started, layers: await journal.solved() } : null,
-    })
+    if (!resume) await journal.keepBeginning(beginning)
+    emit(resume ? { ...beginning, resumed: { started: journal.head.started, layers: await journal.solved() } } : beginning)
     try {
       const kept = journal.baseline
       if (kept) progress.credit(FORWARD, baseline.forward)
-      const { perplexity, lambada } = kept ?? (await devices.do((engine) => engine.baseline()))
+      const { perplexity, perplexityError, lambada } = kept ?? (await devices.do((engine) => engine.baseline()))
       fpPerplexity = perplexity
+      fpPerplexityError = finiteOrNull(perplexityError)
       fpLambada = lambada
-      emit({ type: 'baseline', perplexity, lambada })
+      emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, lambada })
     } catch (error) {
       if (!control.cancelled) throw error
     }
@@ -179,7 +194,6 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
       if (result) {
         progress.credit(FORWARD, works[i].forward)
         progress.credit(planned.solver.id, works[i].solve)
-        for (const { blocks, value } of journal.perplexities(id)) emit({ type: 'perplexity', run: id, blocks, value })
       } else {
         pulse.enter(id, works[i])
         const run = new Run(planned, works[i], host, journal, pulse, new CheckpointExport(planned, opened, plan, host))
@@ -192,14 +206,30 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
       if (result.error && deviceErrors.has(result.error.code)) break
     }
     const report: JobReport = {
+      workbench: { version, code: codeVersion },
+      started: journal.head.started,
+      ended: new Date().toISOString(),
       adapter,
-      model: { name: folder.name, family: opened.family.id, parameters: opened.parameters, source: session.source },
+      model: {
+        name: folder.name,
+        family: opened.family.id,
+        parameters: opened.parameters,
+        bytes: session.summary!.bytes,
+        sha256: fingerprint.model,
+        quantized: session.summary!.quantized,
+        source: session.source,
+      },
       job,
+      texts: beginning.texts,
       calibration: calibrationCounts,
       evaluation: counts,
+      blocks: beginning.blocks,
+      linears: beginning.layers,
       fpPerplexity,
+      fpPerplexityError,
       fpLambada,
       runs: results,
+      memory: pulse.memory,
       seconds: (performance.now() - started) / 1000,
       network: before && host.network ? trafficSince(before, host.network.traffic) : null,
     }
@@ -244,6 +274,8 @@ function layerNames(opened: OpenModel, blocks: number): string[] {
 /** The heartbeat of a job: called between submits, lets pause and cancel in and says how far things are. */
 class Pulse {
   readonly progress: Progress
+  /** Held on the GPU over time. */
+  memory: MemoryPoint[] = []
   #gpu: Gpu | null = null
   /** Operations on devices before this one. */
   #before = 0
@@ -289,7 +321,10 @@ class Pulse {
   }
 
   tellMemory(): void {
-    if (this.#gpu) this.host.emit({ type: 'memory', held: this.#gpu.held, peak: this.#gpu.peak })
+    if (!this.#gpu) return
+    const { held, peak } = this.#gpu
+    this.memory = sampleMemory(this.memory, { seconds: this.progress.read().elapsed, held })
+    this.host.emit({ type: 'memory', held, peak })
   }
 }
 
@@ -298,6 +333,7 @@ class Run {
   readonly layers: LayerResult[] = []
   readonly #started = performance.now()
   readonly #told = new Set<string>()
+  readonly #perplexities: RunResult['perplexities'] = []
   #begun = false
 
   constructor(
@@ -322,12 +358,14 @@ class Run {
     const { output, layers } = this
     const result: RunResult = {
       run: this.id,
+      options: this.plan.options,
       state: 'finished',
       fpPerplexity,
       perplexity: null,
       perplexityError: null,
       kl: null,
       top1: null,
+      perplexities: this.#perplexities,
       bitsPerWeight: 0,
       meanRelativeError: null,
       worst: null,
@@ -339,7 +377,7 @@ class Run {
       await this.journal.enter(this.id)
       await output.begin()
       const { perplexity, perplexityError, kl, top1, lambada } = await devices.do((engine) => engine.quantize(this))
-      Object.assign(result, { perplexity, perplexityError: Number.isFinite(perplexityError) ? perplexityError : null, kl, top1, lambada })
+      Object.assign(result, { perplexity, perplexityError: finiteOrNull(perplexityError), kl, top1, lambada })
       this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
       result.export = await output.finish(() => this.pulse.beat())
     } catch (error) {
@@ -368,6 +406,8 @@ class Run {
   }
 
   tellPerplexity(blocks: number, { perplexity }: Score): void {
+    if (this.#perplexities.some((point) => point.blocks === blocks)) return
+    this.#perplexities.push({ blocks, value: perplexity })
     this.host.emit({ type: 'perplexity', run: this.id, blocks, value: perplexity })
   }
 
@@ -833,9 +873,11 @@ class Engine {
     const relative = (value: number) => (base > 0 ? value / base : 0)
     const iterations = solver.sweeps?.(options) ?? (options.iterations as number | undefined) ?? 0
     const problem = { gpu, weight, ...shared, halfScales: true, scoring }
+    const curve = new Map<number, ObjectivePoint>()
     const result = await solveLinear(solver, problem, options, {
       report: (points) => {
         const shown = points.map((point) => ({ ...point, value: relative(point.value) }))
+        for (const point of shown) curve.set(point.iteration, point)
         host.emit({ type: 'objective', run: run.id, linear: full, points: shown, iterations })
       },
     })
@@ -856,6 +898,7 @@ class Engine {
         ...linearBits({ q, p }, result.groups, grid, !settings.actOrder, outliers),
         ...solver.gridBits?.(q, p, options),
       },
+      ...(curve.size && { objective: curveOf([...curve.values()]) }),
       notes: note ? [...result.notes, note] : result.notes,
     }
     await this.journal.keepLinear(layer, stored, run.seconds)
@@ -881,6 +924,16 @@ class Engine {
 
   #stage(run: PlannedRun | null, stage: Stage, block: number | null, linear: string | null = null): void {
     this.host.emit({ type: 'stage', run: run?.spec.id ?? null, stage, block, linear })
+  }
+}
+
+/** Six digits are more than a chart shows, and keep the journal small. */
+function curveOf(points: ObjectivePoint[]): ObjectiveCurve {
+  const sorted = points.sort((a, b) => a.iteration - b.iteration)
+  return {
+    iterations: sorted.map(({ iteration }) => iteration),
+    values: sorted.map(({ value }) => Number(value.toPrecision(6))),
+    relaxed: sorted.filter(({ relaxed }) => relaxed).map(({ iteration }) => iteration),
   }
 }
 

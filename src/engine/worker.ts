@@ -6,7 +6,7 @@ import { Control } from './control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import { checkJob, dryRun } from './dry.ts'
 import { defaultCacheBudget, hubDatasets, hubModel, openHub, openHubModel } from './hub.ts'
-import type { CacheInfo, DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, Traffic } from './job.ts'
+import type { CacheInfo, DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, TextSource, Traffic } from './job.ts'
 import { discardJournal, journalTexts, readJournal } from './journal.ts'
 import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
 import { runJob } from './run.ts'
@@ -37,7 +37,6 @@ let search: AbortController | null = null
 const journal = opfsStore('journal')
 let origin: ModelOrigin
 let control: Control | null = null
-let texts = 0
 
 /**
  * Does what changes the journal or the checkpoints; one tab at a time. Nobody reads the journal while such work begins.
@@ -118,7 +117,8 @@ const api = {
   },
   addText: (file: File, origin: 'file' | 'paste' = 'file') =>
     session.texts.add({
-      id: `file-${++texts}`,
+      // Not a number: texts of the journal come from other visits.
+      id: `file-${crypto.randomUUID()}`,
       label: file.name,
       fileName: file.name,
       bytes: file.size,
@@ -131,11 +131,10 @@ const api = {
   start: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
     job.runs.length ? alone(() => removeExports().then(() => run(job, emit, false))) : run(job, emit, false),
   /** Goes on with the job in the journal, on the model that is open. */
-  goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
-    alone(async () => {
-      for (const text of await journalTexts(journal)) session.texts.add(text)
-      return run(job, emit, true)
-    }),
+  goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> => alone(() => run(job, emit, true)),
+  /** Texts that the person brought to the job in the journal, from now on those of this visit too. */
+  journalTexts: (): Promise<TextSource[]> =>
+    navigator.locks.request(readLock, async () => (await journalTexts(journal)).map((text) => session.texts.add(text))),
   journal: (): Promise<{ busy: boolean; summary: JournalSummary | null }> =>
     navigator.locks.request(readLock, async () => {
       const { held = [] } = await navigator.locks.query()

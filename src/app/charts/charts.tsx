@@ -1,7 +1,8 @@
 /** The charts of a job, each from the job's view alone. */
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
-import { type JobView, maxPoints, type RunView } from '../reduce.ts'
+import { maxPoints } from '../../engine/job.ts'
+import type { JobView, RunView } from '../reduce.ts'
 import { Curves, type Point } from './curves.tsx'
 import { shortName } from './names.ts'
 
