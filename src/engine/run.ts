@@ -214,9 +214,10 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
         name: folder.name,
         family: opened.family.id,
         parameters: opened.parameters,
-        bytes: session.summary!.bytes,
+        // A dry run opens no files.
+        bytes: session.summary?.bytes ?? 0,
         sha256: fingerprint.model,
-        quantized: session.summary!.quantized,
+        quantized: session.summary?.quantized ?? null,
         source: session.source,
       },
       job,
