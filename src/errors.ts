@@ -37,7 +37,8 @@ export const errorCodes = [
   'storage-full',
   'storage-failed',
   'journal-mismatch', // an unfinished job that something of has changed
-  'journal-busy', // another tab is at work
+  'journal-busy', // another tab or program is at work
+  'journal-kept', // a job is kept that nobody asked to give up
   // control
   'cancelled',
   'internal',

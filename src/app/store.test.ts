@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Engine } from '../engine/client.ts'
-import type { Catalog, GpuSummary, HubModel, JobCheck, JobReport, ModelSummary, RunEvent } from '../engine/job.ts'
+import type { Catalog, GpuSummary, HubModel, JobCheck, JobReport, JournalSummary, ModelSummary, RunEvent } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 import { createWorkbench } from './store.ts'
 
@@ -75,6 +75,35 @@ test('a job that may not begin leaves the page as it was, and says why', async (
   page.go('plan')
   await page.start()
   expect(page.store.getState()).toMatchObject({ step: 'plan', view: null, fault: { code: 'journal-busy' }, spoken: busy.message })
+})
+
+test('a job takes the place of the one that the page showed, and of no other', async () => {
+  const kept = {
+    started: '2026-11-30T01:02:03.004Z',
+    job: { runs: [] },
+    model: { name: 'm' },
+    results: [],
+    report,
+  } as unknown as JournalSummary
+  const named: (string | null)[] = []
+  const start: Engine['start'] = async (_job, _hear, replacing) => {
+    named.push(replacing)
+    return report
+  }
+  const discard = async (started: string) => {
+    named.push(started)
+  }
+  const page = workbench({ start, discard, journal: async () => ({ busy: false, summary: named.length ? kept : null }) })
+  await page.tryDemo()
+  await page.tryDemo()
+  await page.discard()
+  expect(named).toEqual([null, kept.started, kept.started])
+
+  const other = new WorkbenchError('journal-kept', 'A job on another model is kept here.')
+  const late = workbench({ start: () => Promise.reject(other), journal: async () => ({ busy: false, summary: kept }) })
+  await late.open({ kind: 'demo' })
+  await late.start()
+  expect(late.store.getState()).toMatchObject({ view: null, fault: { code: 'journal-kept' }, journal: { summary: kept } })
 })
 
 test('a flood of events redraws at most four times a second', async () => {

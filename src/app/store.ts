@@ -102,6 +102,8 @@ export interface State {
 /** Charts redraw at most this often, however chatty the engine is. */
 const redrawEvery = 250
 const checkAfter = 300
+/** What refuses a job before it touches what is kept. */
+const notBegun = new Set<ErrorData['code']>(['journal-busy', 'journal-mismatch', 'journal-kept'])
 
 export type Workbench = ReturnType<typeof createWorkbench>
 
@@ -218,8 +220,10 @@ export function createWorkbench(engine: Engine) {
   }
 
   async function discard() {
+    const { journal } = get()
+    if (!journal) return
     try {
-      await engine.discard()
+      await engine.discard(journal.summary.started)
       set({ journal: null, spoken: 'The job was discarded.' })
     } catch (thrown) {
       fail(thrown)
@@ -390,7 +394,8 @@ export function createWorkbench(engine: Engine) {
   async function start() {
     const { job, model } = get()
     if (!job || model.state !== 'ready' || isBusy(get())) return
-    await launch(job, model.summary, (hear) => engine.start(job, hear))
+    const replacing = get().journal?.summary.started ?? null
+    await launch(job, model.summary, (hear) => engine.start(job, hear, replacing))
   }
 
   async function launch(job: Job, model: ModelSummary, run: (hear: (event: RunEvent) => void) => Promise<JobReport>) {
@@ -435,8 +440,7 @@ export function createWorkbench(engine: Engine) {
     } catch (thrown) {
       const error = toErrorData(thrown)
       // Nothing has begun, so the page is as it was.
-      if (error.code === 'journal-busy' || error.code === 'journal-mismatch')
-        set({ view: before, ran, saving, step, spoken: error.message, fault: error, asked: null })
+      if (notBegun.has(error.code)) set({ view: before, ran, saving, step, spoken: error.message, fault: error, asked: null })
       else conclude((view) => abort(view, error))
     }
     await readJournal()

@@ -101,9 +101,11 @@ export interface Engine {
   dryRun(spec: DryRunSpec): Promise<DryRun>
   /**
    * Runs the job; resolves when it is over, cancelled or not. Failed runs are in the report. Unless it only measures, it
-   * takes the place of the job in the journal. May reject with `journal-busy`.
+   * takes the place of the job in the journal and its checkpoints, finished or not: `replacing` names that one by
+   * `JournalSummary.started`, null where there is none. May reject with `journal-busy`, and with `journal-kept` when
+   * another job than the one named is there.
    */
-  start(job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
+  start(job: Job, onEvent: (event: RunEvent) => void, replacing: string | null): Promise<JobReport>
   pause(): Promise<void>
   resume(): Promise<void>
   /** Takes effect within one GPU submit. */
@@ -114,10 +116,16 @@ export interface Engine {
   journal(): Promise<{ busy: boolean; summary: JournalSummary | null }>
   /** Texts that the person brought to that job; from now on they can be asked for by their ids. */
   journalTexts(): Promise<TextSource[]>
-  /** Goes on with that job, on the model that is open, once its texts are there. May reject with `journal-mismatch`, `journal-busy`. */
+  /**
+   * Goes on with that job, on the model that is open, once its texts are there. A finished run whose checkpoint could not be written
+   * (`RunResult.exportError`) gets it now, without solving anything again. May reject with `journal-mismatch`, `journal-busy`.
+   */
   goOn(job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
-  /** Forgets that job and frees the storage of its checkpoints. May reject with `journal-busy`. */
-  discard(): Promise<void>
+  /**
+   * Forgets the job that was started then (`JournalSummary.started`) and frees the storage of its checkpoints. May reject
+   * with `journal-busy`, and with `journal-kept` when it is another one by now.
+   */
+  discard(started: string): Promise<void>
   /** Resolves when no tab is at work. */
   idle(): Promise<void>
 }
@@ -233,7 +241,7 @@ export function connect(): Engine {
     addText: (file, origin) => call(remote.addText(file, origin)),
     check: (job) => call(remote.check(job)),
     dryRun: (spec) => call(remote.dryRun(spec)),
-    start: (job, onEvent) => call(remote.start(job, Comlink.proxy(onEvent))),
+    start: (job, onEvent, replacing) => call(remote.start(job, Comlink.proxy(onEvent), replacing)),
     pause: () => call(remote.pause()),
     resume: () => call(remote.resume()),
     cancel: () => call(remote.cancel()),
@@ -241,7 +249,7 @@ export function connect(): Engine {
     journal: () => call(remote.journal()),
     journalTexts: () => call(remote.journalTexts()),
     goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
-    discard: () => call(remote.discard()),
+    discard: (started) => call(remote.discard(started)),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),
   }
 }

@@ -4,8 +4,10 @@ import { WorkbenchError } from '../errors.ts'
 export class Control {
   readonly #abort = new AbortController()
   #stopped: WorkbenchError | null = null
-  /** Seconds spent paused. */
-  waited = 0
+  /** Seconds of pauses that are over. */
+  #waited = 0
+  /** When the job stood still, in a pause that lasts; null while it works on to the next place where it can stop. */
+  #stoodStill: number | null = null
   #resume: (() => void) | null = null
   #paused: Promise<void> | null = null
 
@@ -27,9 +29,16 @@ export class Control {
   }
 
   resume(): void {
+    if (this.#stoodStill !== null) this.#waited += now() - this.#stoodStill
+    this.#stoodStill = null
     this.#resume?.()
     this.#resume = null
     this.#paused = null
+  }
+
+  /** Seconds on a clock that stands still while the job is paused or waits for storage; only differences mean something. */
+  get clock(): number {
+    return (this.#stoodStill ?? now()) - this.#waited
   }
 
   get cancelled(): boolean {
@@ -53,10 +62,11 @@ export class Control {
   /** Waits while paused. @throws WorkbenchError what `stop` was given; `cancelled` */
   async check(): Promise<void> {
     if (this.#paused && !this.#stopped) {
-      const before = performance.now()
+      this.#stoodStill ??= now()
       await this.#paused
-      this.waited += (performance.now() - before) / 1000
     }
     if (this.#stopped) throw this.#stopped
   }
 }
+
+const now = () => performance.now() / 1000

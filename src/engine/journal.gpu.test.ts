@@ -7,7 +7,7 @@ import type { Sink } from '../io/bytes.ts'
 import { type MemoryStore, memoryStore } from '../io/memory.ts'
 import type { Control } from './control.ts'
 import type { Job, JobReport, RunEvent } from './job.ts'
-import { discardJournal, journalTexts, readJournal } from './journal.ts'
+import { checkNamed, discardJournal, journalTexts, readJournal } from './journal.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
 import { memoryHost, memoryText, smallJob, testTexts, tinyFiles } from './testing.ts'
@@ -266,6 +266,63 @@ describe('a full disk', () => {
     const [result] = (await runJob({ ...job, runs: job.runs.slice(2, 3) }, host.host)).runs
     expect(result).toMatchObject({ state: 'cancelled', export: null })
   })
+})
+
+describe('a checkpoint that cannot be written at the end', () => {
+  const failing = (after: number) => (sink: Sink) => {
+    let writes = 0
+    const write = async (work: () => Promise<void>) => {
+      if (writes++ >= after) throw new WorkbenchError('storage-failed', 'The disk went away.', 'Bring it back.')
+      await work()
+    }
+    return {
+      ...sink,
+      create: async (path: string, size: number) => {
+        const file = await sink.create(path, size)
+        return { ...file, write: (data: Uint8Array, at: number) => write(() => file.write(data, at)) }
+      },
+    }
+  }
+
+  it.each([0, 7, 12])('loses nothing: write number %i fails, and the file is written again without solving', async (after) => {
+    const host = memoryHost(session)
+    await session.open(await tinyFiles(), 'tiny')
+    const { sink } = host.host
+    // A packed one with a transform, and a dense one whose outliers are added back.
+    const some = { ...job, runs: [job.runs[1], job.runs[0]] }
+    const report = await runJob(some, { ...host.host, sink: async (id) => failing(after)(await sink(id)) })
+    expect(report.runs.map(({ state, export: made, exportError }) => [state, made, exportError?.code])).toEqual(
+      some.runs.map(() => ['finished', null, 'storage-failed']),
+    )
+    expect((await readJournal(host.journal, false))!).toMatchObject({
+      layers: { done: 28, all: 28 },
+      report: { runs: JSON.parse(JSON.stringify(report.runs)) },
+    })
+
+    const stages: RunEvent[] = []
+    const { host: second, sinks: written } = memoryHost(session, (event) => event.type === 'stage' && stages.push(event))
+    const again = await runJob(some, { ...second, journal: host.journal }, { resume: true })
+    expect(remains(again, written)).toEqual([whole[1], whole[0]])
+    expect(stages.map((event) => (event as Extract<RunEvent, { type: 'stage' }>).stage)).toEqual(['write', 'write'])
+    for (const [i, { seconds }] of again.runs.entries()) expect(seconds).toBeGreaterThanOrEqual(report.runs[i].seconds)
+    expect(again.seconds).toBeGreaterThan(report.runs.reduce((sum, { seconds }) => sum + seconds, 0))
+    // Now they are in the checkpoints, and nothing is left to be written.
+    expect((await host.journal.list()).sort()).toEqual(['head', 'job', 'states-reference', 'text-0'])
+    expect((await readJournal(host.journal, false))!.report!.runs.every(({ export: made }) => made)).toBe(true)
+  })
+})
+
+it('a kept job is given up only by its name', async () => {
+  const { journal } = moments.at(-1)!
+  const { started } = (await readJournal(journal, true))!
+  await checkNamed(journal, started)
+  await checkNamed(memoryStore(), null)
+  for (const other of [null, new Date(0).toISOString()]) {
+    await expect(checkNamed(journal, other)).rejects.toMatchObject({
+      code: 'journal-kept',
+      message: expect.stringContaining('outliers; scaled'),
+    })
+  }
 })
 
 it('storage that fails in other ways ends the journal or the export, not the run', async () => {

@@ -4,7 +4,7 @@
  *
  *     head        the job, the model it runs on, and the fingerprint of everything its results depend on
  *     job         full-precision score, result of each finished run, report
- *     run-i       of the run at work: each solved linear with its result, vectors that a transform changed, scores
+ *     run-i       of a run without its checkpoint: each solved linear with its result, vectors that a transform changed, scores
  *     states-…    hidden states between two blocks; what is too large to be written again and again is computed again
  *     text-i      texts that the person brought
  */
@@ -45,8 +45,11 @@ const ours = /^(head|job|run-\d+|states-\w+|text-\d+)$/
 
 export class Journal {
   #run: { id: string; log: Log } | null = null
-  /** Seconds that the run took up to its last linear, in earlier times. */
+  /** Seconds that the run took up to its last linear, before it was interrupted. */
   secondsBefore = 0
+  /** Seconds that the job took before it was interrupted. */
+  #jobSecondsBefore = 0
+  readonly #opened: number
   #broken = false
   #keepsStates = true
 
@@ -55,7 +58,10 @@ export class Journal {
     readonly store: Store,
     readonly head: JournalHead,
     readonly log: Log,
-  ) {}
+  ) {
+    this.#opened = host.control.clock
+    this.#jobSecondsBefore = log.get('seconds') ?? 0
+  }
 
   /** A new journal in place of whatever is there; where storage cannot be had, one that ends with this process. */
   static async begin(host: Host, texts: TextFile[], given: Omit<JournalHead, 'texts'>): Promise<Journal> {
@@ -93,20 +99,28 @@ export class Journal {
     return this.log.get('baseline') ?? null
   }
 
-  keepBaseline(score: Judgement): Promise<void> {
-    return this.#keep(0, () => this.log.put('baseline', score))
+  async keepBaseline(score: Judgement): Promise<void> {
+    await this.#keep(0, () => this.log.put('baseline', score))
+    await this.#keep(0, () => this.log.put('seconds', this.seconds))
   }
 
-  /** Of a run that was finished before. */
+  /** Seconds that the job has taken, those before an interruption included and pauses not. */
+  get seconds(): number {
+    return this.#jobSecondsBefore + this.host.control.clock - this.#opened
+  }
+
+  /** Of a run that was finished before; with an `exportError`, its linears are still here to be written again. */
   result(run: string): RunResult | null {
     return this.log.get(`result:${run}`) ?? null
   }
 
-  /** The run is finished: its linears are in its checkpoint and not needed any more. */
+  /** The run is finished. Its linears are given up only when they are in its checkpoint, or when it was to have none. */
   async keepResult(result: RunResult): Promise<void> {
     await this.#keep(0, () => this.log.put(`result:${result.run}`, result))
+    await this.#keep(0, () => this.log.put('seconds', this.seconds))
     await this.leave()
-    if (!this.#broken) for (const name of [this.#fileOf(result.run), 'states-0', 'states-1']) await this.store.remove(name)
+    const done = ['states-0', 'states-1', ...(result.exportError ? [] : [this.#fileOf(result.run)])]
+    if (!this.#broken) for (const name of done) await this.store.remove(name)
   }
 
   /** The job is over and nothing is left to resume. */
@@ -135,10 +149,11 @@ export class Journal {
     // Without storage the run remembers for itself, as long as this process lives.
     log ??= await Log.open(memoryStore(), this.#fileOf(run))
     this.#run = { id: run, log }
-    this.secondsBefore = 0
+    this.secondsBefore = this.result(run)?.seconds ?? 0
     for (const key of log.keys()) {
-      const { seconds = 0 } = log.get<{ seconds?: number } | null>(key) ?? {}
+      const { seconds = 0, jobSeconds = 0 } = log.get<{ seconds?: number; jobSeconds?: number } | null>(key) ?? {}
       this.secondsBefore = Math.max(this.secondsBefore, seconds)
+      this.#jobSecondsBefore = Math.max(this.#jobSecondsBefore, jobSeconds)
     }
   }
 
@@ -176,7 +191,8 @@ export class Journal {
   keepLinear(layer: LayerResult, { codes, grid, groupIndex, outliers, ...stored }: StoredLinear, seconds: number): Promise<void> {
     const arrays: Arrays = { codes, grid, groupIndex, ...outliers }
     const bytes = Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0)
-    return this.#keep(bytes, () => this.#run!.log.put(`linear:${layer.name}`, { layer, stored, seconds }, arrays))
+    const value = { layer, stored, seconds, jobSeconds: this.seconds }
+    return this.#keep(bytes, () => this.#run!.log.put(`linear:${layer.name}`, value, arrays))
   }
 
   /** Vectors of block k that a transform changed, by full name; null when it was not there yet. */
@@ -296,6 +312,17 @@ export class Journal {
   }
 }
 
+/** @throws WorkbenchError `journal-kept` when the journal holds a job that was not started at `named` */
+export async function checkNamed(store: Store, named: string | null): Promise<void> {
+  const head = await readHead(store)
+  if (!head || head.started === named) return
+  throw new WorkbenchError(
+    'journal-kept',
+    `A job on ${head.model.name} is kept here (${head.job.runs.map(({ label }) => label).join('; ')}); its results and checkpoints would be lost.`,
+    'Look at it first: open its results, resume it or discard it.',
+  )
+}
+
 /** The start of a journal; returns the log of the job. */
 async function write(store: Store, head: JournalHead, texts: TextFile[]): Promise<Log> {
   await discardJournal(store)
@@ -405,12 +432,14 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
       summary.results.push(result)
       summary.events.push({ type: 'run-end', result })
       summary.bytes += result.export?.bytes ?? 0
-      continue
+      if (!result.exportError) continue
     }
     const run = await open(`run-${i}`)
     if (!run) continue
-    summary.layers.done += countLinears(run)
-    summary.events.push(...eventsOf(id, run))
+    if (!result) {
+      summary.layers.done += countLinears(run)
+      summary.events.push(...eventsOf(id, run))
+    }
     summary.bytes += run.bytes
     await run.close()
   }

@@ -111,11 +111,12 @@ interface JobOptions {
 
 /**
  * Runs a job. A run that fails or is cancelled ends with what it had; only a job that cannot start, or whose baseline
- * fails, throws. Whatever is not finished stays in the journal.
+ * fails, throws. Whatever is not finished stays in the journal, and the linears of a run whose checkpoint could not be
+ * written: resuming then writes it without solving anything again.
  * @throws WorkbenchError `plan-invalid` and what else stands against the plan; `journal-mismatch`
  */
 export async function runJob(job: Job, given: Host, { resume = false, origin }: JobOptions = {}): Promise<JobReport> {
-  const started = performance.now()
+  const started = given.control.clock
   const begun = new Date().toISOString()
   // A measurement is soon made again, and must not take the place of an unfinished job.
   const host = job.runs.length ? given : { ...given, journal: memoryStore() }
@@ -140,6 +141,7 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
         origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: folder.name }),
       })
 
+  const prepared = control.clock - started
   const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
   const baseline = baselineWork(opened, counts)
   const words = passagesWork(opened, plan.passages)
@@ -191,7 +193,7 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
       const { id } = planned.spec
       emit({ type: 'run-start', run: id, blocks: planned.blocks })
       let result = journal.result(id)
-      if (result) {
+      if (result && !result.exportError) {
         progress.credit(FORWARD, works[i].forward)
         progress.credit(planned.solver.id, works[i].solve)
       } else {
@@ -231,7 +233,7 @@ export async function runJob(job: Job, given: Host, { resume = false, origin }: 
       fpLambada,
       runs: results,
       memory: pulse.memory,
-      seconds: (performance.now() - started) / 1000,
+      seconds: prepared + journal.seconds,
       network: before && host.network ? trafficSince(before, host.network.traffic) : null,
     }
     if (results.length === job.runs.length && results.every(({ state }) => state === 'finished')) await journal.keepReport(report)
@@ -289,8 +291,11 @@ class Pulse {
     readonly host: Host,
     planned: Work,
   ) {
-    const clock = () => performance.now() / 1000 - host.control.waited
-    this.progress = new Progress(planned, () => this.#before + (this.#gpu?.flops ?? 0), clock)
+    this.progress = new Progress(
+      planned,
+      () => this.#before + (this.#gpu?.flops ?? 0),
+      () => host.control.clock,
+    )
   }
 
   /** Beats on this device from now on. */
@@ -332,7 +337,7 @@ class Pulse {
 /** One run, across the devices that it may take: what is solved and told, and the checkpoint that it goes into. */
 class Run {
   readonly layers: LayerResult[] = []
-  readonly #started = performance.now()
+  readonly #started: number
   readonly #told = new Set<string>()
   readonly #perplexities: RunResult['perplexities'] = []
   #begun = false
@@ -344,15 +349,17 @@ class Run {
     readonly journal: Journal,
     readonly pulse: Pulse,
     readonly output: CheckpointExport,
-  ) {}
+  ) {
+    this.#started = host.control.clock
+  }
 
   get id(): string {
     return this.plan.spec.id
   }
 
-  /** Seconds so far, those before an interruption included. */
+  /** Seconds so far, those before an interruption included and pauses not. */
   get seconds(): number {
-    return this.journal.secondsBefore + (performance.now() - this.#started) / 1000
+    return this.journal.secondsBefore + this.host.control.clock - this.#started
   }
 
   async quantize(devices: Recovery<Engine>, fpPerplexity: number | null): Promise<RunResult> {
@@ -866,7 +873,7 @@ class Engine {
     const { solver, options, grid, settings } = run.plan
     const { gram } = shared
     const full = blockName(this.opened, k, name)
-    const started = performance.now()
+    const started = host.control.clock
     this.#stage(run.plan, 'solve', k, full)
     this.progress.enter(solver.id)
     const weight = weights.get(`${name}.weight`)!
@@ -893,7 +900,7 @@ class Engine {
       block: k,
       shape: [q, p],
       relativeError: relative(error),
-      seconds: (performance.now() - started) / 1000,
+      seconds: host.control.clock - started,
       iterations: result.iterations,
       bits: {
         ...linearBits({ q, p }, result.groups, grid, !settings.actOrder, outliers),

@@ -7,7 +7,7 @@ import { demoFiles, demoTexts } from './demo.ts'
 import { checkJob, dryRun } from './dry.ts'
 import { defaultCacheBudget, hubDatasets, hubModel, openHub, openHubModel } from './hub.ts'
 import type { CacheInfo, DryRunSpec, HubHit, Job, JobReport, JournalSummary, ModelOrigin, RunEvent, TextSource, Traffic } from './job.ts'
-import { discardJournal, journalTexts, readJournal } from './journal.ts'
+import { checkNamed, discardJournal, journalTexts, readJournal } from './journal.ts'
 import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
@@ -127,9 +127,15 @@ const api = {
     }),
   check: (job: Job) => checkJob(job, session),
   dryRun: (spec: DryRunSpec) => dryRun(session.model, spec, session),
-  /** A measurement leaves nothing behind; another job takes the place of the last one and its checkpoints. */
-  start: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
-    job.runs.length ? alone(() => removeExports().then(() => run(job, emit, false))) : run(job, emit, false),
+  /** A measurement leaves nothing behind; another job takes the place of the one that is kept, which has to be named. */
+  start: (job: Job, emit: (event: RunEvent) => void, replacing: string | null): Promise<JobReport> =>
+    job.runs.length
+      ? alone(async () => {
+          await checkNamed(journal, replacing)
+          await removeExports()
+          return run(job, emit, false)
+        })
+      : run(job, emit, false),
   /** Goes on with the job in the journal, on the model that is open. */
   goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> => alone(() => run(job, emit, true)),
   /** Texts that the person brought to the job in the journal, from now on those of this visit too. */
@@ -141,8 +147,9 @@ const api = {
       const busy = held.some(({ name, mode }) => name === jobLock && mode === 'exclusive')
       return { busy, summary: await readJournal(journal, busy) }
     }),
-  discard: () =>
+  discard: (named: string) =>
     alone(async () => {
+      await checkNamed(journal, named)
       await discardJournal(journal)
       await removeExports()
     }),

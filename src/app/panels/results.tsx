@@ -8,6 +8,7 @@ import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
+import { isBusy } from '../store.ts'
 import { Bits } from './bits.tsx'
 import { Bar, Button, Icon, RunMark, Scroll } from './controls.tsx'
 import { CopyButton } from './problems.tsx'
@@ -293,6 +294,7 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
   const made = run.result?.export
   const formatLabel = useView((state) => state.catalog?.formats.find(({ id }) => id === made?.format)?.label ?? made?.format)
   const busy = saving?.state === 'saving'
+  const away = useView((state) => isBusy(state) || !state.journal || state.journal.busy)
   return (
     <section className="panel" aria-label={`Export ${run.label}`}>
       <h3>
@@ -302,8 +304,11 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
       {run.result?.exportError && (
         <div className="field-problem error">
           <p>
-            No checkpoint: {run.result.exportError.message} {run.result.exportError.hint}
+            No checkpoint: {run.result.exportError.message} {run.result.exportError.hint} What the run solved is kept.
           </p>
+          <Button icon="file" disabled={away} onClick={workbench.goOn}>
+            Write the checkpoint again
+          </Button>
         </div>
       )}
       {made && (
