@@ -9,6 +9,8 @@ export const errorCodes = [
   'gpu-too-small', // a tensor needs a larger binding or buffer than the device has
   'gpu-lost', // the device was lost in mid-run
   'gpu-out-of-memory',
+  'gpu-shader', // a kernel that this adapter's compiler refuses
+  'gpu-failed', // any other error of the device, which is then replaced
   // files
   'file-truncated',
   'file-header', // a safetensors header that breaks its own rules

@@ -1,10 +1,12 @@
 /** A device may go away in the middle of anything: a new one is opened, and the work at hand is begun again on it. */
-import { WorkbenchError, toErrorData } from '../errors.ts'
+import { type ErrorCode, WorkbenchError, toErrorData } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
 import type { Host } from './run.ts'
 
 /** Losses in one job; a device that goes away so often will do it again. */
 const MOST = 3
+/** Failures that another device may be spared: not those of a wrong kernel or call, which would come again. */
+const passing = new Set<ErrorCode>(['gpu-lost', 'gpu-failed', 'gpu-out-of-memory'])
 const times = ['never', 'once', 'twice', 'three times']
 
 /** Work on a device by way of something that is built on it anew after each loss. */
@@ -23,7 +25,7 @@ export class Recovery<Built> {
 
   /**
    * Repeats `work` from its beginning after each loss, so it must find for itself what is done already.
-   * @throws WorkbenchError `gpu-lost`, `gpu-out-of-memory` at the third loss; whatever else `work` throws
+   * @throws WorkbenchError `gpu-lost`, `gpu-failed`, `gpu-out-of-memory` at the third loss; whatever else `work` throws
    */
   async do<T>(work: (built: Built) => Promise<T>): Promise<T> {
     for (;;) {
@@ -37,7 +39,7 @@ export class Recovery<Built> {
 
   /** Frees all that was made on the device; the next work begins with a new build. */
   drop(): void {
-    if (this.#gpu && !this.#gpu.lost) {
+    if (this.#gpu && !this.#gpu.failed) {
       this.#gpu.gate = null
       this.#gpu.releaseSince(this.#mark)
       this.#gpu.trim()
@@ -58,8 +60,8 @@ export class Recovery<Built> {
   async #recover(error: unknown): Promise<void> {
     const { session, control, emit } = this.host
     const { code, message, hint } = toErrorData(error)
-    if (control.stopped || (code !== 'gpu-lost' && code !== 'gpu-out-of-memory')) throw error
-    const cause = code === 'gpu-lost' ? 'lost' : 'memory'
+    if (control.stopped || !passing.has(code)) throw error
+    const cause = code === 'gpu-out-of-memory' ? 'memory' : 'lost'
     const losses = ++this.#losses
     emit({ type: 'device', state: 'lost', cause, losses, most: MOST })
     if (losses === MOST) {

@@ -92,7 +92,7 @@ const BATCH_FLOATS = 24 * 2 ** 20
 /** Kind of work beside the solvers' own. */
 const FORWARD = 'forward'
 /** What the next run would fail of as well. */
-const deviceErrors = new Set<ErrorCode>(['gpu-lost', 'gpu-out-of-memory', 'gpu-missing'])
+const deviceErrors = new Set<ErrorCode>(['gpu-lost', 'gpu-failed', 'gpu-out-of-memory', 'gpu-missing'])
 /** Between two progress events. */
 const EVENT_SECONDS = 0.25
 

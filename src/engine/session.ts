@@ -57,10 +57,14 @@ export class Session {
 
   // ---------------------------------------------------------------- device
 
-  /** The device, opened on first use and again after it was lost. @throws WorkbenchError `gpu-missing` */
+  /** The device, opened on first use and again after it was lost or has failed. @throws WorkbenchError `gpu-missing` */
   async gpu(): Promise<Gpu> {
-    const gpu = await this.#gpu
-    if (gpu && !gpu.lost) return gpu
+    const opened = this.#gpu
+    const gpu = await opened
+    if (gpu && !gpu.failed) return gpu
+    // Somebody else who waited has opened another one meanwhile.
+    if (this.#gpu !== opened) return this.gpu()
+    gpu?.destroy()
     this.#summary = null
     this.#gpu = Gpu.open(this.gpuSource, this.most).catch((error) => {
       this.#gpu = null

@@ -3,7 +3,9 @@
  * and short submits that can be paced, paused and cancelled. Everything WebGPU-ish hides behind this class.
  */
 import { WorkbenchError } from '../errors.ts'
-import { kernelSource } from './kernel.ts'
+import { compileError, lostError, uncaptured } from './failure.ts'
+import { type KernelSource, kernelSource } from './kernel.ts'
+import { Reading } from './reading.ts'
 import { type DType, Tensor, type TypedArray, elements } from './tensor.ts'
 
 /** By their numbers in the standard: the global that names them is missing where WebGPU is. */
@@ -44,6 +46,13 @@ interface Pipeline {
   groups: Map<string, GPUBindGroup>
 }
 
+/** A reading on its way: where it was copied to, and who waits for it. */
+interface Asked {
+  staging: GPUBuffer
+  resolve(values: ArrayBuffer): void
+  reject(error: unknown): void
+}
+
 export class Gpu {
   readonly info: GpuInfo
   /** Direct GEMM for software adapters, tiled for real ones; `PERFORMANCE.md` measured why. */
@@ -77,10 +86,16 @@ export class Gpu {
   #budget = 2e8
   #inFlight: { done: Promise<void>; flops: number; at: number }[] = []
   #lastDone = 0
+  /** Readings that nobody has waited for yet. */
+  #asked: Asked[] = []
+  /** How often the host has waited for values of the GPU, however many it took at once. */
+  waits = 0
   #failure: Error | null = null
   /** Settles once there is a failure. */
-  readonly #failed: Promise<void>
-  /** The device is gone for good; open another. */
+  readonly #failing: Promise<void>
+  /** What must be known before work counts as done: whether pipelines could be made, what an error means. */
+  readonly #verdicts = new Set<Promise<void>>()
+  /** The device is gone for good. */
   lost = false
 
   protected constructor(
@@ -92,17 +107,35 @@ export class Gpu {
     this.info = info
     this.gemm = info.kind === 'software' ? 'direct' : 'tiled'
     this.#uniforms = device.createBuffer({ size: SLOT * SLOTS, usage: usage.uniform | usage.copyDst })
-    this.#failed = new Promise((resolve) => {
-      void device.lost.then((lost) => {
-        this.lost = true
-        this.#failure ??= lostError(lost)
-        resolve()
-      })
-      device.onuncapturederror = (event) => {
-        this.#failure ??= uncaptured(event.error)
+    this.#failing = new Promise((resolve) => {
+      const fail = (error: Error) => {
+        this.#failure ??= error
         resolve()
       }
+      void device.lost.then((lost) => {
+        this.lost = true
+        fail(lostError(lost))
+      })
+      device.onuncapturederror = ({ error }) => {
+        // A kernel that could not be compiled leads to errors wherever it is used; its own says more.
+        const compiling = [...this.#verdicts]
+        this.#await(Promise.all(compiling).then(() => fail(uncaptured(error))))
+      }
+      this.#fail = fail
     })
+  }
+
+  #fail: (error: Error) => void = () => {}
+
+  /** Keeps work from counting as done until `verdict` is in. */
+  #await(verdict: Promise<void>): void {
+    this.#verdicts.add(verdict)
+    void verdict.finally(() => this.#verdicts.delete(verdict))
+  }
+
+  /** The device is lost, or has reported an error after which its results cannot be trusted: open another. */
+  get failed(): boolean {
+    return this.#failure !== null
   }
 
   /**
@@ -250,24 +283,60 @@ export class Gpu {
     this.#open().copyBufferToBuffer(from.buffer, from.offset + fromElement * 4, to.buffer, to.offset + toElement * 4, count * 4)
   }
 
-  /** `foreseen`: the value of all elements that a dry run goes on with (dry.ts); a device that computes has its own. */
-  async read(tensor: Tensor, _foreseen?: number): Promise<TypedArray> {
-    const bytes = tensor.bytes
+  /**
+   * Copies the values as they are now; the wait for them begins when the reading is awaited, together with all others.
+   * `foreseen`: the value of all elements that a dry run goes on with (dry.ts); a device that computes has its own.
+   */
+  read(tensor: Tensor, _foreseen?: number): Reading<TypedArray> {
+    const { bytes, dtype } = tensor
     const staging = this.device.createBuffer({ size: Math.max(4, bytes), usage: usage.mapRead | usage.copyDst })
+    this.hold(staging.size)
     this.#endPass()
     this.#open().copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, bytes)
+    const arrived = new Promise<ArrayBuffer>((resolve, reject) => this.#asked.push({ staging, resolve, reject }))
+    arrived.catch(() => {}) // told to whoever waits
+    return new Reading(async () => {
+      this.#fetch()
+      const values = await arrived
+      return dtype === 'f32' ? new Float32Array(values) : new Uint32Array(values)
+    })
+  }
+
+  /** Maps all that was asked for. */
+  #fetch(): void {
+    if (!this.#asked.length) return
     this.flush()
+    this.waits++
+    for (const { staging, resolve, reject } of this.#asked.splice(0)) {
+      this.#map(staging)
+        .finally(() => {
+          staging.destroy()
+          this.release(staging.size)
+        })
+        .then(resolve, reject)
+    }
+  }
+
+  async #map(staging: GPUBuffer): Promise<ArrayBuffer> {
     try {
       await staging.mapAsync(GPUMapMode.READ)
     } catch (error) {
       // The reason, a lost device or no memory, may be told a little later.
-      await Promise.race([this.#failed, new Promise((resolve) => setTimeout(resolve, 1000))])
+      await Promise.race([this.#failing, new Promise((resolve) => setTimeout(resolve, 1000))])
       throw this.#failure ?? error
     }
-    this.#throwFailure()
-    const copy = staging.getMappedRange().slice(0)
-    staging.destroy()
-    return tensor.dtype === 'f32' ? new Float32Array(copy) : new Uint32Array(copy)
+    await this.#throwFailure()
+    return staging.getMappedRange().slice(0)
+  }
+
+  /** Counts memory that was taken on the device, and given back. */
+  protected hold(bytes: number): void {
+    this.held += bytes
+    this.peak = Math.max(this.peak, this.held)
+  }
+
+  protected release(bytes: number): void {
+    this.held -= bytes
   }
 
   #create(size: number): GPUBuffer {
@@ -275,8 +344,7 @@ export class Gpu {
       size,
       usage: usage.storage | usage.copySrc | usage.copyDst,
     })
-    this.held += size
-    this.peak = Math.max(this.peak, this.held)
+    this.hold(size)
     this.#ids.set(buffer, this.#nextId++)
     return buffer
   }
@@ -365,6 +433,7 @@ export class Gpu {
     if (source.uniform !== null) {
       entries.push({ binding: source.uniform, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } })
     }
+    for (const filter of ['internal', 'validation'] as const) this.device.pushErrorScope(filter)
     const module = this.device.createShaderModule({ label: name, code: source.code })
     const layout = this.device.createBindGroupLayout({ entries })
     const pipeline = this.device.createComputePipeline({
@@ -372,9 +441,16 @@ export class Gpu {
       layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, constants },
     })
+    for (let scope = 0; scope < 2; scope++) this.#await(this.#judge(source, module))
     compiled = { pipeline, layout, groups: new Map() }
     this.#pipelines.set(key, compiled)
     return compiled
+  }
+
+  /** Whether a pipeline could be made, by the innermost error scope; that of a device that goes away does not count. */
+  async #judge(source: KernelSource, module: GPUShaderModule): Promise<void> {
+    const error = await this.device.popErrorScope().catch(() => null)
+    if (error) this.#fail(await compileError(source, module, error))
   }
 
   #bind(name: string, compiled: Pipeline, bindings: Bindings): GPUBindGroup {
@@ -433,7 +509,7 @@ export class Gpu {
     if (this.#doomed.length) {
       for (const compiled of this.#pipelines.values()) compiled.groups.clear()
       for (const buffer of this.#doomed) {
-        this.held -= buffer.size
+        this.release(buffer.size)
         buffer.destroy()
       }
       this.#doomed = []
@@ -448,7 +524,7 @@ export class Gpu {
   /** Called inside every long loop: keeps few submits queued, learns how large one may be, and lets pause and cancel in. */
   async pace(): Promise<void> {
     while (this.#inFlight.length > IN_FLIGHT) await this.#settle()
-    this.#throwFailure()
+    await this.#throwFailure()
     await this.gate?.()
   }
 
@@ -456,7 +532,7 @@ export class Gpu {
   async sync(): Promise<void> {
     this.flush()
     while (this.#inFlight.length) await this.#settle()
-    this.#throwFailure()
+    await this.#throwFailure()
   }
 
   async #settle(): Promise<void> {
@@ -473,32 +549,14 @@ export class Gpu {
     }
   }
 
-  #throwFailure(): void {
+  async #throwFailure(): Promise<void> {
+    while (this.#verdicts.size) await Promise.all(this.#verdicts)
     if (this.#failure) throw this.#failure
   }
 
   destroy(): void {
     this.device.destroy()
   }
-}
-
-function lostError(lost: GPUDeviceLostInfo): WorkbenchError {
-  return new WorkbenchError(
-    'gpu-lost',
-    `The GPU was lost (${lost.reason})${lost.message ? `: ${lost.message}` : '.'}`,
-    'What was finished is kept. Close other programs that use the GPU, reload the page and start again.',
-  )
-}
-
-function uncaptured(error: GPUError): Error {
-  if (typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError) {
-    return new WorkbenchError(
-      'gpu-out-of-memory',
-      'The GPU has no memory left for the next step.',
-      'Close other programs that use the GPU, or choose fewer or shorter calibration samples.',
-    )
-  }
-  return new Error(`WebGPU: ${error.message}`)
 }
 
 function mebibytes(bytes: number): string {

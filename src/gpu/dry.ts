@@ -3,6 +3,7 @@
  * for a run that is only to be foreseen. Needs no WebGPU.
  */
 import { Gpu, type GpuInfo } from './device.ts'
+import { Reading } from './reading.ts'
 import type { Tensor, TypedArray } from './tensor.ts'
 
 /** What decides how a run goes on a device. */
@@ -59,10 +60,9 @@ export class DryGpu extends Gpu {
     return this.facts.gflops ? Math.max(2e7, this.facts.gflops * 6e7) : SUBMIT_FLOPS
   }
 
-  override empty(...args: Parameters<Gpu['empty']>): Tensor {
-    const tensor = super.empty(...args)
+  protected override hold(bytes: number): void {
+    super.hold(bytes)
     this.#most = Math.max(this.#most, this.held)
-    return tensor
   }
 
   override run(...[name, bindings, , [x, y = 1, z = 1], { flops = 64 * x * y * z } = {}]: Parameters<Gpu['run']>): void {
@@ -102,14 +102,19 @@ export class DryGpu extends Gpu {
    * Floats are 1, so that no input looks dead; integers, which count what went wrong, are 0 unless `foreseen` says more.
    * Of what is large only a beginning.
    */
-  override async read(tensor: Tensor, foreseen = tensor.dtype === 'f32' ? 1 : 0): Promise<TypedArray> {
-    this.flush()
-    this.#transfer = Math.max(this.#transfer, tensor.bytes)
-    const size = Math.min(tensor.size, MOST_READ)
-    const key = `${tensor.dtype} ${size} ${foreseen}`
-    // One array serves all readings of a size, however many of them would wait on the host at once.
-    const values = this.#made.get(key) ?? (tensor.dtype === 'f32' ? new Float32Array(size) : new Uint32Array(size)).fill(foreseen)
-    this.#made.set(key, values)
-    return values
+  override read(tensor: Tensor, foreseen = tensor.dtype === 'f32' ? 1 : 0): Reading<TypedArray> {
+    const { bytes, dtype } = tensor
+    this.#transfer = Math.max(this.#transfer, bytes)
+    this.hold(bytes)
+    return new Reading(async () => {
+      this.flush()
+      this.release(bytes)
+      const size = Math.min(tensor.size, MOST_READ)
+      const key = `${dtype} ${size} ${foreseen}`
+      // One array serves all readings of a size, however many of them would wait on the host at once.
+      const values = this.#made.get(key) ?? (dtype === 'f32' ? new Float32Array(size) : new Uint32Array(size)).fill(foreseen)
+      this.#made.set(key, values)
+      return values
+    })
   }
 }

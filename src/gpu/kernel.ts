@@ -22,15 +22,34 @@ export interface KernelSource {
   /** Binding index of the uniform, or null for kernels without parameters. */
   uniform: number | null
   workgroup: [number, number, number]
+  /** Where each line of `code` comes from: the code of `//#include`d files stands in place. */
+  lines: SourceLine[]
+}
+
+interface SourceLine {
+  /** Below `shaders/`. */
+  file: string
+  /** Counted from 1. */
+  line: number
+  text: string
 }
 
 const parsed = new Map<string, KernelSource>()
 
 /** Finds a shader by file name (without `.wgsl`) and reads its interface. */
 export function kernelSource(name: string): KernelSource {
-  const source = parsed.get(name) ?? parseKernel(name, expand(name))
+  const known = parsed.get(name)
+  if (known) return known
+  const lines = expand(name)
+  const source = parseKernel(name, lines.map(({ text }) => text).join('\n'), lines)
   parsed.set(name, source)
   return source
+}
+
+/** The file and line that line `line` (from 1) of a kernel's code was read from, such as `lib/half.wgsl, line 12`. */
+export function originOf({ name, lines }: Pick<KernelSource, 'name' | 'lines'>, line: number): string {
+  const at = lines[line - 1]
+  return at ? `${at.file}, line ${at.line}` : `${name}.wgsl`
 }
 
 export function kernelNames(): string[] {
@@ -39,13 +58,17 @@ export function kernelNames(): string[] {
     .filter((name) => !name.startsWith('lib/'))
 }
 
-function expand(name: string): string {
-  const text = sources[`/shaders/${name}.wgsl`]
-  if (text === undefined) throw new Error(`There is no shader "${name}".`)
-  return text.replace(/^\/\/#include (\S+)$/gm, (_, included: string) => expand(included))
+function expand(name: string): SourceLine[] {
+  const source = sources[`/shaders/${name}.wgsl`]
+  if (source === undefined) throw new Error(`There is no shader "${name}".`)
+  return source.split('\n').flatMap((text, i) => {
+    const included = text.match(/^\/\/#include (\S+)$/)?.[1]
+    return included ? expand(included) : [{ file: `${name}.wgsl`, line: i + 1, text }]
+  })
 }
 
-export function parseKernel(name: string, code: string): KernelSource {
+/** Reads the interface of a kernel from its code. */
+export function parseKernel(name: string, code: string, lines: SourceLine[] = []): KernelSource {
   const bindings: Binding[] = []
   let uniform: number | null = null
   for (const [, index, space, access, variable, type] of code.matchAll(
@@ -62,7 +85,7 @@ export function parseKernel(name: string, code: string): KernelSource {
   const size = code.match(/@workgroup_size\(([^)]*)\)/)
   if (!size) throw new Error(`Shader "${name}" names no workgroup size.`)
   const [x, y = 1, z = 1] = size[1].split(',').map(Number)
-  return { name, code, bindings, params, uniform, workgroup: [x, y, z] }
+  return { name, code, bindings, params, uniform, workgroup: [x, y, z], lines }
 }
 
 function elementType(kernel: string, type: string): DType {

@@ -1,0 +1,34 @@
+/**
+ * Values on their way from the GPU. Waiting for them costs a trip to the GPU and back, in Firefox up to 100 ms whatever is
+ * read. So nothing is waited for until somebody asks: the first `then` maps all that was to be read by then, in one wait.
+ */
+export class Reading<T> implements PromiseLike<T> {
+  #value: Promise<T> | null = null
+
+  /** `start` begins the wait, called at most once. */
+  constructor(readonly start: () => Promise<T>) {}
+
+  /** A value that is here already. */
+  static of<T>(value: T): Reading<T> {
+    return new Reading(async () => value)
+  }
+
+  /** All of them, in one wait. */
+  static all<T extends readonly unknown[]>(readings: { readonly [I in keyof T]: PromiseLike<T[I]> }): Reading<T> {
+    return new Reading(() => Promise.all(readings) as unknown as Promise<T>)
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: awaiting it is what makes it begin
+  then<A = T, B = never>(
+    use?: ((value: T) => A | PromiseLike<A>) | null,
+    fail?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.#value ??= this.start()
+    return this.#value.then(use, fail)
+  }
+
+  /** What `use` makes of the value once it is here. */
+  map<U>(use: (value: T) => U): Reading<U> {
+    return new Reading(() => this.then(use))
+  }
+}
