@@ -1,5 +1,6 @@
 /** A model known by its config.json alone: the checkpoint that it would have, for runs that are only to be foreseen. */
 import { WorkbenchError } from '../errors.ts'
+import { agreed } from '../io/facts.ts'
 import type { ConfigFile } from '../io/folder.ts'
 import type { Dtype, TensorEntry } from '../io/safetensors.ts'
 import { readModel } from './index.ts'
@@ -27,7 +28,7 @@ export function hollow(opened: OpenModel, onRead: (bytes: number) => void): Open
  */
 export function blankModel({ name, config, configText }: ConfigFile): OpenModel {
   const { model } = readModel(config)
-  const given = config.torch_dtype ?? config.dtype
+  const given = agreed(['dtype', 'torch_dtype'].map((where) => ({ where, says: config[where] })))
   const dtype = given == null ? 'F16' : typeof given === 'string' ? dtypes[given] : undefined
   if (!dtype) {
     const hint = `The workbench reads ${Object.keys(dtypes).join(', ')}.`

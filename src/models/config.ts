@@ -1,6 +1,7 @@
 /** Reading a config.json: one way to check fields, and one way to refuse what is wrong or not supported. */
 import { z } from 'zod'
 import { WorkbenchError } from '../errors.ts'
+import { agreed } from '../io/facts.ts'
 
 export const size = z
   .number()
@@ -23,13 +24,8 @@ export function parseConfig<T>(schema: z.ZodType<T>, given: Record<string, unkno
 export function respelled(given: Record<string, unknown>, spellings: Record<string, string[]>): Record<string, unknown> {
   const config = { ...given }
   for (const [name, older] of Object.entries(spellings)) {
-    for (const old of older) {
-      if (given[old] == null) continue
-      if (config[name] != null && config[name] !== given[old]) {
-        throw invalid(`${old} is ${JSON.stringify(given[old])}, but ${name} is ${JSON.stringify(config[name])}`)
-      }
-      config[name] = given[old]
-    }
+    const value = agreed([name, ...older].map((where) => ({ where, says: given[where] })))
+    if (value !== undefined) config[name] = value
   }
   return config
 }
@@ -42,7 +38,11 @@ export function requireFours(sizes: Record<string, number>): void {
 }
 
 export function invalid(what: string): WorkbenchError {
-  return new WorkbenchError('config-invalid', `config.json: ${what}.`, 'Download the file again, or correct that field.')
+  return new WorkbenchError(
+    'config-invalid',
+    `config.json: ${what}.`,
+    'Compare the field with the config.json that the model was published with, and correct it.',
+  )
 }
 
 export function unsupported(what: string, hint: string): WorkbenchError {

@@ -2,6 +2,7 @@
 import { describe, expect, it, test } from 'vitest'
 import { refusal } from '../io/testing.ts'
 import { readModel } from './index.ts'
+import { readRope } from './rope.ts'
 
 const opt = { model_type: 'opt', hidden_size: 2048, num_hidden_layers: 24, num_attention_heads: 32, ffn_dim: 8192, vocab_size: 50272 }
 const opt350 = {
@@ -244,7 +245,13 @@ describe('older spellings', () => {
 
 describe('refused before any weight is read', () => {
   it.each([
-    ['an activation of Gemma', { ...gemma2, hidden_activation: 'silu' }, 'config-unsupported', /"silu"/, /gelu_pytorch_tanh/],
+    [
+      'an activation of Gemma',
+      { ...gemma2, hidden_act: 'silu', hidden_activation: 'silu' },
+      'config-unsupported',
+      /"silu"/,
+      /gelu_pytorch_tanh/,
+    ],
     [
       'attention to what follows',
       { ...gemma3, use_bidirectional_attention: true },
@@ -308,5 +315,105 @@ describe('refused before any weight is read', () => {
     expect(error.code).toBe(code)
     expect(error.message).toMatch(message)
     expect(error.hint).toMatch(hint)
+  })
+})
+
+describe('facts that stand twice', () => {
+  const rope = { rope_type: 'default', rope_theta: 5e5 }
+  const linear = { rope_type: 'linear', factor: 4 }
+  const l3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 }
+  const layers = (type: string) => Array(26).fill(type)
+  const two = { full_attention: { rope_type: 'default', rope_theta: 1e6 }, sliding_attention: { rope_type: 'default', rope_theta: 1e4 } }
+  const many = { ...qwen25, use_sliding_window: true, num_hidden_layers: 26 }
+
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ['the base', { ...llama2, rope_theta: 1e4, rope_parameters: rope }, /rope_theta is 10000, but rope_parameters\.rope_theta is 500000/],
+    [
+      'the base of an old file',
+      { ...llama2, rope_theta: 1e4, rope_scaling: { ...linear, rope_theta: 2e4 } },
+      /rope_scaling\.rope_theta is 20000/,
+    ],
+    ['scaling', { ...llama2, rope_scaling: linear, rope_parameters: rope }, /rope_scaling .*linear scaling by 4.* rope_parameters/],
+    [
+      'scaling, with the base in the second only',
+      { ...llama2, rope_scaling: linear, rope_parameters: { ...linear, rope_theta: 5e5 } },
+      /base 10000 .*base 500000/,
+    ],
+    ['factors', { ...llama2, rope_scaling: linear, rope_parameters: { ...linear, factor: 2 } }, /linear scaling by 4.*linear scaling by 2/],
+    [
+      'types',
+      { ...llama2, rope_scaling: { ...linear, type: 'dynamic' } },
+      /rope_scaling\.type is "dynamic", but rope_scaling\.rope_type is "linear"/,
+    ],
+    [
+      'the length before scaling',
+      { ...llama32, original_max_position_embeddings: 4096 },
+      /original_max_position_embeddings is 4096, but .* is 8192/,
+    ],
+    [
+      'the length before scaling, outside only',
+      { ...llama2, rope_scaling: l3, original_max_position_embeddings: 2048 },
+      /is 2048, but .* is 4096/,
+    ],
+    [
+      'the share that rotates',
+      { ...llama2, partial_rotary_factor: 1, rope_parameters: { ...rope, partial_rotary_factor: 0.5 } },
+      /partial_rotary_factor is 1, but/,
+    ],
+    [
+      'the base of full attention',
+      { ...gemma3, rope_theta: 1e5, rope_parameters: two },
+      /rope_theta is 100000, but rope_parameters\.full_attention\.rope_theta is 1000000/,
+    ],
+    [
+      'the base of windows',
+      { ...gemma3, rope_local_base_freq: 2e4, rope_parameters: two },
+      /rope_local_base_freq is 20000, but rope_parameters\.sliding/,
+    ],
+    [
+      'scaling of full attention',
+      { ...gemma3, rope_scaling: linear, rope_parameters: two },
+      /rope_scaling .* rope_parameters\.full_attention/,
+    ],
+    ['the activation', { ...gemma2, hidden_activation: 'gelu' }, /hidden_act is "gelu_pytorch_tanh", but hidden_activation is "gelu"/],
+    ['kinds of attention', { ...gemma3, layer_types: layers('full_attention') }, /sliding_window_pattern is 6, but layer_types is/],
+    ['patterns', { ...gemma3, _sliding_window_pattern: 2 }, /_sliding_window_pattern is 2, but sliding_window_pattern is 6/],
+    ['blocks with windows', { ...many, layer_types: layers('full_attention') }, /max_window_layers is 21, but layer_types is/],
+  ])('%s', async (_, config, message) => {
+    const error = await refusal(() => readModel(config))
+    expect(error.code).toBe('config-invalid')
+    expect(error.message).toMatch(message)
+    expect(error.hint).not.toMatch(/[Dd]ownload/)
+  })
+
+  it.each<[string, Record<string, unknown>]>([
+    ['the base, twice the same', { ...llama2, rope_theta: 5e5, rope_parameters: rope }],
+    ['nothing in one of them', { ...llama2, rope_theta: 5e5, rope_scaling: null, rope_parameters: {} }],
+    [
+      'scaling, twice the same',
+      { ...llama2, rope_theta: 5e5, rope_scaling: linear, rope_parameters: { type: 'linear', factor: 4, rope_theta: 5e5 } },
+    ],
+    ['llama3 without the length before scaling', { ...llama2, rope_parameters: { ...l3, rope_theta: 5e5 } }],
+    [
+      'Gemma 3 in both ways',
+      {
+        ...gemma3,
+        rope_parameters: two,
+        layer_types: Array.from({ length: 26 }, (_, k) => ((k + 1) % 6 ? 'sliding_attention' : 'full_attention')),
+      },
+    ],
+    [
+      'windows in both ways',
+      { ...many, layer_types: Array.from({ length: 26 }, (_, k) => (k < 21 ? 'full_attention' : 'sliding_attention')) },
+    ],
+    ['another name of SiLU', { ...llama2, hidden_act: 'swish' }],
+  ])('%s is read', (_, config) => {
+    expect(() => readModel(config)).not.toThrow()
+  })
+
+  test('llama3 takes the length of the model where it names none', () => {
+    const config = { ...llama2, rope_parameters: { ...l3, rope_theta: 5e5 } }
+    const length = { original_max_position_embeddings: 4096 }
+    expect(readRope(config)).toEqual(readRope({ ...llama2, rope_parameters: { ...l3, ...length, rope_theta: 5e5 } }))
   })
 })

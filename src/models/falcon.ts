@@ -106,7 +106,7 @@ function read(given: Record<string, unknown>): Model {
     eps: config.layer_norm_epsilon,
     positions: config.alibi
       ? { kind: 'alibi', table: lastOf((t) => falconAlibiTable(heads, t, d)) }
-      : { kind: 'rope', settings: readRope(given) },
+      : { kind: 'rope', settings: readRope({ ...given, max_position_embeddings: config.max_position_embeddings }) },
     first: parallel && norms === 2 ? 'ln_attn' : 'input_layernorm',
     second: parallel ? (norms === 2 ? 'ln_mlp' : null) : 'post_attention_layernorm',
     parallel,

@@ -1,10 +1,18 @@
 /** Gemma 2: LLaMA with norms around both branches, GELU, capped scores and logits, and windows on every other block. */
+import { agreed } from '../io/facts.ts'
+import type { JsonObject } from '../io/json.ts'
 import { unsupported } from './config.ts'
 import type { Family } from './family.ts'
 import { type Kind, llamaLike } from './llama.ts'
 
 /** What both generations share. Fields and defaults that differ from LLaMA's are moved to its names. */
-export function gemmaLike(kind: Kind, slides: (k: number, given: Record<string, unknown>) => boolean): Family {
+export function gemmaLike(
+  kind: Kind,
+  /** Whether block k has a window, where `layer_types` does not say. */
+  slides: (k: number, given: JsonObject) => boolean,
+  /** Fields that `slides` goes by. */
+  patterns: string[] = [],
+): Family {
   const family = llamaLike({
     ...kind,
     defaults: {
@@ -26,12 +34,13 @@ export function gemmaLike(kind: Kind, slides: (k: number, given: Record<string, 
       if (given.use_bidirectional_attention) throw unsupported('use_bidirectional_attention is true', 'Only causal attention is supported.')
       const blocks = typeof given.num_hidden_layers === 'number' && given.num_hidden_layers <= 1024 ? given.num_hidden_layers : 0
       const types = Array.from({ length: blocks }, (_, k) => (slides(k, given) ? 'sliding_attention' : 'full_attention'))
-      return family.read({
-        ...given,
-        hidden_act: given.hidden_activation ?? 'gelu_pytorch_tanh',
-        layer_types: given.layer_types ?? types,
-        use_sliding_window: true,
-      })
+      const said = patterns.filter((where) => given[where] != null)
+      agreed(said.map((where) => ({ where, says: given[where] })))
+      const homes = [
+        { where: 'layer_types', says: given.layer_types },
+        ...said.map((where) => ({ where, says: types, shown: String(given[where]) })),
+      ]
+      return family.read({ ...given, layer_types: agreed(homes) ?? types, use_sliding_window: true })
     },
   }
 }

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { Gpu } from '../gpu/device.ts'
 import { activate, add, attention, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
+import { agreed } from '../io/facts.ts'
 import { invalid, parseConfig, requireFours, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
 import { type RopeSettings, readRope, ropeTable } from './rope.ts'
@@ -23,7 +24,7 @@ const schema = z.object({
   vocab_size: size,
   max_position_embeddings: size.default(2048),
   rms_norm_eps: z.number().positive().default(1e-6),
-  hidden_act: z.string().default('silu'),
+  hidden_act: z.string(),
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
@@ -37,6 +38,9 @@ const schema = z.object({
 })
 
 type Fields = z.infer<typeof schema>
+
+/** Names that transformers has for the same function. */
+const sameActivation = { silu: ['silu', 'swish'], gelu_pytorch_tanh: ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'] }
 
 /** What sets a family apart from LLaMA. */
 export interface Kind {
@@ -54,7 +58,7 @@ export interface Kind {
   /** Which blocks `sliding_window` holds for: none, all, or those that the config says. */
   window?: 'none' | 'all' | 'some'
   /** Value of `hidden_act` that the family is built with. */
-  act?: 'silu' | 'gelu_pytorch_tanh'
+  act?: keyof typeof sameActivation
   /**
    * Gemma's arrangement: norms whose files leave out a 1, one more after each branch, the embedding times √hidden, scores
    * scaled by `query_pre_attn_scalar`, and caps.
@@ -84,8 +88,9 @@ interface Config extends Fields {
 
 function read(kind: Kind, given: Record<string, unknown>): Config {
   const { defaults, switches = [], biased = [], headNorms = false, window = 'none', act = 'silu', gemma = false } = kind
-  const config = parseConfig(schema, { ...defaults, ...given })
-  if (config.hidden_act !== act)
+  const activation = agreed(['hidden_activation', 'hidden_act'].map((where) => ({ where, says: given[where] }))) ?? act
+  const config = parseConfig(schema, { ...defaults, ...given, hidden_act: activation })
+  if (!sameActivation[act].includes(config.hidden_act))
     throw unsupported(`hidden_act is ${JSON.stringify(config.hidden_act)}`, `Only ${act} is supported in this family.`)
   for (const field of ['attention_bias', 'mlp_bias'] as const) {
     if (config[field] && !switches.includes(field)) throw unsupported(`${field} is true`, `${kind.label} models have no such biases.`)
@@ -95,7 +100,9 @@ function read(kind: Kind, given: Record<string, unknown>): Config {
   const d = config.head_dim ?? config.hidden_size / heads
   if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
   requireFours({ hidden_size: config.hidden_size, head_dim: d, intermediate_size: config.intermediate_size })
-  const spans = spansOf(config, window)
+  const spans = spansOf(config, window, given)
+  const full = { ...given, max_position_embeddings: config.max_position_embeddings }
+  const ropes = kind.ropes?.(full, spans) ?? Array<RopeSettings>(spans.length).fill(readRope(full))
   return {
     ...config,
     kvHeads,
@@ -104,12 +111,12 @@ function read(kind: Kind, given: Record<string, unknown>): Config {
     gemma,
     biased: (linear) => biased.includes(linear) || config[linear.startsWith('mlp') ? 'mlp_bias' : 'attention_bias'] === true,
     spans,
-    ropes: kind.ropes?.(given, spans) ?? spans.map(() => readRope(given)),
+    ropes,
   }
 }
 
 /** Windows as transformers reads them: `layer_types` where it is there, else from block `max_window_layers` on. */
-function spansOf(config: Fields, window: Kind['window']): number[] {
+function spansOf(config: Fields, window: Kind['window'], given: Record<string, unknown>): number[] {
   const { num_hidden_layers: blocks, layer_types: types, use_sliding_window: used } = config
   const other = types?.find((type) => type !== 'full_attention' && type !== 'sliding_attention')
   if (other !== undefined)
@@ -119,6 +126,13 @@ function spansOf(config: Fields, window: Kind['window']): number[] {
   const first = window === 'some' ? (config.max_window_layers ?? 0) : 0
   const plain = Array.from({ length: blocks }, (_, k) => (k < first ? Number.POSITIVE_INFINITY : span))
   if (!types) return plain
+  if (window === 'some' && used && given.max_window_layers != null) {
+    const kinds = plain.map((one) => (Number.isFinite(one) ? 'sliding_attention' : 'full_attention'))
+    agreed([
+      { where: 'layer_types', says: types },
+      { where: 'max_window_layers', says: kinds, shown: String(first) },
+    ])
+  }
   const spans = types.map((type) => (type === 'sliding_attention' ? span : Number.POSITIVE_INFINITY))
   if (window !== 'some' && spans.some((one, k) => one !== plain[k]))
     throw unsupported('layer_types mixes kinds of attention', 'In this family all blocks attend alike.')

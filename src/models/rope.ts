@@ -1,5 +1,7 @@
 /** Rotary position embedding: reading its settings from config.json, and the table of angles. */
 import { z } from 'zod'
+import { agreed, contradiction, type Home } from '../io/facts.ts'
+import { isObject, type JsonObject } from '../io/json.ts'
 import { invalid, unsupported } from './config.ts'
 
 export interface RopeSettings {
@@ -10,54 +12,97 @@ export interface RopeSettings {
     | { kind: 'llama3'; factor: number; low: number; high: number; original: number }
 }
 
-const linear = z.object({ factor: z.number().positive() })
+const positive = z.number().positive()
 const llama3 = z.object({
-  factor: z.number().positive(),
-  low_freq_factor: z.number().positive(),
-  high_freq_factor: z.number().positive(),
+  factor: positive,
+  low_freq_factor: positive,
+  high_freq_factor: positive,
   original_max_position_embeddings: z.number().int().positive(),
 })
 
 const supported = 'Supported are default, linear and llama3.'
 
-/** `rope_theta` and `rope_scaling`, or `rope_parameters` as newer files have them. @throws WorkbenchError */
-export function readRope(config: Record<string, unknown>): RopeSettings {
-  for (const field of ['rope_scaling', 'rope_parameters']) {
-    if (config[field] != null && !record(config[field])) throw invalid(`${field} is no object`)
-  }
-  const parameters = record(config.rope_parameters)
-  const field = config.rope_scaling == null ? 'rope_parameters' : 'rope_scaling'
-  const scaling = record(config[field]) ?? {}
-  const theta = z
-    .number()
-    .positive()
-    .safeParse(config.rope_theta ?? parameters?.rope_theta ?? 10000)
-  if (!theta.success) throw invalid('rope_theta is not a positive number')
-  for (const share of [config.partial_rotary_factor, scaling.partial_rotary_factor]) {
-    if (share != null && share !== 1)
-      throw unsupported(`partial_rotary_factor is ${JSON.stringify(share)}`, 'Supported are heads that rotate as a whole.')
-  }
-  const name = scaling.rope_type == null && scaling.type != null ? 'type' : 'rope_type'
-  const kind = scaling[name] ?? 'default'
+/** An object that holds rotary settings, by its path in config.json. */
+interface RopeHome {
+  field: string
+  settings: JsonObject
+}
+
+/**
+ * Rotary settings from `rope_theta`, `rope_scaling` and `rope_parameters`. The two objects have to ask for the same:
+ * transformers 5.24 reads the first of them and nothing of the second, older versions know one of them only.
+ * @throws WorkbenchError `config-invalid` for missing or contradicting fields, `config-unsupported`
+ */
+export function readRope(config: JsonObject): RopeSettings {
+  return settingsOf(config, ropeHomes(config, ['rope_scaling', 'rope_parameters']), { where: 'rope_theta', says: config.rope_theta }, 1e4)
+}
+
+/** Those of the fields that are there and hold anything. @throws WorkbenchError `config-invalid` for one that is no object */
+export function ropeHomes(config: JsonObject, fields: string[], path = ''): RopeHome[] {
+  return fields.flatMap((name) => {
+    const settings = config[name]
+    const field = `${path}${name}`
+    if (settings != null && !isObject(settings)) throw invalid(`${field} is no object`)
+    return settings == null || !Object.keys(settings).length ? [] : [{ field, settings }]
+  })
+}
+
+/** What all homes agree upon; `theta` is where the base stands outside them, `otherwise` its default. */
+export function settingsOf(config: JsonObject, homes: RopeHome[], theta: Home, otherwise: number): RopeSettings {
+  if (!homes.length) homes = [{ field: 'rope_parameters', settings: {} }]
+  const read = homes.map((home) => readHome(config, home, theta, otherwise))
+  const other = read.findIndex((one) => describe(one) !== describe(read[0]))
+  if (other < 0) return read[0]
+  throw contradiction(`${homes[0].field} asks for ${describe(read[0])}, but ${homes[other].field} for ${describe(read[other])}`)
+}
+
+function readHome(config: JsonObject, { field, settings }: RopeHome, outside: Home, otherwise: number): RopeSettings {
+  const inside = (name: string): Home => ({ where: `${field}.${name}`, says: settings[name] })
+  const theta = agreed([inside('rope_theta'), outside]) ?? otherwise
+  if (!positive.safeParse(theta).success) throw invalid('rope_theta is not a positive number')
+  const share = agreed([inside('partial_rotary_factor'), { where: 'partial_rotary_factor', says: config.partial_rotary_factor }])
+  if (share != null && share !== 1)
+    throw unsupported(`partial_rotary_factor is ${JSON.stringify(share)}`, 'Supported are heads that rotate as a whole.')
+  return { theta: theta as number, scaling: readScaling(config, { field, settings }, agreed([inside('rope_type'), inside('type')])) }
+}
+
+function readScaling(config: JsonObject, { field, settings }: RopeHome, kind: unknown = 'default'): RopeSettings['scaling'] {
   if (kind === 'default') {
-    // Settings for each kind of layer, or a factor without a type: more than the default.
-    const more = Object.keys(scaling).find((key) => typeof scaling[key] === 'object' && scaling[key] !== null)
+    // Settings for each kind of layer, or a factor that is not used: more than the default.
+    const more = Object.keys(settings).find((key) => isObject(settings[key]))
     if (more !== undefined) throw unsupported(`${field} has settings of its own for ${more}`, supported)
-    if (scaling.factor != null && scaling.factor !== 1) throw invalid(`${field} has a factor, but no rope_type`)
-    return { theta: theta.data, scaling: { kind: 'none' } }
+    if (settings.factor != null && settings.factor !== 1) throw invalid(`${field} has a factor, but no rope_type that uses it`)
+    return { kind: 'none' }
   }
   if (kind === 'linear') {
-    const read = linear.safeParse(scaling)
-    if (!read.success) throw invalid(`${field}: linear rope scaling without a positive factor`)
-    return { theta: theta.data, scaling: { kind, factor: read.data.factor } }
+    const factor = positive.safeParse(settings.factor)
+    if (!factor.success) throw invalid(`${field}: linear rope scaling without a positive factor`)
+    return { kind, factor: factor.data }
   }
   if (kind === 'llama3') {
-    const read = llama3.safeParse(scaling)
+    // Models are trained at the length that they have, unless the settings tell of another.
+    const { original_max_position_embeddings: original = config.max_position_embeddings } = settings
+    const outside = { where: 'original_max_position_embeddings', says: config.original_max_position_embeddings }
+    agreed([{ where: `${field}.original_max_position_embeddings, by default max_position_embeddings,`, says: original }, outside])
+    const read = llama3.safeParse({ ...settings, original_max_position_embeddings: original })
     if (!read.success) throw invalid(`${field}: llama3 rope scaling: ${read.error.issues[0].path.join('.')} is missing or wrong`)
-    const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = read.data
-    return { theta: theta.data, scaling: { kind, factor, low, high, original } }
+    return {
+      kind,
+      factor: read.data.factor,
+      low: read.data.low_freq_factor,
+      high: read.data.high_freq_factor,
+      original: read.data.original_max_position_embeddings,
+    }
   }
-  throw unsupported(`${field}.${name} is ${JSON.stringify(kind)}`, supported)
+  throw unsupported(`${field}.${settings.rope_type == null ? 'type' : 'rope_type'} is ${JSON.stringify(kind)}`, supported)
+}
+
+function describe({ theta, scaling }: RopeSettings): string {
+  const base = `base ${theta}`
+  if (scaling.kind === 'none') return `${base} without scaling`
+  if (scaling.kind === 'linear') return `${base} with linear scaling by ${scaling.factor}`
+  const { factor, low, high, original } = scaling
+  return `${base} with llama3 scaling by ${factor} (low ${low}, high ${high}, ${original} positions)`
 }
 
 /** Angles per position step, `d / 2` of them, in float64. */
@@ -92,8 +137,4 @@ export function ropeTable(settings: RopeSettings, d: number, t: number): Float32
   }
   made.set(settings, { d, t, table })
   return table
-}
-
-function record(value: unknown): Record<string, unknown> | null {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null
 }
