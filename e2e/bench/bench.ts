@@ -1,11 +1,13 @@
 /**
- * `npm run bench -- [--json FILE] [--svg FILE] [--rounds 5] [--sizes 256,512,1024]`: our kernels against jax-js, tfjs and
- * themselves, in a real Chromium on the adapter that a page gets there, then (node.ts) in Node on Dawn. `--svg` draws error
- * against work.
+ * `npm run bench -- [--json FILE] [--svg FILE] [--rounds 5] [--sizes 256,512,1024] [--against FOLDER]`: our kernels against
+ * jax-js, tfjs and themselves, in a real Chromium on the adapter that a page gets there, then (node.ts) in Node on Dawn, and
+ * reading from a far Hub. `--svg` draws error against work; `--against` names a checkout of another build, which then reads
+ * from the Hub in the same run.
  */
 import { createServer } from 'vite'
 import { launchChromium, openPage } from '../harness.ts'
-import { report } from './report.ts'
+import { reportHub } from './hub.ts'
+import { against, keepFigures, report, rounds } from './report.ts'
 import type { Benchmarks } from './suite.ts'
 
 declare const bench: Benchmarks
@@ -35,3 +37,4 @@ try {
   await browser.close()
   await server.close()
 }
+keepFigures('hub', await reportHub(rounds, against))

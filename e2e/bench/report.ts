@@ -11,9 +11,11 @@ const { values } = parseArgs({
     svg: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     sizes: { type: 'string', default: '256,512,1024' },
+    against: { type: 'string' },
   },
 })
-const rounds = Number(values.rounds)
+export const { against } = values
+export const rounds = Number(values.rounds)
 const sizes = values.sizes.split(',').map(Number)
 const large = sizes.filter((size) => size >= 512)
 
@@ -89,11 +91,14 @@ export async function report(host: 'chromium' | 'node', title: string, bench: Be
   const work = await bench.work(p)
   for (const { label, error, products } of work) row(label, error.toExponential(2), products.toFixed(1))
   if (values.svg) writeFileSync(values.svg, drawWork(work, p))
-  if (values.json) {
-    const before = existsSync(values.json) ? JSON.parse(readFileSync(values.json, 'utf8')) : {}
-    const figures = { ...before, [host]: { adapter, title, rounds, gemm, quantease, panels, gptq, work } }
-    writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`)
-  }
+  keepFigures(host, { adapter, title, rounds, gemm, quantease, panels, gptq, work })
+}
+
+/** Into the file of `--json`, where one was asked for. */
+export function keepFigures(name: string, figures: unknown): void {
+  if (!values.json) return
+  const before = existsSync(values.json) ? JSON.parse(readFileSync(values.json, 'utf8')) : {}
+  writeFileSync(values.json, `${JSON.stringify({ ...before, [name]: figures }, null, 2)}\n`)
 }
 
 /** Relative error over work, both on log axes, every point with its name. */

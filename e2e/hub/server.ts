@@ -42,6 +42,7 @@ export const faults = [
   'etag',
   'cors',
   'nonsense',
+  'expired',
 ] as const
 export type Fault = (typeof faults)[number]
 
@@ -62,6 +63,8 @@ export interface HubServerOptions {
   port?: number
   /** Entries on one page of a listing. */
   pageSize?: number
+  /** A network that is far away: milliseconds before each answer, and bytes per second of each body. */
+  network?: { latency: number; rate: number }
 }
 
 export type HubServer = Awaited<ReturnType<typeof startHub>>
@@ -120,7 +123,7 @@ function stored(path: string, content: Content): StoredFile {
   return { size, large, hash, read: (begin, end) => content.subarray(begin, end) }
 }
 
-export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize = 1000 }: HubServerOptions) {
+export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize = 1000, network }: HubServerOptions) {
   const repos = specs.map((spec) => new Repo(spec))
   const storage = new Map<string, StoredFile>()
   const keep = ({ revisions }: Repo) => {
@@ -179,8 +182,9 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
       response.setHeader('access-control-allow-origin', '*')
       response.setHeader('access-control-expose-headers', exposed)
     }
-    const exchange: Exchange = { request, response, entry, wrong, stop: closing.signal }
+    const exchange: Exchange = { request, response, entry, wrong, stop: closing.signal, rate: network?.rate ?? Number.POSITIVE_INFINITY }
     try {
+      if (network) await pause(network.latency)
       if (request.method === 'OPTIONS') {
         response.setHeader('access-control-allow-headers', 'authorization,range,accept,x-fault')
         response.setHeader('access-control-allow-methods', 'GET,HEAD,OPTIONS')
@@ -192,6 +196,7 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
         return end(exchange, 429)
       }
       if (wrong === 'broken') return end(exchange, 500)
+      if (wrong === 'expired') return refuse(exchange, 403)
       if (wrong === 'nonsense') return end(exchange, 200, '<html>Not a Hub</html>')
       if (request.method === 'POST' && path === '/control/fault') {
         const { kind, ...options } = JSON.parse(await textOf(request))
@@ -419,7 +424,11 @@ interface Exchange {
   entry: Logged
   wrong: Fault | null
   stop: AbortSignal
+  /** Bytes per second of a file. */
+  rate: number
 }
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function listen(server: Server, port: number): Promise<string> {
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
@@ -462,7 +471,7 @@ function rangeOf(header: string | undefined, size: number): { begin: number; end
 
 /** A file or a range of it, as the fault wants it. */
 async function send(
-  { request, response, entry, wrong, stop }: Exchange,
+  { request, response, entry, wrong, stop, rate }: Exchange,
   file: Pick<StoredFile, 'size' | 'read'>,
   hash: string,
 ): Promise<void> {
@@ -478,12 +487,15 @@ async function send(
   const breaks = wrong === 'reset' || wrong === 'stall' || wrong === 'short'
   const until = breaks ? begin + Math.floor((end - begin) / 2) : end
   const step = wrong === 'slow' ? Math.max(1, Math.ceil((end - begin) / 8)) : pieceBytes
+  const started = performance.now()
   for (let at = begin; at < until; at += step) {
     const piece = await file.read(at, Math.min(until, at + step))
     if (response.destroyed) return
     entry.sent += piece.length
     if (!response.write(piece)) await Promise.race([new Promise<void>((resolve) => response.once('drain', resolve)), closed])
-    if (wrong === 'slow') await new Promise((resolve) => setTimeout(resolve, 20))
+    if (wrong === 'slow') await pause(20)
+    const early = (1000 * (at + piece.length - begin)) / rate - (performance.now() - started)
+    if (early > 0) await pause(early)
     if (stop.aborted) return
   }
   if (wrong === 'reset') setImmediate(() => response.destroy())

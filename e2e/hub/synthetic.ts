@@ -25,8 +25,8 @@ export function syntheticCheckpoint({ blocks, hidden, ffn, heads, vocab, shards 
   const tensors: { name: string; shape: number[] }[] = [
     { name: 'model.embed_tokens.weight', shape: [vocab, hidden] },
     ...Array.from({ length: blocks }, (_, k) => [
-      ...['input_layernorm', 'post_attention_layernorm'].map((name) => ({ name: `model.layers.${k}.${name}.weight`, shape: [hidden] })),
       ...linear.map(([name, q, p]) => ({ name: `model.layers.${k}.${name}.weight`, shape: [q, p] })),
+      ...['input_layernorm', 'post_attention_layernorm'].map((name) => ({ name: `model.layers.${k}.${name}.weight`, shape: [hidden] })),
     ]).flat(),
     { name: 'model.norm.weight', shape: [hidden] },
   ]
@@ -46,7 +46,9 @@ export function syntheticCheckpoint({ blocks, hidden, ffn, heads, vocab, shards 
     const file = `model-${String(shard + 1).padStart(5, '0')}-of-${String(shards).padStart(5, '0')}.safetensors`
     const header: Record<string, unknown> = {}
     let end = 0
-    for (const { name, shape } of tensors.slice(shard * perShard, (shard + 1) * perShard)) {
+    // As save_pretrained lays them out: modules in their order over the shards, in each shard by name.
+    const here = tensors.slice(shard * perShard, (shard + 1) * perShard).sort((a, b) => (a.name < b.name ? -1 : 1))
+    for (const { name, shape } of here) {
       const begin = end
       end += 4 * shape.reduce((a, b) => a * b, 1)
       header[name] = { dtype: 'F32', shape, data_offsets: [begin, end] }

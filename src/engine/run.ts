@@ -576,10 +576,10 @@ class Engine {
     const kept = this.#blocks.get(k)
     if (kept) return kept
     const { checkpoint } = this.opened.folder
-    checkpoint.ahead(blockTensors(this.opened, k))
+    // With what follows, so that a far checkpoint stays busy while the last tensors of this block are read.
+    checkpoint.ahead([...blockTensors(this.opened, k), ...this.#after(k)])
     const weights = await loadBlock(this.gpu, this.opened, k)
     if (this.#keepsBlocks) this.#blocks.set(k, weights)
-    checkpoint.ahead(this.#after(k))
     return weights
   }
 

@@ -6,17 +6,20 @@ export interface Bytes {
   readonly size: number
   slice(start: number, end: number): Bytes
   arrayBuffer(): Promise<ArrayBuffer>
-  /**
-   * Says which ranges will be read soon, in this order, so that a file that is far away can be ahead of its reader.
-   * Replaces what was said before.
-   */
-  ahead?(ranges: readonly ByteRange[]): void
+  /** Says which ranges will be read soon, so that a file that is far away can be ahead of its reader. Replaces what was said before. */
+  ahead?(ranges: readonly AheadRange[]): void
 }
 
 /** Bytes `[begin, end)`. */
 export interface ByteRange {
   begin: number
   end: number
+}
+
+/** A range that will be read. */
+export interface AheadRange extends ByteRange {
+  /** Its place in the order of reading, across all files that were announced together. */
+  turn: number
 }
 
 /** A folder, flat: path inside the folder -> bytes. */

@@ -4,7 +4,7 @@
  * Headers come from strangers, so every number is checked before it is used.
  */
 import { WorkbenchError } from '../errors.ts'
-import { type ByteRange, type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
+import { type AheadRange, type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
 import { isObject, parseJson, readJson } from './json.ts'
 
 /** Bits per element. */
@@ -107,7 +107,7 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
     readRange: read,
     ahead(wanted) {
       const entries = [...wanted].map((name) => tensors.get(name)).filter((entry) => entry !== undefined)
-      for (const name of names) files.get(name)!.ahead?.(spans(entries.filter(({ file }) => file === name)))
+      for (const name of names) files.get(name)!.ahead?.(spans(name, entries))
     },
   }
 
@@ -129,13 +129,18 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
   }
 }
 
-/** The ranges of one file that hold these tensors; neighbours become one. */
-function spans(entries: readonly TensorEntry[]): ByteRange[] {
-  const ranges: ByteRange[] = []
-  for (const { offset, bytes } of [...entries].sort((a, b) => a.offset - b.offset)) {
+/**
+ * The ranges of one file that hold these tensors, in the order of reading. Two become one only where the second is read
+ * right after the first and lies right behind it: a range in file order would fetch first what may be read last.
+ */
+function spans(name: string, entries: readonly TensorEntry[]): AheadRange[] {
+  const ranges: AheadRange[] = []
+  for (const [turn, { file, offset, bytes }] of entries.entries()) {
+    if (file !== name || !bytes) continue
     const last = ranges.at(-1)
-    if (last && offset - last.end <= spanGap) last.end = Math.max(last.end, offset + bytes)
-    else if (bytes) ranges.push({ begin: offset, end: offset + bytes })
+    const follows = entries[turn - 1]?.file === name
+    if (last && follows && offset >= last.end && offset - last.end <= spanGap) last.end = offset + bytes
+    else ranges.push({ begin: offset, end: offset + bytes, turn })
   }
   return ranges
 }

@@ -71,6 +71,8 @@ describe('once, and then all is well:', () => {
       const { hub, read, waits, said } = await open({ stall: 300 })
       // The tag that later ranges have to agree with.
       expect(same(await read(0, 10), 0)).toBe(true)
+      // The storage is asked directly after that, until its address has expired.
+      if (where === '/resolve/') server.fault('expired', { match: '/files/' })
       server.fault(fault, { match: where, times, retryAfter: '7' })
       const bytes = await read()
       expect(bytes.length).toBe(1_400_000)
@@ -82,6 +84,18 @@ describe('once, and then all is well:', () => {
       expect(hub.network.traffic.waiting).toBe(null)
     })
   }
+
+  test('the storage is asked directly, and the Hub again once that address has expired', async () => {
+    const { read } = await open()
+    const asked = () => server.log.splice(0).map(({ host }) => host)
+    expect(same(await read(1000, 2000))).toBe(true)
+    expect(asked()).toEqual(['hub', 'storage'])
+    expect(same(await read(1000, 3000))).toBe(true)
+    expect(asked()).toEqual(['storage'])
+    server.fault('expired', { match: '/files/' })
+    expect(same(await read(1000, 4000))).toBe(true)
+    expect(asked()).toEqual(['storage', 'hub', 'storage'])
+  })
 
   test('a connection that trickles is slow, not broken', async () => {
     const { read, waits } = await open({ stall: 300 })

@@ -198,21 +198,23 @@ export class Network {
   }
 
   /**
-   * A range of a file, or all of it, complete and under the expected entity tag. What came of a transfer that broke is
-   * kept and the rest asked for.
+   * A range of a file, or all of it, complete and under the expected entity tag, and the address that gave it after all
+   * redirections. What came of a transfer that broke is kept and the rest asked for.
    * @throws HttpError, WorkbenchError `offline`, `hub-unreachable`, `hub-busy`, `hub-changed`, `hub-answer`
    */
-  async range(url: string, range: Range): Promise<{ bytes: Uint8Array<ArrayBuffer>; etag: string | null }> {
+  async range(url: string, range: Range): Promise<{ bytes: Uint8Array<ArrayBuffer>; etag: string | null; from: string }> {
     const { begin, end, size } = range
     const bytes = new Uint8Array(end - begin)
     let { etag } = range
     let have = 0
+    let source = url
     await this.#attempts(undefined, async (watch, progress) => {
       const from = begin + have
       // Servers may compress a whole file, and then cannot give ranges of it: only parts are asked for as such.
       const whole = from === 0 && end === size
       const headers: Record<string, string> = whole ? {} : { Range: `bytes=${from}-${end - 1}` }
       const response = await this.#open(url, { headers }, watch)
+      source = response.url || url
       const wrong = (what: string) =>
         new Trouble('hub-answer', what, 'A proxy on the way may be at fault; try again or use another address.')
       try {
@@ -244,7 +246,7 @@ export class Network {
         throw error
       }
     })
-    return { bytes, etag }
+    return { bytes, etag, from: source }
   }
 
   // ---------------------------------------------------------------- one request

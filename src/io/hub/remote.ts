@@ -3,9 +3,9 @@
  * announces is fetched ahead of it in large pieces, within a bound of memory that all files share.
  */
 import { WorkbenchError } from '../../errors.ts'
-import type { ByteRange, Bytes } from '../bytes.ts'
+import type { AheadRange, ByteRange, Bytes } from '../bytes.ts'
 import type { Cache } from './cache.ts'
-import type { Network } from './network.ts'
+import { HttpError, type Network } from './network.ts'
 
 export interface RemoteSource {
   size: number
@@ -15,21 +15,23 @@ export interface RemoteSource {
 
 /** Bytes fetched ahead, and not yet read, of all files together: with the copies on their way, a small part of a tab's memory. */
 const aheadBytes = 32 << 20
-/** Longer spans are fetched in pieces of this: several connections at once, and memory comes free piece by piece. */
-const pieceBytes = 8 << 20
+/** Longer spans are fetched in pieces of this: six connections are then busy within the bound, and memory comes free piece by piece. */
+const pieceBytes = 5 << 20
 
-/** Memory for reading ahead, shared by the files of a Hub. */
+/** Memory for reading ahead, shared by the files of a Hub. Pieces start in the order in which they will be read. */
 export class Lookahead {
   #free: number
+  /** By turn. */
   #waiting: Piece[] = []
 
   constructor(bytes = aheadBytes) {
     this.#free = bytes
   }
 
-  /** Starts the piece when there is room for it. */
-  queue(piece: Piece): void {
-    this.#waiting.push(piece)
+  /** Takes pieces of one file in, and those that wait already under their new turns; starts what there is room for. */
+  queue(pieces: readonly Piece[]): void {
+    this.#waiting.push(...pieces)
+    this.#waiting.sort((a, b) => a.turn - b.turn)
     this.#advance()
   }
 
@@ -49,8 +51,11 @@ export class Lookahead {
     this.#advance()
   }
 
+  /** Not at once: the other files of the same announcement are still to tell their turns. */
   #advance(): void {
-    while (this.#waiting.length && this.#waiting[0].bytes <= this.#free) this.hurry(this.#waiting[0])
+    queueMicrotask(() => {
+      while (this.#waiting.length && this.#waiting[0].bytes <= this.#free) this.hurry(this.#waiting[0])
+    })
   }
 }
 
@@ -62,6 +67,8 @@ class Piece {
   constructor(
     readonly begin: number,
     readonly end: number,
+    /** Its place in the order of reading. */
+    public turn: number,
     readonly fetch: () => Promise<Uint8Array<ArrayBuffer>>,
   ) {
     this.#unread = this.bytes
@@ -108,16 +115,23 @@ export class RemoteFile implements Bytes {
     return this.read(0, this.size)
   }
 
-  ahead(ranges: readonly ByteRange[]): void {
-    const overlaps = (piece: Piece) => ranges.some(({ begin, end }) => piece.begin < end && piece.end > begin)
-    const kept = this.#pieces.filter(overlaps)
-    const fresh = ranges
-      .flatMap((range) => without(range, kept))
-      .flatMap(cut)
-      .map(({ begin, end }) => new Piece(begin, end, () => this.source.fetch({ begin, end })))
-    for (const piece of this.#pieces) if (!kept.includes(piece)) this.lookahead.release(piece)
+  ahead(ranges: readonly AheadRange[]): void {
+    const kept: Piece[] = []
+    for (const piece of this.#pieces) {
+      const range = ranges.find(({ begin, end }) => piece.begin < end && piece.end > begin)
+      if (!range) this.lookahead.release(piece)
+      else {
+        piece.turn = range.turn
+        kept.push(piece)
+      }
+    }
+    const fresh = ranges.flatMap((range) =>
+      without(range, kept)
+        .flatMap(cut)
+        .map(({ begin, end }) => new Piece(begin, end, range.turn, () => this.source.fetch({ begin, end }))),
+    )
     this.#pieces = [...kept, ...fresh]
-    for (const piece of fresh) this.lookahead.queue(piece)
+    this.lookahead.queue(fresh)
   }
 
   async read(begin: number, end: number): Promise<ArrayBuffer> {
@@ -204,6 +218,25 @@ export interface HubSource {
 /** Cache first, then Xet where it works, then plain ranges. */
 export function hubSource(file: HubSource): RemoteSource {
   let etag: string | null = null
+  /** Where the Hub redirected to: asked directly, it saves a round trip a range, until its signature expires. */
+  let storage: string | null = null
+
+  async function plain(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const ask = async (url: string) => {
+      const answer = await file.network.range(url, { ...range, size: file.size, etag })
+      etag = answer.etag
+      storage = answer.from === file.url ? null : answer.from
+      return answer.bytes
+    }
+    if (!storage) return ask(file.url)
+    try {
+      return await ask(storage)
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error
+      storage = null
+      return ask(file.url)
+    }
+  }
 
   async function load(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
     const { xet } = file
@@ -218,9 +251,7 @@ export function hubSource(file: HubSource): RemoteSource {
       }
     }
     try {
-      const answer = await file.network.range(file.url, { ...range, size: file.size, etag })
-      etag = answer.etag
-      return answer.bytes
+      return await plain(range)
     } catch (error) {
       if (error instanceof WorkbenchError && error.code === 'hub-changed') await file.cache?.drop(file.hash)
       throw file.explain(error)
