@@ -1,39 +1,58 @@
-// Streams the logits panel by panel over the vocabulary: per row the running maximum m, s = Σ e^(x − m), and the logit
-// of the target token. Cross-entropy of the row in the end: m + ln s − target.
-// top = entry of the largest logit, the first of equal ones (exact in f32: vocabularies are below 2^24)
+// Of each row and each block of 1024 entries of the vocabulary:
+//   m = max x,  s = Σ e^(x − m),  top = entry of the largest logit (the first of equals; exact in f32 below 2^24 entries)
+//   hit = logit of the target if it stands in this block, else 0
+// The host joins the blocks in float64: cross-entropy = ln Σ_blocks s e^m − target. Blocks start at the same entries
+// however the head is cut into panels, so the sums do not depend on it. One invocation for each row and block.
 //
-// logits: [rows, ld] f32, columns 0 .. count are vocabulary entries first .. first + count;  targets: [rows] u32
-// state: [rows] vec4f (m, s, target logit, top); starts with m = −3e38, s = 0
+// logits: [rows, ld] f32, columns 0 .. count are vocabulary entries first .. first + count; targets: [rows] u32
+// parts: [rows, blocks] vec4f (m, s, top, hit), this call writes the `some` blocks from block0 on
 //#include lib/item
-struct Params { rows: u32, ld: u32, first: u32, count: u32 }
-@group(0) @binding(0) var<storage, read> logits: array<f32>;
+//#include lib/vocabulary
+struct Params { rows: u32, ld: u32, first: u32, count: u32, some: u32, blocks: u32, block0: u32 }
+@group(0) @binding(0) var<storage, read> logits: array<vec4f>;
 @group(0) @binding(1) var<storage, read> targets: array<u32>;
-@group(0) @binding(2) var<storage, read_write> state: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> parts: array<vec4f>;
 @group(0) @binding(3) var<uniform> params: Params;
+
+// Below any logit; exp of a difference to it is 0.
+const NONE = vec4f(-3.0e38);
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let row = item(id, groups, 32u);
+  let at = item(id, groups, 32u);
+  let row = at / params.some;
+  let block = at % params.some;
   if (row >= params.rows) { return; }
-  let start = row * params.ld;
-  var old = state[row];
-  if (params.first == 0u) { old = vec4f(-3e38, 0.0, 0.0, 0.0); }
-  var most = old.x;
-  var top = old.w;
-  for (var j = 0u; j < params.count; j++) {
-    let x = logits[start + j];
-    if (x > most) { most = x; top = f32(params.first + j); }
+  let start = row * (params.ld / 4u);
+  let begin = block * QUADS;
+  let count = min(QUADS, params.count / 4u - min(params.count / 4u, begin));
+  // The last entries of the vocabulary, up to three; what lies beyond may be anything.
+  var last = NONE;
+  let left = params.count % 4u;
+  let ends = left > 0u && begin + count == params.count / 4u && count < QUADS;
+  if (ends) { last = select(NONE, logits[start + begin + count], vec4u(0u, 1u, 2u, 3u) < vec4u(left)); }
+
+  var most = NONE;
+  var seen = vec4u();
+  for (var i = 0u; i < count; i++) {
+    let x = logits[start + begin + i];
+    seen = select(seen, vec4u(i), x > most);
+    most = max(most, x);
   }
-  // Four partial sums: shorter dependency chains and less rounding than one.
-  var sum = vec4f(old.y * exp(old.x - most), 0.0, 0.0, 0.0);
-  let whole = params.count & ~3u;
-  for (var j = 0u; j < whole; j += 4u) {
-    let at = start + j;
-    sum += exp(vec4f(logits[at], logits[at + 1u], logits[at + 2u], logits[at + 3u]) - most);
+  seen = select(seen, vec4u(count), last > most);
+  most = max(most, last);
+  let top = max(max(most.x, most.y), max(most.z, most.w));
+  let entries = select(vec4u(0xffffffffu), 4u * (begin + seen) + vec4u(0u, 1u, 2u, 3u), most == vec4f(top));
+  let entry = params.first + min(min(entries.x, entries.y), min(entries.z, entries.w));
+
+  var sum = exp(last - top);
+  for (var i = 0u; i < count; i += RUN) {
+    var run = vec4f();
+    for (var k = i; k < min(i + RUN, count); k++) { run += exp(logits[start + begin + k] - top); }
+    sum += run;
   }
-  for (var j = whole; j < params.count; j++) { sum.x += exp(logits[start + j] - most); }
-  var hit = old.z;
-  let token = targets[row];
-  if (token >= params.first && token < params.first + params.count) { hit = logits[start + token - params.first]; }
-  state[row] = vec4f(most, sum.x + sum.y + sum.z + sum.w, hit, top);
+  let token = targets[row] - params.first;
+  var hit = 0.0;
+  if (token < params.count && token / (4u * QUADS) == block) { hit = logits[start + token / 4u][token % 4u]; }
+  parts[row * params.blocks + params.block0 + block] = vec4f(top, (sum.x + sum.y) + (sum.z + sum.w), f32(entry), hit);
 }

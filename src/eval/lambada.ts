@@ -4,7 +4,8 @@
  */
 import type { Passage } from '../data/lambada.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { applyHead, gatherRows } from '../gpu/ops.ts'
+import { applyHead } from '../gpu/head.ts'
+import { gatherRows } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Model } from '../models/family.ts'
 import type { Outer } from '../models/weights.ts'

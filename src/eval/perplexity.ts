@@ -3,7 +3,7 @@
  * cross-entropy. Within a window of n tokens the n − 1 later ones are predicted.
  */
 import type { Gpu } from '../gpu/device.ts'
-import { applyHead } from '../gpu/ops.ts'
+import { applyHead } from '../gpu/head.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Model } from '../models/family.ts'
 import type { Outer } from '../models/weights.ts'

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Gpu } from './device.ts'
+import { applyHead } from './head.ts'
 import { kernelNames, kernelSource } from './kernel.ts'
 import * as ops from './ops.ts'
 import * as ref from './reference.ts'
@@ -328,7 +329,7 @@ describe('vocabulary', () => {
         ),
       ).toBe(0)
       for (const [cap, wanted] of [[undefined, expected] as const, [1.5, capped] as const]) {
-        const { losses } = await ops.applyHead(gpu, up(hidden), parts, ids, null, cap)
+        const { losses } = await applyHead(gpu, up(hidden), parts, ids, null, cap)
         for (let i = 0; i < rows; i++) expect(Math.abs(losses[i] - wanted[i])).toBeLessThan(1e-5)
       }
     }
@@ -347,14 +348,14 @@ describe('vocabulary', () => {
       return row.indexOf(Math.max(...row))
     }
     for (const height of [203, 64]) {
-      const got = await ops.applyHead(gpu, up(near), panels(table, height), ids, up(full))
+      const got = await applyHead(gpu, up(near), panels(table, height), ids, up(full))
       const losses = ref.crossEntropy(near, table, ids)
       for (let i = 0; i < rows; i++) {
         expect(Math.abs(got.losses[i] - losses[i])).toBeLessThan(1e-5)
         expect(Math.abs(got.divergence![i] - expected[i])).toBeLessThan(2e-6)
         expect(got.agreement![i]).toBe(Number(top(logits[0], i) === top(logits[1], i)))
       }
-      const same = await ops.applyHead(gpu, up(full), panels(table, height), ids, up(full))
+      const same = await applyHead(gpu, up(full), panels(table, height), ids, up(full))
       expect(same.agreement!.every((one) => one === 1)).toBe(true)
       expect(same.divergence!.every((one) => Math.abs(one) < 1e-6)).toBe(true)
     }

@@ -6,9 +6,9 @@ import type { Gpu } from './device.ts'
 import { byRows, elementsOf, panelPairs, type RowPanel, rowPanels, rowsOf } from './panels.ts'
 import type { Tensor } from './tensor.ts'
 
-/** Largest scratch for attention scores and logits; more is done in turns. */
 const SCRATCH_BYTES = 96 * 2 ** 20
-const scratchBytes = (gpu: Gpu) => Math.min(SCRATCH_BYTES, gpu.info.maxBinding)
+/** Largest scratch for attention scores and logits; more is done in turns. */
+export const scratchBytes = (gpu: Gpu) => Math.min(SCRATCH_BYTES, gpu.info.maxBinding)
 /** Partial sums of a dot product. */
 export const PARTS = 1024
 
@@ -529,80 +529,6 @@ export function embed(gpu: Gpu, table: Panels, ids: Uint32Array<ArrayBuffer>): T
   }
   index.dispose()
   return y
-}
-
-export interface HeadResult {
-  /** Cross-entropy of each row against its target, in nats. */
-  losses: Float64Array
-  /** The token that each row would pick. */
-  top: Uint32Array
-  /** KL(reference ‖ hidden) of each row, in nats. Only with a reference. */
-  divergence?: Float64Array
-  /** 1 where both would pick the same token. Only with a reference. */
-  agreement?: Uint8Array
-}
-
-/**
- * What the head makes of each row, without ever holding all logits: panels of the head times turns of rows.
- * hidden, reference: `[rows, d]` after the final norm; targets: `[rows]`.
- */
-export async function applyHead(
-  gpu: Gpu,
-  hidden: Tensor,
-  head: Panels,
-  targets: Uint32Array<ArrayBuffer>,
-  reference: Tensor | null = null,
-  cap?: number,
-): Promise<HeadResult> {
-  const rows = hidden.rows
-  const d = hidden.cols
-  // Views start at multiples of 64 elements: turns of 512 rows of anything do.
-  const turn = Math.min(rows, 512)
-  const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(64, Math.floor(scratchBytes(gpu) / 4 / turn / 64) * 64))
-  const cells = reference ? 8 : 4
-  const state = gpu.empty([rows, cells])
-  const wanted = gpu.upload(targets, [rows])
-  const logits = gpu.empty([turn, width])
-  const full = reference && gpu.empty([turn, width])
-  for (let row = 0; row < rows; row += turn) {
-    const m = Math.min(turn, rows - row)
-    const some = { logits, targets: wanted.view([m], row), state: state.view([m, cells], row * cells) }
-    for (const { first, tensor } of head.parts) {
-      for (let from = 0; from < tensor.rows; from += width) {
-        const count = Math.min(width, tensor.rows - from)
-        const n = Math.ceil(count / 4) * 4
-        const product = (a: Tensor, c: Tensor) => {
-          gemm(gpu, { a, b: tensor, c, m, n, k: d, tb: true, lda: d, ldb: d, ldc: width, a0: row * d, b0: from * d })
-          if (cap !== undefined) applyCap(gpu, c, m * width, cap)
-        }
-        product(hidden, logits)
-        const params = { rows: m, ld: width, first: first + from, count }
-        if (reference && full) {
-          product(reference, full)
-          gpu.run1d('divergence', { ...some, full }, params, m, { flops: 12 * m * count })
-        } else gpu.run1d('logsumexp', some, params, m, { flops: 4 * m * count })
-        await gpu.pace()
-      }
-    }
-  }
-  const sums = await gpu.read(state)
-  for (const tensor of [logits, full, state, wanted]) tensor?.dispose()
-  const each = (value: (at: number) => number) => {
-    const values = new Float64Array(rows)
-    for (let row = 0; row < rows; row++) values[row] = value(row * cells)
-    return values
-  }
-  const model = cells - 4
-  const lse = (at: number) => sums[at] + Math.log(sums[at + 1])
-  const losses = each((at) => lse(at + model) - sums[at + model + 2])
-  const top = Uint32Array.from({ length: rows }, (_, row) => sums[row * cells + model + 3])
-  if (!reference) return { losses, top }
-  return {
-    losses,
-    top,
-    divergence: each((at) => sums[at + 2] / sums[at + 1] - (lse(at) - lse(at + 4))),
-    agreement: Uint8Array.from(each((at) => Number(sums[at + 3] === sums[at + 7]))),
-  }
 }
 
 /** Σ x ⊙ y, finished in float64. */

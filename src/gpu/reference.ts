@@ -135,7 +135,7 @@ export function crossEntropy(hidden: Matrix, head: Matrix, targets: ArrayLike<nu
 export function divergence(full: Matrix, model: Matrix): number[] {
   const logSoftmax = (x: Matrix, i: number) => {
     const row = Array.from(x.data.subarray(i * x.cols, (i + 1) * x.cols))
-    const most = Math.max(...row)
+    const most = row.reduce((a, b) => Math.max(a, b))
     const lse = most + Math.log(row.reduce((sum, value) => sum + Math.exp(value - most), 0))
     return row.map((value) => value - lse)
   }

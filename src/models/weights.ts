@@ -1,6 +1,7 @@
 /** From files to the GPU: which tensor of a checkpoint is which, whether all of them fit, and one block at a time. */
 import { WorkbenchError } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
+import { BLOCK } from '../gpu/head.ts'
 import { type Panels, type StoredDType, addBias, convert, unpack } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Folder } from '../io/folder.ts'
@@ -176,8 +177,11 @@ export function disposeBlock(weights: BlockWeights): void {
 export async function loadPanels(gpu: Gpu, opened: OpenModel, name: string): Promise<Panels> {
   opened.folder.checkpoint.ahead([name])
   const { vocab: rows, embedWidth: cols } = opened.model.shape
-  // Panels start at whole kilobytes and stay well below the binding limit, so that a panel and its logits fit.
-  const height = Math.max(64, Math.floor(Math.min(gpu.info.maxBinding, 256 * 2 ** 20) / (cols * 4) / 64) * 64)
+  // Panels stay well below the binding limit, so that a panel and its logits fit, and start at whole blocks of the
+  // vocabulary, so that its sums do not depend on them, or at least at whole kilobytes.
+  const fit = Math.floor(Math.min(gpu.info.maxBinding, 256 * 2 ** 20) / (cols * 4))
+  const unit = fit < BLOCK ? 64 : BLOCK
+  const height = Math.max(64, Math.floor(fit / unit) * unit)
   const panels: Panels = { rows, cols, parts: [] }
   const check = new FiniteCheck(gpu, Math.ceil(rows / height))
   for (let first = 0; first < rows; first += height) {

@@ -1,0 +1,3 @@
+// A block of the vocabulary is 256 times four entries, summed in runs of 16, so that no float32 sum gets long.
+const QUADS = 256u;
+const RUN = 16u;

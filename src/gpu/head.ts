@@ -1,0 +1,146 @@
+/**
+ * What the head makes of hidden states, without ever holding all logits: panels of the head times turns of rows. The
+ * vocabulary is summed in blocks on the GPU, and the blocks in float64 here.
+ */
+import type { Gpu } from './device.ts'
+import { applyCap, gemm, type Panels, scratchBytes } from './ops.ts'
+import type { Tensor, TypedArray } from './tensor.ts'
+
+/** Entries of the vocabulary that are summed on the GPU (lib/vocabulary.wgsl). */
+export const BLOCK = 1024
+
+export interface HeadResult {
+  /** Cross-entropy of each row against its target, in nats. */
+  losses: Float64Array
+  /** The token that each row would pick. */
+  top: Uint32Array
+  /** KL(reference ‖ hidden) of each row, in nats. Only with a reference. */
+  divergence?: Float64Array
+  /** 1 where both would pick the same token. Only with a reference. */
+  agreement?: Uint8Array
+}
+
+/**
+ * Losses, and how far they are from a reference. Losses are the same bits with and without one, and for any panels that
+ * start at multiples of `BLOCK`.
+ * hidden, reference: `[rows, d]` after the final norm; targets: `[rows]`.
+ */
+export async function applyHead(
+  gpu: Gpu,
+  hidden: Tensor,
+  head: Panels,
+  targets: Uint32Array<ArrayBuffer>,
+  reference: Tensor | null = null,
+  cap?: number,
+): Promise<HeadResult> {
+  const rows = hidden.rows
+  const d = hidden.cols
+  // Views start at multiples of 64 elements: turns of 512 rows of anything do.
+  const turn = Math.min(rows, 512)
+  const fit = Math.floor(scratchBytes(gpu) / 4 / turn)
+  const unit = fit < BLOCK ? 64 : BLOCK
+  const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(unit, Math.floor(fit / unit) * unit))
+  // What one product makes: some rows of one panel of the head.
+  const pieces = head.parts.flatMap(({ first, tensor }) =>
+    Array.from({ length: Math.ceil(tensor.rows / width) }, (_, i) => {
+      const from = i * width
+      return { tensor, from, first: first + from, count: Math.min(width, tensor.rows - from) }
+    }),
+  )
+  const blocks = pieces.reduce((sum, { count }) => sum + Math.ceil(count / BLOCK), 0)
+  const wanted = gpu.upload(targets, [rows])
+  const logits = gpu.empty([turn, width])
+  const model = gpu.empty([rows, blocks * 4])
+  const compared = reference && {
+    states: reference,
+    logits: gpu.empty(logits.shape),
+    parts: gpu.empty(model.shape),
+    terms: gpu.empty(model.shape),
+  }
+  for (let row = 0; row < rows; row += turn) {
+    const m = Math.min(turn, rows - row)
+    const some = (x: Tensor) => x.view([m, x.cols], row * x.cols)
+    const aims = wanted.view([m], row)
+    let block0 = 0
+    for (const { tensor, from, first, count } of pieces) {
+      const here = Math.ceil(count / BLOCK)
+      const params = { rows: m, ld: width, first, count, some: here, blocks, block0 }
+      const flops = 4 * m * count
+      for (const { states, logits: x, parts } of [{ states: hidden, logits, parts: model }, ...(compared ? [compared] : [])]) {
+        const n = Math.ceil(count / 4) * 4
+        gemm(gpu, { a: states, b: tensor, c: x, m, n, k: d, tb: true, lda: d, ldb: d, ldc: width, a0: row * d, b0: from * d })
+        if (cap !== undefined) applyCap(gpu, x, m * width, cap)
+        gpu.run1d('logsumexp', { logits: x, targets: aims, parts: some(parts) }, params, m * here, { flops })
+      }
+      if (compared) {
+        const both = { full: compared.logits, logits, reference: some(compared.parts), model: some(model), terms: some(compared.terms) }
+        gpu.run1d('divergence', both, params, m * here, { flops })
+      }
+      block0 += here
+      await gpu.pace()
+    }
+  }
+  const read = [model, ...(compared ? [compared.parts, compared.terms] : [])].map((tensor) => gpu.read(tensor))
+  const [ofModel, ofReference, terms] = await Promise.all(read)
+  for (const tensor of [wanted, logits, model, compared?.logits, compared?.parts, compared?.terms]) tensor?.dispose()
+  return joined(rows, blocks, ofModel, compared && { parts: ofReference, terms })
+}
+
+/** The blocks of each row together; `parts` and `terms` as the kernels leave them. */
+function joined(rows: number, blocks: number, parts: TypedArray, reference: { parts: TypedArray; terms: TypedArray } | null): HeadResult {
+  const losses = new Float64Array(rows)
+  const top = new Uint32Array(rows)
+  const divergence = reference && new Float64Array(rows)
+  const agreement = reference && new Uint8Array(rows)
+  for (let row = 0; row < rows; row++) {
+    const { most, sum, hit, entry } = wholeRow(parts, row, blocks)
+    losses[row] = most + Math.log(sum) - hit
+    top[row] = entry
+    if (!reference || !divergence || !agreement) continue
+    const full = wholeRow(reference.parts, row, blocks)
+    agreement[row] = Number(full.entry === entry)
+    divergence[row] = rowDivergence(reference, row, blocks, most, full)
+  }
+  return divergence && agreement ? { losses, top, divergence, agreement } : { losses, top }
+}
+
+/** Largest logit and its entry, Σ e^(x − most), and the target's logit. */
+function wholeRow(parts: TypedArray, row: number, blocks: number) {
+  const start = 4 * row * blocks
+  let [most, entry, sum, hit] = [Number.NEGATIVE_INFINITY, 0, 0, 0]
+  for (let at = start; at < start + 4 * blocks; at += 4) {
+    if (parts[at] > most) [most, entry] = [parts[at], parts[at + 2]]
+    hit += parts[at + 3]
+  }
+  for (let at = start; at < start + 4 * blocks; at += 4) sum += parts[at + 1] * Math.exp(parts[at] - most)
+  return { most, entry, sum, hit }
+}
+
+/**
+ * KL(reference ‖ model) = ln(1 + A + B) − B, with p the reference's softmax, A = Σ p (e^u − 1 − u), B = Σ p u, and u the
+ * difference of the logits less that of their maxima. A block has its own r instead (divergence.wgsl), u = u_block + h:
+ *   e^u − 1 − u = e^h (e^u_block − 1 − u_block) + (e^h − 1) u_block + (e^h − 1 − h)
+ */
+function rowDivergence(
+  { parts, terms }: { parts: TypedArray; terms: TypedArray },
+  row: number,
+  blocks: number,
+  most: number,
+  full: { most: number; sum: number },
+): number {
+  let [a, b] = [0, 0]
+  for (let at = 4 * row * blocks; at < 4 * (row + 1) * blocks; at += 4) {
+    const [ownA, ownB, r] = [terms[at], terms[at + 1], terms[at + 2]]
+    const sum = parts[at + 1]
+    const away = parts[at] - full.most
+    const h = r - (most - full.most)
+    const weight = Math.exp(away)
+    // Both in range where e^h alone is not.
+    const risen = Math.exp(away + h)
+    const gained = Math.abs(h) < 1 ? weight * Math.expm1(h) : risen - weight
+    a += risen * ownA + gained * ownB + (gained - weight * h) * sum
+    b += weight * (ownB + h * sum)
+  }
+  const [meanA, meanB] = [a / full.sum, b / full.sum]
+  return Math.log1p(meanA + meanB) - meanB
+}
