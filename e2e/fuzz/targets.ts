@@ -126,7 +126,7 @@ const gptqHeader: Target = {
         } catch {
           return null
         }
-        return readGptqConfig(value, 'quantize_config.json').bits
+        return readGptqConfig([{ file: 'quantize_config.json', path: '', value: value }]).bits
       },
     }
   },
@@ -230,7 +230,7 @@ const gptqFile: Target = {
       bytes: file.length,
       async read() {
         const checkpoint = await openCheckpoint(asFiles(new Map([['model.safetensors', file]])))
-        const settings = readGptqConfig(parsed(config), 'quantize_config.json')
+        const settings = readGptqConfig([{ file: 'quantize_config.json', path: '', value: parsed(config) }])
         if (isPacked(checkpoint, 'l')) await readPackedLinear(checkpoint, 'l', settings, { q, p })
       },
     }

@@ -126,6 +126,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     problems.push({ severity, code: 'note', message, hint, field })
   const opened = session.model
   const { shape } = opened.model
+  for (const { message, hint } of opened.remarks) warn('model', message, hint)
 
   const whole = (field: string, label: string, value: number, min: number, max: number) => {
     if (Number.isInteger(value) && value >= min && value <= max) return true
@@ -374,7 +375,7 @@ function checkpointTensors(
   }
   const kept = [...opened.folder.checkpoint.tensors.values()]
     .filter(({ name }) => !replaced.has(name))
-    .map(({ name, dtype, shape }) => ({ name, dtype, shape }))
+    .map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }))
   const copied = kept.filter(({ name }) => !changed.has(name))
   // Written as the transform leaves them.
   const folded = kept.filter(({ name }) => changed.has(name))

@@ -137,12 +137,13 @@ export class Session {
     const tokenizer = await loadTokenizer(folder.files)
     checkTokenizer(tokenizer, model.model.shape.vocab)
     const { chat, problems } = await openChatTemplate(folder.files)
+    const remarks = model.remarks.map((remark): Problem => ({ severity: 'warning', code: 'note', ...remark }))
     check()
     this.#model = model
     this.#tokenizer = tokenizer
     this.source = source
     this.texts.use(tokenizer, chat)
-    this.summary = { ...summaryOf(model, tokenizer), source, chatTemplate: chat !== null, problems }
+    this.summary = { ...summaryOf(model, tokenizer), source, chatTemplate: chat !== null, problems: [...remarks, ...problems] }
     return this.summary
   }
 }
@@ -214,7 +215,7 @@ function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<Mod
       bits: gptq.bits,
       groupSize: gptq.groupSize,
       symmetric: gptq.symmetric,
-      actOrder: gptq.actOrder,
+      actOrder: gptq.actOrder ?? false,
       method: gptq.method,
     },
     linears: linears.map(({ name, q, p }) => ({ name, shape: [q, p] })),

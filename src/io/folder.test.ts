@@ -109,26 +109,31 @@ test('reads what other writers leave out or add', async () => {
   const ours = {
     ...gptq,
     sym: false,
-    format: 'gptq',
-    checkpoint_format: 'gptq_v2',
+    checkpoint_format: undefined,
+    format: 'gptq_v2',
     dynamic: { '-:x': {} },
     meta: { algorithm: 'quantease' },
   }
   expect((await quantized(ours)).gptq).toEqual({ ...plain, symmetric: false, version: 2, method: 'quantease' })
+  expect((await quantized({ ...gptq, desc_act: undefined })).gptq).toEqual({ ...plain, actOrder: null })
+  // Rules that repeat what the rest has change no width.
+  for (const changes of [{}, null, { bits: 3, group_size: 128 }, { format: 'gptq', damp_percent: 0.05 }])
+    expect((await quantized({ ...gptq, dynamic: { '+:.*down.*': changes } })).gptq).toEqual(plain)
   expect((await quantized({ ...gptq, meta: { algorithm: 7 }, dynamic: null })).gptq).toEqual(plain)
   expect((await quantized({ ...gptq, meta: 'x' })).gptq).toEqual(plain)
 })
 
 test.each([
-  ['bits', { bits: 4 }, '3 and 4'],
-  ['group_size', { group_size: 64 }, '128 and 64'],
-  ['sym', { sym: false }, 'true and false'],
-  ['desc_act', { desc_act: true }, 'false and true'],
-  ['checkpoint_format', { checkpoint_format: 'gptq_v2' }, 'gptq and gptq_v2'],
-])('refuses two configs that disagree about %s', async (field, change, values) => {
+  ['bits', { bits: 4 }, '4', '3'],
+  ['group_size', { group_size: 64 }, '64', '128'],
+  ['sym', { sym: false }, 'false', 'true'],
+  ['desc_act', { desc_act: true }, 'true', 'false'],
+  ['checkpoint_format', { checkpoint_format: 'gptq_v2' }, '"gptq_v2"', '"gptq"'],
+])('refuses two configs that disagree about %s', async (field, change, separate, inside) => {
   const error = await refusal(() => quantized(gptq, ['quantize_config.json', JSON.stringify({ ...gptq, ...change })]))
   expect(error.code).toBe('config-invalid')
-  expect(error.message).toContain(`about ${field}: ${values}`)
+  expect(error.message).toContain(`${field} in quantize_config.json is ${separate}, but quantization_config.${field} is ${inside}.`)
+  expect(error.hint).not.toMatch(/download/i)
 })
 
 test.each<[unknown, string, string]>([
@@ -140,7 +145,21 @@ test.each<[unknown, string, string]>([
   [{ ...gptq, bits: 5 }, 'config-unsupported', '5 bits'],
   [{ ...gptq, checkpoint_format: 'marlin' }, 'config-unsupported', '"marlin"'],
   [{ ...gptq, pack_dtype: 'int16' }, 'config-unsupported', '"int16"'],
-  [{ ...gptq, dynamic: { '+:.*': { bits: 8 } } }, 'config-unsupported', 'mixes bit widths'],
+  [{ ...gptq, dynamic: { '+:.*': { bits: 8 } } }, 'config-unsupported', 'sets bits to 8, where the rest has 3'],
+  [{ ...gptq, dynamic: { '.*down.*': { group_size: 32 } } }, 'config-unsupported', 'sets group_size to 32'],
+  [{ ...gptq, dynamic: { '.*down.*': { format: 'gptq_v2' } } }, 'config-unsupported', 'sets checkpoint_format to "gptq_v2"'],
+  [{ ...gptq, dynamic: { '.*down.*': 8 } }, 'config-unsupported', 'dynamic rule'],
+  [{ ...gptq, is_marlin_format: true }, 'config-unsupported', 'Marlin'],
+  [{ ...gptq, quant_method: 'gptq_marlin' }, 'config-unsupported', 'Marlin'],
+  [{ ...gptq, method: 'awq' }, 'config-unsupported', 'AWQ'],
+  [{ w_bit: 4, q_group_size: 128, zero_point: true, version: 'GEMM' }, 'config-unsupported', 'AWQ'],
+  [{ quant_method: 'mxfp4' }, 'config-unsupported', 'MXFP4'],
+  [{ quant_method: 'exl3', bits: 4 }, 'config-unsupported', 'EXL3'],
+  [
+    { ...gptq, format: 'gptq_v2' },
+    'config-invalid',
+    'quantization_config.format is "gptq_v2", but quantization_config.checkpoint_format is "gptq"',
+  ],
   [{ ...gptq, bits: '4' }, 'config-invalid', 'bits'],
   [{ ...gptq, group_size: 0 }, 'config-invalid', 'group_size'],
   [{ ...gptq, group_size: undefined }, 'config-invalid', 'group_size'],

@@ -49,10 +49,15 @@ export async function openFolder(chosen: Files): Promise<Folder> {
   const { config, configText } = await readConfig(files)
   const separate = files.get('quantize_config.json')
   refuseMlx(config.quantization)
-  const gptq = quantization(
-    config.quantization_config ?? config.compression_config ?? null,
-    separate ? (await readJson(separate, 'quantize_config.json', configRules)).value : null,
-  )
+  // GPTQ's config may stand in config.json, in a file of its own, or in both.
+  const configs = ['quantization_config', 'compression_config']
+    .filter((field) => config[field] != null)
+    .map((field) => ({ file: 'config.json', path: `${field}.`, value: config[field] }))
+  if (separate) {
+    const { value } = await readJson(separate, 'quantize_config.json', configRules)
+    configs.push({ file: 'quantize_config.json', path: '', value })
+  }
+  const gptq = configs.length ? readGptqConfig(configs) : null
   const checkpoint = await openCheckpoint(files)
   const otherFiles = Array.from(files, ([name, { size }]) => ({ name, bytes: size }))
     .filter(({ name }) => !rewritten.has(name) && !weightFile.test(name))
@@ -89,29 +94,6 @@ function strip(chosen: Files): { files: Files; parent: string | null } {
     visible = visible.map(({ parts, file }) => ({ parts: parts.slice(1), file }))
   }
   return { files: new Map(visible.map(({ parts, file }) => [parts.join('/'), file])), parent }
-}
-
-/** GPTQ's config may stand in config.json, in a file of its own, or in both; then they have to agree. */
-function quantization(inside: unknown, separate: unknown): GptqConfig | null {
-  const first = inside === null ? null : readGptqConfig(inside, 'quantization_config in config.json')
-  const second = separate === null ? null : readGptqConfig(separate, 'quantize_config.json')
-  if (first && second) {
-    const names = { bits: 'bits', groupSize: 'group_size', symmetric: 'sym', actOrder: 'desc_act', version: 'checkpoint_format' } as const
-    for (const [key, field] of Object.entries(names) as [keyof typeof names, string][]) {
-      if (first[key] !== second[key]) {
-        throw new WorkbenchError(
-          'config-invalid',
-          `config.json and quantize_config.json disagree about ${field}: ${show(key, first)} and ${show(key, second)}.`,
-          'Keep the one that belongs to these weights and delete or correct the other.',
-        )
-      }
-    }
-  }
-  return first ?? second
-}
-
-function show(key: keyof GptqConfig, config: GptqConfig) {
-  return key === 'version' ? (config.version === 1 ? 'gptq' : 'gptq_v2') : String(config[key])
 }
 
 /** `license:` of the front matter of README.md. */

@@ -37,9 +37,10 @@ test('takes scalars, empty tensors and a padded header', async () => {
 const one = (change: object) => ({ a: { dtype: 'F32', shape: [2], data_offsets: [0, 8], ...change } })
 
 test.each([
-  ['an unknown type', one({ dtype: 'F31' }), 'unknown type, "F31"'],
-  ['a type from the prototype', one({ dtype: 'toString' }), 'unknown type'],
-  ['no type', one({ dtype: undefined }), 'unknown type'],
+  ['no type', one({ dtype: undefined }), 'has no type'],
+  ['a type that is no word', one({ dtype: 'F32; x' }), 'has no type, but "F32; x"'],
+  ['a type with too few bytes', one({ dtype: 'F8_E4M3FNUZ', shape: [9] }), 'should take 9 bytes'],
+  ['a range that runs backwards', one({ dtype: 'F31', data_offsets: [8, 0] }), 'impossible'],
   ['a negative size', one({ shape: [-2] }), 'shape'],
   ['a fractional size', one({ shape: [0.5] }), 'shape'],
   ['a shape that is no list', one({ shape: 2 }), 'shape'],
@@ -318,4 +319,16 @@ test('copies other files byte for byte, in chunks', async () => {
   expect((await writer.finish()).map(({ path }) => path)).toEqual(['model.safetensors', 'tokenizer.json', 'empty.txt'])
   expect(sink.files.get('tokenizer.json')?.every((value, i) => value === content[i])).toBe(true)
   expect((await openCheckpoint(memoryFiles(sink.files))).tensors.get('a')?.bytes).toBe(0)
+})
+
+test('takes types that it does not know as they are, and no metadata for none', async () => {
+  const header = { __metadata__: null, ...one({ dtype: 'F31' }), b: { dtype: 'toString', shape: [3], data_offsets: [8, 9] } }
+  const { tensors } = await open(safetensors(header, 9))
+  expect([...tensors.values()].map(({ dtype, bytes }) => [dtype, bytes])).toEqual([['F31', 8], ['toString', 1]]) // biome-ignore format: short
+  const sink = memorySink()
+  const writer = new CheckpointWriter(sink, tensors.values())
+  for (const { name, bytes } of tensors.values()) await writer.write(name, new Uint8Array(bytes).fill(7))
+  await writer.finish()
+  const copy = await openCheckpoint(memoryFiles(sink.files))
+  expect([...copy.tensors.values()].map(({ name, dtype, bytes }) => [name, dtype, bytes])).toEqual([['a', 'F31', 8], ['b', 'toString', 1]]) // biome-ignore format: short
 })

@@ -5,7 +5,9 @@ import { BLOCK } from '../gpu/head.ts'
 import { type Panels, type StoredDType, addBias, convert, unpack } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Folder } from '../io/folder.ts'
-import { isPacked, packedParts, readPackedLinear } from '../io/formats/gptq.ts'
+import { contradiction } from '../io/facts.ts'
+import { foreignLayout } from '../io/formats/foreign.ts'
+import { isPacked, packedParts, packedTensors, readable, readPackedLinear } from '../io/formats/gptq.ts'
 import type { BlockWeights, Family, Model } from './family.ts'
 import { readModel } from './index.ts'
 
@@ -25,9 +27,15 @@ export interface OpenModel {
   /** dtype of most of the weights. */
   dtype: string
   parameters: number
+  /** What is unusual about the weights but not wrong: tensors that nothing uses, a head that config.json does not expect. */
+  remarks: { message: string; hint: string }[]
 }
 
-/** Checks names, shapes and dtypes of everything that the forward pass needs; reads no weights. */
+/**
+ * Checks names, shapes and dtypes of everything that the forward pass needs; reads no weights.
+ * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`; `config-unsupported` for weights in a layout that is not read;
+ *   `config-invalid` where config and tensors contradict each other
+ */
 export function openModel(folder: Folder): OpenModel {
   const { family, model } = readModel(folder.config)
   const { tensors } = folder.checkpoint
@@ -36,37 +44,115 @@ export function openModel(folder: Folder): OpenModel {
   const blockTensor = (prefix: string) => `${prefix}${model.blockPath(0)}.${model.vectors[0].name}`
   const prefix = model.prefixes.find((one) => has(blockTensor(one)))
   if (prefix === undefined) throw missing(blockTensor(model.prefixes[0]))
-  const ownEmbedding = `${prefix}${model.embedding}`
-  if (!has(ownEmbedding) && !has(model.head)) throw missing(ownEmbedding)
-  if (!has(model.head) && !shape.tied) throw missing(model.head)
-  const embedding = has(ownEmbedding) ? ownEmbedding : model.head
-  const head = has(model.head) ? model.head : ownEmbedding
-
-  const opened: OpenModel = { folder, family, model, prefix, embedding, head, dtype: '', parameters: 0 }
+  const { embedding, head } = ends(folder, model, prefix)
+  const opened: OpenModel = { folder, family, model, prefix, embedding, head, dtype: '', parameters: 0, remarks: [] }
+  const used = new Set([embedding, head])
+  const expect = (name: string, extents: readonly number[]) => {
+    used.add(name)
+    return expectTensor(opened, name, extents)
+  }
   const table = [shape.vocab, shape.embedWidth]
-  expectTensor(opened, embedding, table)
-  expectTensor(opened, head, table)
+  expect(embedding, table)
+  expect(head, table)
   const sizes = new Map<string, number>()
   let parameters = shape.vocab * shape.embedWidth * (head === embedding ? 1 : 2)
   for (const { name, shape: extents } of model.outer) {
-    expectTensor(opened, `${prefix}${name}`, extents)
+    expect(`${prefix}${name}`, extents)
     parameters += extents.reduce((a, b) => a * b, 1)
   }
+  let packed = 0
   for (let k = 0; k < shape.blocks; k++) {
     for (const { name, length } of model.vectors) {
-      expectTensor(opened, blockName(opened, k, name), [length])
+      expect(blockName(opened, k, name), [length])
       parameters += length
     }
     for (const { name, q, p } of model.stages.flat()) {
       parameters += q * p
-      if (folder.gptq && isPacked(folder.checkpoint, blockName(opened, k, name))) continue
-      const entry = expectTensor(opened, blockName(opened, k, `${name}.weight`), [q, p])
+      const full = blockName(opened, k, name)
+      if (storedPacked(folder, full)) {
+        packedTensors(folder.checkpoint, full, folder.gptq!, { q, p })
+        for (const part of packedParts) used.add(`${full}.${part}`)
+        packed++
+        continue
+      }
+      const entry = expect(`${full}.weight`, [q, p])
       sizes.set(entry.dtype, (sizes.get(entry.dtype) ?? 0) + q * p)
     }
   }
+  if (folder.gptq && !packed)
+    throw contradiction(
+      `quantization_config says that the model is quantized to ${folder.gptq.bits} bits, but the weights hold no linear as codes (qweight)`,
+    )
   opened.parameters = parameters
   opened.dtype = [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? tensors.get(embedding)!.dtype
+  opened.remarks = remarksOn(opened, used)
   return opened
+}
+
+/** The tensors that serve as embedding and as head. */
+function ends(folder: Folder, { embedding, head, shape }: Model, prefix: string): { embedding: string; head: string } {
+  const { tensors } = folder.checkpoint
+  const own = `${prefix}${embedding}`
+  for (const name of [own, head])
+    refuseQuantized(folder, name.replace(/\.weight$/, ''), 'Embedding and head are read in full precision only.')
+  const has = { own: tensors.has(own), head: tensors.has(head) }
+  if (!has.own && !(has.head && shape.tied)) throw missing(own)
+  if (!has.head && !shape.tied) throw missing(head)
+  return { embedding: has.own ? own : head, head: has.head ? head : own }
+}
+
+/** Whether a linear is stored as GPTQ codes. @throws WorkbenchError for layouts that are not read, or for two at once */
+function storedPacked(folder: Folder, module: string): boolean {
+  const { checkpoint, gptq } = folder
+  if (!gptq || !isPacked(checkpoint, module)) {
+    refuseQuantized(folder, module)
+    return false
+  }
+  if (checkpoint.tensors.has(`${module}.weight`))
+    throw contradiction(`${module} stands twice in the weights, as codes and as ${module}.weight`, 'The weights')
+  return true
+}
+
+/** Refuses a module whose weights are quantized in a way that is not read there. */
+function refuseQuantized({ checkpoint, gptq }: Folder, module: string, why = ''): void {
+  const codes = packedParts.find((part) => part !== 'scales' && checkpoint.tensors.has(`${module}.${part}`))
+  const foreign = foreignLayout(checkpoint, module)
+  const tensor = codes ? `${module}.${codes}` : foreign?.tensor.name
+  if (!tensor) return
+  const layout = codes ? (gptq ? 'GPTQ codes' : 'packed codes') : foreign!.layout
+  const what = `The weights are quantized already, as ${layout}: they hold ${tensor}`
+  if (codes && !gptq && !why)
+    throw new WorkbenchError(
+      'config-unsupported',
+      `${what}, but neither config.json nor quantize_config.json says how.`,
+      'Add the quantize_config.json that was published with these weights.',
+    )
+  throw new WorkbenchError('config-unsupported', `${what}.`, `${why} ${readable}`.trim())
+}
+
+/** At most so many names in one sentence. */
+const maxNames = 6
+
+/** What is unusual about the weights but not wrong. */
+function remarksOn({ folder, model, embedding, head }: OpenModel, used: ReadonlySet<string>): OpenModel['remarks'] {
+  const remarks: OpenModel['remarks'] = []
+  // Angles of the rotary embedding, which older files hold and nobody reads: config.json has their settings.
+  const unused = [...folder.checkpoint.tensors.keys()].filter((name) => !used.has(name) && !/\brotary_emb\.inv_freq$/.test(name))
+  if (unused.length) {
+    const more = unused.length > maxNames ? `, and ${unused.length - maxNames} more` : ''
+    const subject = unused.length > 1 ? `${unused.length} tensors of the weights are not used` : 'A tensor of the weights is not used'
+    remarks.push({
+      message: `${subject}: ${unused.slice(0, maxNames).join(', ')}${more}.`,
+      hint: `Nothing in ${model.shape.blocks} blocks of ${folder.config.model_type} takes them, as config.json describes it. If they belong to the model, config.json does not.`,
+    })
+  }
+  if (model.shape.tied && head !== embedding) {
+    remarks.push({
+      message: `config.json says that the head is the embedding (tie_word_embeddings), but the weights hold ${head} too, which is used.`,
+      hint: 'transformers from version 5 on does the same; older versions use the embedding. If the two tensors are equal, nothing differs.',
+    })
+  }
+  return remarks
 }
 
 /** Full name of a tensor or module of block k. */
@@ -74,7 +160,7 @@ export function blockName({ prefix, model }: OpenModel, k: number, name: string)
   return `${prefix}${model.blockPath(k)}.${name}`
 }
 
-function expectTensor({ folder }: OpenModel, name: string, shape: number[]) {
+function expectTensor({ folder }: OpenModel, name: string, shape: readonly number[]) {
   const entry = folder.checkpoint.tensors.get(name)
   if (!entry) throw missing(name)
   if (entry.shape.length !== shape.length || entry.shape.some((extent, i) => extent !== shape[i])) {

@@ -164,6 +164,38 @@ describe('reading what others wrote', () => {
     expect(error.message).toContain('x.g_idx')
   })
 
+  describe('a group index against desc_act', () => {
+    const bytes = (groups: number[]) => new Uint8Array(Int32Array.from(groups).buffer)
+    const runs = Array.from({ length: p }, (_, k) => Math.floor(k / 16))
+    const backwards = runs.toReversed()
+    const zeros = runs.map(() => 0)
+
+    test.each<[string, number[], boolean | null, number[]]>([
+      ['in runs, with desc_act (groups fixed beforehand)', runs, true, runs],
+      ['in runs, without', runs, false, runs],
+      ['out of order, with', backwards, true, backwards],
+      ['out of order, where nothing is said', backwards, null, backwards],
+      ['all zeros, without: writers mean none', zeros, false, runs],
+      ['all zeros, where nothing is said', zeros, null, runs],
+    ])('%s', async (_, stored, actOrder, expected) => {
+      const read = await changed('g_idx', {}, bytes(stored))
+      expect((await read({ ...config, actOrder })).groupIndex).toEqual(Int32Array.from(expected))
+    })
+
+    test.each<[string, number[], boolean, RegExp]>([
+      ['all zeros, with', zeros, true, /x\.g_idx is all zeros.*desc_act is true/],
+      ['out of order, without', backwards, false, /x\.g_idx puts input 0 in group 2, although desc_act is false/],
+    ])('%s is refused', async (_, stored, actOrder, message) => {
+      const read = await changed('g_idx', {}, bytes(stored))
+      expect((await refusal(() => read({ ...config, actOrder }))).message).toMatch(message)
+    })
+  })
+
+  test('codes as AWQ packs them are told as such', async () => {
+    const read = await changed('qweight', { shape: [p, 1] })
+    expect(await refusal(() => read())).toMatchObject({ code: 'config-unsupported', message: expect.stringContaining('AWQ') })
+  })
+
   test('scales may be BF16 or F32', async () => {
     const scales = Float32Array.from(packed.scales, (_, i) => 1 + i / 32)
     const single = await changed('scales', { dtype: 'F32' }, new Uint8Array(scales.buffer))
@@ -238,7 +270,7 @@ describe('configs', () => {
       modules_in_block_to_quantize: null,
       meta: { quantizer: ['quantease-workbench:0.1.0'], algorithm: 'quantease', iterations: 30, mse: 0, static_groups: false },
     })
-    expect(readGptqConfig(config, 'config.json')).toEqual({
+    expect(readGptqConfig([{ file: 'config.json', path: 'quantization_config.', value: config }])).toEqual({
       bits: 4,
       groupSize: 128,
       symmetric: true,

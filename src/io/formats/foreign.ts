@@ -1,0 +1,94 @@
+/** Layouts of quantized weights that are not read, told by what a quantization config says and by names of tensors. */
+import type { JsonObject } from '../json.ts'
+import type { Checkpoint, TensorEntry } from '../safetensors.ts'
+
+/** Names that `quant_method` goes by, and what people call them. */
+const methods: Record<string, string> = {
+  awq: 'AWQ',
+  bitsandbytes: 'bitsandbytes',
+  'compressed-tensors': 'compressed-tensors',
+  fp8: 'FP8 with scales for blocks',
+  fbgemm_fp8: 'FBGEMM FP8',
+  mxfp4: 'MXFP4',
+  modelopt: 'ModelOpt',
+  marlin: 'Marlin',
+  gptq_marlin: 'GPTQ arranged for Marlin kernels',
+  gptq_bitblas: 'GPTQ arranged for BitBLAS',
+  exl2: 'EXL2',
+  exl3: 'EXL3',
+  gguf: 'GGUF',
+  hqq: 'HQQ',
+  aqlm: 'AQLM',
+  quip: 'QuIP#',
+  vptq: 'VPTQ',
+  higgs: 'HIGGS',
+  spqr: 'SpQR',
+  eetq: 'EETQ',
+  quanto: 'Quanto',
+  torchao: 'torchao',
+  bitnet: 'BitNet',
+  'auto-round': 'AutoRound',
+  'intel/auto-round': 'AutoRound',
+  'auto-round:auto_gptq': 'AutoRound',
+}
+
+/** Fields that only one method has, for configs that name none. */
+const fields: [method: string, field: string][] = [
+  ['bitsandbytes', 'load_in_4bit'],
+  ['bitsandbytes', 'load_in_8bit'],
+  ['awq', 'w_bit'],
+  ['awq', 'q_group_size'],
+  ['compressed-tensors', 'config_groups'],
+  ['fp8', 'weight_block_size'],
+]
+
+/** How a config that is not GPTQ's names its method: "by AWQ (its quant_method is "awq")"; null for GPTQ. */
+export function foreignMethod(config: JsonObject): string | null {
+  for (const field of ['quant_method', 'method']) {
+    const named = config[field]
+    if (named == null || named === 'gptq') continue
+    const shown = JSON.stringify(named).slice(0, 60)
+    const label =
+      typeof named === 'string' && Object.hasOwn(methods, named.toLowerCase())
+        ? methods[named.toLowerCase()]
+        : 'a method that is not known here'
+    return `by ${label}: its ${field} is ${shown}`
+  }
+  if (config.quant_method === 'gptq') return null
+  const [method, field] = fields.find(([, one]) => config[one]) ?? []
+  return method ? `by ${methods[method]} ("${method}"): it has ${field}` : null
+}
+
+/** What stands beside a module's path in each layout. Names that two of them share stand with the more common one. */
+const layouts: [layout: string, suffixes: string[]][] = [
+  ['Marlin', ['.B', '.B_24', '.s', '.workspace']],
+  ['compressed-tensors', ['.weight_packed', '.weight_shape', '.weight_zero_point', '.weight_g_idx', '.weight_global_scale']],
+  [
+    'bitsandbytes',
+    ['.SCB', '.weight.absmax', '.weight.quant_map', '.weight.quant_state.bitsandbytes__nf4', '.weight.quant_state.bitsandbytes__fp4'],
+  ],
+  ['FP8 with scales for blocks', ['.weight_scale_inv']],
+  ['NVFP4', ['.weight_scale_2']],
+  ['FP8 or INT8 with scales (compressed-tensors, FBGEMM, ModelOpt)', ['.weight_scale', '.input_scale', '.scale_weight', '.weight_scales']],
+  ['EXL2', ['.q_weight', '.q_scale', '.q_scale_max', '.q_groups', '.q_invperm']],
+  ['EXL3', ['.trellis', '.suh', '.svh', '.mcg', '.mul1']],
+  ['MLX', ['.biases']],
+  ['MXFP4', ['_blocks', '_scales', '.weight_blocks', '.weight_scales']],
+  ['HQQ', ['.W_q']],
+  ['AQLM', ['.codebooks']],
+  ['QuIP#', ['.Qidxs']],
+  ['VPTQ', ['.centroids', '.res_centroids', '.centroids.weight']],
+  ['Quanto', ['.weight._data', '.weight._scale']],
+  ['a LoRA adapter that is not merged', ['.base_layer.weight']],
+]
+
+/** The layout in which the weights of a module are kept where it is not one that is read, with the tensor that shows it. */
+export function foreignLayout({ tensors }: Checkpoint, module: string): { layout: string; tensor: TensorEntry } | null {
+  for (const [layout, suffixes] of layouts) {
+    for (const suffix of suffixes) {
+      const tensor = tensors.get(module + suffix)
+      if (tensor) return { layout, tensor }
+    }
+  }
+  return null
+}
