@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import react from '@vitejs/plugin-react'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
-import { version } from './package.json'
+import { version } from './package.json' with { type: 'json' }
 import { findChromium, softwareVulkan } from './src/setup.mjs'
 
 /**

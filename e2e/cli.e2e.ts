@@ -66,6 +66,21 @@ describe('npm run quantize', () => {
     expect([layers, method]).toEqual([[], null])
   })
 
+  test('takes every argument of the published script with every method, and says which have no effect', () => {
+    const published = ['--wbits', '4', '--groupsize', '-1', '--sym', '--num-iter', '2', '--outlier', '0.01', '--alpha', '1', '--act-order']
+    const further = ['--static-groups', '--structure-outlier', '--true-sequential', '--num-layers-to-quantize', '1000', '--seed', '0']
+    const method = ['--quantization-method', 'rtn', '--compute-quantization-recon-error']
+    const { status, stdout, stderr } = quantize('--model', 'demo', ...published, ...further, ...method, ...quick, '--json')
+    expect(status, stderr).toBe(0)
+    expect(JSON.parse(stdout).layers).toHaveLength(28)
+    const said = /Note: (.*) have no effect with rtn\./.exec(stderr)?.[1].split(', ').sort()
+    expect(said).toEqual(['--act-order', '--alpha', '--num-iter', '--outlier', '--static-groups', '--structure-outlier'])
+    // Without a terminal it says where it is, the baseline included, and nothing of Dawn's own.
+    expect(stderr).toContain('measuring the model as it is')
+    expect(stderr).toMatch(/^\d+ %, \d+ s(, about \d+ s left)?: block 4 of 4, solving$/m)
+    expect(stderr).not.toMatch(/Vulkan|BackendVk|operator\(\)/)
+  })
+
   test('killed, it goes on with --resume and ends in the same bytes, and mixes nothing', async () => {
     const out = await mkdtemp(join(tmpdir(), 'workbench-'))
     const args = ['--model', 'demo', '--quantization-method', 'quantease', '--num-iter', '3', '--num-layers-to-quantize', '1', ...quick]
@@ -114,7 +129,8 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--num-iter', '0'], 2, /1 to 1000, not 0/],
       [['--model', 'demo', '--quantization-method', 'gptq', '--percdamp', '2'], 2, /0.0001 to 1, not 2/],
       [['--model', 'demo', '--quantization-method', 'magic'], 2, /rtn, .*not "magic"/],
-      [['--model', 'demo', '--quantization-method', 'rtn', '--num-iter', '3'], 2, /--num-iter is no option of rtn/],
+      [['--model', 'demo', '--quantization-method', 'rtn', '--percdamp', '0.1'], 2, /--percdamp is no option of rtn/],
+      [['--model', 'demo', '--quantization-method', 'rtn', '--num-iter', '-3'], 2, /--num-iter: .*from/],
       // One flag, two meanings.
       [['--model', 'demo', '--quantization-method', 'quantease', '--outlier', '1.5'], 2, /0 to 0.49, not 1.5/],
       [['--model', 'demo', '--quantization-method', 'spqr', '--outlier', '0'], 2, /0.01 to 1000000, not 0/],

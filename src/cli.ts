@@ -22,13 +22,14 @@ import {
   isDatasetId,
   optionProblem,
 } from './engine/job.ts'
-import { defaultCacheBudget, type Hub, hubDatasets, type NetworkEvent, openHub, openHubModel, publicHub } from './engine/hub.ts'
+import { defaultCacheBudget, type Hub, hubDatasets, openHub, openHubModel, publicHub } from './engine/hub.ts'
 import { dryDevices } from './engine/devices.ts'
 import { checkJob, dryRun, memoryProblem } from './engine/dry.ts'
 import { discardJournal, readJournal } from './engine/journal.ts'
 import { dawn, diskFile, diskFolder, diskCacheFolder, diskSink, headless, journalBeside, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
 import { Session } from './engine/session.ts'
+import { Speaker } from './cli/speaker.ts'
 import { WorkbenchError, toErrorData } from './errors.ts'
 
 const demo = (name: string) => diskFile(join('public', 'demo', name))
@@ -46,6 +47,9 @@ const specs = new Set([...solvers.flatMap((solver) => solver.options), ...runOpt
 const named = texts.filter(({ origin }) => origin === 'dataset').map(({ id }) => id)
 const textHelp = `a .txt, .jsonl or .parquet file (.gz too), ${named.join(', ')}, or any data set of the Hub as owner/name[:config[:split[:column]]]`
 
+/** Options that the published script takes with every method, whether the method knows them or not. */
+const publishedFlags = ['num-iter', 'groupsize', 'sym', 'outlier', 'alpha', 'act-order', 'static-groups', 'structure-outlier']
+
 /** Flags that are not options of a method: [value, help]. */
 const flags = {
   model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
@@ -53,7 +57,7 @@ const flags = {
   cache: ['DIR', 'where files of the Hub are kept (default ~/.cache/quantease-workbench)'],
   'cache-gb': ['N', `gigabytes of them at most (default ${defaultCacheBudget / 1e9}; 0 keeps nothing)`],
   dataset: ['TEXT', `calibration text: ${textHelp} (demo: its own)`],
-  eval: ['TEXT', 'evaluation text, named likewise (demo: its own)'],
+  eval: ['TEXT', 'evaluation text, named likewise (demo: its own; default wikitext2 where --dataset names a data set above)'],
   lambada: ['TEXT', 'measure last-word accuracy too: lambada for the published passages, or a text of one passage a row'],
   'lambada-passages': ['N', 'passages at most (default 0 = all)'],
   nsamples: ['N', 'calibration samples (default 128)'],
@@ -114,15 +118,18 @@ async function main(): Promise<void> {
 
   const measureOnly = text('wbits') === '16'
   const options: Record<string, OptionValue> = {}
+  const ignored: string[] = []
   const own = [...solver.options, ...runOptions]
   for (const flag of new Set([...specs].map((spec) => spec.flag))) {
     if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
-    const spec = own.find((one) => one.flag === flag)
-    if (!spec) throw new UsageError(`--${flag} is no option of ${method}.`)
+    const mine = own.find((one) => one.flag === flag)
+    if (!mine && !publishedFlags.includes(flag)) throw new UsageError(`--${flag} is no option of ${method}.`)
+    const spec = mine ?? [...specs].find((one) => one.flag === flag)!
     const value = optionValue(spec, values[flag] as string | boolean)
     const problem = optionProblem(spec, value)
     if (problem) throw new UsageError(`--${flag}: ${problem}`)
-    options[spec.key] = value
+    if (mine) options[spec.key] = value
+    else ignored.push(flag)
   }
   const saved = text('save')
   if (values.resume && !saved) throw new UsageError('--resume needs the folder of --save: the journal lies beside it.')
@@ -146,6 +153,8 @@ async function main(): Promise<void> {
     if (given) return namedText(given)
     if (path === 'demo') return { text: builtin }
     if (flag === 'dataset' && measureOnly) return { text: '' }
+    // The published script names no evaluation text either: it measures on WikiText-2.
+    if (flag === 'eval' && named.includes(text('dataset') ?? '')) return { text: 'wikitext2' }
     throw new UsageError(`--${flag} is needed: ${textHelp}.`)
   }
   const evaluationText = await source('eval', 'demo-evaluation')
@@ -154,6 +163,9 @@ async function main(): Promise<void> {
   const published = texts.find(({ id }) => id === calibrationText.text)?.sampling
 
   const say = new Speaker(values['compute-quantization-recon-error'] === true)
+  setInterval(() => say.tick(), 5000).unref()
+  if (ignored.length)
+    say.note(`Note: ${ignored.map((flag) => `--${flag}`).join(', ')} ${ignored.length > 1 ? 'have' : 'has'} no effect with ${method}.`)
   const remote = path !== 'demo' && !existsSync(path)
   if (remote && (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.')))
     throw new WorkbenchError('file-missing', `There is no folder ${path}.`, 'Give a model folder, or owner/name[@revision] on the Hub.')
@@ -165,6 +177,8 @@ async function main(): Promise<void> {
       ? await session.open(await demoFiles(demo), 'Demo model')
       : await session.open(await diskFolder(path), basename(resolve(path)))
   const length = numbers.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
+  // As in the published script, whose default is 1000: the first so many blocks, if there are so many.
+  if (Number(options.blocks) > model.blocks) options.blocks = 0
   const job: Job = {
     runs: measureOnly ? [] : [{ id: 'run', label: method, method, options }],
     calibration: {
@@ -317,8 +331,13 @@ function read(): { values: Record<string, string | boolean | undefined> } {
     ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
     ...[...specs].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
   ])
+  // A number below zero is a value, as for Python's argparse, and no flag: `--groupsize -1`.
+  const args = process.argv.slice(2).reduce<string[]>((all, arg) => {
+    const flag = all.at(-1)
+    return /^-\d/.test(arg) && flag && /^--[^=]+$/.test(flag) ? [...all.slice(0, -1), `${flag}=${arg}`] : [...all, arg]
+  }, [])
   try {
-    return parseArgs({ options: known, strict: true, allowNegative: true }) as ReturnType<typeof read>
+    return parseArgs({ args, options: known, strict: true, allowNegative: true }) as ReturnType<typeof read>
   } catch (error) {
     throw new UsageError(`${(error as Error).message.split('. ')[0]}. --help lists the arguments.`)
   }
@@ -407,68 +426,6 @@ function summary(report: JobReport, saved: string | undefined): string {
   }
   if (saved) lines.push(`Checkpoint: ${saved}`)
   return `${lines.join('\n')}\n`
-}
-
-/** Progress on stderr: a line that rewrites itself on a terminal, one line per block elsewhere. */
-class Speaker {
-  #block: number | null = -1
-  /** From then on the job reports what the network has to say. */
-  #running = false
-  #waiting: string | null = null
-  #transfer = ''
-  readonly #live = process.stderr.isTTY
-
-  constructor(readonly errors: boolean) {}
-
-  hear(event: RunEvent): void {
-    if (event.type === 'job-start') {
-      this.#running = true
-      const { calibration, evaluation } = event
-      if (calibration.windows)
-        this.#line(
-          `Calibration: ${calibration.windows} × ${calibration.length} tokens. Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`,
-        )
-      else this.#line(`Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`)
-      if (event.resumed)
-        this.#line(`Going on with the job of ${event.resumed.started}: ${event.resumed.layers} linears are solved already.`)
-      for (const { severity, message, hint } of event.notices)
-        this.#line(`${severity === 'error' ? 'Error' : 'Note'}: ${message} ${hint}`.trim())
-    } else if (event.type === 'baseline') this.#line(`Perplexity as stored: ${event.perplexity.toFixed(3)}`)
-    else if (event.type === 'stage' && !this.#live && event.run && event.block !== this.#block && event.block !== null) {
-      this.#block = event.block
-      this.#line(`Block ${event.block + 1}`)
-    } else if (event.type === 'progress' && this.#live) {
-      const eta = event.eta === null ? '' : `, about ${Math.ceil(event.eta)} s left`
-      process.stderr.write(`\r\x1b[K${Math.floor(event.done * 100)} %, ${Math.round(event.elapsed)} s${eta}${this.#transfer}`)
-    } else if (event.type === 'layer' && (this.errors || event.layer.notes.length)) {
-      const { name, relativeError, notes } = event.layer
-      this.#line([name, this.errors ? relativeError.toExponential(4) : '', ...notes].filter(Boolean).join('  '))
-    } else if (event.type === 'device') {
-      const what = event.cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'
-      if (event.state === 'lost') this.#line(`${what} (${event.losses} of ${event.most}).`)
-      else this.#line('The GPU is back; going on from the last finished linear.')
-    } else if (event.type === 'notice') this.#line(`${event.problem.message} ${event.problem.hint}`.trim())
-  }
-
-  /** What a connection does, before the job and during it. */
-  network(event: NetworkEvent): void {
-    if (event.type === 'notice') {
-      if (!this.#running) this.#line(`${event.message} ${event.hint}`.trim())
-      return
-    }
-    const { fetched, rate, waiting } = event.traffic
-    this.#transfer = rate ? `, ${(fetched / 1e6).toFixed(1)} MB read, ${(rate / 1e6).toFixed(1)} MB/s` : ''
-    if (waiting && waiting !== this.#waiting) this.#line(waiting)
-    this.#waiting = waiting
-  }
-
-  done(): void {
-    if (this.#live) process.stderr.write('\r\x1b[K')
-  }
-
-  #line(text: string): void {
-    process.stderr.write(`${this.#live ? '\r\x1b[K' : ''}${text}\n`)
-  }
 }
 
 function help(): string {

@@ -15,9 +15,6 @@ const bin = {
   tsc: 'node_modules/typescript/bin/tsc',
   biome: 'node_modules/@biomejs/biome/bin/biome',
 }
-/** What the terminal program exits with when it found no GPU adapter. */
-const noAdapter = 69
-
 const tasks = {
   async start(args) {
     await buildSite()
@@ -66,13 +63,18 @@ async function headless(entry, args) {
   const name = basename(entry, '.ts')
   const bundle = `dist-cli/${name}/${name}.js`
   if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'warn')
-  const start = (env) => status([bundle, ...args], { env: { ...process.env, ...env } })
-  let code = await start({})
-  if (code === noAdapter && !process.env.QUANTEASE_SOFTWARE) {
+  let software = {}
+  if (!process.env.QUANTEASE_SOFTWARE && !hasAdapter()) {
     console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')
-    code = await start({ ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' })
+    software = { ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' }
   }
-  process.exitCode = code
+  process.exitCode = await status([bundle, ...args], { env: { ...process.env, ...software } })
+}
+
+/** Asked in a process of its own, since Dawn complains on stderr, in words of its own, where there is no Vulkan. */
+function hasAdapter() {
+  const ask = `import('webgpu').then(async ({ create }) => process.exit((await create([]).requestAdapter()) ? 0 : 1))`
+  return spawnSync(process.execPath, ['-e', ask], { cwd: root, stdio: 'ignore' }).status === 0
 }
 
 // ---------------------------------------------------------------- packages and builds

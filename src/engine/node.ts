@@ -10,9 +10,6 @@ import type { TextFile } from './texts.ts'
 
 export { dawn } from '../gpu/dawn.ts'
 
-/** What setup.mjs takes for "no GPU adapter": it then starts the program again on the software adapter. */
-const NO_ADAPTER = 69
-
 /**
  * Runs a program and leaves with an exit code, since Dawn keeps the process alive while its devices live. `fail` tells of an
  * error and gives the code.
@@ -20,7 +17,7 @@ const NO_ADAPTER = 69
 export function headless(main: () => Promise<void>, fail: (error: unknown) => number = tell): void {
   main().then(
     () => process.exit(0),
-    (error) => process.exit(toErrorData(error).code === 'gpu-missing' && !process.env.QUANTEASE_SOFTWARE ? NO_ADAPTER : fail(error)),
+    (error) => process.exit(fail(error)),
   )
 }
 

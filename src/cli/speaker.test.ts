@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest'
+import type { RunEvent } from '../engine/job.ts'
+import { Speaker } from './speaker.ts'
+
+function listen(isTTY: boolean) {
+  let now = 0
+  let said = ''
+  const speaker = new Speaker(false, { isTTY, write: (text) => (said += text) }, () => now)
+  const take = () => {
+    const lines = said.split('\n').slice(0, -1)
+    said = ''
+    return lines
+  }
+  const later = (seconds: number) => {
+    for (let s = 0; s < seconds; s += 5) {
+      now += 5
+      speaker.tick()
+    }
+  }
+  return { speaker, take, later, raw: () => said }
+}
+
+const counts = { text: 1000, windows: 2, length: 64 }
+const start: RunEvent = {
+  type: 'job-start',
+  calibration: counts,
+  evaluation: counts,
+  blocks: 12,
+  layers: [],
+  notices: [],
+  texts: { calibration: null, evaluation: null } as never,
+  resumed: null,
+}
+const stage = (stage: 'baseline' | 'calibrate' | 'solve', block: number | null): RunEvent => ({
+  type: 'stage',
+  run: stage === 'baseline' ? null : 'run',
+  stage,
+  block,
+  linear: null,
+})
+
+test('without a terminal, every stage of a block is one line that says how far the job is', () => {
+  const { speaker, take } = listen(false)
+  speaker.hear(start)
+  expect(take()).toEqual(['Calibration: 2 × 64 tokens. Evaluation: 2 × 64 tokens.'])
+  speaker.hear(stage('baseline', null))
+  speaker.hear({ type: 'progress', done: 0.256, elapsed: 61, eta: 3000, run: 'run', runDone: 0 })
+  for (const one of ['calibrate', 'solve', 'calibrate', 'solve'] as const) speaker.hear(stage(one, 2))
+  speaker.hear(stage('calibrate', 3))
+  expect(take()).toEqual([
+    'measuring the model as it is',
+    '25 %, 61 s, about 50 min left: block 3 of 12, collecting activations',
+    '25 %, 61 s, about 50 min left: block 3 of 12, solving',
+    '25 %, 61 s, about 50 min left: block 4 of 12, collecting activations',
+  ])
+})
+
+test('without a terminal, no minute passes in silence: not before the job, not during the baseline', () => {
+  const { speaker, take, later } = listen(false)
+  later(180)
+  expect(take()).toEqual(Array(3).fill('reading the model and the texts'))
+  speaker.hear(start)
+  speaker.hear(stage('baseline', null))
+  take()
+  speaker.hear({ type: 'progress', done: 0.01, elapsed: 30, eta: 20_000, run: null, runDone: 0 })
+  later(60)
+  expect(take()).toEqual(['1 %, 30 s, about 5 h 34 min left: measuring the model as it is'])
+})
+
+test('on a terminal one line rewrites itself', () => {
+  const { speaker, later, raw } = listen(true)
+  speaker.hear(stage('baseline', null))
+  speaker.hear({ type: 'progress', done: 0.5, elapsed: 3, eta: null, run: null, runDone: 0 })
+  later(120)
+  expect(raw()).toBe('\r\x1b[K50 %, 3 s')
+})

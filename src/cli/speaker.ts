@@ -1,0 +1,144 @@
+/** Progress on stderr: a line that rewrites itself on a terminal; elsewhere, as jobs run, a line at every stage and at least one a minute. */
+import type { NetworkEvent } from '../engine/hub.ts'
+import type { LayerResult, RunEvent, Stage } from '../engine/job.ts'
+
+/** Where lines go. */
+export interface Terminal {
+  isTTY?: boolean
+  write(text: string): void
+}
+
+/** Seconds without a line after which one is due. */
+const SILENCE = 50
+
+const words: Record<Stage, string> = {
+  baseline: 'measuring the model as it is',
+  restore: 'passing activations through the blocks solved before',
+  calibrate: 'collecting activations',
+  solve: 'solving',
+  propagate: 'passing activations on',
+  evaluate: 'measuring perplexity',
+  write: 'writing the checkpoint',
+}
+
+export class Speaker {
+  /** From then on the job reports what the network has to say. */
+  #running = false
+  #waiting: string | null = null
+  #transfer = ''
+  #where = 'reading the model and the texts'
+  #blocks = 0
+  /** Share done and times, once there are any. */
+  #progress = ''
+  /** Stages of the present block that were told. */
+  #told = new Set<string>()
+  #lastLine: number
+  readonly #live: boolean
+
+  constructor(
+    /** Tell the error of every linear. */
+    readonly errors: boolean,
+    readonly out: Terminal = process.stderr,
+    /** Seconds. */
+    readonly clock = () => performance.now() / 1000,
+  ) {
+    this.#live = out.isTTY === true
+    this.#lastLine = clock()
+  }
+
+  /** Says where the job is if nothing was said for long; called every few seconds. */
+  tick(): void {
+    if (!this.#live && this.clock() - this.#lastLine >= SILENCE) this.#status()
+  }
+
+  hear(event: RunEvent): void {
+    switch (event.type) {
+      case 'job-start':
+        this.#start(event)
+        break
+      case 'baseline':
+        this.#line(`Perplexity as stored: ${event.perplexity.toFixed(3)}`)
+        break
+      case 'stage':
+        this.#stage(event)
+        break
+      case 'progress':
+        this.#advance(event)
+        break
+      case 'layer':
+        this.#layer(event.layer)
+        break
+      case 'device':
+        if (event.state === 'back') this.#line('The GPU is back; going on from the last finished linear.')
+        else this.#line(`${event.cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'} (${event.losses} of ${event.most}).`)
+        break
+      case 'notice':
+        this.note(event.problem.message, event.problem.hint)
+    }
+  }
+
+  /** What a connection does, before the job and during it. */
+  network(event: NetworkEvent): void {
+    if (event.type === 'notice') {
+      if (!this.#running) this.note(event.message, event.hint)
+      return
+    }
+    const { fetched, rate, waiting } = event.traffic
+    this.#transfer = rate ? `, ${(fetched / 1e6).toFixed(1)} MB read, ${(rate / 1e6).toFixed(1)} MB/s` : ''
+    if (waiting && waiting !== this.#waiting) this.#line(waiting)
+    this.#waiting = waiting
+  }
+
+  note(message: string, hint = ''): void {
+    this.#line(`${message} ${hint}`.trim())
+  }
+
+  done(): void {
+    if (this.#live) this.out.write('\r\x1b[K')
+  }
+
+  #start({ calibration, evaluation, resumed, notices, blocks }: Extract<RunEvent, { type: 'job-start' }>): void {
+    this.#running = true
+    this.#blocks = blocks
+    const measured = `Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`
+    this.#line(calibration.windows ? `Calibration: ${calibration.windows} × ${calibration.length} tokens. ${measured}` : measured)
+    if (resumed) this.#line(`Going on with the job of ${resumed.started}: ${resumed.layers} linears are solved already.`)
+    for (const { severity, message, hint } of notices) this.note(`${severity === 'error' ? 'Error' : 'Note'}: ${message}`, hint)
+  }
+
+  #stage({ stage, block }: Extract<RunEvent, { type: 'stage' }>): void {
+    const place = block === null ? '' : `block ${block + 1} of ${this.#blocks}, `
+    const where = `${place}${words[stage]}`
+    if (!this.#where.startsWith(place) || !place) this.#told.clear()
+    this.#where = where
+    // Inside a block the same stages come again for every group of linears.
+    if (this.#live || this.#told.has(where)) return
+    this.#told.add(where)
+    this.#status()
+  }
+
+  #advance({ done, elapsed, eta }: Extract<RunEvent, { type: 'progress' }>): void {
+    this.#progress = `${Math.floor(done * 100)} %, ${duration(elapsed)}${eta === null ? '' : `, about ${duration(eta)} left`}`
+    if (this.#live) this.out.write(`\r\x1b[K${this.#progress}${this.#transfer}`)
+  }
+
+  #layer({ name, relativeError, notes }: LayerResult): void {
+    if (!this.errors && !notes.length) return
+    this.#line([name, this.errors ? relativeError.toExponential(4) : '', ...notes].filter(Boolean).join('  '))
+  }
+
+  #status(): void {
+    this.#line(`${[this.#progress, this.#where].filter(Boolean).join(': ')}${this.#transfer}`)
+  }
+
+  #line(text: string): void {
+    this.#lastLine = this.clock()
+    this.out.write(`${this.#live ? '\r\x1b[K' : ''}${text}\n`)
+  }
+}
+
+function duration(seconds: number): string {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`
+  const minutes = Math.ceil(seconds / 60)
+  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
