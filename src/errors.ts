@@ -18,6 +18,7 @@ export const errorCodes = [
   'tensor-missing',
   'tensor-mismatch', // wrong shape or dtype
   'weights-not-finite',
+  'activations-not-finite', // finite weights, but hidden states or losses overflow
   'config-invalid',
   'config-unsupported', // readable, but a model or a feature we do not know
   'tokenizer-invalid',

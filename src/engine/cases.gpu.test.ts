@@ -25,7 +25,7 @@ async function measure(one: Case): Promise<{ perplexity: number | null; said: st
   }
 }
 
-const others = /^checkpoint-infinite|^checkpoint-token-beyond-embedding|^file-(?!f8-|metadata-null)/
+const others = /^checkpoint-token-beyond-embedding|^file-(?!f8-|metadata-null)/
 const cases = casesOf('config', 'checkpoint', 'file').filter(({ id }) => !others.test(id))
 
 describe('folders', () => {

@@ -44,6 +44,7 @@ import {
 } from './check.ts'
 import { CheckpointExport } from './export.ts'
 import type { Control } from './control.ts'
+import { overflow } from './finite.ts'
 import { codeVersion, fingerprintOf, usedTexts, version } from './fingerprint.ts'
 import { Hidden } from './hidden.ts'
 import {
@@ -474,8 +475,8 @@ class Engine {
 
   async baseline(): Promise<Judgement> {
     const passages = await this.#embed(this.#passages)
-    const score = await this.#score(await this.#full(passages), null)
-    const judgement = { ...score, lambada: await this.#lastWords(passages) }
+    const score = await this.#score(await this.#full(passages), null, 0)
+    const judgement = { ...score, lambada: await this.#lastWords(passages, 0) }
     await this.journal.keepBaseline(judgement)
     return judgement
   }
@@ -513,22 +514,47 @@ class Engine {
     }
   }
 
-  /** Perplexity of hidden states after the last block, and how far they are from the full-precision ones. */
-  async #score(hidden: Hidden, full: Hidden | null): Promise<Score> {
+  /**
+   * Perplexity of hidden states after the last block, and how far they are from the full-precision ones; `quantized`: blocks
+   * that are, from the first. @throws WorkbenchError `activations-not-finite`
+   */
+  async #score(hidden: Hidden, full: Hidden | null, quantized: number): Promise<Score> {
     const outer = await this.#outer()
     const scores: WindowScore[] = []
     for (const [i, batch] of hidden.batches.entries()) {
       const states = hidden.take(i)
       const reference = full?.take(i) ?? null
-      scores.push(...(await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference)))
+      const some = await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference)
       await hidden.give(i, states)
       if (reference) await full!.give(i, reference)
+      if (!some.every(({ loss }) => Number.isFinite(loss))) throw await this.#overflow([batch], quantized, 'the loss')
+      scores.push(...some)
     }
-    return scoreOf(scores)
+    const score = scoreOf(scores)
+    if (!Number.isFinite(score.perplexity)) throw await this.#overflow(hidden.batches, quantized, 'the perplexity')
+    return score
+  }
+
+  /** The error for numbers that are not finite. `blocks`: how many of the model to look at, from the first. */
+  async #overflow(batches: TokenBatch[], quantized: number, found: string, blocks = this.opened.model.shape.blocks) {
+    const full = new Map<number, BlockWeights>()
+    const start = async (batch: TokenBatch) => (await this.#embed([batch])).take(0)
+    const enter = async (k: number) => {
+      full.set(k, await this.#load(k))
+      const weights: BlockWeights = new Map(full.get(k))
+      if (k < quantized) await this.#restoreBlock(k, weights)
+      return weights
+    }
+    const leave = (k: number, weights: BlockWeights) => {
+      for (const [name, tensor] of weights) if (full.get(k)!.get(name) !== tensor) tensor.dispose()
+      this.#unload(full.get(k)!)
+    }
+    const { gpu, opened } = this
+    return overflow({ gpu, opened, blocks, quantized, start, enter, leave }, batches, found)
   }
 
   /** Last-word accuracy from the hidden states of the passages after the last block, which are given up. */
-  async #lastWords(hidden: Hidden): Promise<LastWords | undefined> {
+  async #lastWords(hidden: Hidden, quantized: number): Promise<LastWords | undefined> {
     if (!this.#passages.length) return
     const outer = await this.#outer()
     let right = 0
@@ -536,6 +562,7 @@ class Engine {
       const states = hidden.take(i)
       right += await countRight(this.gpu, this.opened.model, outer, states, batch)
       states.dispose()
+      if (Number.isNaN(right)) throw await this.#overflow([batch], quantized, 'the loss of a passage')
       await this.gpu.pace()
     }
     return { passages: this.plan.passages.length, right }
@@ -655,8 +682,7 @@ class Engine {
       if (k >= solved && k + 1 < blocks) await journal.keepStates(k + 1, blocks, [seen, judged, passages])
     }
     for (const hidden of [seen, judged, passages]) hidden.dispose()
-    if (!score || !Number.isFinite(score.perplexity))
-      throw new Error(`The perplexity of the quantized model came out as ${score?.perplexity}.`)
+    if (!score) throw new Error('The quantized model was never measured.')
     return score
   }
 
@@ -720,7 +746,7 @@ class Engine {
     const final = k + 1 === run.plan.blocks
     const judgement = final ? judged : await judged.fork()
     await this.#carry(final ? [judgement, passages] : [judgement], k + 1)
-    const score = { ...(await this.#score(judgement, full)), ...(final && { lambada: await this.#lastWords(passages) }) }
+    const score = { ...(await this.#score(judgement, full, k + 1)), ...(final && { lambada: await this.#lastWords(passages, k + 1) }) }
     if (!final) judgement.dispose()
     await this.journal.keepScore(k + 1, score)
     return score
@@ -878,6 +904,7 @@ class Engine {
     this.progress.enter(solver.id)
     const weight = weights.get(`${name}.weight`)!
     const base = outputs ? await this.#unfolded(weight, null, gram, outputs) : await objective(gpu, weight, gram)
+    if (!Number.isFinite(base)) throw await this.#overflow(this.#calibration, k, `the sum of squares that ${full} puts out`, k + 1)
     const relative = (value: number) => (base > 0 ? value / base : 0)
     const iterations = solver.sweeps?.(options) ?? (options.iterations as number | undefined) ?? 0
     const problem = { gpu, weight, ...shared, halfScales: true, scoring }

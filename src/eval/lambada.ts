@@ -30,7 +30,7 @@ export function batchedPassages(passages: Passage[], rows: number): PassageBatch
   return batches
 }
 
-/** How many passages of a batch end right, from the hidden states after the last block `[windows · t, hidden]`. */
+/** How many passages of a batch end right, NaN when a loss is not finite; from the hidden states after the last block `[windows · t, hidden]`. */
 export async function countRight(gpu: Gpu, model: Model, outer: Outer, hidden: Tensor, { ids, words, t }: PassageBatch): Promise<number> {
   // The states before each token of each last word; only they need the head.
   const places = ids.flatMap((passage, i) =>
@@ -44,7 +44,7 @@ export async function countRight(gpu: Gpu, model: Model, outer: Outer, hidden: T
   order.dispose()
   const normed = model.finish(gpu, outer.weights, before)
   before.dispose()
-  const { top } = await applyHead(
+  const { top, losses } = await applyHead(
     gpu,
     normed,
     outer.head,
@@ -53,6 +53,7 @@ export async function countRight(gpu: Gpu, model: Model, outer: Outer, hidden: T
     model.logitCap,
   )
   normed.dispose()
+  if (!losses.every(Number.isFinite)) return Number.NaN
   const wrong = new Set(places.filter(({ token }, at) => top[at] !== token).map(({ i }) => i))
   return ids.length - wrong.size
 }
