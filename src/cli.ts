@@ -332,10 +332,11 @@ function read(): { values: Record<string, string | boolean | undefined> } {
     ...[...specs].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
   ])
   // A number below zero is a value, as for Python's argparse, and no flag: `--groupsize -1`.
-  const args = process.argv.slice(2).reduce<string[]>((all, arg) => {
-    const flag = all.at(-1)
-    return /^-\d/.test(arg) && flag && /^--[^=]+$/.test(flag) ? [...all.slice(0, -1), `${flag}=${arg}`] : [...all, arg]
-  }, [])
+  const args: string[] = []
+  for (const arg of process.argv.slice(2)) {
+    if (/^-\d/.test(arg) && /^--[^=]+$/.test(args.at(-1) ?? '')) args.push(`${args.pop()}=${arg}`)
+    else args.push(arg)
+  }
   try {
     return parseArgs({ args, options: known, strict: true, allowNegative: true }) as ReturnType<typeof read>
   } catch (error) {

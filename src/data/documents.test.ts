@@ -13,8 +13,12 @@ const read = async (name: string, content: Content, more?: Partial<Text>) => (aw
 const parquet = (columns: Record<string, unknown[]>) =>
   parquetWriteBuffer({ columnData: Object.entries(columns).map(([name, data]) => ({ name, data })) })
 
-test('plain text comes as it is, under any name', async () => {
-  expect(await read('a.txt', '\r\n Grüße \n\n{"text": 1}\n')).toBe('\r\n Grüße \n\n{"text": 1}\n')
+test('plain text comes as it is, under any name, with the line ends of Unix and without a byte order mark', async () => {
+  expect(await read('a.txt', '\r\n Grüße \n\n{"text": 1}\n')).toBe('\n Grüße \n\n{"text": 1}\n')
+  expect(await read('a.md', '\uFEFF# One\r\ntwo\r\rthree\n\uFEFFfour\r')).toBe('# One\ntwo\n\nthree\n\uFEFFfour\n')
+  // A line end may fall between two pieces that are read.
+  const long = 'x'.repeat((1 << 20) - 1)
+  expect(await read('a.txt', `${long}\r\ny`)).toBe(`${long}\ny`)
   expect(await read('wiki.test.raw', ' = Robert = \n')).toBe(' = Robert = \n')
   expect(await read('a.txt.gz', gzipSync('Grüße'))).toBe('Grüße')
 })
@@ -40,11 +44,13 @@ test('each row of a .parquet is a document, of the column that is named or plain
   expect(await read('a.parquet', parquet({ body: ['one', 'two'] }), { join: ' ' })).toBe('one two')
   const two = parquet({ a: ['x', 'y'], b: ['one', null], n: [1, 2] })
   expect(await read('a.parquet', two, { column: 'b' })).toBe('one\n\n')
+  expect((await refusal(() => read('a.parquet', parquet({ id: ['a', 'b'], n: [1, 2] })))).message).toContain('it has id, n')
   const unclear = await refusal(() => read('a.parquet', two))
   expect(unclear.message).toContain('no column that is plainly the text')
   expect(unclear.hint).toContain('a, b')
   const wrong = await refusal(() => read('a.parquet', two, { column: 'n' }))
-  expect(wrong.message).toContain('no column n of texts')
+  expect(wrong.message).toContain('The column n of a.parquet does not hold texts, but numbers')
+  expect((await refusal(() => read('a.parquet', two, { column: 'm' }))).message).toContain('no column m of texts: it has a, b, n')
 })
 
 const conversation = [
@@ -82,16 +88,25 @@ test('conversations are plain text, or what the chat template makes of them', as
   const table = parquet({ id: ['a', 'b'], messages: [conversation, conversation] })
   expect(await read('a.parquet', table, { column: 'id' })).toBe('a\n\nb')
   const error = await refusal(() => readText(text('a.jsonl', '{"text":"one"}'), chat))
-  expect(error.message).toContain('Line 1 of a.jsonl is no conversation')
+  expect(error.message).toContain('no field that is plainly conversations: it has text')
+  const broken = text('a.jsonl', '{"messages":[{"role":"user","content":"one"}]}\n{"messages":["two"]}')
+  expect((await refusal(() => readText(broken, chat))).message).toContain('Line 2 of a.jsonl: its field messages is no conversation')
   expect((await refusal(() => readText(text('a.txt', 'one'), chat))).message).toContain('a.txt is plain text')
 })
 
 test.each([
   ['{"text":"one"', 1],
-  ['{"text":"one"}\n\n{"a":"x","b":"y"}', 3],
-  ['{"text":7}', 1],
+  ['{"text":"one"}\n\n{"text":["x","y"]}', 3],
+  ['{"text":"one"}\n{"text":7}', 2],
+  ['{"text":"one"} {"text":"two"}\n{"text":"thr', 2],
+  ['{"text":"one"}\n{"text":"two"}\n"', 3],
+  ['{"text":"one"}\n{"text":"two', 2],
+  ['{"text":"one\n"}', 1],
+  ['[{"text":"one"},\n{"text":"two"}\n{"text":"three"}]', 3],
+  ['[{"text":"one"},\n{"text":"two"}', 1],
+  ['\n\n}', 3],
   ['"one"\n7', 2],
-  ['"one"\n["two"]', 2],
+  [`${'"one"\n'.repeat(70)}{"a":"b","c":"d"}`, 71],
   ['"one"\nnull', 2],
 ])('refuses the .jsonl %j and names line %i', async (content, line) => {
   const error = await refusal(() => read('a.jsonl', content))
@@ -103,9 +118,16 @@ test('refuses what is not text, and gzip that is not whole', async () => {
   const error = await refusal(() => read('a.txt', Uint8Array.of(0x50, 0xff, 0xfe)))
   expect(error.code).toBe('text-invalid')
   expect(error.message).toContain('a.txt is not UTF-8')
-  expect((await refusal(() => read('a.jsonl.gz', '{"text":"one"}'))).message).toContain('a.jsonl.gz is not a whole gzip file')
   const packed = gzipSync('one two three'.repeat(100))
-  expect((await refusal(() => read('a.txt.gz', packed.subarray(0, 20)))).code).toBe('text-invalid')
+  for (const length of [20, packed.length - 8, packed.length - 1]) {
+    const { code, message } = await refusal(() => read('a.txt.gz', packed.subarray(0, length)))
+    expect([code, message]).toEqual(['text-invalid', 'a.txt.gz is not a whole gzip file: it ends early.'])
+  }
+  const other = Uint8Array.from(gzipSync('one two three'.repeat(100), { level: 0 }))
+  other[100] ^= 1
+  expect((await refusal(() => read('a.txt.gz', other))).message).toContain('incorrect data check')
+  const junk = new Uint8Array(await new Blob([packed, 'junk']).arrayBuffer())
+  expect((await refusal(() => read('a.txt.gz', junk))).message).toContain('a.txt.gz is not a whole gzip file')
 })
 
 test('of a text without end the beginning is read, and that is said', async () => {
@@ -114,14 +136,18 @@ test('of a text without end the beginning is read, and that is said', async () =
     size: 2 ** 40,
     slice: (start: number, end: number) => {
       asked = Math.max(asked, end)
-      return { size: end - start, slice: () => expect.fail('sliced twice'), arrayBuffer: async () => new ArrayBuffer(end - start) }
+      return {
+        size: end - start,
+        slice: () => expect.fail('sliced twice'),
+        arrayBuffer: async () => new Uint8Array(end - start).fill(120).buffer,
+      }
     },
     arrayBuffer: () => expect.fail('was read whole'),
   }
-  const { text, cut } = await readText(fileText('a.txt', endless)).catch(() => expect.fail('spaces only'))
+  const { text, cut } = await readText(fileText('a.txt', endless))
   expect([text.length, cut]).toEqual([maxText, true])
   expect(asked).toBeLessThan(maxText + 2 ** 21)
-  expect((await refusal(() => read('a.jsonl', 'x'.repeat(70 << 20)))).message).toContain('Line 1 of a.jsonl is longer')
+  expect((await refusal(() => read('a.jsonl', 'x'.repeat(70 << 20)))).message).toContain('What begins in line 1 of a.jsonl is longer')
 })
 
 test('reading documents stops with whoever reads them', async () => {

@@ -1,13 +1,16 @@
-/** Texts as documents: from .txt, .jsonl and .parquet, gzip or not, read no further than they are used. */
+/** Texts as documents: plain, JSON, tables and parquet, packed or not, read no further than they are used. */
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import { isObject } from '../io/json.ts'
-import { lines, textPieces } from '../io/lines.ts'
-import { openParquet, type Parquet } from '../io/parquet.ts'
+import { lines, type Opened, openText } from '../io/lines.ts'
+import { openParquet } from '../io/parquet.ts'
+import { jsonValues } from '../io/values.ts'
 import { type ChatTemplate, conversationOf } from './chat.ts'
+import { type Choice, chooseField, type Fields, fieldsOf, holdsRows, plainChoice, shapeOf, subject, textOf } from './rows.ts'
+import { tableFields, tableRows } from './table.ts'
 
 export interface Text {
-  /** Its files, in their order. The name says how each is read: .jsonl, .json, .ndjson, .parquet, else plain; .gz on top. */
+  /** Its files, in their order. What each is says its beginning, and only a table of text its name (.csv, .tsv). */
   parts: { name: string; bytes: Bytes }[]
   /** Field or column that holds the text; found when not given. */
   column?: string
@@ -17,6 +20,26 @@ export interface Text {
   most?: number
   /** Each line of a plain text is a document; otherwise all of it is one. */
   perLine?: boolean
+  /** What should be known about it before it is used. */
+  warning?: string
+}
+
+/** What was found in a text while it was read. */
+export interface TextFacts {
+  /** Its files. */
+  files: string[]
+  /** How they are read: "plain text", "JSON rows", "CSV table", "parquet table", and what they are packed with. */
+  form: string
+  /** The field or column that holds the text; null where a row is its own text. */
+  column: string | null
+  /** Documents read. */
+  rows: number
+  /** Of them without any text. */
+  blank: number
+  /** Its first words. */
+  start: string
+  /** What should be known about it before it is used. */
+  warning?: string
 }
 
 export const fileText = (name: string, bytes: Bytes): Text => ({ parts: [{ name, bytes }], join: '\n\n' })
@@ -24,19 +47,19 @@ export const fileText = (name: string, bytes: Bytes): Text => ({ parts: [{ name,
 /** Characters of a text that are read at most: three times WikiText-2, and what a page can hold as tokens. */
 export const maxText = 32 << 20
 
-/** Fields and columns that hold text, by the names that data sets give them. */
-const textNames = ['text', 'sentence', 'content', 'document', 'article', 'story']
-const chatNames = ['messages', 'conversations', 'conversation']
+/** Characters of `TextFacts.start`. */
+const startLength = 60
 
 /**
  * A text as one string, its documents joined. `cut`: it goes on after `maxText` characters.
  * @throws WorkbenchError `text-invalid`, `text-short` when there is nothing in it
  */
-export async function readText(text: Text, chat: ChatTemplate | null = null): Promise<{ text: string; cut: boolean }> {
+export async function readText(text: Text, chat: ChatTemplate | null = null): Promise<{ text: string; cut: boolean; facts: TextFacts }> {
   const pieces: string[] = []
   let length = 0
   let cut = false
-  for await (const piece of joined(text, chat)) {
+  const facts = noFacts(text)
+  for await (const piece of joined(text, chat, facts)) {
     if (length === maxText && piece) cut = true
     if (cut) break
     pieces.push(piece.slice(0, maxText - length))
@@ -44,103 +67,265 @@ export async function readText(text: Text, chat: ChatTemplate | null = null): Pr
     if (pieces.at(-1)!.length < piece.length) cut = true
   }
   const whole = pieces.join('')
-  if (!whole.trim()) throw new WorkbenchError('text-short', `${nameOf(text)} is empty.`, 'Choose a text of at least a few hundred words.')
-  return { text: whole, cut }
+  if (!whole.trim()) throw empty(text, facts)
+  facts.start ||= beginning(whole)
+  return { text: whole, cut, facts }
 }
 
-const nameOf = ({ parts }: Text) => parts[0]?.name ?? 'The text'
+export const noFacts = ({ parts, warning }: Text): TextFacts => ({
+  files: parts.map(({ name }) => name),
+  form: '',
+  column: null,
+  rows: 0,
+  blank: 0,
+  start: '',
+  ...(warning !== undefined && { warning }),
+})
 
-async function* joined(text: Text, chat: ChatTemplate | null): AsyncGenerator<string> {
-  if (text.parts.length === 1 && isPlain(text.parts[0].name) && !chat) {
-    yield* textPieces(text.parts[0].bytes, text.parts[0].name)
+function empty({ parts, column }: Text, { rows }: TextFacts): WorkbenchError {
+  const name = parts[0]?.name ?? 'The text'
+  const where = column === undefined ? '' : ` in its column ${column}`
+  const what = rows ? `${name} has no text${where}: ${rows} rows, all of them empty` : `${name} is empty`
+  return new WorkbenchError('text-short', `${what}.`, 'Choose a text of at least a few hundred words.')
+}
+
+const beginning = (text: string) =>
+  text
+    .slice(0, 40 * startLength)
+    .replace(/\s+/g, ' ')
+    .trim()
+    .slice(0, startLength)
+
+async function* joined(text: Text, chat: ChatTemplate | null, facts: TextFacts): AsyncGenerator<string> {
+  const { parts } = text
+  const only = parts.length === 1 ? await openPart(parts[0].name, parts[0].bytes) : undefined
+  if (only?.form === 'plain text' && !chat) {
+    note(facts, only)
+    facts.rows = 1
+    yield* only.text
     return
   }
   // Conversations bring their own ends.
   const join = chat ? '' : text.join
   let first = true
-  for await (const document of documents(text, chat)) {
+  for await (const document of documentsFrom(text, chat, facts, only)) {
     if (!first) yield join
     yield document
     first = false
   }
 }
 
-/** The documents of a text one by one; with a template, each has to be a conversation. */
-export async function* documents(text: Text, chat: ChatTemplate | null = null): AsyncGenerator<string> {
+/** The documents of a text one by one; with a template, each has to be a conversation. `facts`: filled while it is read. */
+export function documents(text: Text, chat: ChatTemplate | null = null, facts = noFacts(text)): AsyncGenerator<string> {
+  return documentsFrom(text, chat, facts)
+}
+
+async function* documentsFrom(text: Text, chat: ChatTemplate | null, facts: TextFacts, first?: Part): AsyncGenerator<string> {
   let left = text.most ?? Number.POSITIVE_INFINITY
+  // What the first part calls its text, the others do too.
+  let { column } = text
+  let part = first
   for (const { name, bytes } of text.parts) {
-    for await (const document of documentsOf(name, bytes, text, chat)) {
+    part ??= await openPart(name, bytes)
+    for await (const document of documentsOf(part, { ...text, column }, chat, facts)) {
       if (left-- <= 0) return
+      facts.rows++
+      if (!document.trim()) facts.blank++
+      else facts.start ||= beginning(document)
       yield document
     }
+    column ??= facts.column ?? undefined
+    part = undefined
   }
 }
 
-const format = (name: string) => /\.(jsonl|ndjson|json|parquet)(\.gz)?$/i.exec(name)?.[1].toLowerCase()
-const isPlain = (name: string) => format(name) === undefined
+type Form = 'plain text' | 'JSON rows' | 'CSV table' | 'TSV table' | 'parquet table'
 
-async function* documentsOf(name: string, bytes: Bytes, { column, perLine }: Text, chat: ChatTemplate | null): AsyncGenerator<string> {
-  if (format(name) === 'parquet') yield* rowsOf(name, await openParquet(bytes, name), column, chat)
-  else if (isPlain(name)) {
+/** An object of JSON, or an array of them, cannot be mistaken for prose. */
+const jsonStart = /^\s*(\[\s*){0,2}\{\s*"(?:[^"\\\n]|\\.)*"\s*:/
+
+/** A file of a text, looked into. */
+interface Part {
+  name: string
+  bytes: Bytes
+  form: Form
+  packed: Opened['packed']
+  text: AsyncGenerator<string>
+}
+
+async function openPart(name: string, bytes: Bytes): Promise<Part> {
+  // Of a table that lies far away its beginning is not asked for: its end says whether it is one.
+  if (/\.parquet$/i.test(name)) return { name, bytes, form: 'parquet table', packed: null, text: nothing() }
+  const { packed, head, text } = await openText(bytes, name)
+  return { name, bytes, form: head === null ? 'parquet table' : formOf(name, head), packed, text }
+}
+
+async function* nothing(): AsyncGenerator<string> {}
+
+function formOf(name: string, head: string): Form {
+  const ending = /\.([a-z]+)(\.(gz|zst|zstd))?$/i.exec(name)?.[1].toLowerCase() ?? ''
+  if (['json', 'jsonl', 'ndjson'].includes(ending)) return 'JSON rows'
+  if (ending === 'csv') return 'CSV table'
+  if (ending === 'tsv') return 'TSV table'
+  return jsonStart.test(head) ? 'JSON rows' : 'plain text'
+}
+
+function note(facts: TextFacts, { form, packed }: Part): void {
+  facts.form = packed ? `${form}, packed with ${packed}` : form
+}
+
+async function* documentsOf(part: Part, { column, perLine }: Text, chat: ChatTemplate | null, facts: TextFacts): AsyncGenerator<string> {
+  const { name, bytes, form, text } = part
+  note(facts, part)
+  if (form === 'plain text') {
     if (chat) throw noConversation(`${name} is plain text and`)
-    if (perLine) {
-      for await (const { line } of lines(bytes, name)) if (line.trim()) yield line
-      return
+    yield* plainDocuments(part, perLine)
+  } else if (form === 'parquet table') yield* columnDocuments(name, bytes, column, chat, facts)
+  else if (form === 'JSON rows') yield* rowDocuments(name, jsonRows(name, text), column, chat, facts, fieldsOf)
+  else yield* rowDocuments(name, cells(name, text), column, chat, facts, tableFields)
+}
+
+async function* plainDocuments({ name, text }: Part, perLine = false): AsyncGenerator<string> {
+  if (perLine) {
+    for await (const { line } of lines(text, name)) if (line.trim()) yield line
+    return
+  }
+  let whole = ''
+  for await (const piece of text) {
+    whole += piece
+    if (whole.length > maxText) break
+  }
+  yield whole
+}
+
+// ---------------------------------------------------------------- rows
+
+interface Row {
+  value: unknown
+  /** In words, with the file. */
+  where: string
+}
+
+/** Rows that are looked at before it is decided which of their fields is the text. */
+const lookedAt = 64
+
+async function* jsonRows(name: string, text: AsyncIterable<string>): AsyncGenerator<Row> {
+  for await (const { value, line } of jsonValues(text, name, holdsRows)) yield { value, where: `Line ${line} of ${name}` }
+}
+
+async function* cells(name: string, text: AsyncIterable<string>): AsyncGenerator<Row> {
+  for await (const { value, row } of tableRows(text, name)) yield { value, where: `Row ${row} of ${name}` }
+}
+
+async function* rowDocuments(
+  name: string,
+  rows: AsyncGenerator<Row>,
+  column: string | undefined,
+  chat: ChatTemplate | null,
+  facts: TextFacts,
+  fields: (rows: Record<string, unknown>[]) => Fields,
+): AsyncGenerator<string> {
+  let first: Row[] = []
+  let ended = false
+  try {
+    while (first.length < lookedAt && !ended) {
+      const { value, done } = await rows.next()
+      if (done) ended = true
+      else first.push(value)
     }
-    let whole = ''
-    for await (const piece of textPieces(bytes, name)) {
-      whole += piece
-      if (whole.length > maxText) break
+    const below = ended && first.length === 1 ? rowsBelow(first[0], column) : null
+    if (below) first = below
+    const choice = choiceOf(name, first, column, chat, fields)
+    const taken = new Set<string>()
+    const read = (row: Row) => {
+      const { text, field } = documentOf(row, choice, column === undefined, chat)
+      if (field !== null && !taken.has(field)) facts.column = [...taken.add(field)].join(', ')
+      return text
     }
-    yield whole
-  } else {
-    for await (const { line, number } of lines(bytes, name)) {
-      if (!line.trim()) continue
-      const value = parsed(line)
-      const document = chat ? chatOf(value, column, chat) : documentOf(value, column)
-      if (document === null) {
-        const where = `Line ${number} of ${name}`
-        if (chat) throw noConversation(where)
-        const wanted = column === undefined ? 'an object with one' : `an object with one in "${column}"`
-        throw new WorkbenchError(
-          'text-invalid',
-          `${where} is not a JSON text, or ${wanted}.`,
-          'Each line has to look like {"text": "..."}; remove or correct that line.',
-        )
-      }
-      yield document
-    }
+    for (const row of first) yield read(row)
+    if (ended) return
+    for await (const row of rows) yield read(row)
+  } finally {
+    await rows.return(undefined)
   }
 }
 
-async function* rowsOf(name: string, file: Parquet, column: string | undefined, chat: ChatTemplate | null): AsyncGenerator<string> {
-  const chosen = chooseColumn(name, file, column, chat !== null)
+/** A single object may hold the rows in its only list, as {"version": …, "data": […]} does. */
+function rowsBelow({ value, where }: Row, column: string | undefined): Row[] | null {
+  if (!isObject(value) || column !== undefined || plainChoice(value)) return null
+  const lists = Object.entries(value).filter(([, field]) => ['objects', 'texts'].includes(shapeOf(field).kind))
+  if (lists.length !== 1) return null
+  const [[field, rows]] = lists
+  return (rows as unknown[]).map((row, i) => ({ value: row, where: `${where}: row ${i + 1} of its ${field}` }))
+}
+
+/** Null where no row is an object, so that each is its own text. */
+function choiceOf(
+  name: string,
+  rows: Row[],
+  column: string | undefined,
+  chat: ChatTemplate | null,
+  fields: (rows: Record<string, unknown>[]) => Fields,
+): Choice | null {
+  const objects = rows.map(({ value }) => value).filter(isObject)
+  if (objects.length) return chooseField(name, fields(objects), column, chat !== null)
+  if (column === undefined || !rows.length) return null
+  throw new WorkbenchError('text-invalid', `${name} has no columns: its rows are texts.`, 'Name no column.')
+}
+
+/** The text of a row and its field. One that lacks the field of the others may name its text by itself, where none was asked for. */
+function documentOf(
+  { value, where }: Row,
+  choice: Choice | null,
+  free: boolean,
+  chat: ChatTemplate | null,
+): { text: string; field: string | null } {
+  const read = (one: unknown, field?: string) => (chat ? chatOf(one, chat, where, field) : textOf(one, where, field))
+  if (!isObject(value)) {
+    if (value === null) throw new WorkbenchError('text-invalid', `${where} is null, not a text.`, 'Remove that row.')
+    return { text: read(value), field: null }
+  }
+  const own = free && (!choice || value[choice.field] === undefined) ? plainChoice(value) : null
+  const chosen = own ?? choice
+  if (!chosen) {
+    const columns = Object.keys(value).slice(0, 12).join(', ') || 'no field'
+    throw new WorkbenchError('text-invalid', `${where} has no text: it has ${columns}.`, 'All rows need their text in the same field.')
+  }
+  const { field, second } = chosen
+  const text = read(value[field], field)
+  return {
+    text: second === undefined ? text : text + textOf(value[second], where, second),
+    field: value[field] === undefined ? null : field,
+  }
+}
+
+async function* columnDocuments(
+  name: string,
+  bytes: Bytes,
+  column: string | undefined,
+  chat: ChatTemplate | null,
+  facts: TextFacts,
+): AsyncGenerator<string> {
+  const file = await openParquet(bytes, name)
+  const { field, second } = chooseField(name, new Map(file.columns.map((one) => [one.name, one])), column, chat !== null)
+  facts.column = field
+  let row = 0
   for (const group of file.groups.keys()) {
-    for (const value of await file.read(group, chosen)) {
-      // A missing text is an empty one, as pandas and datasets have it.
-      const document = chat ? chatOf(value, undefined, chat) : value === null || value === undefined ? '' : documentOf(value, undefined)
-      if (document !== null) yield document
-      else if (chat) throw noConversation(`A row of ${name}`)
-      else throw new WorkbenchError('text-invalid', `The column ${chosen} of ${name} does not hold texts.`, columnHint(file))
+    const values = await file.read(group, field)
+    const more = second === undefined ? null : await file.read(group, second)
+    for (const [i, value] of values.entries()) {
+      const where = `Row ${++row} of ${name}`
+      yield chat ? chatOf(value, chat, where, field) : textOf(value, where, field) + (more ? textOf(more[i], where, second) : '')
     }
   }
 }
 
-function chooseColumn(name: string, file: Parquet, column: string | undefined, chat: boolean): string {
-  const { columns } = file
-  const named = (names: string[], kind: string) => names.find((one) => columns.some((each) => each.name === one && each.kind === kind))
-  const texts = columns.filter(({ kind }) => kind === 'text')
-  const found =
-    column ??
-    (chat ? named(chatNames, 'nested') : (named(textNames, 'text') ?? (texts.length === 1 ? texts[0].name : named(chatNames, 'nested'))))
-  if (found !== undefined && columns.some((each) => each.name === found && each.kind !== 'other')) return found
-  const what = column === undefined ? `no column that is plainly ${chat ? 'conversations' : 'the text'}` : `no column ${column} of texts`
-  throw new WorkbenchError('text-invalid', `${name} has ${what}.`, columnHint(file))
-}
-
-function columnHint({ columns }: Parquet): string {
-  const names = columns.filter(({ kind }) => kind !== 'other').map(({ name }) => name)
-  return names.length ? `Name one of its columns: ${names.slice(0, 12).join(', ')}.` : 'It has no columns of text; choose another file.'
+/** Nothing is no conversation, and no reason to stop. */
+function chatOf(value: unknown, chat: ChatTemplate, row: string, field?: string): string {
+  if (shapeOf(value).kind === 'nothing') return ''
+  const found = conversationOf(value)
+  if (!found) throw noConversation(subject(row, field))
+  return chat(found)
 }
 
 function noConversation(where: string): WorkbenchError {
@@ -149,33 +334,4 @@ function noConversation(where: string): WorkbenchError {
     `${where} is no conversation, so the chat template cannot be applied to it.`,
     'Turn the chat template off, or choose a text whose lines look like {"messages": [{"role": "user", "content": "..."}]}.',
   )
-}
-
-function parsed(line: string): unknown {
-  try {
-    return JSON.parse(line)
-  } catch {
-    return undefined
-  }
-}
-
-/** The text of a row, or null when it has none. */
-function documentOf(value: unknown, column: string | undefined): string | null {
-  if (typeof value === 'string') return value
-  const conversation = conversationOf(value)
-  if (conversation) return conversation.map(({ content }) => content).join('\n\n')
-  if (!isObject(value)) return null
-  if (column !== undefined) return documentOf(value[column], undefined)
-  for (const name of textNames) if (typeof value[name] === 'string') return value[name]
-  if (typeof value.prefix === 'string' && typeof value.gold_completion === 'string') return value.prefix + value.gold_completion
-  const texts = Object.values(value).filter((field) => typeof field === 'string')
-  if (texts.length === 1) return texts[0]
-  const name = chatNames.find((one) => conversationOf(value[one]))
-  return name === undefined ? null : documentOf(value[name], undefined)
-}
-
-function chatOf(value: unknown, column: string | undefined, chat: ChatTemplate): string | null {
-  const names = column === undefined ? chatNames : [column]
-  const found = conversationOf(value) ?? names.map((name) => (isObject(value) ? conversationOf(value[name]) : null)).find(Boolean)
-  return found ? chat(found) : null
 }

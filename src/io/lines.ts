@@ -1,17 +1,102 @@
-/** Text from files of any size, piece by piece and no further than it is read; gzip is undone on the way. */
+/** Text from files of any size, piece by piece and no further than it is read; packing is undone on the way. */
 import { WorkbenchError } from '../errors.ts'
-import { type Bytes, readRange } from './bytes.ts'
+import type { Bytes } from './bytes.ts'
+import { headBytes, type Kind, kindOf } from './kinds.ts'
+import { gunzip, pieces, unzstd } from './unpack.ts'
 
-/** Bytes read at a time: few requests where the file is remote, and little read too much where reading stops early. */
-const step = 1 << 20
-/** Packed bytes undone at a time: 1 MB of them may hold 1 GB. */
-const packedStep = 32 << 10
 /** Documents of a few MB are known; one line of more is no text to calibrate on. */
-const maxLine = 64 << 20
+export const maxLine = 64 << 20
 
-/** Strict UTF-8 text of a file in pieces. @throws WorkbenchError `text-invalid` when it is not UTF-8 or not gzip */
-export async function* textPieces(file: Bytes, name: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** A file, looked into. */
+export interface Opened {
+  /** What it is packed with. */
+  packed: 'gzip' | 'zstd' | null
+  /** The beginning of its text; null for a parquet table. */
+  head: string | null
+  /**
+   * All of its text, decoded strictly from UTF-8, without a byte order mark, with `\n` for `\r\n` and `\r`. Throws
+   * `text-invalid` when it is not UTF-8, or packed and not whole.
+   */
+  text: AsyncGenerator<string>
+}
+
+/** Characters of a text that are looked at to see what it is. */
+const headLength = 4096
+
+/** What a file holds, by its first bytes. @throws WorkbenchError `text-invalid` that names a kind which cannot be read */
+export async function openText(file: Bytes, name: string): Promise<Opened> {
+  const source = pieces(file, name)
+  const first = (await source.next()).value ?? new Uint8Array()
+  const kind = kindOf(first.subarray(0, headBytes))
+  if (kind && !kind.read) throw unreadable(name, kind)
+  if (kind?.read === 'parquet') {
+    await source.return(undefined)
+    return { packed: null, head: null, text: resumed([], unified(decoded(source, name))) }
+  }
+  const all = resumed([first], source)
+  const bytes = kind?.read === 'gzip' ? gunzip(all, name) : kind?.read === 'zstd' ? unzstd(all, name) : all
+  const text = unified(decoded(kind?.read ? checked(bytes, name, kind.read) : bytes, name))
+  const seen: string[] = []
+  let head = ''
+  while (head.length < headLength) {
+    const { value, done } = await text.next()
+    if (done) break
+    seen.push(value)
+    head += value
+  }
+  return { packed: kind?.read ?? null, head, text: resumed(seen, text) }
+}
+
+/** What was taken from a source already, and the rest of it. */
+async function* resumed<T>(taken: T[], source: AsyncGenerator<T>): AsyncGenerator<T> {
+  try {
+    yield* taken
+    yield* source
+  } finally {
+    await source.return(undefined)
+  }
+}
+
+function unreadable(name: string, kind: Kind, packed = ''): WorkbenchError {
+  const what = kind.name
+  const hint = /UTF/.test(what)
+    ? 'Save it as plain text in UTF-8.'
+    : /Git LFS/.test(what)
+      ? 'Download the file itself (git lfs pull).'
+      : packed
+        ? 'Unpack it first.'
+        : 'Choose a text: plain in UTF-8, .jsonl, .json, .csv or .parquet; convert this one first.'
+  return new WorkbenchError('text-invalid', `${name} holds ${what}${packed}, which is not read here.`, hint)
+}
+
+/** What comes out of a packed file is looked at like a file of its own. */
+async function* checked(unpacked: AsyncIterable<Uint8Array>, name: string, packed: string): AsyncGenerator<Uint8Array> {
+  let head: Uint8Array | null = new Uint8Array()
+  const check = (bytes: Uint8Array) => {
+    const kind = kindOf(bytes)
+    if (kind) throw unreadable(name, kind, ` inside ${packed}`)
+  }
+  for await (const piece of unpacked) {
+    if (!head) {
+      yield piece
+      continue
+    }
+    const joined: Uint8Array = new Uint8Array(head.length + piece.length)
+    joined.set(head)
+    joined.set(piece, head.length)
+    head = joined
+    if (head.length < headBytes) continue
+    check(head)
+    yield head
+    head = null
+  }
+  if (!head?.length) return
+  check(head)
+  yield head
+}
+
+async function* decoded(bytes: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true })
   const decode = (piece?: Uint8Array) => {
     try {
       return decoder.decode(piece, { stream: piece !== undefined })
@@ -21,16 +106,29 @@ export async function* textPieces(file: Bytes, name: string): AsyncGenerator<str
       })
     }
   }
-  for await (const piece of /\.gz$/i.test(name) ? gunzip(file, name) : pieces(file, name)) yield decode(piece)
+  for await (const piece of bytes) yield decode(piece)
   yield decode()
 }
 
+async function* unified(text: AsyncIterable<string>): AsyncGenerator<string> {
+  // A piece may end between the two characters of one line end.
+  let held = ''
+  for await (const piece of text) {
+    if (!piece) continue
+    const whole = held + piece
+    held = whole.endsWith('\r') ? '\r' : ''
+    const ready = held ? whole.slice(0, -1) : whole
+    yield ready.includes('\r') ? ready.replace(/\r\n?/g, '\n') : ready
+  }
+  if (held) yield '\n'
+}
+
 /** Lines without their ends, with their number from 1. */
-export async function* lines(file: Bytes, name: string): AsyncGenerator<{ line: string; number: number }> {
+export async function* lines(text: AsyncIterable<string>, name: string): AsyncGenerator<{ line: string; number: number }> {
   let rest: string[] = []
   let length = 0
   let number = 0
-  for await (const piece of textPieces(file, name)) {
+  for await (const piece of text) {
     let from = 0
     for (let end = piece.indexOf('\n'); end >= 0; end = piece.indexOf('\n', from)) {
       yield { line: rest.join('') + piece.slice(from, end), number: ++number }
@@ -40,67 +138,16 @@ export async function* lines(file: Bytes, name: string): AsyncGenerator<{ line: 
     }
     if (from < piece.length) rest.push(piece.slice(from))
     length += piece.length - from
-    if (length > maxLine) {
-      throw new WorkbenchError(
-        'text-invalid',
-        `Line ${number + 1} of ${name} is longer than ${maxLine} characters.`,
-        'Put each document on a line of its own.',
-      )
-    }
+    if (length > maxLine) throw tooLong(name, number + 1)
   }
   if (length) yield { line: rest.join(''), number: ++number }
 }
 
-async function* pieces(file: Bytes, name: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  for (let at = 0; at < file.size; at += step) yield readRange(file, at, Math.min(file.size, at + step), name)
-}
-
-/**
- * By the platform's own stream, fed only when it has nothing left to give: piped into it, Node would unpack the whole
- * file ahead of its reader.
- */
-async function* gunzip(file: Bytes, name: string): AsyncGenerator<Uint8Array> {
-  const stream = new DecompressionStream('gzip')
-  const [writer, reader] = [stream.writable.getWriter(), stream.readable.getReader()]
-  const source = pieces(file, name)
-  let piece = new Uint8Array()
-  const broken = (cause: unknown) =>
-    new WorkbenchError(
-      'text-invalid',
-      `${name} is not a whole gzip file: ${cause instanceof Error ? cause.message : cause}.`,
-      'Download the file again.',
-      { cause },
-    )
-  const read = () => {
-    const next = reader.read()
-    next.catch(() => {}) // whoever awaits it hears of it
-    return next
-  }
-  let wanted = read()
-  let fed: Promise<void> | null = null
-  let ended = false
-  try {
-    for (;;) {
-      if (!fed && !ended) {
-        if (!piece.length) piece = (await source.next()).value ?? new Uint8Array()
-        ended = !piece.length
-        const feeding: Promise<void> = (ended ? writer.close() : writer.write(piece.slice(0, packedStep))).then(() => {
-          if (fed === feeding) fed = null
-        })
-        feeding.catch(() => {})
-        fed = feeding
-        piece = piece.subarray(packedStep)
-      }
-      const next = await Promise.race(fed ? [wanted, fed] : [wanted]).catch((cause) => {
-        throw broken(cause)
-      })
-      if (!next) continue
-      if (next.done) return
-      wanted = read()
-      yield next.value
-    }
-  } finally {
-    // Reading stops here: nothing more is asked of the file.
-    await Promise.allSettled([writer.abort(), reader.cancel()])
-  }
+/** One line, or one value of JSON, of more than `maxLine` characters. */
+export function tooLong(name: string, line: number): WorkbenchError {
+  return new WorkbenchError(
+    'text-invalid',
+    `What begins in line ${line} of ${name} is longer than ${maxLine} characters.`,
+    'Put each document on a line of its own.',
+  )
 }

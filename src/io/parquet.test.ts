@@ -62,9 +62,9 @@ function counted(buffer: ArrayBuffer): { file: Bytes; read: () => [number, numbe
 test.each(Object.keys(codecs) as (keyof typeof codecs)[])('gives back texts and nested columns: %s', async (codec) => {
   const table = await openParquet(new Blob([write(codec)]), 'a.parquet')
   expect(table.columns).toEqual([
-    { name: 'id', kind: 'other' },
+    { name: 'id', kind: 'number' },
     { name: 'text', kind: 'text' },
-    { name: 'messages', kind: 'nested' },
+    { name: 'messages', kind: 'objects', members: ['role', 'content'] },
   ])
   expect([table.rows, table.groups]).toEqual([1000, [300, 300, 300, 100]])
   const column = async (name: string) => (await Promise.all(table.groups.map((_, group) => table.read(group, name)))).flat()
@@ -101,7 +101,8 @@ test.each<[string, (bytes: Uint8Array) => Uint8Array, RegExp]>([
   const bytes = change(new Uint8Array(write('SNAPPY')))
   const error = await refusal(async () => {
     const table = await openParquet(new Blob([bytes as Uint8Array<ArrayBuffer>]), 'a.parquet')
-    for (const group of table.groups.keys()) for (const { name, kind } of table.columns) if (kind !== 'other') await table.read(group, name)
+    for (const group of table.groups.keys())
+      for (const { name, kind } of table.columns) if (kind !== 'number') await table.read(group, name)
     return table.rows
   })
   expect(error.code).toBe('text-invalid')

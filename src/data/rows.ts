@@ -1,0 +1,206 @@
+/** What a row's text is: which field holds it, and how it is read. One answer for JSON, tables and parquet. */
+import { WorkbenchError } from '../errors.ts'
+import type { Shape } from '../io/parquet.ts'
+import { isObject } from '../io/json.ts'
+
+/** The fields of a table's rows, in their order. */
+export type Fields = ReadonlyMap<string, Shape>
+
+/** Where a row has its text. */
+export interface Choice {
+  field: string
+  /** A second field, whose text follows the first one's without anything between. */
+  second?: string
+}
+
+/** Fields that hold text, by the names that data sets give them. */
+const textNames = ['text', 'sentence', 'content', 'document', 'article', 'story']
+const chatNames = ['messages', 'conversations', 'conversation']
+/** Texts by type, but never what a model should read. */
+const labelWords =
+  'id|idx|index|uuid|guid|key|hash|sha\\d*|md5|url|uri|link|source|origin|domain|lang|language|locale|license|date|time|timestamp|created|updated|label|category|split|model|path|file|filename|name|type|version'
+const labels = new RegExp(`^(.*[_-])?(${labelWords})$|[a-z](Id|Url|Hash|Date|Name)$`)
+
+/** What says whose turn it is, and what was said. */
+const roleKeys = ['role', 'from']
+const contentKeys = ['content', 'value']
+
+const isTurn = (members: readonly string[]) =>
+  roleKeys.some((key) => members.includes(key)) && contentKeys.some((key) => members.includes(key))
+const isConversation = ({ kind, members = [] }: Shape) => kind === 'objects' && isTurn(members)
+
+/** Whether an array at the top of a JSON file holds rows; the turns of one conversation are one row. */
+export const holdsRows = (first: unknown) => !(isObject(first) && isTurn(Object.keys(first)))
+
+/** The shape of a value of JSON. */
+export function shapeOf(value: unknown): Shape {
+  if (value === null || value === undefined) return { kind: 'nothing' }
+  if (typeof value === 'string') return { kind: 'text' }
+  if (typeof value === 'number' || typeof value === 'bigint') return { kind: 'number' }
+  if (typeof value === 'boolean') return { kind: 'boolean' }
+  if (!Array.isArray(value)) return { kind: 'object', members: isObject(value) ? Object.keys(value) : [] }
+  const elements = value.filter((one) => one !== null && one !== undefined)
+  if (!elements.length) return { kind: 'nothing' }
+  if (elements.every((one) => typeof one === 'string')) return { kind: 'texts' }
+  if (elements.every(isObject)) return { kind: 'objects', members: [...new Set(elements.flatMap((one) => Object.keys(one)))] }
+  return { kind: 'list' }
+}
+
+/** The fields of some rows, each with the shape that it has first. */
+export function fieldsOf(rows: readonly Record<string, unknown>[]): Fields {
+  const fields = new Map<string, Shape>()
+  for (const row of rows) {
+    for (const [name, value] of Object.entries(row)) {
+      const known = fields.get(name)
+      if (!known || known.kind === 'nothing') fields.set(name, shapeOf(value))
+    }
+  }
+  return fields
+}
+
+/**
+ * The field with the text. A conversation comes before a text by its name, and that before the only text there is; where
+ * several could be meant, none is taken.
+ * @throws WorkbenchError `text-invalid` that names the fields there are
+ */
+export function chooseField(name: string, fields: Fields, asked: string | undefined, chat: boolean): Choice {
+  if (asked !== undefined) return { field: checked(name, fields, asked) }
+  const plain = plainly(fields)
+  const of = (is: (shape: Shape) => boolean) => [...fields].filter(([, shape]) => is(shape)).map(([field]) => field)
+  const talks = of(isConversation)
+  if (plain && (!chat || talks.includes(plain.field))) return plain
+  if (talks.length > 1) throw unclear(name, 'several fields of conversations', talks)
+  if (chat) throw unclear(name, 'no field that is plainly conversations', of(usable), [...fields.keys()])
+  const texts = of(({ kind }) => kind === 'text')
+  const candidates = texts.filter((field) => !labels.test(field))
+  if (candidates.length > 1) {
+    throw unclear(name, 'several fields of text, and no column that is plainly the text', of(usable))
+  }
+  // What is called as a text is, or held in a list, may be the text as well.
+  const lists = of(({ kind }) => kind === 'texts' || kind === 'objects' || kind === 'list')
+  const named = [...textNames, ...chatNames].find((one) => fields.has(one) && !['text', 'nothing'].includes(fields.get(one)!.kind))
+  const other = named ?? (texts.length ? undefined : lists[0])
+  if (other !== undefined) throw wrongKind(name, other, fields.get(other)!, of(usable))
+  if (candidates.length === 1 && !lists.length) return { field: candidates[0] }
+  throw unclear(name, 'no column that is plainly the text', of(usable), [...fields.keys()])
+}
+
+/** A conversation, or a text by its name. */
+function plainly(fields: Fields): Choice | null {
+  const talks = [...fields].filter(([, shape]) => isConversation(shape)).map(([field]) => field)
+  const talk = chatNames.find((one) => talks.includes(one)) ?? (talks.length === 1 ? talks[0] : undefined)
+  if (talk !== undefined) return { field: talk }
+  if (talks.length) return null
+  const holds = (field: string) => ['text', 'bytes'].includes(fields.get(field)?.kind ?? '')
+  const text = textNames.find(holds)
+  if (text !== undefined) return { field: text }
+  return holds('prefix') && holds('gold_completion') ? { field: 'prefix', second: 'gold_completion' } : null
+}
+
+const usable = (shape: Shape) => shape.kind === 'text' || shape.kind === 'bytes' || isConversation(shape)
+
+function checked(name: string, fields: Fields, asked: string): string {
+  const shape = fields.get(asked)
+  const others = [...fields].filter(([, shape]) => usable(shape)).map(([field]) => field)
+  if (!shape) throw unclear(name, `no column ${asked} of texts`, others, [...fields.keys()])
+  if (shape.kind !== 'nothing' && !usable(shape)) throw wrongKind(name, asked, shape, others)
+  return asked
+}
+
+const kinds: Record<Shape['kind'], string> = {
+  text: 'texts',
+  bytes: 'bytes',
+  number: 'numbers',
+  boolean: 'true and false',
+  texts: 'lists of texts',
+  objects: 'lists of objects that are no conversations',
+  object: 'objects',
+  list: 'lists',
+  nothing: 'nothing',
+}
+
+function wrongKind(name: string, field: string, shape: Shape, others: string[]): WorkbenchError {
+  const inside = shape.members?.length ? ` (with ${some(shape.members)})` : ''
+  return new WorkbenchError(
+    'text-invalid',
+    `The column ${field} of ${name} does not hold texts, but ${kinds[shape.kind]}${inside}.`,
+    hintFor(others.filter((other) => other !== field)),
+  )
+}
+
+function unclear(name: string, what: string, usable: string[], all: string[] = usable): WorkbenchError {
+  const has = all.length ? `: it has ${some(all)}` : ''
+  return new WorkbenchError('text-invalid', `${name} has ${what}${has}.`, hintFor(usable))
+}
+
+function hintFor(usable: string[]): string {
+  return usable.length
+    ? `Name the column to take: ${some(usable)} (in the terminal as FILE:COLUMN).`
+    : 'It has no column of texts or conversations; choose another file.'
+}
+
+function some(names: readonly string[]): string {
+  return names.length > 12 ? `${names.slice(0, 12).join(', ')} and ${names.length - 12} more` : names.join(', ')
+}
+
+/** Where a row has its text beyond doubt: in a conversation, or in a text by its name; null where it has neither. */
+export function plainChoice(row: Record<string, unknown>): Choice | null {
+  return plainly(fieldsOf([row]))
+}
+
+/**
+ * The text of a row, or of a field of it: a text itself, a conversation as its turns joined by an empty line; nothing is an
+ * empty text, as datasets and pandas have it. `row`: which, in words, with a capital.
+ * @throws WorkbenchError `text-invalid` that says what the value is instead
+ */
+export function textOf(value: unknown, row: string, field?: string): string {
+  if (typeof value === 'string') return value
+  const shape = shapeOf(value)
+  if (shape.kind === 'nothing') return ''
+  if (isConversation(shape)) {
+    const turns = value as Record<string, unknown>[]
+    const whose = (i: number) => `${row}: ${field === undefined ? `its turn ${i}` : `turn ${i} of its ${field}`}`
+    return turns.map((turn, i) => contentOf(turn, whose(i + 1))).join('\n\n')
+  }
+  throw new WorkbenchError(
+    'text-invalid',
+    `${subject(row, field)} is not a text, but ${single[shape.kind]}.`,
+    'A row looks like {"text": "..."} or {"messages": [{"role": "user", "content": "..."}]}; correct or remove this one.',
+  )
+}
+
+/** A row, or its field, as the subject of a sentence. */
+export const subject = (row: string, field?: string) => (field === undefined ? row : `${row}: its field ${field}`)
+
+const single: Record<Shape['kind'], string> = {
+  text: 'a text',
+  bytes: 'bytes',
+  number: 'a number',
+  boolean: 'true or false',
+  texts: 'a list of texts',
+  objects: 'a list of objects that are no turns of a conversation',
+  object: 'an object',
+  list: 'a list',
+  nothing: 'nothing',
+}
+
+/** What was said in a turn; one that only calls tools says nothing. */
+function contentOf(turn: Record<string, unknown>, where: string): string {
+  const content = contentKeys.map((key) => turn[key]).find((value) => value !== undefined && value !== null)
+  const wrong = (why: string) =>
+    new WorkbenchError('text-invalid', `${where} ${why}.`, 'Remove such conversations, or choose a text of words alone.')
+  if (content === undefined) return ''
+  if (typeof content === 'string') return content
+  if (!Array.isArray(content)) throw wrong(`has ${single[shapeOf(content).kind]} as its content`)
+  return content
+    .map((part) => {
+      if (typeof part === 'string') return part
+      const { type, text } = isObject(part) ? part : {}
+      // Where all parts have all fields, a picture has a text that is null.
+      if (typeof text === 'string' && (type === undefined || type === null || /text/.test(String(type)))) return text
+      throw wrong(
+        `holds ${typeof type === 'string' ? `a part of the type “${type.slice(0, 40)}”` : 'a part without text'}, which is no text`,
+      )
+    })
+    .join('')
+}

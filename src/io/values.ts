@@ -1,0 +1,215 @@
+/** JSON of any size, value by value: lines of JSON, values one after the other, and the elements of an array. */
+import { WorkbenchError } from '../errors.ts'
+import { maxLine, tooLong } from './lines.ts'
+
+export interface JsonValue {
+  value: unknown
+  /** Where it begins, from 1. */
+  line: number
+}
+
+/** Whether the elements of an array at the top are rows, told by the first of them; otherwise the array is one value. */
+export type AreRows = (first: unknown) => boolean
+
+/**
+ * The values of a text of JSON, and the elements of its arrays where those are `rows`. NaN and Infinity, which Python
+ * writes, are null.
+ * @throws WorkbenchError `text-invalid` that names the line of what is not JSON
+ */
+export async function* jsonValues(text: AsyncIterable<string>, name: string, rows: AreRows): AsyncGenerator<JsonValue> {
+  let inside = false
+  let first: Token | null = null
+  /** Elements so far of an array that may turn out to be one value. */
+  let whole: unknown[] | null = null
+  for await (const token of tokens(text, name)) {
+    if (token.type === 'open') {
+      inside = true
+      first = null
+      whole = []
+    } else if (token.type === 'close') {
+      if (whole?.length) yield { value: whole, line: token.line }
+      inside = false
+      whole = null
+    } else if (!inside) yield { value: token.value, line: token.line }
+    else {
+      first ??= token
+      if (whole && first === token && rows(token.value)) whole = null
+      if (!whole) yield { value: token.value, line: token.line }
+      else if (whole.push(token.value) > maxElements) throw tooLong(name, token.line)
+    }
+  }
+}
+
+/** Elements of an array that is one value. */
+const maxElements = 1 << 20
+
+type Token = { type: 'value'; value: unknown; line: number } | { type: 'open'; line: number } | { type: 'close'; line: number }
+
+/** Values at the top and in arrays at the top, each parsed whole, and where such arrays begin and end. */
+async function* tokens(text: AsyncIterable<string>, name: string): AsyncGenerator<Token> {
+  const scanner = new Scanner(name)
+  for await (const piece of text) yield* scanner.push(piece)
+  yield* scanner.end()
+}
+
+const space = /[\s\uFEFF]/
+const scalarEnd = /[\s,\]]/g
+const marks = /["{}[\]\n]/g
+const stringEnd = /["\\\n]/g
+
+class Scanner {
+  #line = 1
+  #inArray = false
+  /** An element has been read since the last comma, so that a comma or the end has to come. */
+  #after = false
+  /** Depth inside the value being read; null between values, 0 in a number or word. */
+  #depth: number | null = null
+  #inString = false
+  #escaped = false
+  #parts: string[] = []
+  #length = 0
+  /** Where the array began; where the value began. */
+  #opened = 1
+  #began = 1
+  /** The value has an end of its own, a bracket or a quote, and has reached it. */
+  #closed = false
+
+  constructor(readonly name: string) {}
+
+  *push(piece: string): Generator<Token> {
+    let at = 0
+    while (at < piece.length) {
+      if (this.#depth !== null) {
+        const from = at
+        do at = this.#inString ? this.#skipString(piece, at) : this.#depth ? this.#skipNested(piece, at) : skipScalar(piece, at)
+        while (at < piece.length && (this.#inString || this.#depth))
+        this.#parts.push(piece.slice(from, at))
+        this.#length += at - from
+        if (this.#length > maxLine) throw tooLong(this.name, this.#began)
+        if (!this.#inString && !this.#depth && (at < piece.length || this.#closed)) yield this.#value()
+        continue
+      }
+      const letter = piece[at]
+      if (space.test(letter)) {
+        if (letter === '\n') this.#line++
+        at++
+      } else if (letter === ',' && this.#inArray && this.#after) {
+        this.#after = false
+        at++
+      } else if (letter === ']' && this.#inArray) {
+        this.#inArray = false
+        this.#after = false
+        at++
+        yield { type: 'close', line: this.#opened }
+      } else if (letter === '[' && !this.#inArray) {
+        this.#inArray = true
+        this.#opened = this.#line
+        at++
+        yield { type: 'open', line: this.#line }
+      } else {
+        if (this.#after) throw notJson(this.name, this.#line)
+        this.#began = this.#line
+        this.#depth = 0
+        this.#closed = false
+        if (letter === '{' || letter === '[' || letter === '"') {
+          this.#inString = letter === '"'
+          this.#depth = this.#inString ? 0 : 1
+          this.#parts.push(letter)
+          this.#length++
+          at++
+        }
+      }
+    }
+  }
+
+  *end(): Generator<Token> {
+    if (this.#depth !== null) {
+      if (this.#depth || this.#inString) throw notJson(this.name, this.#began, 'it ends in the middle')
+      yield this.#value()
+    }
+    if (this.#inArray) throw notJson(this.name, this.#opened, 'the array has no end')
+  }
+
+  #value(): Token {
+    const source = this.#parts.join('')
+    this.#parts = []
+    this.#length = 0
+    this.#depth = null
+    this.#after = this.#inArray
+    const value = parse(source)
+    if (value === undefined) throw notJson(this.name, this.#began)
+    return { type: 'value', value, line: this.#began }
+  }
+
+  /** To behind the end of the string or of the piece. */
+  #skipString(piece: string, from: number): number {
+    let at = from
+    if (this.#escaped) {
+      this.#escaped = false
+      at++
+    }
+    for (;;) {
+      stringEnd.lastIndex = at
+      const found = stringEnd.exec(piece)
+      if (!found) return piece.length
+      if (found[0] === '\n') throw notJson(this.name, this.#line, 'a text goes on behind the end of the line')
+      if (found[0] === '"') {
+        this.#inString = false
+        this.#closed = this.#depth === 0
+        return found.index + 1
+      }
+      at = found.index + 2
+      if (at > piece.length) {
+        this.#escaped = true
+        return piece.length
+      }
+    }
+  }
+
+  /** To behind the end of the value, into a string in it, or to the end of the piece. */
+  #skipNested(piece: string, from: number): number {
+    marks.lastIndex = from
+    for (let found = marks.exec(piece); found; found = marks.exec(piece)) {
+      const [letter] = found
+      if (letter === '\n') this.#line++
+      else if (letter === '"') {
+        this.#inString = true
+        return found.index + 1
+      } else if (letter === '{' || letter === '[') this.#depth!++
+      else if (--this.#depth! === 0) {
+        this.#closed = true
+        return found.index + 1
+      }
+    }
+    return piece.length
+  }
+}
+
+function skipScalar(piece: string, from: number): number {
+  scalarEnd.lastIndex = from
+  return scalarEnd.exec(piece)?.index ?? piece.length
+}
+
+/** Strings, to be left alone, and what Python writes for numbers that JSON has not. */
+const pythonNumbers = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g
+
+function parse(source: string): unknown {
+  try {
+    return JSON.parse(source)
+  } catch {
+    if (!/NaN|Infinity/.test(source)) return undefined
+  }
+  try {
+    return JSON.parse(source.replace(pythonNumbers, (found) => (found.startsWith('"') ? found : 'null')))
+  } catch {
+    return undefined
+  }
+}
+
+function notJson(name: string, line: number, why = ''): WorkbenchError {
+  return new WorkbenchError(
+    'text-invalid',
+    `Line ${line} of ${name} is not JSON${why && `: ${why}`}.`,
+    'Each line has to look like {"text": "..."}, or the file has to be an array of such objects; correct that line.',
+  )
+}
