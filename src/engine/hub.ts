@@ -3,6 +3,7 @@ import { toErrorData, WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
 import { type Hub, type HubFile, parseRepo, type Repo, weightBytes } from '../io/hub/hub.ts'
 import { readConfig } from '../io/folder.ts'
+import { unwritable } from '../io/names.ts'
 import { openCheckpoint } from '../io/safetensors.ts'
 import { families, readModel } from '../models/index.ts'
 import type { HubModel, HubOrigin, ModelSummary, Problem } from './job.ts'
@@ -91,8 +92,18 @@ function designation(text: string, asked: string | undefined): { repo: Repo; ref
   return { repo: { type: 'model', name }, ref: revision ?? 'main' }
 }
 
+/** @throws WorkbenchError `hub-answer` for a name that not every system can hold */
 function modelFiles(hub: Hub, repo: Repo, sha: string, listed: HubFile[]): Files {
   const wanted = listed.filter(({ path, size }) => /^[^/]+\.safetensors$/.test(path) || (companions.test(path) && size <= maxCompanion))
+  for (const { path } of wanted) {
+    const why = unwritable(path)
+    if (why)
+      throw new WorkbenchError(
+        'hub-answer',
+        `${repo.name} has a file named ${JSON.stringify(path)}, which is refused: ${why}.`,
+        'Choose another revision or repository.',
+      )
+  }
   return hub.files(repo, sha, wanted)
 }
 

@@ -3,6 +3,7 @@ import { WorkbenchError } from '../errors.ts'
 import { type Files, readRange } from './bytes.ts'
 import { type GptqConfig, readGptqConfig, refuseMlx } from './formats/gptq.ts'
 import { type JsonObject, readJson } from './json.ts'
+import { unwritable } from './names.ts'
 import { type Checkpoint, openCheckpoint } from './safetensors.ts'
 
 /** What config.json says by itself. */
@@ -21,6 +22,8 @@ export interface Folder extends ConfigFile {
   gptq: GptqConfig | null
   /** What an export copies byte for byte; contents in `files`. */
   otherFiles: { name: string; bytes: number }[]
+  /** What an export leaves out for its name, with the reason. */
+  leftOut: { name: string; why: string }[]
   /** From the model card. */
   license: string | null
   /** There are no weights: the checkpoint only says what they would be. */
@@ -59,11 +62,13 @@ export async function openFolder(chosen: Files): Promise<Folder> {
   }
   const gptq = configs.length ? readGptqConfig(configs) : null
   const checkpoint = await openCheckpoint(files)
-  const otherFiles = Array.from(files, ([name, { size }]) => ({ name, bytes: size }))
+  const others = Array.from(files, ([name, { size }]) => ({ name, bytes: size, why: unwritable(name) }))
     .filter(({ name }) => !rewritten.has(name) && !weightFile.test(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
+  const otherFiles = others.filter(({ why }) => why === null).map(({ name, bytes }) => ({ name, bytes }))
+  const leftOut = others.flatMap(({ name, why }) => (why === null ? [] : [{ name, why }]))
   const name = parent ?? nameIn(config)
-  return { name, config, configText, files, checkpoint, gptq, otherFiles, license: await readLicense(files) }
+  return { name, config, configText, files, checkpoint, gptq, otherFiles, leftOut, license: await readLicense(files) }
 }
 
 /** config.json, parsed and as it was written. @throws WorkbenchError `file-missing`, `config-invalid` */
@@ -81,7 +86,9 @@ export async function readConfig(files: Files): Promise<{ config: JsonObject; co
 }
 
 function nameIn({ _name_or_path: origin }: JsonObject): string {
-  return (typeof origin === 'string' && origin.split(/[/\\]/).findLast(Boolean)) || 'model'
+  const name = typeof origin === 'string' ? origin.split(/[/\\]/).findLast(Boolean) : undefined
+  // It becomes the name of a folder where results are saved.
+  return name && unwritable(name) === null ? name : 'model'
 }
 
 /** Without hidden files, and with paths that start inside the model's folder. */

@@ -6,6 +6,7 @@
 import { WorkbenchError } from '../errors.ts'
 import { type AheadRange, type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
 import { isObject, parseJson, readJson } from './json.ts'
+import { unwritable } from './names.ts'
 
 /** Bits per element. */
 export const dtypeBits = {
@@ -186,7 +187,7 @@ async function readIndex(file: Bytes): Promise<Map<string, string>> {
   const located = new Map(Object.entries(value.weight_map as Record<string, string>))
   for (const [tensor, name] of located) {
     // A shard lies beside its index; anything else in its name is an attempt to read elsewhere.
-    if (typeof name !== 'string' || !/^[^/\\]+\.safetensors$/.test(name)) {
+    if (typeof name !== 'string' || !/^[^/]+\.safetensors$/.test(name) || unwritable(name)) {
       throw header(`${indexName} places ${tensor} in ${JSON.stringify(name)}, which is not the plain name of a .safetensors file.`, hint)
     }
   }
@@ -390,7 +391,8 @@ export class CheckpointWriter {
 
   /** Copies a file that is no weight file, byte for byte. */
   async writeFile(path: string, content: Bytes): Promise<void> {
-    if (path.startsWith('/') || path.split('/').includes('..')) throw new Error(`${path} leads out of the folder`)
+    const why = unwritable(path)
+    if (why) throw new Error(`${JSON.stringify(path)} is not written: ${why}`)
     if (this.#written.some((file) => file.path === path) || this.plan.shards.some((shard) => shard.path === path)) {
       throw new Error(`${path} is written twice`)
     }

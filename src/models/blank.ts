@@ -62,5 +62,16 @@ export function blankModel({ name, config, configText }: ConfigFile): OpenModel 
     throw new Error(`${name} has no weights.`)
   }
   const checkpoint = { tensors, bytes: offset, read: nothing, readRange: nothing, ahead() {} }
-  return openModel({ name, config, configText, files: new Map(), checkpoint, gptq: null, otherFiles: [], license: null, blank: true })
+  return openModel({
+    name,
+    config,
+    configText,
+    files: new Map(),
+    checkpoint,
+    gptq: null,
+    otherFiles: [],
+    leftOut: [],
+    license: null,
+    blank: true,
+  })
 }

@@ -146,6 +146,12 @@ function remarksOn({ folder, model, embedding, head }: OpenModel, used: Readonly
       hint: `Nothing in ${model.shape.blocks} blocks of ${folder.config.model_type} takes them, as config.json describes it. If they belong to the model, config.json does not.`,
     })
   }
+  for (const { name, why } of folder.leftOut) {
+    remarks.push({
+      message: `${JSON.stringify(name)} is not copied into checkpoints: ${why}.`,
+      hint: 'Rename the file if it belongs to the model.',
+    })
+  }
   if (model.shape.tied && head !== embedding) {
     remarks.push({
       message: `config.json says that the head is the embedding (tie_word_embeddings), but the weights hold ${head} too, which is used.`,

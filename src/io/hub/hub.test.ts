@@ -50,6 +50,7 @@ beforeAll(async () => {
       { name: 'demo/shards', revisions: { main: await shards(demo) }, downloads: 9 },
       { name: 'demo/gated', revisions: { main: demo }, gated: 'manual' },
       { name: 'demo/secret', revisions: { main: demo }, private: true },
+      { name: 'demo/hostile', revisions: { main: new Map([...demo, ['..\\..\\Startup\\evil.json', new Uint8Array(9)]]) } },
       { name: 'demo/xet', revisions: { main: demo }, xet: true },
       {
         name: 'demo/bin',
@@ -66,6 +67,15 @@ beforeAll(async () => {
 afterAll(() => server.close())
 beforeEach(() => {
   server.log.length = 0
+})
+
+test('a listing with a name that leads out of its folder is refused, and the name is told', async () => {
+  const hub = openHub({ url: server.url })
+  const repo: Repo = { type: 'model', name: 'demo/hostile' }
+  const { sha } = await hub.facts(repo)
+  const error = await refusal(() => hub.list(repo, sha))
+  expect(error).toMatchObject({ code: 'hub-answer', message: expect.stringContaining('evil.json') })
+  expect(error.message).toContain('backslash')
 })
 
 async function filesOf(hub: Hub, repo: Repo, revision?: string) {

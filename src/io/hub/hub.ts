@@ -6,6 +6,7 @@ import { datasetInfo, downloadFile, listFiles, listModels, modelInfo } from '@hu
 import { z } from 'zod'
 import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Files } from '../bytes.ts'
+import { escapes } from '../names.ts'
 import { isObject } from '../json.ts'
 import { dtypeBits } from '../safetensors.ts'
 import { Cache, type CacheFolder } from './cache.ts'
@@ -69,7 +70,7 @@ const repoRefs = z.object({ branches: z.array(ref), tags: z.array(ref), pulls: z
 export type Refs = z.infer<typeof repoRefs>
 
 const hubFile = z.object({
-  path: z.string().refine((path) => !path.split('/').some((part) => part === '..' || part === '')),
+  path: z.string().refine((path) => escapes(path) === null),
   size: z.int().nonnegative(),
   /** SHA-256 of a large file, git's blob id of a small one. */
   hash: z.string(),
@@ -233,6 +234,12 @@ export class Hub {
       const found = listFiles({ repo, revision: sha, path, recursive, hubUrl: this.url, fetch: this.network.fetcher() })
       for await (const { type, path, size, oid, lfs, xetHash } of found) {
         if (type !== 'file') continue
+        const why = escapes(path)
+        if (why) {
+          const hint =
+            'A file of that name could be written where it does not belong. Use another repository, and tell the Hub about this one.'
+          throw new WorkbenchError('hub-answer', `${repo.name} has a file named ${JSON.stringify(path)}, which is refused: ${why}.`, hint)
+        }
         const { success, data } = hubFile.safeParse({ path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid, xet: Boolean(xetHash) })
         if (!success) throw this.#nonsense()
         files.push(data)
