@@ -69,6 +69,7 @@ const flags = {
   'eval-samples': ['N', 'evaluation windows at most (default 0 = all)'],
   'eval-seqlen': ['N', 'tokens per window (default: as --seqlen)'],
   seed: ['N', 'seed of the sampling (default 0)'],
+  date: ['YYYY-MM-DD', 'what a chat template takes for today, where it writes the date (default: the day of the start)'],
   'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
   save: ['DIR', 'write the quantized checkpoint into this folder, and beside it, while it is not finished, a journal'],
   device: [
@@ -191,6 +192,7 @@ async function main(): Promise<void> {
     evaluation: { ...evaluationText, samples: numbers.evalSamples, length: numbers.evalSeqlen ?? length },
     ...(passages !== undefined && { lambada: { ...(await namedText(passages)), passages: numbers.passages } }),
     seed: numbers.seed,
+    ...(text('date') !== undefined && { date: text('date') }),
     perplexityEvery: 0,
     save: saved !== undefined,
   }
@@ -364,6 +366,7 @@ function resultOf(report: JobReport) {
       calibration: report.job.calibration,
       evaluation: { ...report.job.evaluation, samples: report.evaluation.windows, length: report.evaluation.length },
       seed: report.job.seed,
+      ...(report.job.date !== undefined && { date: report.job.date }),
     },
     fp_perplexity: report.fpPerplexity,
     perplexity: run ? run.perplexity : report.fpPerplexity,

@@ -355,7 +355,7 @@ const chatFile: Target = {
       bytes: config.length,
       async read() {
         const chat = await loadChatTemplate(asFiles(files))
-        chat?.([
+        chat?.on('2026-11-30')([
           { role: 'system', content: 'Be short.' },
           { role: 'user', content: 'Hi' },
         ])
@@ -432,7 +432,7 @@ const textFile: Target = {
       ['a.txt.gz', mutateBytes(zipped, dice)],
     ][kind] as [string, Bytes]
     const chat =
-      kind === 1 && dice.chance(0.3) ? (messages: { content: string }[]) => messages.map(({ content }) => content).join('') : null
+      kind === 1 && dice.chance(0.3) ? (messages: { content?: unknown }[]) => messages.map(({ content }) => String(content)).join('') : null
     return {
       bytes: name.endsWith('.gz') ? jsonl.length : file.length,
       async read() {

@@ -1,121 +1,221 @@
-/** Conversations as text: by the model's own chat template, or plainly. */
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
+/** Conversations as text, by the model's own chat template. */
 import { WorkbenchError } from '../errors.ts'
-import { type Files, readRange } from '../io/bytes.ts'
+import { type Bytes, type Files, readRange } from '../io/bytes.ts'
 import { isObject, type JsonObject, readJson } from '../io/json.ts'
+import { type Day, Template, TemplateError } from './jinja/template.ts'
+import { Dict, type Value } from './jinja/values.ts'
+import { specialTokens } from './special.ts'
 
+/** One turn, with all that the data set says of it. */
 export interface Message {
   role: string
-  content: string
+  content?: unknown
+  [field: string]: unknown
 }
 
 /** @throws WorkbenchError `text-invalid` for a conversation that the template refuses */
 export type ChatTemplate = (messages: Message[]) => string
 
+export interface ChatTemplateFile {
+  /** The text depends on the day that `on` is given. */
+  usesDate: boolean
+  /** @param date as `2026-11-30` */
+  on(date: string): ChatTemplate
+}
+
 /** Long templates with tools take about 20 kB. */
 const maxTemplateBytes = 1 << 20
-const maxConfigBytes = 16 << 20
-const hint = 'Turn the chat template off, or download the tokenizer files again.'
+const maxConfigBytes = 64 << 20
+const hint = 'Turn the chat template off, or correct the template.'
 
 /**
- * The chat template beside a tokenizer: chat_template.jinja, or the one in tokenizer_config.json; null where there is
- * none. @throws WorkbenchError `tokenizer-invalid` for one that cannot be read
+ * The chat template beside a tokenizer, as transformers chooses it: chat_template.jinja (and chat_templates/*.jinja with their
+ * names), else the one in tokenizer_config.json, else chat_template.json; null where there is none.
+ * @throws WorkbenchError `tokenizer-invalid` for one that cannot be read, and for several of which none is the default
  */
-export async function loadChatTemplate(files: Files): Promise<ChatTemplate | null> {
-  const configFile = files.get('tokenizer_config.json')
-  const config: JsonObject = configFile
-    ? (await readJson(configFile, 'tokenizer_config.json', { cap: maxConfigBytes, code: 'tokenizer-invalid', hint })).value
-    : {}
-  const own = files.get('chat_template.jinja')
-  const name = own ? 'chat_template.jinja' : 'tokenizer_config.json'
-  const source = own ? await readSource(own, name) : inConfig(config.chat_template)
-  if (source === null) return null
+export async function loadChatTemplate(files: Files): Promise<ChatTemplateFile | null> {
+  const config = (await jsonFile(files, 'tokenizer_config.json')) ?? {}
+  const found = await chosenSource(files, config)
+  if (!found) return null
+  const { source, name } = found
   const invalid = (cause: unknown) =>
     new WorkbenchError('tokenizer-invalid', `The chat template in ${name} cannot be used: ${wordsOf(cause)}.`, hint, { cause })
   if (source.length > maxTemplateBytes) throw invalid(new Error(`it has ${source.length} characters`))
-  let template: ReturnType<typeof parse>
+  let template: Template
   try {
-    template = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
+    template = new Template(source)
   } catch (cause) {
     throw invalid(cause)
   }
-  const special = Object.fromEntries(['bos_token', 'eos_token', 'unk_token', 'pad_token'].map((key) => [key, tokenOf(config[key])]))
-  return (messages) => {
+  const tokens = specialTokens({
+    config,
+    map: await jsonFile(files, 'special_tokens_map.json'),
+    tokenizer: await jsonFile(files, 'tokenizer.json'),
+    modelType: (await jsonFile(files, 'config.json'))?.model_type,
+  })
+  const fixed: [string, Value][] = [...tokens, ['tools', null], ['documents', null], ['add_generation_prompt', false]]
+  const render = (messages: Message[], day: Day) => {
     try {
-      return render(template, { ...special, messages, add_generation_prompt: false })
+      return template.render(new Map([...fixed, ['messages', normalized(messages)]]), day)
     } catch (cause) {
+      if (!(cause instanceof TemplateError)) throw cause
       const why = `The chat template of the model refuses a conversation: ${wordsOf(cause)}.`
       throw new WorkbenchError('text-invalid', why, 'Turn the chat template off, or remove that conversation.', { cause })
     }
   }
-}
-
-/** Numbers that one rendering may count through: a stranger's template must not count for ever. */
-const mostCounted = 100_000
-
-/** As transformers renders, but without the date of today, so that the same text comes out tomorrow. */
-function render(template: ReturnType<typeof parse>, values: Record<string, unknown>): string {
-  let counted = 0
-  const range = (start: number, stop?: number, step = 1): number[] => {
-    const [from, to] = stop === undefined ? [0, start] : [start, stop]
-    const length = Math.max(0, Math.ceil((to - from) / step))
-    counted += length
-    if (!(counted <= mostCounted)) throw new Error(`it counts through more than ${mostCounted} numbers`)
-    return Array.from({ length }, (_, i) => from + i * step)
+  return {
+    usesDate: template.names.has('strftime_now'),
+    on: (date) => {
+      const day = dayOf(date)
+      return (messages) => render(messages, day)
+    },
   }
-  const raise = (message: unknown) => {
-    throw new Error(String(message))
+}
+
+/** @throws WorkbenchError `option-invalid` for what is no day of the calendar */
+export function dayOf(date: string): Day {
+  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)$/.exec(date)?.map(Number) ?? []
+  const parsed = new Date(Date.UTC(year, month - 1, day))
+  if (!(parsed.getUTCMonth() === month - 1 && parsed.getUTCDate() === day && year >= 1000))
+    throw new WorkbenchError('option-invalid', `The date is a day like 2026-11-30, not "${date}".`)
+  return { year, month, day }
+}
+
+async function jsonFile(files: Files, name: string): Promise<JsonObject | null> {
+  const file = files.get(name)
+  return file ? (await readJson(file, name, { cap: maxConfigBytes, code: 'tokenizer-invalid', hint })).value : null
+}
+
+// ---------------------------------------------------------------- which template
+
+interface Source {
+  source: string
+  /** Of the file. */
+  name: string
+}
+
+async function chosenSource(files: Files, config: JsonObject): Promise<Source | null> {
+  const single = 'chat_template.jinja'
+  const own = files.get(single)
+  if (own) return { source: await readSource(own, single), name: single }
+  const others = [...files.keys()].flatMap((path) => /^chat_templates\/([^/]+)\.jinja$/.exec(path)?.[1] ?? [])
+  if (others.length) {
+    if (!others.includes('default')) throw withoutDefault('chat_templates', others)
+    const name = 'chat_templates/default.jinja'
+    return { source: await readSource(files.get(name)!, name), name }
   }
-  const constants = { true: true, false: false, none: null, True: true, False: false, None: null }
-  const environment = new Environment()
-  for (const [name, value] of Object.entries({ ...constants, range, raise_exception: raise, ...values })) environment.set(name, value)
-  return String(new Interpreter(environment).run(template).value)
+  const name = 'tokenizer_config.json'
+  const inConfig = named(config.chat_template, name)
+  if (inConfig !== null) return { source: inConfig, name }
+  const legacy = 'chat_template.json'
+  const beside = named((await jsonFile(files, legacy))?.chat_template, legacy)
+  return beside === null ? null : { source: beside, name: legacy }
 }
 
-async function readSource(file: Parameters<typeof readRange>[0], name: string): Promise<string> {
-  return new TextDecoder().decode(await readRange(file, 0, Math.min(file.size, maxTemplateBytes + 1), name))
+async function readSource(file: Bytes, name: string): Promise<string> {
+  const bytes = await readRange(file, 0, Math.min(file.size, maxTemplateBytes + 1), name)
+  try {
+    // A byte order mark is a character of the template, as transformers reads it.
+    return new TextDecoder('utf-8', { fatal: file.size <= maxTemplateBytes, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw new WorkbenchError('tokenizer-invalid', `The chat template in ${name} is not UTF-8 text.`, hint, { cause })
+  }
 }
 
-/** A string, or several with names, of which `default` counts. */
-function inConfig(value: unknown): string | null {
+/** A template, or the default one of several with names. */
+function named(value: unknown, file: string): string | null {
+  if (value === undefined || value === null) return null
   if (typeof value === 'string') return value
-  if (!Array.isArray(value)) return null
-  const named = value.filter(isObject)
-  const chosen = named.find(({ name }) => name === 'default') ?? named[0]
-  return typeof chosen?.template === 'string' ? chosen.template : null
+  const several = Array.isArray(value)
+    ? value.map((one) => (isObject(one) ? [one.name, one.template] : []))
+    : isObject(value)
+      ? Object.entries(value)
+      : null
+  if (!several?.every(([name, template]) => typeof name === 'string' && typeof template === 'string'))
+    throw new WorkbenchError('tokenizer-invalid', `The chat_template of ${file} is neither a text nor a list of texts with names.`, hint)
+  const found = several.findLast(([name]) => name === 'default')
+  if (!found) {
+    throw withoutDefault(
+      file,
+      several.map(([name]) => String(name)),
+    )
+  }
+  return found[1] as string
 }
 
-function tokenOf(value: unknown): string | null {
-  if (typeof value === 'string') return value
-  return isObject(value) && typeof value.content === 'string' ? value.content : null
+function withoutDefault(where: string, names: string[]): WorkbenchError {
+  return new WorkbenchError(
+    'tokenizer-invalid',
+    `${where} holds several chat templates (${names.toSorted().join(', ').slice(0, 200)}), and none of them is called default.`,
+    'Put the template that is meant into chat_template.jinja, or turn the chat template off.',
+  )
 }
 
 function wordsOf(cause: unknown): string {
   return (cause instanceof Error ? cause.message : String(cause)).replace(/\.$/, '')
 }
 
+// ---------------------------------------------------------------- conversations
+
 /**
- * A list of messages in one of the two usual forms, `role` and `content` or `from` and `value`; null for anything else.
- * Content in parts is put together from its texts.
+ * A list of messages in one of the two usual forms, `role` and `content` (or `tool_calls`), or `from` and `value`, whose
+ * roles have other names; null for anything else. Every other field comes along.
  */
 export function conversationOf(value: unknown): Message[] | null {
   if (!Array.isArray(value) || !value.length) return null
-  const messages: Message[] = []
-  for (const one of value) {
-    if (!isObject(one)) return null
-    const role = one.role ?? one.from
-    const content = contentOf(one.content ?? one.value)
-    if (typeof role !== 'string' || content === null) return null
-    messages.push({ role: roles[role] ?? role, content })
-  }
-  return messages
+  const messages = value.map(messageOf)
+  return messages.includes(null) ? null : (messages as Message[])
 }
 
-const roles: Record<string, string> = { human: 'user', gpt: 'assistant', bot: 'assistant' }
+const roles = new Map([
+  ['human', 'user'],
+  ['gpt', 'assistant'],
+  ['bot', 'assistant'],
+])
 
-function contentOf(value: unknown): string | null {
-  if (typeof value === 'string') return value
-  if (!Array.isArray(value)) return null
-  const parts = value.map((part) => (isObject(part) && typeof part.text === 'string' ? part.text : null))
-  return parts.includes(null) ? null : parts.join('')
+function messageOf(one: unknown): Message | null {
+  if (!isObject(one)) return null
+  if (typeof one.role === 'string') return one.content === undefined && one.tool_calls === undefined ? null : (one as Message)
+  if (typeof one.from !== 'string' || (one.value === undefined && one.content === undefined)) return null
+  const { from, value, content = value, role: _, ...others } = one
+  return { role: roles.get(one.from) ?? one.from, content, ...others }
+}
+
+/** Names that a message's reasoning goes by; the first is what templates read. */
+const reasoningFields = ['reasoning_content', 'thinking', 'reasoning']
+
+/** As transformers hands messages on: without fields that are null, and with the reasoning under the names that are read. */
+function normalized(messages: Message[]): Value {
+  return messages.map((message) => {
+    const fields = new Map<string, unknown>(Object.entries(message).filter(([, value]) => value !== null && value !== undefined))
+    const reasoning = reasoningFields.map((name) => fields.get(name)).find((value) => value !== undefined)
+    const all = reasoning === undefined ? fields : new Map([['thinking', reasoning], ...fields, ['reasoning_content', reasoning]])
+    checkParts(fields.get('content'))
+    return Dict.of(Array.from(all, ([name, value]): [Value, Value] => [name, pythonValue(value, 1)]))
+  })
+}
+
+/** What a text cannot hold would leave a mark without its meaning. */
+function checkParts(content: unknown): void {
+  if (!Array.isArray(content)) return
+  const other = content.find((part) => isObject(part) && /image|audio|video|file/i.test(String(part.type)))
+  if (other) throw new TemplateError(`it holds a part of the type ${(other as JsonObject).type}, which is no text`)
+}
+
+const deepest = 64
+
+/** A value of JSON or parquet as Python has it. @throws TemplateError for one that has no such form, or has lost digits */
+function pythonValue(value: unknown, depth: number): Value {
+  if (depth > deepest) throw new TemplateError(`a message nests more than ${deepest} levels deep`)
+  if (value === null || value === undefined) return null
+  if (typeof value === 'string' || typeof value === 'boolean' || typeof value === 'bigint') return value
+  if (typeof value === 'number') {
+    if (!Number.isInteger(value) || Object.is(value, -0)) return value
+    if (!Number.isSafeInteger(value)) throw new TemplateError(`a message holds the number ${value}, whose last digits are lost beyond 2^53`)
+    return BigInt(value)
+  }
+  if (Array.isArray(value)) return value.map((one) => pythonValue(one, depth + 1))
+  if (isObject(value) && (Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null))
+    return Dict.of(Object.entries(value).map(([name, one]): [Value, Value] => [name, pythonValue(one, depth + 1)]))
+  throw new TemplateError(`a message holds a ${(value as object).constructor?.name ?? typeof value}, which no template reads`)
 }

@@ -2,6 +2,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer'
 import { expect, test, vi } from 'vitest'
 import { gzipSync } from 'node:zlib'
 import { refusal } from '../io/testing.ts'
+import type { ChatTemplate } from './chat.ts'
 import { documents, fileText, maxText, readText, type Text } from './documents.ts'
 
 // Some of these read tens of megabytes, which a busy machine takes its time for.
@@ -57,7 +58,9 @@ const conversation = [
   { role: 'user', content: 'Hi' },
   { role: 'assistant', content: 'Hello!' },
 ]
-const chat = (messages: { role: string; content: string }[]) => messages.map(({ role, content }) => `<${role}>${content}`).join('')
+const said = (content: unknown) =>
+  typeof content === 'string' ? content : (content as { text: string }[]).map(({ text }) => text).join('')
+const chat: ChatTemplate = (messages) => messages.map(({ role, content }) => `<${role}>${said(content)}`).join('')
 
 test('conversations are plain text, or what the chat template makes of them', async () => {
   const forms = [

@@ -23,6 +23,7 @@ import {
   resolveOptions,
 } from './job.ts'
 import type { Session } from './session.ts'
+import { today } from './texts.ts'
 import { foldedVectors } from './transform.ts'
 
 export const runOptions: OptionSpec[] = [
@@ -145,6 +146,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     return false
   }
   const { texts } = session
+  const { date = today() } = job
   const read = async <T>(part: 'calibration' | 'evaluation' | 'lambada', work: () => Promise<T>): Promise<T | null> => {
     try {
       return await work()
@@ -160,7 +162,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     counts: { text, windows: windows.length, length: windows[0].length },
   })
   const stream = async (part: 'calibration' | 'evaluation') => {
-    const { tokens, cut } = await texts.tokens(job[part], part)
+    const { tokens, cut } = await texts.tokens({ ...job[part], date }, part)
     if (cut) {
       warn(
         `${part}.text`,
@@ -184,7 +186,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const calibration =
     calibrates && seedFits
       ? await read('calibration', async () => {
-          if (sampling === 'documents') return drawn(await texts.samples(job.calibration, job.seed), null)
+          if (sampling === 'documents') return drawn(await texts.samples({ ...job.calibration, date }, job.seed), null)
           const tokens = await stream('calibration')
           return drawn(sampleWindows(tokens, { ...job.calibration, sampling, seed: job.seed }), tokens.length)
         })
@@ -201,8 +203,11 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     : null
   const passages =
     job.lambada && whole('lambada.passages', 'The number of passages', job.lambada.passages, 0, 2 ** 20)
-      ? await read('lambada', () => texts.passages(job.lambada!, shape.maxPositions ?? Number.POSITIVE_INFINITY))
+      ? await read('lambada', () => texts.passages({ ...job.lambada!, date }, shape.maxPositions ?? Number.POSITIVE_INFINITY))
       : []
+
+  const dated = (['calibration', 'evaluation', 'lambada'] as const).find((part) => job[part] && texts.usesDate(job[part]))
+  if (dated) warn(`${dated}.chat`, `The chat template writes the date into the text; this job takes ${date} for today.`, '', 'note')
 
   if (evaluation && evaluation.counts.length < job.evaluation.length) {
     warn(

@@ -210,6 +210,8 @@ export interface Job {
   /** Measure last-word accuracy too, on the first so many passages of a text; 0 = all. */
   lambada?: TextChoice & { passages: number }
   seed: number
+  /** What a chat template takes for today, where it writes the date: `2026-11-30`. The day of the start when not given. */
+  date?: string
   /** Measure perplexity with the first k blocks quantized after every so many blocks; 0 = only at the end. */
   perplexityEvery: number
   /** Write a checkpoint for each run. */

@@ -62,10 +62,11 @@ import {
   bitsPerWeight,
   sampleMemory,
 } from './job.ts'
-import { Journal, type KeptLinear } from './journal.ts'
+import { Journal, type KeptLinear, readJournal } from './journal.ts'
 import { Progress, type Work } from './progress.ts'
 import { Recovery } from './recovery.ts'
 import type { Session } from './session.ts'
+import { today } from './texts.ts'
 import { fold } from './transform.ts'
 
 export interface Host {
@@ -110,18 +111,26 @@ interface JobOptions {
   origin?: ModelOrigin
 }
 
+/** One day for a whole job, though it may be resumed on another. */
+async function withDate(job: Job, { texts }: Session, resumed: Store | null): Promise<Job> {
+  const chosen = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])]
+  if (job.date !== undefined || !chosen.some((choice) => texts.usesDate(choice))) return job
+  return { ...job, date: (resumed && (await readJournal(resumed, false))?.job.date) ?? today() }
+}
+
 /**
  * Runs a job. A run that fails or is cancelled ends with what it had; only a job that cannot start, or whose baseline
  * fails, throws. Whatever is not finished stays in the journal, and the linears of a run whose checkpoint could not be
  * written: resuming then writes it without solving anything again.
  * @throws WorkbenchError `plan-invalid` and what else stands against the plan; `journal-mismatch`
  */
-export async function runJob(job: Job, given: Host, { resume = false, origin }: JobOptions = {}): Promise<JobReport> {
+export async function runJob(asked: Job, given: Host, { resume = false, origin }: JobOptions = {}): Promise<JobReport> {
   const started = given.control.clock
   const begun = new Date().toISOString()
   // A measurement is soon made again, and must not take the place of an unfinished job.
-  const host = job.runs.length ? given : { ...given, journal: memoryStore() }
+  const host = asked.runs.length ? given : { ...given, journal: memoryStore() }
   const { session, control, emit } = host
+  const job = await withDate(asked, session, resume ? host.journal : null)
   const plan = await planJob(job, session)
   const opened = session.model
   const counts = plan.check.evaluation!

@@ -2,10 +2,10 @@
  * What is open while somebody works: one device, one model with its tokenizer, and the texts. Shared by the worker and
  * the terminal, which differ only in where files come from and go to.
  */
-import { type ChatTemplate, loadChatTemplate } from '../data/chat.ts'
+import { type ChatTemplateFile, loadChatTemplate } from '../data/chat.ts'
 import type { ListDataset } from '../data/datasets.ts'
 import { type TextTokenizer, checkTokenizer, loadTokenizer } from '../data/tokenizer.ts'
-import { WorkbenchError, toErrorData } from '../errors.ts'
+import { WorkbenchError } from '../errors.ts'
 import { Gpu } from '../gpu/device.ts'
 import { gemm } from '../gpu/ops.ts'
 import type { Files } from '../io/bytes.ts'
@@ -143,19 +143,24 @@ export class Session {
     this.#tokenizer = tokenizer
     this.source = source
     this.texts.use(tokenizer, chat)
-    this.summary = { ...summaryOf(model, tokenizer), source, chatTemplate: chat !== null, problems: [...remarks, ...problems] }
+    this.summary = {
+      ...summaryOf(model, tokenizer),
+      source,
+      chatTemplate: chat !== null && !(chat instanceof WorkbenchError),
+      problems: [...remarks, ...problems],
+    }
     return this.summary
   }
 }
 
 /** A template that cannot be used is no reason not to open the model. */
-async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplate | null; problems: Problem[] }> {
+async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplateFile | WorkbenchError | null; problems: Problem[] }> {
   try {
     return { chat: await loadChatTemplate(files), problems: [] }
   } catch (error) {
-    const { code, message, hint } = toErrorData(error)
-    if (code === 'internal') throw error
-    return { chat: null, problems: [{ severity: 'warning', code, message, hint }] }
+    if (!(error instanceof WorkbenchError)) throw error
+    const { code, message, hint } = error
+    return { chat: error, problems: [{ severity: 'warning', code, message, hint }] }
   }
 }
 

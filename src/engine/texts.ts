@@ -1,5 +1,5 @@
 /** The texts of a session: built-in ones, files, and data sets of the Hub; read and tokenized as the plan needs them. */
-import type { ChatTemplate } from '../data/chat.ts'
+import type { ChatTemplate, ChatTemplateFile } from '../data/chat.ts'
 import { sampleDocuments } from '../data/corpus.ts'
 import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
 import { documents, fileText, readText, type Text } from '../data/documents.ts'
@@ -23,6 +23,15 @@ export interface TokenStream {
   cut: boolean
 }
 
+/** With the day that a chat template takes for today, as `Job.date`. */
+type Dated<T> = T & { date?: string }
+
+/** The day it is here. */
+export function today(): string {
+  const now = new Date()
+  return [now.getFullYear(), now.getMonth() + 1, now.getDate()].map((part) => String(part).padStart(2, '0')).join('-')
+}
+
 /** Streams and samples kept at most; a plan has three texts, and people go back and forth between a few. */
 const kept = 8
 
@@ -30,7 +39,7 @@ export class Texts {
   readonly #files = new Map<string, TextFile>()
   /** Of the model that is open. */
   #tokenizer: TextTokenizer | null = null
-  #chat: ChatTemplate | null = null
+  #chat: ChatTemplateFile | WorkbenchError | null = null
   readonly #results = new Map<string, Promise<unknown>>()
 
   constructor(
@@ -65,25 +74,30 @@ export class Texts {
     return [...[...this.#files.values()].map(sourceOf), ...known]
   }
 
-  /** From now on ids are those of this tokenizer. */
-  use(tokenizer: TextTokenizer, chat: ChatTemplate | null): void {
+  /** From now on ids are those of this tokenizer. `chat`: its template, or why that cannot be used. */
+  use(tokenizer: TextTokenizer, chat: ChatTemplateFile | WorkbenchError | null): void {
     this.#tokenizer = tokenizer
     this.#chat = chat
     this.#results.clear()
   }
 
+  /** Whether the text depends on the day, because a chat template writes it. */
+  usesDate({ chat }: TextChoice): boolean {
+    return chat === true && this.#chat !== null && 'usesDate' in this.#chat && this.#chat.usesDate
+  }
+
   /** The whole text, or the first 32 million characters of it, as one stream. */
-  tokens(choice: TextChoice, purpose: Purpose): Promise<TokenStream> {
-    return this.#once(['tokens', choice.text, choice.column, choice.chat, purpose], async () => {
+  tokens(choice: Dated<TextChoice>, purpose: Purpose): Promise<TokenStream> {
+    return this.#once(['tokens', choice.text, choice.column, this.#day(choice), purpose], async () => {
       const { text, cut } = await readText(await this.#open(choice, purpose), this.#template(choice))
       return { tokens: this.#encode(choice)(text), cut }
     })
   }
 
   /** Calibration samples of single documents, read only until there are enough. */
-  samples(choice: CalibrationSpec, seed: number): Promise<Int32Array[]> {
+  samples(choice: Dated<CalibrationSpec>, seed: number): Promise<Int32Array[]> {
     const { samples, length } = choice
-    return this.#once(['samples', choice.text, choice.column, choice.chat, samples, length, seed], async () => {
+    return this.#once(['samples', choice.text, choice.column, this.#day(choice), samples, length, seed], async () => {
       const text = await this.#open(choice, 'calibration')
       const template = this.#template(choice)
       return sampleDocuments(() => documents(text, template), this.#encode(choice), { samples, length, seed })
@@ -91,8 +105,8 @@ export class Texts {
   }
 
   /** The first passages of a text with their last words; `most`: tokens that the model can take. */
-  passages(choice: TextChoice & { passages: number }, most: number): Promise<Passage[]> {
-    return this.#once(['passages', choice.text, choice.column, choice.chat, choice.passages, most], async () => {
+  passages(choice: Dated<TextChoice & { passages: number }>, most: number): Promise<Passage[]> {
+    return this.#once(['passages', choice.text, choice.column, this.#day(choice), choice.passages, most], async () => {
       const encode = this.#encode(choice)
       const passages: Passage[] = []
       const text = { ...(await this.#open(choice, 'evaluation')), perLine: true }
@@ -130,9 +144,15 @@ export class Texts {
     return openDataset({ ...part, column: column ?? part.column }, purpose, this.list)
   }
 
-  #template({ chat }: TextChoice): ChatTemplate | null {
+  /** What tells the texts of one choice apart: no template, a template, or a template on a day. */
+  #day(choice: Dated<TextChoice>): string | boolean {
+    return this.usesDate(choice) ? (choice.date ?? today()) : choice.chat === true
+  }
+
+  #template({ chat, date = today() }: Dated<TextChoice>): ChatTemplate | null {
     if (!chat) return null
-    if (this.#chat) return this.#chat
+    if (this.#chat instanceof WorkbenchError) throw this.#chat
+    if (this.#chat) return this.#chat.on(date)
     throw new WorkbenchError(
       'text-invalid',
       'The model has no chat template.',
