@@ -330,8 +330,9 @@ export function createWorkbench(engine: Engine) {
   async function take(picking: Promise<Picked | null>, purpose: plan.TextPurpose | null = null) {
     try {
       const picked = await picking
-      if (!picked?.files.length) return
-      if (picked.files.every(({ path }) => isText(path)) && (purpose || get().job)) {
+      // An empty folder is opened like any other, and refused by name.
+      if (!picked?.files.length && !picked?.name) return
+      if (picked.files.length && picked.files.every(({ path }) => isText(path)) && (purpose || get().job)) {
         for (const { path, file } of picked.files) await addText(new File([file], path), purpose ?? 'calibration')
       } else if (purpose) {
         const { path } = picked.files.find((file) => !isText(file.path))!

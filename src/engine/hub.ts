@@ -4,6 +4,7 @@ import type { Files } from '../io/bytes.ts'
 import { type Hub, type HubFile, parseRepo, type Repo, weightBytes } from '../io/hub/hub.ts'
 import { readConfig } from '../io/folder.ts'
 import { unwritable } from '../io/names.ts'
+import { otherWeights } from '../io/wrong.ts'
 import { openCheckpoint } from '../io/safetensors.ts'
 import { families, readModel } from '../models/index.ts'
 import type { HubModel, HubOrigin, ModelSummary, Problem } from './job.ts'
@@ -19,7 +20,6 @@ export const defaultCacheBudget = 10e9
 /** What belongs to a model beside its weights; repositories also hold pictures, other formats and training logs. */
 const companions = /^[^/]+\.(json|txt|model|jinja|md|tiktoken|spm)$|^(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*$/i
 const maxCompanion = 128 << 20
-const otherWeights = /^[^/]+\.(bin|pth?|gguf|ckpt|h5|msgpack)$/
 
 /** @throws WorkbenchError of the network, or `option-invalid` for what is no repository */
 export async function hubModel(hub: Hub, text: string, asked?: string): Promise<HubModel> {
@@ -40,11 +40,14 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
       problems.push({ severity: 'error', code, message, hint })
     }
   }
-  await look(async () => {
-    const { config } = await readConfig(files)
-    if (typeof config.model_type === 'string') modelType = config.model_type
-    readModel(config)
-  })
+  // Of a repository without a model's files only that is told.
+  const empty = !bytes && !files.has('config.json')
+  if (!empty)
+    await look(async () => {
+      const { config } = await readConfig(files)
+      if (typeof config.model_type === 'string') modelType = config.model_type
+      readModel(config)
+    })
   const familyLabel = families.find(({ modelTypes }) => modelTypes.includes(modelType ?? ''))?.label ?? null
   if (!bytes) await look(async () => Promise.reject(noWeights(repo, listed, conversions)))
   else if (parameters === null && !problems.length) {
@@ -53,7 +56,7 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
       parameters = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
     })
   }
-  if (!files.has('tokenizer.json')) {
+  if (!empty && !files.has('tokenizer.json')) {
     problems.push({
       severity: 'error',
       code: 'file-missing',
@@ -108,8 +111,10 @@ function modelFiles(hub: Hub, repo: Repo, sha: string, listed: HubFile[]): Files
 }
 
 function noWeights({ name }: Repo, listed: HubFile[], conversions: { name: string }[]): WorkbenchError {
-  const other = listed.find(({ path }) => otherWeights.test(path))?.path
-  const what = other ? `${name} has its weights as ${other} only, which is not read.` : `${name} has no weights at this revision.`
+  const other = otherWeights(listed.map(({ path }) => path).filter((path) => !path.includes('/')))
+  const what = other
+    ? `${name} has its weights as ${other.path} only (${other.what}), which is not read.`
+    : `${name} has no weights at this revision.`
   if (conversions.length) {
     return new WorkbenchError(
       'file-missing',
@@ -117,6 +122,8 @@ function noWeights({ name }: Repo, listed: HubFile[], conversions: { name: strin
       `Open ${name}@${conversions[0].name}; look at the pull request first if you do not know who made it.`,
     )
   }
+  // The Hub's converter takes pickles, and nothing else.
+  if (other && !/pickle/.test(other.what)) return new WorkbenchError('file-missing', what, other.hint)
   return new WorkbenchError(
     'file-missing',
     `${what} No pull request of it holds them as safetensors.`,

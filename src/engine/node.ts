@@ -66,8 +66,9 @@ export async function diskFile(path: string): Promise<Bytes> {
   return new DiskBytes(path, (await stat(path)).size)
 }
 
-/** A folder with everything below it. */
+/** A folder with everything below it; a file stands for a folder that holds it alone. */
 export async function diskFolder(path: string): Promise<Files> {
+  if ((await stat(path).catch(() => null))?.isFile()) return new Map([[basename(path), await diskFile(path)]])
   const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch((cause) => {
     throw new WorkbenchError('file-missing', `The folder ${path} cannot be read.`, 'Check the path given with --model.', { cause })
   })

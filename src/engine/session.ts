@@ -132,8 +132,8 @@ export class Session {
       this.#tokenizer = null
       return { ...summaryOf(blank, null), source, chatTemplate: false, problems: [] }
     }
-    const folder = await openFolder(files)
-    const model = openModel(name ? { ...folder, name } : folder)
+    const folder = await openFolder(files, name)
+    const model = openModel(folder)
     const tokenizer = await loadTokenizer(folder.files)
     checkTokenizer(tokenizer, model.model.shape.vocab)
     const { chat, problems } = await openChatTemplate(folder.files)

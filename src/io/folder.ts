@@ -4,6 +4,7 @@ import { type Files, readRange } from './bytes.ts'
 import { type GptqConfig, readGptqConfig, refuseMlx } from './formats/gptq.ts'
 import { type JsonObject, readJson } from './json.ts'
 import { unwritable } from './names.ts'
+import { notAModel } from './wrong.ts'
 import { type Checkpoint, openCheckpoint } from './safetensors.ts'
 
 /** What config.json says by itself. */
@@ -47,8 +48,10 @@ export async function openConfig(chosen: Files): Promise<ConfigFile | null> {
   return { name: parent ?? nameIn(config), config, configText }
 }
 
-export async function openFolder(chosen: Files): Promise<Folder> {
+/** `name`: of the folder, where it is known; without one, the files were chosen by themselves or lie in a folder of their own. */
+export async function openFolder(chosen: Files, name?: string): Promise<Folder> {
   const { files, parent } = strip(chosen)
+  if (!files.has('config.json')) throw await notAModel(files, name ?? parent)
   const { config, configText } = await readConfig(files)
   const separate = files.get('quantize_config.json')
   refuseMlx(config.quantization)
@@ -67,8 +70,17 @@ export async function openFolder(chosen: Files): Promise<Folder> {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
   const otherFiles = others.filter(({ why }) => why === null).map(({ name, bytes }) => ({ name, bytes }))
   const leftOut = others.flatMap(({ name, why }) => (why === null ? [] : [{ name, why }]))
-  const name = parent ?? nameIn(config)
-  return { name, config, configText, files, checkpoint, gptq, otherFiles, leftOut, license: await readLicense(files) }
+  return {
+    name: name ?? parent ?? nameIn(config),
+    config,
+    configText,
+    files,
+    checkpoint,
+    gptq,
+    otherFiles,
+    leftOut,
+    license: await readLicense(files),
+  }
 }
 
 /** config.json, parsed and as it was written. @throws WorkbenchError `file-missing`, `config-invalid` */
@@ -77,8 +89,8 @@ export async function readConfig(files: Files): Promise<{ config: JsonObject; co
   if (!file) {
     throw new WorkbenchError(
       'file-missing',
-      'The folder has no config.json.',
-      'Choose the folder of a Hugging Face model: config.json, tokenizer.json and .safetensors files.',
+      'There is no config.json.',
+      'Choose a Hugging Face model: config.json, tokenizer.json and .safetensors files.',
     )
   }
   const { value, text } = await readJson(file, 'config.json', configRules)

@@ -7,6 +7,7 @@ import { WorkbenchError } from '../errors.ts'
 import { type AheadRange, type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
 import { isObject, parseJson, readJson } from './json.ts'
 import { unwritable } from './names.ts'
+import { missingShards, otherWeights } from './wrong.ts'
 
 /** Bits per element. */
 export const dtypeBits = {
@@ -168,15 +169,21 @@ async function weightFiles(files: Files): Promise<{ names: string[]; located: Ma
     }
     return { names, located }
   }
-  const names = [...files.keys()].filter((path) => path.endsWith('.safetensors') && !path.includes('/') && !path.startsWith('.')).sort()
+  const names = [...files.keys()].filter((path) => /^(?!\.|adapter_model\b)[^/]*\.safetensors$/.test(path)).sort()
+  const missing = missingShards(names)
+  if (missing) throw missing
   if (names.length) return { names, located: new Map() }
-  const other = [...files.keys()].find((path) => /\.(bin|pth?|gguf|ckpt|h5)$/.test(path))
+  const other = otherWeights(files.keys())
+  if (other)
+    throw new WorkbenchError(
+      'file-missing',
+      `The folder has weights as ${other.path} (${other.what}), but none as safetensors.`,
+      other.hint,
+    )
   throw new WorkbenchError(
     'file-missing',
-    other ? `The folder has weights as ${other}, but none as safetensors.` : 'The folder has no weights: no .safetensors file.',
-    other
-      ? 'Convert the model first: load it with transformers and call save_pretrained(folder, safe_serialization=True).'
-      : 'Choose the folder that holds model.safetensors or its shards.',
+    'The folder has no weights: no .safetensors file.',
+    'Choose the folder that holds model.safetensors or its shards.',
   )
 }
 
