@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import react from '@vitejs/plugin-react'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
-import { version } from './package.json' with { type: 'json' }
+import packageJson from './package.json' with { type: 'json' }
 import { findChromium, softwareVulkan } from './src/setup.mjs'
 
 /**
@@ -65,7 +65,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
   return {
     plugins: [react(), contentSecurityPolicy()],
     base: './',
-    define: { __CODE_VERSION__: JSON.stringify(codeVersion()), __VERSION__: JSON.stringify(version) },
+    define: { __CODE_VERSION__: JSON.stringify(codeVersion()), __VERSION__: JSON.stringify(packageJson.version) },
     worker: { format: 'es' as const },
     // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.
     optimizeDeps: { entries: ['index.html', 'src/engine/worker.ts'] },

@@ -22,11 +22,32 @@ interface OptionBase {
 export type OptionSpec =
   | (OptionBase & { type: 'int'; default: number; min: number; max: number })
   | (OptionBase & { type: 'number'; default: number; min: number; max: number })
-  | (OptionBase & { type: 'choice'; default: number | string; choices: { value: number | string; label: string }[] })
+  | (OptionBase & { type: 'choice'; default: number | string; choices: readonly { value: number | string; label: string }[] })
   | (OptionBase & { type: 'bool'; default: boolean })
 
 export type OptionValue = number | string | boolean
 export type Options = Record<string, OptionValue>
+
+type ValueOf<Spec> = Spec extends { type: 'bool' }
+  ? boolean
+  : Spec extends { type: 'choice'; choices: readonly { value: infer Value }[] }
+    ? Value
+    : number
+
+/** The values of a list of options, typed by how each was declared (`as const`). */
+export type OptionsOf<Specs extends readonly OptionSpec[]> = { [Spec in Specs[number] as Spec['key']]: ValueOf<Spec> }
+
+/** Choices that are called what they are, unless `label` says otherwise. */
+export const choices = <const Value extends number | string>(values: readonly Value[], label: (value: Value) => string = String) =>
+  values.map((value) => ({ value, label: label(value) }))
+
+/** The options of these keys, in the order of the list. */
+export function pick<Spec extends OptionSpec, Key extends Spec['key']>(
+  specs: readonly Spec[],
+  ...keys: Key[]
+): Extract<Spec, { key: Key }>[] {
+  return specs.filter((spec): spec is Extract<Spec, { key: Key }> => (keys as string[]).includes(spec.key))
+}
 
 /** An algorithm as the page and the command line see it. */
 export interface SolverInfo {
@@ -36,11 +57,14 @@ export interface SolverInfo {
   summary: string
   /** When to choose it. */
   advice: string
-  options: OptionSpec[]
+  options: readonly OptionSpec[]
 }
 
 /** Options with defaults filled in, or the problems that keep them from being used. */
-export function resolveOptions(specs: OptionSpec[], given: Options): { options: Options; problems: { key: string; message: string }[] } {
+export function resolveOptions<Specs extends readonly OptionSpec[]>(
+  specs: Specs,
+  given: Options,
+): { options: OptionsOf<Specs>; problems: { key: string; message: string }[] } {
   const options: Options = {}
   const problems: { key: string; message: string }[] = []
   for (const spec of specs) {
@@ -52,7 +76,7 @@ export function resolveOptions(specs: OptionSpec[], given: Options): { options: 
   for (const key of Object.keys(given)) {
     if (!specs.some((spec) => spec.key === key)) problems.push({ key, message: `There is no option "${key}" here.` })
   }
-  return { options, problems }
+  return { options: options as OptionsOf<Specs>, problems }
 }
 
 /** A sentence naming the valid values, or null. */

@@ -22,7 +22,7 @@ export const demoSizes = { calibration: { samples: 16, length: 128 }, evaluation
 const quickSizes = { calibration: { samples: 32, length: 512 }, evaluation: { samples: 32, length: 512 } }
 
 /** The solver's options, then those that every run has. */
-export function optionsOf(catalog: Catalog, method: string): OptionSpec[] {
+export function optionsOf(catalog: Catalog, method: string): readonly OptionSpec[] {
   const solver = catalog.solvers.find((each) => each.id === method)
   return [...(solver?.options ?? []), ...catalog.runOptions]
 }
@@ -46,7 +46,7 @@ export function stepOf(spec: OptionSpec): number {
 export interface OptionGroup {
   /** Empty where there is only one. */
   title: string
-  specs: OptionSpec[]
+  specs: readonly OptionSpec[]
 }
 
 /** A method's options in two groups, what most methods have and what is its own: common ones, then the advanced. */

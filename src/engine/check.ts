@@ -26,7 +26,7 @@ import type { Session } from './session.ts'
 import { today } from './texts.ts'
 import { foldedVectors } from './transform.ts'
 
-export const runOptions: OptionSpec[] = [
+export const runOptions = [
   {
     key: 'trueSequential',
     flag: 'true-sequential',
@@ -48,7 +48,7 @@ export const runOptions: OptionSpec[] = [
     cost: 'Less time, a larger file.',
     advanced: true,
   },
-]
+] as const satisfies readonly OptionSpec[]
 
 /** The built-in stories are in words that small children know; a model with more tokens than this knows others. */
 const STORY_VOCABULARY = 8192
@@ -331,26 +331,22 @@ function planRun(
   const { options, problems } = resolveOptions([...solver.options, ...runOptions], spec.options)
   for (const { key, message } of problems) fail(`options.${key}`, message)
   const all = opened.model.shape.blocks
-  const asked = options.blocks as number
+  const { blocks: asked, trueSequential } = resolveOptions(runOptions, spec.options).options
   if (asked > all) fail('options.blocks', `The model has ${all} blocks, not ${asked}.`, `Choose 1 to ${all}, or 0 for all.`)
   if (problems.length || asked > all) return null
-  // Not every method offers these.
-  const grid = { symmetric: false, grid: 'minmax', ...options } as unknown as GridOptions
+  const grid = solver.gridOf(options)
   const blocks = asked || all
-  const {
-    iterations = 0,
-    actOrder = false,
-    staticGroups = false,
-  } = options as { iterations?: number; actOrder?: boolean; staticGroups?: boolean }
+  // Not every method offers these.
+  const { actOrder, staticGroups } = { actOrder: options.actOrder === true, staticGroups: options.staticGroups === true }
   const settings: ExportSettings = {
     bits: grid.bits,
     groupSize: grid.groupSize,
     // What the file has to say is whether the group index is out of order.
     actOrder: actOrder && !staticGroups && grid.groupSize !== -1,
     symmetric: grid.symmetric,
-    trueSequential: options.trueSequential === true && !solver.transform,
+    trueSequential: trueSequential && !solver.transform,
     method: solver.id,
-    iterations,
+    iterations: Number(options.iterations ?? 0),
     mse: grid.grid === 'mse' ? 2.4 : 0,
     staticGroups,
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),

@@ -16,7 +16,7 @@ export { isDatasetId } from '../data/datasets.ts'
 export interface Catalog {
   solvers: SolverInfo[]
   /** Options that every run has, whatever its algorithm (true-sequential, number of blocks). */
-  runOptions: OptionSpec[]
+  runOptions: readonly OptionSpec[]
   families: { id: string; label: string; modelTypes: string[] }[]
   formats: { id: string; label: string; summary: string }[]
   /** Built-in texts and known data sets, usable as calibration or evaluation text. */

@@ -915,7 +915,7 @@ class Engine {
     const base = outputs ? await this.#unfolded(weight, null, gram, outputs) : await objective(gpu, weight, gram)
     if (!Number.isFinite(base)) throw await this.#overflow(this.#calibration, k, `the sum of squares that ${full} puts out`, k + 1)
     const relative = (value: number) => (base > 0 ? value / base : 0)
-    const iterations = solver.sweeps?.(options) ?? (options.iterations as number | undefined) ?? 0
+    const iterations = solver.sweeps?.(options) ?? 0
     const problem = { gpu, weight, ...shared, halfScales: true, scoring }
     const curve = new Map<number, ObjectivePoint>()
     const result = await solveLinear(solver, problem, options, {

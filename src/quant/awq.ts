@@ -4,12 +4,12 @@
  * α is searched for the linears that share an input; c is a transform, which the engine folds into what precedes them, so
  * that inference costs nothing. What is left is rounding to nearest on a clipped range, searched per row and group.
  */
-import type { OptionSpec } from '../options.ts'
+import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { dotParts, gemm, matmul, PARTS } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
-import { type GridOptions, gridOptions, gridWork, type LinearProblem, maxCode, type Solver, type StageProblem } from './solver.ts'
+import { defineSolver, gridOptions, gridWork, type LinearProblem, maxCode, type StageProblem } from './solver.ts'
 
 const ALPHAS = Array.from({ length: 20 }, (_, i) => i / 20)
 /** Parts of the largest weight at which a range may be clipped. */
@@ -17,8 +17,8 @@ const KEEPS = Array.from({ length: 10 }, (_, i) => 1 - i / 20)
 /** Least mean |x_j| beside the average one: a dead input would get the scale 0. */
 const LEAST = 1e-4
 
-const options: OptionSpec[] = [
-  ...gridOptions.filter(({ key }) => key === 'bits' || key === 'groupSize'),
+const awqOptions = [
+  ...pick(gridOptions, 'bits', 'groupSize'),
   {
     key: 'clip',
     flag: 'clip',
@@ -28,36 +28,34 @@ const options: OptionSpec[] = [
     help: 'Cut off the largest weights of a group where that makes the rest finer and the error smaller; query and key projections are left whole. A searched grid takes its place.',
     cost: 'Ten roundings of each layer, cheap with groups; usually a smaller error.',
   },
-  ...gridOptions.filter(({ key }) => key === 'grid'),
-]
+  ...pick(gridOptions, 'grid'),
+] as const satisfies readonly OptionSpec[]
 
-export interface AwqOptions extends Pick<GridOptions, 'bits' | 'groupSize' | 'grid'> {
-  clip: boolean
-}
+/** Groups of any size: the options offer some. */
+export type AwqOptions = Omit<OptionsOf<typeof awqOptions>, 'groupSize'> & { groupSize: number }
 
-export const awq: Solver = {
+export const awq = defineSolver({
   id: 'awq',
   label: 'AWQ',
   summary: 'Scales up the weights of inputs that are large on average, clips ranges, then rounds to nearest.',
   advice: 'Fast and sturdy at 4 bits with groups, and the calibration text matters little; asymmetric grids only. Not for 2 bits.',
-  options,
-  work: (q, p, given) => {
-    const { groupSize, clip, grid } = given as unknown as AwqOptions
+  options: awqOptions,
+  gridOf: ({ bits, groupSize, grid }) => ({ bits, groupSize, grid, symmetric: false }),
+  work: (q, p, { groupSize, clip, grid }) => {
     const span = groupSize === -1 ? p : Math.min(groupSize, p)
-    return gridWork(q, p, { ...given, symmetric: false }) + (clip && grid === 'minmax' ? KEEPS.length * q * p * (12 + 2 * span) : 0)
+    return gridWork(q, p, { grid, symmetric: false }) + (clip && grid === 'minmax' ? KEEPS.length * q * p * (12 + 2 * span) : 0)
   },
   transform: {
-    scales: async (stage, given) => (await searchScale(stage, given as unknown as AwqOptions)).scale,
+    scales: async (stage, options) => (await searchScale(stage, options)).scale,
     work: (q, p) => ALPHAS.length * q * p * (10 + 2 * p),
   },
-  async solve(problem, given) {
-    const options = given as unknown as AwqOptions
+  async solve(problem, options) {
     const { gramDiagonal } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, false, true)
     const round = options.grid === 'minmax' ? roundClipped : roundSearched
     return { ...(await round(problem, layout, options)), iterations: 0, notes: deadNote(gramDiagonal) }
   },
-}
+})
 
 async function roundClipped(problem: LinearProblem, layout: Layout, options: AwqOptions) {
   const { gpu, weight } = problem

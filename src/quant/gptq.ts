@@ -10,16 +10,16 @@ import { factorWork, feedback, feedback64 } from '../gpu/linalg.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { type OptionSpec, type Options, resolveOptions } from '../options.ts'
+import { choices, type OptionSpec, type Options, type OptionsOf, resolveOptions } from '../options.ts'
 import { BLOCK, columnTable, hasWholeBlocks, SWEEP_FLOPS, walk } from './descent.ts'
 import { finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import { orderOptions, quantease } from './quantease.ts'
-import { type GridOptions, gridOptions, gridWork, type LinearProblem, type QuantizedLinear, type Solver } from './solver.ts'
+import { defineSolver, gridOptions, gridWork, type LinearProblem, type QuantizedLinear } from './solver.ts'
 
 /** The most damping that is tried before the factorization is given up, as a share of the mean diagonal. */
 const MOST_DAMPING = 1
 
-export const dampingOption: OptionSpec = {
+export const dampingOption = {
   key: 'damping',
   flag: 'percdamp',
   label: 'Damping',
@@ -30,9 +30,9 @@ export const dampingOption: OptionSpec = {
   help: 'How much is added to the diagonal of Σ, as a share of its mean, so that it can be factored.',
   cost: 'Free. Where it is too little it is raised tenfold, with a note on that layer.',
   advanced: true,
-}
+} as const satisfies OptionSpec
 
-export const gptqOptions: OptionSpec[] = [
+export const gptqOptions = [
   ...gridOptions,
   ...orderOptions,
   dampingOption,
@@ -42,7 +42,7 @@ export const gptqOptions: OptionSpec[] = [
     label: 'Block size',
     type: 'choice',
     default: 128,
-    choices: [32, 64, 128, 256, 512, 1024].map((value) => ({ value, label: String(value) })),
+    choices: choices([32, 64, 128, 256, 512, 1024]),
     help: 'Columns whose errors are gathered before one matrix product spreads them over the rest.',
     cost: 'Changes the speed, hardly the result.',
     advanced: true,
@@ -57,34 +57,27 @@ export const gptqOptions: OptionSpec[] = [
     cost: 'Free; a smaller error where groups are smaller than a block.',
     advanced: true,
   },
-]
+] as const satisfies readonly OptionSpec[]
 
-export interface GptqOptions extends GridOptions {
-  actOrder: boolean
-  staticGroups: boolean
-  damping: number
-  blockSize: number
-  freshGroups: boolean
-}
+export type GptqOptions = OptionsOf<typeof gptqOptions>
 
-export const gptq: Solver = {
+export const gptq = defineSolver({
   id: 'gptq',
   label: 'GPTQ',
   summary: 'Rounds the columns one after the other in a single pass, each time spreading the error over the columns still to come.',
   advice: 'Fast and widely used; switch on act-order, which often brings it level with QuantEase at 3 and 4 bits.',
   options: gptqOptions,
-  work(q, p, given) {
-    const options = given as unknown as GptqOptions
+  gridOf: (options) => options,
+  work(q, p, options) {
     const compensation = moves(options) ? compensatedWork(q, p, options.freshGroups ? options.groupSize : blockOf(options)) : 0
-    return gridWork(q, p, given) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS) + compensation
+    return gridWork(q, p, options) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS) + compensation
   },
   sharedWork: factorWork,
-  solve: async (problem, given) => (await solveGptq(problem, given)).result,
-}
+  solve: async (problem, options) => (await solveGptq(problem, options)).result,
+})
 
 /** GPTQ's result, and those of its notes that tell of trouble with the factorization. */
-export async function solveGptq(problem: LinearProblem, given: Options): Promise<{ result: QuantizedLinear; trouble: string[] }> {
-  const options = given as unknown as GptqOptions
+export async function solveGptq(problem: LinearProblem, options: GptqOptions): Promise<{ result: QuantizedLinear; trouble: string[] }> {
   const { gramDiagonal } = problem
   const diagonal = liveDiagonal(gramDiagonal)
   const layout = { ...layoutOf(diagonal, options.groupSize, options.actOrder, options.staticGroups), diagonal: gramDiagonal }
@@ -92,7 +85,7 @@ export async function solveGptq(problem: LinearProblem, given: Options): Promise
   const damped = (damping: number) => Float64Array.from(layout.order, (j) => diagonal[j] + damping * mean)
   const { vt, trouble } = await factor(problem, layout.order, damped, options.damping, 'GPTQ')
   if (!vt) {
-    const result = await solveQuantease(problem, given)
+    const result = await solveQuantease(problem, options)
     return { result: { ...result, notes: [...trouble, ...result.notes] }, trouble }
   }
   const { x, grid } = await roundColumns(problem, layout, vt, options)

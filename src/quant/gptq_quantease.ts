@@ -4,26 +4,25 @@
  * start is feasible, so no sweep without relaxation ends above it.
  */
 import { Descent, sweeps, sweepWork } from './descent.ts'
-import { type GptqOptions, gptq, gptqOptions, solveGptq } from './gptq.ts'
+import { gptq, gptqOptions, solveGptq } from './gptq.ts'
 import { deadNote, finish, layoutOf } from './grid.ts'
-import { quantease } from './quantease.ts'
-import type { Solver } from './solver.ts'
+import { sweepOptions } from './quantease.ts'
+import { defineSolver } from './solver.ts'
 
-const sweepOptions = quantease.options.filter(({ key }) => key === 'iterations' || key === 'relax')
-
-export const gptqQuantease: Solver = {
+export const gptqQuantease = defineSolver({
   id: 'gptq_quantease',
   label: 'GPTQ, then QuantEase',
   summary: 'Runs GPTQ, then improves its weights by the sweeps of QuantEase on the same grid.',
   advice:
     'For layers with a few huge inputs, where the start matters; with act-order and relaxed sweeps it usually beats both of its parts.',
   options: [...gptqOptions, ...sweepOptions],
-  work: (q, p, given) => gptq.work(q, p, given) + (given.iterations as number) * sweepWork(q, p) + 2 * q * p * p,
+  gridOf: (options) => options,
+  work: (q, p, options) => gptq.work(q, p, options) + options.iterations * sweepWork(q, p) + 2 * q * p * p,
   sharedWork: gptq.sharedWork,
-  async solve(problem, given, hooks) {
-    const options = given as unknown as GptqOptions & { iterations: number; relax: boolean }
+  sweeps: ({ iterations }) => iterations,
+  async solve(problem, options, hooks) {
     const { gpu, weight, gramDiagonal } = problem
-    const { result: start, trouble } = await solveGptq(problem, given)
+    const { result: start, trouble } = await solveGptq(problem, options)
     const layout = {
       ...layoutOf(gramDiagonal, options.groupSize, options.actOrder, options.staticGroups),
       groupIndex: start.groupIndex,
@@ -48,4 +47,4 @@ export const gptqQuantease: Solver = {
     const notes = worse ? [...start.notes, kept] : [...trouble, ...deadNote(gramDiagonal)]
     return { ...best, iterations: options.iterations, notes }
   },
-}
+})

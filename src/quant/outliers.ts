@@ -9,12 +9,12 @@ import type { Gpu } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { rowPanels, rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { Options, OptionSpec } from '../options.ts'
+import { type OptionSpec, type OptionsOf, choices } from '../options.ts'
 import { Descent, isRelaxed, REPORT_EVERY, sweeps } from './descent.ts'
 import { byGroup, type Layout } from './grid.ts'
 import { type LinearProblem, maxCode, type OutlierKind, type SolverHooks } from './solver.ts'
 
-export const outlierOptions: OptionSpec[] = [
+export const outlierOptions = [
   {
     key: 'outlier',
     flag: 'outlier',
@@ -42,10 +42,7 @@ export const outlierOptions: OptionSpec[] = [
     label: 'Outlier method',
     type: 'choice',
     default: 'iht',
-    choices: [
-      { value: 'iht', label: 'iht' },
-      { value: 'masked', label: 'masked' },
-    ],
+    choices: choices(['iht', 'masked']),
     help: 'iht: the paper’s Algorithm 3, which chooses the outliers anew after every sweep. masked: our own variant, which keeps the first choice and never rounds those weights.',
     cost: 'iht: two matrix products a sweep. masked: one; usually the same error.',
     advanced: true,
@@ -56,11 +53,7 @@ export const outlierOptions: OptionSpec[] = [
     label: 'Range of the grid',
     type: 'choice',
     default: 'exclude',
-    choices: [
-      { value: 'exclude', label: 'exclude' },
-      { value: 'trimmed', label: 'trimmed' },
-      { value: 'whole', label: 'whole' },
-    ],
+    choices: choices(['exclude', 'trimmed', 'whole']),
     help: 'What the grid has to span: all weights but the outliers (exclude), each row without its tails as the published code does (trimmed), or all weights (whole).',
     cost: 'Free. The others lose most of what outliers gain.',
     advanced: true,
@@ -78,19 +71,16 @@ export const outlierOptions: OptionSpec[] = [
     symbol: 'α',
     advanced: true,
   },
-]
+] as const satisfies readonly OptionSpec[]
 
-export interface OutlierOptions {
-  outlier: number
-  structureOutlier: boolean
-  outlierMode: 'iht' | 'masked'
-  outlierRange: 'exclude' | 'trimmed' | 'whole'
-  alpha: number
-}
+export type OutlierOptions = OptionsOf<typeof outlierOptions>
 
 /** How many outliers a linear keeps: at least one when any are asked for. */
-export function outlierCount(q: number, p: number, given: Options): { count: number; kind: OutlierKind } | null {
-  const { outlier, structureOutlier } = given as unknown as OutlierOptions
+export function outlierCount(
+  q: number,
+  p: number,
+  { outlier, structureOutlier }: Pick<OutlierOptions, 'outlier' | 'structureOutlier'>,
+): { count: number; kind: OutlierKind } | null {
   if (!outlier) return null
   const of = structureOutlier ? p : q * p
   return { count: Math.max(1, Math.round(outlier * of)), kind: structureOutlier ? 'columns' : 'entries' }

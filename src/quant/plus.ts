@@ -20,12 +20,12 @@
 import type { Gpu } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { OptionSpec } from '../options.ts'
+import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import { disposeSupport, largestWeights, outlierCount, outlierOptions, type Support } from './outliers.ts'
-import { quantease } from './quantease.ts'
-import { type GridOptions, gridOptions, gridWork, type LinearProblem, maxCode, type Outliers, type Solver } from './solver.ts'
+import { sweepOptions } from './quantease.ts'
+import { defineSolver, gridOptions, gridWork, type LinearProblem, maxCode, type Outliers } from './solver.ts'
 
 /** Multiples of the scale that each round tries around the best so far. In all: 15 × 7 sweeps and the refits, 115 products. */
 const SEARCH = [
@@ -44,8 +44,9 @@ const REFIT_SWEEPS = 2
 const BATCH = 2 ** 25
 const SYSTEMS = 2 ** 24
 
-const options: OptionSpec[] = [
-  ...gridOptions.map((option) => (option.key === 'grid' ? ({ ...option, default: 'weighted' } as OptionSpec) : option)),
+const plusOptions = [
+  ...pick(gridOptions, 'bits', 'groupSize', 'symmetric'),
+  ...pick(gridOptions, 'grid').map((option) => ({ ...option, default: 'weighted' as const })),
   {
     key: 'iterations',
     flag: 'num-iter',
@@ -58,7 +59,7 @@ const options: OptionSpec[] = [
     cost: 'The time grows with it; more than 30 gains little.',
     symbol: 'T',
   },
-  ...quantease.options.filter(({ key }) => key === 'relax'),
+  ...pick(sweepOptions, 'relax'),
   {
     key: 'quick',
     flag: 'quick',
@@ -81,15 +82,10 @@ const options: OptionSpec[] = [
     advanced: true,
   },
   // The outliers chosen first are kept (`masked`): choosing anew would cost a product a sweep, and moves hardly any.
-  ...outlierOptions.filter(({ key }) => key === 'outlier' || key === 'structureOutlier'),
-]
+  ...pick(outlierOptions, 'outlier', 'structureOutlier'),
+] as const satisfies readonly OptionSpec[]
 
-export interface PlusOptions extends GridOptions {
-  iterations: number
-  relax: boolean
-  quick: boolean
-  rounds: number
-}
+type PlusOptions = OptionsOf<typeof plusOptions>
 
 /** Rounds of the search and the sweeps of one descent. */
 function planOf({ quick, iterations }: PlusOptions) {
@@ -103,29 +99,28 @@ const totalSweeps = (options: PlusOptions) => {
   return descents * each + options.rounds * REFIT_SWEEPS
 }
 
-export const quanteasePlus: Solver = {
+export const quanteasePlus = defineSolver({
   id: 'quantease_plus',
   label: 'QuantEase+',
   summary:
     'Our own method, one step past the paper: QuantEase, with the scale of every row chosen by trying several and fitted again to the codes.',
   advice: 'The smallest error at 2 and 3 bits for the same file; takes about four times as long as QuantEase, or as long with Quick.',
-  options,
-  work(q, p, given) {
-    const options = given as unknown as PlusOptions
+  options: plusOptions,
+  gridOf: (options) => options,
+  work(q, p, options) {
     const refit = 2 * q * p * p + refitFlops(q, p, options.groupSize === -1 ? p : options.groupSize)
-    return gridWork(q, p, given) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
+    return gridWork(q, p, options) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
   },
-  sweeps: (given) => totalSweeps(given as unknown as PlusOptions),
+  sweeps: totalSweeps,
   outliers: outlierCount,
-  async solve(problem, given, { report }) {
-    const options = given as unknown as PlusOptions
+  async solve(problem, options, { report }) {
     const { gpu, weight, gramDiagonal, halfScales } = problem
     const layouts = {
       given: layoutOf(gramDiagonal, options.groupSize, false, true),
       act: layoutOf(gramDiagonal, options.groupSize, true, true),
     }
     const { search, each } = planOf(options)
-    const kept = outlierCount(weight.cols, weight.rows, given)
+    const kept = outlierCount(weight.cols, weight.rows, options)
     const support = kept && largestWeights(problem, kept)
     const grid = makeGrid(gpu, support?.rest ?? weight, layouts.given, options, halfScales)
     const best = new Best(problem, grid, options.bits, support)
@@ -155,7 +150,7 @@ export const quanteasePlus: Solver = {
     if (support) disposeSupport(support)
     return { ...result, iterations: done, notes: deadNote(gramDiagonal) }
   },
-}
+})
 
 /** The best Ŵ (outliers included) and grid of every row so far. */
 class Best {

@@ -3,7 +3,7 @@
  *   Ŵ_j ← Q(β_j),  β_j = Ŵ_j + [(W − Ŵ) Σ]_j / Σ_jj
  * No inverse, no damping. The sweeps are in descent.ts; with outliers (Algorithm 3) in outliers.ts.
  */
-import type { OptionSpec } from '../options.ts'
+import type { OptionSpec, OptionsOf } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import {
@@ -11,24 +11,22 @@ import {
   eigenvalueWork,
   largestWeights,
   outlierCount,
-  type OutlierOptions,
   outlierOptions,
   outlierWork,
   spanned,
   sweepsWithOutliers,
 } from './outliers.ts'
 import {
-  type GridOptions,
+  defineSolver,
   gridOptions,
   gridWork,
   type LinearProblem,
   type OutlierKind,
   type QuantizedLinear,
-  type Solver,
   type SolverHooks,
 } from './solver.ts'
 
-export const orderOptions: OptionSpec[] = [
+export const orderOptions = [
   {
     key: 'actOrder',
     flag: 'act-order',
@@ -49,10 +47,9 @@ export const orderOptions: OptionSpec[] = [
     cost: 'Free; makes act-order checkpoints as fast as others.',
     advanced: true,
   },
-]
+] as const satisfies readonly OptionSpec[]
 
-const options: OptionSpec[] = [
-  ...gridOptions,
+export const sweepOptions = [
   {
     key: 'iterations',
     flag: 'num-iter',
@@ -74,35 +71,26 @@ const options: OptionSpec[] = [
     help: 'Leave every third sweep up to the 26th unrounded, which helps the descent out of poor minima.',
     cost: 'Free; usually 2 to 12 % less error.',
   },
-  ...orderOptions,
-  ...outlierOptions,
-]
+] as const satisfies readonly OptionSpec[]
 
-export interface QuantEaseOptions extends GridOptions, OutlierOptions {
-  iterations: number
-  relax: boolean
-  actOrder: boolean
-  staticGroups: boolean
-}
+const quanteaseOptions = [...gridOptions, ...sweepOptions, ...orderOptions, ...outlierOptions] as const
 
-export const quantease: Solver = {
+export const quantease = defineSolver({
   id: 'quantease',
   label: 'QuantEase',
   summary:
     'Coordinate descent on the error of the layer’s output: rounds one column at a time, again and again, each time making up for all the others.',
   advice: 'The method to start with: no matrix inverse, so it never breaks down, and it beats RTN and plain GPTQ at 2 to 4 bits.',
-  options,
-  work(q, p, given) {
-    const options = given as unknown as QuantEaseOptions
-    return gridWork(q, p, given) + options.iterations * sweepWork(q, p) + outlierWork(q, p, options.iterations, options)
-  },
-  sharedWork: (p, given) => eigenvalueWork(p, given as unknown as QuantEaseOptions),
+  options: quanteaseOptions,
+  gridOf: (options) => options,
+  work: (q, p, options) => gridWork(q, p, options) + options.iterations * sweepWork(q, p) + outlierWork(q, p, options.iterations, options),
+  sharedWork: eigenvalueWork,
+  sweeps: ({ iterations }) => iterations,
   outliers: outlierCount,
-  async solve(problem, given, hooks) {
-    const options = given as unknown as QuantEaseOptions
+  async solve(problem, options, hooks) {
     const { gpu, weight, gramDiagonal } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, options.staticGroups)
-    const outliers = outlierCount(weight.cols, weight.rows, given)
+    const outliers = outlierCount(weight.cols, weight.rows, options)
     if (outliers) return withOutliers(problem, layout, outliers, options, hooks)
     const grid = makeGrid(gpu, weight, layout, options, problem.halfScales)
     const descent = new Descent(problem, layout, grid, options.bits)
@@ -112,13 +100,13 @@ export const quantease: Solver = {
     descent.dispose()
     return { ...result, iterations: options.iterations, notes: deadNote(gramDiagonal) }
   },
-}
+})
 
 async function withOutliers(
   problem: LinearProblem,
   layout: Layout,
   { count, kind }: { count: number; kind: OutlierKind },
-  options: QuantEaseOptions,
+  options: OptionsOf<typeof quanteaseOptions>,
   hooks: SolverHooks,
 ): Promise<QuantizedLinear> {
   const { gpu, weight, gramDiagonal, halfScales } = problem

@@ -2,7 +2,7 @@
  * What an algorithm is to the engine: a function from one linear's weights and Gram matrix to a quantized linear, with a
  * label and typed options on it. No model, no files, no progress bar.
  */
-import type { OptionSpec, Options, SolverInfo } from '../options.ts'
+import { type OptionSpec, type Options, type OptionsOf, type SolverInfo, choices } from '../options.ts'
 import type { Gpu } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 
@@ -52,14 +52,14 @@ export interface StageProblem {
 }
 
 /** Moves difficulty from one place to another before anything of a block is rounded. */
-export interface Transform {
+export interface Transform<O = Options> {
   /**
    * Scales c of a stage's inputs, all above 0: its linears become W diag(c), and what comes before is divided by c. Asked
    * for all stages of a block before the first is solved; the block in full precision puts out the same as before.
    */
-  scales(stage: StageProblem, options: Options): Promise<Float32Array<ArrayBuffer>>
+  scales(stage: StageProblem, options: O): Promise<Float32Array<ArrayBuffer>>
   /** Floating-point operations of `scales` for one linear `[q, p]`. */
-  work(q: number, p: number, options: Options): number
+  work(q: number, p: number, options: O): number
 }
 
 export interface SolverHooks {
@@ -98,20 +98,30 @@ export interface QuantizedLinear {
   notes: string[]
 }
 
-export interface Solver extends SolverInfo {
+/** `O`: its options by key. The engine knows solvers by `Options`; `defineSolver` gives each one its own type. */
+export interface Solver<O = Options> extends SolverInfo {
+  /** The grid that these options ask for. */
+  gridOf(options: O): GridOptions
   /** Floating-point operations to solve one linear `[q, p]`, for estimates and progress. */
-  work(q: number, p: number, options: Options): number
+  work(q: number, p: number, options: O): number
   /** Those of them that are done once for all linears with the same Σ `[p, p]`. */
-  sharedWork?(p: number, options: Options): number
-  /** Sweeps that `solve` reports on, where they are not the option `iterations`. */
-  sweeps?(options: Options): number
+  sharedWork?(p: number, options: O): number
+  /** Sweeps that `solve` reports on; without it there are none. */
+  sweeps?(options: O): number
   /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */
-  outliers?(q: number, p: number, options: Options): { count: number; kind: OutlierKind } | null
+  outliers?(q: number, p: number, options: O): { count: number; kind: OutlierKind } | null
   /** Bits that the scales and zero points of a linear take, for a solver that stores others than float16 and integers. */
-  gridBits?(q: number, p: number, options: Options): { scales: number; zeros: number }
+  gridBits?(q: number, p: number, options: O): { scales: number; zeros: number }
   /** Comes before `solve`, block by block; such a solver is never true-sequential within a block. */
-  transform?: Transform
-  solve(problem: LinearProblem, options: Options, hooks: SolverHooks): Promise<QuantizedLinear>
+  transform?: Transform<O>
+  solve(problem: LinearProblem, options: O, hooks: SolverHooks): Promise<QuantizedLinear>
+}
+
+/** A solver whose functions see the options that it declares; outside, options are checked against `specs` before they come in. */
+export function defineSolver<const Specs extends readonly OptionSpec[]>(
+  solver: Omit<Solver<OptionsOf<Specs>>, 'options'> & { options: Specs },
+): Solver {
+  return solver as unknown as Solver
 }
 
 /** Frees what the GPU holds of a result. */
@@ -119,10 +129,8 @@ export function disposeQuantized(result: QuantizedLinear): void {
   for (const tensor of [result.codes, result.what, result.grid, result.outliers?.h]) tensor?.dispose()
 }
 
-const choices = (values: number[], label: (value: number) => string = String) => values.map((value) => ({ value, label: label(value) }))
-
 /** Options of every method that rounds to a uniform grid. */
-export const gridOptions: OptionSpec[] = [
+export const gridOptions = [
   {
     key: 'bits',
     flag: 'wbits',
@@ -160,18 +168,14 @@ export const gridOptions: OptionSpec[] = [
     label: 'Grid',
     type: 'choice',
     default: 'minmax',
-    choices: [
-      { value: 'minmax', label: 'minmax' },
-      { value: 'mse', label: 'mse' },
-      { value: 'weighted', label: 'weighted' },
-    ],
+    choices: choices(['minmax', 'mse', 'weighted']),
     help: 'Let the grid span the extremes (minmax), shrink it to where rounding hurts the weights least (mse), or to where it hurts the layer’s output least (weighted).',
     cost: 'Free for minmax; 80 or 289 roundings of the weights for the others, less than one sweep on a large layer.',
     advanced: true,
   },
-]
+] as const satisfies readonly OptionSpec[]
 
-/** Typed view of `gridOptions`. */
+/** What a grid is made by. */
 export interface GridOptions {
   bits: 2 | 3 | 4 | 8
   groupSize: number
@@ -199,9 +203,8 @@ export const normOf = (grid: GridOptions['grid']) => (grid === 'mse' ? 2.4 : 2)
 export const candidateFlops = (grid: GridOptions['grid']) => (grid === 'mse' ? 24 : 10)
 
 /** Work of `makeGrid` and `finish`. */
-export function gridWork(q: number, p: number, options: Options): number {
-  const view = options as unknown as GridOptions
-  return q * p * (4 + shrinks(view).length * candidateFlops(view.grid)) + 2 * q * p * p
+export function gridWork(q: number, p: number, options: Pick<GridOptions, 'grid' | 'symmetric'>): number {
+  return q * p * (4 + shrinks(options).length * candidateFlops(options.grid)) + 2 * q * p * p
 }
 
 /** Largest code. */

@@ -10,21 +10,20 @@ import type { Gpu } from '../gpu/device.ts'
 import { factorWork } from '../gpu/linalg.ts'
 import { diagonalOf, gatherRows } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { OptionSpec } from '../options.ts'
+import { choices, type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { BLOCK, rowsFrom, SWEEP_FLOPS } from './descent.ts'
 import { compensatedWork, dampingOption, factor, Pass, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
 import { type Layout, layoutOf, objective } from './grid.ts'
 import { orderOptions } from './quantease.ts'
 import {
   candidateFlops,
-  type GridOptions,
+  defineSolver,
   gridOptions,
   type LinearProblem,
   maxCode,
   normOf,
   type Outliers,
   type QuantizedLinear,
-  type Solver,
   shrinks,
 } from './solver.ts'
 
@@ -37,15 +36,15 @@ const STATISTIC_BITS = { bilevel: 3, plain: 16 }
 /** Operations per weight: the range, two more grids and their errors. */
 const FIT_FLOPS = 50
 
-const options: OptionSpec[] = [
-  ...gridOptions.filter(({ key }) => key === 'bits'),
+const spqrOptions = [
+  ...pick(gridOptions, 'bits'),
   {
     key: 'groupSize',
     flag: 'groupsize',
     label: 'Group size',
     type: 'choice',
     default: 16,
-    choices: [16, 32, 64, 128].map((value) => ({ value, label: String(value) })),
+    choices: choices([16, 32, 64, 128]),
     help: 'How many weights of a row share one scale and zero point.',
     cost: 'Smaller groups: a smaller error and more bits, 10 for each group.',
     symbol: 'g',
@@ -82,47 +81,39 @@ const options: OptionSpec[] = [
     cost: 'Saves 22 bits a group, which pays for the small groups; a slightly larger error.',
     advanced: true,
   },
-  ...gridOptions.filter(({ key }) => key === 'grid'),
-  ...orderOptions.filter(({ key }) => key === 'actOrder'),
+  ...pick(gridOptions, 'grid'),
+  ...pick(orderOptions, 'actOrder'),
   dampingOption,
-]
+] as const satisfies readonly OptionSpec[]
 
-interface SpqrOptions extends Pick<GridOptions, 'bits' | 'groupSize' | 'grid'> {
-  threshold: number
-  simplified: boolean
-  bilevel: boolean
-  actOrder: boolean
-  damping: number
-}
+type SpqrOptions = OptionsOf<typeof spqrOptions>
 
-export const spqr: Solver = {
+export const spqr = defineSolver({
   id: 'spqr',
   label: 'SpQR',
   summary: 'GPTQ on small groups whose scales are compressed too, with the weights that rounding would hurt most kept as they are.',
   advice: 'When accuracy counts more than a packed file: near-lossless at 4 to 5 bits per weight, but no runtime here loads it packed.',
-  options,
-  work(q, p, given) {
-    const options = given as unknown as SpqrOptions
+  options: spqrOptions,
+  gridOf: ({ bits, groupSize, grid }) => ({ bits, groupSize, grid, symmetric: false }),
+  work(q, p, options) {
     const compensation = q * p * (p - Math.min(BLOCK, options.groupSize))
     return (
       factorWork(p) + compensation + compensatedWork(q, p, options.groupSize) + q * p * (SWEEP_FLOPS + fitFlops(options)) + 2 * q * p * p
     )
   },
   sharedWork: factorWork,
-  outliers: (q, p, given) => ({ count: Math.round(expectedShare(given as unknown as SpqrOptions) * q * p), kind: 'entries' }),
-  gridBits(q, p, given) {
-    const { groupSize, bilevel } = given as unknown as SpqrOptions
+  outliers: (q, p, options) => ({ count: Math.round(expectedShare(options) * q * p), kind: 'entries' }),
+  gridBits(q, p, { groupSize, bilevel }) {
     const groups = Math.ceil(p / groupSize)
     const bits = bilevel ? groups * (q * STATISTIC_BITS.bilevel + Math.ceil(q / RUN) * 32) : groups * q * STATISTIC_BITS.plain
     return { scales: bits, zeros: bits }
   },
-  async solve(problem, given) {
-    const options = given as unknown as SpqrOptions
+  async solve(problem, options) {
     const { gramDiagonal, weight } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, false)
     const { vt, trouble } = await factor(problem, layout.order, dampedDiagonal(gramDiagonal, layout.order), options.damping, 'SpQR')
     if (!vt) {
-      const result = await solveQuantease(problem, given)
+      const result = await solveQuantease(problem, options)
       return { ...result, notes: [...trouble, ...result.notes] }
     }
     const rounded = await roundColumns(problem, layout, vt, options)
@@ -131,7 +122,7 @@ export const spqr: Solver = {
     const shorter = `${RUN} does not divide the ${weight.cols} outputs: the last ${ragged} rows share statistics among themselves.`
     return { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal), ...(ragged ? [shorter] : [])] }
   },
-}
+})
 
 /**
  * Share of outliers to plan with; how many there will be, only the weights know. Fitted to the demo model, 2 to 4 bits and

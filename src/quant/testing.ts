@@ -6,7 +6,7 @@ import { diagonal } from '../gpu/ops.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
 import { objective } from './grid.ts'
-import { Derived, disposeQuantized, type GridOptions, type Solver } from './solver.ts'
+import { Derived, disposeQuantized, type Solver } from './solver.ts'
 import { pack, store } from './stored.ts'
 
 /** A matrix `[rows, cols]` transposed. */
@@ -37,7 +37,7 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
   const result = await solver.solve(problem, options, { report: (points) => trace.push(...points.map((point) => point.value)) })
   const base = await objective(gpu, weight, gram)
   const grid = await gpu.read(result.grid)
-  const gridOptions = options as unknown as GridOptions
+  const gridOptions = solver.gridOf(options)
   const host = {
     codes: flip(await gpu.read(result.codes), p, q),
     what: flip(await gpu.read(result.what), p, q),

@@ -222,7 +222,7 @@ export function NumberField({
 interface ChoiceProps<T extends string | number> {
   name: string
   value: T
-  choices: { value: T; label: string }[]
+  choices: readonly { value: T; label: string }[]
   onChange: (value: T) => void
 }
 
