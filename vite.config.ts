@@ -4,6 +4,7 @@ import react from '@vitejs/plugin-react'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 import packageJson from './package.json' with { type: 'json' }
+import { lavapipe } from './src/adapters.mjs'
 import { findChromium, softwareVulkan } from './src/setup.mjs'
 
 /**
@@ -50,8 +51,11 @@ function codeVersion(): string {
 }
 
 export default defineConfig(async ({ isSsrBuild }) => {
-  // Tests run Dawn on SwiftShader, whatever GPU there is, so that they measure the same thing everywhere.
-  const software = process.env.VITEST ? softwareVulkan(await findChromium()) : {}
+  // Tests run Dawn on SwiftShader, whatever GPU there is, so that they measure the same thing everywhere; or on the second
+  // software adapter, where e2e/adapters.mjs asks for it.
+  const onLavapipe = process.env.QUANTEASE_ADAPTER === 'lavapipe'
+  const software = !process.env.VITEST ? {} : onLavapipe ? lavapipe() : softwareVulkan(await findChromium())
+  if (!software) throw new Error('lavapipe is not at hand: npm run test:adapters fetches it.')
   const onGpu = {
     pool: 'forks' as const,
     // The twins that results are compared with keep one core busy, the adapter the others.
@@ -94,6 +98,19 @@ export default defineConfig(async ({ isSsrBuild }) => {
             fileParallelism: false,
             testTimeout: 180_000,
             hookTimeout: 60_000,
+            sequence: { groupOrder: 1 },
+          },
+        },
+        // Another browser on another adapter: a part of `npm run test:adapters`.
+        {
+          extends: true as const,
+          test: {
+            name: 'firefox',
+            include: ['e2e/firefox/**/*.firefox.ts'],
+            globalSetup: 'e2e/serve.ts',
+            pool: 'forks' as const,
+            // Node 20 has it, but only if asked.
+            execArgv: ['--experimental-websocket'],
             sequence: { groupOrder: 1 },
           },
         },

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { unpackAdapters } from './adapters.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = {
@@ -15,6 +16,11 @@ const bin = {
   tsc: 'node_modules/typescript/bin/tsc',
   biome: 'node_modules/@biomejs/biome/bin/biome',
 }
+/** Test projects that run on the second adapter. */
+const secondSuites = ['gpu', 'firefox']
+/** What CI has time for on it: every kernel and operation, one whole solver, the forward passes, and Firefox. */
+const shortSelection = ['src/gpu', 'src/quant/quantease.gpu', 'src/models/fixtures.gpu', 'e2e/firefox']
+
 const tasks = {
   async start(args) {
     await buildSite()
@@ -33,6 +39,21 @@ const tasks = {
     await installChromium()
     await buildSite()
     await run(bin.vitest, 'run', '--project', 'unit', '--project', 'gpu', '--project', 'e2e', ...args)
+  },
+  /** The GPU suite on a second adapter, and another browser on it; `--short`: the part of the suite that CI has time for. */
+  async 'test:adapters'(args) {
+    const missing = unpackAdapters()
+    if (missing) {
+      console.error(`There is no second adapter here, so nothing was tested on it: ${missing}`)
+      console.log(`\n0 passed, 0 failed, ${secondSuites.length} skipped`)
+      return
+    }
+    await buildSite()
+    const short = args.includes('--short')
+    const files = args.filter((arg) => arg !== '--short')
+    const projects = secondSuites.flatMap((name) => ['--project', name])
+    process.env.QUANTEASE_ADAPTER = 'lavapipe'
+    await run(bin.vitest, 'run', ...projects, ...(short ? shortSelection : []), ...files)
   },
   async 'test:shared'(args) {
     if (!existsSync(join(root, '../shared')))

@@ -3,12 +3,12 @@
  *   x = LNe(E[token]);   x = x + attn(LN1(x)) Wd;   x = x + gelu_tanh(LN2(x) Wup) Wdown
  * The residual may start from the norm's output instead (`apply_residual_connection_post_layernorm`).
  */
-import { z } from 'zod'
+import { z } from '../io/zod.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { alibiTable, lastOf } from './alibi.ts'
-import { headWidth, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
+import { invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
 import { Scope, layernormVectors } from './scope.ts'
@@ -39,7 +39,8 @@ function read(given: Record<string, unknown>): Model {
   const fromNorm = config.apply_residual_connection_post_layernorm
   if (config.n_inner != null && config.n_inner !== 4 * hidden)
     throw unsupported(`n_inner is ${config.n_inner}`, `Only four times hidden_size, ${4 * hidden}, is supported in this family.`)
-  const shape: Config = { hidden, heads, kvHeads: heads, d: headWidth(given, hidden, heads), ffn: 4 * hidden, eps, fromNorm }
+  if (hidden % heads) throw invalid(`hidden_size ${hidden} cannot be divided among ${heads} attention heads`)
+  const shape: Config = { hidden, heads, kvHeads: heads, d: hidden / heads, ffn: 4 * hidden, eps, fromNorm }
   requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': shape.d })
   const { qkv, dense, up, down } = fusedLinears(shape)
   const norm = (name: string): Before =>

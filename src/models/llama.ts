@@ -4,7 +4,7 @@
  * with biases, an RMS norm of each query and key head before RoPE, windows on the keys, norms after the branches too, capped
  * scores and GELU where a family has them.
  */
-import { z } from 'zod'
+import { z } from '../io/zod.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { activate, add, attention, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'

@@ -1,5 +1,5 @@
 /** Rotary position embedding: reading its settings from config.json, and the table of angles. */
-import { z } from 'zod'
+import { z } from '../io/zod.ts'
 import { agreed, contradiction, type Home } from '../io/facts.ts'
 import { isObject, type JsonObject } from '../io/json.ts'
 import { invalid, unsupported } from './config.ts'

@@ -10,7 +10,7 @@
  *
  * Typed arrays stand for little-endian files here: there is no WebGPU on a big-endian machine.
  */
-import { z } from 'zod'
+import { z } from '../zod.ts'
 import { WorkbenchError } from '../../errors.ts'
 import type { PackedLinear } from '../../quant/packed.ts'
 import { agreed } from '../facts.ts'

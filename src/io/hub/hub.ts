@@ -3,7 +3,7 @@
  * Xet are the library's work; plain ranges, retries and the token are ours (`network.ts`).
  */
 import { datasetInfo, downloadFile, listFiles, listModels, modelInfo } from '@huggingface/hub'
-import { z } from 'zod'
+import { z } from '../zod.ts'
 import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Files } from '../bytes.ts'
 import { escapes } from '../names.ts'
