@@ -45,7 +45,7 @@ export async function errorAgainstWork(gpu: Gpu, p: number, random: (length: num
     const before = gpu.flops
     const derived = new Derived()
     const result = await solver.solve({ gpu, weight, gram, gramDiagonal, derived, halfScales: true }, options, {})
-    points.push({ label, error: result.error / base, products: (gpu.flops - before) / (2 * p ** 3) })
+    points.push({ label, error: (await result.error) / base, products: (gpu.flops - before) / (2 * p ** 3) })
     disposeQuantized(result)
     derived.dispose()
   }

@@ -13,6 +13,7 @@ import { panelOf, usePanel as takePanel } from '../quant/descent.ts'
 import { solvers } from '../quant/index.ts'
 import { baselineWork, examine, gibibytes, passagesWork, type PlannedRun, runWork } from './check.ts'
 import { Control } from './control.ts'
+import type { AdapterTraits } from './fingerprint.ts'
 import type { DryRun, DryRunSpec, Forecast, GpuSummary, Job, JobCheck, Options, Problem, RunSpec, Stage, StagePeaks } from './job.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
@@ -73,7 +74,8 @@ class DrySession extends Session {
   }
 
   override async gpuSummary(): Promise<GpuSummary> {
-    const { info, facts, memoryBudget } = this.device
+    const { facts, memoryBudget } = this.device
+    const { told, ...info } = this.device.info
     return {
       ...info,
       memoryBudget,
@@ -82,6 +84,10 @@ class DrySession extends Session {
       gemmKernel: this.device.gemm,
       sweepPanel: panelOf(this.device),
     }
+  }
+
+  override async adapterTraits(): Promise<AdapterTraits> {
+    return { told: '', arithmetic: [], browser: '' }
   }
 
   override get model(): OpenModel {

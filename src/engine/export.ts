@@ -60,6 +60,11 @@ export class CheckpointExport {
     }
   }
 
+  /** Whether linears are written as plain weights. */
+  get dense(): boolean {
+    return this.#writer !== null && this.run.format.stores === 'dense'
+  }
+
   /** Writes one solved linear, if it is not there yet; of its forms only the one that the format stores is asked for. */
   async linear(name: string, { packed, dense }: { packed: () => Promise<PackedLinear>; dense: () => Promise<DenseLinear> }): Promise<void> {
     const writer = this.#writer

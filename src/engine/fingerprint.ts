@@ -3,7 +3,7 @@ import { readRange } from '../io/bytes.ts'
 import type { OpenModel } from '../models/weights.ts'
 import type { Plan } from './check.ts'
 import { sha256 } from './digest.ts'
-import type { GpuSummary, HubOrigin, UsedText, UsedTexts } from './job.ts'
+import type { HubOrigin, UsedText, UsedTexts } from './job.ts'
 
 export interface Fingerprint {
   /** Configuration, headers of all tensors, and what the weights hold. */
@@ -12,10 +12,22 @@ export interface Fingerprint {
   text: string
   /** Methods and their options, resolved. */
   options: string
-  /** Other adapters round other products. */
+  /** Other adapters round other products: all that one tells of itself, and bits of its arithmetic. */
   adapter: string
+  /** Name and version of the browser: another one compiles kernels in another way. */
+  browser: string
   /** Everything that is built from: see vite.config.ts. */
   code: string
+}
+
+/** What tells one adapter from another. */
+export interface AdapterTraits {
+  /** Names, features and limits. */
+  told: string
+  /** `probeArithmetic` */
+  arithmetic: number[]
+  /** The user agent; empty outside browsers, where the packages of the program say the same. */
+  browser: string
 }
 
 declare const __CODE_VERSION__: string
@@ -24,12 +36,7 @@ export const codeVersion = __CODE_VERSION__
 /** For people. */
 export const version = __VERSION__
 
-export async function fingerprintOf(
-  opened: OpenModel,
-  source: HubOrigin | null,
-  plan: Plan,
-  gpu: Pick<GpuSummary, 'name' | 'gemmKernel'>,
-): Promise<Fingerprint> {
+export async function fingerprintOf(opened: OpenModel, source: HubOrigin | null, plan: Plan, traits: AdapterTraits): Promise<Fingerprint> {
   const { runs, job } = plan
   const options = runs.map(({ spec, options, blocks }) => [spec.id, spec.method, options, blocks])
   return {
@@ -38,7 +45,8 @@ export async function fingerprintOf(
       joinedTokens([...plan.calibration, ...plan.evaluation, ...plan.passages.flatMap(({ ids, word }) => [ids, Int32Array.of(word)])]),
     ),
     options: await digestOf([options, plan.calibration.length, plan.evaluation.length, job.perplexityEvery, job.save]),
-    adapter: await digestOf([gpu.name, gpu.gemmKernel]),
+    adapter: await digestOf([traits.told, traits.arithmetic]),
+    browser: await digestOf(traits.browser),
     code: codeVersion,
   }
 }
@@ -66,7 +74,8 @@ const words: Record<keyof Fingerprint, string> = {
   model: 'the model holds other weights',
   text: 'the calibration or evaluation text gives other tokens',
   options: 'the methods or their options are others',
-  adapter: 'the GPU or its driver is another',
+  adapter: 'the GPU, its driver or its arithmetic is another',
+  browser: 'the browser is another, or another version of it',
   code: 'the workbench is another version',
 }
 

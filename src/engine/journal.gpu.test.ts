@@ -139,6 +139,34 @@ describe(`a killed job (seed ${SEED})`, () => {
     await expect(attempt).rejects.toMatchObject({ code: 'journal-mismatch', message: expect.stringContaining('other weights') })
   })
 
+  it('is refused on another adapter or browser, by a sentence that says which', async () => {
+    const { journal } = moments.findLast(({ event }) => event.type === 'layer' && event.run === 'small')!
+    const traits = await session.adapterTraits()
+    const others: [Partial<typeof traits>, string][] = [
+      [{ arithmetic: traits.arithmetic.map((bits, i) => (i === 7 ? bits ^ 1 : bits)) }, 'the GPU, its driver or its arithmetic is another'],
+      [{ told: traits.told.replace(/\d/, '0') }, 'the GPU, its driver or its arithmetic is another'],
+      [{ browser: 'Mozilla/5.0 Firefox/160.0' }, 'the browser is another, or another version of it'],
+    ]
+    for (const [change, words] of others) {
+      const other = new Session(session.gpuSource, [...testTexts(), mine()])
+      other.adapterTraits = async () => ({ ...traits, ...change })
+      await other.open(await tinyFiles(), 'tiny')
+      const attempt = runJob(job, { ...memoryHost(other).host, journal: copy(journal) }, { resume: true })
+      await expect(attempt).rejects.toMatchObject({ code: 'journal-mismatch', message: expect.stringContaining(words) })
+      ;(await other.gpu()).destroy()
+    }
+  })
+
+  it('goes on with the form of products that it began with, whichever is measured to be faster now', async () => {
+    const { journal } = moments.findLast(({ event }) => event.type === 'layer' && event.run === 'scaled')!
+    const gpu = await session.gpu()
+    const { gemm } = gpu
+    gpu.gemm = gemm === 'direct' ? 'tiled' : 'direct'
+    const { report, sinks: rest } = await resume(copy(journal))
+    expect(gpu.gemm).toBe(gemm)
+    expect(remains(report, sinks, rest)).toEqual(whole)
+  })
+
   it('is left alone by a measurement', async () => {
     const journal = copy(moments[20].journal)
     const { host } = memoryHost(session)

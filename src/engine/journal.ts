@@ -29,6 +29,8 @@ export interface JournalHead {
   origin: ModelOrigin
   /** `GpuSummary.sweepPanel`: a choice by measurement, which may come out otherwise the next time. */
   sweepPanel: number
+  /** `GpuSummary.gemmKernel`, likewise. */
+  gemmKernel: 'direct' | 'tiled'
   /** Those of the job that lie in the journal themselves, by the number of their file. */
   texts: (Pick<TextSource, 'id' | 'label' | 'origin'> & { fileName: string })[]
 }

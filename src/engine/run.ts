@@ -8,6 +8,7 @@ import { batchedPassages, countRight, type PassageBatch } from '../eval/lambada.
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { absSum, add, diagonal, embed, gramUpper, mirror, scale, subtract, transpose } from '../gpu/ops.ts'
+import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Sink, Store } from '../io/bytes.ts'
 import { bf16ToF32, f16ToF32 } from '../io/half.ts'
@@ -87,7 +88,12 @@ export type Judgement = Score & { lambada?: LastWords }
  * Solves the linears of a stage; without Σ all of them are in the journal. `outputs`: what a transform divided the outputs
  * of some of them by.
  */
-type SolveStage = (stage: number, gram: Tensor | null, outputs?: ReadonlyMap<string, Tensor>) => Promise<void>
+type SolveStage = (
+  stage: number,
+  gram: Tensor | null,
+  diagonal: PromiseLike<Float32Array> | null,
+  outputs?: ReadonlyMap<string, Tensor>,
+) => Promise<void>
 
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
@@ -136,7 +142,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
   const counts = plan.check.evaluation!
   const calibrationCounts = plan.check.calibration ?? { text: 0, windows: 0, length: 0 }
   const adapter = await session.gpuSummary()
-  const fingerprint = await fingerprintOf(opened, session.source, plan, adapter)
+  const fingerprint = await fingerprintOf(opened, session.source, plan, await session.adapterTraits())
   const { folder } = opened
   const chosen = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])]
   const texts = [...new Set(chosen.map(({ text }) => text))].flatMap((id) => session.texts.file(id) ?? [])
@@ -148,6 +154,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
         job,
         model: session.summary!,
         sweepPanel: adapter.sweepPanel,
+        gemmKernel: adapter.gemmKernel,
         origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: folder.name }),
       })
 
@@ -165,6 +172,8 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
   const { progress } = pulse
   const devices = new Recovery(host, (gpu, halvings) => {
     pulse.attach(gpu)
+    // Sums come out the same only in the same form: what was begun with one is ended with it.
+    gpu.gemm = journal.head.gemmKernel
     usePanel(gpu, journal.head.sweepPanel)
     return new Engine(gpu, opened, plan, host, journal, progress, halvings)
   })
@@ -635,7 +644,7 @@ class Engine {
   async quantize(run: Run): Promise<Judgement> {
     const { blocks, solver } = run.plan
     const { model } = this.opened
-    const { journal } = this
+    const { journal, host } = this
     this.progress.enter(FORWARD)
     let solved = 0
     while (solved < blocks && (await this.#recallBlock(run, solved))) solved++
@@ -658,20 +667,22 @@ class Engine {
         await this.#advance(seen, weights, k)
       } else {
         const kept = await journal.linears(this.#names(k))
-        const solve: SolveStage = async (stage, gram, outputs) => {
+        const solve: SolveStage = async (stage, gram, diagonal, outputs) => {
           const derived = new Derived()
-          const shared = gram && { gram, gramDiagonal: await diagonal(this.gpu, gram), derived }
+          const shared = gram && diagonal && { gram, gramDiagonal: await diagonal, derived }
           const before = model.before[stage]
           const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
+          const settle = new Settling(host.control)
           for (const linear of model.stages[stage]) {
             const scaled = weights.get(`${linear.name}.weight`)!
             const known = kept.get(blockName(this.opened, k, linear.name))
             if (known) {
               await this.#recall(run, known)
               weights.set(`${linear.name}.weight`, restore(this.gpu, known.stored))
-            } else await this.#solve(run, k, linear, shared!, weights, note, outputs?.get(linear.name))
+            } else await settle.after(await this.#solve(run, k, linear, shared!, weights, note, outputs?.get(linear.name)))
             if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
           }
+          await settle.all()
           derived.dispose()
           this.progress.enter(FORWARD)
         }
@@ -780,8 +791,9 @@ class Engine {
     }
     for (const gram of grams) if (gram) mirror(this.gpu, gram)
     const outputs = sums ? await this.#transform(run, k, weights, grams as Tensor[], sums) : undefined
+    const diagonals = grams.map((gram) => gram && diagonal(this.gpu, gram))
     for (const [stage, gram] of grams.entries()) {
-      await solve(stage, gram, outputs)
+      await solve(stage, gram, diagonals[stage], outputs)
       gram?.dispose()
     }
     for (const tensor of outputs?.values() ?? []) tensor.dispose()
@@ -796,22 +808,25 @@ class Engine {
     const { solver, options } = run.plan
     const tokens = this.#calibration.reduce((sum, { windows, length }) => sum + windows * length, 0)
     this.progress.enter(solver.id)
-    const scales: (Float32Array<ArrayBuffer> | null)[] = []
+    const means = await Reading.all(
+      sums.map((sum) => gpu.read(sum).map((values) => (values as Float32Array).map((value) => value / tokens))),
+    )
+    for (const sum of sums) sum.dispose()
+    const searched: Reading<Float32Array<ArrayBuffer> | null>[] = []
     for (const [stage, linears] of model.stages.entries()) {
-      const meanAbs = ((await gpu.read(sums[stage])) as Float32Array).map((sum) => sum / tokens)
-      sums[stage].dispose()
       if (model.before[stage].kind === 'none') {
-        scales.push(null)
+        searched.push(Reading.of(null))
         continue
       }
       this.#stage(run.plan, 'solve', k, blockName(opened, k, linears[0].name))
       const whole = linears.map(({ name }) => weights.get(`${name}.weight`)!)
       // The scales look at sums over rows: those of slices add up.
       const parts = whole.flatMap((weight) => cutWeight(gpu, weight))
-      const problem = { gpu, weights: parts, gram: grams[stage], meanAbs, halfScales: true }
-      scales.push(await solver.transform!.scales(problem, options))
+      const problem = { gpu, weights: parts, gram: grams[stage], meanAbs: means[stage], halfScales: true }
+      searched.push((await solver.transform!.scales(problem, options)).scales)
       for (const part of parts) if (!whole.includes(part)) part.dispose()
     }
+    const scales = await Reading.all(searched)
     const stored = (vector: string) => opened.folder.checkpoint.tensors.get(blockName(opened, k, vector))!.dtype
     const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, stored)
     const changed = new Map([...vectors].map(([name, bytes]) => [blockName(opened, k, name), bytes]))
@@ -856,7 +871,7 @@ class Engine {
         await this.gpu.pace()
       }
       if (gram) mirror(this.gpu, gram)
-      await solve(s, gram)
+      await solve(s, gram, gram && diagonal(this.gpu, gram))
       gram?.dispose()
     }
     this.#stage(run, 'propagate', k)
@@ -884,17 +899,18 @@ class Engine {
   }
 
   /** tr(D Σ Dᵀ), D = W or W − Ŵ with outputs as they were before a transform divided them by `outputs`. */
-  async #unfolded(weight: Tensor, what: Tensor | null, gram: Tensor, outputs: Tensor): Promise<number> {
+  #unfolded(weight: Tensor, what: Tensor | null, gram: Tensor, outputs: Tensor): Reading<number> {
     const { gpu } = this
     const d = gpu.empty(weight.shape)
     gpu.copy(weight, d)
     if (what) subtract(gpu, d, what)
     scale(gpu, d, { cols: outputs })
-    const value = await objective(gpu, d, gram)
+    const value = objective(gpu, d, gram)
     d.dispose()
     return value
   }
 
+  /** Solves a linear, up to what has to come back from the GPU: the returned function waits for that, tells and keeps it. */
   async #solve(
     run: Run,
     k: number,
@@ -903,7 +919,7 @@ class Engine {
     weights: BlockWeights,
     note: string | null,
     outputs?: Tensor,
-  ): Promise<void> {
+  ): Promise<Settle> {
     const { gpu, host } = this
     const { solver, options, grid, settings } = run.plan
     const { gram } = shared
@@ -912,56 +928,73 @@ class Engine {
     this.#stage(run.plan, 'solve', k, full)
     this.progress.enter(solver.id)
     const weight = weights.get(`${name}.weight`)!
-    const base = outputs ? await this.#unfolded(weight, null, gram, outputs) : await objective(gpu, weight, gram)
-    if (!Number.isFinite(base)) throw await this.#overflow(this.#calibration, k, `the sum of squares that ${full} puts out`, k + 1)
-    const relative = (value: number) => (base > 0 ? value / base : 0)
+    const base = outputs ? this.#unfolded(weight, null, gram, outputs) : objective(gpu, weight, gram)
+    const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
     const iterations = solver.sweeps?.(options) ?? 0
     const problem = { gpu, weight, ...shared, halfScales: true, scoring }
     const curve = new Map<number, ObjectivePoint>()
     const result = await solveLinear(solver, problem, options, {
-      report: (points) => {
-        const shown = points.map((point) => ({ ...point, value: relative(point.value) }))
+      report: async (points) => {
+        const share = await relative
+        const shown = points.map((point) => ({ ...point, value: share(point.value) }))
+        if (host.control.stopped) return
         for (const point of shown) curve.set(point.iteration, point)
         host.emit({ type: 'objective', run: run.id, linear: full, points: shown, iterations })
       },
     })
     const { outliers = null } = result
-    const stored = await store(gpu, result, grid.bits)
+    const packed = store(gpu, result, grid.bits)
     if (outliers) add(gpu, result.what, outliers.h)
-    const error = outputs ? await this.#unfolded(weight, result.what, gram, outputs) : result.error
+    const unfolded = outputs ? this.#unfolded(weight, result.what, gram, outputs) : result.error
+    const dense = run.output.dense ? this.#rows(result.what) : null
     weights.set(`${name}.weight`, result.what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
-    const layer: LayerResult = {
-      name: full,
-      block: k,
-      shape: [q, p],
-      relativeError: relative(error),
-      seconds: host.control.clock - started,
-      iterations: result.iterations,
-      bits: {
-        ...linearBits({ q, p }, result.groups, grid, !settings.actOrder, outliers),
-        ...solver.gridBits?.(q, p, options),
-      },
-      ...(curve.size && { objective: curveOf([...curve.values()]) }),
-      notes: note ? [...result.notes, note] : result.notes,
+    const seconds = host.control.clock - started
+    return async () => {
+      // One wait for all that is known of this linear; the report of its objective ends before.
+      const waiting = host.control.clock
+      const counted = Reading.of(0).map(() => outliers?.count ?? 0)
+      const [stored, share, , error, count] = await Reading.all([packed, relative, result.error, unfolded, counted])
+      if (!Number.isFinite(await base)) throw await this.#overflow(this.#calibration, k, `the sum of squares that ${full} puts out`, k + 1)
+      const kept = outliers && count ? { count, kind: outliers.kind } : null
+      const layer: LayerResult = {
+        name: full,
+        block: k,
+        shape: [q, p],
+        relativeError: share(error),
+        seconds: seconds + host.control.clock - waiting,
+        iterations: result.iterations,
+        bits: {
+          ...linearBits({ q, p }, result.groups, grid, !settings.actOrder, kept),
+          ...solver.gridBits?.(q, p, options),
+        },
+        ...(curve.size && { objective: curveOf([...curve.values()]) }),
+        notes: note ? [...result.notes, note] : result.notes,
+      }
+      await this.journal.keepLinear(layer, stored, run.seconds)
+      await this.#write(run, full, stored, dense)
+      run.tell(layer)
     }
-    await this.journal.keepLinear(layer, stored, run.seconds)
-    await this.#write(run, full, stored, result.what)
-    run.tell(layer)
   }
 
-  /** Into the checkpoint; `what` is Ŵ + H where it is on the GPU already. */
-  async #write(run: Run, name: string, stored: StoredLinear, what?: Tensor): Promise<void> {
-    const { gpu } = this
+  /** A weight `[p, q]` as checkpoints have it, `[q, p]`, on the host. */
+  #rows(weight: Tensor): Reading<Float32Array<ArrayBuffer>> {
+    const rows = transpose(this.gpu, weight)
+    const values = this.gpu.read(rows) as Reading<Float32Array<ArrayBuffer>>
+    rows.dispose()
+    return values
+  }
+
+  /** Into the checkpoint; `rows`: Ŵ + H where it was read already. */
+  async #write(run: Run, name: string, stored: StoredLinear, rows: Reading<Float32Array<ArrayBuffer>> | null = null): Promise<void> {
     await run.output.linear(name, {
       packed: async () => pack(stored, run.plan.grid.symmetric),
       dense: async () => {
-        const weights = what ?? restore(gpu, stored)
-        const rows = transpose(gpu, weights)
-        if (!what) weights.dispose()
-        const values = (await gpu.read(rows)) as Float32Array<ArrayBuffer>
-        rows.dispose()
-        return { q: stored.q, p: stored.p, weights: values }
+        if (rows) return { q: stored.q, p: stored.p, weights: await rows }
+        const what = restore(this.gpu, stored)
+        const read = this.#rows(what)
+        what.dispose()
+        return { q: stored.q, p: stored.p, weights: await read }
       },
     })
   }
@@ -978,6 +1011,32 @@ function curveOf(points: ObjectivePoint[]): ObjectiveCurve {
     iterations: sorted.map(({ iteration }) => iteration),
     values: sorted.map(({ value }) => Number(value.toPrecision(6))),
     relaxed: sorted.filter(({ relaxed }) => relaxed).map(({ iteration }) => iteration),
+  }
+}
+
+/** Waits for the result of a solved linear, tells it and keeps it. */
+type Settle = () => Promise<void>
+
+/** Linears wait for their results together, but none longer than this, s. */
+const SETTLE_SECONDS = 1
+
+/** The linears of a stage that are solved and not yet settled. */
+class Settling {
+  #waiting: Settle[] = []
+  #since: number
+
+  constructor(readonly control: Control) {
+    this.#since = control.clock
+  }
+
+  async after(settle: Settle): Promise<void> {
+    this.#waiting.push(settle)
+    if (this.control.clock - this.#since >= SETTLE_SECONDS) await this.all()
+  }
+
+  async all(): Promise<void> {
+    for (const settle of this.#waiting.splice(0)) await settle()
+    this.#since = this.control.clock
   }
 }
 

@@ -7,7 +7,7 @@ import type { ListDataset } from '../data/datasets.ts'
 import { type TextTokenizer, checkTokenizer, loadTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import { Gpu } from '../gpu/device.ts'
-import { gemm } from '../gpu/ops.ts'
+import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
 import type { Files } from '../io/bytes.ts'
 import { openConfig, openFolder } from '../io/folder.ts'
 import { formats } from '../io/formats/index.ts'
@@ -18,6 +18,7 @@ import { choosePanel } from '../quant/descent.ts'
 import { solvers } from '../quant/index.ts'
 import { runOptions } from './check.ts'
 import { dryDevices } from './devices.ts'
+import type { AdapterTraits } from './fingerprint.ts'
 import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
 import { type TextFile, Texts } from './texts.ts'
 
@@ -66,7 +67,12 @@ export class Session {
     if (this.#gpu !== opened) return this.gpu()
     gpu?.destroy()
     this.#summary = null
-    this.#gpu = Gpu.open(this.gpuSource, this.most).catch((error) => {
+    const open = async () => {
+      const gpu = await Gpu.open(this.gpuSource, this.most)
+      await chooseGemm(gpu)
+      return gpu
+    }
+    this.#gpu = open().catch((error) => {
       this.#gpu = null
       throw error
     })
@@ -81,16 +87,23 @@ export class Session {
     return this.gpu()
   }
 
+  /** What tells this device from others: all that it and the browser say of themselves, and bits of its arithmetic. */
+  async adapterTraits(): Promise<AdapterTraits> {
+    const gpu = await this.gpu()
+    return { told: gpu.info.told, arithmetic: [...(await probeArithmetic(gpu))], browser: globalThis.navigator?.userAgent ?? '' }
+  }
+
   /** What the device is and can, with its measured GEMM rate. */
   async gpuSummary(): Promise<GpuSummary> {
     const gpu = await this.gpu()
     if (!this.#summary) {
-      const { memoryBudget } = gpu
+      const { memoryBudget, gflops } = gpu
+      const { told, ...info } = gpu.info
       this.#summary = {
-        ...gpu.info,
+        ...info,
         memoryBudget,
         fitsParameters: largestModel(memoryBudget, gpu.info.maxBinding),
-        gflops: await measureGemm(gpu),
+        gflops,
         gemmKernel: gpu.gemm,
         sweepPanel: await choosePanel(gpu),
       }
@@ -171,25 +184,6 @@ async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplateFile 
 function largestModel(budget: number, maxBinding: number): number {
   const width = Math.min(Math.sqrt(budget / 150), Math.sqrt(maxBinding / 4) / 2.7)
   return (12.5 * width ** 3) / 128
-}
-
-/** f32 GEMM in GFLOP/s: the best of three short products after one to compile. */
-async function measureGemm(gpu: Gpu): Promise<number> {
-  const n = gpu.info.kind === 'software' ? 256 : 1024
-  // Not zeros: GPUs run faster on them.
-  const noise = () => gpu.upload(Float32Array.from({ length: n * n }, Math.random), [n, n])
-  const [a, b, c] = [noise(), noise(), gpu.empty([n, n])]
-  let best = 0
-  for (let round = 0; round < 4; round++) {
-    await gpu.sync()
-    const start = performance.now()
-    gemm(gpu, { a, b, c, m: n, n, k: n, lda: n, ldb: n, ldc: n })
-    await gpu.sync()
-    if (round) best = Math.max(best, (2 * n ** 3) / (performance.now() - start) / 1e6)
-  }
-  for (const tensor of [a, b, c]) tensor.dispose()
-  gpu.trim()
-  return best
 }
 
 function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<ModelSummary, 'source' | 'chatTemplate' | 'problems'> {

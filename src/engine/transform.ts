@@ -4,9 +4,22 @@
  */
 import type { Gpu } from '../gpu/device.ts'
 import { scale } from '../gpu/ops.ts'
+import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../io/half.ts'
 import type { BlockWeights, Model } from '../models/family.ts'
+
+/** The vectors that will change, on the host: read in one wait. */
+async function readVectors(
+  gpu: Gpu,
+  { before, vectors }: Pick<Model, 'before' | 'vectors'>,
+  weights: BlockWeights,
+  scales: readonly unknown[],
+): Promise<Map<string, Float32Array>> {
+  const names = before.flatMap((one, stage) => (scales[stage] && one.kind !== 'none' ? vectorsOf(one.name, vectors) : []))
+  const values = await Reading.all(names.map((name) => gpu.read(weights.get(name)!) as Reading<Float32Array>))
+  return new Map(names.map((name, i) => [name, values[i]]))
+}
 
 export interface Folded {
   /** Norm weights and biases that changed, by their name inside the block, as the checkpoint stores them. */
@@ -50,6 +63,7 @@ export async function fold(
     }
     scale(gpu, tensor, by)
   }
+  const vectors = await readVectors(gpu, model, weights, scales)
   for (const [stage, wanted] of scales.entries()) {
     const before = model.before[stage]
     if (!wanted || before.kind === 'none') continue
@@ -68,7 +82,7 @@ export async function fold(
     const taking: StoredVector[] = []
     for (const name of names) {
       const { plus = 0 } = model.vectors.find((vector) => vector.name === name)!
-      taking.push({ values: (await gpu.read(weights.get(name)!)) as Float32Array, dtype: stored(name), plus })
+      taking.push({ values: vectors.get(name)!, dtype: stored(name), plus })
     }
     if (taking.length) {
       const divided = divide(taking, spread())

@@ -17,8 +17,10 @@ const SLOTS = 1024
 const POOL_BYTES = 256 * 2 ** 20
 /** How long one submit may keep a real GPU: far below every watchdog (2 s on Windows), short enough to cancel. */
 const SUBMIT_SECONDS = 0.06
-/** Submits queued ahead, so that the GPU never waits for the next one. */
+/** Submits queued ahead, so that the GPU never waits for the next one; more where their end is noticed late. */
 const IN_FLIGHT = 2
+/** The longest tick that is believed, s: a host that is busy may answer late as well. */
+const LONGEST_TICK = 0.2
 
 export interface GpuInfo {
   vendor: string
@@ -29,6 +31,8 @@ export interface GpuInfo {
   subgroups: boolean
   maxBinding: number
   maxBuffer: number
+  /** All that the adapter tells of itself: names, features, limits. */
+  told: string
 }
 
 type Bindings = Record<string, Tensor>
@@ -55,8 +59,12 @@ interface Asked {
 
 export class Gpu {
   readonly info: GpuInfo
-  /** Direct GEMM for software adapters, tiled for real ones; `PERFORMANCE.md` measured why. */
+  /** The form of matrix products: direct from storage, or by tiles in workgroup memory; `chooseGemm` measures which is faster. */
   gemm: 'direct' | 'tiled'
+  /** Measured rate of matrix products, GFLOP/s; 0 before `learn`. */
+  gflops = 0
+  /** How late the end of work is noticed, s: Firefox looks every 100 ms, others at once. */
+  tick = 0
   /** Bytes in live and pooled buffers now, and the most there ever were. */
   held = 0
   peak = 0
@@ -86,8 +94,12 @@ export class Gpu {
   #budget = 2e8
   #inFlight: { done: Promise<void>; flops: number; at: number }[] = []
   #lastDone = 0
+  /** Work of a stretch without a pause, and its begin: long enough, it tells the rate. */
+  #stretch = { since: 0, flops: 0, submits: 0 }
   /** Readings that nobody has waited for yet. */
   #asked: Asked[] = []
+  /** Least time between two looks at what is still being computed, ms: they cost a wait, but nothing waits for them. */
+  lookEvery = 250
   /** How often the host has waited for values of the GPU, however many it took at once. */
   waits = 0
   #failure: Error | null = null
@@ -168,7 +180,7 @@ export class Gpu {
     const { vendor, architecture, description, device: model } = adapter.info
     const software =
       adapter.info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${architecture} ${description} ${model}`)
-    return new Gpu(gpu, device, {
+    const opened = new Gpu(gpu, device, {
       vendor,
       architecture,
       name: description || [vendor, model || architecture].filter(Boolean).join(' ') || 'unnamed adapter',
@@ -177,7 +189,10 @@ export class Gpu {
       subgroups: device.features.has('subgroups' as GPUFeatureName),
       maxBinding: Math.min(most.binding, device.limits.maxStorageBufferBindingSize),
       maxBuffer: device.limits.maxBufferSize,
+      told: toldBy(adapter),
     })
+    opened.tick = await tickOf(device)
+    return opened
   }
 
   /**
@@ -213,8 +228,13 @@ export class Gpu {
     return this.#serial
   }
 
-  /** Disposes every tensor made since `mark`: what an interrupted run leaves behind. */
+  /** Disposes every tensor made since `mark`, and drops the readings that nobody waits for: what an interrupted run leaves. */
   releaseSince(mark: number): void {
+    for (const { staging, reject } of this.#asked.splice(0)) {
+      // Commands that are not submitted yet may still copy into it.
+      this.#doomed.push(staging)
+      reject(new Error('The run that asked for this reading is over.'))
+    }
     for (const [tensor, serial] of this.#live) if (serial > mark) tensor.dispose()
   }
 
@@ -523,7 +543,7 @@ export class Gpu {
 
   /** Called inside every long loop: keeps few submits queued, learns how large one may be, and lets pause and cancel in. */
   async pace(): Promise<void> {
-    while (this.#inFlight.length > IN_FLIGHT) await this.#settle()
+    while (this.#inFlight.length > IN_FLIGHT + Math.ceil((2 * this.tick) / SUBMIT_SECONDS)) await this.#settle()
     await this.#throwFailure()
     await this.gate?.()
   }
@@ -540,13 +560,28 @@ export class Gpu {
     if (!submit) return
     await submit.done
     const now = performance.now()
-    const seconds = (now - Math.max(this.#lastDone, submit.at)) / 1000
+    const stretch = this.#stretch
+    if (submit.at > this.#lastDone) Object.assign(stretch, { since: submit.at, flops: 0, submits: 0 })
     this.#lastDone = now
-    // Only a submit that was nearly full says something about how much fits.
-    if (submit.flops > this.#budget / 2 && seconds > 0) {
-      const fitting = (submit.flops / seconds) * SUBMIT_SECONDS
-      this.#budget = Math.min(1e12, Math.max(2e7, Math.min(this.#budget * 2, (this.#budget + fitting) / 2)))
+    stretch.flops += submit.flops
+    stretch.submits++
+    const seconds = (now - stretch.since) / 1000
+    if (seconds <= 5 * this.tick) return
+    // Only submits that were nearly full say something about how much fits.
+    if (stretch.flops > (stretch.submits * this.#budget) / 2) {
+      this.#fit(Math.min(this.#budget * 2, (this.#budget + (stretch.flops / seconds) * SUBMIT_SECONDS) / 2))
     }
+    Object.assign(stretch, { since: now, flops: 0, submits: 0 })
+  }
+
+  #fit(budget: number): void {
+    this.#budget = Math.min(1e12, Math.max(2e7, budget))
+  }
+
+  /** The rate of matrix products, FLOP/s, as it was measured: a submit holds as much as that rate allows. */
+  learn(rate: number): void {
+    this.gflops = rate / 1e9
+    this.#fit(rate * SUBMIT_SECONDS)
   }
 
   async #throwFailure(): Promise<void> {
@@ -557,6 +592,30 @@ export class Gpu {
   destroy(): void {
     this.device.destroy()
   }
+}
+
+/** The middle of three: how long it takes until the end of nothing is noticed, s. */
+async function tickOf(device: GPUDevice): Promise<number> {
+  const times: number[] = []
+  for (let i = 0; i < 3; i++) {
+    const start = performance.now()
+    device.queue.submit([device.createCommandEncoder().finish()])
+    await device.queue.onSubmittedWorkDone()
+    times.push((performance.now() - start) / 1000)
+  }
+  return Math.min(LONGEST_TICK, times.sort((a, b) => a - b)[1])
+}
+
+function toldBy({ info, features, limits }: GPUAdapter): string {
+  // Getters of the prototype, which no copy would hold.
+  const all = (given: object) => {
+    const names = Object.keys(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(given))).sort()
+    return names.flatMap((name) => {
+      const value = given[name as never] as unknown
+      return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? [[name, value]] : []
+    })
+  }
+  return JSON.stringify([all(info), [...features].sort(), all(limits)])
 }
 
 function mebibytes(bytes: number): string {

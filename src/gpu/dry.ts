@@ -34,7 +34,7 @@ export class DryGpu extends Gpu {
 
   constructor(readonly facts: DeviceFacts) {
     const { name, kind, maxBinding, maxBuffer } = facts
-    const info: GpuInfo = { vendor: '', architecture: '', name, kind, f16: false, subgroups: false, maxBinding, maxBuffer }
+    const info: GpuInfo = { vendor: '', architecture: '', name, kind, f16: false, subgroups: false, maxBinding, maxBuffer, told: '' }
     const device = {
       lost: new Promise(() => {}),
       createBuffer: ({ size }: { size: number }) => ({ size, destroy() {} }),

@@ -4,6 +4,7 @@
  */
 import type { Gpu } from './device.ts'
 import { byRows, elementsOf, panelPairs, type RowPanel, rowPanels, rowsOf } from './panels.ts'
+import type { Reading } from './reading.ts'
 import type { Tensor } from './tensor.ts'
 
 const SCRATCH_BYTES = 96 * 2 ** 20
@@ -532,12 +533,12 @@ export function embed(gpu: Gpu, table: Panels, ids: Uint32Array<ArrayBuffer>): T
 }
 
 /** Σ x ⊙ y, finished in float64. */
-export async function dot(gpu: Gpu, x: Tensor, y: Tensor): Promise<number> {
+export function dot(gpu: Gpu, x: Tensor, y: Tensor): Reading<number> {
   const out = gpu.empty([PARTS])
   dotParts(gpu, x, y, out)
-  const parts = (await gpu.read(out)) as Float32Array
+  const parts = gpu.read(out) as Reading<Float32Array>
   out.dispose()
-  return parts.reduce((sum, part) => sum + part, 0)
+  return parts.map((values) => values.reduce((sum, part) => sum + part, 0))
 }
 
 /** The partial sums of Σ x ⊙ y, left on the GPU in `out` `[PARTS]`. */
@@ -584,10 +585,10 @@ export function diagonalOf(gpu: Gpu, s: Tensor, d: Tensor): void {
 }
 
 /** The diagonal of a square matrix, on the host. */
-export async function diagonal(gpu: Gpu, s: Tensor): Promise<Float32Array> {
+export function diagonal(gpu: Gpu, s: Tensor): Reading<Float32Array> {
   const d = gpu.empty([s.rows])
   diagonalOf(gpu, s, d)
-  const values = await gpu.read(d)
+  const values = gpu.read(d)
   d.dispose()
-  return values as Float32Array
+  return values as Reading<Float32Array>
 }

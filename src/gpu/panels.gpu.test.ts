@@ -238,7 +238,7 @@ describe('everything else', () => {
         return x
       },
     )
-    await same([[150, 150]], (gpu, x) => ops.diagonal(gpu, x))
+    await same([[150, 150]], async (gpu, x) => ops.diagonal(gpu, x))
   })
 
   it('sums of magnitudes over all panels', async () => {

@@ -1,6 +1,7 @@
 /**
  * Values on their way from the GPU. Waiting for them costs a trip to the GPU and back, in Firefox up to 100 ms whatever is
  * read. So nothing is waited for until somebody asks: the first `then` maps all that was to be read by then, in one wait.
+ * An `async` function must not return one bare, since that would await it.
  */
 export class Reading<T> implements PromiseLike<T> {
   #value: Promise<T> | null = null
@@ -28,7 +29,7 @@ export class Reading<T> implements PromiseLike<T> {
   }
 
   /** What `use` makes of the value once it is here. */
-  map<U>(use: (value: T) => U): Reading<U> {
+  map<U>(use: (value: T) => U | PromiseLike<U>): Reading<U> {
     return new Reading(() => this.then(use))
   }
 }

@@ -26,9 +26,9 @@ const upload = ({ w, sigma, q, p }: Layer) => ({
 /** α, c and the errors of all α. */
 async function scaled(layer: Layer, meanAbs: Float32Array, options: AwqOptions, halfScales = false) {
   const { weight, gram } = upload(layer)
-  const found = await searchScale({ gpu, weights: [weight], gram, meanAbs, halfScales }, options)
+  const searching = await searchScale({ gpu, weights: [weight], gram, meanAbs, halfScales }, options)
   for (const tensor of [weight, gram]) tensor.dispose()
-  return found
+  return searching.found
 }
 
 /** The layer as it is after the transform: W diag c, Σ / (c cᵀ). */

@@ -7,6 +7,7 @@
 import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { dotParts, gemm, matmul, PARTS } from '../gpu/ops.ts'
+import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import { defineSolver, gridOptions, gridWork, type LinearProblem, maxCode, type StageProblem } from './solver.ts'
@@ -46,7 +47,10 @@ export const awq = defineSolver({
     return gridWork(q, p, { grid, symmetric: false }) + (clip && grid === 'minmax' ? KEEPS.length * q * p * (12 + 2 * span) : 0)
   },
   transform: {
-    scales: async (stage, options) => (await searchScale(stage, options)).scale,
+    async scales(stage, options) {
+      const { found } = await searchScale(stage, options)
+      return { scales: found.map(({ scale }) => scale) }
+    },
     work: (q, p) => ALPHAS.length * q * p * (10 + 2 * p),
   },
   async solve(problem, options) {
@@ -64,7 +68,7 @@ async function roundClipped(problem: LinearProblem, layout: Layout, options: Awq
   const grid = gpu.empty([layout.groups, weight.cols, 2])
   const cells = layout.groups * weight.cols
   gpu.run1d('awq_grid', { w: weight, clip, x, grid }, shapeOf(problem, weight, layout, options), cells, { flops: 4 * weight.size })
-  const result = await finish(problem, x, layout, grid, options.bits)
+  const result = finish(problem, x, layout, grid, options.bits)
   for (const tensor of [clip, x]) tensor.dispose()
   return result
 }
@@ -113,12 +117,15 @@ export async function searchScale(stage: StageProblem, options: AwqOptions) {
     }
     c.dispose()
   }
-  const sums = (await gpu.read(parts)) as Float32Array
+  const sums = gpu.read(parts) as Reading<Float32Array>
   parts.dispose()
   const each = weights.length * PARTS
-  const errors = ALPHAS.map((_, i) => sums.subarray(i * each, (i + 1) * each).reduce((sum, part) => sum + part, 0))
-  const best = errors.indexOf(Math.min(...errors))
-  return { alpha: ALPHAS[best], scale: scaleFor(meanAbs, ALPHAS[best]), errors }
+  const found = sums.map((all) => {
+    const errors = ALPHAS.map((_, i) => all.subarray(i * each, (i + 1) * each).reduce((sum, part) => sum + part, 0))
+    const best = errors.indexOf(Math.min(...errors))
+    return { alpha: ALPHAS[best], scale: scaleFor(meanAbs, ALPHAS[best]), errors }
+  })
+  return { found }
 }
 
 /** Thresholds m `[groups, q]`: weights of a group are clamped to ±m. Judged group by group, by dᵀ Σ[g, g] d. */

@@ -7,17 +7,20 @@
  * block adds what its panel does: the same operations, most of them in products with enough rows to fill a GPU.
  */
 import type { Gpu } from '../gpu/device.ts'
+import { secondsOf } from '../gpu/measure.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { elementsOf, panelPairs, rowsOf } from '../gpu/panels.ts'
+import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type Layout, layoutOf } from './grid.ts'
-import { Derived, type LinearProblem, maxCode, type SolverHooks } from './solver.ts'
+import type { ObjectiveReport } from './report.ts'
+import { Derived, type LinearProblem, maxCode } from './solver.ts'
 
 /** Columns per block; fixed by `lib/walk.wgsl`. */
 export const BLOCK = 32
 /** Operations per weight of the in-block walk: half a block of updates, and the rounding itself. */
 export const SWEEP_FLOPS = BLOCK + 16
-/** Iterations between two reports of the objective; a report waits for the GPU but never inside an iteration. */
+/** Iterations between two reports of the objective. */
 export const REPORT_EVERY = 5
 
 /** Columns of a panel that are tried on a GPU; a panel of one block is the sweep on one level. */
@@ -61,18 +64,7 @@ export async function fastestPanel(gpu: Gpu, { q, p }: { q: number; p: number })
   const layout = layoutOf(gramDiagonal, -1, false, true)
   const descent = new Descent(problem, layout, grid, 3)
   const times: number[] = []
-  for (const panel of PANELS) {
-    let best = Number.POSITIVE_INFINITY
-    for (const timed of [false, true, true]) {
-      await gpu.sync()
-      const start = performance.now()
-      await descent.sweep(false, panel)
-      await gpu.sync()
-      // The first one compiles.
-      if (timed) best = Math.min(best, performance.now() - start)
-    }
-    times.push(best)
-  }
+  for (const panel of PANELS) times.push(await secondsOf(gpu, () => descent.sweep(false, panel)))
   for (const tensor of [weight, gram, grid, descent.what, descent]) tensor.dispose()
   gpu.trim()
   return PANELS[times.indexOf(Math.min(...times))]
@@ -205,22 +197,34 @@ export class Descent {
   }
 }
 
-/** `iterations` sweeps, relaxed by the paper's schedule when asked; reports f after each, starting from `f0`. */
-export async function sweeps(descent: Descent, iterations: number, relax: boolean, { report }: SolverHooks, f0 = 0): Promise<void> {
+/**
+ * `iterations` sweeps, relaxed by the paper's schedule when asked; `report` hears f after each, starting from `f0`. Nothing
+ * is waited for.
+ */
+export async function sweeps(
+  descent: Descent,
+  iterations: number,
+  relax: boolean,
+  report?: ObjectiveReport,
+  f0: Reading<number> = Reading.of(0),
+): Promise<void> {
   const { gpu, weight } = descent.problem
   const history = gpu.zeros([iterations])
   let reported = 0
   for (let t = 0; t < iterations; t++) {
     await descent.sweep(relax && isRelaxed(t, iterations))
     gpu.run('sum', { x: descent.objective, out: history }, { n: weight.cols, index: t }, [1])
-    if (report && ((t + 1) % REPORT_EVERY === 0 || t === iterations - 1)) {
-      const values = await gpu.read(history)
-      report(
-        Array.from({ length: t + 1 - reported }, (_, i) => {
-          const iteration = reported + i
+    if (report?.wanted && ((t + 1) % REPORT_EVERY === 0 || t === iterations - 1)) {
+      const since = Array.from({ length: t + 1 - reported }, (_, i) => reported + i)
+      report.add(
+        Reading.all([gpu.read(history), f0]).map(([values, start]) =>
           // The recurrence only adds differences: rounding may leave it a hair below 0.
-          return { iteration, value: Math.max(0, f0 + values[iteration]), relaxed: relax && isRelaxed(iteration, iterations) }
-        }),
+          since.map((iteration) => ({
+            iteration,
+            value: Math.max(0, start + values[iteration]),
+            relaxed: relax && isRelaxed(iteration, iterations),
+          })),
+        ),
       )
       reported = t + 1
     }

@@ -89,7 +89,7 @@ export async function solveGptq(problem: LinearProblem, options: GptqOptions): P
     return { result: { ...result, notes: [...trouble, ...result.notes] }, trouble }
   }
   const { x, grid } = await roundColumns(problem, layout, vt, options)
-  const result = await finish(problem, x, layout, grid, options.bits)
+  const result = finish(problem, x, layout, grid, options.bits)
   x.dispose()
   return { result: { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal)] }, trouble }
 }

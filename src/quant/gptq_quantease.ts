@@ -3,10 +3,12 @@
  * original W (arXiv 2309.01885; the published code aimed at GPTQ's own weights, which makes the second stage idle). The
  * start is feasible, so no sweep without relaxation ends above it.
  */
+import { Reading } from '../gpu/reading.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { gptq, gptqOptions, solveGptq } from './gptq.ts'
 import { deadNote, finish, layoutOf } from './grid.ts'
 import { sweepOptions } from './quantease.ts'
+import { ObjectiveReport } from './report.ts'
 import { defineSolver } from './solver.ts'
 
 export const gptqQuantease = defineSolver({
@@ -35,16 +37,29 @@ export const gptqQuantease = defineSolver({
     })
     const descent = new Descent(problem, layout, start.grid, options.bits, from)
     from.dispose()
-    await sweeps(descent, options.iterations, options.relax, hooks, start.error)
-    const result = await finish(problem, descent.what, layout, start.grid, options.bits)
-    descent.what.dispose()
-    descent.dispose()
-    // Only relaxed sweeps can do that: the rounding after them may not find back.
-    const worse = result.error > start.error
-    const [best, dropped] = worse ? [start, result] : [result, start]
-    for (const tensor of [dropped.codes, dropped.what]) tensor.dispose()
-    const kept = 'The sweeps ended above where GPTQ had started them, so GPTQ’s weights were kept.'
-    const notes = worse ? [...start.notes, kept] : [...trouble, ...deadNote(gramDiagonal)]
-    return { ...best, iterations: options.iterations, notes }
+    const report = new ObjectiveReport(gpu, hooks)
+    await sweeps(descent, options.iterations, options.relax, report, start.error)
+    const result = finish(problem, descent.what, layout, start.grid, options.bits)
+    // Only relaxed sweeps can end above their start: the rounding after them may not find back.
+    const change = gpu.empty([1])
+    gpu.run('sum', { x: descent.objective, out: change }, { n: weight.cols, index: 0 }, [1])
+    if (options.relax) {
+      for (const [x, y] of [
+        [start.codes, result.codes],
+        [start.what, result.what],
+      ]) {
+        const bits = { x: x.view(x.shape, 0, 'u32'), y: y.view(y.shape, 0, 'u32') }
+        gpu.run1d('keep_better', { change, ...bits }, { n: y.size }, y.size)
+      }
+    }
+    const notes = [...trouble, ...deadNote(gramDiagonal)]
+    const ends = Reading.all([result.error, start.error, gpu.read(change)]).map(([after, before, [grown]]) => {
+      if (!options.relax || grown <= 0) return after
+      const kept = 'The sweeps ended above where GPTQ had started them, so GPTQ’s weights were kept.'
+      notes.splice(0, notes.length, ...start.notes, kept)
+      return before
+    })
+    for (const tensor of [start.codes, start.what, descent.what, descent, change]) tensor.dispose()
+    return { ...result, error: report.before(ends), iterations: options.iterations, notes }
   },
 })

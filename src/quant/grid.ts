@@ -1,6 +1,7 @@
 /** Grids, processing order, and the way from real weights to codes: shared by all solvers. */
 import type { Gpu } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
+import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import {
   type GridOptions,
@@ -93,14 +94,14 @@ export function makeGrid(gpu: Gpu, weight: Tensor, layout: Layout, options: Grid
  * Rounds `x` (`[p, q]`, processing order) to the grid and goes back to the original order; also measures the error.
  * Takes over `grid`. `outliers.h`, in processing order as well, counts as part of the weight; the result has its own.
  */
-export async function finish(
+export function finish(
   problem: LinearProblem,
   x: Tensor,
   layout: Layout,
   grid: Tensor,
   bits: number,
   outliers: Outliers | null = null,
-): Promise<Omit<QuantizedLinear, 'iterations' | 'notes'>> {
+): Omit<QuantizedLinear, 'iterations' | 'notes'> {
   const { gpu, weight, gram, halfScales } = problem
   const [p, q] = [weight.rows, weight.cols]
   const codes = gpu.empty([p, q], 'u32')
@@ -119,16 +120,16 @@ export async function finish(
     gpu.run1d('subtract', { x: rest, y: h }, { n: p * q }, (p * q) / 4)
     kept = { ...outliers, h }
   }
-  const error = await objective(gpu, rest, gram)
+  const error = objective(gpu, rest, gram)
   for (const tensor of [rest, order, group]) tensor.dispose()
   const { groupSize, groups, groupIndex } = layout
   return { codes, what, grid, groupSize, groups, groupIndex, outliers: kept, error }
 }
 
 /** tr(D Σ Dᵀ) for `d` = Dᵀ `[p, q]`: one GEMM, the sum finished in float64. */
-export async function objective(gpu: Gpu, d: Tensor, gram: Tensor): Promise<number> {
+export function objective(gpu: Gpu, d: Tensor, gram: Tensor): Reading<number> {
   const product = matmul(gpu, gram, d)
-  const value = await dot(gpu, product, d)
+  const value = dot(gpu, product, d)
   product.dispose()
   return value
 }

@@ -8,11 +8,13 @@
 import type { Gpu } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { rowPanels, rowsOf } from '../gpu/panels.ts'
+import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type OptionsOf, choices } from '../options.ts'
 import { Descent, isRelaxed, REPORT_EVERY, sweeps } from './descent.ts'
 import { byGroup, type Layout } from './grid.ts'
-import { type LinearProblem, maxCode, type OutlierKind, type SolverHooks } from './solver.ts'
+import type { ObjectiveReport } from './report.ts'
+import { type LinearProblem, maxCode, type OutlierKind } from './solver.ts'
 
 export const outlierOptions = [
   {
@@ -251,10 +253,10 @@ export function sweepsWithOutliers(
   grid: Tensor,
   support: Support,
   options: SweepOptions,
-  hooks: SolverHooks,
+  report: ObjectiveReport,
 ): Promise<{ what: Tensor; h: Tensor }> {
   const how = options.outlierMode === 'masked' ? masked : thresholding
-  return how(problem, layout, grid, support, options, hooks)
+  return how(problem, layout, grid, support, options, report)
 }
 
 async function masked(
@@ -263,7 +265,7 @@ async function masked(
   grid: Tensor,
   support: Support,
   { bits, iterations, relax }: SweepOptions,
-  hooks: SolverHooks,
+  report: ObjectiveReport,
 ): Promise<{ what: Tensor; h: Tensor }> {
   const { gpu, weight } = problem
   const [p, q] = [weight.rows, weight.cols]
@@ -273,7 +275,7 @@ async function masked(
   const mask = gpu.empty([p, words], 'u32')
   gpu.run1d('outlier_mask', { h, mask }, { q, p, words }, p * words)
   const descent = new Descent(problem, layout, grid, bits, undefined, mask)
-  await sweeps(descent, iterations, relax, hooks)
+  await sweeps(descent, iterations, relax, report)
   const { what, columns } = descent
   gpu.run1d('outlier_split', { v: what, mask, columns, grid, h }, { q, p, words, most: maxCode(bits) }, q * p)
   descent.dispose()
@@ -287,7 +289,7 @@ async function thresholding(
   grid: Tensor,
   support: Support,
   { bits, iterations, relax, alpha }: SweepOptions,
-  { report }: SolverHooks,
+  report: ObjectiveReport,
 ): Promise<{ what: Tensor; h: Tensor }> {
   const { gpu, weight, gram, gramDiagonal, derived } = problem
   const [p, q] = [weight.rows, weight.cols]
@@ -323,14 +325,17 @@ async function thresholding(
       constants,
     })
     await gpu.pace()
-    if (report && ((t + 1) % REPORT_EVERY === 0 || t === iterations - 1)) {
-      const [changes, values] = await Promise.all([gpu.read(change), gpu.read(before)])
+    if (report.wanted && ((t + 1) % REPORT_EVERY === 0 || t === iterations - 1)) {
+      const since = Array.from({ length: t - reported }, (_, i) => reported + i)
       // What a sweep started from is what the step before it had left: no product is needed to know it.
-      report(
-        Array.from({ length: t - reported }, (_, i) => {
-          const at = reported + i
-          return { iteration: at, value: Math.max(0, values[at + 1] - changes[at + 1]), relaxed: relax && isRelaxed(at, iterations) }
-        }),
+      report.add(
+        Reading.all([gpu.read(change), gpu.read(before)]).map(([changes, values]) =>
+          since.map((at) => ({
+            iteration: at,
+            value: Math.max(0, values[at + 1] - changes[at + 1]),
+            relaxed: relax && isRelaxed(at, iterations),
+          })),
+        ),
       )
       reported = t
     }

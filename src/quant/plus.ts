@@ -19,12 +19,14 @@
  */
 import type { Gpu } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
+import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
 import { disposeSupport, largestWeights, outlierCount, outlierOptions, type Support } from './outliers.ts'
 import { sweepOptions } from './quantease.ts'
+import { ObjectiveReport } from './report.ts'
 import { defineSolver, gridOptions, gridWork, type LinearProblem, maxCode, type Outliers } from './solver.ts'
 
 /** Multiples of the scale that each round tries around the best so far. In all: 15 × 7 sweeps and the refits, 115 products. */
@@ -113,7 +115,7 @@ export const quanteasePlus = defineSolver({
   },
   sweeps: totalSweeps,
   outliers: outlierCount,
-  async solve(problem, options, { report }) {
+  async solve(problem, options, hooks) {
     const { gpu, weight, gramDiagonal, halfScales } = problem
     const layouts = {
       given: layoutOf(gramDiagonal, options.groupSize, false, true),
@@ -125,30 +127,27 @@ export const quanteasePlus = defineSolver({
     const grid = makeGrid(gpu, support?.rest ?? weight, layouts.given, options, halfScales)
     const best = new Best(problem, grid, options.bits, support)
     let done = 0
-    const say = async () => {
-      const value = await best.objective()
-      report?.([{ iteration: done - 1, value: Math.max(0, value), relaxed: false }])
-      return value
+    const report = new ObjectiveReport(gpu, hooks)
+    const say = () => {
+      const iteration = done - 1
+      report.add(best.objective().map((value) => [{ iteration, value: Math.max(0, value), relaxed: false }]))
     }
-    let error = Number.POSITIVE_INFINITY
     for (const { actOrder, multiples } of search) {
       await best.search(actOrder ? layouts.act : layouts.given, multiples, each, options.relax)
       done += multiples.length * each
-      error = await say()
+      say()
     }
     for (let round = 0; round < options.rounds; round++) {
       await best.refit(layouts.act)
       done += REFIT_SWEEPS
-      const now = await say()
-      if (!(now < error)) break
-      error = now
+      say()
     }
     const outliers = best.outliers(layouts.given)
-    const result = await finish(problem, best.what, layouts.given, grid, options.bits, outliers)
+    const result = finish(problem, best.what, layouts.given, grid, options.bits, outliers)
     outliers?.h.dispose()
     best.dispose()
     if (support) disposeSupport(support)
-    return { ...result, iterations: done, notes: deadNote(gramDiagonal) }
+    return { ...result, error: report.before(result.error), iterations: done, notes: deadNote(gramDiagonal) }
   },
 })
 
@@ -173,8 +172,8 @@ class Best {
   }
 
   /** Objective of the layer, summed in float64. */
-  async objective(): Promise<number> {
-    return ((await this.problem.gpu.read(this.#rows)) as Float32Array).reduce((sum, row) => sum + row, 0)
+  objective(): Reading<number> {
+    return (this.problem.gpu.read(this.#rows) as Reading<Float32Array>).map((rows) => rows.reduce((sum, row) => sum + row, 0))
   }
 
   /** One descent from W for every multiple of the scales. */
@@ -201,7 +200,7 @@ class Best {
         groups * copies * q,
       )
       const descent = new Descent({ ...problem, weight: tall }, layout, candidates, bits, undefined, this.#mask(layout, copies))
-      await sweeps(descent, iterations, relax, {})
+      await sweeps(descent, iterations, relax)
       this.#keep(descent, copies)
       for (const tensor of [tall, multiple, candidates, descent.what, descent.mask, descent]) tensor?.dispose()
     }
@@ -221,7 +220,7 @@ class Best {
     // Ŵ is a little off the new grid; the first sweep rounds it, and counts from the error that Ŵ has.
     const descent = new Descent(problem, layout, grid, bits, what, this.#mask(layout, 1))
     gpu.copy(this.#rows, descent.objective)
-    await sweeps(descent, REFIT_SWEEPS, false, {})
+    await sweeps(descent, REFIT_SWEEPS, false)
     this.#keep(descent, 1)
     for (const tensor of [grid, descent.what, descent.mask, descent]) tensor?.dispose()
   }

@@ -16,6 +16,7 @@ import {
   spanned,
   sweepsWithOutliers,
 } from './outliers.ts'
+import { ObjectiveReport } from './report.ts'
 import {
   defineSolver,
   gridOptions,
@@ -94,11 +95,12 @@ export const quantease = defineSolver({
     if (outliers) return withOutliers(problem, layout, outliers, options, hooks)
     const grid = makeGrid(gpu, weight, layout, options, problem.halfScales)
     const descent = new Descent(problem, layout, grid, options.bits)
-    await sweeps(descent, options.iterations, options.relax, hooks)
-    const result = await finish(problem, descent.what, layout, grid, options.bits)
+    const report = new ObjectiveReport(gpu, hooks)
+    await sweeps(descent, options.iterations, options.relax, report)
+    const result = finish(problem, descent.what, layout, grid, options.bits)
     descent.what.dispose()
     descent.dispose()
-    return { ...result, iterations: options.iterations, notes: deadNote(gramDiagonal) }
+    return { ...result, error: report.before(result.error), iterations: options.iterations, notes: deadNote(gramDiagonal) }
   },
 })
 
@@ -115,10 +117,11 @@ async function withOutliers(
   const range = spanned(problem, support, layout, options)
   const grid = makeGrid(gpu, range, layout, options, halfScales)
   if (range !== weight && range !== support.rest) range.dispose()
-  const { what, h } = await sweepsWithOutliers(problem, layout, grid, support, options, hooks)
-  const result = await finish(problem, what, layout, grid, bits, { h, count, kind })
-  if (options.outlierMode === 'iht') hooks.report?.([{ iteration: iterations - 1, value: result.error, relaxed: false }])
+  const report = new ObjectiveReport(gpu, hooks)
+  const { what, h } = await sweepsWithOutliers(problem, layout, grid, support, options, report)
+  const result = finish(problem, what, layout, grid, bits, { h, count, kind })
+  if (options.outlierMode === 'iht') report.add(result.error.map((value) => [{ iteration: iterations - 1, value, relaxed: false }]))
   disposeSupport(support)
   for (const tensor of [what, h]) tensor.dispose()
-  return { ...result, iterations, notes: deadNote(gramDiagonal) }
+  return { ...result, error: report.before(result.error), iterations, notes: deadNote(gramDiagonal) }
 }

@@ -13,7 +13,7 @@ export const rtn = defineSolver({
   async solve(problem, options) {
     const layout = layoutOf(problem.gramDiagonal, options.groupSize, false, true)
     const grid = makeGrid(problem.gpu, problem.weight, layout, options, problem.halfScales)
-    const result = await finish(problem, problem.weight, layout, grid, options.bits)
+    const result = finish(problem, problem.weight, layout, grid, options.bits)
     return { ...result, iterations: 0, notes: deadNote(problem.gramDiagonal) }
   },
 })

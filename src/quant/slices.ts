@@ -6,6 +6,7 @@
  */
 import type { Gpu } from '../gpu/device.ts'
 import { copyColumns } from '../gpu/ops.ts'
+import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Options } from '../options.ts'
 import { disposeQuantized, type LinearProblem, type OutlierKind, type QuantizedLinear, type Solver, type SolverHooks } from './solver.ts'
@@ -60,6 +61,7 @@ export async function solveLinear(solver: Solver, problem: LinearProblem, option
   const codes = gpu.empty([p, q], 'u32', 'The codes')
   const what = gpu.empty([p, q], 'f32', 'The quantized weights')
   let whole: QuantizedLinear | null = null
+  let error = 0
   let kept: { h: Tensor; count: number; kind: OutlierKind } | null = null
   let from = 0
   for (const [i, rows] of sizes.entries()) {
@@ -67,10 +69,11 @@ export async function solveLinear(solver: Solver, problem: LinearProblem, option
     copyColumns(gpu, weight, from, part, 0, rows)
     const result = await solver.solve({ ...problem, weight: part }, options, { report: reports.of(i) })
     part.dispose()
+    // Awaited slice by slice: the report of the next one needs to know how this one went.
+    error += await result.error
     copyColumns(gpu, result.codes, 0, codes, from, rows)
     copyColumns(gpu, result.what, 0, what, from, rows)
     if (whole) {
-      whole.error += result.error
       whole.iterations = Math.max(whole.iterations, result.iterations)
       whole.notes.push(...result.notes.filter((note) => !whole!.notes.includes(note)))
     } else whole = { ...result, codes, what, grid: gpu.empty([result.groups, q, 2]), outliers: null, notes: [...result.notes] }
@@ -78,7 +81,7 @@ export async function solveLinear(solver: Solver, problem: LinearProblem, option
     copyColumns(gpu, result.grid.view([groups, 2 * rows]), 0, whole.grid.view([groups, 2 * q]), 2 * from, 2 * rows)
     if (result.outliers) {
       kept ??= { h: gpu.zeros([p, q]), count: 0, kind: result.outliers.kind }
-      kept.count += result.outliers.count
+      kept.count += await result.outliers.count
       copyColumns(gpu, result.outliers.h, 0, kept.h, from, rows)
     }
     disposeQuantized(result)
@@ -87,7 +90,7 @@ export async function solveLinear(solver: Solver, problem: LinearProblem, option
   }
   if (!whole) throw new Error(`A linear of ${q} rows has no slices.`)
   if (kept) whole.notes.push(`Solved in ${sizes.length} slices of rows, since no binding holds all of it: each chose its own outliers.`)
-  return { ...whole, outliers: kept }
+  return { ...whole, error: Reading.of(error), outliers: kept }
 }
 
 type Report = NonNullable<SolverHooks['report']>

@@ -4,6 +4,7 @@
  */
 import { type OptionSpec, type Options, type OptionsOf, type SolverInfo, choices } from '../options.ts'
 import type { Gpu } from '../gpu/device.ts'
+import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 
 export interface LinearProblem {
@@ -55,24 +56,31 @@ export interface StageProblem {
 export interface Transform<O = Options> {
   /**
    * Scales c of a stage's inputs, all above 0: its linears become W diag(c), and what comes before is divided by c. Asked
-   * for all stages of a block before the first is solved; the block in full precision puts out the same as before.
+   * for all stages of a block before the first is solved, and awaited together; the block in full precision puts out the
+   * same as before.
    */
-  scales(stage: StageProblem, options: O): Promise<Float32Array<ArrayBuffer>>
+  scales(stage: StageProblem, options: O): Promise<{ scales: Reading<Float32Array<ArrayBuffer>> }>
   /** Floating-point operations of `scales` for one linear `[q, p]`. */
   work(q: number, p: number, options: O): number
 }
 
 export interface SolverHooks {
-  /** Objective after iterations `from ..`, each f(Ŵ) = tr((W−Ŵ) Σ (W−Ŵ)ᵀ). */
-  report?: (points: { iteration: number; value: number; relaxed: boolean }[]) => void
+  /** Objective after some iterations, in their order, each f(Ŵ) = tr((W−Ŵ) Σ (W−Ŵ)ᵀ). */
+  report?: (points: ObjectivePoint[]) => void | PromiseLike<void>
+}
+
+export interface ObjectivePoint {
+  iteration: number
+  value: number
+  relaxed: boolean
 }
 
 /** The sparse part H of a result that keeps some weights beside the grid; the weight used is Ŵ + H. */
 export interface Outliers {
   /** H `[p, q]` f32, 0 elsewhere; float16 numbers where scales are. In the original order of the inputs. */
   h: Tensor
-  /** Entries or whole columns (inputs) kept, as they are stored. */
-  count: number
+  /** Entries or whole columns (inputs) kept, as they are stored; what a method finds on the GPU is read with the result. */
+  count: number | Reading<number>
   kind: OutlierKind
 }
 
@@ -93,8 +101,9 @@ export interface QuantizedLinear {
   /** Kept apart from `what`, which stays on the grid. */
   outliers?: Outliers | null
   /** ‖(W−Ŵ−H)X‖² */
-  error: number
+  error: Reading<number>
   iterations: number
+  /** Complete once the error is read. */
   notes: string[]
 }
 

@@ -9,6 +9,7 @@
 import type { Gpu } from '../gpu/device.ts'
 import { factorWork } from '../gpu/linalg.ts'
 import { diagonalOf, gatherRows } from '../gpu/ops.ts'
+import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { choices, type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { BLOCK, rowsFrom, SWEEP_FLOPS } from './descent.ts'
@@ -117,7 +118,7 @@ export const spqr = defineSolver({
       return { ...result, notes: [...trouble, ...result.notes] }
     }
     const rounded = await roundColumns(problem, layout, vt, options)
-    const result = await decode(problem, layout, rounded)
+    const result = decode(problem, layout, rounded)
     const ragged = options.bilevel && weight.cols % RUN
     const shorter = `${RUN} does not divide the ${weight.cols} outputs: the last ${ragged} rows share statistics among themselves.`
     return { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal), ...(ragged ? [shorter] : [])] }
@@ -146,7 +147,7 @@ interface Rounded {
   h: Tensor
   r: Tensor
   grid: Tensor
-  count: number
+  count: Reading<number>
 }
 
 async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, options: SpqrOptions): Promise<Rounded> {
@@ -202,8 +203,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, 
     await gpu.pace()
     j0 += width
   }
-  let count = 0
-  for (const some of await gpu.read(counts, 1)) count += some
+  const count = (gpu.read(counts, 1) as Reading<Uint32Array>).map((each) => each.reduce((sum, some) => sum + some, 0))
   for (const tensor of [order, root, total, shrink, counts, pass]) tensor.dispose()
   return { codes, h: x, r: pass.r, grid, count }
 }
@@ -220,11 +220,11 @@ function variances(gpu: Gpu, x: Tensor, root: Tensor): Tensor {
 }
 
 /** From processing order to the result, and its error. Takes over what it is given. */
-async function decode(
+function decode(
   { gpu, weight, gram }: LinearProblem,
   layout: Layout,
   { codes: y, h, r, grid, count }: Rounded,
-): Promise<Omit<QuantizedLinear, 'iterations' | 'notes'>> {
+): Omit<QuantizedLinear, 'iterations' | 'notes'> {
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups, groupIndex } = layout
   const order = gpu.upload(layout.order, [p])
@@ -236,9 +236,9 @@ async function decode(
     gpu.run1d('scatter_rows', { x, order, y }, { rows: p, cols: q, half: 0 }, p * q)
     return y
   }
-  const outliers: Outliers | null = count ? { h: ordered(h), count, kind: 'entries' } : null
+  const outliers: Outliers = { h: ordered(h), count, kind: 'entries' }
   const rest = ordered(r)
-  const error = await objective(gpu, rest, gram)
+  const error = objective(gpu, rest, gram)
   for (const tensor of [y, h, r, rest, order]) tensor.dispose()
   return { codes, what, grid, groupSize, groups, groupIndex, outliers, error }
 }

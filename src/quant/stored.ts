@@ -2,6 +2,7 @@
 import type { Gpu } from '../gpu/device.ts'
 import { add, unpack } from '../gpu/ops.ts'
 import { elementsOf, rowPanels, rowsOf } from '../gpu/panels.ts'
+import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { PackedLinear } from './packed.ts'
 import type { QuantizedLinear } from './solver.ts'
@@ -14,8 +15,8 @@ export interface StoredLinear extends Pick<PackedLinear, 'bits' | 'q' | 'p' | 'g
   outliers: { at: Uint32Array; values: Float32Array } | null
 }
 
-/** Packs codes on the GPU and brings the result to the host. */
-export async function store(gpu: Gpu, result: QuantizedLinear, bits: PackedLinear['bits']): Promise<StoredLinear> {
+/** Packs codes on the GPU and brings the result to the host, in one wait. */
+export function store(gpu: Gpu, result: QuantizedLinear, bits: PackedLinear['bits']): Reading<StoredLinear> {
   const [p, q] = [result.codes.rows, result.codes.cols]
   const words = Math.ceil((p * bits) / 32)
   const packed = gpu.empty([words, q], 'u32')
@@ -27,11 +28,15 @@ export async function store(gpu: Gpu, result: QuantizedLinear, bits: PackedLinea
     const shape = { q, p: panel.count, bits, words: some, start: first * q - to.start }
     gpu.run1d('pack', { codes: rowsOf(result.codes, panel), packed: to.tensor }, shape, some * q)
   }
-  const [codes, grid] = await Promise.all([gpu.read(packed), gpu.read(result.grid)])
+  const h = result.outliers ? gpu.read(result.outliers.h).map((dense) => sparse(dense as Float32Array<ArrayBuffer>)) : Reading.of(null)
+  const asked = Reading.all([gpu.read(packed), gpu.read(result.grid), h])
   packed.dispose()
   const { groupSize, groups, groupIndex } = result
-  const outliers = result.outliers ? sparse((await gpu.read(result.outliers.h)) as Float32Array<ArrayBuffer>) : null
-  return { bits, q, p, groupSize, groups, codes: codes as Uint32Array, grid: grid as Float32Array, groupIndex, outliers }
+  return asked.map(([codes, grid, found]) => {
+    // A method that chooses its outliers on the GPU may have found none.
+    const outliers = found?.at.length ? found : null
+    return { bits, q, p, groupSize, groups, codes: codes as Uint32Array, grid: grid as Float32Array, groupIndex, outliers }
+  })
 }
 
 /** Ŵ + H `[p, q]`, as the run used it. */

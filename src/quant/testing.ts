@@ -34,18 +34,20 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
   expect(problems.filter(({ key }) => key !== 'groupSize')).toEqual([])
   const derived = new Derived()
   const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), derived, halfScales }
-  const result = await solver.solve(problem, options, { report: (points) => trace.push(...points.map((point) => point.value)) })
+  const result = await solver.solve(problem, options, { report: (points) => void trace.push(...points.map((point) => point.value)) })
   const base = await objective(gpu, weight, gram)
+  const error = await result.error
+  const count = (await result.outliers?.count) ?? 0
   const grid = await gpu.read(result.grid)
   const gridOptions = solver.gridOf(options)
   const host = {
     codes: flip(await gpu.read(result.codes), p, q),
     what: flip(await gpu.read(result.what), p, q),
-    outliers: result.outliers ? { ...result.outliers, h: flip(await gpu.read(result.outliers.h), p, q) } : null,
+    outliers: result.outliers && count ? { ...result.outliers, count, h: flip(await gpu.read(result.outliers.h), p, q) } : null,
     scales: Float32Array.from({ length: result.groups * q }, (_, i) => grid[2 * i]),
     zeros: Float32Array.from({ length: result.groups * q }, (_, i) => grid[2 * i + 1]),
     groupIndex: result.groupIndex,
-    relativeError: result.error / base,
+    relativeError: error / base,
     trace: trace.map((value) => value / base),
     packed: pack(await store(gpu, result, gridOptions.bits), gridOptions.symmetric),
     notes: result.notes,

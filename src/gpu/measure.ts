@@ -1,0 +1,86 @@
+/** What a device can do, measured: the rate of matrix products, the form of them that is faster, and its arithmetic. */
+import type { Gpu } from './device.ts'
+import { gemm } from './ops.ts'
+import type { Reading } from './reading.ts'
+
+/** A measurement lasts at least this long, s, and so many ticks of the device's clock. */
+const LEAST = 0.005
+const TICKS = 6
+/** The tiled product is the better guess for a device that is busy with something else: direct has to be faster by this. */
+const MARGIN = 1.2
+
+/** Seconds that `work` takes, from as much of it as makes the device's tick small beside the whole. The first one compiles. */
+export async function secondsOf(gpu: Gpu, work: () => void | Promise<void>): Promise<number> {
+  const least = Math.max(LEAST, TICKS * gpu.tick)
+  await work()
+  await gpu.sync()
+  for (let count = 1; ; ) {
+    const start = performance.now()
+    for (let i = 0; i < count; i++) await work()
+    await gpu.sync()
+    const seconds = (performance.now() - start) / 1000
+    // The end is noticed at the next tick, half of one late on average.
+    if (seconds >= least) return (seconds - gpu.tick / 2) / count
+    count = Math.ceil(count * Math.min(16, Math.max(2, (1.5 * least) / seconds)))
+  }
+}
+
+/** Chooses the form of all products on this device, and tells it its rate, by measuring both forms on a square product. */
+export async function chooseGemm(gpu: Gpu): Promise<void> {
+  const software = gpu.info.kind === 'software'
+  const forms = {
+    direct: await gemmSeconds(gpu, 'direct', software ? 128 : 1024),
+    tiled: await gemmSeconds(gpu, 'tiled', software ? 128 : 1024),
+  }
+  gpu.gemm = forms.direct * MARGIN < forms.tiled ? 'direct' : 'tiled'
+  const n = software ? 256 : 1024
+  gpu.learn((2 * n ** 3) / (await gemmSeconds(gpu, gpu.gemm, n)))
+  gpu.trim()
+}
+
+/** Seconds of a product of two matrices `[n, n]`. */
+async function gemmSeconds(gpu: Gpu, form: Gpu['gemm'], n: number): Promise<number> {
+  // Not zeros: GPUs run faster on them.
+  const noise = () => gpu.upload(Float32Array.from({ length: n * n }, Math.random), [n, n])
+  const [a, b, c] = [noise(), noise(), gpu.empty([n, n])]
+  gpu.gemm = form
+  const seconds = await secondsOf(gpu, () => gemm(gpu, { a, b, c, m: n, n, k: n, lda: n, ldb: n, ldc: n }))
+  for (const tensor of [a, b, c]) tensor.dispose()
+  return seconds
+}
+
+/** Rows of the probe's own kernel, and the size of its product. */
+const PROBES = 256
+const PRODUCT = 64
+
+/**
+ * Bits of results that depend on how a device rounds, fuses and orders operations, first `probe.wgsl`'s, then of a product in
+ * both forms. Two devices with the same ones may still differ elsewhere, but devices with others will not give the same codes.
+ */
+export function probeArithmetic(gpu: Gpu): Reading<Uint32Array> {
+  let state = 1
+  const noise = (length: number) =>
+    Float32Array.from({ length }, () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+      return state / 2 ** 31 - 1
+    })
+  const x = gpu.upload(noise(4 * PROBES), [PROBES, 4])
+  const y = gpu.empty([PROBES, 8])
+  gpu.run1d('probe', { x, y }, { n: PROBES }, PROBES)
+  const n = PRODUCT
+  const [a, b] = [gpu.upload(noise(n * n), [n, n]), gpu.upload(noise(n * n), [n, n])]
+  const all = gpu.empty([8 * PROBES + 2 * n * n], 'u32')
+  gpu.copy(y, all)
+  const { gemm: chosen } = gpu
+  for (const [i, form] of (['direct', 'tiled'] as const).entries()) {
+    const c = gpu.empty([n, n])
+    gpu.gemm = form
+    gemm(gpu, { a, b, c, m: n, n, k: n, lda: n, ldb: n, ldc: n })
+    gpu.copy(c, all, n * n, 0, 8 * PROBES + i * n * n)
+    c.dispose()
+  }
+  gpu.gemm = chosen
+  const bits = gpu.read(all) as Reading<Uint32Array>
+  for (const tensor of [x, y, a, b, all]) tensor.dispose()
+  return bits
+}
