@@ -1,6 +1,8 @@
 /** The command line as a person types it: arguments, exit codes, what goes to stdout and what to stderr. */
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -11,17 +13,59 @@ function quantize(...args: string[]) {
   return { status, stdout, stderr }
 }
 
-/** Runs until stderr says `when`, and is killed with all that it started. */
-function killed(args: string[], when: string): Promise<void> {
-  const child = spawn('npm', ['run', '--silent', 'quantize', '--', ...args], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
-  let said = ''
-  child.stderr.on('data', (chunk) => {
-    said += chunk
-    if (said.includes(when)) process.kill(-child.pid!, 'SIGKILL')
+/** A program at work, with all that it starts. */
+function begun(args: string[]) {
+  const child = spawn('npm', ['run', '--silent', 'quantize', '--', ...args], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk
   })
-  return new Promise((resolve, reject) =>
-    child.once('close', (code) => (code === null ? resolve() : reject(new Error(`It ended with ${code} before "${when}":\n${said}`)))),
-  )
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk
+  })
+  const end = new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
+    child.once('close', (status) => resolve({ status, stdout, stderr }))
+  })
+  const kill = (signal: NodeJS.Signals) => process.kill(-child.pid!, signal)
+  const early = (what: string) => end.then(({ status }) => Promise.reject(new Error(`It ended with ${status} before ${what}:\n${stderr}`)))
+  return {
+    end,
+    kill,
+    /** Resolves as soon as stderr holds the words. */
+    said: (words: string) =>
+      Promise.race([
+        new Promise<void>((resolve) => {
+          const look = () => {
+            if (!stderr.includes(words)) return
+            child.stderr.off('data', look)
+            resolve()
+          }
+          child.stderr.on('data', look)
+          look()
+        }),
+        early(`"${words}"`),
+      ]),
+    async killedWhen(come: () => boolean) {
+      const gone = end.then(() => true)
+      while (!come()) if (await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, 2))])) return early('it was to be killed')
+      kill('SIGKILL')
+      expect((await end).status).toBeNull()
+    },
+  }
+}
+
+/** Runs until stderr says `when`, and is killed with all that it started. */
+async function killed(args: string[], when: string): Promise<void> {
+  const run = begun(args)
+  await run.said(when)
+  run.kill('SIGKILL')
+  expect((await run.end).status, when).toBeNull()
+}
+
+/** Of all files of a folder, which may be large. */
+async function digests(folder: string): Promise<Record<string, string>> {
+  const files = await folderContents(folder)
+  return Object.fromEntries(Array.from(files, ([path, bytes]) => [path, createHash('sha256').update(bytes).digest('hex')]))
 }
 
 const quick = ['--nsamples', '4', '--seqlen', '64', '--eval-samples', '2', '--eval-seqlen', '64', '--sampling', 'consecutive']
@@ -37,7 +81,7 @@ describe('npm run quantize', () => {
     expect(saved.status, saved.stderr).toBe(0)
     const result = JSON.parse(saved.stdout)
     const keys =
-      'adapter model source method options fp_perplexity perplexity perplexity_se kl top1 fp_lambada lambada mean_relative_error bits_per_weight bits seconds network layers'
+      'adapter model source method options fp_perplexity perplexity perplexity_se kl top1 fp_lambada lambada mean_relative_error bits_per_weight bits seconds network export_error layers'
     expect(Object.keys(result)).toEqual(keys.split(' '))
     expect(result.fp_lambada.passages).toBe(2)
     expect(result.lambada).toMatchObject({ passages: 2, accuracy: expect.any(Number), se: expect.any(Number) })
@@ -50,6 +94,7 @@ describe('npm run quantize', () => {
     expect(result.layers[0].notes).toEqual([])
     expect(saved.stderr).toContain('model.layers.1.mlp.down_proj')
     expect((await readdir(folder)).sort()).toEqual([
+      '.quantease-workbench.json',
       'config.json',
       'generation_config.json',
       'model.safetensors',
@@ -102,6 +147,71 @@ describe('npm run quantize', () => {
     expect(resumed.stderr).toMatch(/Going on with the job of .*: [3-6] linears are solved already\./)
     expect(await folderContents(join(out, 'parts'))).toEqual(await folderContents(join(out, 'whole')))
     expect((await readdir(out)).sort()).toEqual(['parts', 'whole'])
+  })
+
+  test('harms nothing: the model, other folders, a run at work, a checkpoint whose disk goes away', { timeout: 300_000 }, async () => {
+    const out = await mkdtemp(join(tmpdir(), 'workbench-'))
+    const model = join(out, 'model')
+    await cp('public/demo', model, { recursive: true })
+    // Half a second of writing at the end, to be killed in.
+    await writeFile(join(model, 'big.txt'), '')
+    await truncate(join(model, 'big.txt'), 2 ** 28)
+    await mkdir(join(out, 'thesis'))
+    await writeFile(join(out, 'thesis', 'thesis.docx'), 'years of work')
+    const before = await digests(model)
+    const texts = ['--dataset', 'public/demo/calibration.txt', '--eval', 'public/demo/evaluation.txt']
+    const args = ['--model', model, ...texts, '--quantization-method', 'rtn', '--num-layers-to-quantize', '1', ...quick]
+    for (const [place, words] of [
+      ['model', /model’s own folder/],
+      ['model/out', /lies in the model’s folder/],
+      ['', /contains the model’s folder/],
+      ['thesis', /did not write: thesis\.docx/],
+    ] as const) {
+      const refused = quantize(...args, '--overwrite', '--save', join(out, place))
+      expect([refused.status, refused.stdout], refused.stderr).toEqual([2, ''])
+      expect(refused.stderr).toMatch(words)
+    }
+    expect((await readdir(out)).sort()).toEqual(['model', 'thesis'])
+
+    const to = (name: string) => [...args, '--save', join(out, name), '--json']
+    const whole = quantize(...to('whole'))
+    expect(whole.status, whole.stderr).toBe(0)
+
+    const started = begun(to('parts'))
+    await started.said('block 1 of')
+    const second = quantize(...to('parts'), '--resume')
+    expect([second.status, second.stdout]).toEqual([1, ''])
+    expect(second.stderr).toMatch(/Another run is at work on the same --save folder: process \d+ on \S+ since 20.*\(journal-busy\)/s)
+    // It has taken the small files first.
+    await started.killedWhen(() => existsSync(join(out, 'parts.partial', 'big.txt')))
+    expect((await readdir(out)).sort()).toEqual(['model', 'parts.journal', 'parts.lock', 'parts.partial', 'thesis', 'whole'])
+
+    // The place is gone when the rest is to be written.
+    const again = begun([...to('parts'), '--resume'])
+    await again.said('Took over from process')
+    await again.said('Going on with the job')
+    const place = join(out, 'parts')
+    await writeFile(place, 'somebody else’s')
+    const failed = await again.end
+    expect(failed.status, failed.stderr).toBe(1)
+    expect(JSON.parse(failed.stdout)).toMatchObject({
+      perplexity: JSON.parse(whole.stdout).perplexity,
+      export_error: { code: 'option-invalid' },
+    })
+    expect(failed.stderr).toMatch(/The checkpoint is not saved: .*parts is a file.*--resume writes the checkpoint again, without solving/s)
+    expect(await readFile(place, 'utf8')).toBe('somebody else’s')
+    await rm(place)
+    expect((await readdir(out)).sort()).toEqual(['model', 'parts.journal', 'thesis', 'whole'])
+
+    const last = quantize(...to('parts'), '--resume')
+    expect(last.status, last.stderr).toBe(0)
+    expect(last.stderr).not.toMatch(/solving|collecting/)
+    const timeless = (text: string) => JSON.stringify(JSON.parse(text), (key, value) => (key === 'seconds' ? 0 : value))
+    expect(timeless(last.stdout)).toBe(timeless(whole.stdout))
+    expect(await digests(join(out, 'parts'))).toEqual(await digests(join(out, 'whole')))
+    expect((await readdir(out)).sort()).toEqual(['model', 'parts', 'thesis', 'whole'])
+    expect(await digests(model)).toEqual(before)
+    expect(await readFile(join(out, 'thesis', 'thesis.docx'), 'utf8')).toBe('years of work')
   })
 
   test('--dry-run says from a config.json alone what every algorithm takes, on a named device or on figures given', () => {

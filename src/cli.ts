@@ -26,11 +26,13 @@ import { defaultCacheBudget, type Hub, hubDatasets, openHub, openHubModel, publi
 import { dryDevices } from './engine/devices.ts'
 import { checkJob, dryRun, memoryProblem } from './engine/dry.ts'
 import { discardJournal, readJournal } from './engine/journal.ts'
-import { dawn, diskFile, diskFolder, diskCacheFolder, diskSink, headless, journalBeside, textFile } from './engine/node.ts'
+import { Target } from './engine/target.ts'
+import { diskCacheFolder } from './engine/disk.ts'
+import { dawn, diskFile, diskFolder, headless, memoryStore, textFile } from './engine/node.ts'
 import { runJob } from './engine/run.ts'
 import { Session } from './engine/session.ts'
 import { Speaker } from './cli/speaker.ts'
-import { WorkbenchError, toErrorData } from './errors.ts'
+import { type ErrorData, WorkbenchError, toErrorData } from './errors.ts'
 
 const demo = (name: string) => diskFile(join('public', 'demo', name))
 
@@ -71,7 +73,10 @@ const flags = {
   seed: ['N', 'seed of the sampling (default 0)'],
   date: ['YYYY-MM-DD', 'what a chat template takes for today, where it writes the date (default: the day of the start)'],
   'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
-  save: ['DIR', 'write the quantized checkpoint into this folder, and beside it, while it is not finished, a journal'],
+  save: [
+    'DIR',
+    'write the quantized checkpoint into this folder, a new or empty one; until it is whole, DIR.partial and a journal lie beside it',
+  ],
   device: [
     'NAME',
     `with --dry-run: a device by its published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the one here)`,
@@ -83,7 +88,8 @@ const flags = {
 const switches = {
   'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
-  resume: 'go on with the unfinished job whose journal lies beside the folder of --save',
+  overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
+  resume: 'go on with the unfinished job whose journal lies beside the folder of --save, or write its checkpoint again',
   'dry-run': 'say what every algorithm would take, from the config.json in --model (its folder or its path) alone',
   json: 'print one JSON object to stdout',
   help: 'print this',
@@ -134,6 +140,7 @@ async function main(): Promise<void> {
   }
   const saved = text('save')
   if (values.resume && !saved) throw new UsageError('--resume needs the folder of --save: the journal lies beside it.')
+  if (values.overwrite && !saved) throw new UsageError('--overwrite needs the folder of --save.')
   if (measureOnly && saved) throw new UsageError('--save needs something to save: --wbits 16 only evaluates.')
 
   const numbers = {
@@ -167,9 +174,12 @@ async function main(): Promise<void> {
   setInterval(() => say.tick(), 5000).unref()
   if (ignored.length)
     say.note(`Note: ${ignored.map((flag) => `--${flag}`).join(', ')} ${ignored.length > 1 ? 'have' : 'has'} no effect with ${method}.`)
+  const control = new Control()
   const remote = path !== 'demo' && !existsSync(path)
   if (remote && (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.')))
     throw new WorkbenchError('file-missing', `There is no folder ${path}.`, 'Give a model folder, or owner/name[@revision] on the Hub.')
+  const local = path === 'demo' ? join('public', 'demo') : remote ? null : path
+  const target = saved === undefined ? null : await claim(saved, local, values.overwrite === true, say)
   const hub = connect({ url: text('hub-url'), cache: text('cache'), budget: whole('cache-gb', defaultCacheBudget / 1e9, 0) }, say)
   datasets = hubDatasets(hub)
   const model = remote
@@ -196,19 +206,21 @@ async function main(): Promise<void> {
     perplexityEvery: 0,
     save: saved !== undefined,
   }
-  const beside = `${resolve(saved ?? '')}.journal`
-  const journal = journalBeside(saved && beside)
+  const journal = target?.journal ?? memoryStore()
   const unfinished = await readJournal(journal, false)
   if (unfinished && !values.resume) {
+    const { done, all } = unfinished.layers
     throw new WorkbenchError(
       'plan-invalid',
-      `${beside} holds an unfinished job (${unfinished.layers.done} of ${unfinished.layers.all} linears are solved).`,
+      unfinished.report
+        ? `${target!.path}.journal holds a solved job whose checkpoint was not written.`
+        : `${target!.path}.journal holds an unfinished job (${done} of ${all} linears are solved).`,
       'Add --resume to go on with it, or remove that folder to start over.',
     )
   }
-  if (values.resume && !unfinished) process.stderr.write(`There is nothing to resume in ${beside}; starting from the beginning.\n`)
-  const control = new Control()
-  process.once('SIGINT', () => control.cancel())
+  if (values.resume && !unfinished)
+    process.stderr.write(`There is nothing to resume in ${target!.path}.journal; starting from the beginning.\n`)
+  stopOnSignals(control)
   const heavy = memoryProblem((await checkJob(job, session)).runs, (await session.gpuSummary()).memoryBudget)
   if (heavy) say.hear({ type: 'notice', run: null, problem: heavy })
   const emit = (event: RunEvent) => {
@@ -216,16 +228,47 @@ async function main(): Promise<void> {
     if (event.type === 'paused' && event.storage) waitForRoom(control, event.storage)
   }
   const online = remote || [job.calibration, job.evaluation, job.lambada].some((choice) => choice && session.texts.isRemote(choice))
-  const host = { session, control, emit, sink: () => diskSink(saved!), journal, network: online ? hub.network : undefined }
+  const host = { session, control, emit, sink: () => target!.sink(), journal, network: online ? hub.network : undefined }
   const report = await runJob(job, host, { resume: unfinished !== null })
   say.done()
   const run = report.runs.at(0)
   const later = saved ? 'What was finished is kept: the same command with --resume goes on.' : ''
   if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', later)
   if (run?.error) throw new WorkbenchError(run.error.code, run.error.message, `${run.error.hint} ${later}`.trim())
-  await discardJournal(journal)
-  if (run?.exportError) throw new WorkbenchError(run.exportError.code, run.exportError.message, run.exportError.hint)
   process.stdout.write(values.json ? `${JSON.stringify(resultOf(report))}\n` : summary(report, saved))
+  if (run?.exportError) {
+    const again = 'What was solved is kept: the same command with --resume writes the checkpoint again, without solving.'
+    throw new ExportFailure(run.exportError, again)
+  }
+  await discardJournal(journal)
+}
+
+/** The result stands, but its checkpoint could not be written. */
+class ExportFailure extends WorkbenchError {
+  constructor({ code, message, hint }: ErrorData, again: string) {
+    super(code, `The checkpoint is not saved: ${message}`, `${hint} ${again}`)
+  }
+}
+
+/** The place of the checkpoint, for this process alone until it ends. */
+async function claim(saved: string, model: string | null, overwrite: boolean, say: Speaker): Promise<Target> {
+  const target = await Target.claim({ path: saved, model, overwrite, say: (sentence) => say.note(sentence) })
+  process.once('exit', target.release)
+  for (const signal of signals) process.once(signal, leave)
+  return target
+}
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** By way of the exit, which gives the lock back. */
+const leave = () => process.exit(130)
+
+/** The first signal ends the job in order, with what it has; another one ends the program. */
+function stopOnSignals(control: Control): void {
+  const stop = () => {
+    control.cancel()
+    for (const signal of signals) process.off(signal, stop).once(signal, leave)
+  }
+  for (const signal of signals) process.off(signal, leave).on(signal, stop)
 }
 
 /** A data set by its name, or a file, perhaps with the column or field that holds the text behind a colon. */
@@ -380,6 +423,7 @@ function resultOf(report: JobReport) {
     bits: run ? bitsOf(run.layers) : null,
     seconds: run ? run.seconds : report.seconds,
     network: report.network,
+    export_error: run?.exportError ?? null,
     layers: (run?.layers ?? []).map((layer) => ({
       name: layer.name,
       relative_error: layer.relativeError,
@@ -428,7 +472,7 @@ function summary(report: JobReport, saved: string | undefined): string {
       `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,
     )
   }
-  if (saved) lines.push(`Checkpoint: ${saved}`)
+  if (run?.export) lines.push(`Checkpoint: ${saved}`)
   return `${lines.join('\n')}\n`
 }
 
@@ -457,5 +501,5 @@ headless(main, (error) => {
   const { code, message, hint, detail } = toErrorData(error)
   const usage = error instanceof UsageError
   process.stderr.write(`${usage ? message : [`${message} (${code})`, hint, detail].filter(Boolean).join('\n')}\n`)
-  return usage || code === 'option-invalid' ? 2 : 1
+  return usage || (code === 'option-invalid' && !(error instanceof ExportFailure)) ? 2 : 1
 })

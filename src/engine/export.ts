@@ -113,6 +113,7 @@ export class CheckpointExport {
       for (const { name } of folder.otherFiles) await writer.writeFile(name, folder.files.get(name)!)
       const files = await writer.finish()
       await this.#verify(sink, files, between)
+      await sink.commit()
       const shapes = [...this.#digests].map(([name, { q, p }]) => ({ name, q, p }))
       done = {
         format: format.id,

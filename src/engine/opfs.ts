@@ -122,6 +122,8 @@ export async function opfsSink(run: string): Promise<Sink> {
       })
     },
     open: (path) => exportedFile(run, path),
+    // Only what a result lists is ever offered, and there is no result before this.
+    commit: async () => {},
     async remove() {
       for (const handle of handles) handle.close()
       handles.clear()

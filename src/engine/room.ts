@@ -53,6 +53,13 @@ export function patient(sink: Sink, host: Pausable, what: string, total: number)
       }
     },
     open: (path) => sink.open(path),
+    commit: () =>
+      withRoom(
+        host,
+        what,
+        () => 0,
+        () => sink.commit(),
+      ),
     remove: () => sink.remove(),
   }
 }

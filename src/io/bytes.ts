@@ -31,6 +31,8 @@ export interface Sink {
   create(path: string, size: number): Promise<SinkFile>
   /** Reads a finished file back, for the check after writing. */
   open(path: string): Promise<Bytes>
+  /** All is written and has been read back: gives the folder its place. */
+  commit(): Promise<void>
   /** Removes everything written so far. */
   remove(): Promise<void>
 }

@@ -23,6 +23,7 @@ export function memorySink(): MemorySink {
       if (!content) throw new Error(`No file ${path} was written`)
       return new Blob([content])
     },
+    commit: async () => {},
     async remove() {
       files.clear()
     },

@@ -5,6 +5,9 @@
  * Beyond the budget the ranges used longest ago go first, but none that the open model has used: of a model larger than
  * the budget the first part then stays, where plain LRU would keep nothing for the next pass.
  *
+ * Several tabs or programs may share a folder: each looks again at what the others have written before it gives anything
+ * up, and whenever it has itself written a 64th of the budget. Files that are not named like ranges are left alone.
+ *
  * Beside them it keeps the last answers about what was opened, for visits without a network.
  */
 import { type ErrorCode, WorkbenchError } from '../../errors.ts'
@@ -47,6 +50,8 @@ export class Cache {
   readonly #entries = new Map<string, Entry>()
   #ready: Promise<void> | null = null
   #bytes = 0
+  /** Written since the folder was last looked at. */
+  #unseen = 0
   #budget: number
   #full: string | null = null
   #overflowed = false
@@ -68,7 +73,7 @@ export class Cache {
   }
 
   async info(): Promise<CacheInfo> {
-    await this.#load()
+    await this.#look()
     return { bytes: this.#bytes, budget: this.#budget, full: this.#full }
   }
 
@@ -78,12 +83,12 @@ export class Cache {
     }
     this.#budget = bytes
     this.#full = null
-    await this.#load()
+    await this.#look()
     await this.#shrink(bytes, Number.POSITIVE_INFINITY)
   }
 
   async clear(): Promise<void> {
-    await this.#load()
+    await this.#look()
     for (const entry of [...this.#entries.values()]) {
       await this.store.remove(entry.name)
       this.#forget(entry)
@@ -140,7 +145,9 @@ export class Cache {
     const name = `${key}-${begin}-${begin + bytes.length}`
     if (this.#entries.has(name) || !namePattern.test(name)) return
     try {
-      if (!(await this.#shrink(this.#budget - bytes.length, this.#epoch))) {
+      const room = this.#budget - bytes.length
+      if (this.#bytes > room || this.#unseen > this.#budget / 64) await this.#look()
+      if (!(await this.#shrink(room, this.#epoch))) {
         if (!this.#overflowed)
           this.onFull(
             'storage-full',
@@ -151,6 +158,7 @@ export class Cache {
         return
       }
       await this.store.write(name, bytes)
+      this.#unseen += bytes.length
       this.#add({ name, key, begin, end: begin + bytes.length, used: this.clock() })
       await this.#saveUses()
     } catch (error) {
@@ -186,15 +194,21 @@ export class Cache {
   // ---------------------------------------------------------------- inside
 
   #recall(): Promise<Map<string, unknown>> {
-    this.#answers ??= this.#readJson(answersName, maxAnswers * maxAnswer).then((value) => new Map(Object.entries(value)))
+    this.#answers ??= this.#readAnswers()
     return this.#answers
+  }
+
+  async #readAnswers(): Promise<Map<string, unknown>> {
+    return new Map(Object.entries(await this.#readJson(answersName, maxAnswers * maxAnswer)))
   }
 
   /** One write at a time, and one for all that was told meanwhile. */
   async #saveAnswers(answers: Map<string, unknown>): Promise<void> {
     while (this.#unsaved) {
       this.#unsaved = false
-      const text = JSON.stringify(Object.fromEntries(answers))
+      // Beside those that another tab or program has written down meanwhile.
+      const others = [...(await this.#readAnswers())].filter(([question]) => !answers.has(question))
+      const text = JSON.stringify(Object.fromEntries([...others, ...answers].slice(-maxAnswers)))
       await this.store.write(answersName, new TextEncoder().encode(text)).catch(() => {}) // whoever asked has the answer
     }
   }
@@ -220,18 +234,40 @@ export class Cache {
       // Without it the order of writing counts.
       const uses = files.some(({ name }) => name === usesName) ? await this.#readJson(usesName, maxUses) : {}
       for (const { name, bytes, modified } of files) {
-        if (name === usesName || name === answersName) continue
-        const [, key, from, to] = namePattern.exec(name) ?? []
-        const range = { begin: Number(from), end: Number(to) }
+        const entry = entryOf(name, typeof uses[name] === 'number' ? uses[name] : modified)
+        if (!entry) continue
         // A crash while writing leaves a shorter file.
-        if (!key || range.end - range.begin !== bytes) await this.store.remove(name).catch((error) => this.#stop(error))
-        else this.#add({ name, key, ...range, used: typeof uses[name] === 'number' ? uses[name] : modified })
+        if (entry.end - entry.begin !== bytes) await this.store.remove(name).catch((error) => this.#stop(error))
+        else this.#add(entry)
       }
     })()
     return this.#ready
   }
 
+  /** Learns what other tabs and programs have written and removed. */
+  async #look(): Promise<void> {
+    if (!this.#ready) return this.#load()
+    await this.#ready
+    this.#unseen = 0
+    const known = [...this.#entries.values()]
+    const files = await this.store.list().catch((error) => {
+      this.#stop(error)
+      return null
+    })
+    if (!files) return
+    const there = new Set<string>()
+    for (const { name, bytes, modified } of files) {
+      const entry = entryOf(name, modified)
+      // One of another length is being written now.
+      if (!entry || entry.end - entry.begin !== bytes) continue
+      there.add(name)
+      this.#add(entry)
+    }
+    for (const entry of known) if (!there.has(entry.name)) this.#forget(entry)
+  }
+
   #add(entry: Entry): void {
+    if (this.#entries.has(entry.name)) return
     this.#entries.set(entry.name, entry)
     this.#bytes += entry.end - entry.begin
   }
@@ -282,4 +318,11 @@ export class Cache {
 }
 
 const namePattern = /^([0-9a-f]{40,64})-(\d{1,15})-(\d{1,15})$/
+
+/** The range that a file of this name is; null for a file that is none of ours. */
+function entryOf(name: string, used: number): Entry | null {
+  const [, key, from, to] = namePattern.exec(name) ?? []
+  return key ? { name, key, begin: Number(from), end: Number(to), used } : null
+}
+
 const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`
