@@ -4,6 +4,7 @@ import type { Files } from '../io/bytes.ts'
 import type { Hub } from '../io/hub/hub.ts'
 import type { Sampling } from './corpus.ts'
 import type { Text } from './documents.ts'
+import { isData, isReadable, ofOneKind, purposeOf, type Split, splitsOf } from './splits.ts'
 
 export type Purpose = 'calibration' | 'evaluation'
 
@@ -147,45 +148,79 @@ export async function openDataset(part: DatasetPart, purpose: Purpose, list: Lis
       )
     }
     const splits = [...new Set(tables.filter(({ name }) => name.startsWith(`${config}/`)).map(({ name }) => name.split('/')[1]))]
-    // Large ones are converted in part only, and say so.
-    const split = chooseSplit(part.split, purpose, splits, (want, has) => has === want || has === `partial-${want}`)
-    if (split === undefined) throw missing(`has no split ${part.split} in ${config}`, `Choose one: ${some(splits)}.`)
-    return { parts: tables.filter(({ name }) => name.startsWith(`${config}/${split}/`)), column, join, most }
+    const { split, warning } = chooseSplit(part, purpose, splits, ` in ${config}`)
+    return { parts: tables.filter(({ name }) => name.startsWith(`${config}/${split}/`)), column, join, most, warning }
   }
   // No conversion: the repository's own files, by the names that data sets give them.
   const own = await list(repository, 'main', '')
   if (!own) throw missing('does not exist, or is not open to you', 'Check its name; private and gated data sets need a token.')
-  const readable = paths(own, (path) => /\.(parquet|(jsonl?|ndjson|txt)(\.gz)?)$/i.test(path))
+  const readable = paths(own, (path) => isReadable(path) && isData(path))
+  if (!readable.length) {
+    throw missing(
+      'has no files that can be read here',
+      'Data sets in .parquet, .jsonl, .json, .csv, .tsv and .txt can be read, and those that the Hub converts to parquet.',
+    )
+  }
+  const { config } = part
   // Without configurations a data set has one, by this name.
   const inConfig =
-    part.config && part.config !== 'default'
-      ? readable.filter(({ name }) => name.split(/[/.]/).some((piece) => piece.startsWith(part.config!)))
-      : readable
-  const splitOf = ({ name }: { name: string }) =>
-    /(?:^|[/_.-])(train|validation|valid|val|dev|test)(?=[/_.-])/i.exec(name)?.[1].toLowerCase()
-  const splits = [...new Set(inConfig.map(splitOf).filter((split) => split !== undefined))]
-  const split = chooseSplit(part.split, purpose, splits, (want, has) => has === want)
-  const parts = split === undefined && part.split === undefined ? inConfig : inConfig.filter((one) => splitOf(one) === split)
+    config && config !== 'default' ? readable.filter(({ name }) => name.split(/[/.]/).some((piece) => piece.startsWith(config))) : readable
+  const files = splitsOf(inConfig.map(({ name }) => name))
+  if (!files.size) throw missing(`has no files for ${config}`, `It has: ${some(readable.map(({ name }) => name))}.`)
+  const { split, warning } = chooseSplit(part, purpose, [...files.keys()])
+  const parts = ofOneKind(inConfig.filter(({ name }) => files.get(split)!.includes(name)))
   // Beside `test.jsonl` a `test_de.jsonl` is another configuration, and `test-00000-of-00002` is not.
-  const plain = parts.filter(({ name }) => /(train|validation|valid|val|dev|test)([-_]\d+(-of-\d+)?)?(\.\w+)+$/i.test(name))
-  if (parts.length) return { parts: plain.length && inConfig === readable ? plain : parts, column, join, most }
-  const asked = [part.config, part.split].filter(Boolean).join(', ')
-  throw missing(
-    readable.length ? `has no files for ${asked || 'this'}` : 'has no files that can be read here',
-    readable.length
-      ? `It has: ${some(readable.map(({ name }) => name))}.`
-      : 'Data sets in .parquet, .jsonl and .txt can be read, and those that the Hub converts to parquet.',
-  )
+  const plain = config === 'default' ? parts.filter(({ name }) => endsInSplit(name)) : []
+  return { parts: plain.length ? plain : parts, column, join, most, warning }
 }
 
-function chooseSplit(asked: string | undefined, purpose: Purpose, splits: string[], same: (want: string, has: string) => boolean) {
-  const order = purpose === 'calibration' ? ['train', 'validation', 'test'] : ['test', 'validation', 'train']
-  for (const want of asked === undefined ? order : [asked]) {
-    const found = splits.find((has) => same(want, has))
-    if (found !== undefined) return found
-  }
-  return asked === undefined ? splits[0] : undefined
+/** Whether a name says no more than its split, at its end, but for the number of a shard. */
+function endsInSplit(path: string): boolean {
+  const name = path.slice(path.lastIndexOf('/') + 1).replace(/([-_]\d+(-of-\d+)?)?(\.\w+)+$/, '')
+  return purposeOf(name.split(/[-._ ]/).at(-1)!) !== null
 }
+
+/**
+ * The split that was asked for, or the one that serves the purpose. One that serves another is taken with a warning: figures
+ * measured on what a model was calibrated on are not what they seem.
+ */
+function chooseSplit(
+  { repository, split: asked }: DatasetPart,
+  purpose: Purpose,
+  splits: string[],
+  where = '',
+): { split: string; warning?: string } {
+  const refuse = (what: string) =>
+    new WorkbenchError('text-invalid', `The data set ${repository} ${what}${where}.`, `Choose one: ${some(splits)}.`)
+  // Large ones are converted in part only, and say so.
+  const exactly = (name: string) => splits.find((has) => has === name || has === `partial-${name}`)
+  if (asked !== undefined) {
+    const meant = purposeOf(asked)
+    const found = exactly(asked) ?? (meant && splitWords.test(asked) ? exactly(meant) : undefined)
+    if (found === undefined) throw refuse(`has no split ${asked}`)
+    return { split: found }
+  }
+  const order: Split[] = purpose === 'calibration' ? ['train', 'validation', 'test'] : ['test', 'validation', 'train']
+  for (const want of order) {
+    const fitting = splits.filter((has) => purposeOf(has) === want)
+    const found = exactly(want) ?? (fitting.length === 1 ? fitting[0] : undefined)
+    if (found === undefined && fitting.length) throw refuse(`has ${fitting.length} splits for ${want}`)
+    if (found === undefined) continue
+    if (purpose === 'evaluation' && want === 'train') return { split: found, warning: onlySplit(repository, found, 'test or validation') }
+    if (purpose === 'calibration' && want !== 'train') return { split: found, warning: onlySplit(repository, found, 'train') }
+    return { split: found }
+  }
+  if (splits.length > 1) throw refuse(`has ${splits.length} splits, and none that is plainly for ${purpose}`)
+  return { split: splits[0], ...(purpose === 'evaluation' && { warning: onlySplit(repository, splits[0], 'test or validation') }) }
+}
+
+/** A word for a split, and nothing else. */
+const splitWords = /^[a-z]+$/
+
+const onlySplit = (repository: string, split: string, lacks: string) =>
+  lacks === 'train'
+    ? `The data set ${repository} has no train split: the calibration text is its split ${split}, on which others evaluate.`
+    : `The data set ${repository} has no ${lacks} split: the evaluation text is its split ${split}, which calibration takes as well.`
 
 function some(names: string[]): string {
   return names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ')

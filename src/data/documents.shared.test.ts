@@ -83,7 +83,7 @@ test.each([
 
 test('LAMBADA has 5,153 passages, and each ends in a word of its own', async () => {
   const tokenizer = await use('gpt2')
-  const passages = await texts.passages({ text: `${shared}/data/lambada/lambada_test.jsonl`, passages: 0 }, 1024)
+  const { passages } = await texts.passages({ text: `${shared}/data/lambada/lambada_test.jsonl`, passages: 0 }, 1024)
   expect(passages).toHaveLength(5153)
   const [{ ids, word }] = passages
   expect(Array.from(ids.subarray(word))).toEqual(Array.from(tokenizer.encode(' signs')))
@@ -92,7 +92,7 @@ test('LAMBADA has 5,153 passages, and each ends in a word of its own', async () 
 test('sampling by a fixed seed draws what it always drew', async () => {
   await use('gpt2')
   const documents = { text: 'c4', samples: 8, length: 512, sampling: 'documents' } as const
-  const windows = await texts.samples(documents, 0)
+  const { windows } = await texts.samples(documents, 0)
   expect(digest(windows)).toBe(3_300_539_071)
   expect(overlap(windows, windows)).toBe(1)
 })

@@ -72,7 +72,8 @@ export async function readText(text: Text, chat: ChatTemplate | null = null): Pr
   return { text: whole, cut, facts }
 }
 
-export const noFacts = ({ parts, warning }: Text): TextFacts => ({
+/** Of a text that has not been read. */
+export const noFacts = ({ parts, warning }: Text = { parts: [], join: '' }): TextFacts => ({
   files: parts.map(({ name }) => name),
   form: '',
   column: null,

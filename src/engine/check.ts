@@ -1,6 +1,6 @@
 /** From a Job to a plan: tokens drawn, options resolved, sizes and times predicted, and everything wrong with it found. */
 import { evaluationWindows, overlap, sampleWindows } from '../data/corpus.ts'
-import { maxText } from '../data/documents.ts'
+import { maxText, type TextFacts } from '../data/documents.ts'
 import type { Passage } from '../data/lambada.ts'
 import { WorkbenchError, toErrorData } from '../errors.ts'
 import { type ExportFormat, type ExportSettings, type LinearPlan, formatFor } from '../io/formats/index.ts'
@@ -157,12 +157,16 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
       return null
     }
   }
-  const drawn = (windows: Int32Array[], text: number | null) => ({
+  const caution = (part: 'calibration' | 'evaluation' | 'lambada', { warning }: TextFacts) => {
+    if (warning !== undefined) warn(`${part}.text`, warning, 'Name the split to take: owner/name:configuration:split.')
+  }
+  const drawn = (windows: Int32Array[], text: number | null, from: TextFacts) => ({
     windows,
-    counts: { text, windows: windows.length, length: windows[0].length },
+    counts: { text, windows: windows.length, length: windows[0].length, from },
   })
   const stream = async (part: 'calibration' | 'evaluation') => {
-    const { tokens, cut } = await texts.tokens({ ...job[part], date }, part)
+    const { tokens, cut, facts } = await texts.tokens({ ...job[part], date }, part)
+    caution(part, facts)
     if (cut) {
       warn(
         `${part}.text`,
@@ -171,7 +175,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
         'note',
       )
     }
-    return tokens
+    return { tokens, facts }
   }
 
   const seedFits = whole('seed', 'The seed', job.seed, 0, 2 ** 32 - 1)
@@ -186,9 +190,13 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const calibration =
     calibrates && seedFits
       ? await read('calibration', async () => {
-          if (sampling === 'documents') return drawn(await texts.samples({ ...job.calibration, date }, job.seed), null)
-          const tokens = await stream('calibration')
-          return drawn(sampleWindows(tokens, { ...job.calibration, sampling, seed: job.seed }), tokens.length)
+          if (sampling === 'documents') {
+            const { windows, facts } = await texts.samples({ ...job.calibration, date }, job.seed)
+            caution('calibration', facts)
+            return drawn(windows, null, facts)
+          }
+          const { tokens, facts } = await stream('calibration')
+          return drawn(sampleWindows(tokens, { ...job.calibration, sampling, seed: job.seed }), tokens.length, facts)
         })
       : null
   const evaluates =
@@ -196,15 +204,17 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     lengthFits('evaluation.length', job.evaluation.length)
   const evaluation = evaluates
     ? await read('evaluation', async () => {
-        const tokens = await stream('evaluation')
+        const { tokens, facts } = await stream('evaluation')
         const samples = job.evaluation.samples || texts.windows(job.evaluation)
-        return drawn(evaluationWindows(tokens, { ...job.evaluation, samples }).windows, tokens.length)
+        return drawn(evaluationWindows(tokens, { ...job.evaluation, samples }).windows, tokens.length, facts)
       })
     : null
-  const passages =
+  const lastWords =
     job.lambada && whole('lambada.passages', 'The number of passages', job.lambada.passages, 0, 2 ** 20)
       ? await read('lambada', () => texts.passages({ ...job.lambada!, date }, shape.maxPositions ?? Number.POSITIVE_INFINITY))
-      : []
+      : null
+  if (lastWords) caution('lambada', lastWords.facts)
+  const passages = job.lambada ? (lastWords?.passages ?? null) : []
 
   const dated = (['calibration', 'evaluation', 'lambada'] as const).find((part) => job[part] && texts.usesDate(job[part]))
   if (dated) warn(`${dated}.chat`, `The chat template writes the date into the text; this job takes ${date} for today.`, '', 'note')
@@ -302,7 +312,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     problems,
     calibration: calibration?.counts ?? null,
     evaluation: evaluation?.counts ?? null,
-    ...(job.lambada && passages && { passages: passages.length }),
+    ...(lastWords && { passages: lastWords.passages.length, passagesFrom: lastWords.facts }),
     runs: runs.map((run) => ({
       id: run.spec.id,
       bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),

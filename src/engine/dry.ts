@@ -2,6 +2,7 @@
  * Runs foreseen: the engine itself, on a device that computes nothing and only counts (gpu/dry.ts). What a run will hold and
  * read is therefore never stated a second time, for no algorithm and no family.
  */
+import { noFacts, type TextFacts } from '../data/documents.ts'
 import type { Passage } from '../data/lambada.ts'
 import type { ErrorData } from '../errors.ts'
 import type { Gpu } from '../gpu/device.ts'
@@ -44,11 +45,11 @@ class BlankTexts extends Texts {
   override async tokens(_: unknown, purpose: 'calibration' | 'evaluation'): Promise<TokenStream> {
     const { windows, length } = this.counts[purpose]
     // Not the same ones: nobody should find one text in the other.
-    return { tokens: new Int32Array(windows * length).fill(Number(purpose === 'evaluation')), cut: false }
+    return { tokens: new Int32Array(windows * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts() }
   }
 
-  override async passages(): Promise<Passage[]> {
-    return this.counts.passages
+  override async passages(): Promise<{ passages: Passage[]; facts: TextFacts }> {
+    return { passages: this.counts.passages, facts: noFacts() }
   }
 
   override windows(): number {

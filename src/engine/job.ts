@@ -2,6 +2,7 @@
  * Everything that crosses between the engine and whoever drives it (the page, the terminal): plain JSON, no GPU,
  * no files. A Job can be saved, shared and replayed; a RunEvent is all that a view needs to follow it.
  */
+import type { TextFacts } from '../data/documents.ts'
 import type { ErrorCode, ErrorData } from '../errors.ts'
 import type { Refs } from '../io/hub/hub.ts'
 import type { Traffic } from '../io/hub/network.ts'
@@ -12,6 +13,7 @@ import type { Options, OptionSpec, SolverInfo } from '../options.ts'
 export type { Options, OptionSpec, OptionValue, SolverInfo } from '../options.ts'
 export { optionProblem, resolveOptions } from '../options.ts'
 export { isDatasetId } from '../data/datasets.ts'
+export type { TextFacts } from '../data/documents.ts'
 
 export interface Catalog {
   solvers: SolverInfo[]
@@ -225,6 +227,8 @@ export interface JobCheck {
   evaluation: TokenCounts | null
   /** For last-word accuracy, where it is asked for. */
   passages?: number
+  /** What was found in their text. */
+  passagesFrom?: TextFacts
   runs: {
     id: string
     /** Over the quantized linears: codes + scales + zeros (+ group index and outliers where stored). */
@@ -309,6 +313,21 @@ export interface TokenCounts {
   text: number | null
   windows: number
   length: number
+  /** What was found in the text. */
+  from?: TextFacts
+}
+
+/** What was found in a text, in words: files, how they are read, the column, the rows, and the first words. */
+export function describeText({ files, form, column, rows, blank, start }: TextFacts): string {
+  const count = (n: number, what: string) => `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`
+  const name = files.length > 1 ? `${files[0]} and ${count(files.length - 1, 'more file')}` : files[0]
+  const table = form.startsWith('plain text')
+    ? []
+    : [
+        column === null ? 'rows that are texts themselves' : `column ${column}`,
+        count(rows, 'row') + (blank ? `, ${blank.toLocaleString('en')} without text` : ''),
+      ]
+  return [`${name}: ${form}`, ...table, `begins “${start}”`].join('; ')
 }
 
 // ---------------------------------------------------------------- results

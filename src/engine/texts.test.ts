@@ -129,7 +129,7 @@ vi.setConfig({ testTimeout: 60_000 })
 
 test('WikiText-2: train calibrates, test evaluates, rows joined by an empty line', async () => {
   const calibration = await texts.tokens({ text: 'wikitext2' }, 'calibration')
-  expect(calibration).toEqual({ tokens: encode(train.join('\n\n')), cut: false })
+  expect(calibration).toMatchObject({ tokens: encode(train.join('\n\n')), cut: false, facts: { column: 'text', rows: 900 } })
   const evaluation = await texts.tokens({ text: 'wikitext2' }, 'evaluation')
   expect(evaluation.tokens).toEqual(encode(test_.join('\n\n')))
   const before = server.log.length
@@ -145,7 +145,7 @@ test('PTB: the validation split as published, and the test split joined by space
 
 test('C4: windows of single documents, and the shard is read no further than they need', async () => {
   const choice = { text: 'c4', samples: 8, length: 64, sampling: 'documents' } as const
-  const windows = await texts.samples(choice, 0)
+  const { windows } = await texts.samples(choice, 0)
   expect(windows).toHaveLength(8)
   expect(shardFile.length).toBeGreaterThan(4 << 20)
   expect(total()).toBeLessThanOrEqual(2 << 20)
@@ -153,7 +153,7 @@ test('C4: windows of single documents, and the shard is read no further than the
   // Pieces of documents of the shard.
   const known = shard.slice(0, 400).map((text) => encode(text).join())
   for (const window of windows) expect(known.some((ids) => ids.includes(window.join()))).toBe(true)
-  expect(await texts.samples(choice, 1)).not.toEqual(windows)
+  expect((await texts.samples(choice, 1)).windows).not.toEqual(windows)
   // Listed is the folder, not the hundred languages beside it.
   for (const { path } of server.log) if (path.includes('/tree/')) expect(path).toMatch(/\/en\?/)
 })
@@ -166,9 +166,9 @@ test('C4 evaluates on its first 1,100 validation documents joined by spaces, 256
 })
 
 test('LAMBADA: from the files of the repository where the Hub has converted nothing', async () => {
-  const passages = await texts.passages({ text: 'lambada', passages: 0 }, 100)
+  const { passages } = await texts.passages({ text: 'lambada', passages: 0 }, 100)
   expect(passages.map(({ ids }) => ids)).toEqual([encode('It is in the well'), encode('Ada met Ines')])
-  expect(await texts.passages({ text: 'lambada', passages: 1 }, 100)).toHaveLength(1)
+  expect((await texts.passages({ text: 'lambada', passages: 1 }, 100)).passages).toHaveLength(1)
 })
 
 test('any other: by configuration, split and column, and of its tables the row groups and columns that are needed', async () => {
@@ -180,7 +180,7 @@ test('any other: by configuration, split and column, and of its tables the row g
   )
   expect(answers).toBeLessThan((total() - answers) / 2)
   server.log.length = 0
-  const samples = await texts.samples({ text: 'someone/pairs:::question', samples: 4, length: 32, sampling: 'documents' }, 0)
+  const { windows: samples } = await texts.samples({ text: 'someone/pairs:::question', samples: 4, length: 32, sampling: 'documents' }, 0)
   expect(samples).toHaveLength(4)
   // The footer and the first of nine row groups.
   expect(served()).toHaveLength(2)
@@ -195,6 +195,7 @@ test('what a data set lacks is said, with what it has', async () => {
   expect(await say('Salesforce/wikitext:wikitext-5')).toMatch(/no configuration wikitext-5/)
   expect(await say('Salesforce/wikitext:wikitext-103-v1:train')).toMatch(/no split train.*test/)
   expect(await say('someone/pairs')).toMatch(/no column that is plainly the text.*question, answer/)
+  expect(await say('someone/pairs:default:test')).toMatch(/no split test in default.*train/)
   expect(await say('someone/files:de')).toMatch(/no files for de.*en\/test\.txt/)
   expect(await say('someone/nothing')).toMatch(/does not exist/)
   expect(await say('nothing')).toMatch(/There is no text "nothing"/)

@@ -2,7 +2,7 @@
 import type { ChatTemplate, ChatTemplateFile } from '../data/chat.ts'
 import { sampleDocuments } from '../data/corpus.ts'
 import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
-import { documents, fileText, readText, type Text } from '../data/documents.ts'
+import { documents, fileText, noFacts, readText, type Text, type TextFacts } from '../data/documents.ts'
 import { type Passage, readPassage } from '../data/lambada.ts'
 import type { TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
@@ -21,6 +21,7 @@ export interface TextFile extends TextSource {
 export interface TokenStream {
   tokens: Int32Array
   cut: boolean
+  facts: TextFacts
 }
 
 /** With the day that a chat template takes for today, as `Job.date`. */
@@ -89,33 +90,41 @@ export class Texts {
   /** The whole text, or the first 32 million characters of it, as one stream. */
   tokens(choice: Dated<TextChoice>, purpose: Purpose): Promise<TokenStream> {
     return this.#once(['tokens', choice.text, choice.column, this.#day(choice), purpose], async () => {
-      const { text, cut } = await readText(await this.#open(choice, purpose), this.#template(choice))
-      return { tokens: this.#encode(choice)(text), cut }
+      const { text, cut, facts } = await readText(await this.#open(choice, purpose), this.#template(choice))
+      return { tokens: this.#encode(choice)(text), cut, facts }
     })
   }
 
   /** Calibration samples of single documents, read only until there are enough. */
-  samples(choice: Dated<CalibrationSpec>, seed: number): Promise<Int32Array[]> {
+  samples(choice: Dated<CalibrationSpec>, seed: number): Promise<{ windows: Int32Array[]; facts: TextFacts }> {
     const { samples, length } = choice
     return this.#once(['samples', choice.text, choice.column, this.#day(choice), samples, length, seed], async () => {
       const text = await this.#open(choice, 'calibration')
       const template = this.#template(choice)
-      return sampleDocuments(() => documents(text, template), this.#encode(choice), { samples, length, seed })
+      let facts = noFacts(text)
+      const read = () => {
+        facts = noFacts(text)
+        return documents(text, template, facts)
+      }
+      const windows = await sampleDocuments(read, this.#encode(choice), { samples, length, seed })
+      return { windows, facts }
     })
   }
 
   /** The first passages of a text with their last words; `most`: tokens that the model can take. */
-  passages(choice: Dated<TextChoice & { passages: number }>, most: number): Promise<Passage[]> {
+  passages(choice: Dated<TextChoice & { passages: number }>, most: number): Promise<{ passages: Passage[]; facts: TextFacts }> {
     return this.#once(['passages', choice.text, choice.column, this.#day(choice), choice.passages, most], async () => {
       const encode = this.#encode(choice)
       const passages: Passage[] = []
       const text = { ...(await this.#open(choice, 'evaluation')), perLine: true }
-      for await (const document of documents(text, this.#template(choice))) {
+      const facts = noFacts(text)
+      for await (const document of documents(text, this.#template(choice), facts)) {
+        if (!document.trim()) continue
         passages.push(readPassage(document, encode, most, passages.length + 1))
         if (passages.length === choice.passages) break
       }
       if (!passages.length) throw new WorkbenchError('text-short', 'The text for last-word accuracy is empty.', 'Choose another text.')
-      return passages
+      return { passages, facts }
     })
   }
 
