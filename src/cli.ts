@@ -47,7 +47,7 @@ const specs = new Set([...solvers.flatMap((solver) => solver.options), ...runOpt
 
 /** Data sets that have a name of their own. */
 const named = texts.filter(({ origin }) => origin === 'dataset').map(({ id }) => id)
-const textHelp = `a .txt, .jsonl or .parquet file (.gz too), ${named.join(', ')}, or any data set of the Hub as owner/name[:config[:split[:column]]]`
+const textHelp = `a file (plain text, .json, .jsonl, .csv, .tsv, .parquet; .gz and .zst too; FILE:COLUMN names a column or field), ${named.join(', ')}, or any data set of the Hub as owner/name[:config[:split[:column]]]`
 
 /** Options that the published script takes with every method, whether the method knows them or not. */
 const publishedFlags = ['num-iter', 'groupsize', 'sym', 'outlier', 'alpha', 'act-order', 'static-groups', 'structure-outlier']
@@ -221,7 +221,9 @@ async function main(): Promise<void> {
   if (values.resume && !unfinished)
     process.stderr.write(`There is nothing to resume in ${target!.path}.journal; starting from the beginning.\n`)
   stopOnSignals(control)
-  const heavy = memoryProblem((await checkJob(job, session)).runs, (await session.gpuSummary()).memoryBudget)
+  const check = await checkJob(job, session)
+  say.texts(check)
+  const heavy = memoryProblem(check.runs, (await session.gpuSummary()).memoryBudget)
   if (heavy) say.hear({ type: 'notice', run: null, problem: heavy })
   const emit = (event: RunEvent) => {
     say.hear(event)
@@ -274,7 +276,8 @@ function stopOnSignals(control: Control): void {
 /** A data set by its name, or a file, perhaps with the column or field that holds the text behind a colon. */
 async function namedText(given: string): Promise<TextChoice> {
   if (named.includes(given)) return { text: given }
-  const [, file = given, column] = /^(.*\.(?:jsonl?|ndjson|parquet)(?:\.gz)?):([^:]+)$/.exec(given) ?? []
+  const [, before, after] = /^(.+):([^:]+)$/.exec(given) ?? []
+  const [file, column] = before !== undefined && !existsSync(given) && existsSync(before) ? [before, after] : [given]
   if (isDatasetId(given) && !existsSync(file)) return { text: given }
   return { text: session.texts.add(await textFile(file)).id, column }
 }

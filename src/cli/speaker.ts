@@ -1,6 +1,6 @@
 /** Progress on stderr: a line that rewrites itself on a terminal; elsewhere, as jobs run, a line at every stage and at least one a minute. */
 import type { NetworkEvent } from '../engine/hub.ts'
-import type { LayerResult, RunEvent, Stage } from '../engine/job.ts'
+import { describeText, type JobCheck, type LayerResult, type RunEvent, type Stage, type TokenCounts } from '../engine/job.ts'
 
 /** Where lines go. */
 export interface Terminal {
@@ -75,6 +75,14 @@ export class Speaker {
       case 'notice':
         this.note(event.problem.message, event.problem.hint)
     }
+  }
+
+  /** What was found in the texts of a job. */
+  texts({ calibration, evaluation, passagesFrom }: JobCheck): void {
+    const counted = ({ text }: TokenCounts) => (text === null ? '' : `; ${text.toLocaleString('en')} tokens`)
+    if (calibration?.from) this.#line(`Calibration text: ${describeText(calibration.from)}${counted(calibration)}`)
+    if (evaluation?.from) this.#line(`Evaluation text: ${describeText(evaluation.from)}${counted(evaluation)}`)
+    if (passagesFrom) this.#line(`Passages: ${describeText(passagesFrom)}`)
   }
 
   /** What a connection does, before the job and during it. */

@@ -1,6 +1,6 @@
 /** The engine's host in Node: WebGPU by Dawn, files from disk, and how a program ends. */
-import { readdir, stat } from 'node:fs/promises'
-import { basename, join, relative } from 'node:path'
+import { readdir, realpath, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { toErrorData, WorkbenchError } from '../errors.ts'
 import type { Bytes, Files } from '../io/bytes.ts'
 import { diskFile } from './disk.ts'
@@ -27,30 +27,51 @@ function tell(error: unknown): number {
   return 1
 }
 
-/** A folder with everything below it; a file stands for a folder that holds it alone. */
+/** A model folder has dozens of files; whoever names a home directory gets a sentence instead of hours. */
+const maxFiles = 5000
+
+/**
+ * A folder with everything below it, or a file alone. Links are followed, as in every snapshot of the Hub's own cache; one that
+ * leads nowhere is left out, and a folder is entered once. Hidden folders are never part of a model.
+ * @throws WorkbenchError `file-missing` when it cannot be read
+ */
 export async function diskFolder(path: string): Promise<Files> {
-  if ((await stat(path).catch(() => null))?.isFile()) return new Map([[basename(path), await diskFile(path)]])
-  const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch((cause) => {
+  const info = await stat(path).catch(() => null)
+  if (info?.isFile()) return new Map([[basename(path), await diskFile(path)]])
+  const files = new Map<string, Bytes>()
+  const entered = new Set<string>()
+  const enter = async (folder: string, prefix: string) => {
+    const real = await realpath(folder)
+    if (entered.has(real)) return
+    entered.add(real)
+    for (const name of (await readdir(folder)).sort()) {
+      const full = join(folder, name)
+      const found = await stat(full).catch(() => null)
+      if (found?.isDirectory() && !name.startsWith('.')) await enter(full, `${prefix}${name}/`)
+      else if (found?.isFile()) files.set(prefix + name, await diskFile(full))
+      if (files.size > maxFiles) {
+        throw new WorkbenchError(
+          'file-missing',
+          `There are more than ${maxFiles} files in ${path}, too many for one model.`,
+          'Give the folder that holds config.json and the safetensors files.',
+        )
+      }
+    }
+  }
+  await enter(path, '').catch((cause) => {
+    if (cause instanceof WorkbenchError) throw cause
     throw new WorkbenchError('file-missing', `The folder ${path} cannot be read.`, 'Check the path given with --model.', { cause })
   })
-  const files = new Map<string, Bytes>()
-  for (const entry of entries) {
-    if (!entry.isFile()) continue
-    const full = join(entry.parentPath, entry.name)
-    files.set(relative(path, full).replaceAll('\\', '/'), await diskFile(full))
-  }
   return files
 }
 
 export async function textFile(path: string): Promise<TextFile> {
-  const bytes = await diskFile(path).catch((cause) => {
-    throw new WorkbenchError(
-      'file-missing',
-      `The text ${path} cannot be read.`,
-      'Give the path of a .txt, .jsonl or .parquet file, or the name of a data set.',
-      { cause },
-    )
+  const hint = 'Give the path of a text (.txt, .jsonl, .csv, .parquet …), or the name of a data set.'
+  const info = await stat(path).catch((cause) => {
+    throw new WorkbenchError('file-missing', `The text ${path} cannot be read.`, hint, { cause })
   })
+  if (!info.isFile())
+    throw new WorkbenchError('file-missing', `${path} is ${info.isDirectory() ? 'a folder' : 'no file'}, not a text.`, hint)
   const fileName = basename(path)
-  return { id: path, label: fileName, fileName, bytes: bytes.size, origin: 'file', open: () => diskFile(path) }
+  return { id: path, label: fileName, fileName, bytes: info.size, origin: 'file', open: () => diskFile(path) }
 }
