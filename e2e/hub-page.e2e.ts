@@ -237,7 +237,7 @@ describe('an interrupted job', () => {
       .getByText(/error .* \d+ of \d+/)
       .waitFor({ timeout: 60_000 })
 
-  const interrupted = ({ page }: Workbench) => page.getByRole('region', { name: 'A job on stories was interrupted' })
+  const interrupted = ({ page }: Workbench) => page.getByRole('region', { name: 'A job on stories is not finished' })
 
   test('on a model of the Hub asks before it is left, and is offered again', async () => {
     const undisturbed = await openPage(browser, link())

@@ -205,6 +205,7 @@ test('what is finished is there after a restart; one tab works at a time; three 
   const stopped = site.harm({ stop: 1, lose: [6, 12, 18] })
   const second = await openWorkbench(browser.context, site.url)
   await begin(second)
+  await second.page.getByRole('alertdialog').getByRole('button', { name: 'Start and delete it' }).click()
   await stopped
   const third = await openWorkbench(browser.context, site.url)
   await third.page.getByRole('heading', { name: 'Another tab is at work on stories' }).waitFor({ timeout: 60_000 })
@@ -214,7 +215,7 @@ test('what is finished is there after a restart; one tab works at a time; three 
   const { runs } = await second.report(120_000)
   expect(runs.at(-1)).toMatchObject({ state: 'failed', error: { code: 'gpu-lost' } })
   // The other tab may go on with it now.
-  await third.page.getByRole('heading', { name: 'A job on stories was interrupted' }).waitFor({ timeout: 30_000 })
+  await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 30_000 })
 
   // Somebody else looks into the same file.
   const holder = await holdFile(second.page, 'journal', 'head')
@@ -222,9 +223,10 @@ test('what is finished is there after a restart; one tab works at a time; three 
   const reading = () => third.page.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name))
   await expect.poll(reading, { timeout: 30_000 }).toContain('quantease-journal')
   await holder.evaluate((worker) => worker.terminate())
-  await third.page.getByRole('heading', { name: 'A job on stories was interrupted' }).waitFor({ timeout: 30_000 })
+  await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 30_000 })
 
   await third.button('Discard').click()
+  await third.page.getByRole('alertdialog').getByRole('button', { name: 'Discard it' }).click()
   await expect.poll(async () => [...(await privateFiles(third.page)).keys()]).toEqual([])
   await browser.context.close()
 })

@@ -116,6 +116,24 @@ test('a browser without a WebGPU adapter gets a page that says what to do', asyn
     await page.getByRole('heading', { name: 'There is no GPU to work with' }).waitFor()
     expect(await page.getByRole('main').innerText()).toMatch(/Chrome.*Firefox.*Safari/s)
     expect(await accessibilityProblems(page)).toEqual([])
+    // A model can be looked at all the same, and checked for a device that is not here.
+    await drop(page, 'main', [await modelFolder()])
+    await page.getByRole('heading', { name: 'stories', exact: true }).waitFor()
+    expect(await page.getByRole('region', { name: 'Tensor table' }).getByRole('row').count()).toBeGreaterThan(30)
+    const devices = page.getByRole('combobox', { name: 'Device' })
+    expect(await devices.locator('option').allInnerTexts()).not.toContainEqual(expect.stringMatching(/^This one/))
+    await page.getByRole('button', { name: 'Check', exact: true }).click()
+    const table = page.getByRole('region', { name: 'What each algorithm would take' })
+    await table.waitFor({ timeout: 60_000 })
+    expect(
+      await table
+        .getByRole('row', { name: /^QuantEase/ })
+        .first()
+        .innerText(),
+    ).toMatch(/GFLOP.*MiB/s)
+    expect(await page.getByRole('button', { name: 'Plan runs' }).isDisabled()).toBe(true)
+    expect(await page.getByRole('navigation', { name: 'Steps' }).getByRole('link').allInnerTexts()).toHaveLength(1)
+    expect(await accessibilityProblems(page)).toEqual([])
   } finally {
     await without.close()
   }

@@ -1,5 +1,5 @@
 /** The page around the steps: header, stepper, keys, drops, and what screen readers hear. */
-import { DropdownMenu, Popover, Tooltip } from 'radix-ui'
+import { AlertDialog, DropdownMenu, Popover, Tooltip } from 'radix-ui'
 import { Component, type ReactNode, StrictMode, useEffect, useRef, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import type { Engine } from '../engine/client.ts'
@@ -8,8 +8,9 @@ import { addressOf, readAddress, samePlace, writeAddress } from './address.ts'
 import { useView, useWorkbench, WorkbenchContext } from './context.ts'
 import { filesOfDrop } from './files.ts'
 import * as format from './format.ts'
-import { Icon, Switch } from './panels/controls.tsx'
+import { Button, Icon, Switch } from './panels/controls.tsx'
 import { GpuChip } from './panels/gpu.tsx'
+import { Remedies } from './panels/hub.tsx'
 import { ModelPanel } from './panels/model.tsx'
 import { PlanPanel } from './panels/plan.tsx'
 import { ErrorNote } from './panels/problems.tsx'
@@ -76,7 +77,14 @@ function Page() {
       </header>
       <Stepper />
       <main ref={main} tabIndex={-1} className={`step-${step}`}>
-        {fault && <ErrorNote title={faultTitles[fault.code] ?? 'That did not work'} error={fault} onClose={workbench.dismissFault} />}
+        {fault && (
+          <ErrorNote title={fault.title ?? faultTitles[fault.code] ?? 'That did not work'} error={fault} onClose={workbench.dismissFault}>
+            {fault.hub && (
+              <Remedies place={fault.hub} code={fault.code} again={() => workbench.open({ kind: 'hub', ...fault.hub! }, 'plan')} />
+            )}
+          </ErrorNote>
+        )}
+        <DroppedText />
         <Boundary key={step}>
           <Panel />
         </Boundary>
@@ -87,7 +95,55 @@ function Page() {
         </div>
       )}
       <Announcer />
+      <Question />
     </>
+  )
+}
+
+/** What a text that was dropped somewhere on the page is used for. */
+function DroppedText() {
+  const workbench = useWorkbench()
+  const dropped = useView((state) => state.dropped)
+  if (!dropped) return null
+  return (
+    <section className="notice row" aria-label="The dropped text">
+      <span className="grow">
+        <b>{dropped.text.label}</b> is the {dropped.before ? 'calibration' : 'evaluation'} text now.
+      </span>
+      {dropped.before && <Button onClick={workbench.evaluateOnDropped}>Evaluate on it instead</Button>}
+      <Button kind="quiet" icon="cancel" aria-label="Close this message" onClick={workbench.dismissDropped} />
+    </section>
+  )
+}
+
+/** Asks before what cannot be undone. */
+function Question() {
+  const workbench = useWorkbench()
+  const question = useView((state) => state.question)
+  return (
+    <AlertDialog.Root open={question !== null} onOpenChange={(open) => !open && workbench.answer(false)}>
+      <AlertDialog.Portal>
+        <AlertDialog.Overlay className="overlay" />
+        <AlertDialog.Content className="dialog">
+          <AlertDialog.Title>{question?.title}</AlertDialog.Title>
+          <AlertDialog.Description asChild>
+            <div>
+              {question?.lines.map((line) => (
+                <p key={line}>{line}</p>
+              ))}
+            </div>
+          </AlertDialog.Description>
+          <div className="row">
+            <AlertDialog.Cancel asChild>
+              <Button>Cancel</Button>
+            </AlertDialog.Cancel>
+            <Button kind="primary" onClick={() => workbench.answer(true)}>
+              {question?.action ?? ''}
+            </Button>
+          </div>
+        </AlertDialog.Content>
+      </AlertDialog.Portal>
+    </AlertDialog.Root>
   )
 }
 
@@ -233,7 +289,7 @@ function stepState(state: State, step: Step): 'done' | 'active' | '' {
     case 'model':
       return isOpen(state, 'plan') ? 'done' : ''
     case 'plan':
-      return state.view ? 'done' : ''
+      return state.view && isOpen(state, 'plan') ? 'done' : ''
     case 'run':
       return isBusy(state) ? 'active' : state.view ? 'done' : ''
     case 'results':

@@ -182,11 +182,45 @@ export function download(name: string, blob: Blob) {
 
 export const canPickFolders = () => typeof window.showDirectoryPicker === 'function'
 
-/** Writes the files into a new folder inside one that the person picks. False when they closed the picker. */
-export async function saveToFolder(name: string, sources: Source[], progress: (bytes: number) => void): Promise<boolean> {
+/**
+ * Writes the files into a new folder inside one that the person picks, and returns what it is called; null when they closed
+ * the picker. Nothing that is there is written over: `beside` is asked whether another name will do.
+ */
+export async function saveToFolder(
+  name: string,
+  sources: Source[],
+  progress: (bytes: number) => void,
+  beside: (free: string) => Promise<boolean>,
+): Promise<string | null> {
   const parent = await orNull(window.showDirectoryPicker!({ mode: 'readwrite', id: 'export' }))
-  if (!parent) return false
-  const folder = await parent.getDirectoryHandle(name, { create: true })
+  if (!parent) return null
+  let free = name
+  for (let n = 2; await isThere(parent, free); n++) free = `${name}-${n}`
+  if (free !== name && !(await beside(free))) return null
+  const folder = await parent.getDirectoryHandle(free, { create: true })
+  try {
+    await writeInto(folder, sources, progress)
+  } catch (thrown) {
+    // Half a checkpoint looks like a whole one. The folder is our own.
+    await parent.removeEntry(free, { recursive: true }).catch(() => {})
+    throw thrown
+  }
+  return free
+}
+
+/** Whether a folder or file has this name. */
+async function isThere(parent: FileSystemDirectoryHandle, name: string): Promise<boolean> {
+  try {
+    await parent.getDirectoryHandle(name)
+    return true
+  } catch (thrown) {
+    if (thrown instanceof DOMException && thrown.name === 'NotFoundError') return false
+    if (thrown instanceof DOMException && thrown.name === 'TypeMismatchError') return true
+    throw thrown
+  }
+}
+
+async function writeInto(folder: FileSystemDirectoryHandle, sources: Source[], progress: (bytes: number) => void): Promise<void> {
   let written = 0
   for (const source of sources) {
     const parts = source.path.split('/')
@@ -211,7 +245,6 @@ export async function saveToFolder(name: string, sources: Source[], progress: (b
       throw new WorkbenchError('storage-full', `The disk is full: ${source.path} could not be written.`, 'Free some space and save again.')
     }
   }
-  return true
 }
 
 /** One zip, made while it streams; the browser keeps the blob on disk once it is large. */

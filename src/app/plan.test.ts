@@ -176,6 +176,18 @@ test('a comparison shares the choices of bits and group size, each method those 
   expect(plan.comparison(bare, ['bare'], { bits: 2, groupSize: 32 })).toEqual([{ method: 'bare', options: { bits: 2 } }])
 })
 
+test('a method that cannot do what is shared takes its own default, and says so', () => {
+  const groups = { ...grid[1], default: 16, choices: [16, 32].map((value) => ({ value, label: String(value) })) } as OptionSpec
+  const grouped = { ...wide, solvers: [rtn, { ...rtn, id: 'grouped', options: [grid[0], groups] }] }
+  const shared = { bits: 2, groupSize: -1 }
+  expect(plan.comparison(grouped, ['rtn', 'grouped'], shared)).toEqual([
+    { method: 'rtn', options: shared },
+    { method: 'grouped', options: { bits: 2 } },
+  ])
+  expect(plan.otherwise(grouped, 'rtn', shared)).toEqual([])
+  expect(plan.otherwise(grouped, 'grouped', shared)).toEqual(['group size 16 instead of full row'])
+})
+
 test('options come in groups: those of most methods, those of this one; common before advanced', () => {
   const advanced = { ...columns, advanced: true }
   const some = { ...wide, solvers: [rtn, { ...quantease, options: [...grid, outlier, advanced] }] }

@@ -4,6 +4,7 @@ import type {
   EvaluationSpec,
   Job,
   JobCheck,
+  JournalSummary,
   ModelSummary,
   OptionSpec,
   Options,
@@ -13,7 +14,7 @@ import type {
   TextChoice,
   TextSource,
 } from '../engine/job.ts'
-import { optionProblem } from '../engine/job.ts'
+import { isDatasetId, optionProblem } from '../engine/job.ts'
 import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
@@ -170,11 +171,23 @@ export function sharedSpecs(catalog: Catalog): Extract<OptionSpec, { type: 'choi
   })
 }
 
-/** One run for each method, with those of the shared options that it knows. */
+/** One run for each method, with those of the shared options that it can do. */
 export function comparison(catalog: Catalog, methods: string[], shared: Options): NewRun[] {
   return methods.map((method) => {
-    const keys = new Set(optionsOf(catalog, method).map((spec) => spec.key))
-    return { method, options: Object.fromEntries(Object.entries(shared).filter(([key]) => keys.has(key))) }
+    const specs = optionsOf(catalog, method)
+    const takes = ([key, value]: [string, OptionValue]) => specs.some((spec) => spec.key === key && !optionProblem(spec, value))
+    return { method, options: Object.fromEntries(Object.entries(shared).filter(takes)) }
+  })
+}
+
+/** What a method has in place of shared options that it cannot do: "group size 16 instead of full row". */
+export function otherwise(catalog: Catalog, method: string, shared: Options): string[] {
+  return optionsOf(catalog, method).flatMap((spec) => {
+    const asked = shared[spec.key]
+    if (asked === undefined || !optionProblem(spec, asked)) return []
+    const wanted = sharedSpecs(catalog).find(({ key }) => key === spec.key)
+    const label = wanted?.choices.find(({ value }) => value === asked)?.label ?? String(asked)
+    return `${lower(spec.label)} ${spec.default} instead of ${lower(label)}`
   })
 }
 
@@ -216,7 +229,8 @@ export function editRun(catalog: Catalog, job: Job, id: string, change: Partial<
       }
       const others = job.runs.filter((other) => other.id !== id)
       if (change.label === undefined) return isNamedByUs(catalog, run) ? named(catalog, others, next) : next
-      return change.label.trim() ? next : named(catalog, others, next)
+      const label = change.label.trim()
+      return label ? { ...next, label: apart(label, others) } : named(catalog, others, next)
     }),
   }
 }
@@ -290,6 +304,11 @@ export function measureLastWords(job: Job, texts: TextSource[], on: boolean): Jo
   return on && text ? { ...rest, lambada: { text: text.id, passages: firstPassages } } : rest
 }
 
+/** Those ids that are data sets of the Hub. */
+export function namedDatasets(ids: string[]): TextSource[] {
+  return [...new Set(ids)].filter(isDatasetId).map((id) => ({ id, label: id, bytes: null, origin: 'dataset' }))
+}
+
 /** The choices of a text field, by where they come from. */
 export function textGroups(texts: TextSource[]): { title: string; texts: TextSource[] }[] {
   const titles: Record<TextSource['origin'], string> = {
@@ -331,6 +350,29 @@ export function coverage(tokens: number, widest: number): { ratio: number; place
   return { ratio, place: Math.min(1, Math.max(0, (Math.log10(ratio) + 1) / 3)) }
 }
 
+// ---------------------------------------------------------------- what would be lost
+
+/** What goes with the job in the journal, sentence by sentence. `saved`: runs whose checkpoints were saved elsewhere. */
+export function losses({ job, model, results, report, layers, started }: JournalSummary, saved: ReadonlySet<string>): string[] {
+  const labels = (runs: { id: string }[]) => runs.map(({ id }) => `“${job.runs.find((run) => run.id === id)!.label}”`).join('; ')
+  const written = results.filter((result) => result.export).map((result) => ({ id: result.run, bytes: result.export!.bytes }))
+  const unsaved = written.filter(({ id }) => !saved.has(id))
+  const bytes = format.bytes(written.reduce((sum, each) => sum + each.bytes, 0))
+  const when = new Date(started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+  return [
+    `The browser keeps one job. This deletes the one on ${model.name}, started ${when}: ${labels(job.runs)}.`,
+    ...(report
+      ? []
+      : [`It is not finished: ${layers.done} of ${format.plural(layers.all, 'linear')} are solved, and it could be resumed.`]),
+    ...(written.length ? [`Its results and ${format.plural(written.length, 'checkpoint')} go with it (${bytes}).`] : []),
+    ...(written.length === 0
+      ? []
+      : unsaved.length
+        ? [`Not saved since this page was opened: ${labels(unsaved)}.`]
+        : ['All of its checkpoints were saved since this page was opened.']),
+  ]
+}
+
 // ---------------------------------------------------------------- what the check says
 
 export type Check = { state: 'pending' } | { state: 'done'; result: JobCheck } | { state: 'failed'; problem: Problem }
@@ -361,7 +403,7 @@ export function mergeProblems(problems: (Problem & { place: string })[]): (Probl
   for (const { place, ...problem } of problems) {
     const key = JSON.stringify([problem.severity, problem.message, problem.hint])
     const known = merged.get(key) ?? { problem, places: new Set<string>() }
-    merged.set(key, { ...known, places: known.places.add(place) })
+    merged.set(key, { ...known, places: place ? known.places.add(place) : known.places })
   }
   return [...merged.values()].map(({ problem, places }) => {
     const all = [...places]

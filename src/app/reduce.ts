@@ -202,6 +202,9 @@ const endState = (run: RunView, running: 'cancelled' | 'failed') =>
 const isWhole = (runs: RunView[], fpPerplexity: number | null) =>
   runs.every((run) => run.state === 'finished') && (runs.length > 0 || fpPerplexity !== null)
 
+const hasResults = (runs: RunView[], fpPerplexity: number | null) =>
+  runs.length ? runs.some((run) => run.layers.length > 0) : fpPerplexity !== null
+
 /** The job is over with this report. */
 export function end(view: JobView, report: JobReport): JobView {
   const fpPerplexity = report.fpPerplexity ?? view.fpPerplexity
@@ -223,7 +226,7 @@ export function end(view: JobView, report: JobReport): JobView {
     // Of a local model nothing is read over it.
     network: report.network?.requests || report.network?.cached ? { ...report.network, underWay: 0, rate: 0, waiting: null } : null,
     progress: { done: isWhole(runs, fpPerplexity) ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
-    announcement: `${outcome({ error: null, runs, fpPerplexity })}. The results are ready.`,
+    announcement: `${outcome({ error: null, runs, fpPerplexity })}. ${hasResults(runs, fpPerplexity) ? 'The results are ready.' : 'Nothing was solved.'}`,
   }
 }
 
@@ -254,6 +257,29 @@ const bitsWords: Record<keyof BitsBreakdown, string> = {
   zeros: 'zero points',
   groupIndex: 'group index',
   outliers: 'outliers',
+}
+
+/** Storage that differs by no more than this is called equal. */
+const equalStorage = 0.02
+
+/** What something stored and what came of it; null where there is nothing to compare. */
+export interface Figure {
+  run: string
+  bitsPerWeight: number
+  value: number | null
+}
+
+/**
+ * The runs with the smallest value among those that store as many bits per weight, within 2 %: a better value bought with
+ * more bits is no better method. A run without an equal, or with the same value as all of them, is not among them.
+ */
+export function bestAtEqualStorage(figures: Figure[]): Set<string> {
+  const known = figures.flatMap(({ value, ...rest }) => (value === null || !rest.bitsPerWeight ? [] : [{ ...rest, value }]))
+  const best = known.filter((one) => {
+    const equals = known.filter((other) => Math.abs(other.bitsPerWeight / one.bitsPerWeight - 1) <= equalStorage)
+    return equals.some(({ value }) => value > one.value) && equals.every(({ value }) => value >= one.value)
+  })
+  return new Set(best.map(({ run }) => run))
 }
 
 /** Bits per weight by what they hold, without what is not stored at all. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Catalog, GpuSummary, Job, ModelSummary, RunResult } from '../engine/job.ts'
 import { begin, reduce } from './reduce.ts'
-import { exportName, toMarkdown } from './report.ts'
+import { exportNames, toMarkdown } from './report.ts'
 
 const job: Job = {
   runs: [{ id: 'run-1', label: 'A | B', method: 'rtn', options: {} }],
@@ -19,7 +19,7 @@ const result = {
   state: 'finished',
   fpPerplexity: 1.83,
   perplexity: 2.11,
-  perplexityError: null,
+  perplexityError: 0.05,
   kl: 0.0213,
   top1: 0.934,
   bitsPerWeight: 2.125,
@@ -31,7 +31,7 @@ const result = {
 } as RunResult
 const used = (name: string) => ({ name, tokensSha256: '0123456789abcdef', tokens: 256 })
 const texts = { calibration: used('Stories'), evaluation: used('My text.txt') }
-const model = { name: 'My model/1', familyLabel: 'LLaMA', parameters: 918656 } as ModelSummary
+const model = { name: 'My model/1', familyLabel: 'LLaMA', parameters: 918656, quantized: null } as ModelSummary
 const context = {
   catalog: { solvers: [], runOptions: [] } as unknown as Catalog,
   gpu: { name: 'SwiftShader', kind: 'software', gflops: 1.63 } as GpuSummary,
@@ -55,12 +55,33 @@ test('results become a Markdown table with what they were measured on', () => {
   const lines = toMarkdown(view, context).split('\n')
   expect(lines[0]).toBe('### My model/1 (LLaMA, 0.92 M parameters)')
   expect(lines).toContain(
-    '| A \\| B |  | 2.13 | 2.11 (+0.28 ↑) | 2.1e-2 | 93.4 % | 1.2e-1 | 2.1e-1 (model.layers.0.self_attn.v_proj) | 17 s | finished |',
+    '| A \\| B |  | 2.13 | – | 2.11 ± 0.05 (+0.28 ↑) | 2.1e-2 | 93.4 % | 1.2e-1 | 2.1e-1 (model.layers.0.self_attn.v_proj) | 17 s | finished |',
   )
-  expect(lines).toContain('- Calibration: 4 windows of 64 tokens, consecutive, seed 7')
+  expect(lines).toContain('- Calibration: Stories, 4 windows of 64 tokens, consecutive, seed 7 (SHA-256 of the token ids 0123456789abcdef)')
+  expect(lines).toContain('- Evaluation: My text.txt, 4 windows of 64 tokens (SHA-256 of the token ids 0123456789abcdef)')
+  expect(lines).toContain('Perplexity of the model at full precision: 1.83')
   expect(lines).toContain('- Adapter: SwiftShader (software, 1.6 GFLOP/s in f32)')
 })
 
-test('a checkpoint folder has a name that every file system takes', () => {
-  expect(exportName(model, view.runs[0])).toBe('My-model-1-A-B')
+test('checkpoint folders have names that every file system takes, and no two the same', () => {
+  const named = (...labels: string[]) => [
+    ...exportNames(
+      model,
+      labels.map((label, i) => ({ id: `run-${i}`, label })),
+    ).values(),
+  ]
+  expect(named('A | B')).toEqual(['My-model-1-A-B'])
+  expect(named('QuantEase 3-bit', 'QuantEase+ 3-bit', 'quantease 3 bit', 'quantease 3_bit')).toEqual([
+    'My-model-1-QuantEase-3-bit',
+    'My-model-1-QuantEase-plus-3-bit',
+    'My-model-1-quantease-3-bit-2',
+    'My-model-1-quantease-3_bit',
+  ])
+  expect(named('1 % outliers', '..\\x/../y:', '', '日本')).toEqual([
+    'My-model-1-1-percent-outliers',
+    'My-model-1-..-x-..-y',
+    'My-model-1',
+    'My-model-1-日本',
+  ])
+  expect(new TextEncoder().encode(named('é'.repeat(300))[0]).length).toBeLessThanOrEqual(200)
 })

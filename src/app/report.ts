@@ -1,5 +1,5 @@
 /** A job's results as text to paste into an issue. */
-import type { Catalog, GpuSummary, ModelSummary } from '../engine/job.ts'
+import type { Catalog, GpuSummary, ModelSummary, UsedText } from '../engine/job.ts'
 import * as format from './format.ts'
 import { describeRun } from './plan.ts'
 import type { JobView, RunView } from './reduce.ts'
@@ -11,7 +11,7 @@ export interface ResultContext {
 }
 
 export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext): string {
-  const { job, calibration, evaluation } = view
+  const { job, calibration, evaluation, texts, report } = view
   const cell = (text: string) => text.replaceAll('|', '\\|')
   const rows = view.runs.map((run) => {
     const { result } = run
@@ -21,7 +21,8 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
       cell(run.label),
       cell(describeRun(catalog, spec)),
       result ? format.bitsPerWeight(result.bitsPerWeight) : '–',
-      `${format.perplexity(result?.perplexity ?? null)}${change ? ` (${change.text})` : ''}`,
+      result?.export ? format.bytes(result.export.bytes) : '–',
+      withError(result?.perplexity ?? null, result?.perplexityError ?? null) + (change ? ` (${change.text})` : ''),
       format.divergence(result?.kl ?? null),
       format.share(result?.top1 ?? null),
       ...(job.lambada ? [format.accuracy(result?.lambada)?.text ?? '–'] : []),
@@ -32,7 +33,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     ]
   })
   const heads = [
-    ...['Run', 'Options', 'Bits per weight', 'Perplexity', 'KL, nats', 'Same top token'],
+    ...['Run', 'Options', 'Bits per weight', 'Checkpoint', 'Perplexity ± standard error', 'KL, nats', 'Same top token'],
     ...(job.lambada ? ['Last words right'] : []),
     ...['Mean relative error', 'Worst', 'Time', 'State'],
   ]
@@ -40,21 +41,26 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   return [
     `### ${model.name} (${model.familyLabel}, ${format.parameters(model.parameters)} parameters)`,
     ...(model.source ? ['', `From the Hub: ${model.source.repo} at ${model.source.ref} (commit ${model.source.revision})`] : []),
+    ...(report ? ['', `Model: ${format.bytes(report.model.bytes)}, SHA-256 ${report.model.sha256.slice(0, 16)}`] : []),
     '',
-    `Perplexity of the model as it was loaded: ${format.perplexity(view.fpPerplexity)}`,
+    `Perplexity of the model ${model.quantized ? `as it was loaded (${model.quantized.bits}-bit ${model.quantized.format})` : 'at full precision'}: ${withError(view.fpPerplexity, view.fpPerplexityError)}`,
     '',
     ...(view.fpLambada
       ? [`Last words right as it was loaded: ${format.accuracy(view.fpLambada)?.text} of ${view.fpLambada.passages} passages`, '']
       : []),
     ...(rows.length ? [...table.map((row) => `| ${row.join(' | ')} |`), ''] : []),
     rows.length && calibration
-      ? `- Calibration: ${format.plural(calibration.windows, 'window')} of ${calibration.length} tokens, ${job.calibration.sampling}, seed ${job.seed}`
+      ? `- Calibration: ${named(texts?.calibration)}${format.plural(calibration.windows, 'window')} of ${calibration.length} tokens, ${job.calibration.sampling}, seed ${job.seed}${digest(texts?.calibration)}`
       : null,
-    evaluation ? `- Evaluation: ${format.plural(evaluation.windows, 'window')} of ${evaluation.length} tokens` : null,
+    evaluation
+      ? `- Evaluation: ${named(texts?.evaluation)}${format.plural(evaluation.windows, 'window')} of ${evaluation.length} tokens${digest(texts?.evaluation)}`
+      : null,
+    texts?.lambada ? `- Last words: ${texts.lambada.name}${digest(texts.lambada)}` : null,
     view.network
       ? `- Read over the network: ${format.bytes(view.network.fetched)}${view.network.cached ? `, and ${format.bytes(view.network.cached)} from the cache` : ''}`
       : null,
     `- Adapter: ${gpu.name} (${gpu.kind === 'software' ? 'software' : 'GPU'}, ${gpu.gflops.toFixed(1)} GFLOP/s in f32)`,
+    report ? `- QuantEase Workbench ${report.workbench.version} (engine ${report.workbench.code.slice(0, 12)}), ${report.started}` : null,
     '',
   ]
     .filter((line) => line !== null)
@@ -62,10 +68,46 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     .replaceAll('\u202f', ' ')
 }
 
-/** A folder name for the checkpoint of a run: the model, the run, nothing that a file system minds. */
-export function exportName(model: ModelSummary, run: RunView): string {
-  return `${model.name}-${run.label}`
-    .replace(/[^\p{L}\p{N}._-]+/gu, '-')
+/** "2.11 ± 0.05". */
+function withError(value: number | null, error: number | null): string {
+  return error === null || value === null ? format.perplexity(value) : `${format.perplexity(value)} ± ${format.perplexity(error)}`
+}
+
+const named = (text: UsedText | undefined) => (text ? `${text.name}, ` : '')
+const digest = (text: UsedText | undefined) => (text ? ` (SHA-256 of the token ids ${text.tokensSha256.slice(0, 16)})` : '')
+
+/**
+ * A folder name for the checkpoint of each run: the model, the run, nothing that a file system minds, and never one name
+ * for two runs, letters' case aside.
+ */
+export function exportNames(model: Pick<ModelSummary, 'name'>, runs: Pick<RunView, 'id' | 'label'>[]): Map<string, string> {
+  const names = new Map<string, string>()
+  const taken = new Set<string>()
+  for (const { id, label } of runs) {
+    const name = safeName(`${model.name}-${label}`) || 'checkpoint'
+    let free = name
+    for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${name}-${n}`
+    taken.add(free.toLowerCase())
+    names.set(id, free)
+  }
+  return names
+}
+
+/** Bytes of a name that file systems take, less what is put behind it. */
+const longestName = 200
+
+function safeName(text: string): string {
+  const name = text
+    .normalize('NFC')
+    .replaceAll('+', '-plus-')
+    .replaceAll('%', '-percent-')
+    .replace(/[^\p{L}\p{M}\p{N}._-]+/gu, '-')
     .replace(/-+/g, '-')
-    .replace(/^[-.]+|[-.]+$/g, '')
+  let [kept, bytes] = ['', 0]
+  for (const letter of name) {
+    bytes += new TextEncoder().encode(letter).length
+    if (bytes > longestName) break
+    kept += letter
+  }
+  return kept.replace(/^[-.]+|[-.]+$/g, '')
 }

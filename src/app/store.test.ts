@@ -1,6 +1,16 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Engine } from '../engine/client.ts'
-import type { Catalog, GpuSummary, HubModel, JobCheck, JobReport, JournalSummary, ModelSummary, RunEvent } from '../engine/job.ts'
+import type {
+  Catalog,
+  GpuSummary,
+  HubModel,
+  JobCheck,
+  JobReport,
+  JournalSummary,
+  ModelSummary,
+  RunEvent,
+  RunResult,
+} from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 import { createWorkbench } from './store.ts'
 
@@ -23,6 +33,7 @@ function workbench(different: Partial<Engine> = {}) {
     open: async () => ({ name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary,
     check: async () => answer,
     journal: async () => ({ busy: false, summary: null }),
+    journalTexts: async () => [],
     watchNetwork: () => {},
     hubAccount: async () => null,
     arrived: Promise.resolve(),
@@ -82,6 +93,7 @@ test('a job takes the place of the one that the page showed, and of no other', a
     started: '2026-11-30T01:02:03.004Z',
     job: { runs: [] },
     model: { name: 'm' },
+    layers: { done: 0, all: 1 },
     results: [],
     report,
   } as unknown as JournalSummary
@@ -263,4 +275,97 @@ test('a disk that is still full when the job tries again can be tried once more'
   expect(page.store.getState().asked).toBe('resume')
   await vi.advanceTimersByTimeAsync(300)
   expect(page.store.getState()).toMatchObject({ view: { phase: 'paused', storage }, asked: null })
+})
+
+const kept = {
+  job: {
+    runs: [
+      { id: 'run-1', label: 'GPTQ, then QuantEase 3-bit', method: 'rtn', options: {} },
+      { id: 'run-2', label: 'RTN', method: 'rtn', options: {} },
+    ],
+    calibration: { text: 'file-a' },
+    evaluation: { text: 'owner/name:default' },
+  },
+  model: { name: 'kept' },
+  origin: { kind: 'files', name: 'kept' },
+  started: '2026-11-30T00:00:00.000Z',
+  layers: { done: 14, all: 28 },
+  results: [{ run: 'run-1', state: 'finished', export: { bytes: 2 ** 20 }, layers: [], perplexities: [] } as unknown as RunResult],
+  events: [],
+  report: null,
+} as unknown as JournalSummary
+
+test('what is finished is named before another job takes its place, and stays where the person says no', async () => {
+  const start = vi.fn(async () => report)
+  const discard = vi.fn(async () => {})
+  const page = workbench({ start, discard, journal: async () => ({ busy: false, summary: kept }) })
+  await vi.advanceTimersByTimeAsync(0)
+  for (const [act, done] of [
+    [page.tryDemo, start],
+    [page.discard, discard],
+  ] as const) {
+    const refused = act()
+    await vi.advanceTimersByTimeAsync(0)
+    const { question } = page.store.getState()
+    expect(question!.lines.join(' ')).toMatch(
+      /kept.*“GPTQ, then QuantEase 3-bit”; “RTN”.*14 of 28 linears.*1 checkpoint .*1.00\u202fMiB.*Not saved/,
+    )
+    page.answer(false)
+    await refused
+    expect(page.store.getState()).toMatchObject({ question: null, model: { state: 'none' } })
+    expect(done).not.toHaveBeenCalled()
+  }
+  const agreed = page.tryDemo()
+  await vi.advanceTimersByTimeAsync(0)
+  page.answer(true)
+  await agreed
+  expect(start).toHaveBeenCalledOnce()
+})
+
+test('nothing is asked where nothing would be lost: no work done yet, or a measurement', async () => {
+  const start = vi.fn(async () => report)
+  let summary: JournalSummary = { ...kept, layers: { done: 0, all: 28 }, results: [] }
+  const page = workbench({ start, journal: async () => ({ busy: false, summary }) })
+  await page.tryDemo()
+  expect(start).toHaveBeenCalledTimes(1)
+  summary = kept
+  page.setJob({ runs: [] })
+  await page.start()
+  expect(start).toHaveBeenCalledTimes(2)
+})
+
+test('what cannot be opened leaves the open model, its plan and its step alone', async () => {
+  let bad = false
+  const page = workbench({
+    open: async (source) => {
+      if (bad) throw new WorkbenchError('file-missing', `${(source as { name?: string }).name} has no config.json.`)
+      return { name: 'good', blocks: 1, maxPositions: 64, quantized: null, problems: [] } as unknown as ModelSummary
+    },
+  })
+  await page.open({ kind: 'demo' })
+  page.setJob({ seed: 5 })
+  page.go('plan')
+  await vi.advanceTimersByTimeAsync(1000)
+  const before = page.store.getState()
+  bad = true
+  // Two in a row: the second begins while the first is being read.
+  const opened = [page.open({ kind: 'files', name: 'one', files: [] }), page.open({ kind: 'files', name: 'two', files: [] })]
+  expect(await Promise.all(opened)).toEqual([false, false])
+  const { model, job, chosen, check, step, fault } = page.store.getState()
+  expect({ model, job, chosen, check, step }).toEqual({
+    model: before.model,
+    job: before.job,
+    chosen: before.chosen,
+    check: before.check,
+    step: 'plan',
+  })
+  expect(fault).toMatchObject({ title: 'Cannot use two', message: 'two has no config.json.' })
+})
+
+test('results that are opened again bring the texts of their job along', async () => {
+  const mine = { id: 'file-a', label: 'mine.txt', bytes: 7, origin: 'file' as const }
+  const page = workbench({ journal: async () => ({ busy: false, summary: kept }), journalTexts: async () => [mine] })
+  await vi.advanceTimersByTimeAsync(0)
+  await page.openResults()
+  expect(page.store.getState()).toMatchObject({ step: 'results', texts: [mine, { id: 'owner/name:default', origin: 'dataset' }] })
 })

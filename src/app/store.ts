@@ -3,6 +3,7 @@ import { createStore, type StoreApi } from 'zustand/vanilla'
 import type { Engine, HubAccount, ModelSource } from '../engine/client.ts'
 import type {
   CacheInfo,
+  CalibrationSpec,
   Catalog,
   DryRunSpec,
   GpuSummary,
@@ -26,7 +27,7 @@ import { type Picked, type Source, isText, pickAgain, rememberFolder, saveAsZip,
 import type { ErrorUnit } from './format.ts'
 import * as plan from './plan.ts'
 import { abort, begin, end, type JobView, reduce } from './reduce.ts'
-import { exportName } from './report.ts'
+import { exportNames } from './report.ts'
 
 export const steps = ['model', 'plan', 'run', 'results'] as const
 export type Step = (typeof steps)[number]
@@ -57,6 +58,17 @@ export type Saving =
   | { state: 'saving'; bytes: number; total: number }
   | { state: 'saved'; as: string }
   | { state: 'failed'; error: ErrorData }
+
+/** What the person is asked before something is done that cannot be undone. */
+export interface Question {
+  title: string
+  lines: string[]
+  /** The button that does it. */
+  action: string
+}
+
+/** Something failed that belongs to no panel. `title`: what was tried; `hub`: the place on the Hub that it was tried with. */
+export type Fault = ErrorData & { title?: string; hub?: HubPlace | null }
 
 export interface State {
   step: Step
@@ -95,8 +107,10 @@ export interface State {
   /** A control that was pressed and has not taken effect yet. */
   asked: 'pause' | 'resume' | 'cancel' | null
   saving: Record<string, Saving>
-  /** Something failed that belongs to no panel. */
-  fault: ErrorData | null
+  fault: Fault | null
+  question: Question | null
+  /** A text that was dropped without a word on what it is for; until it is settled, what the job calibrated on before. */
+  dropped: { text: TextSource; before: CalibrationSpec | null } | null
 }
 
 /** Charts redraw at most this often, however chatty the engine is. */
@@ -131,10 +145,30 @@ export function createWorkbench(engine: Engine) {
     asked: null,
     saving: {},
     fault: null,
+    question: null,
+    dropped: null,
   }))
   const get = store.getState
   const set = store.setState
   const fail = (thrown: unknown) => set({ fault: toErrorData(thrown) })
+
+  // ---------------------------------------------------------------- questions
+
+  let answerTo: (yes: boolean) => void = () => {}
+
+  /** Asks before what cannot be undone; a newer question takes the place of one that is open. */
+  function confirm(question: Question): Promise<boolean> {
+    answer(false)
+    set({ question })
+    return new Promise((resolve) => {
+      answerTo = resolve
+    })
+  }
+
+  function answer(yes: boolean) {
+    set({ question: null })
+    answerTo(yes)
+  }
 
   // ---------------------------------------------------------------- start
 
@@ -199,7 +233,9 @@ export function createWorkbench(engine: Engine) {
   /** Takes the texts of the job in the journal among those that can be chosen. */
   async function bringTexts(): Promise<boolean> {
     try {
-      const brought = await engine.journalTexts()
+      const { job } = get().journal!.summary
+      const named = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])].map(({ text }) => text)
+      const brought = [...(await engine.journalTexts()), ...plan.namedDatasets(named)]
       const known = new Set(get().texts.map(({ id }) => id))
       set({ texts: [...get().texts, ...brought.filter(({ id }) => !known.has(id))] })
       return true
@@ -219,11 +255,30 @@ export function createWorkbench(engine: Engine) {
     set({ view, ran: model, spoken: view.announcement, saving: {}, step: 'results' })
   }
 
+  /**
+   * Names what the journal holds, as far as it cost time, and asks whether it may go. Null when it may not; otherwise the
+   * start of the job that was looked at, null where there is none: the engine deletes no other.
+   */
+  async function mayDelete(title: string, action: string): Promise<{ named: string | null } | null> {
+    const { summary, busy } = await engine.journal().catch(() => ({ summary: null, busy: false }))
+    const named = summary?.started ?? null
+    // The engine refuses what another tab is at work on.
+    const nothing = !summary || busy || (summary.layers.done === 0 && summary.results.length === 0)
+    return nothing || (await confirm({ title, action, lines: plan.losses(summary, savedRuns(summary.job)) })) ? { named } : null
+  }
+
+  /** Runs of this job whose checkpoints were saved since the page was opened. */
+  function savedRuns(job: Job): Set<string> {
+    const { view, saving } = get()
+    if (JSON.stringify(view?.job) !== JSON.stringify(job)) return new Set()
+    return new Set(Object.keys(saving).filter((run) => saving[run].state === 'saved'))
+  }
+
   async function discard() {
-    const { journal } = get()
-    if (!journal) return
+    const agreed = await mayDelete('Discard this job?', 'Discard it')
+    if (!agreed) return
     try {
-      await engine.discard(journal.summary.started)
+      if (agreed.named) await engine.discard(agreed.named)
       set({ journal: null, spoken: 'The job was discarded.' })
     } catch (thrown) {
       fail(thrown)
@@ -233,6 +288,8 @@ export function createWorkbench(engine: Engine) {
   // ---------------------------------------------------------------- model
 
   let opening = 0
+  /** The page before something else was being read. */
+  let before: Pick<State, 'model' | 'job' | 'check' | 'chosen' | 'step'> = get()
 
   /** `next`: the step to show when it is open. */
   async function open(source: ModelSource, next: Step = 'model'): Promise<boolean> {
@@ -241,15 +298,17 @@ export function createWorkbench(engine: Engine) {
     const demo = source.kind === 'demo'
     const hub = source.kind === 'hub' ? { repo: source.repo, revision: source.revision ?? 'main' } : null
     const name = source.kind === 'demo' ? 'the demo model' : source.kind === 'hub' ? source.repo : (source.name ?? 'the files')
-    const { model: former, job: planned, check: checked, chosen } = get()
-    const before = get().traffic?.fetched ?? 0
-    set({ model: { state: 'reading', name, hub, next, before }, job: null, step: 'model' })
+    const { model: former, job: planned, check: checked, chosen, step } = get()
+    if (former.state !== 'reading') before = { model: former, job: planned, check: checked, chosen, step }
+    set({ model: { state: 'reading', name, hub, next, before: get().traffic?.fetched ?? 0 }, job: null, step: 'model', fault: null })
     try {
       const [known, summary] = await Promise.all([catalog, engine.open(source)])
       if (mine !== opening) return false
-      const before = get().view?.job.evaluation
-      const first = plan.firstJob(known, get().texts, summary, demo)
-      const job = summary.quantized && before ? plan.measureLike(first, before, summary) : first
+      const { texts, view } = get()
+      const judged = view?.job.evaluation
+      const first = plan.firstJob(known, texts, summary, demo)
+      const again = summary.quantized && judged && texts.some(({ id }) => id === judged.text)
+      const job = again ? plan.measureLike(first, judged, summary) : first
       set({ model: { state: 'ready', summary, demo }, look: null, chosen: job.runs[0]?.id ?? null })
       edit(job)
       if (next !== 'model' && isOpen(get(), next)) set({ step: next })
@@ -257,9 +316,13 @@ export function createWorkbench(engine: Engine) {
     } catch (thrown) {
       if (mine !== opening) return false
       const error = toErrorData(thrown)
-      // The engine still has the model that was open before.
-      if (error.code === 'cancelled' && former.state !== 'reading') set({ model: former, job: planned, check: checked, chosen })
-      else set({ model: error.code === 'cancelled' ? { state: 'none' } : { state: 'refused', name, hub, error } })
+      const cancelled = error.code === 'cancelled'
+      if (cancelled || before.model.state === 'ready') {
+        // The engine still has the model that was open before, and its plan is as good as ever.
+        set(before)
+        if (!cancelled) set({ fault: { ...error, title: `Cannot use ${name}`, hub }, spoken: error.message })
+        if (get().check.state === 'pending') check()
+      } else set({ model: { state: 'refused', name, hub, error } })
       return false
     }
   }
@@ -308,9 +371,10 @@ export function createWorkbench(engine: Engine) {
 
   /** Whoever signs in or out may see other things. */
   function lookAgain() {
-    const { look, model } = get()
+    const { look, model, fault } = get()
     if (look) lookAt(look.repo, look.revision === 'main' && look.state !== 'known' ? undefined : look.revision)
-    if (model.state === 'refused' && model.hub) open({ kind: 'hub', ...model.hub })
+    const refused = model.state === 'refused' ? model.hub : fault?.hub
+    if (refused) open({ kind: 'hub', ...refused })
   }
 
   /** @throws WorkbenchError when the Hub does not know the token */
@@ -333,7 +397,11 @@ export function createWorkbench(engine: Engine) {
       // An empty folder is opened like any other, and refused by name.
       if (!picked?.files.length && !picked?.name) return
       if (picked.files.length && picked.files.every(({ path }) => isText(path)) && (purpose || get().job)) {
-        for (const { path, file } of picked.files) await addText(new File([file], path), purpose ?? 'calibration')
+        for (const { path, file } of picked.files) {
+          const before = get().job?.calibration ?? null
+          const text = await addText(new File([file], path), purpose ?? 'calibration')
+          if (!purpose) set({ dropped: { text, before }, spoken: `${text.label} is the calibration text now.` })
+        }
       } else if (purpose) {
         const { path } = picked.files.find((file) => !isText(file.path))!
         throw new WorkbenchError('text-invalid', `${path} is not a text that can be read here.`, 'Choose a .txt, .jsonl or .parquet file.')
@@ -349,7 +417,17 @@ export function createWorkbench(engine: Engine) {
   }
 
   async function addText(file: File, purpose: plan.TextPurpose, origin: 'file' | 'paste' = 'file') {
-    offer(await engine.addText(file, origin), purpose)
+    const text = await engine.addText(file, origin)
+    offer(text, purpose)
+    return text
+  }
+
+  /** The text that was dropped last is for evaluation, and the one that it took the place of is back. */
+  function evaluateOnDropped() {
+    const { dropped, job } = get()
+    if (!dropped?.before || !job) return
+    edit(plan.chooseText({ ...job, calibration: dropped.before }, 'evaluation', dropped.text))
+    set({ dropped: { ...dropped, before: null }, spoken: `${dropped.text.label} is the evaluation text now.` })
   }
 
   /** Adds a text to the choices, and chooses it. */
@@ -392,18 +470,26 @@ export function createWorkbench(engine: Engine) {
 
   // ---------------------------------------------------------------- run
 
+  /** A measurement leaves the last job alone; any other job takes its place. */
   async function start() {
+    const { job } = get()
+    const agreed = job?.runs.length ? await mayDelete('Replace the last job?', 'Start and delete it') : { named: null }
+    if (agreed) await beginJob(agreed.named)
+  }
+
+  /** `replacing`: start of the job in the journal that may go. */
+  async function beginJob(replacing: string | null) {
     const { job, model } = get()
     if (!job || model.state !== 'ready' || isBusy(get())) return
-    const replacing = get().journal?.summary.started ?? null
     await launch(job, model.summary, (hear) => engine.start(job, hear, replacing))
   }
 
   async function launch(job: Job, model: ModelSummary, run: (hear: (event: RunEvent) => void) => Promise<JobReport>) {
     clearTimeout(timer)
     const { view: before, ran, saving, step } = get()
-    const first = begin(job)
-    set({ fault: null, view: first, spoken: first.announcement, ran: model, step: 'run', asked: null, saving: {} })
+    // How large the model is decides how much room the charts take.
+    const first = { ...begin(job), blocks: model.blocks }
+    set({ fault: null, dropped: null, view: first, spoken: first.announcement, ran: model, step: 'run', asked: null, saving: {} })
 
     let queue: RunEvent[] = []
     let due: ReturnType<typeof setTimeout> | undefined
@@ -451,7 +537,8 @@ export function createWorkbench(engine: Engine) {
 
   /** One click from nothing to moving charts. */
   async function tryDemo() {
-    if (await open({ kind: 'demo' })) await start()
+    const agreed = await mayDelete('Replace the last job?', 'Start the demo and delete it')
+    if (agreed && (await open({ kind: 'demo' }))) await beginJob(agreed.named)
   }
 
   async function ask(what: 'pause' | 'resume' | 'cancel') {
@@ -474,7 +561,7 @@ export function createWorkbench(engine: Engine) {
   async function save(run: string, how: 'folder' | 'zip') {
     const { view, ran } = get()
     const files = sources(run)
-    const name = exportName(ran!, view!.runs.find(({ id }) => id === run)!)
+    const name = exportNames(ran!, view!.runs).get(run)!
     const total = files.reduce((sum, file) => sum + file.bytes, 0)
     const note = (saving: Saving) => set({ saving: { ...get().saving, [run]: saving } })
     const forget = () => set({ saving: Object.fromEntries(Object.entries(get().saving).filter(([id]) => id !== run)) })
@@ -486,9 +573,19 @@ export function createWorkbench(engine: Engine) {
     }
     try {
       note({ state: 'saving', bytes: 0, total })
-      if (how === 'zip') await saveAsZip(name, files, progress)
-      else if (!(await saveToFolder(name, files, progress))) return forget()
-      note({ state: 'saved', as: how === 'zip' ? `${name}.zip` : `${name}/` })
+      if (how === 'zip') {
+        await saveAsZip(name, files, progress)
+        return note({ state: 'saved', as: `${name}.zip` })
+      }
+      const saved = await saveToFolder(name, files, progress, (free) =>
+        confirm({
+          title: `There is a “${name}” already`,
+          lines: ['Nothing in it is changed. The checkpoint can be saved under another name beside it.'],
+          action: `Save as “${free}”`,
+        }),
+      )
+      if (saved === null) forget()
+      else note({ state: 'saved', as: `${saved}/` })
     } catch (thrown) {
       note({ state: 'failed', error: toErrorData(thrown) })
     }
@@ -535,6 +632,9 @@ export function createWorkbench(engine: Engine) {
       writePreferences(preferences)
     },
     dismissFault: () => set({ fault: null }),
+    answer,
+    evaluateOnDropped,
+    dismissDropped: () => set({ dropped: null }),
 
     choose: (run: string) => set({ chosen: run }),
     addRun(method: string) {
@@ -611,7 +711,9 @@ export function isOpen(state: State, step: Step): boolean {
     case 'model':
       return true
     case 'plan':
-      return state.job !== null && state.model.state === 'ready' && !state.model.summary.problems.some(isError)
+      return (
+        state.job !== null && state.gpu.state !== 'missing' && state.model.state === 'ready' && !state.model.summary.problems.some(isError)
+      )
     case 'run':
       return state.view !== null
     case 'results':

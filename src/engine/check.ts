@@ -458,7 +458,7 @@ function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
     const off = options.outlier === undefined ? 'choose another method' : 'leave outliers out'
     found.push({
       field: solver.options.find(({ flag }) => flag === 'outlier')?.key ?? 'method',
-      message: `Packed formats have no place for outliers, so the checkpoint will hold plain float16 weights: ${megabytes(planCheckpoint(run.tensors).bytes)}, no less than the model in float16, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
+      message: `Packed formats have no place for outliers, so the checkpoint will hold plain float16 weights: ${mebibytes(planCheckpoint(run.tensors).bytes)}, no less than the model in float16, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
       hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}.`,
       severity: 'note',
     })
@@ -530,7 +530,7 @@ export function passagesWork({ model }: OpenModel, passages: Passage[]): number 
 }
 
 const percent = (share: number) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`
-const megabytes = (bytes: number) => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`)
+const mebibytes = (bytes: number) => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : gibibytes(bytes))
 export const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 /** The plan, or the first thing that stands against it as an error. */

@@ -187,7 +187,7 @@ describe('outliers', () => {
     const { check } = await examine(job, session)
     const note = check.problems.find(({ field }) => field === 'runs.0.options.outlier')!
     expect(note.severity).toBe('note')
-    expect(note.message).toContain(`${(check.runs[0].checkpointBytes / 1e6).toFixed(1)} MB`)
+    expect(note.message).toContain(`${(check.runs[0].checkpointBytes / 2 ** 20).toFixed(1)} MiB`)
     const [result] = (await runJob(job, host)).runs
     expect(result.error ?? result.exportError).toBeUndefined()
     expect(result.bitsPerWeight).toBe(check.runs[0].bitsPerWeight)

@@ -1,12 +1,11 @@
 /** The charts of a job, each from the job's view alone. */
+import { useId, useState } from 'react'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { maxPoints } from '../../engine/job.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { Curves, type Point } from './curves.tsx'
 import { shortName } from './names.ts'
-
-const indexed = (view: JobView) => view.runs.map((run, index) => ({ run, index }))
 
 export function LayerErrors({ view }: { view: JobView }) {
   const unit = useView((state) => state.preferences.errorUnit)
@@ -32,7 +31,7 @@ export function LayerErrors({ view }: { view: JobView }) {
   const noted = view.runs.some((run) => run.layers.some((layer) => layer.notes.length))
   const notes = [
     each > 1 && `each point: the worst of ${each} linears; the table has all`,
-    noted && '!: see the notes of the layer',
+    noted && '!: has notes, see the layer table of the Run step',
   ].filter(Boolean)
 
   const starts: number[] = []
@@ -46,12 +45,12 @@ export function LayerErrors({ view }: { view: JobView }) {
       note={notes.join('; ') || undefined}
       empty="Each linear appears here as it is solved."
       height={260}
-      series={indexed(view).map(({ run, index }) => ({ index, label: run.label, points: points(run) }))}
+      series={view.runs.map((run) => ({ run: run.id, label: run.label, points: points(run) }))}
       x={{
         label: 'Block',
         domain: [0, Math.max(1, Math.ceil(layers.length / each) - 1)],
         ticks: starts,
-        format: (x) => String(Math.round(x / Math.max(perBlock, 1e-9)) + 1),
+        format: (x) => String(Math.round(x / Math.max(perBlock, 1e-9))),
         name: (x) => shortName(layers[x * each] ?? ''),
       }}
       y={{ log: true, format: show, tick: unit === 'scientific' ? format.scientificTick : show }}
@@ -73,9 +72,9 @@ const show2 = (value: number | undefined, show: (value: number) => string) => (v
 
 export function PerplexityByBlocks({ view }: { view: JobView }) {
   const full = view.fpPerplexity
-  const series = indexed(view).map(({ run, index }) => {
+  const series = view.runs.map((run) => {
     const points = run.perplexity.map(({ blocks, value }) => ({ x: blocks, y: value }))
-    return { index, label: run.label, points: points.length && full !== null ? [{ x: 0, y: full }, ...points] : points }
+    return { run: run.id, label: run.label, points: points.length && full !== null ? [{ x: 0, y: full }, ...points] : points }
   })
   const values = series.flatMap(({ points }) => points.map((point) => point.y))
   const log = Math.max(...values) > 20 * Math.min(...values)
@@ -114,40 +113,76 @@ export function PerplexityByBlocks({ view }: { view: JobView }) {
   )
 }
 
-export function ObjectiveByIteration({ view, run }: { view: JobView; run: RunView | undefined }) {
-  const objective = run?.objective
-  const points = objective?.points ?? []
-  const each = Math.max(1, Math.ceil(points.length / maxPoints))
+/** Of every run that iterates, on one linear: the one solved last, until another is chosen. */
+export function ObjectiveByIteration({ view }: { view: JobView }) {
+  const [picked, setPicked] = useState<string | null>(null)
+  const id = useId()
+  const drawn = new Set(view.runs.flatMap((run) => run.layers.flatMap(({ name, objective }) => (objective ? [name] : []))))
+  const latest = view.runs.findLast(({ state, objective }) => state === 'running' && objective)?.objective?.linear
+  const linears = view.layers.filter((name) => drawn.has(name))
+  const shown = picked ?? latest ?? linears.at(-1) ?? null
+  const curves = view.runs.map((run) => ({ run, points: shown === null ? [] : curveOf(run, shown) })).filter(({ points }) => points.length)
+  const iterations = curves.flatMap(({ points }) => points.map(({ x }) => x))
+  const planned = Math.max(0, ...view.runs.map(({ objective }) => (objective?.linear === shown ? objective.iterations : 0)))
+  const marks = [...new Set(iterations)].sort((a, b) => a - b)
   return (
     <Curves
       title="Objective f(Ŵ) / f(0) by iteration"
-      note={objective ? `${shortName(objective.linear)}; hollow: relaxed` : '\u00a0'}
+      note={curves.some(({ points }) => points.some(({ hollow }) => hollow)) ? 'hollow: relaxed' : '\u00a0'}
       empty="Methods that iterate, such as QuantEase, draw their progress here, linear by linear."
       height={170}
-      legend={false}
-      series={
-        run ? [{ index: view.runs.indexOf(run), label: run.label, points: points.filter((_, i) => i % each === 0).map(toPoint) }] : []
+      controls={
+        shown !== null && (
+          <label className="map-run" htmlFor={id}>
+            <span className="sr">Linear whose objective is shown</span>
+            <select id={id} className="input" value={picked ?? ''} onChange={(event) => setPicked(event.target.value || null)}>
+              <option value="">
+                {latest ? 'At work: ' : 'Last: '}
+                {shortName(latest ?? linears.at(-1) ?? '')}
+              </option>
+              {linears.map((name) => (
+                <option key={name} value={name}>
+                  {shortName(name)}
+                </option>
+              ))}
+            </select>
+          </label>
+        )
       }
+      series={curves.map(({ run, points }) => ({ run: run.id, label: run.label, points: thinned(points) }))}
       x={{
         label: 'Iteration',
-        domain: [Math.min(1, points[0]?.iteration ?? 1), Math.max(2, objective?.iterations ?? 2)],
+        domain: [Math.min(1, ...iterations), Math.max(2, planned, ...iterations)],
         format: String,
         name: (x) => `Iteration ${x}`,
       }}
       y={{ log: true, format: format.scientific, tick: format.scientificTick }}
       table={{
-        columns: ['Iteration', 'Objective', 'Relaxed'],
-        rows: points.map((point) => [String(point.iteration), point.value.toExponential(3), point.relaxed ? 'yes' : '']),
+        columns: ['Iteration', ...curves.map(({ run }) => run.label)],
+        rows: marks.map((iteration) => [
+          String(iteration),
+          ...curves.map(({ points }) => {
+            const point = points.find(({ x }) => x === iteration)
+            return point ? `${point.y.toExponential(3)}${point.hollow ? ', relaxed' : ''}` : ''
+          }),
+        ]),
       }}
     />
   )
 }
 
-const toPoint = ({ iteration, value, relaxed }: { iteration: number; value: number; relaxed: boolean }): Point => ({
-  x: iteration,
-  y: value,
-  hollow: relaxed,
-})
+/** From the linear's result, or as far as it has come. */
+function curveOf(run: RunView, linear: string): Point[] {
+  const kept = run.layers.find(({ name }) => name === linear)?.objective
+  if (kept) return kept.iterations.map((x, i) => ({ x, y: kept.values[i], hollow: kept.relaxed.includes(x) }))
+  if (run.objective?.linear !== linear) return []
+  return run.objective.points.map(({ iteration, value, relaxed }) => ({ x: iteration, y: value, hollow: relaxed }))
+}
+
+function thinned(points: Point[]): Point[] {
+  const each = Math.max(1, Math.ceil(points.length / maxPoints))
+  return points.filter((_, i) => i % each === 0)
+}
 
 export function MemoryOverTime({ view }: { view: JobView }) {
   const { series, peak } = view.memory
@@ -159,10 +194,10 @@ export function MemoryOverTime({ view }: { view: JobView }) {
     <Curves
       title="GPU memory held, MiB"
       note={peak > 0 ? `most so far ${format.bytes(peak)}` : '\u00a0'}
-      empty="Memory held on the GPU, as it is taken and given back."
+      empty={view.phase === 'over' ? 'Not kept of a job that was interrupted.' : 'Memory held on the GPU, as it is taken and given back.'}
       height={130}
       legend={false}
-      series={[{ index: null, label: 'Held', points: series.map(({ seconds, held }) => ({ x: seconds, y: mib(held) })) }]}
+      series={[{ run: null, label: 'Held', points: series.map(({ seconds, held }) => ({ x: seconds, y: mib(held) })) }]}
       x={{
         label: 'Time since the start',
         domain: [0, last],

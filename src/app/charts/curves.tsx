@@ -6,8 +6,8 @@ import { ChartFrame, type ChartTable } from './frame.tsx'
 import { linearScale, logScale } from './scale.ts'
 
 export interface Series {
-  /** Position of the run in the job; null for what belongs to no run. */
-  index: number | null
+  /** Id of the run; null for what belongs to none. */
+  run: string | null
   label: string
   points: Point[]
 }
@@ -26,6 +26,7 @@ export interface Point {
 interface CurvesProps {
   title: string
   note?: ReactNode
+  controls?: ReactNode
   empty: string
   height: number
   series: Series[]
@@ -40,7 +41,19 @@ interface CurvesProps {
 
 type Row = { x: number; name?: string } & Record<string, number | boolean | string | string[] | undefined>
 
-export const Curves = memo(function Curves({ title, note, empty, height, series, x, y, reference, table, legend = true }: CurvesProps) {
+export const Curves = memo(function Curves({
+  title,
+  note,
+  controls,
+  empty,
+  height,
+  series,
+  x,
+  y,
+  reference,
+  table,
+  legend = true,
+}: CurvesProps) {
   const drawn = series.filter(({ points }) => points.length)
   const values = drawn.flatMap(({ points }) => points.map((point) => point.y))
   // Room under the line for its label.
@@ -53,7 +66,8 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
     <ChartFrame
       title={y.log ? `${title}, log scale` : title}
       note={note}
-      legend={legend ? series.filter((each) => each.index !== null).map(({ index, label }) => ({ index: index!, label })) : []}
+      controls={controls}
+      legend={legend ? series.flatMap(({ run, label }) => (run === null ? [] : { run, label })) : []}
       table={table}
       height={height}
       empty={drawn.length ? null : empty}
@@ -108,13 +122,13 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
               return (
                 <div className="tooltip">
                   <b>{row.name ?? x.name(row.x)}</b>
-                  {drawn.map(({ index, label }, i) => {
+                  {drawn.map(({ run, label }, i) => {
                     const value = row[`y${i}`]
                     if (typeof value !== 'number') return null
                     return (
-                      <Fragment key={label}>
+                      <Fragment key={run}>
                         <div className="tooltip-row">
-                          {index !== null && <RunMark index={index} />}
+                          {run !== null && <RunMark run={run} />}
                           <span>{label}</span>
                           <span className="figures">{y.format(value)}</span>
                         </div>
@@ -130,19 +144,19 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
               )
             }}
           />
-          {drawn.map(({ index, label }, i) => (
+          {drawn.map(({ run, label }, i) => (
             <Line
-              key={`${index}${label}`}
+              key={run}
               dataKey={`y${i}`}
               name={label}
               type="linear"
               isAnimationActive={false}
               connectNulls
-              stroke={index === null ? 'var(--text)' : runColour(index)}
+              stroke={run === null ? 'var(--text)' : runColour(run)}
               strokeWidth={size > 0.5 ? 1.5 : 1}
               activeDot={false}
               dot={
-                index === null
+                run === null
                   ? false
                   : ({ cx, cy, payload, key }) => {
                       if (typeof cx !== 'number' || typeof cy !== 'number' || payload[`y${i}`] === undefined) return <g key={key} />
@@ -150,10 +164,10 @@ export const Curves = memo(function Curves({ title, note, empty, height, series,
                       return (
                         <g key={key} transform={`translate(${cx} ${cy})`}>
                           <path
-                            d={runShape(index)}
+                            d={runShape(run)}
                             transform={`scale(${size})`}
-                            fill={hollow ? 'var(--surface)' : runColour(index)}
-                            stroke={runColour(index)}
+                            fill={hollow ? 'var(--surface)' : runColour(run)}
+                            stroke={runColour(run)}
                             strokeWidth={hollow ? 1.8 : 0}
                           />
                           {payload[`notes${i}`] && (

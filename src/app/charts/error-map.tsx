@@ -76,7 +76,7 @@ export function ErrorMap({ view }: { view: JobView }) {
     tick: (value) =>
       measure === 'ratio' ? `×\u202f${value}` : unit === 'scientific' ? format.scientificTick(value) : format.relativeError(value, unit),
   }
-  const height = Math.max(180, Math.min(480, grid.blocks.length * 28 + 100))
+  const height = Math.max(180, Math.min(480, (grid.blocks.length || view.blocks) * 28 + 100))
   const title = `Error map of ${run.label}`
   const labels = columnLabels(grid.modules)
 
@@ -84,11 +84,11 @@ export function ErrorMap({ view }: { view: JobView }) {
     <ChartFrame
       title={title}
       legend={[]}
-      note={drawing.noted.size ? '!: see the notes of the layer' : undefined}
+      note={drawing.noted.size ? '!: has notes, see the layer table of the Run step' : undefined}
       controls={
         <>
           <label className="map-run" htmlFor={`${id}-run`}>
-            <RunMark index={at} />
+            <RunMark run={run.id} />
             <span className="sr">Run shown in the error map</span>
             <select id={`${id}-run`} className="input" value={run.id} onChange={(event) => setPicked(event.target.value)}>
               {view.runs.map(({ id, label }) => (
@@ -117,7 +117,7 @@ export function ErrorMap({ view }: { view: JobView }) {
       table={{
         columns: ['Block', ...labels],
         rows: grid.names.map((names, row) => [
-          String(grid.blocks[row] + 1),
+          String(grid.blocks[row]),
           ...names.map((name) => {
             const value = name === null ? undefined : values.get(name)
             return value === undefined ? '' : `${drawing.show(value)}${drawing.noted.has(name!) ? ' !' : ''}`
@@ -215,7 +215,7 @@ function Heat({ canvas, width, height, drawing, view, run, title }: MapProps) {
 
 function describe({ row, column }: Cell, { grid }: Drawing, view: JobView, run: number): string {
   const name = grid.names[row][column]
-  const place = `Block ${grid.blocks[row] + 1}, ${grid.modules[column]}`
+  const place = `Block ${grid.blocks[row]}, ${grid.modules[column]}`
   if (name === null) return `${place}: no such linear`
   const layerOf = (index: number) => view.runs[index].layers.find((layer) => layer.name === name)
   const layer = layerOf(run)
@@ -293,7 +293,7 @@ function axes(context: Context, { left, top, cellWidth, cellHeight, slanted }: M
   context.textAlign = 'right'
   const every = Math.ceil(16 / cellHeight)
   blocks.forEach((block, row) => {
-    if (row % every === 0) context.fillText(String(block + 1), left - 8, top + (row + 0.5) * cellHeight)
+    if (row % every === 0) context.fillText(String(block), left - 8, top + (row + 0.5) * cellHeight)
   })
   context.save()
   context.translate(8, top + (blocks.length * cellHeight) / 2)

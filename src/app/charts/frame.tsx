@@ -16,8 +16,8 @@ interface ChartFrameProps {
   note?: ReactNode
   /** What can be chosen about it. */
   controls?: ReactNode
-  /** Position of the run in the job (its colour and shape) and its name. */
-  legend: { index: number; label: string }[]
+  /** Ids of the runs, which give them colour and shape, and their names. */
+  legend: { run: string; label: string }[]
   table: ChartTable
   height: number
   /** What will be here, while there is nothing. */
@@ -85,9 +85,9 @@ export function ChartFrame({ title, note, controls, legend, table, height, empty
       </figcaption>
       {controls && <div className="chart-controls">{controls}</div>}
       <p className="chart-note">
-        {legend.map(({ index, label }) => (
-          <span key={index} className="legend">
-            <RunMark index={index} /> {label}
+        {legend.map(({ run, label }) => (
+          <span key={run} className="legend">
+            <RunMark run={run} /> {label}
           </span>
         ))}
         {note && <span>{note}</span>}

@@ -102,7 +102,7 @@ export const textWidth = (text: string) => text.length * 6.6
 const legendHeight = 44
 
 export function layoutMap(width: number, height: number, { blocks, modules }: MapGrid): MapLayout {
-  const left = 16 + textWidth(String((blocks.at(-1) ?? 0) + 1)) + 24
+  const left = 16 + textWidth(String(blocks.at(-1) ?? 0)) + 24
   const widest = Math.max(0, ...columnLabels(modules).map(textWidth))
   const cellWidth = (width - left) / Math.max(1, modules.length)
   const slanted = widest + 6 > cellWidth

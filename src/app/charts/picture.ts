@@ -31,7 +31,7 @@ export function colourIn(place: HTMLElement, value: string): string {
   return color
 }
 
-export function toSvg(drawn: SVGSVGElement, title: string, legend: { index: number; label: string }[]): Picture {
+export function toSvg(drawn: SVGSVGElement, title: string, legend: { run: string; label: string }[]): Picture {
   const width = drawn.clientWidth + 2 * margin
   const height = drawn.clientHeight + head + margin
   const colour = (value: string) => colourIn(drawn.parentElement!, value)
@@ -53,10 +53,10 @@ export function toSvg(drawn: SVGSVGElement, title: string, legend: { index: numb
   const text = colour('var(--text)')
   const surface = colour('var(--surface)')
   let x = margin
-  const marks = legend.map(({ index, label }) => {
+  const marks = legend.map(({ run, label }) => {
     const at = x
     x += 30 + label.length * 6.6
-    return `<g transform="translate(${at + 6} 38)"><path d="${runShape(index)}" fill="${colour(runColour(index))}"/><text x="12" y="4">${escaped(label)}</text></g>`
+    return `<g transform="translate(${at + 6} 38)"><path d="${runShape(run)}" fill="${colour(runColour(run))}"/><text x="12" y="4">${escaped(label)}</text></g>`
   })
   return {
     width,

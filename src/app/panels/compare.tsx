@@ -3,7 +3,8 @@ import { useEffect, useId, useRef, useState } from 'react'
 import type { Catalog, Job, JobCheck, Options, SolverInfo } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import { comparison, missingRuns, type NewRun, optionValue, presetRuns, presets, sharedSpecs } from '../plan.ts'
+import { comparison, missingRuns, type NewRun, optionValue, otherwise, presetRuns, presets, sharedSpecs } from '../plan.ts'
+import { isError } from '../store.ts'
 import { Button, Choice, Icon } from './controls.tsx'
 
 export function Compare({ catalog, job, onClose }: { catalog: Catalog; job: Job; onClose: () => void }) {
@@ -14,7 +15,7 @@ export function Compare({ catalog, job, onClose }: { catalog: Catalog; job: Job;
   const [shared, setShared] = useState<Options>(() =>
     Object.fromEntries(specs.map((spec) => [spec.key, optionValue(spec, job.runs[0]?.options ?? {})])),
   )
-  const quote = useQuote(catalog, job, shared)
+  const quotes = useQuotes(catalog, job, shared)
   const heading = useRef<HTMLHeadingElement>(null)
   useEffect(() => heading.current?.focus(), [])
 
@@ -54,7 +55,8 @@ export function Compare({ catalog, job, onClose }: { catalog: Catalog; job: Job;
           <Method
             key={solver.id}
             solver={solver}
-            quote={quote?.runs.find(({ id }) => id === solver.id)}
+            quote={quotes.get(solver.id)}
+            otherwise={otherwise(catalog, solver.id, shared)}
             ticked={ticked.has(solver.id)}
             onTick={(on) => setTicked(new Set(methods.filter((id) => (id === solver.id ? on : ticked.has(id)))))}
           />
@@ -116,14 +118,24 @@ function Preset({
   )
 }
 
+/** What the engine says of one method; `problem`: why it says nothing. */
+interface Quote {
+  run: JobCheck['runs'][number] | null
+  problem: string | null
+}
+
 function Method({
   solver,
   quote,
+  otherwise,
   ticked,
   onTick,
 }: {
   solver: SolverInfo
-  quote: JobCheck['runs'][number] | undefined
+  /** Not there yet while it is being asked for. */
+  quote: Quote | undefined
+  /** What it does in place of what was asked for. */
+  otherwise: string[]
   ticked: boolean
   onTick: (on: boolean) => void
 }) {
@@ -145,24 +157,25 @@ function Method({
         <p className="hint">{solver.advice}</p>
         <p className="method-cost figures">
           <Icon name="clock" />
-          {quote ? (
-            <span>
-              about {format.duration(quote.forecast?.seconds ?? null)} here, {format.bitsPerWeight(quote.bitsPerWeight)} bits per weight
-            </span>
-          ) : (
-            <span>cost not known yet</span>
-          )}
+          <span>
+            {quote?.run
+              ? `about ${format.duration(quote.run.forecast?.seconds ?? null)} here, ${format.bitsPerWeight(quote.run.bitsPerWeight)} bits per weight`
+              : quote
+                ? (quote.problem ?? 'cost not known')
+                : 'cost not known yet'}
+            {otherwise.length > 0 && `; with ${otherwise.join(', ')}`}
+          </span>
         </p>
       </div>
     </li>
   )
 }
 
-/** What each method would cost on this model, text and GPU, with these bits: the engine's own prediction. */
-function useQuote(catalog: Catalog, job: Job, shared: Options): JobCheck | null {
+/** What each method would cost on this model, text and GPU, with these options: the engine's own prediction, one by one. */
+function useQuotes(catalog: Catalog, job: Job, shared: Options): ReadonlyMap<string, Quote> {
   const workbench = useWorkbench()
   const ready = useView((state) => state.check.state === 'done')
-  const [quote, setQuote] = useState<JobCheck | null>(null)
+  const [quotes, setQuotes] = useState<ReadonlyMap<string, Quote>>(new Map())
   const { calibration, evaluation, seed, perplexityEvery } = job
   const question = JSON.stringify({ shared, calibration, evaluation, seed, perplexityEvery })
   // biome-ignore lint/correctness/useExhaustiveDependencies: the question says what the answer depends on
@@ -170,15 +183,24 @@ function useQuote(catalog: Catalog, job: Job, shared: Options): JobCheck | null 
     // After the plan's own check, which waits until the typing is over.
     if (!ready) return
     let current = true
-    const runs = comparison(
-      catalog,
-      catalog.solvers.map(({ id }) => id),
-      shared,
-    ).map((run) => ({ ...run, id: run.method, label: run.method }))
-    workbench.quote(runs).then((answer) => current && setQuote(answer))
+    const ask = async () => {
+      const known = new Map<string, Quote>()
+      for (const { id } of catalog.solvers) {
+        // Alone, so that what stands against one method keeps no other from being told.
+        const [run] = comparison(catalog, [id], shared)
+        const answer = await workbench.quote([{ ...run, id, label: id }])
+        if (!current) return
+        known.set(id, {
+          run: answer?.runs.find((each) => each.id === id) ?? null,
+          problem: answer?.problems.find((problem) => isError(problem) && problem.field?.startsWith('runs'))?.message ?? null,
+        })
+        setQuotes(new Map(known))
+      }
+    }
+    ask()
     return () => {
       current = false
     }
   }, [question, ready, workbench, catalog])
-  return quote
+  return quotes
 }

@@ -182,7 +182,7 @@ interface NumberFieldProps extends Omit<React.InputHTMLAttributes<HTMLInputEleme
   onChange: (value: number) => void
 }
 
-/** Keeps what is being typed; hands on numbers only, and goes back to the last one when left half-typed. */
+/** Keeps what is being typed; hands on numbers only, and goes back to the last one, saying so, when left with something else. */
 export function NumberField({
   value,
   whole,
@@ -193,7 +193,8 @@ export function NumberField({
   ...rest
 }: NumberFieldProps) {
   const [draft, setDraft] = useState<string | null>(null)
-  return (
+  const [refused, setRefused] = useState<string | null>(null)
+  const input = (
     <input
       {...rest}
       className="input number"
@@ -203,19 +204,37 @@ export function NumberField({
       onChange={(event) => {
         const text = event.target.value
         setDraft(text)
+        setRefused(null)
         const number = format.parseNumber(text)
         if (number !== null) onChange(number)
       }}
-      onBlur={() => setDraft(null)}
+      onBlur={() => {
+        if (draft !== null && format.parseNumber(draft) === null) setRefused(draft.trim())
+        setDraft(null)
+      }}
       onKeyDown={(event) => {
         const by = { ArrowUp: 1, ArrowDown: -1 }[event.key]
         if (!by) return
         event.preventDefault()
         setDraft(null)
+        setRefused(null)
         // Sums of tenths and hundredths come out a little off.
         onChange(Math.min(max, Math.max(min, Number((value + by * step).toPrecision(12)))))
       }}
     />
+  )
+  return (
+    <>
+      {input}
+      {refused !== null && (
+        <p className="field-problem note" role="status">
+          <Icon name="note" />
+          <span>
+            {refused ? `“${refused}” is no number` : 'A number is needed here'}: {String(value)} stays.
+          </span>
+        </p>
+      )}
+    </>
   )
 }
 
@@ -334,7 +353,7 @@ export function Scroll({ label, children }: { label: string; children: ReactNode
 
 // ---------------------------------------------------------------- runs
 
-/** Okabe-Ito colours in their order and one shape each; colour is never alone. Drawn around the origin, 10 px wide. */
+/** One for each of twelve runs; colour is never alone. Drawn around the origin, 10 px wide. */
 const shapes = [
   'M-4-4h8v8h-8z',
   'M4.500 0a4.500 4.500 0 1 1-9 0a4.500 4.500 0 1 1 9 0z',
@@ -342,16 +361,29 @@ const shapes = [
   'M0-5.500L5.500 0L0 5.500L-5.500 0z',
   'M-2-5h4v3h3v4h-3v3h-4v-3h-3v-4h3z',
   'M0 5L5-4H-5z',
+  'M-3-5.200L0-2.200L3-5.200L5.200-3L2.200 0L5.200 3L3 5.200L0 2.200L-3 5.200L-5.200 3L-2.200 0L-5.200-3z',
+  'M0-5.500L1.400-1.800L5.300-1.700L2.200 0.700L3.300 4.500L0 2.300L-3.300 4.500L-2.200 0.700L-5.300-1.700L-1.400-1.800z',
+  'M-5-2.200h10v4.400h-10z',
+  'M-2.200-5h4.400v10h-4.400z',
+  'M-5-4L4 0L-5 4z',
+  'M5-4L-4 0L5 4z',
 ]
+/** Okabe-Ito in its order and two more; `--run-1` and so on in the style sheet. */
+const colours = 8
 
-export const runColour = (index: number) => `var(--run-${(index % shapes.length) + 1})`
-/** The seventh run has the first colour again, but the next shape. */
-export const runShape = (index: number) => shapes[(index + Math.floor(index / shapes.length)) % shapes.length]
+/**
+ * Runs keep their looks wherever they stand in the plan: both come from the number in the id, which is never given twice.
+ * The ninth run has the first colour again, but a shape of its own.
+ */
+const numberOf = (run: string) => Math.max(0, Number(/\d+$/.exec(run)?.[0] ?? 1) - 1)
 
-export function RunMark({ index }: { index: number }) {
+export const runColour = (run: string) => `var(--run-${(numberOf(run) % colours) + 1})`
+export const runShape = (run: string) => shapes[numberOf(run) % shapes.length]
+
+export function RunMark({ run }: { run: string }) {
   return (
     <svg className="run-mark" viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true">
-      <path d={runShape(index)} fill={runColour(index)} />
+      <path d={runShape(run)} fill={runColour(run)} />
     </svg>
   )
 }

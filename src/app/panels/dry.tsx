@@ -16,8 +16,12 @@ type Answer = { state: 'none' } | { state: 'asked' } | { state: 'failed'; error:
 export function DryPanel({ summary }: { summary: ModelSummary }) {
   const workbench = useWorkbench()
   const devices = useView((state) => state.catalog?.devices ?? [])
-  const here = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary.name : 'this device'))
-  const [id, setId] = useState('')
+  const here = useView((state) =>
+    state.gpu.state === 'ready' ? state.gpu.summary.name : state.gpu.state === 'missing' ? null : 'this device',
+  )
+  const [chosen, setId] = useState('')
+  // Without a device at hand, one by its figures.
+  const id = chosen || (here === null ? (devices[0]?.id ?? '') : '')
   const [samples, setSamples] = useState(usual.samples)
   const longest = summary.maxPositions ?? 2 ** 20
   const [length, setLength] = useState(Math.min(usual.length, longest))
@@ -36,7 +40,7 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
   const blank = summary.tokenizer === null
   // biome-ignore lint/correctness/useExhaustiveDependencies: without weights a check is all that can be wanted; asked for once
   useEffect(() => {
-    if (blank) ask(null)
+    if (blank) ask(device)
   }, [blank])
 
   return (
@@ -54,7 +58,7 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
         <Field label="Device">
           {(control) => (
             <select {...control} className="input" value={id} onChange={(event) => setId(event.target.value)}>
-              <option value="">This one: {here}</option>
+              {here !== null && <option value="">This one: {here}</option>}
               {devices.map((one) => (
                 <option key={one.id} value={one.id}>
                   {one.label}

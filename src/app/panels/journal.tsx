@@ -11,13 +11,15 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
   const journal = useView((state) => state.journal)
   const view = useView((state) => state.view)
   const opened = useView((state) => state.model)
+  const fault = useView((state) => state.fault)
   const away = useView((state) => isBusy(state) || state.gpu.state !== 'ready' || state.catalog === null)
   if (!journal || away) return null
   const { summary, busy, lacks } = journal
   const { job, model, origin, started, layers, results, report, problem, bytes } = summary
   // Its results are on the page already. By content, since one of the two came out of the worker.
   if (report && JSON.stringify(view?.job) === JSON.stringify(job)) return null
-  const refused = opened.state === 'refused' && origin.kind === 'hub' && samePlace(opened.hub, origin)
+  const tried = opened.state === 'refused' ? opened.hub : (fault?.hub ?? null)
+  const refused = origin.kind === 'hub' && samePlace(tried, origin)
   const saved = results.length > 0 && 'What is finished can still be saved.'
   const labels = job.runs.map(({ label }) => label)
   const when = new Date(started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
@@ -25,13 +27,13 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
     ? `Another tab is at work on ${model.name}`
     : report
       ? `The last job on ${model.name} is finished`
-      : `A job on ${model.name} was interrupted`
+      : `A job on ${model.name} is not finished`
   return (
     <section className="panel journal-card" aria-labelledby="journal-title">
       <div className="journal-words">
         <h2 id="journal-title">{title}</h2>
         <p>
-          {labels.join(', ')}
+          {labels.join('; ')}
           {origin.kind === 'hub' && `, from commit ${origin.revision.slice(0, 7)} of ${origin.repo}`}. Started {when}
           {busy
             ? '.'
@@ -60,9 +62,9 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
           {busy
             ? 'One tab runs at a time, since both would write the same files. This page takes over as soon as the other one is done.'
             : compact
-              ? 'Starting another job discards this one and its checkpoints.'
+              ? 'Only one job is kept: starting another asks before it deletes this one.'
               : report
-                ? 'Save what you need: the next job takes their place.'
+                ? 'Only one job is kept: the next one asks before it takes their place.'
                 : refused
                   ? 'It can be resumed as soon as that commit can be read again.'
                   : 'It goes on after the last solved linear and ends in the same files as if nothing had happened.'}

@@ -1,10 +1,10 @@
 /** The layer table: one row for each linear, and below it, when opened, everything that is known of it. */
 import { Fragment, useId, useState } from 'react'
-import type { LayerResult } from '../../engine/job.ts'
+import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import type { JobView } from '../reduce.ts'
+import { bestAtEqualStorage, type JobView } from '../reduce.ts'
 import { Bits } from './bits.tsx'
 import { Button, Choice, Icon, RunMark, Scroll, Switch, usePages } from './controls.tsx'
 
@@ -60,15 +60,15 @@ export function LayerTable({ view }: { view: JobView }) {
                 <th scope="col" className="number">
                   Shape
                 </th>
-                {view.runs.map((run, index) => (
+                {view.runs.map((run) => (
                   <th key={run.id} scope="col" className="number">
-                    <RunMark index={index} /> {run.label}
+                    <RunMark run={run.id} /> {run.label}
                   </th>
                 ))}
                 {timed &&
-                  view.runs.map((run, index) => (
+                  view.runs.map((run) => (
                     <th key={run.id} scope="col" className="number">
-                      <RunMark index={index} /> <span className="sr">{run.label} </span>time
+                      <RunMark run={run.id} /> <span className="sr">{run.label} </span>time
                     </th>
                   ))}
               </tr>
@@ -77,8 +77,13 @@ export function LayerTable({ view }: { view: JobView }) {
               {pages.rows.map((name) => {
                 const layers = byRun.map((known) => known.get(name))
                 const first = layers.find((layer) => layer)!
-                const compared = layers.filter((layer) => layer).length > 1
-                const best = Math.min(...layers.map((layer) => layer?.relativeError ?? Number.POSITIVE_INFINITY))
+                const best = bestAtEqualStorage(
+                  layers.map((layer, i) => ({
+                    run: view.runs[i].id,
+                    bitsPerWeight: layer ? bitsPerWeight([layer]) : 0,
+                    value: layer?.relativeError ?? null,
+                  })),
+                )
                 const notes = layers.reduce((sum, layer) => sum + (layer?.notes.length ?? 0), 0)
                 const isOpen = open.has(name)
                 return (
@@ -108,7 +113,7 @@ export function LayerTable({ view }: { view: JobView }) {
                       )}
                       <td className="number">{format.shape(first.shape)}</td>
                       {layers.map((layer, i) => (
-                        <td key={view.runs[i].id} className={`number ${layer && compared && layer.relativeError === best ? 'best' : ''}`}>
+                        <td key={view.runs[i].id} className={`number ${best.has(view.runs[i].id) ? 'best' : ''}`}>
                           {layer && layer.notes.length > 0 && (
                             <span className="noted">
                               <span aria-hidden="true">!</span>
@@ -173,7 +178,7 @@ function Known({ view, name, layers }: { view: JobView; name: string; layers: (L
               layer && (
                 <tr key={view.runs[i].id}>
                   <th scope="row">
-                    <RunMark index={i} /> {view.runs[i].label}
+                    <RunMark run={view.runs[i].id} /> {view.runs[i].label}
                   </th>
                   <td className="number">{format.relativeError(layer.relativeError, unit)}</td>
                   <td className="number">{format.duration(layer.seconds)}</td>

@@ -24,10 +24,22 @@ export function ModelPanel() {
 }
 
 function Chosen() {
-  const model = useView((state) => state.model)
   const gpu = useView((state) => state.gpu)
+  if (gpu.state === 'missing') {
+    return (
+      <>
+        <GpuMissing error={gpu.error} />
+        <Opened />
+      </>
+    )
+  }
+  return <Opened />
+}
+
+/** The model, or the way to one. Without a GPU it can be looked at and checked for other devices. */
+function Opened() {
+  const model = useView((state) => state.model)
   const workbench = useWorkbench()
-  if (gpu.state === 'missing') return <GpuMissing error={gpu.error} />
   switch (model.state) {
     case 'none':
       return <DropZone />
@@ -75,6 +87,7 @@ function Reading({ name, hub, before }: { name: string; hub: boolean; before: nu
 function DropZone({ again = false }: { again?: boolean }) {
   const workbench = useWorkbench()
   const ready = useView((state) => state.gpu.state === 'ready' && state.catalog !== null)
+  const missing = useView((state) => state.gpu.state === 'missing')
   // Something else is the next thing to do.
   const looking = useView(({ look, journal }) => look !== null || (journal !== null && !journal.summary.report))
   return (
@@ -83,6 +96,12 @@ function DropZone({ again = false }: { again?: boolean }) {
         <h1 id="drop-title" tabIndex={-1}>
           {again ? 'Drop another model folder' : 'Drop a model folder'}
         </h1>
+        {missing && (
+          <p>
+            <b>Without a GPU</b> nothing can be quantized or measured, but a model can be looked at, and checked for what it would take on
+            another device.
+          </p>
+        )}
         <p>
           config.json, tokenizer.json and one or many .safetensors files, as a folder or loose; a GPTQ checkpoint to measure; or a
           config.json alone, to check what its model would take.
@@ -92,17 +111,20 @@ function DropZone({ again = false }: { again?: boolean }) {
         </div>
         <p className="hint">Everything stays on this machine.</p>
       </div>
-      <HubPanel />
       <div className="demo-words">
-        <Button kind={looking ? 'plain' : 'primary'} disabled={!ready} onClick={workbench.tryDemo}>
-          Try the demo
-        </Button>
+        {!missing && (
+          <Button kind={looking ? 'plain' : 'primary'} disabled={!ready} onClick={workbench.tryDemo}>
+            Try the demo
+          </Button>
+        )}
         <p>
           A small story model (0.92{'\u202f'}M parameters, 4 blocks) with RTN and QuantEase at 2 bits, calibrated on{' '}
           {demoSizes.calibration.samples} windows of {demoSizes.calibration.length} tokens and evaluated on {demoSizes.evaluation.samples}{' '}
           of {demoSizes.evaluation.length}, from the built-in texts.
         </p>
+        {missing && <Button onClick={() => workbench.open({ kind: 'demo' })}>Look at the demo model</Button>}
       </div>
+      <HubPanel />
       <GpuLine />
     </section>
   )
@@ -136,6 +158,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
   const notices = useView((state) => state.networkNotices)
   const [searching, setSearching] = useState(false)
   const refused = summary.problems.some(isError)
+  const missing = useView((state) => state.gpu.state === 'missing')
   const { quantized, source } = summary
   return (
     <>
@@ -147,7 +170,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
             <h1 id="model-name" tabIndex={-1}>
               {summary.name}
             </h1>
-            <p className="hint">{about(summary, demo)}</p>
+            <p className="hint">{missing ? 'Opened to be looked at.' : about(summary, demo)}</p>
           </div>
           <div className="row">
             {!busy && (
@@ -156,13 +179,21 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
                   Choose from the Hub
                 </Button>
                 <OpenButtons kind="quiet" />
+                {!demo && !missing && (
+                  <Button kind="quiet" icon="play" onClick={workbench.tryDemo}>
+                    Try the demo
+                  </Button>
+                )}
               </>
             )}
-            <Button kind="primary" disabled={refused} onClick={() => workbench.go('plan')}>
+            <Button kind="primary" disabled={refused || missing} onClick={() => workbench.go('plan')}>
               {quantized ? 'Measure perplexity' : 'Plan runs'}
             </Button>
           </div>
         </div>
+        {missing && (
+          <p className="notice">Runs and measurements need a GPU. The check below tells what they would take on a device that has one.</p>
+        )}
         {busy && <p className="notice">A job is running on this model. Another one can be opened when it is over.</p>}
         <ProblemList problems={[...summary.problems, ...(source ? notices : [])]} label="Problems of the model" />
         <dl className="facts wide">

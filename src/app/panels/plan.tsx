@@ -83,18 +83,21 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
   const chosen = useView((state) => state.chosen)
   const done = useDone()
   const problems = useView((state) => state.check)
+  // The last figures stay, greyed, until there are others.
+  const last = useRef(done)
+  if (done) last.current = done
   return (
     <section className="runs" aria-labelledby="runs-title">
       <h2 id="runs-title">Runs</h2>
       <ul className="cards">
         {job.runs.map((run, index) => {
-          const predicted = done?.runs.find(({ id }) => id === run.id)
+          const predicted = last.current?.runs.find(({ id }) => id === run.id)
           const wrong = problemsOf(problems).some((problem) => isError(problem) && problem.field?.startsWith(`runs.${index}.`))
           return (
             <li key={run.id} className={`card ${run.id === chosen ? 'on' : ''}`}>
               <button type="button" className="card-main" aria-pressed={run.id === chosen} onClick={() => workbench.choose(run.id)}>
                 <span className="card-title">
-                  <RunMark index={index} />
+                  <RunMark run={run.id} />
                   <b>{run.label}</b>
                   {wrong && (
                     <span className="bad">
@@ -103,7 +106,7 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
                   )}
                 </span>
                 <span className="hint">{describeRun(catalog, run)}</span>
-                <span className="card-figures">
+                <span className={done ? 'card-figures' : 'card-figures stale'}>
                   <Figure name="bits per weight" value={predicted ? format.bitsPerWeight(predicted.bitsPerWeight) : '–'} />
                   <Figure name="checkpoint" value={predicted ? format.bytes(predicted.checkpointBytes) : '–'} />
                   <Figure name="time, about" value={predicted?.forecast ? format.duration(predicted.forecast.seconds) : '–'} />
@@ -179,7 +182,7 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
   return (
     <section className="panel options" aria-labelledby="options-title" key={run.id}>
       <h2 id="options-title">
-        <RunMark index={index} /> Options of {run.label}
+        <RunMark run={run.id} /> Options of {run.label}
       </h2>
       <div className="fields">
         <Label run={run} />
@@ -203,12 +206,23 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
       <ProblemList label={`Problems of ${run.label}`} problems={elsewhere} />
       <OptionGroups groups={groups.common} run={run} path={path} />
       {hidden.length > 0 && (
-        <details className="more" open={hiddenProblem || undefined}>
-          <summary>More ({hidden.length})</summary>
+        <More count={hidden.length} wrong={hiddenProblem}>
           <OptionGroups groups={groups.advanced} run={run} path={path} />
-        </details>
+        </More>
       )}
     </section>
+  )
+}
+
+/** Opens by itself when something in it is wrong, and never closes by itself: somebody may be typing in it. */
+function More({ count, wrong, children }: { count: number; wrong: boolean; children: React.ReactNode }) {
+  const [open, setOpen] = useState(wrong)
+  if (wrong && !open) setOpen(true)
+  return (
+    <details className="more" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>More ({count})</summary>
+      {children}
+    </details>
   )
 }
 
@@ -312,7 +326,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const workbench = useWorkbench()
   const check = useView((state) => state.check)
   const busy = useView(isBusy)
-  const kept = useView((state) => state.view?.runs.some((run) => run.result?.export) ?? false)
+  const last = useView(({ journal }) => (journal && !measuring ? journal.summary : null))
   const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
   const problems = problemsOf(check)
   const errors = problems.filter(isError)
@@ -336,6 +350,12 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
             ? `${format.plural(errors.length, 'problem')} to solve first.`
             : null
 
+  const words = [
+    seconds !== null && !measuring && `about ${format.duration(seconds)} in all`,
+    memory !== null && gpu && `up to ${format.bytesOf(memory, gpu.memoryBudget)} of GPU memory`,
+    last && (last.layers.done > 0 || last.results.length > 0) && 'asks before it deletes the last job',
+  ].filter(Boolean)
+
   return (
     <>
       <ProblemList
@@ -355,17 +375,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
         )}
         {mayPass(check) && <Button onClick={() => workbench.setJob({})}>Check again</Button>}
         <p id="start-why" className="figures">
-          {why ?? (
-            <>
-              {seconds !== null && !measuring && <>about {format.duration(seconds)} in all</>}
-              {memory !== null && gpu && (
-                <>
-                  {seconds !== null && ' · '}up to {format.bytesOf(memory, gpu.memoryBudget)} of GPU memory
-                </>
-              )}
-              {kept && ' · starting discards the checkpoints of the last job that were not saved'}
-            </>
-          )}
+          {why ?? words.join(' · ')}
         </p>
       </section>
     </>

@@ -1,12 +1,12 @@
 /** Results: which run hurts the model least, and the files to take away. */
-import type { LastWords, RunResult } from '../../engine/job.ts'
-import { LayerErrors, MemoryOverTime, PerplexityByBlocks } from '../charts/charts.tsx'
+import type { JobReport, LastWords, RunResult, UsedText } from '../../engine/job.ts'
+import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { ErrorMap } from '../charts/error-map.tsx'
 import { shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'
-import type { JobView, RunView } from '../reduce.ts'
+import { bestAtEqualStorage, type JobView, type RunView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
 import { isBusy } from '../store.ts'
 import { Bits } from './bits.tsx'
@@ -34,12 +34,13 @@ export function ResultsPanel() {
           <LayerErrors view={view} />
           <ErrorMap view={view} />
           <PerplexityByBlocks view={view} />
+          <ObjectiveByIteration view={view} />
           <MemoryOverTime view={view} />
         </div>
         <aside className="exports" aria-labelledby="exports-title">
           <h2 id="exports-title">Export</h2>
-          {view.runs.map((run, index) => (
-            <Export key={run.id} run={run} index={index} asked={view.job.save} />
+          {view.runs.map((run) => (
+            <Export key={run.id} run={run} asked={view.job.save} />
           ))}
         </aside>
       </div>
@@ -48,25 +49,31 @@ export function ResultsPanel() {
 }
 
 function Conditions({ view }: { view: JobView }) {
-  const { calibration, evaluation, job } = view
+  const { calibration, evaluation, texts, job } = view
+  const of = (text: UsedText | undefined) => (text ? ` of ${text.name}` : '')
   return (
     <p className="hint">
       {calibration && view.runs.length > 0 && (
         <>
-          Calibrated on {format.plural(calibration.windows, 'window')} of {calibration.length} tokens, seed {job.seed}.{' '}
+          Calibrated on {format.plural(calibration.windows, 'window')} of {calibration.length} tokens{of(texts?.calibration)}, seed{' '}
+          {job.seed}.{' '}
         </>
       )}
       {evaluation && (
         <>
-          Perplexity over {format.plural(evaluation.windows, 'window')} of {evaluation.length} tokens.
+          Perplexity over {format.plural(evaluation.windows, 'window')} of {evaluation.length} tokens{of(texts?.evaluation)}.{' '}
         </>
       )}
+      {texts?.lambada && <>Last words{of(texts.lambada)}.</>}
     </p>
   )
 }
 
 /** A job without runs: how good the model is as it is. */
 function Measured({ view, name }: { view: JobView; name: string }) {
+  // A measurement leaves the last job with runs alone: what it measured on the same windows can stand beside.
+  const earlier = useView(({ journal }) => journal?.summary.report ?? null)
+  const same = earlier && earlier.texts?.evaluation.tokensSha256 === view.texts?.evaluation.tokensSha256
   return (
     <>
       <div className="panel-head">
@@ -78,6 +85,9 @@ function Measured({ view, name }: { view: JobView; name: string }) {
         <p className="big figures" data-testid="measured-perplexity">
           {format.perplexity(view.fpPerplexity)}
         </p>
+        {view.fpPerplexityError !== null && (
+          <p className="figures">standard error over windows {format.perplexity(view.fpPerplexityError)}</p>
+        )}
         {view.fpLambada && (
           <p className="figures">
             Last words right: <b>{format.accuracy(view.fpLambada)?.text}</b> of {format.plural(view.fpLambada.passages, 'passage')},
@@ -86,7 +96,52 @@ function Measured({ view, name }: { view: JobView; name: string }) {
         )}
         <Conditions view={view} />
       </section>
+      {same && <Beside report={earlier} />}
     </>
+  )
+}
+
+/** What the last job with runs found on the same windows. */
+function Beside({ report }: { report: JobReport }) {
+  const rows = [
+    { id: null, label: `${report.model.name}, full precision`, perplexity: report.fpPerplexity, error: report.fpPerplexityError },
+    ...report.runs.map(({ run, perplexity, perplexityError }) => ({
+      id: run,
+      label: report.job.runs.find(({ id }) => id === run)!.label,
+      perplexity,
+      error: perplexityError,
+    })),
+  ]
+  return (
+    <section className="panel" aria-labelledby="beside-title">
+      <h2 id="beside-title">The last job on the same windows</h2>
+      <Scroll label="The last job on the same windows">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Model</th>
+              <th scope="col" className="number">
+                Perplexity
+              </th>
+              <th scope="col" className="number">
+                Standard error
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(({ id, label, perplexity, error }) => (
+              <tr key={id}>
+                <th scope="row">
+                  {id !== null && <RunMark run={id} />} {label}
+                </th>
+                <td className="number">{format.perplexity(perplexity)}</td>
+                <td className="number">{format.perplexity(error)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </section>
   )
 }
 
@@ -124,16 +179,22 @@ interface Column {
 
 function ResultTable({ view }: { view: JobView }) {
   const unit = useView((state) => state.preferences.errorUnit)
+  const ran = useView((state) => state.ran)
   const full = view.fpPerplexity
   const columns: Column[] = [
     {
       name: 'Bits per weight',
-      value: (run) => run.result?.bitsPerWeight ?? null,
+      value: () => null,
       show: (run) => (run.result && run.layers.length ? <Bits layers={run.layers} /> : '–'),
     },
     {
       name: 'Perplexity',
-      full: format.perplexity(full),
+      full: (
+        <>
+          {format.perplexity(full)}
+          {view.fpPerplexityError !== null && <small className="where">standard error {format.perplexity(view.fpPerplexityError)}</small>}
+        </>
+      ),
       value: (run) => run.result?.perplexity ?? null,
       show: (run) => (
         <>
@@ -175,16 +236,21 @@ function ResultTable({ view }: { view: JobView }) {
       show: (run) => <Worst worst={run.result?.worst ?? null} show={(value) => format.relativeError(value, unit)} />,
     },
     {
+      name: 'Checkpoint',
+      value: () => null,
+      show: (run) => (run.result?.export ? format.bytes(run.result.export.bytes) : '–'),
+      full: format.bytes(ran?.bytes ?? null),
+    },
+    {
       name: 'Time',
       value: (run) => run.result?.seconds ?? null,
       show: (run) => format.duration(run.result?.seconds ?? null),
     },
   ]
-  const best = columns.map((column) => {
-    const finished = view.runs.filter((run) => run.state === 'finished')
-    const values = finished.map(column.value).filter((value) => value !== null)
-    return values.length > 1 && new Set(values).size > 1 ? Math.min(...values) : null
-  })
+  const finished = view.runs.filter(({ state }) => state === 'finished')
+  const best = columns.map((column) =>
+    bestAtEqualStorage(finished.map((run) => ({ run: run.id, bitsPerWeight: run.result?.bitsPerWeight ?? 0, value: column.value(run) }))),
+  )
   return (
     <section className="panel" aria-label="Results">
       <Scroll label="Result table">
@@ -215,16 +281,13 @@ function ResultTable({ view }: { view: JobView }) {
               ))}
               <td>{full === null ? 'not measured' : 'measured'}</td>
             </tr>
-            {view.runs.map((run, index) => (
+            {view.runs.map((run) => (
               <tr key={run.id}>
                 <th scope="row">
-                  <RunMark index={index} /> {run.label}
+                  <RunMark run={run.id} /> {run.label}
                 </th>
                 {columns.map((column, i) => (
-                  <td
-                    key={column.name}
-                    className={`number ${run.state === 'finished' && best[i] !== null && column.value(run) === best[i] ? 'best' : ''}`}
-                  >
+                  <td key={column.name} className={`number ${best[i].has(run.id) ? 'best' : ''}`}>
                     {column.show(run)}
                   </td>
                 ))}
@@ -242,8 +305,9 @@ function ResultTable({ view }: { view: JobView }) {
         </table>
       </Scroll>
       <p className="help">
-        Bold: the best of the finished runs. Bits per weight: point at a figure for what they hold. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the
-        calibration text. On small models layer errors and KL divergence rank methods more sharply than perplexity.
+        Bold: the best of the finished runs that store as many bits per weight, within 2 %. Bits per weight: point at a figure for what they
+        hold. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text. On small models layer errors and KL divergence rank methods more sharply
+        than perplexity.
       </p>
     </section>
   )
@@ -288,7 +352,7 @@ function whyNoCheckpoint({ state }: RunView, asked: boolean): string {
   return asked ? 'A run that did not finish leaves no checkpoint.' : 'No checkpoint was asked for in the plan.'
 }
 
-function Export({ run, index, asked }: { run: RunView; index: number; asked: boolean }) {
+function Export({ run, asked }: { run: RunView; asked: boolean }) {
   const workbench = useWorkbench()
   const saving = useView((state) => state.saving[run.id])
   const made = run.result?.export
@@ -298,7 +362,7 @@ function Export({ run, index, asked }: { run: RunView; index: number; asked: boo
   return (
     <section className="panel" aria-label={`Export ${run.label}`}>
       <h3>
-        <RunMark index={index} /> {run.label}
+        <RunMark run={run.id} /> {run.label}
       </h3>
       {!made && !run.result?.exportError && <p className="hint">{whyNoCheckpoint(run, asked)}</p>}
       {run.result?.exportError && (

@@ -1,11 +1,12 @@
 /** Run: the job as it happens. */
-import { useState } from 'react'
-import type { Stage } from '../../engine/job.ts'
+import { useEffect, useRef, useState } from 'react'
+import type { Stage, TokenCounts, UsedText } from '../../engine/job.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { ErrorMap } from '../charts/error-map.tsx'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
+import { mergeProblems } from '../plan.ts'
 import { type JobView, outcome, type RunView } from '../reduce.ts'
 import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
 import { transferred } from './hub.tsx'
@@ -145,13 +146,13 @@ function RunList({ view }: { view: JobView }) {
     <section className="panel run-list" aria-labelledby="run-list-title">
       <h2 id="run-list-title">Runs</h2>
       <ul>
-        {view.runs.map((run, index) => (
+        {view.runs.map((run) => (
           <li key={run.id} className={run.state}>
             <span className="run-name">
-              <RunMark index={index} />
+              <RunMark run={run.id} />
               <b>{run.label}</b>
             </span>
-            <Bar label={`Progress of ${run.label}`} done={run.done} colour={runColour(index)} />
+            <Bar label={`Progress of ${run.label}`} done={run.done} colour={runColour(run.id)} />
             <span className="run-figures figures">
               <RunState run={run} />
               <span>{soFar(run, view, unit)}</span>
@@ -192,9 +193,14 @@ function Now({ view }: { view: JobView }) {
   const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
   const [sure, setSure] = useState(false)
   const { stage, progress } = view
-  const run =
-    view.runs.find(({ id, state }) => (stage?.run ? id === stage.run : state === 'running')) ?? view.runs.findLast((each) => each.objective)
+  const run = view.runs.find(({ id, state }) => (stage?.run ? id === stage.run : state === 'running'))
   const over = view.phase === 'over'
+  const measuring = view.runs.length === 0
+  // The button that had the focus is gone when the job is over.
+  const results = useRef<HTMLSpanElement>(null)
+  useEffect(() => {
+    if (over && document.activeElement === document.body) results.current?.querySelector('button')?.focus({ preventScroll: true })
+  }, [over])
   const sweep = run?.state === 'running' && stage?.stage === 'solve' && run.objective?.linear === stage.linear ? run.objective : null
   const headline = over
     ? outcome(view)
@@ -229,13 +235,15 @@ function Now({ view }: { view: JobView }) {
         </div>
         <div className="row now-buttons">
           {over ? (
-            <Button
-              kind={view.runs.every(({ state }) => state === 'finished') ? 'primary' : 'plain'}
-              icon="next"
-              onClick={() => workbench.go('results')}
-            >
-              See the results
-            </Button>
+            <span ref={results}>
+              <Button
+                kind={view.runs.every(({ state }) => state === 'finished') ? 'primary' : 'plain'}
+                icon="next"
+                onClick={() => workbench.go('results')}
+              >
+                See the results
+              </Button>
+            </span>
           ) : sure ? (
             <>
               <span className="sure">Stop after {format.duration(progress.elapsed)}?</span>
@@ -274,17 +282,19 @@ function Now({ view }: { view: JobView }) {
       </section>
       <section className="panel now-facts" aria-label="Details of now">
         <dl className="facts">
-          <Line name="Run" value={run ? run.label : over ? '–' : 'before the first'} />
+          {!measuring && <Line name="Run" value={run ? run.label : over ? '–' : 'before the first'} />}
           <Line name="Block" value={!over && stage?.block != null ? `${stage.block + 1} of ${view.blocks}` : '–'} />
-          <Line name="Linear" value={!over && stage?.linear ? stage.linear.replace(/^.*?(?:layers|h|blocks?)\.\d+\./, '') : '–'} />
-          <Line name="Sweep" value={sweep ? `${sweep.points.at(-1)?.iteration ?? 0} of ${sweep.iterations}` : '–'} />
+          {!measuring && (
+            <Line name="Linear" value={!over && stage?.linear ? stage.linear.replace(/^.*?(?:layers|h|blocks?)\.\d+\./, '') : '–'} />
+          )}
+          {!measuring && <Line name="Sweep" value={sweep ? `${sweep.points.at(-1)?.iteration ?? 0} of ${sweep.iterations}` : '–'} />}
           <Line name="Elapsed" value={format.clock(progress.elapsed)} />
-          <Line name="Full precision" value={view.fpPerplexity === null ? '–' : `perplexity ${format.perplexity(view.fpPerplexity)}`} />
           <Line
-            name="Calibration"
-            value={view.calibration && view.runs.length ? `${view.calibration.windows} × ${view.calibration.length} tokens` : '–'}
+            name={measuring ? 'As it was loaded' : 'Full precision'}
+            value={view.fpPerplexity === null ? '–' : `perplexity ${format.perplexity(view.fpPerplexity)}`}
           />
-          <Line name="Evaluation" value={view.evaluation ? `${view.evaluation.windows} × ${view.evaluation.length} tokens` : '–'} />
+          {!measuring && <Line name="Calibration" value={textLine(view.texts?.calibration, view.calibration)} />}
+          <Line name="Evaluation" value={textLine(view.texts?.evaluation, view.evaluation)} />
           <Line name="GPU memory" value={gpu ? format.bytesOf(view.memory.held, gpu.memoryBudget) : format.bytes(view.memory.held)} />
           {view.network && <Line name="Network" value={transferred(view.network)} />}
         </dl>
@@ -297,19 +307,19 @@ function Now({ view }: { view: JobView }) {
         {!over && <p className="help">The run goes on in a hidden tab. After a closed page it can be resumed.</p>}
         <ProblemList
           label="Notices of the job"
-          problems={view.notices
-            // The same thing said of several runs is said once.
-            .filter(
-              (notice, i, all) =>
-                all.findIndex((other) => other.run === notice.run && other.problem.message === notice.problem.message) === i,
-            )
-            .map(({ run: of, problem }) => ({ ...problem, place: view.runs.find(({ id }) => id === of)?.label }))}
+          problems={mergeProblems(
+            view.notices.map(({ run: of, problem }) => ({ ...problem, place: view.runs.find(({ id }) => id === of)?.label ?? '' })),
+          )}
         />
       </section>
-      {view.runs.length > 0 && <ObjectiveByIteration view={view} run={run} />}
+      {view.runs.length > 0 && <ObjectiveByIteration view={view} />}
       <MemoryOverTime view={view} />
     </aside>
   )
+}
+
+function textLine(text: UsedText | undefined, counts: TokenCounts | null): string {
+  return counts ? [text?.name, `${counts.windows} × ${counts.length} tokens`].filter(Boolean).join(', ') : '–'
 }
 
 function Line({ name, value }: { name: string; value: string }) {

@@ -26,6 +26,7 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
             value={choice.text}
             onChange={(event) => workbench.chooseText(purpose, event.target.value)}
           >
+            {!source && <option value={choice.text}>{choice.text} (no longer there)</option>}
             {textGroups(texts).map((group) => (
               <optgroup key={group.title} label={group.title}>
                 {group.texts.map((text) => (

@@ -1,0 +1,278 @@
+/** What a person has made stays: a plan through a wrong drop, checkpoints beside each other, results through a reload. */
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import type { JobReport } from '../src/engine/job.ts'
+import {
+  accessibilityProblems,
+  download,
+  drop,
+  exportedFiles,
+  fillSmallPlan,
+  launchChromium,
+  modelFolder,
+  openPage,
+  privateFiles,
+  type Workbench,
+} from './harness.ts'
+
+let browser: Browser
+let workbench: Workbench
+let loose: string
+beforeAll(async () => {
+  browser = await launchChromium()
+  workbench = await openPage(browser, inject('url'))
+  loose = await mkdtemp(join(tmpdir(), 'workbench-loose-'))
+})
+afterAll(() => browser.close())
+
+const chosenText = (purpose: string) => workbench.field(`${purpose}.text`).getByRole('combobox').locator('option:checked').innerText()
+const runNames = () => workbench.page.getByRole('region', { name: 'Runs' }).locator('.card-title b').allInnerTexts()
+
+async function looseFile(name: string, content: string | Uint8Array): Promise<string> {
+  const path = join(loose, name)
+  await writeFile(path, content)
+  return path
+}
+
+test('a drop that is no model leaves the model and its plan as they were, and is told where it happened', async () => {
+  const { page, button } = workbench
+  await expect.poll(() => button('Try the demo').isEnabled(), { timeout: 60_000 }).toBe(true)
+  await drop(page, 'main', [await modelFolder()])
+  await button('Plan runs').click({ timeout: 60_000 })
+  await fillSmallPlan(workbench)
+  const before = await runNames()
+  await drop(page, 'main', [await looseFile('photo.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13))])
+  await page.getByRole('region', { name: /^Cannot use/ }).waitFor()
+  expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('Plan for stories')
+  expect(await runNames()).toEqual(before)
+  expect(await workbench.field('calibration.samples').getByRole('textbox').inputValue()).toBe('4')
+  await button('Close this message').click()
+})
+
+test('a text dropped anywhere says what it is used for, and can be used for the other thing', async () => {
+  const { page, button } = workbench
+  const calibration = await chosenText('calibration')
+  await drop(page, 'main', [await looseFile('mine.txt', (await readFile('public/demo/evaluation.txt', 'utf8')).slice(5000, 25_000))])
+  await page.getByText('mine.txt is the calibration text now.').first().waitFor()
+  expect(await chosenText('calibration')).toContain('mine.txt')
+  await button('Evaluate on it instead').click()
+  expect(await chosenText('evaluation')).toContain('mine.txt')
+  expect(await chosenText('calibration')).toBe(calibration)
+  await button('Close this message').click()
+})
+
+test('options stay open while they are mended, and what is no number is said to be none', async () => {
+  const { page, field } = workbench
+  await page.getByRole('button', { name: /^QuantEase/ }).click()
+  await page.locator('summary', { hasText: 'More' }).click()
+  const alpha = page.locator('[data-field$="options.alpha"]').getByRole('textbox')
+  await alpha.fill('-1')
+  await page.locator('[data-field$="options.alpha"] .field-problem.error').waitFor({ timeout: 20_000 })
+  await alpha.fill('1')
+  await page.locator('[data-field$="options.alpha"] .field-problem.error').waitFor({ state: 'detached', timeout: 20_000 })
+  expect(await alpha.evaluate((element) => element === document.activeElement)).toBe(true)
+  const seed = field('seed').getByRole('textbox')
+  await seed.fill('abc')
+  await seed.blur()
+  await field('seed').getByText('“abc” is no number: 0 stays.').waitFor()
+})
+
+test('nothing that has the focus hides under the start bar', async () => {
+  const { page } = workbench
+  await page.getByRole('heading', { level: 1 }).focus()
+  const seen: string[] = []
+  for (let i = 0; i < 80; i++) {
+    await page.keyboard.press('Tab')
+    const [name, hidden] = await page.evaluate(() => {
+      const at = document.activeElement!
+      const box = at.getBoundingClientRect()
+      const bar = document.querySelector('.start-bar')!
+      const covered = !bar.contains(at) && box.bottom > bar.getBoundingClientRect().top + 1 && box.top < bar.getBoundingClientRect().bottom
+      return [at === document.body ? '' : at.outerHTML.slice(0, 100), covered] as const
+    })
+    if (!name) break
+    seen.push(name)
+    expect(hidden, name).toBe(false)
+  }
+  expect(seen.length).toBeGreaterThan(20)
+})
+
+test('every control that is pressed is at least 24 pixels wide and high', async () => {
+  const small = await workbench.page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>('button, select, input, summary')]
+      .map((element) => (element.closest('.choice label') ?? element).getBoundingClientRect())
+      .filter(({ width, height }) => width > 1 && (width < 24 || height < 24))
+      .map(({ width, height }) => `${width} × ${height}`),
+  )
+  expect(small).toEqual([])
+})
+
+test('runs keep their looks where others are removed; two are never called the same', async () => {
+  const { page, button } = workbench
+  const looks = async (name: string) =>
+    page
+      .getByRole('region', { name: 'Runs' })
+      .locator('li', { has: page.getByText(name, { exact: true }) })
+      .locator('.run-mark path')
+      .evaluate((path) => [path.getAttribute('d'), path.getAttribute('fill')])
+  const rename = async (from: string, to: string) => {
+    await page.getByRole('region', { name: 'Runs' }).getByText(from, { exact: true }).click()
+    const name = page.getByRole('textbox', { name: 'Name' })
+    await name.fill(to)
+    await name.press('Enter')
+  }
+  const [rtn, quantease] = await runNames()
+  const before = await looks(quantease)
+  await button(`Duplicate ${quantease}`).click()
+  await button(`Remove ${rtn}`).click()
+  expect(await looks(quantease)).toEqual(before)
+  const [first, second] = await runNames()
+  await rename(first, 'A')
+  await rename(second, 'A')
+  expect(await runNames()).toEqual(['A', 'A (2)'])
+  await rename('A (2)', 'A+')
+})
+
+let report: JobReport
+/** Charts as tables, by title. */
+let before: Record<string, string>
+
+async function chartTables(page: Page): Promise<Record<string, string>> {
+  const tables: Record<string, string> = {}
+  for (const figure of await page.locator('figure.chart').all()) {
+    const title = await figure.getByRole('heading').innerText()
+    const toggle = figure.getByRole('button', { name: 'Show as table' })
+    await toggle.click()
+    tables[title] = await figure.locator('.chart-area').innerText()
+    await toggle.click()
+  }
+  return tables
+}
+
+test('results name the texts and everything that a figure takes to be made again', async () => {
+  const { page } = workbench
+  const start = page.getByRole('button', { name: /^Start/ })
+  await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
+  await start.click()
+  report = await workbench.report(240_000)
+  expect(report.runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
+  expect(report.texts.evaluation).toMatchObject({ name: 'mine.txt', tokens: 4 * 64, tokensSha256: expect.stringMatching(/^[0-9a-f]{64}$/) })
+  expect(report.texts.calibration).toMatchObject({ tokens: 4 * 64 })
+  expect(report.model).toMatchObject({ name: 'stories', quantized: null, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) })
+  expect(report.workbench.version).toMatch(/^\d+\.\d+\.\d+$/)
+  expect(Date.parse(report.ended)).toBeGreaterThanOrEqual(Date.parse(report.started))
+  for (const { options, perplexities, layers } of report.runs) {
+    expect(options).toMatchObject({ bits: 3, groupSize: -1, symmetric: false, trueSequential: false })
+    expect(perplexities.at(-1)?.blocks).toBe(report.blocks)
+    expect(layers.map(({ name }) => name)).toEqual(report.linears)
+    for (const { objective, iterations } of layers) expect(objective!.values).toHaveLength(iterations)
+  }
+  expect(report.memory.length).toBeGreaterThan(1)
+  await page.getByText(/Calibrated on 4 windows of 64 tokens of Demo stories/).waitFor()
+  await page.getByText(/Perplexity over 4 windows of 64 tokens of mine\.txt/).waitFor()
+  before = await chartTables(page)
+  expect(Object.keys(before)).toHaveLength(5)
+  for (const table of Object.values(before)) expect(table.split('\n').length).toBeGreaterThan(3)
+})
+
+test('two runs are saved side by side, and a folder that is there is asked about and left alone', async () => {
+  const { page } = workbench
+  // The picker is the system's own window: a folder of the private file system stands in for the one that is picked.
+  await page.evaluate(() => {
+    window.showDirectoryPicker = async () => (await navigator.storage.getDirectory()).getDirectoryHandle('picked', { create: true })
+  })
+  const save = (label: string) =>
+    page
+      .getByRole('region', { name: `Export ${label}`, exact: true })
+      .getByRole('button', { name: 'Save to a folder' })
+      .click()
+  const folders = async () =>
+    Object.fromEntries(
+      [...(await privateFiles(page))]
+        .filter(([path]) => /^picked\/.*model\.safetensors$/.test(path))
+        .map(([path, bytes]) => [path.split('/')[1], bytes.toString('base64')]),
+    )
+  for (const [label, name] of [
+    ['A', 'stories-A'],
+    ['A+', 'stories-A-plus'],
+  ]) {
+    await save(label)
+    await page.getByText(`Saved as ${name}/`).waitFor({ timeout: 30_000 })
+  }
+  const first = await folders()
+  expect(Object.keys(first).sort()).toEqual(['stories-A', 'stories-A-plus'])
+  await save('A')
+  const dialog = page.getByRole('alertdialog')
+  await dialog.getByRole('heading', { name: 'There is a “stories-A” already' }).waitFor()
+  expect(await accessibilityProblems(page)).toEqual([])
+  await dialog.getByRole('button', { name: 'Save as “stories-A-2”' }).click()
+  await page.getByText('Saved as stories-A-2/').waitFor({ timeout: 30_000 })
+  expect(await folders()).toEqual({ ...first, 'stories-A-2': first['stories-A'] })
+})
+
+test('results that are opened after a reload draw the same charts', async () => {
+  const { page, button, step } = workbench
+  await page.reload()
+  await button('Open the results').click({ timeout: 60_000 })
+  await page.getByRole('heading', { name: 'Results for stories' }).waitFor()
+  expect(await chartTables(page)).toEqual(before)
+  const again = JSON.parse(String(await download(page, button('Save report (JSON)').click())))
+  expect(again).toEqual(report)
+  await page.getByText(/tokens of mine\.txt/).waitFor()
+  await step('Run').click()
+  expect((await chartTables(page))[Object.keys(before)[0]]).toBe(before[Object.keys(before)[0]])
+  expect(await page.getByRole('region', { name: 'Layers' }).getByRole('row').count()).toBe(1 + report.linears.length)
+})
+
+test('a finished job is deleted only after it was named', async () => {
+  const { page, button, step } = workbench
+  const kept = await exportedFiles(page)
+  expect(Object.keys(kept).length).toBeGreaterThan(0)
+  await step('Model').click()
+  const dialog = page.getByRole('alertdialog')
+  for (const name of ['Try the demo', 'Discard']) {
+    if (name === 'Discard') {
+      await page.reload()
+      await page.getByRole('heading', { name: 'The last job on stories is finished' }).waitFor({ timeout: 60_000 })
+    }
+    await expect.poll(() => button(name).isEnabled(), { timeout: 60_000 }).toBe(true)
+    await button(name).click()
+    expect(await dialog.innerText()).toMatch(/stories[\s\S]*“A”; “A\+”[\s\S]*2 checkpoints[\s\S]*Not saved/)
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+    expect(await exportedFiles(page)).toEqual(kept)
+  }
+})
+
+test('a checkpoint is measured on the text that the field names, beside what it came from', async () => {
+  const { page, button } = workbench
+  await button('Open the results').click()
+  const folder = await modelFolder()
+  for (const [path, content] of Object.entries(await exportedFiles(page))) {
+    if (path.startsWith('exports/run-2/'))
+      await writeFile(join(folder, path.slice('exports/run-2/'.length)), Buffer.from(content, 'base64'))
+  }
+  await drop(page, 'main', [folder])
+  await button('Measure perplexity').click({ timeout: 60_000 })
+  expect(await chosenText('evaluation')).toContain('mine.txt')
+  await expect.poll(() => button('Measure perplexity').isEnabled(), { timeout: 20_000 }).toBe(true)
+  expect(await page.locator('#start-why').innerText()).not.toMatch(/^\s*·|discard|delete/)
+  await button('Measure perplexity').click()
+  const measured = await workbench.report(60_000)
+  expect(measured.model.quantized).toMatchObject({ bits: 3 })
+  expect(Math.abs(measured.fpPerplexity! / report.runs[0].perplexity! - 1)).toBeLessThan(0.001)
+  expect(measured.fpPerplexityError).toBeGreaterThan(0)
+  const main = await page.getByRole('main').innerText()
+  expect(main).toContain('mine.txt')
+  expect(main).toContain('standard error')
+  expect(main).not.toMatch(/^Full precision/m)
+  const beside = page.getByRole('region', { name: 'The last job on the same windows' }).first()
+  expect(await beside.innerText()).toContain(report.fpPerplexity!.toFixed(2))
+})
+
+test('came about without an error on the console', () => {
+  expect(workbench.errors).toEqual([])
+})
