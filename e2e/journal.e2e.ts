@@ -111,7 +111,8 @@ beforeAll(async () => {
 })
 afterAll(() => site.close())
 
-async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>) {
+/** `replacing`: a job is there that the page asks about first. */
+async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>, replacing = true) {
   const { page, button } = workbench
   await expect.poll(() => page.getByRole('button', { name: 'Try the demo' }).isEnabled(), { timeout: 60_000 }).toBe(true)
   await drop(page, 'main', [folder])
@@ -120,6 +121,7 @@ async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>) {
   const start = page.getByRole('button', { name: /^Start/ })
   await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
   await start.click()
+  if (replacing) await page.getByRole('alertdialog').getByRole('button', { name: 'Start and delete it' }).click()
 }
 
 /** A worker beside the page's own that keeps a file of the private file system to itself. */
@@ -146,7 +148,7 @@ let whole: Record<string, string>
 test('a job over the sharded demo model, undisturbed', async () => {
   const browser = await launchProfile(profile)
   const workbench = await openWorkbench(browser.context, site.url)
-  await begin(workbench)
+  await begin(workbench, false)
   const { runs } = await workbench.report(240_000)
   expect(runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
   whole = await exportedFiles(workbench.page)
@@ -205,7 +207,6 @@ test('what is finished is there after a restart; one tab works at a time; three 
   const stopped = site.harm({ stop: 1, lose: [6, 12, 18] })
   const second = await openWorkbench(browser.context, site.url)
   await begin(second)
-  await second.page.getByRole('alertdialog').getByRole('button', { name: 'Start and delete it' }).click()
   await stopped
   const third = await openWorkbench(browser.context, site.url)
   await third.page.getByRole('heading', { name: 'Another tab is at work on stories' }).waitFor({ timeout: 60_000 })
