@@ -16,6 +16,8 @@ interface OptionBase {
   symbol?: string
   /** Tucked away under "More". */
   advanced?: boolean
+  /** What suits these bits better than the default: taken where runs are made for a comparison at other bits. */
+  byBits?: Readonly<Record<number, number>>
 }
 
 /** One option of an algorithm, declared once: the form, the flags and the validation all come from this. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Catalog, ModelSummary, OptionSpec, TextSource } from '../engine/job.ts'
+import type { Catalog, ModelSummary, Options, OptionSpec, TextSource } from '../engine/job.ts'
 import * as plan from './plan.ts'
 
 const words = { flag: '', help: '' }
@@ -186,6 +186,15 @@ test('a method that cannot do what is shared takes its own default, and says so'
   ])
   expect(plan.otherwise(grouped, 'rtn', shared)).toEqual([])
   expect(plan.otherwise(grouped, 'grouped', shared)).toEqual(['group size 16 instead of full row'])
+})
+
+test('a comparison at other bits takes what suits them', () => {
+  const threshold: OptionSpec = { ...outlier, key: 'threshold', default: 0.2, byBits: { 2: 0.4 } }
+  const tuned = { ...wide, solvers: [{ ...rtn, options: [...grid, threshold] }] }
+  const options = (shared: Options) => plan.comparison(tuned, ['rtn'], shared)[0].options
+  expect(options({ bits: 2 })).toEqual({ bits: 2, threshold: 0.4 })
+  expect(options({ bits: 3 })).toEqual({ bits: 3 })
+  expect(options({ bits: 2, threshold: 0.1 })).toEqual({ bits: 2, threshold: 0.1 })
 })
 
 test('options come in groups: those of most methods, those of this one; common before advanced', () => {

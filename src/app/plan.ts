@@ -171,12 +171,21 @@ export function sharedSpecs(catalog: Catalog): Extract<OptionSpec, { type: 'choi
   })
 }
 
+/** With what suits these bits, where an option says so and none was given. */
+function suited(specs: readonly OptionSpec[], options: Options): Options {
+  const fitting = specs.flatMap(({ key, byBits }) => {
+    const value = byBits?.[Number(options.bits)]
+    return value === undefined || key in options ? [] : [[key, value]]
+  })
+  return { ...options, ...Object.fromEntries(fitting) }
+}
+
 /** One run for each method, with those of the shared options that it can do. */
 export function comparison(catalog: Catalog, methods: string[], shared: Options): NewRun[] {
   return methods.map((method) => {
     const specs = optionsOf(catalog, method)
     const takes = ([key, value]: [string, OptionValue]) => specs.some((spec) => spec.key === key && !optionProblem(spec, value))
-    return { method, options: Object.fromEntries(Object.entries(shared).filter(takes)) }
+    return { method, options: suited(specs, Object.fromEntries(Object.entries(shared).filter(takes))) }
   })
 }
 

@@ -61,6 +61,7 @@ const spqrOptions = [
     help: 'Keep a weight in float16 when rounding it would hurt the output more than this many times what the average weight contributes to it.',
     cost: 'Lower: more outliers (32 bits each) and a smaller error. 0.2 keeps about 1 % at 3 bits; take 1 at 2 bits, 0.05 at 4; a million keeps none.',
     symbol: 'τ',
+    byBits: { 2: 1, 4: 0.05 },
   },
   {
     key: 'simplified',
