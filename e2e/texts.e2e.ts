@@ -86,6 +86,25 @@ test('a name that is no data set is refused as typed, and one that is not there 
   await choose('calibration', 'demo-calibration')
 })
 
+test('a picked file is read as what its bytes say, and refused at its field', async () => {
+  const { page, button, field } = workbench
+  const pick = async (path: string) => {
+    const chooser = page.waitForEvent('filechooser')
+    await button('Add a text file for evaluation').click()
+    await (await chooser).setFiles(path)
+  }
+  await pick('e2e/cases/text/table.arrow')
+  await field('evaluation.text').getByText('table.arrow holds an Arrow file, which is not read here').waitFor({ timeout: 30_000 })
+  await pick('e2e/cases/text/two-members.jsonl.gz')
+  await page.getByText('two-members.jsonl.gz: JSON rows, packed with gzip; column text; 3 rows; begins “The rope was long.”').waitFor()
+  await pick('e2e/cases/text/brotli.parquet')
+  await page.getByText('brotli.parquet: parquet table; column text').waitFor()
+  await pick('README.md')
+  await page.getByText('README.md: plain text; begins “# QuantEase Workbench').waitFor({ timeout: 30_000 })
+  expect(await page.getByText('That did not work').count()).toBe(0)
+  await choose('evaluation', 'demo-evaluation')
+})
+
 test('pasted text is evaluated, and last words are measured beside it', async () => {
   const { page, button, field, report } = workbench
   await button('Paste a text for evaluation').click()

@@ -154,11 +154,9 @@ export function filesOfInput(list: FileList): Picked {
   return { name: root || undefined, files: collector.files }
 }
 
-/** What file pickers are told of texts. */
-export const textTypes = '.txt,.raw,.jsonl,.ndjson,.parquet,.gz'
-
+/** Whether what was dropped is a text rather than a piece of a model, by its name. */
 export function isText(path: string): boolean {
-  return /\.(txt|raw|jsonl|ndjson|parquet)(\.gz)?$|\.json\.gz$/i.test(path)
+  return /\.(txt|text|raw|md|jsonl|ndjson|csv|tsv|parquet)(\.(gz|zst))?$|\.json\.(gz|zst)$/i.test(path)
 }
 
 // ---------------------------------------------------------------- out

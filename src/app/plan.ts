@@ -12,6 +12,7 @@ import type {
   Problem,
   RunSpec,
   TextChoice,
+  TextFacts,
   TextSource,
 } from '../engine/job.ts'
 import { isDatasetId, optionProblem } from '../engine/job.ts'
@@ -332,8 +333,10 @@ export function textGroups(texts: TextSource[]): { title: string; texts: TextSou
 }
 
 /** Has columns, so that one may have to be named, and may hold conversations. */
-export function isStructured({ origin, label, about }: TextSource): boolean {
-  return origin === 'dataset' ? about === undefined : /\.(jsonl?|ndjson|parquet)(\.gz)?$/i.test(label)
+export function isStructured({ origin, label, about }: TextSource, found?: TextFacts): boolean {
+  if (origin === 'dataset') return about === undefined
+  if (found) return !found.form.startsWith('plain text')
+  return /\.(jsonl?|ndjson|csv|tsv|parquet)(\.(gz|zst))?$/i.test(label)
 }
 
 /** Pasted text as a file: JSON lines are read as such. */

@@ -396,15 +396,13 @@ export function createWorkbench(engine: Engine) {
       const picked = await picking
       // An empty folder is opened like any other, and refused by name.
       if (!picked?.files.length && !picked?.name) return
-      if (picked.files.length && picked.files.every(({ path }) => isText(path)) && (purpose || get().job)) {
+      // What was picked for a text is read as one, whatever it is called; what it cannot be is said at its field.
+      if (picked.files.length && (purpose || (get().job && picked.files.every(({ path }) => isText(path))))) {
         for (const { path, file } of picked.files) {
           const before = get().job?.calibration ?? null
           const text = await addText(new File([file], path), purpose ?? 'calibration')
           if (!purpose) set({ dropped: { text, before }, spoken: `${text.label} is the calibration text now.` })
         }
-      } else if (purpose) {
-        const { path } = picked.files.find((file) => !isText(file.path))!
-        throw new WorkbenchError('text-invalid', `${path} is not a text that can be read here.`, 'Choose a .txt, .jsonl or .parquet file.')
       } else {
         const { handle, ...source } = picked
         const opened = await open({ kind: 'files', ...source })

@@ -283,12 +283,7 @@ export function Switch({
 }
 
 /** A button that opens the file picker of browsers that have no other. */
-export function FilesButton({
-  folder,
-  accept,
-  onFiles,
-  ...button
-}: ButtonProps & { folder?: boolean; accept?: string; onFiles: (files: FileList) => void }) {
+export function FilesButton({ folder, onFiles, ...button }: ButtonProps & { folder?: boolean; onFiles: (files: FileList) => void }) {
   const input = useRef<HTMLInputElement>(null)
   // Not among the attributes that React knows.
   useEffect(() => {
@@ -302,7 +297,6 @@ export function FilesButton({
         type="file"
         hidden
         multiple
-        accept={accept}
         aria-label={typeof button.children === 'string' ? button.children : button['aria-label']}
         onChange={(event) => {
           if (event.target.files?.length) onFiles(event.target.files)

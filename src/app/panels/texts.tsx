@@ -1,8 +1,17 @@
 /** The texts of a plan: what the methods calibrate on, what they are judged by, and where it comes from. */
-import { useState } from 'react'
-import { type Job, isDatasetId, type ModelSummary, type Sampling, type TextChoice, type TokenCounts } from '../../engine/job.ts'
+import { useEffect, useState } from 'react'
+import {
+  type Job,
+  describeText,
+  isDatasetId,
+  type ModelSummary,
+  type Sampling,
+  type TextChoice,
+  type TextFacts,
+  type TokenCounts,
+} from '../../engine/job.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
-import { filesOfInput, textTypes } from '../files.ts'
+import { filesOfInput } from '../files.ts'
 import * as format from '../format.ts'
 import { coverage, type TextPurpose, isStructured, textGroups, widestInput } from '../plan.ts'
 import { Button, Choice, Field, FilesButton, Icon, NumberField, Switch } from './controls.tsx'
@@ -14,6 +23,8 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
   const texts = useView((state) => state.texts)
   const [adding, setAdding] = useState<'paste' | 'dataset' | null>(null)
   const source = texts.find(({ id }) => id === choice.text)
+  const done = useDone()
+  const found = useLast(purpose === 'lambada' ? done?.passagesFrom : done?.[purpose]?.from, choice.text)
   const change = (part: Partial<TextChoice>) => workbench.setText(purpose, part)
   const toggle = (what: 'paste' | 'dataset') => setAdding(adding === what ? null : what)
   return (
@@ -43,9 +54,8 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
       <div className="row text-sources">
         <FilesButton
           icon="file"
-          accept={textTypes}
           aria-label={`Add a text file for ${words[purpose]}`}
-          title=".txt, .jsonl or .parquet, gzip or not"
+          title="Plain text, .json, .jsonl, .csv or .parquet; gzip and zstd too"
           onFiles={(files) => workbench.take(Promise.resolve(filesOfInput(files)), purpose)}
         >
           File
@@ -69,7 +79,7 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
       </div>
       {adding === 'paste' && <PasteForm purpose={purpose} onClose={() => setAdding(null)} />}
       {adding === 'dataset' && <DatasetForm purpose={purpose} onClose={() => setAdding(null)} />}
-      {source && isStructured(source) && (
+      {source && isStructured(source, found) && (
         <div className="fields">
           {!choice.text.split(':')[3] && (
             <Field label="Column" help="The column or field that holds the text; empty: found by its name." path={`${purpose}.column`}>
@@ -108,6 +118,15 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
       )}
     </div>
   )
+}
+
+/** The last answer for a text, while the next is on its way: a field that is being typed in must not go. */
+function useLast(found: TextFacts | undefined, text: string): TextFacts | undefined {
+  const [last, setLast] = useState({ text, found })
+  useEffect(() => {
+    if (found) setLast({ text, found })
+  }, [found, text])
+  return found ?? (last.text === text ? last.found : undefined)
 }
 
 const words: Record<TextPurpose, string> = { calibration: 'calibration', evaluation: 'evaluation', lambada: 'last words' }
@@ -212,13 +231,16 @@ function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined
     return <p className="counts figures">Reading the text and counting tokens …{traffic?.waiting ? ` ${traffic.waiting}` : rate}</p>
   }
   return (
-    <p className="counts figures">
-      <b>
-        {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
-      </b>{' '}
-      {counts.text === null ? 'from as many documents' : `from ${format.count(counts.text)} tokens of text`}
-      {!all && counts.windows < asked && '; the text holds no more'}
-    </p>
+    <>
+      <p className="counts figures">
+        <b>
+          {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
+        </b>{' '}
+        {counts.text === null ? 'from as many documents' : `from ${format.count(counts.text)} tokens of text`}
+        {!all && counts.windows < asked && '; the text holds no more'}
+      </p>
+      {counts.from && <p className="help text-found">{describeText(counts.from)}</p>}
+    </>
   )
 }
 
@@ -359,6 +381,7 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
       )}
       <Counts counts={done?.evaluation} asked={evaluation.samples} all={evaluation.samples === 0} />
       {done?.passages !== undefined && <p className="figures">{format.plural(done.passages, 'passage')} for last-word accuracy</p>}
+      {done?.passagesFrom && <p className="help text-found">{describeText(done.passagesFrom)}</p>}
     </section>
   )
 }
