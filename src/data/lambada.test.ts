@@ -14,6 +14,12 @@ test('the last word is what the tokens of the rest do not cover', () => {
   expect(parts.ids).toHaveLength(4)
 })
 
+test('what the tokenizer puts behind a text is not part of the last word', () => {
+  const withEnd = (text: string) => Int32Array.from([...encode(text), 7])
+  const { ids, word, end } = readPassage('It is in the well', withEnd, 4, 1, 1)
+  expect([Array.from(ids), word, end]).toEqual([[3, 4, 5, 7], 2, 3])
+})
+
 test('of a passage longer than the model the end is kept', () => {
   const { ids, word } = readPassage('It is in the well', encode, 3, 1)
   expect([Array.from(ids), word]).toEqual([[3, 4, 5], 2])

@@ -1,9 +1,8 @@
-import { Tokenizer } from '@huggingface/tokenizers'
 import { expect, test } from 'vitest'
 import { memoryFiles } from '../io/memory.ts'
 import { refusal } from '../io/testing.ts'
 import { random } from './corpus.ts'
-import { checkTokenizer, loadTokenizer } from './tokenizer.ts'
+import { checkIds, loadTokenizer } from './tokenizer.ts'
 
 /** A LLaMA-like tokenizer: no pre-tokenizer, spaces as ▁, bytes for the unknown, BOS in front. */
 function llama() {
@@ -61,12 +60,13 @@ test('a long text without a pre-tokenizer gives the ids of one piece', async () 
   const text = Array.from({ length: 20_000 }, () => letters[Math.floor(next() ** 2 * letters.length)]).join('')
   const pairs = { ...llama(), model: { ...llama().model, merges: (llama().model.merges as string[]).map((merge) => merge.split(' ')) } }
   for (const definition of [llama(), pairs]) {
-    const tokenizer = await load(definition)
-    expect(tokenizer.encode(text)).toEqual(Int32Array.from(new Tokenizer(definition, {}).encode(text).ids))
+    // With ignore_merges nothing is cut, since a whole piece might be a token; here none is.
+    const whole = await load({ ...definition, model: { ...definition.model, ignore_merges: true } })
+    expect((await load(definition)).encode(text)).toEqual(whole.encode(text))
   }
 })
 
-test('merges that a piece as a whole can skip are left to the library', async () => {
+test('a piece that is a token as a whole can skip its merges, however long it is', async () => {
   const definition = llama()
   definition.model.ignore_merges = true
   const word = `▁${'ca'.repeat(200)}`
@@ -94,7 +94,7 @@ test.each<[string, unknown, string]>([
   ['an added id far out', { ...llama(), added_tokens: [{ id: 1e9, content: 'x' }] }, '"x" has the id 1000000000'],
   ['added tokens that are no list', { ...llama(), added_tokens: {} }, 'added_tokens'],
   ['an added token without content', { ...llama(), added_tokens: [null] }, 'the id undefined'],
-  ['no vocabulary at all', { ...model({ vocab: {} }), added_tokens: [] }, 'has 0 entries'],
+  ['no vocabulary at all', { ...model({ vocab: {}, merges: [] }), added_tokens: [], post_processor: null }, 'has 0 entries'],
   ['merges that are no list', model({ merges: 7 }), 'cannot be used'],
   ['merges of numbers', model({ merges: [1, 2] }), 'cannot be used'],
   [
@@ -124,20 +124,21 @@ test('refuses a tokenizer_config.json that is not JSON, and a tokenizer.json ove
   expect((await refusal(() => loadTokenizer(new Map([['tokenizer.json', huge]])))).code).toBe('tokenizer-invalid')
 })
 
-test('an unknown piece is never silently id 0', async () => {
-  const tokenizer = await load(model({ byte_fallback: false, unk_token: null, fuse_unk: false, vocab: { a: 3 }, merges: [] }))
-  // The library leaves such pieces out; the template's <s> stays.
-  expect(Array.from(tokenizer.encode('aXa'))).toEqual([1, 3, 3])
-  const template = { type: 'TemplateProcessing', single: [{ SpecialToken: { id: '<bos>', type_id: 0 } }], pair: [] }
-  const broken = await load({ ...model({ unk_token: null }), post_processor: template })
-  expect((await refusal(() => broken.encode('a'))).code).toBe('tokenizer-invalid')
+test('an unknown piece is left out where there is no unknown token, and never id 0', async () => {
+  const added = { added_tokens: [], post_processor: null }
+  const tokenizer = await load({ ...model({ byte_fallback: false, unk_token: null, vocab: { '▁': 0, a: 3 }, merges: [] }), ...added })
+  expect(Array.from(tokenizer.encode('aXa'))).toEqual([0, 3, 3])
+  const lost = await load({ ...model({ byte_fallback: false, unk_token: '<x>', vocab: { '▁': 0, a: 3 }, merges: [] }), ...added })
+  expect((await refusal(() => lost.encode('aXa'))).message).toContain('"<x>" is not in its vocabulary')
 })
 
-test('ids must fit the embedding', async () => {
+test('ids must fit the embedding, as far as a text uses them', async () => {
   const tokenizer = await load(llama())
-  checkTokenizer(tokenizer, 274)
-  const error = await refusal(() => checkTokenizer(tokenizer, 273))
+  checkIds(tokenizer.encode('abc'), 274, tokenizer, 'The text "x"')
+  const ids = tokenizer.encode('aba 😀😀')
+  checkIds(ids, Math.max(...ids) + 1, tokenizer, 'The text "x"')
+  const error = await refusal(() => checkIds(ids, Math.max(...ids), tokenizer, 'The text "x"'))
   expect(error.code).toBe('tokenizer-mismatch')
-  expect(error.message).toContain('ids up to 273')
-  expect(error.message).toContain('273 rows')
+  expect(error.message).toContain('The text "x" holds the token "😀😀"')
+  expect(error.message).toContain(`${Math.max(...ids)} rows`)
 })

@@ -4,7 +4,7 @@
  */
 import { type ChatTemplateFile, loadChatTemplate } from '../data/chat.ts'
 import type { ListDataset } from '../data/datasets.ts'
-import { type TextTokenizer, checkTokenizer, loadTokenizer } from '../data/tokenizer.ts'
+import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import { Gpu } from '../gpu/device.ts'
 import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
@@ -148,14 +148,13 @@ export class Session {
     const folder = await openFolder(files, name)
     const model = openModel(folder)
     const tokenizer = await loadTokenizer(folder.files)
-    checkTokenizer(tokenizer, model.model.shape.vocab)
     const { chat, problems } = await openChatTemplate(folder.files)
     const remarks = model.remarks.map((remark): Problem => ({ severity: 'warning', code: 'note', ...remark }))
     check()
     this.#model = model
     this.#tokenizer = tokenizer
     this.source = source
-    this.texts.use(tokenizer, chat)
+    this.texts.use(tokenizer, chat, model.model.shape.vocab)
     this.summary = {
       ...summaryOf(model, tokenizer),
       source,

@@ -4,7 +4,7 @@ import { sampleDocuments } from '../data/corpus.ts'
 import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
 import { documents, fileText, noFacts, readText, type Text, type TextFacts } from '../data/documents.ts'
 import { type Passage, readPassage } from '../data/lambada.ts'
-import type { TextTokenizer } from '../data/tokenizer.ts'
+import { checkIds, type TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import type { CalibrationSpec, TextChoice, TextSource } from './job.ts'
@@ -41,6 +41,7 @@ export class Texts {
   /** Of the model that is open. */
   #tokenizer: TextTokenizer | null = null
   #chat: ChatTemplateFile | WorkbenchError | null = null
+  #embeddingRows = Number.POSITIVE_INFINITY
   readonly #results = new Map<string, Promise<unknown>>()
 
   constructor(
@@ -75,9 +76,13 @@ export class Texts {
     return [...[...this.#files.values()].map(sourceOf), ...known]
   }
 
-  /** From now on ids are those of this tokenizer. `chat`: its template, or why that cannot be used. */
-  use(tokenizer: TextTokenizer, chat: ChatTemplateFile | WorkbenchError | null): void {
+  /**
+   * From now on ids are those of this tokenizer, and of a model with so many rows in its embedding. `chat`: its template, or
+   * why that cannot be used.
+   */
+  use(tokenizer: TextTokenizer, chat: ChatTemplateFile | WorkbenchError | null, embeddingRows = Number.POSITIVE_INFINITY): void {
     this.#tokenizer = tokenizer
+    this.#embeddingRows = embeddingRows
     this.#chat = chat
     this.#results.clear()
   }
@@ -120,7 +125,7 @@ export class Texts {
       const facts = noFacts(text)
       for await (const document of documents(text, this.#template(choice), facts)) {
         if (!document.trim()) continue
-        passages.push(readPassage(document, encode, most, passages.length + 1))
+        passages.push(readPassage(document, encode, most, passages.length + 1, choice.chat ? 0 : this.#tokenizer?.after))
         if (passages.length === choice.passages) break
       }
       if (!passages.length) throw new WorkbenchError('text-short', 'The text for last-word accuracy is empty.', 'Choose another text.')
@@ -170,10 +175,15 @@ export class Texts {
   }
 
   /** A template writes the special tokens itself. */
-  #encode({ chat }: TextChoice): (text: string) => Int32Array {
+  #encode({ chat, text: id }: TextChoice): (text: string) => Int32Array {
     const tokenizer = this.#tokenizer
     if (!tokenizer) throw new WorkbenchError('plan-invalid', 'No model is open.', 'Open a model first.')
-    return (text) => tokenizer.encode(text, { special: !chat })
+    const name = `The text "${this.#files.get(id)?.label ?? id}"`
+    return (text) => {
+      const ids = tokenizer.encode(text, { special: !chat })
+      checkIds(ids, this.#embeddingRows, tokenizer, name)
+      return ids
+    }
   }
 
   #once<T>(parts: unknown[], work: () => Promise<T>): Promise<T> {

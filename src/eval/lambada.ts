@@ -12,8 +12,8 @@ import type { Outer } from '../models/weights.ts'
 import type { TokenBatch } from './perplexity.ts'
 
 export interface PassageBatch extends TokenBatch {
-  /** Where the last word of each passage begins. */
-  words: number[]
+  /** Where the last word of each passage begins, and the place behind it. */
+  words: { begin: number; end: number }[]
 }
 
 /** Passages of about the same length together, padded at their end; `rows`: what a batch may have with its padding. */
@@ -24,7 +24,13 @@ export function batchedPassages(passages: Passage[], rows: number): PassageBatch
     const length = longestFirst[at].ids.length
     const t = Math.ceil(length / 4) * 4
     const some = longestFirst.slice(at, at + Math.max(1, Math.floor(rows / t)))
-    batches.push({ ids: some.map(({ ids }) => ids), words: some.map(({ word }) => word), windows: some.length, length, t })
+    batches.push({
+      ids: some.map(({ ids }) => ids),
+      words: some.map(({ word, end }) => ({ begin: word, end })),
+      windows: some.length,
+      length,
+      t,
+    })
     at += some.length
   }
   return batches
@@ -34,7 +40,7 @@ export function batchedPassages(passages: Passage[], rows: number): PassageBatch
 export async function countRight(gpu: Gpu, model: Model, outer: Outer, hidden: Tensor, { ids, words, t }: PassageBatch): Promise<number> {
   // The states before each token of each last word; only they need the head.
   const places = ids.flatMap((passage, i) =>
-    Array.from({ length: passage.length - words[i] }, (_, k) => ({ row: i * t + words[i] + k - 1, token: passage[words[i] + k], i })),
+    Array.from(passage.subarray(words[i].begin, words[i].end), (token, k) => ({ row: i * t + words[i].begin + k - 1, token, i })),
   )
   const order = gpu.upload(
     Uint32Array.from(places, ({ row }) => row),

@@ -1,0 +1,35 @@
+/** Bytes as visible characters, as GPT-2 writes them: printable ones of Latin-1 stand for themselves, others begin at U+0100. */
+
+const visible = (() => {
+  const table: string[] = []
+  let next = 256
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173)
+    table.push(String.fromCharCode(printable ? byte : next++))
+  }
+  return table
+})()
+
+const encoder = new TextEncoder()
+
+/** Every byte of the text's UTF-8 as one character. */
+export function byteLevel(text: string): string {
+  let result = ''
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 127) return result + spelled(text.slice(i))
+    result += visible[code]
+  }
+  return result
+}
+
+function spelled(text: string): string {
+  let result = ''
+  for (const byte of encoder.encode(text)) result += visible[byte]
+  return result
+}
+
+/** The tokens `<0x00>` … that stand for the bytes of a piece. */
+export function byteTokens(piece: string): string[] {
+  return Array.from(encoder.encode(piece), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
+}

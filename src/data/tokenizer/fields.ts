@@ -1,0 +1,90 @@
+/** Reading the components of a tokenizer.json: each field is known, or the component is refused by its name. */
+import { WorkbenchError } from '../../errors.ts'
+import { isObject, type JsonObject } from '../../io/json.ts'
+
+const brokenHint = 'Download tokenizer.json again, or save it with transformers: tokenizer.save_pretrained(folder).'
+const unknownHint =
+  'The file is in order, but only what gives exactly the ids of the Rust library is taken. Use a model with another tokenizer, or report this one.'
+
+/** A tokenizer.json that breaks the rules of its format. */
+export function invalid(why: string, cause?: unknown): WorkbenchError {
+  return new WorkbenchError('tokenizer-invalid', `tokenizer.json cannot be used: ${why}.`, brokenHint, { cause })
+}
+
+/** A sound tokenizer.json with something in it that is not done here. */
+export function unsupported(what: string, file = 'tokenizer.json'): WorkbenchError {
+  return new WorkbenchError('tokenizer-invalid', `${file} cannot be used: ${what}, which is not supported.`, unknownHint)
+}
+
+/** A value as it stands in the file, short enough for a sentence. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing'
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text
+}
+
+/** The component at a place of the file, with its type. @throws WorkbenchError `tokenizer-invalid` when it is none */
+export function componentOf(value: unknown, place: string): { component: JsonObject; type: string } {
+  if (!isObject(value)) throw invalid(`its ${place} is ${shown(value)}`)
+  if (typeof value.type !== 'string') throw invalid(`its ${place} has the type ${shown(value.type)}`)
+  return { component: value, type: value.type }
+}
+
+/** What a field may hold: a test, with what is taken where the field is missing. */
+export interface Field<T> {
+  fits(value: unknown): value is T
+  /** Missing: the field has to be there. */
+  otherwise?: T
+}
+
+const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean'
+const isString = (value: unknown): value is string => typeof value === 'string'
+
+export const flag = (otherwise?: boolean): Field<boolean> => ({ fits: isBoolean, otherwise })
+export const text = (otherwise?: string): Field<string> => ({ fits: isString, otherwise })
+export const textOrNull: Field<string | null> = {
+  fits: (value): value is string | null => value === null || isString(value),
+  otherwise: null,
+}
+export const oneOf = <T extends string>(values: readonly T[], otherwise?: T): Field<T> => ({
+  fits: (value): value is T => values.includes(value as T),
+  otherwise,
+})
+/** A single character. */
+export const character = (): Field<string> => ({ fits: (value): value is string => isString(value) && Array.from(value).length === 1 })
+export const positive: Field<number> = {
+  fits: (value): value is number => Number.isInteger(value) && (value as number) > 0 && (value as number) < 1000,
+}
+export const anything: Field<unknown> = { fits: (value): value is unknown => value !== undefined, otherwise: null }
+export const list: Field<unknown[]> = { fits: Array.isArray }
+export const object: Field<JsonObject> = { fits: isObject }
+
+/** Real ones are a character or two; each character of a text may become such a piece. */
+const maxInserted = 64
+
+/** What is put into the text, which must not make a thousand times more of it. */
+export const inserted: Field<string> = {
+  fits: (value): value is string => {
+    if (isString(value) && value.length <= maxInserted) return true
+    throw invalid(`it puts ${JSON.stringify(value)?.slice(0, 40)} into the text, where at most ${maxInserted} characters make sense`)
+  },
+}
+
+type Values<F> = { [K in keyof F]: F[K] extends Field<infer T> ? T : never }
+
+/**
+ * The fields of a component, each checked.
+ * @throws WorkbenchError `tokenizer-invalid` for a field or a value that is not known, by its name
+ */
+export function fieldsOf<F extends Record<string, Field<unknown>>>(component: JsonObject, name: string, fields: F): Values<F> {
+  for (const key in component) {
+    if (key !== 'type' && !Object.hasOwn(fields, key)) throw unsupported(`${name} has the field ${shown(key)}`)
+  }
+  const values: Record<string, unknown> = {}
+  for (const [key, { fits, otherwise }] of Object.entries(fields)) {
+    const value = Object.hasOwn(component, key) ? component[key] : otherwise
+    if (value === undefined) throw invalid(`${name} lacks the field ${key}`)
+    if (value !== otherwise && !fits(value)) throw unsupported(`${name} has ${key} ${shown(value)}`)
+    values[key] = value
+  }
+  return values as Values<F>
+}

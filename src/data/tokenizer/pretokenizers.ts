@@ -1,0 +1,170 @@
+/** Pre-tokenizers of a tokenizer.json: they cut a normalized text into the pieces that the model reads one by one. */
+import { isObject, type JsonObject } from '../../io/json.ts'
+import { byteLevel } from './bytes.ts'
+import { anything, character, componentOf, fieldsOf, flag, invalid, list, object, oneOf, positive, unsupported } from './fields.ts'
+import { patternOf } from './normalizers.ts'
+import { compilePattern, literalPattern, type Span, spansOf } from './regex.ts'
+import { classes } from './unicode.ts'
+
+/**
+ * Pieces of a text that is not empty. `first`: it is the very beginning of what was read. An empty piece stands for
+ * something that was taken away, so that the next one is not the first; it is left out in the end.
+ */
+export type PreTokenizer = (text: string, first: boolean) => string[]
+
+const behaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const
+type Behavior = (typeof behaviors)[number]
+
+/** Cuts a text at the matches of a pattern, which become pieces, go, or stick to a neighbour. */
+function cut(text: string, spans: Span[], behavior: Behavior): string[] {
+  if (behavior === 'Removed') return spans.filter(isLong).map(({ start, end, match }) => (match ? '' : text.slice(start, end)))
+  const joined = behavior === 'Isolated' ? spans : behavior === 'MergedWithNext' ? mergedWithNext(spans) : merged(spans, behavior)
+  return joined.filter(isLong).map(({ start, end }) => text.slice(start, end))
+}
+
+const isLong = ({ start, end }: Span) => start < end
+
+function merged(spans: Span[], behavior: Behavior): Span[] {
+  const result: Span[] = []
+  let before = false
+  for (const span of spans) {
+    const last = result.at(-1)
+    const joins = behavior === 'Contiguous' ? span.match === before : span.match && !before
+    if (last && joins) last.end = span.end
+    else result.push({ ...span })
+    before = span.match
+  }
+  return result
+}
+
+function mergedWithNext(spans: Span[]): Span[] {
+  const result: Span[] = []
+  let after = false
+  for (const span of spans.toReversed()) {
+    const next = result.at(-1)
+    if (next && span.match && !after) next.start = span.start
+    else result.push({ ...span })
+    after = span.match
+  }
+  return result.reverse()
+}
+
+function splitter(regex: RegExp, behavior: Behavior, invert = false): PreTokenizer {
+  return (text) => {
+    // Mostly the pattern covers all, or nothing of a short piece.
+    if (behavior === 'Isolated' || (behavior === 'Removed' && invert)) {
+      const pieces = text.match(regex)
+      if (pieces && pieces.reduce((sum, { length }) => sum + length, 0) === text.length && !pieces.includes('')) return pieces
+    }
+    const spans = spansOf(text, regex)
+    if (invert) for (const span of spans) span.match = !span.match
+    return cut(text, spans, behavior)
+  }
+}
+
+/** Each step cuts the pieces of the one before. */
+function sequence(steps: PreTokenizer[]): PreTokenizer {
+  return (text, first) => {
+    let pieces = [text]
+    for (const step of steps) pieces = pieces.flatMap((piece, i) => (piece ? step(piece, first && i === 0) : piece))
+    return pieces
+  }
+}
+
+const each = (inside: string) => new RegExp(inside, 'gv')
+const gpt2 = compilePattern("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+")
+const words = each(`${classes.rustWord}+|[^${classes.rustWord}${classes.space}]+`)
+const onSpaces = splitter(each(classes.space), 'Removed')
+const behavior = (otherwise?: Behavior) => oneOf(behaviors, otherwise)
+
+/** @throws WorkbenchError `tokenizer-invalid` naming what is not supported */
+export function readPreTokenizer(value: unknown): PreTokenizer {
+  if (value === null || value === undefined) return (text) => [text]
+  const { component, type } = componentOf(value, 'pre-tokenizer')
+  const read = Object.hasOwn(readers, type) && readers[type]
+  if (!read) throw unsupported(`it has the pre-tokenizer ${type}`)
+  return read(component)
+}
+
+const readers: Record<string, (component: JsonObject) => PreTokenizer> = {
+  Sequence(component) {
+    const { pretokenizers } = fieldsOf(component, 'the pre-tokenizer Sequence', { pretokenizers: list })
+    return sequence(
+      pretokenizers.map((step) => {
+        if (step === null) throw invalid('its pre-tokenizer Sequence holds null')
+        return readPreTokenizer(step)
+      }),
+    )
+  },
+  ByteLevel(component) {
+    const { add_prefix_space, use_regex } = fieldsOf(component, 'the pre-tokenizer ByteLevel', {
+      add_prefix_space: flag(),
+      trim_offsets: flag(true),
+      use_regex: flag(true),
+    })
+    const split = splitter(gpt2, 'Isolated')
+    return (text, first) => {
+      const whole = add_prefix_space && !text.startsWith(' ') ? ` ${text}` : text
+      return use_regex ? split(whole, first).map(byteLevel) : [byteLevel(whole)]
+    }
+  },
+  Metaspace: readMetaspace,
+  Split(component) {
+    const { invert, ...rest } = fieldsOf(component, 'the pre-tokenizer Split', { pattern: object, behavior: behavior(), invert: flag() })
+    return splitter(patternOf(rest.pattern, 'the pre-tokenizer Split'), rest.behavior, invert)
+  },
+  Punctuation(component) {
+    const fields = fieldsOf(component, 'the pre-tokenizer Punctuation', { behavior: behavior('Isolated') })
+    return splitter(each(classes.punctuation), fields.behavior)
+  },
+  Digits(component) {
+    const { individual_digits } = fieldsOf(component, 'the pre-tokenizer Digits', { individual_digits: flag() })
+    return splitter(each(classes.numeric), individual_digits ? 'Isolated' : 'Contiguous')
+  },
+  Whitespace(component) {
+    fieldsOf(component, 'the pre-tokenizer Whitespace', {})
+    return splitter(words, 'Removed', true)
+  },
+  WhitespaceSplit(component) {
+    fieldsOf(component, 'the pre-tokenizer WhitespaceSplit', {})
+    return onSpaces
+  },
+  BertPreTokenizer(component) {
+    fieldsOf(component, 'the pre-tokenizer BertPreTokenizer', {})
+    return sequence([onSpaces, splitter(each(classes.punctuation), 'Isolated')])
+  },
+  CharDelimiterSplit(component) {
+    const { delimiter } = fieldsOf(component, 'the pre-tokenizer CharDelimiterSplit', { delimiter: character() })
+    return splitter(literalPattern(delimiter), 'Removed')
+  },
+  FixedLength(component) {
+    const { length } = fieldsOf(component, 'the pre-tokenizer FixedLength', { length: positive })
+    return splitter(each(`[\\s\\S]{1,${length}}`), 'Isolated')
+  },
+}
+
+function readMetaspace(component: JsonObject): PreTokenizer {
+  const { replacement, prepend_scheme, split, add_prefix_space } = fieldsOf(component, 'the pre-tokenizer Metaspace', {
+    replacement: character(),
+    prepend_scheme: oneOf(['first', 'never', 'always'], 'always'),
+    split: flag(true),
+    // Older files have these two beside the scheme.
+    add_prefix_space: flag(true),
+    str_rep: anything,
+  })
+  if (!add_prefix_space && prepend_scheme !== 'never') throw invalid('its Metaspace has add_prefix_space false and another prepend_scheme')
+  const cuts = splitter(literalPattern(replacement), 'MergedWithNext')
+  return (text, first) => {
+    const replaced = text.replaceAll(' ', replacement)
+    const prepends = prepend_scheme === 'always' || (prepend_scheme === 'first' && first)
+    const whole = prepends && !replaced.startsWith(replacement) ? replacement + replaced : replaced
+    return split ? cuts(whole, first) : [whole]
+  }
+}
+
+/** Whether what a pre-tokenizer does to a piece depends on where the piece stood. */
+export function asksForFirst(value: unknown): boolean {
+  if (!isObject(value)) return false
+  if (Array.isArray(value.pretokenizers)) return value.pretokenizers.some(asksForFirst)
+  return value.type === 'Metaspace' && value.prepend_scheme === 'first'
+}
