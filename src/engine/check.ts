@@ -3,7 +3,7 @@ import { evaluationWindows, overlap, sampleWindows } from '../data/corpus.ts'
 import { maxText, type TextFacts } from '../data/documents.ts'
 import type { Passage } from '../data/lambada.ts'
 import { WorkbenchError, toErrorData } from '../errors.ts'
-import { type ExportFormat, type ExportSettings, type LinearPlan, formatFor } from '../io/formats/index.ts'
+import { type ExportFormat, type ExportSettings, type LinearPlan, dtypeNames, formatFor, modelDtype } from '../io/formats/index.ts'
 import { type TensorSpec, planCheckpoint } from '../io/safetensors.ts'
 import { type OpenModel, blockName } from '../models/weights.ts'
 import type { LinearShape, ModelShape } from '../models/family.ts'
@@ -348,6 +348,7 @@ function planRun(
   const blocks = asked || all
   // Not every method offers these.
   const { actOrder, staticGroups } = { actOrder: options.actOrder === true, staticGroups: options.staticGroups === true }
+  const stored = opened.folder.checkpoint.tensors.get(opened.embedding)!.dtype
   const settings: ExportSettings = {
     bits: grid.bits,
     groupSize: grid.groupSize,
@@ -359,6 +360,8 @@ function planRun(
     iterations: Number(options.iterations ?? 0),
     mse: grid.grid === 'mse' ? 2.4 : 0,
     staticGroups,
+    damping: options.damping as number | undefined,
+    dtype: modelDtype(opened.folder.configText, stored),
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
   const format = formatFor(keepsOutliers({ solver, options }, opened))
@@ -372,7 +375,7 @@ function keepsOutliers({ solver, options }: Pick<PlannedRun, 'solver' | 'options
 
 /** Every tensor of the export: quantized linears replace their weight, all else is copied. */
 function checkpointTensors(
-  run: Pick<PlannedRun, 'solver' | 'grid' | 'blocks' | 'format'>,
+  run: Pick<PlannedRun, 'solver' | 'grid' | 'blocks' | 'format' | 'settings'>,
   opened: OpenModel,
 ): Pick<PlannedRun, 'tensors' | 'copied'> {
   const changed = new Set<string>()
@@ -380,7 +383,14 @@ function checkpointTensors(
   for (let k = 0; k < run.blocks; k++) {
     for (const { name, q, p } of opened.model.stages.flat()) {
       const full = blockName(opened, k, name)
-      replaced.set(`${full}.weight`, { name: full, q, p, bits: run.grid.bits, groups: groupsOf(p, run.grid.groupSize) })
+      replaced.set(`${full}.weight`, {
+        name: full,
+        q,
+        p,
+        bits: run.grid.bits,
+        groups: groupsOf(p, run.grid.groupSize),
+        dtype: run.settings.dtype,
+      })
     }
     if (run.solver.transform) for (const name of foldedVectors(opened.model)) changed.add(blockName(opened, k, name))
   }
@@ -458,7 +468,7 @@ function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
     const off = options.outlier === undefined ? 'choose another method' : 'leave outliers out'
     found.push({
       field: solver.options.find(({ flag }) => flag === 'outlier')?.key ?? 'method',
-      message: `Packed formats have no place for outliers, so the checkpoint will hold plain float16 weights: ${mebibytes(planCheckpoint(run.tensors).bytes)}, no less than the model in float16, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
+      message: `Packed formats have no place for outliers, so the checkpoint will hold plain weights in ${dtypeNames[settings.dtype]}: ${mebibytes(planCheckpoint(run.tensors).bytes)}, no less than the model itself, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
       hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}.`,
       severity: 'note',
     })

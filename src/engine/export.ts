@@ -34,6 +34,8 @@ export class CheckpointExport {
     readonly opened: OpenModel,
     readonly plan: Plan,
     readonly host: Host,
+    /** The largest hidden state that was seen. */
+    readonly peak: number,
   ) {}
 
   /** Claims the room and copies what stays as it is, where the job asks for a checkpoint. */
@@ -107,7 +109,9 @@ export class CheckpointExport {
     const { format } = this.run
     let done: RunResult['export'] = null
     await this.#guard(async () => {
-      for (const { path, text } of format.configFiles(folder.configText, format.configFor(this.run.settings))) {
+      const { settings } = this.run
+      const declared = format.declares(settings.dtype, this.peak)
+      for (const { path, text } of format.configFiles(folder.configText, format.configFor(settings), declared)) {
         await writer.writeFile(path, new Blob([text]))
       }
       for (const { name } of folder.otherFiles) await writer.writeFile(name, folder.files.get(name)!)
@@ -119,7 +123,7 @@ export class CheckpointExport {
         format: format.id,
         files,
         bytes: files.reduce((sum, file) => sum + file.bytes, 0),
-        loadsIn: format.compatibility(this.run.settings, shapes, this.opened.model.notLoaded),
+        loadsIn: format.compatibility(settings, shapes, this.opened.model.notLoaded),
       }
     })
     return done
@@ -147,7 +151,7 @@ export class CheckpointExport {
       await between()
       const stored = gptq
         ? partsOf(await readPackedLinear(checkpoint, name, gptq, { q, p }))
-        : [await readDenseLinear(checkpoint, name, { q, p })].filter((bytes) => bytes !== null)
+        : [await readDenseLinear(checkpoint, name, { q, p, dtype: this.run.settings.dtype })].filter((bytes) => bytes !== null)
       if ((await digestOf(stored)) !== digest) throw failed(name)
     }
   }

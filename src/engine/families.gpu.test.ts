@@ -77,8 +77,7 @@ describe.each(oneOfEach)('$name', (one) => {
       )
       expect([...checkpoint.tensors.keys()].sort()).toEqual(expected.sort())
       const again = await runJob({ ...job, runs: [], save: false }, memoryHost(session).host)
-      // Plain checkpoints round each weight to float16.
-      expect(Math.abs(again.fpPerplexity! / result.perplexity! - 1)).toBeLessThan(packed ? 1e-5 : 1e-2)
+      expect(Math.abs(again.fpPerplexity! / result.perplexity! - 1)).toBeLessThan(1e-6)
     }
   })
 })

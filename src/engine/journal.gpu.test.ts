@@ -10,7 +10,7 @@ import type { Job, JobReport, RunEvent } from './job.ts'
 import { checkNamed, discardJournal, journalTexts, readJournal } from './journal.ts'
 import { runJob } from './run.ts'
 import { Session } from './session.ts'
-import { memoryHost, memoryText, smallJob, testTexts, tinyFiles } from './testing.ts'
+import { memoryHost, memoryText, smallJob, testTexts, tinyConfig, tinyFiles } from './testing.ts'
 
 const SEED = 5
 const run = (id: string, method: string, options: Job['runs'][0]['options']) => ({ id, label: id, method, options })
@@ -46,7 +46,7 @@ function remains(report: JobReport, ...sinks: Host['sinks'][]) {
 
 /** As another process would, but for the device: one that has its kernels compiled saves minutes. */
 async function resume(journal: MemoryStore, changes: Partial<Job> = {}) {
-  await session.open(await tinyFiles(), 'tiny')
+  await session.open(await tinyFiles(undefined, config), 'tiny')
   for (const text of await journalTexts(journal)) session.texts.add(text)
   const { host, ...rest } = memoryHost(session)
   return { ...rest, report: await runJob({ ...job, ...changes }, { ...host, journal }, { resume: true }) }
@@ -57,11 +57,13 @@ let session: Session
 let whole: ReturnType<typeof remains>
 let sinks: Host['sinks']
 /** What lies in the journal at each event. */
+// Plain checkpoints then round what the journal has in full.
+const config = { ...tinyConfig, torch_dtype: 'bfloat16' }
 const moments: { event: RunEvent; journal: MemoryStore }[] = []
 
 beforeAll(async () => {
   session = new Session(testSource(), [...testTexts(), mine()])
-  await session.open(await tinyFiles(), 'tiny')
+  await session.open(await tinyFiles(undefined, config), 'tiny')
   const host = memoryHost(session, (event) => {
     if (counts(event)) moments.push({ event, journal: copy(host.journal) })
   })
@@ -134,7 +136,7 @@ describe(`a killed job (seed ${SEED})`, () => {
       message: expect.stringMatching(/text gives other tokens\./),
     })
     const other = new Session(testSource(), [...testTexts(), mine()])
-    await other.open(await tinyFiles((tensors) => tensors.get('model.layers.1.mlp.up_proj.weight')!.data.fill(0.5, 3, 4)), 'tiny')
+    await other.open(await tinyFiles((tensors) => tensors.get('model.layers.1.mlp.up_proj.weight')!.data.fill(0.5, 3, 4), config), 'tiny')
     const attempt = runJob(job, { ...memoryHost(other).host, journal: copy(journal) }, { resume: true })
     await expect(attempt).rejects.toMatchObject({ code: 'journal-mismatch', message: expect.stringContaining('other weights') })
   })
@@ -179,7 +181,7 @@ describe('a lost device', () => {
   /** Does `harm` at those events, by their number. */
   async function disturbed(job: Job, at: number[], harm: (session: Session) => void) {
     const session = new Session(testSource(), [...testTexts(), mine()])
-    await session.open(await tinyFiles(), 'tiny')
+    await session.open(await tinyFiles(undefined, config), 'tiny')
     let seen = 0
     const host = memoryHost(session, (event) => {
       if (counts(event) && event.type !== 'device' && at.includes(seen++)) harm(session)
@@ -248,7 +250,7 @@ describe('a full disk', () => {
   })
 
   it('pauses the job, says how much is needed, and goes on when there is room', async () => {
-    await session.open(await tinyFiles(), 'tiny')
+    await session.open(await tinyFiles(undefined, config), 'tiny')
     const needs: RunEvent[] = []
     const host = memoryHost(session, (event: RunEvent, control: Control) => {
       if (event.type !== 'paused') return
@@ -314,7 +316,7 @@ describe('a checkpoint that cannot be written at the end', () => {
 
   it.each([0, 7, 12])('loses nothing: write number %i fails, and the file is written again without solving', async (after) => {
     const host = memoryHost(session)
-    await session.open(await tinyFiles(), 'tiny')
+    await session.open(await tinyFiles(undefined, config), 'tiny')
     const { sink } = host.host
     // A packed one with a transform, and a dense one whose outliers are added back.
     const some = { ...job, runs: [job.runs[1], job.runs[0]] }

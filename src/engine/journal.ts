@@ -18,7 +18,7 @@ import type { Hidden } from './hidden.ts'
 import type { Job, JobReport, JournalSummary, LayerResult, ModelOrigin, ModelSummary, RunEvent, RunResult, TextSource } from './job.ts'
 import { type Arrays, Log } from './log.ts'
 import { withRoom } from './room.ts'
-import type { Host, Judgement } from './run.ts'
+import type { Baseline, Host, Judgement } from './run.ts'
 import type { TextFile } from './texts.ts'
 
 export interface JournalHead {
@@ -97,11 +97,11 @@ export class Journal {
     return this.#keep(0, () => this.log.put('beginning', event))
   }
 
-  get baseline(): Judgement | null {
+  get baseline(): Baseline | null {
     return this.log.get('baseline') ?? null
   }
 
-  async keepBaseline(score: Judgement): Promise<void> {
+  async keepBaseline(score: Baseline): Promise<void> {
     await this.#keep(0, () => this.log.put('baseline', score))
     await this.#keep(0, () => this.log.put('seconds', this.seconds))
   }

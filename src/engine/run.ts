@@ -7,7 +7,7 @@ import { type ErrorCode, toErrorData } from '../errors.ts'
 import { batchedPassages, countRight, type PassageBatch } from '../eval/lambada.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../eval/perplexity.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { absSum, add, diagonal, embed, gramUpper, mirror, scale, subtract, transpose } from '../gpu/ops.ts'
+import { absSum, add, diagonal, embed, gramUpper, mirror, roundTo, scale, subtract, transpose } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Sink, Store } from '../io/bytes.ts'
@@ -31,7 +31,7 @@ import { objective } from '../quant/grid.ts'
 import { usePanel } from '../quant/descent.ts'
 import { cutWeight, solveLinear } from '../quant/slices.ts'
 import { Derived, type LinearProblem } from '../quant/solver.ts'
-import { type StoredLinear, pack, restore, store } from '../quant/stored.ts'
+import { type StoredLinear, pack, restore, scaleNotes, store } from '../quant/stored.ts'
 import {
   baselineWork,
   linearBits,
@@ -64,6 +64,7 @@ import {
   sampleMemory,
 } from './job.ts'
 import { Journal, type KeptLinear, readJournal } from './journal.ts'
+import { outOfRange, type Peak, Peaks } from './peaks.ts'
 import { Progress, type Work } from './progress.ts'
 import { Recovery } from './recovery.ts'
 import type { Session } from './session.ts'
@@ -83,6 +84,9 @@ export interface Host {
 }
 
 export type Judgement = Score & { lambada?: LastWords }
+
+/** The full-precision model's, and the largest hidden state that it had on the way, where a checkpoint is written. */
+export type Baseline = Judgement & { peak: Peak | null }
 
 /**
  * Solves the linears of a stage; without Σ all of them are in the journal. `outputs`: what a transform divided the outputs
@@ -183,6 +187,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
   let fpPerplexity: number | null = null
   let fpPerplexityError: number | null = null
   let fpLambada: LastWords | undefined
+  let peak = 0
   const beginning: JobStart = {
     type: 'job-start',
     calibration: calibrationCounts,
@@ -199,11 +204,14 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
     try {
       const kept = journal.baseline
       if (kept) progress.credit(FORWARD, baseline.forward)
-      const { perplexity, perplexityError, lambada } = kept ?? (await devices.do((engine) => engine.baseline()))
+      const whole = kept ?? (await devices.do((engine) => engine.baseline()))
+      const { perplexity, perplexityError, lambada } = whole
+      peak = whole.peak?.value ?? 0
       fpPerplexity = perplexity
       fpPerplexityError = finiteOrNull(perplexityError)
       fpLambada = lambada
       emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, lambada })
+      for (const problem of whole.peak ? outOfRange(whole.peak, plan) : []) emit({ type: 'notice', run: null, problem })
     } catch (error) {
       if (!control.cancelled) throw error
     }
@@ -217,7 +225,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
         progress.credit(planned.solver.id, works[i].solve)
       } else {
         pulse.enter(id, works[i])
-        const run = new Run(planned, works[i], host, journal, pulse, new CheckpointExport(planned, opened, plan, host))
+        const run = new Run(planned, works[i], host, journal, pulse, new CheckpointExport(planned, opened, plan, host, peak))
         result = await run.quantize(devices, fpPerplexity)
         if (result.state === 'finished') await journal.keepResult(result)
         else devices.drop()
@@ -463,6 +471,10 @@ class Engine {
   #outerWeights: Outer | null = null
   /** Final hidden states of the full-precision model on the evaluation text. */
   #reference: Hidden | null = null
+  /** Sees what passes through the blocks. */
+  #peaks: Peaks | null = null
+  /** The run at hand, whose quantized blocks the journal has. */
+  #run: Run | null = null
 
   constructor(
     readonly gpu: Gpu,
@@ -491,10 +503,13 @@ class Engine {
 
   // ---------------------------------------------------------------- the model as it is
 
-  async baseline(): Promise<Judgement> {
+  async baseline(): Promise<Baseline> {
     const passages = await this.#embed(this.#passages)
-    const score = await this.#score(await this.#full(passages), null, 0)
-    const judgement = { ...score, lambada: await this.#lastWords(passages, 0) }
+    this.#peaks = this.plan.job.save ? new Peaks(this.gpu, this.opened) : null
+    const full = await this.#full(passages)
+    const peak = (await this.#peaks?.read()) ?? null
+    this.#peaks = null
+    const judgement = { ...(await this.#score(full, null, 0)), lambada: await this.#lastWords(passages, 0), peak }
     await this.journal.keepBaseline(judgement)
     return judgement
   }
@@ -591,7 +606,8 @@ class Engine {
     for (let i = 0; i < hidden.batches.length; i++) {
       const x = hidden.take(i)
       const steps = this.opened.model.block(this.gpu, weights, x, hidden.batches[i], k)
-      const y = await last(steps)
+      const y = await last(steps, ({ stage, input }) => this.#peaks?.see(input, k, stage))
+      this.#peaks?.see(y, k, null)
       x.dispose()
       await hidden.give(i, y)
       await this.gpu.pace()
@@ -645,6 +661,7 @@ class Engine {
     const { blocks, solver } = run.plan
     const { model } = this.opened
     const { journal, host } = this
+    this.#run = run
     this.progress.enter(FORWARD)
     let solved = 0
     while (solved < blocks && (await this.#recallBlock(run, solved))) solved++
@@ -678,7 +695,7 @@ class Engine {
             const known = kept.get(blockName(this.opened, k, linear.name))
             if (known) {
               await this.#recall(run, known)
-              weights.set(`${linear.name}.weight`, restore(this.gpu, known.stored))
+              weights.set(`${linear.name}.weight`, this.#restore(known.stored))
             } else await settle.after(await this.#solve(run, k, linear, shared!, weights, note, outputs?.get(linear.name)))
             if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
           }
@@ -732,7 +749,7 @@ class Engine {
     const { gpu, opened, journal } = this
     const kept = await journal.linears(this.#names(k))
     for (const { name } of opened.model.stages.flat()) {
-      weights.set(`${name}.weight`, restore(gpu, kept.get(blockName(opened, k, name))!.stored))
+      weights.set(`${name}.weight`, this.#restore(kept.get(blockName(opened, k, name))!.stored))
     }
     const changed = await journal.vectors(k)
     for (const { name, plus = 0 } of opened.model.vectors) {
@@ -898,16 +915,31 @@ class Engine {
     }
   }
 
-  /** tr(D Σ Dᵀ), D = W or W − Ŵ with outputs as they were before a transform divided them by `outputs`. */
-  #unfolded(weight: Tensor, what: Tensor | null, gram: Tensor, outputs: Tensor): Reading<number> {
+  /** tr(D Σ Dᵀ), D = W or W − Ŵ, with outputs as they were before a transform divided them by `outputs`. */
+  #lost(weight: Tensor, what: Tensor | null, gram: Tensor, outputs?: Tensor): Reading<number> {
     const { gpu } = this
+    if (!what && !outputs) return objective(gpu, weight, gram)
     const d = gpu.empty(weight.shape)
     gpu.copy(weight, d)
     if (what) subtract(gpu, d, what)
-    scale(gpu, d, { cols: outputs })
+    if (outputs) scale(gpu, d, { cols: outputs })
     const value = objective(gpu, d, gram)
     d.dispose()
     return value
+  }
+
+  /** Ŵ + H as the checkpoint will hold it, where that is plain weights in 16 bits; whether it is. */
+  #roundStored({ plan: { format, settings } }: Run, what: Tensor): boolean {
+    if (format.stores === 'packed' || settings.dtype === 'F32') return false
+    roundTo(this.gpu, settings.dtype, what)
+    return true
+  }
+
+  /** A linear from the journal as the run used it. */
+  #restore(stored: StoredLinear): Tensor {
+    const what = restore(this.gpu, stored)
+    this.#roundStored(this.#run!, what)
+    return what
   }
 
   /** Solves a linear, up to what has to come back from the GPU: the returned function waits for that, tells and keeps it. */
@@ -928,7 +960,7 @@ class Engine {
     this.#stage(run.plan, 'solve', k, full)
     this.progress.enter(solver.id)
     const weight = weights.get(`${name}.weight`)!
-    const base = outputs ? this.#unfolded(weight, null, gram, outputs) : objective(gpu, weight, gram)
+    const base = this.#lost(weight, null, gram, outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
     const iterations = solver.sweeps?.(options) ?? 0
     const problem = { gpu, weight, ...shared, halfScales: true, scoring }
@@ -945,7 +977,8 @@ class Engine {
     const { outliers = null } = result
     const packed = store(gpu, result, grid.bits)
     if (outliers) add(gpu, result.what, outliers.h)
-    const unfolded = outputs ? this.#unfolded(weight, result.what, gram, outputs) : result.error
+    const rounds = this.#roundStored(run, result.what)
+    const lost = outputs || rounds ? this.#lost(weight, result.what, gram, outputs) : result.error
     const dense = run.output.dense ? this.#rows(result.what) : null
     weights.set(`${name}.weight`, result.what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
@@ -954,8 +987,18 @@ class Engine {
       // One wait for all that is known of this linear; the report of its objective ends before.
       const waiting = host.control.clock
       const counted = Reading.of(0).map(() => outliers?.count ?? 0)
-      const [stored, share, , error, count] = await Reading.all([packed, relative, result.error, unfolded, counted])
+      const [stored, share, , error, count] = await Reading.all([packed, relative, result.error, lost, counted])
       if (!Number.isFinite(await base)) throw await this.#overflow(this.#calibration, k, `the sum of squares that ${full} puts out`, k + 1)
+      const { beyond, below } = scaleNotes(stored)
+      if (beyond) {
+        const problem = {
+          severity: 'warning',
+          code: 'note',
+          message: `${full}: ${beyond}`,
+          hint: 'More bits make smaller scales.',
+        } as const
+        host.emit({ type: 'notice', run: run.id, problem })
+      }
       const kept = outliers && count ? { count, kind: outliers.kind } : null
       const layer: LayerResult = {
         name: full,
@@ -969,7 +1012,7 @@ class Engine {
           ...solver.gridBits?.(q, p, options),
         },
         ...(curve.size && { objective: curveOf([...curve.values()]) }),
-        notes: note ? [...result.notes, note] : result.notes,
+        notes: [...result.notes, note, beyond, below].filter((one) => one !== null),
       }
       await this.journal.keepLinear(layer, stored, run.seconds)
       await this.#write(run, full, stored, dense)
@@ -990,11 +1033,11 @@ class Engine {
     await run.output.linear(name, {
       packed: async () => pack(stored, run.plan.grid.symmetric),
       dense: async () => {
-        if (rows) return { q: stored.q, p: stored.p, weights: await rows }
-        const what = restore(this.gpu, stored)
+        if (rows) return { q: stored.q, p: stored.p, dtype: run.plan.settings.dtype, weights: await rows }
+        const what = this.#restore(stored)
         const read = this.#rows(what)
         what.dispose()
-        return { q: stored.q, p: stored.p, weights: await read }
+        return { q: stored.q, p: stored.p, dtype: run.plan.settings.dtype, weights: await read }
       },
     })
   }
@@ -1040,10 +1083,10 @@ class Settling {
   }
 }
 
-/** Runs a generator to its end. */
-async function last<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
+/** Runs a block to its end. */
+async function last<T>(steps: AsyncGenerator<StageInput, T>, see: (pause: StageInput) => void = () => {}): Promise<T> {
   let step = await steps.next()
-  while (!step.done) step = await steps.next()
+  for (; !step.done; step = await steps.next()) see(step.value)
   return step.value
 }
 

@@ -561,6 +561,22 @@ export function absSum(gpu: Gpu, x: Tensor, sums: Tensor, first: number, count: 
   }
 }
 
+/** x = the nearest that 16 bits hold, in place; beyond the range of float16 it stays. */
+export function roundTo(gpu: Gpu, dtype: 'F16' | 'BF16', x: Tensor): void {
+  const width = x.size / x.rows
+  const size = ({ count }: RowPanel) => ({ n: count * width, bf16: Number(dtype === 'BF16') })
+  byRows(gpu, 'round_stored', { x }, {}, size, (rows) => rows * width)
+}
+
+/** peaks[slot] = max(peaks[slot], max |x|), as the bits of an f32. x: [.., a multiple of 4]; peaks: [..] u32 */
+export function maxAbs(gpu: Gpu, x: Tensor, peaks: Tensor, slot: number): void {
+  for (const panel of rowPanels(gpu, x.rows, [x.cols])) {
+    const some = rowsOf(x, panel)
+    // Not counted as work: it reads once what products read many times.
+    gpu.run('max_abs', { x: some, peaks }, { n: some.size, lanes: PARTS, slot }, [PARTS / 64], { flops: 0 })
+  }
+}
+
 /** x ← diag(rows) x diag(cols), in place; without one of them that side stays. */
 export function scale(gpu: Gpu, x: Tensor, { rows, cols }: { rows?: Tensor; cols?: Tensor }): void {
   const ones = (n: number) => gpu.upload(new Float32Array(n).fill(1), [n])

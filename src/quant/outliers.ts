@@ -26,7 +26,7 @@ export const outlierOptions = [
     min: 0,
     max: 0.49,
     help: 'Fraction of the weights kept in float16 beside the grid, e.g. 0.01: the grid no longer has to span the few largest ones.',
-    cost: '32 bits for each weight kept (0.32 bits per weight at 1 %), twice the time, and a checkpoint that only holds plain float16.',
+    cost: '32 bits for each weight kept (0.32 bits per weight at 1 %), twice the time, and a checkpoint that holds plain weights, as large as the model.',
     symbol: 's/(qp)',
   },
   {

@@ -7,6 +7,10 @@ import type { Tensor } from '../gpu/tensor.ts'
 import type { PackedLinear } from './packed.ts'
 import type { QuantizedLinear } from './solver.ts'
 
+/** The largest float16, and where those below have five bits left. */
+const MOST_HALF = 65504
+const FEW_DIGITS = 2 ** -19
+
 /** Enough to make the weights again, bit for bit: what was left of W on the GPU depends on nothing else. */
 export interface StoredLinear extends Pick<PackedLinear, 'bits' | 'q' | 'p' | 'groupSize' | 'groups' | 'codes' | 'groupIndex'> {
   /** (scale, zero) `[groups, q, 2]` f32; not every method keeps its zeros whole. */
@@ -55,6 +59,20 @@ export function restore(gpu: Gpu, stored: StoredLinear): Tensor {
     h.dispose()
   }
   return what
+}
+
+/** Scales that are stored as float16 and do not fit it well: a note each way, or none. */
+export function scaleNotes({ grid }: StoredLinear): { beyond: string | null; below: string | null } {
+  let [beyond, below] = [0, 0]
+  for (let i = 0; i < grid.length; i += 2) {
+    if (grid[i] >= MOST_HALF) beyond++
+    if (grid[i] < FEW_DIGITS) below++
+  }
+  const share = (count: number) => `${count} of ${grid.length / 2} scales`
+  return {
+    beyond: beyond ? `${share(beyond)} pass 65504, the largest float16, and are cut to it: those weights are lost.` : null,
+    below: below ? `${share(below)} lie below 2e-6, where float16 has few digits: those rows are rounded coarsely.` : null,
+  }
 }
 
 /** As checkpoint formats store it, which have no place for outliers. */

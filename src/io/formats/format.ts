@@ -3,6 +3,14 @@ import type { PackedLinear } from '../../quant/packed.ts'
 import { withMembers } from '../json.ts'
 import type { TensorSpec } from '../safetensors.ts'
 
+/** Number formats of weights, and what config.json calls them. */
+export const dtypeNames = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const
+export type FloatDtype = keyof typeof dtypeNames
+export type DtypeName = (typeof dtypeNames)[FloatDtype]
+
+/** Largest float16. */
+export const MOST_HALF = 65504
+
 /** A linear before it is quantized: enough to know what its tensors will measure. */
 export interface LinearPlan {
   /** Module path, e.g. `model.layers.0.self_attn.q_proj`. */
@@ -11,6 +19,8 @@ export interface LinearPlan {
   p: number
   bits: PackedLinear['bits']
   groups: number
+  /** What the model keeps its weights in. */
+  dtype: FloatDtype
 }
 
 /** How a checkpoint was made, as far as its config tells. */
@@ -30,8 +40,10 @@ export interface ExportSettings {
   staticGroups: boolean
   /** Module paths (of blocks or linears) that stay in full precision, e.g. `model.layers.3`. */
   dynamicSkips: readonly string[]
-  /** Part of the mean diagonal that was added to the Hessian; 0.01 when not given. */
+  /** Part of the mean diagonal that was added to the Hessian, for methods that add any. */
   damping?: number
+  /** What the model keeps its weights in. */
+  dtype: FloatDtype
 }
 
 /** Programs that read checkpoints. */
@@ -47,10 +59,11 @@ export interface Compatibility {
   note: string
 }
 
-/** A linear as the forward pass used it. */
+/** A linear as the forward pass used it: rounded to `dtype` already. */
 export interface DenseLinear {
   q: number
   p: number
+  dtype: FloatDtype
   /** `[q, p]` */
   weights: Float32Array<ArrayBuffer>
 }
@@ -63,8 +76,10 @@ interface AnyFormat {
   /** The tensors that replace `<name>.weight`. */
   tensorsFor(linear: LinearPlan): TensorSpec[]
   configFor(settings: ExportSettings): Record<string, unknown>
+  /** What config.json declares, for a model whose hidden states reach `peak` at most. */
+  declares(dtype: FloatDtype, peak: number): DtypeName
   /** The config files to write; `originalText` is the model's own config.json as it was. */
-  configFiles(originalText: string, quantizationConfig: Record<string, unknown>): { path: string; text: string }[]
+  configFiles(originalText: string, quantizationConfig: Record<string, unknown>, declared: DtypeName): { path: string; text: string }[]
   /** Who can load it today; `shapes` are all quantized linears, `[q, p]` = `[out, in]`; `notLoaded` is the architecture's. */
   compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[], notLoaded?: NotLoaded): Compatibility[]
 }
@@ -84,10 +99,18 @@ export interface DenseFormat extends AnyFormat {
 
 export type ExportFormat = PackedFormat | DenseFormat
 
-/** The model's own config.json with float16 as its dtype, under whatever name it has there, and with `changes`. */
-export function halfConfig(originalText: string, changes: Record<string, unknown> = {}): string {
+/** The model's own config.json with this dtype, under whatever name it has there, and with `changes`. */
+export function configWith(originalText: string, declared: DtypeName, changes: Record<string, unknown> = {}): string {
   const original = JSON.parse(originalText) as Record<string, unknown>
   const spelled = ['dtype', 'torch_dtype'].filter((key) => Object.hasOwn(original, key))
-  const dtypes = (spelled.length ? spelled : ['torch_dtype']).map((key) => [key, 'float16'])
+  const dtypes = (spelled.length ? spelled : ['torch_dtype']).map((key) => [key, declared])
   return withMembers(originalText, { ...Object.fromEntries(dtypes), ...changes })
+}
+
+/** The dtype that a model's config.json declares, or else the one in which its weights are `stored`. */
+export function modelDtype(configText: string, stored: string): FloatDtype {
+  const { dtype, torch_dtype } = JSON.parse(configText) as Record<string, unknown>
+  const declared = String(dtype ?? torch_dtype).replace(/^torch\./, '')
+  const known = Object.keys(dtypeNames) as FloatDtype[]
+  return known.find((one) => dtypeNames[one] === declared) ?? known.find((one) => one === stored) ?? 'F32'
 }

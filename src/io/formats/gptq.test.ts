@@ -22,6 +22,8 @@ const settings: ExportSettings = {
   mse: 0,
   staticGroups: false,
   dynamicSkips: [],
+  damping: 0.02,
+  dtype: 'F16',
 }
 
 /** A linear with random codes, scales, zeros and groups; codes are packed one bit at a time, slowly and plainly. */
@@ -117,7 +119,7 @@ test('whatever is encoded and written reads back the same', async () => {
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(2, 3, 4, 8), sizes, fc.boolean(), fc.nat(), async (bits, [q, p, groupSize], symmetric, seed) => {
       const packed = linear(bits as PackedLinear['bits'], q, p, Math.min(groupSize, p), symmetric, seed)
-      const specs = gptq.tensorsFor({ name: 'm.x', ...packed })
+      const specs = gptq.tensorsFor({ name: 'm.x', dtype: 'F16', ...packed })
       const checkpoint = await store(specs, gptq.encode('m.x', packed))
       expect(isPacked(checkpoint, 'm.x')).toBe(true)
       expect(isPacked(checkpoint, 'm.y')).toBe(false)
@@ -132,7 +134,7 @@ describe('reading what others wrote', () => {
   const q = 6
   const p = 40
   const packed = linear(3, q, p, 16, false, 9)
-  const specs = gptq.tensorsFor({ name: 'x', ...packed })
+  const specs = gptq.tensorsFor({ name: 'x', dtype: 'F16', ...packed })
   const config = configOf(packed)
 
   /** The checkpoint with one tensor changed or (null) left out. */
@@ -265,7 +267,7 @@ describe('configs', () => {
       format: 'gptq',
       pack_dtype: 'int32',
       true_sequential: true,
-      damp_percent: 0.01,
+      damp_percent: 0.02,
       dynamic: null,
       modules_in_block_to_quantize: null,
       meta: { quantizer: ['quantease-workbench:0.1.0'], algorithm: 'quantease', iterations: 30, mse: 0, static_groups: false },
@@ -278,6 +280,20 @@ describe('configs', () => {
       version: 1,
       method: 'quantease',
     })
+  })
+
+  test.each([undefined, 1, 0])('damping of %s, which no loader takes, is left out', (damping) => {
+    expect(gptq.configFor({ ...settings, damping })).not.toHaveProperty('damp_percent')
+  })
+
+  test.each([
+    ['F16', 1000, 'float16'],
+    ['F32', 65504, 'float16'],
+    ['F32', 65505, 'bfloat16'],
+    ['F16', 1e6, 'bfloat16'],
+    ['BF16', 1, 'bfloat16'],
+  ] as const)('a model in %s whose states reach %s is declared %s', (dtype, peak, declared) => {
+    expect(gptq.declares(dtype, peak)).toBe(declared)
   })
 
   test('asymmetric results are version 2', () => {
@@ -304,12 +320,12 @@ describe('configs', () => {
   })
 
   test.each([
-    ['{"torch_dtype": "bfloat16", "rope_theta": 10000.0}', '{"torch_dtype": "float16", "rope_theta": 10000.0,'],
-    ['{"dtype": "float32", "eps": 1e-05}', '{"dtype": "float16", "eps": 1e-05,'],
-    ['{"eps": 1e-05}', '{"eps": 1e-05,\n  "torch_dtype": "float16",'],
-  ])('config.json %s keeps its own words', (original, start) => {
+    ['{"torch_dtype": "bfloat16", "rope_theta": 10000.0}', 'bfloat16', '{"torch_dtype": "bfloat16", "rope_theta": 10000.0,'],
+    ['{"dtype": "float32", "eps": 1e-05}', 'float16', '{"dtype": "float16", "eps": 1e-05,'],
+    ['{"eps": 1e-05}', 'float16', '{"eps": 1e-05,\n  "torch_dtype": "float16",'],
+  ] as const)('config.json %s keeps its own words', (original, declared, start) => {
     const quantization = gptq.configFor(settings)
-    const [config, separate] = gptq.configFiles(original, quantization)
+    const [config, separate] = gptq.configFiles(original, quantization, declared)
     expect([config.path, separate.path]).toEqual(['config.json', 'quantize_config.json'])
     expect(config.text.startsWith(start)).toBe(true)
     expect(JSON.parse(config.text).quantization_config).toEqual(quantization)
@@ -319,10 +335,11 @@ describe('configs', () => {
   test('a whole export opens as the GPTQ folder it is', async () => {
     const packed = linear(4, 32, 64, 32, false)
     const sink = memorySink()
-    const writer = new CheckpointWriter(sink, gptq.tensorsFor({ name: 'x', ...packed }))
+    const writer = new CheckpointWriter(sink, gptq.tensorsFor({ name: 'x', dtype: 'F16', ...packed }))
     for (const [name, data] of gptq.encode('x', packed)) await writer.write(name, data)
     const config = gptq.configFor({ ...settings, groupSize: 32, symmetric: false, actOrder: true })
-    for (const { path, text } of gptq.configFiles('{"model_type": "llama"}', config)) await writer.writeFile(path, new Blob([text]))
+    for (const { path, text } of gptq.configFiles('{"model_type": "llama"}', config, 'float16'))
+      await writer.writeFile(path, new Blob([text]))
     await writer.finish()
     const folder = await openFolder(memoryFiles(sink.files))
     expect(folder.gptq).toEqual({ bits: 4, groupSize: 32, symmetric: false, actOrder: true, version: 2, method: 'quantease' })

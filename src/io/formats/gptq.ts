@@ -18,7 +18,15 @@ import { bf16ToF32, f16ToF32, f32ToF16 } from '../half.ts'
 import { isObject, type JsonObject } from '../json.ts'
 import type { Checkpoint, Dtype, TensorEntry } from '../safetensors.ts'
 import { foreignMethod } from './foreign.ts'
-import { type Compatibility, type ExportSettings, halfConfig, type NotLoaded, type PackedFormat, type Runtime } from './format.ts'
+import {
+  type Compatibility,
+  type ExportSettings,
+  configWith,
+  MOST_HALF,
+  type NotLoaded,
+  type PackedFormat,
+  type Runtime,
+} from './format.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
 
@@ -69,7 +77,8 @@ export const gptq: PackedFormat = {
       format: version,
       pack_dtype: 'int32',
       true_sequential: settings.trueSequential,
-      damp_percent: settings.damping ?? 0.01,
+      // Loaders refuse what is not between 0 and 1.
+      ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
       // Not every loader infers from the file which modules stayed whole.
       dynamic: skips.length ? Object.fromEntries(skips) : null,
       modules_in_block_to_quantize: null,
@@ -84,9 +93,12 @@ export const gptq: PackedFormat = {
     }
   },
 
-  configFiles(originalText, quantizationConfig) {
+  // Scales are float16 in any case; what is declared here is what loaders compute in, and most kernels take 16 bits only.
+  declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
+
+  configFiles(originalText, quantizationConfig, declared) {
     return [
-      { path: 'config.json', text: halfConfig(originalText, { quantization_config: quantizationConfig }) },
+      { path: 'config.json', text: configWith(originalText, declared, { quantization_config: quantizationConfig }) },
       // vLLM and GPTQModel look here first.
       { path: 'quantize_config.json', text: `${JSON.stringify(quantizationConfig, null, 2)}\n` },
     ]
