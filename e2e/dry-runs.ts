@@ -1,7 +1,7 @@
-/** `npm run dry-runs`: what every algorithm would take on models known by their config.json, into the README. */
-import { readFile, writeFile } from 'node:fs/promises'
-import { dryRuns, table, withTable } from './dry-runs/table.ts'
+/** `npm run dry-runs`: what every algorithm would take on models known by their config.json, into e2e/dry-runs/README.md. */
+import { dryRuns, table } from './dry-runs/table.ts'
+import { keepTable } from './tables.ts'
 
 const made = table(await dryRuns())
-await writeFile('README.md', withTable(await readFile('README.md', 'utf8'), made))
+await keepTable('e2e/dry-runs/README.md', 'dry runs', made)
 process.stdout.write(`${made}\n`)

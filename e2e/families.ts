@@ -1,9 +1,11 @@
 /**
- * `npm run families [-- NAME ...]`: every fixture of the model families in one table: how far our forward pass is from
+ * `npm run families [-- NAME ...] [--write]`: every fixture of the model families in one table: how far our forward pass is from
  * what transformers computes, and what a whole run makes of it: calibrated on the demo's text, true-sequential, written as
- * a GPTQ checkpoint with the family's own names, opened again and measured once more.
+ * a GPTQ checkpoint with the family's own names, opened again and measured once more. `--write` puts the table into
+ * e2e/oracle/README.md.
  */
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { Control } from '../src/engine/control.ts'
 import { demoTexts } from '../src/engine/demo.ts'
 import type { Job } from '../src/engine/job.ts'
@@ -13,6 +15,7 @@ import { Session } from '../src/engine/session.ts'
 import { type MemorySink, memoryFiles, memorySink, memoryStore } from '../src/io/memory.ts'
 import { compare } from '../src/models/fixtures/compare.ts'
 import { expectedOf, type Fixture, fixtureFiles, fixtures } from '../src/models/fixtures/fixtures.ts'
+import { keepTable, markdown } from './tables.ts'
 
 const demo = (name: string) => diskFile(join('public', 'demo', name))
 const session = new Session(dawn(), demoTexts(demo))
@@ -64,12 +67,17 @@ async function main(names: string[]): Promise<void> {
   const unknown = names.find((name) => !fixtures.some((fixture) => fixture.name === name))
   if (unknown) throw new Error(`There is no fixture ${unknown}; there are ${fixtures.map(({ name }) => name).join('; ')}.`)
   await session.gpu()
-  const row = (cells: string[]) => console.log(`| ${cells.join(' | ')} |`)
-  row(['variant', 'family', 'logits', 'inputs', 'Σ', 'RTN, 3 bits', 'QuantEase, 3 bits', 'perplexity after loading back'])
-  row(['---', '---', '---', '---', '---', '---', '---', '---'])
+  const head = ['variant', 'family', 'logits', 'inputs', 'Σ', 'RTN, 3 bits', 'QuantEase, 3 bits', 'perplexity after loading back']
+  const rows: string[][] = []
   for (const fixture of fixtures) {
-    if (!names.length || names.includes(fixture.name)) row(await measure(fixture))
+    if (names.length && !names.includes(fixture.name)) continue
+    rows.push(await measure(fixture))
+    console.error(fixture.name)
   }
+  const made = markdown(head, rows)
+  console.log(made)
+  if (values.write) await keepTable('e2e/oracle/README.md', 'families', made)
 }
 
-headless(() => main(process.argv.slice(2)))
+const { values, positionals } = parseArgs({ options: { write: { type: 'boolean', default: false } }, allowPositionals: true })
+headless(() => main(positionals))

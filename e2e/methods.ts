@@ -1,6 +1,7 @@
 /**
- * `npm run methods -- [--model DIR --dataset FILE --eval FILE] [--bits 2,3,4] [--json FILE]`: every method on one model in
- * one table, by mean layer error, KL divergence and perplexity. Without a model it takes the embedded demo.
+ * `npm run methods -- [--model DIR --dataset FILE --eval FILE] [--bits 2,3,4] [--json FILE] [--write]`: every method on one model in
+ * one table, by mean layer error, KL divergence and perplexity. Without a model it takes the embedded demo. `--write` puts the
+ * tables into src/quant/README.md, and what the README shows of them into README.md.
  */
 import { writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
@@ -12,6 +13,7 @@ import { dawn, diskFile, diskFolder, headless, textFile } from '../src/engine/no
 import { runJob } from '../src/engine/run.ts'
 import { Session } from '../src/engine/session.ts'
 import { memorySink, memoryStore } from '../src/io/memory.ts'
+import { keepTable, markdown } from './tables.ts'
 
 const { values } = parseArgs({
   options: {
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     eval: { type: 'string' },
     bits: { type: 'string', default: '2,3,4' },
     json: { type: 'string' },
+    write: { type: 'boolean', default: false },
   },
 })
 
@@ -97,37 +100,60 @@ async function main(): Promise<void> {
     )
     reports.push({ bits, report })
   }
-  print(reports)
+  const made = { methods: methodTable(reports), steps: stepTable(reports) }
+  console.log(`${made.methods}\n\n${made.steps}`)
+  if (values.write) {
+    const model = values.model ? reports[0].report.model.name : 'demo'
+    await keepTable('src/quant/README.md', `methods on ${model}`, made.methods)
+    if (values.model) {
+      await keepTable('src/quant/README.md', 'steps of QuantEase+', made.steps)
+      await keepTable('README.md', 'results', resultTable(reports))
+    }
+  }
   if (values.json) writeFileSync(values.json, `${JSON.stringify(reports, null, 2)}\n`)
 }
 
-function print(reports: { bits: number; report: JobReport }[]): void {
-  const [{ report }] = reports
-  const { adapter, model, calibration, evaluation, fpPerplexity } = report
-  console.log(
-    `${model.name}, full row, ${calibration.windows} × ${calibration.length} calibration tokens, ${evaluation.windows} × ${evaluation.length} evaluation tokens; full-precision perplexity ${fpPerplexity?.toFixed(3)}; ${adapter.name}\n`,
-  )
-  const row = (cells: string[]) => console.log(`| ${cells.join(' | ')} |`)
-  row(['mean layer error, KL (nats), perplexity', ...reports.map(({ bits }) => `${bits} bits`)])
-  row(['---', ...reports.map(() => '---')])
+interface Reported {
+  bits: number
+  report: JobReport
+}
+
+const setting = ({ model, calibration, evaluation, fpPerplexity, adapter }: JobReport) =>
+  `${model.name}, full row, ${calibration.windows} × ${calibration.length} calibration tokens, ${evaluation.windows} × ${evaluation.length} evaluation tokens; full-precision perplexity ${fpPerplexity?.toFixed(3)}; ${adapter.name}`
+
+function methodTable(reports: Reported[]): string {
   const cell = (run: RunResult) =>
     run.state === 'finished'
       ? `${run.meanRelativeError?.toPrecision(3)}, ${run.kl?.toPrecision(3)}, ${run.perplexity?.toFixed(3)} (${run.bitsPerWeight.toFixed(2)} bpw)`
       : (run.error?.message ?? run.state)
-  methods.forEach(({ label }, i) => row([label, ...reports.map(({ report }) => cell(report.runs[i]))]))
+  const head = ['mean layer error, KL (nats), perplexity', ...reports.map(({ bits }) => `${bits} bits`)]
+  const rows = methods.map(({ label }, i) => [label, ...reports.map(({ report }) => cell(report.runs[i]))])
+  return `${setting(reports[0].report)}\n\n${markdown(head, rows)}`
+}
 
-  console.log('')
-  row(['mean layer error', ...reports.map(({ bits }) => `${bits} bits`)])
-  row(['---', ...reports.map(() => '---')])
+function stepTable(reports: Reported[]): string {
   const errorOf = (report: JobReport, label: string) => report.runs[methods.findIndex((method) => method.label === label)].meanRelativeError
-  steps.forEach(([step, label], i) => {
+  const rows = steps.map(([step, label], i) => {
     const cells = reports.map(({ report }) => {
       const [error, before] = [errorOf(report, label), i ? errorOf(report, steps[i - 1][1]) : null]
       const change = error && before ? ` (${error < before ? '−' : '+'}${Math.abs(100 * (error / before - 1)).toFixed(1)} %)` : ''
       return `${error?.toPrecision(3)}${change}`
     })
-    row([step, ...cells])
+    return [step, ...cells]
   })
+  return markdown(['mean layer error', ...reports.map(({ bits }) => `${bits} bits`)], rows)
+}
+
+/** The plain form of each method at 3 bits. */
+function resultTable(reports: Reported[]): string {
+  const { report } = reports.find(({ bits }) => bits === 3)!
+  const shown = ['RTN', 'AWQ', 'GPTQ, act-order', 'SpQR, groups of 16', 'QuantEase', 'QuantEase, 1 % unstructured outliers', 'QuantEase+']
+  const rows = shown.map((label) => {
+    const run = report.runs[methods.findIndex((method) => method.label === label)]
+    const { bitsPerWeight, meanRelativeError, kl, perplexity } = run
+    return [label, bitsPerWeight.toFixed(2), meanRelativeError!.toPrecision(3), kl!.toPrecision(3), perplexity!.toFixed(3)]
+  })
+  return `${setting(report)}; 3 bits\n\n${markdown(['', 'bits per weight', 'mean layer error', 'KL (nats)', 'perplexity'], rows)}`
 }
 
 headless(main)

@@ -1,6 +1,7 @@
 /**
- * `npm run profile -- [--windows 1] [--tokens 512] [FAMILY ...]`: where the forward pass spends its time, each kernel's
- * share of whole passes (embedding, two blocks, head) of models with random weights at hidden size 512.
+ * `npm run profile -- [--windows 1] [--tokens 512] [--write] [FAMILY ...]`: where the forward pass spends its time, each kernel's
+ * share of whole passes (embedding, two blocks, head) of models with random weights at hidden size 512. `--write` puts the
+ * table into e2e/bench/README.md.
  */
 import { parseArgs } from 'node:util'
 import { dawn, headless } from '../src/engine/node.ts'
@@ -11,6 +12,7 @@ import { embed, type Panels } from '../src/gpu/ops.ts'
 import type { Tensor } from '../src/gpu/tensor.ts'
 import type { BlockWeights, Model } from '../src/models/family.ts'
 import { readModel } from '../src/models/index.ts'
+import { keepTable, markdown } from './tables.ts'
 
 const common = { hidden_size: 512, num_hidden_layers: 2, num_attention_heads: 8, vocab_size: 2048, max_position_embeddings: 2048 }
 
@@ -119,7 +121,11 @@ function randomWeights(gpu: Gpu, { stages, vectors, outer, shape }: Model) {
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
-    options: { windows: { type: 'string', default: '1' }, tokens: { type: 'string', default: '512' } },
+    options: {
+      windows: { type: 'string', default: '1' },
+      tokens: { type: 'string', default: '512' },
+      write: { type: 'boolean', default: false },
+    },
     allowPositionals: true,
   })
   const [windows, tokens] = [Number(values.windows), Number(values.tokens)]
@@ -128,25 +134,17 @@ async function main(): Promise<void> {
   for (const [name, config] of Object.entries(profiled)) {
     if (!positionals.length || positionals.includes(name)) profiles.set(name, await profileForward(gpu, config, windows, tokens))
   }
-  console.log(`Adapter: ${gpu.info.name} (${gpu.info.kind}), ${windows} × ${tokens} tokens\n`)
-  const row = (cells: string[]) => console.log(`| ${cells.join(' | ')} |`)
-  row(['share of the forward pass', ...profiles.keys()])
-  row(['---', ...[...profiles].map(() => '---')])
   const total = ({ kernels }: Profile) => Object.values(kernels).reduce((a, b) => a + b, 0)
   const most = (kernel: string) => Math.max(...[...profiles.values()].map((profile) => (profile.kernels[kernel] ?? 0) / total(profile)))
   const kernels = [...new Set([...profiles.values()].flatMap((profile) => Object.keys(profile.kernels)))].sort((a, b) => most(b) - most(a))
-  for (const kernel of kernels) {
-    row([
-      kernel,
-      ...[...profiles.values()].map((profile) =>
-        kernel in profile.kernels ? `${((100 * profile.kernels[kernel]) / total(profile)).toFixed(1)} %` : '',
-      ),
-    ])
-  }
-  row([
-    'sum; without timing each kernel',
-    ...[...profiles.values()].map((profile) => `${total(profile).toFixed(0)} ms; ${profile.whole.toFixed(0)} ms`),
-  ])
+  const share = (profile: Profile, kernel: string) =>
+    kernel in profile.kernels ? `${((100 * profile.kernels[kernel]) / total(profile)).toFixed(1)} %` : ''
+  const rows = kernels.map((kernel) => [kernel, ...[...profiles.values()].map((profile) => share(profile, kernel))])
+  const sums = [...profiles.values()].map((profile) => `${total(profile).toFixed(0)} ms; ${profile.whole.toFixed(0)} ms`)
+  const table = markdown(['share of the forward pass', ...profiles.keys()], [...rows, ['sum; without timing each kernel', ...sums]])
+  const made = `${gpu.info.name} (${gpu.info.kind}), ${windows} × ${tokens} tokens\n\n${table}`
+  console.log(made)
+  if (values.write) await keepTable('e2e/bench/README.md', 'profile', made)
 }
 
 headless(main)

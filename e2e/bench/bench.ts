@@ -1,8 +1,8 @@
 /**
- * `npm run bench -- [--json FILE] [--svg FILE] [--rounds 5] [--sizes 256,512,1024] [--against FOLDER]`: our kernels against
+ * `npm run bench -- [--json FILE] [--svg FILE] [--rounds 5] [--sizes 256,512,1024] [--against FOLDER] [--write]`: our kernels against
  * jax-js, tfjs and themselves, in a real Chromium on the adapter that a page gets there, then (node.ts) in Node on Dawn, and
  * reading from a far Hub. `--svg` draws error against work; `--against` names a checkout of another build, which then reads
- * from the Hub in the same run.
+ * from the Hub in the same run; `--write` puts the tables into README.md beside this file.
  */
 import { createServer } from 'vite'
 import { launchChromium, openPage } from '../harness.ts'

@@ -8,6 +8,7 @@ import { runnerImport } from 'vite'
 import { startHub } from '../hub/server.ts'
 import { syntheticCheckpoint } from '../hub/synthetic.ts'
 import { median, ratio } from './measure.ts'
+import { head, keep, row } from './report.ts'
 
 /** About the width of a model of one billion parameters, in float32: 194 MiB a block. */
 const shape = { blocks: 3, hidden: 2048, ffn: 5504, heads: 16, vocab: 1024, shards: 2 }
@@ -59,14 +60,7 @@ export async function reportHub(rounds: number, against: string | undefined): Pr
   // Builds of before announced one block at a time, after the one before it was read.
   const builds = [await codeOf('.', 1), ...(against ? [await codeOf(resolve(against), 0)] : [])]
   const figures = []
-  console.log(
-    `\n| blocks from a Hub, ${rate / 1e6} MB/s a connection | ${['this build', 'the other', 'ratio'].slice(0, against ? 3 : 1).join(' | ')} |`,
-  )
-  console.log(
-    `| ${Array(against ? 4 : 2)
-      .fill('---')
-      .join(' | ')} |`,
-  )
+  head(`blocks from a Hub, ${rate / 1e6} MB/s a connection`, ...['this build', 'the other', 'ratio'].slice(0, against ? 3 : 1))
   for (const latency of latencies) {
     const contents = syntheticCheckpoint(shape, new Map())
     const server = await startHub({ repos: [{ name: 'synthetic/blocks', revisions: { main: contents } }], network: { latency, rate } })
@@ -75,8 +69,9 @@ export async function reportHub(rounds: number, against: string | undefined): Pr
     await server.close()
     const cells = rates.map((one) => `${median(one).toFixed(0)} MiB/s`)
     if (against) cells.push(`${ratio(rates[0], rates[1]).toFixed(2)}×`)
-    console.log(`| ${latency} ms away | ${cells.join(' | ')} |`)
+    row(`${latency} ms away`, ...cells)
     figures.push({ latency, rates })
   }
+  await keep('reading from a Hub')
   return figures
 }

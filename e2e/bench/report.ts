@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { median, ratio } from './measure.ts'
+import { keepTable } from '../tables.ts'
 import type { Benchmarks } from './suite.ts'
 import type { WorkPoint } from './work.ts'
 
@@ -12,6 +13,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     sizes: { type: 'string', default: '256,512,1024' },
     against: { type: 'string' },
+    write: { type: 'boolean', default: false },
   },
 })
 export const { against } = values
@@ -19,9 +21,15 @@ export const rounds = Number(values.rounds)
 const sizes = values.sizes.split(',').map(Number)
 const large = sizes.filter((size) => size >= 512)
 
-const row = (...cells: (string | number)[]) => console.log(`| ${cells.join(' | ')} |`)
-const head = (...cells: string[]) => {
-  console.log()
+/** Lines of the report that is being made. */
+let lines: string[] = []
+const print = (line = '') => {
+  lines.push(line)
+  console.log(line)
+}
+export const row = (...cells: (string | number)[]) => print(`| ${cells.join(' | ')} |`)
+export const head = (...cells: string[]) => {
+  print()
   row(...cells)
   row(...cells.map(() => '---'))
 }
@@ -32,7 +40,7 @@ const times = (value: number) => `${value.toFixed(2)}×`
 /** Runs everything on one host and prints it. `--json FILE` keeps the figures of each host under its name. */
 export async function report(host: 'chromium' | 'node', title: string, bench: Benchmarks): Promise<void> {
   const { adapter } = bench
-  console.log(`\nAdapter: ${adapter.name} (${adapter.kind}), ${title}, medians of ${rounds} interleaved rounds`)
+  print(`${adapter.name} (${adapter.kind}), ${title}, medians of ${rounds} interleaved rounds`)
 
   const gemm = []
   for (const n of sizes) {
@@ -91,7 +99,15 @@ export async function report(host: 'chromium' | 'node', title: string, bench: Be
   const work = await bench.work(p)
   for (const { label, error, products } of work) row(label, error.toExponential(2), products.toFixed(1))
   if (values.svg) writeFileSync(values.svg, drawWork(work, p))
+  await keep(`speed in ${host}`)
   keepFigures(host, { adapter, title, rounds, gemm, quantease, panels, gptq, work })
+}
+
+/** Ends a report; with `--write` it goes into README.md beside this file. */
+export async function keep(name: string): Promise<void> {
+  const made = lines.join('\n').trim()
+  lines = []
+  if (values.write) await keepTable('e2e/bench/README.md', name, made)
 }
 
 /** Into the file of `--json`, where one was asked for. */

@@ -7,6 +7,7 @@ import { diskFile } from '../../src/engine/node.ts'
 import { Session } from '../../src/engine/session.ts'
 import { openConfig } from '../../src/io/folder.ts'
 import { blankModel } from '../../src/models/blank.ts'
+import { markdown } from '../tables.ts'
 
 const folder = 'e2e/dry-runs'
 const device = dryDevices.find(({ id }) => id === 'rtx-4090')!
@@ -56,18 +57,6 @@ export function table(runs: DryRun[]): string {
   return [
     `${calibration.windows} × ${calibration.length} calibration and ${evaluation.windows} × ${evaluation.length} evaluation tokens, 3 bits, all options as by default; ${device.label}, ${gibibytes(device.memoryBudget)} to use, ${Math.round(device.gflops!)} GFLOP/s. ${device.from}`,
     '',
-    ...[head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`),
+    markdown(head, rows),
   ].join('\n')
 }
-
-/** Where the README keeps the table. */
-const marks = ['<!-- dry runs -->\n', '\n<!-- end of dry runs -->'] as const
-
-/** The README with the table in its place. */
-export function withTable(readme: string, made: string): string {
-  const [before, rest] = readme.split(marks[0])
-  return `${before}${marks[0]}${made}${marks[1]}${rest.split(marks[1])[1]}`
-}
-
-/** The table that the README has. */
-export const tableIn = (readme: string) => readme.split(marks[0])[1].split(marks[1])[0]
