@@ -8,7 +8,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { alibiTable, lastOf } from './alibi.ts'
-import { invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
+import { headWidth, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
 import { Scope, layernormVectors } from './scope.ts'
@@ -39,8 +39,7 @@ function read(given: Record<string, unknown>): Model {
   const fromNorm = config.apply_residual_connection_post_layernorm
   if (config.n_inner != null && config.n_inner !== 4 * hidden)
     throw unsupported(`n_inner is ${config.n_inner}`, `Only four times hidden_size, ${4 * hidden}, is supported in this family.`)
-  if (hidden % heads) throw invalid(`hidden_size ${hidden} cannot be divided among ${heads} attention heads`)
-  const shape: Config = { hidden, heads, kvHeads: heads, d: hidden / heads, ffn: 4 * hidden, eps, fromNorm }
+  const shape: Config = { hidden, heads, kvHeads: heads, d: headWidth(given, hidden, heads), ffn: 4 * hidden, eps, fromNorm }
   requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': shape.d })
   const { qkv, dense, up, down } = fusedLinears(shape)
   const norm = (name: string): Before =>

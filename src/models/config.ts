@@ -30,6 +30,19 @@ export function respelled(given: Record<string, unknown>, spellings: Record<stri
   return config
 }
 
+/**
+ * Width of a head where the hidden size is divided among the heads; a `head_dim` has to say the same.
+ * @throws WorkbenchError `config-invalid`
+ */
+export function headWidth(given: Record<string, unknown>, hidden: number, heads: number): number {
+  if (hidden % heads) throw invalid(`hidden_size ${hidden} cannot be divided among ${heads} attention heads`)
+  const where = 'hidden_size / num_attention_heads'
+  return agreed([
+    { where, says: hidden / heads },
+    { where: 'head_dim', says: given.head_dim },
+  ]) as number
+}
+
 /** The kernels read four values at a time. @throws WorkbenchError `config-unsupported` */
 export function requireFours(sizes: Record<string, number>): void {
   for (const [field, value] of Object.entries(sizes)) {

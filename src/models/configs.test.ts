@@ -268,6 +268,13 @@ describe('refused before any weight is read', () => {
       /rope_scaling.rope_type is "yarn"/,
       /linear/,
     ],
+    [
+      'the older name of a type in Gemma 3',
+      { ...gemma3, rope_scaling: { type: 'linear', factor: 8 } },
+      'config-unsupported',
+      /rope_scaling has a type, but no rope_type/,
+      /rope_type/,
+    ],
     ['a pattern that is none', { ...gemma3, sliding_window_pattern: 0 }, 'config-invalid', /sliding_window_pattern/, /./],
     ['no number of blocks of Gemma', { ...gemma3, num_hidden_layers: 'many' }, 'config-invalid', /num_hidden_layers/, /./],
     ['an activation of OPT', { ...opt, activation_function: 'gelu' }, 'config-unsupported', /activation_function is "gelu"/, /relu/],
@@ -377,7 +384,16 @@ describe('facts that stand twice', () => {
     ],
     ['the activation', { ...gemma2, hidden_activation: 'gelu' }, /hidden_act is "gelu_pytorch_tanh", but hidden_activation is "gelu"/],
     ['kinds of attention', { ...gemma3, layer_types: layers('full_attention') }, /sliding_window_pattern is 6, but layer_types is/],
-    ['patterns', { ...gemma3, _sliding_window_pattern: 2 }, /_sliding_window_pattern is 2, but sliding_window_pattern is 6/],
+    ['patterns', { ...gemma3, _sliding_window_pattern: 2 }, /_sliding_window_pattern is 2, but .* is 6/],
+    [
+      'a pattern that transformers overlooks',
+      { ...gemma3, sliding_window_pattern: undefined, _sliding_window_pattern: 2 },
+      /_sliding_window_pattern is 2, but .*transformers.* is 6/,
+    ],
+    ['the pattern of Gemma 2', { ...gemma2, sliding_window_pattern: 3 }, /sliding_window_pattern is 3, but .* is 2/],
+    ['the width of a head of OPT', { ...opt, head_dim: 32 }, /head_dim is 32, but hidden_size \/ num_attention_heads is 64/],
+    ['the width of a head of Falcon', { ...falcon7, head_dim: 32 }, /head_dim is 32, but/],
+    ['the width of a head of BLOOM', { ...bloom, head_dim: 32 }, /head_dim is 32, but/],
     ['blocks with windows', { ...many, layer_types: layers('full_attention') }, /max_window_layers is 21, but layer_types is/],
   ])('%s', async (_, config, message) => {
     const error = await refusal(() => readModel(config))

@@ -11,7 +11,7 @@ import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { NotLoaded } from '../io/formats/index.ts'
 import { falconAlibiTable, lastOf } from './alibi.ts'
-import { invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
+import { headWidth, invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
 import { readRope } from './rope.ts'
@@ -92,9 +92,8 @@ function read(given: Record<string, unknown>): Model {
       `Groups of heads are supported in the new architecture; here every one of the ${heads} heads has its own keys and values.`,
     )
   const kvHeads = grouped ? (config.num_kv_heads ?? heads) : shared ? 1 : heads
-  if (hidden % heads) throw invalid(`hidden_size ${hidden} cannot be divided among ${heads} attention heads`)
   if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
-  const d = hidden / heads
+  const d = headWidth(given, hidden, heads)
   const ffn = config.ffn_hidden_size ?? 4 * hidden
   requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': d, ffn_hidden_size: ffn })
   return modelOf(config, String(given.model_type), {

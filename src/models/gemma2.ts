@@ -1,17 +1,16 @@
 /** Gemma 2: LLaMA with norms around both branches, GELU, capped scores and logits, and windows on every other block. */
 import { agreed } from '../io/facts.ts'
-import type { JsonObject } from '../io/json.ts'
-import { unsupported } from './config.ts'
+import { invalid, unsupported } from './config.ts'
 import type { Family } from './family.ts'
 import { type Kind, llamaLike } from './llama.ts'
 
 /** What both generations share. Fields and defaults that differ from LLaMA's are moved to its names. */
 export function gemmaLike(
   kind: Kind,
-  /** Whether block k has a window, where `layer_types` does not say. */
-  slides: (k: number, given: JsonObject) => boolean,
-  /** Fields that `slides` goes by. */
-  patterns: string[] = [],
+  /** Of so many blocks the last one sees everything, the others a window, where `layer_types` does not say. */
+  every: number,
+  /** The field by which a config.json changes that, if there is one. */
+  pattern?: string,
 ): Family {
   const family = llamaLike({
     ...kind,
@@ -33,14 +32,20 @@ export function gemmaLike(
     read: (given) => {
       if (given.use_bidirectional_attention) throw unsupported('use_bidirectional_attention is true', 'Only causal attention is supported.')
       const blocks = typeof given.num_hidden_layers === 'number' && given.num_hidden_layers <= 1024 ? given.num_hidden_layers : 0
-      const types = Array.from({ length: blocks }, (_, k) => (slides(k, given) ? 'sliding_attention' : 'full_attention'))
-      const said = patterns.filter((where) => given[where] != null)
-      agreed(said.map((where) => ({ where, says: given[where] })))
-      const homes = [
-        { where: 'layer_types', says: given.layer_types },
-        ...said.map((where) => ({ where, says: types, shown: String(given[where]) })),
-      ]
-      return family.read({ ...given, layer_types: agreed(homes) ?? types, use_sliding_window: true })
+      const types = (value: unknown) => {
+        if (typeof value !== 'number' || !(value >= 1)) throw invalid('sliding_window_pattern is no positive number')
+        return Array.from({ length: blocks }, (_, k) => ((k + 1) % value ? 'sliding_attention' : 'full_attention'))
+      }
+      const home = (where: string, value: unknown) => ({ where, says: types(value), shown: String(value) })
+      const usual = (pattern && given[pattern]) ?? every
+      const named = ['sliding_window_pattern', '_sliding_window_pattern'].filter((field) => given[field] != null)
+      const kinds = agreed([
+        given.layer_types == null
+          ? home('the pattern that transformers goes by', usual)
+          : { where: 'layer_types', says: given.layer_types },
+        ...named.map((field) => home(field, given[field])),
+      ])
+      return family.read({ ...given, layer_types: kinds, use_sliding_window: true })
     },
   }
 }
@@ -52,5 +57,5 @@ export const gemma2 = gemmaLike(
     modelTypes: ['gemma2'],
     defaults: { max_position_embeddings: 8192, attn_logit_softcapping: 50, final_logit_softcapping: 30 },
   },
-  (k) => k % 2 === 0,
+  2,
 )

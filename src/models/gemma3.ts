@@ -17,12 +17,8 @@ const family = gemmaLike(
       return spans.map((span) => (Number.isFinite(span) ? sliding : full))
     },
   },
-  // Five blocks with a window, then one without.
-  (k, { sliding_window_pattern, _sliding_window_pattern: every = sliding_window_pattern ?? 6 }) => {
-    if (typeof every !== 'number' || !(every >= 1)) throw invalid('sliding_window_pattern is no positive number')
-    return (k + 1) % every !== 0
-  },
-  ['sliding_window_pattern', '_sliding_window_pattern'],
+  6,
+  'sliding_window_pattern',
 )
 
 export const gemma3: Family = {
@@ -41,7 +37,11 @@ function ropesOf(given: JsonObject) {
     if (parameters && !isObject(parameters[name])) throw invalid(`rope_parameters.${name} is missing or no object`)
     return parameters ? ropeHomes(parameters, [name], 'rope_parameters.') : []
   }
-  const full = [...ropeHomes(given, ['rope_scaling']), ...of('full_attention')]
+  const outside = ropeHomes(given, ['rope_scaling'])
+  // transformers 5 overlooks the older name here, unlike in other families, and scales nothing.
+  if (outside.some(({ settings }) => settings.rope_type == null && settings.type != null && settings.type !== 'default'))
+    throw unsupported('rope_scaling has a type, but no rope_type', 'Programs disagree on that in Gemma 3: write the type as rope_type.')
+  const full = [...outside, ...of('full_attention')]
   return {
     full: settingsOf(given, full, { where: 'rope_theta', says: given.rope_theta }, 1e6),
     sliding: settingsOf(given, of('sliding_attention'), { where: 'rope_local_base_freq', says: given.rope_local_base_freq }, 1e4),

@@ -9,7 +9,7 @@ import { z } from '../io/zod.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { activate, addRows, attention, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { invalid, parseConfig, requireFours, size, unsupported } from './config.ts'
+import { headWidth, parseConfig, requireFours, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { Scope, layernormVectors } from './scope.ts'
 
@@ -47,8 +47,7 @@ function read(given: Record<string, unknown>): Model {
     )
   if (!config.layer_norm_elementwise_affine)
     throw unsupported('layer_norm_elementwise_affine is false', 'Only norms with weights and biases are supported in this family.')
-  if (hidden % heads) throw invalid(`hidden_size ${hidden} cannot be divided among ${heads} attention heads`)
-  const d = hidden / heads
+  const d = headWidth(given, hidden, heads)
   requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': d, ffn_dim: ffn, word_embed_proj_dim: embedWidth })
 
   const stages: LinearShape[][] = [

@@ -143,7 +143,7 @@ function remarksOn({ folder, model, embedding, head }: OpenModel, used: Readonly
     const subject = unused.length > 1 ? `${unused.length} tensors of the weights are not used` : 'A tensor of the weights is not used'
     remarks.push({
       message: `${subject}: ${unused.slice(0, maxNames).join(', ')}${more}.`,
-      hint: `Nothing in ${model.shape.blocks} blocks of ${folder.config.model_type} takes them, as config.json describes it. If they belong to the model, config.json does not.`,
+      hint: `The ${folder.config.model_type} that config.json describes has no place for ${unused.length > 1 ? 'them. If they belong' : 'it. If it belongs'} to the model, config.json does not.`,
     })
   }
   for (const { name, why } of folder.leftOut) {
