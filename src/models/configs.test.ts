@@ -422,6 +422,10 @@ describe('facts that stand twice', () => {
       'windows in both ways',
       { ...many, layer_types: Array.from({ length: 26 }, (_, k) => (k < 21 ? 'full_attention' : 'sliding_attention')) },
     ],
+    [
+      'what transformers writes beside kinds of attention',
+      { ...gemma3, sliding_window_pattern: undefined, _sliding_window_pattern: 6, layer_types: layers('full_attention') },
+    ],
     ['another name of SiLU', { ...llama2, hidden_act: 'swish' }],
   ])('%s is read', (_, config) => {
     expect(() => readModel(config)).not.toThrow()

@@ -38,12 +38,13 @@ export function gemmaLike(
       }
       const home = (where: string, value: unknown) => ({ where, says: types(value), shown: String(value) })
       const usual = (pattern && given[pattern]) ?? every
-      const named = ['sliding_window_pattern', '_sliding_window_pattern'].filter((field) => given[field] != null)
+      // transformers writes its own default as _sliding_window_pattern beside whatever layer_types there are.
+      const fields = ['sliding_window_pattern', ...(given.layer_types == null ? ['_sliding_window_pattern'] : [])]
       const kinds = agreed([
         given.layer_types == null
           ? home('the pattern that transformers goes by', usual)
           : { where: 'layer_types', says: given.layer_types },
-        ...named.map((field) => home(field, given[field])),
+        ...fields.filter((field) => given[field] != null).map((field) => home(field, given[field])),
       ])
       return family.read({ ...given, layer_types: kinds, use_sliding_window: true })
     },
