@@ -87,7 +87,7 @@ export function attributeOf(value: Value, name: string): Value {
 /** `value[key]`: an item before an attribute. */
 export function itemOf(value: Value, key: Value | Slice): Value {
   if (value instanceof Undefined) throw undefinedError(value)
-  if (key instanceof Slice) return sliceOf(value, key) ?? new Undefined(`${kindOf(value)} cannot be sliced`)
+  if (key instanceof Slice) return sliceOf(value, key)
   if (value instanceof Dict && !Array.isArray(key) && !(key instanceof Dict)) {
     const found = value.get(key)
     if (found !== undefined) return found
@@ -118,7 +118,7 @@ function at(value: Value, index: number): Value | undefined {
   return items?.at(index)
 }
 
-function sliceOf(value: Value, slice: Slice): Value | undefined {
+function sliceOf(value: Value, slice: Slice): Value {
   const whole = value instanceof Markup ? value.text : value
   const items =
     typeof whole === 'string'
@@ -128,9 +128,9 @@ function sliceOf(value: Value, slice: Slice): Value | undefined {
         : whole instanceof Range
           ? [...iterate(whole)]
           : whole
-  if (!Array.isArray(items)) return undefined
+  if (!Array.isArray(items)) throw new Unsupported(`a slice of a ${typeName(value)}`)
   const { start, stop, step } = slice
-  if ([start, stop, step].some((one) => one !== null && !isInteger(one))) return undefined
+  if ([start, stop, step].some((one) => one !== null && !isInteger(one))) throw new Unsupported('a slice by what are no whole numbers')
   const stride = step === null ? 1 : Number(step)
   if (stride === 0) throw new TemplateError('slice step cannot be zero')
   pay(items.length / 8)
@@ -152,6 +152,7 @@ export function ownAttribute(value: Value, name: string): Value | undefined {
   if (value instanceof Undefined) throw undefinedError(value)
   if (value instanceof Namespace) return value.attributes.get(name)
   if (value instanceof Instance) return value.attribute(name)
+  if (value instanceof Callable) return value.attributes.get(name)
   if (/^__\w+__$/.test(name)) return unsafe(value, name)
   const type = typeName(value)
   if (value instanceof Tuple && value.names.includes(name)) return value.items[value.names.indexOf(name)]
@@ -159,7 +160,12 @@ export function ownAttribute(value: Value, name: string): Value | undefined {
   if (isNumber(value)) return numberAttribute(value, name)
   if (unsafeMethods[type]?.has(name)) return unsafe(value, name)
   const method = methods.get(type)?.get(name)
-  if (method) return new Callable(name, (args) => method(value as never, args))
+  if (method) {
+    return new Callable(name, (args) => {
+      if (args.named.size && !keyworded.has(name)) throw new TemplateError(`${name}() takes no keyword arguments`)
+      return method(value as never, args)
+    })
+  }
   if (unread[type]?.has(name)) throw new Unsupported(`the method ${name} of ${type}`)
   return undefined
 }
@@ -188,6 +194,8 @@ const unsafeMethods: Record<string, Set<string>> = {
   list: words('append clear pop reverse insert sort extend remove'),
   dict: words('clear pop popitem setdefault update'),
 }
+/** Methods that take their arguments by name as well. */
+const keyworded = words('expandtabs format rsplit split splitlines')
 /** Methods that Python has and this reading does not. */
 const unread: Record<string, Set<string>> = {
   str: words('encode maketrans translate'),

@@ -256,16 +256,16 @@ function indented(value: Value, args: Args): Value {
 
 function truncated(value: Value, args: Args): Value {
   const [size = 255n, kill, end = '...', leeway] = bind('truncate', ['length', 'killwords', 'end', 'leeway'], args)
-  const whole = plainText(value, 'truncate')
-  if (typeof value !== 'string') throw new TemplateError(`truncate needs a str, not ${typeName(value)}`)
   const most = integer(size, 'truncate')
   const ending = str(end)
   const slack = given(leeway) ? integer(leeway, 'truncate') : 5
   const room = most - text.length(ending)
   if (room < 0) throw new TemplateError(`expected length >= ${text.length(ending)}, got ${most}`)
   if (slack < 0) throw new TemplateError(`expected leeway >= 0, got ${slack}`)
-  if (text.length(whole) <= most + slack) return whole
-  const cut = text.between(whole, 0, room)
+  if (len(value) <= most + slack) return value
+  if (value instanceof Markup) throw new Unsupported('the filter truncate on a text that was marked as safe')
+  if (typeof value !== 'string') throw new TemplateError(`truncate needs a str, not ${typeName(value)}`)
+  const cut = text.between(value, 0, room)
   return flag(kill) ? cut + ending : text.rsplit(cut, ' ', 1)[0] + ending
 }
 
@@ -291,7 +291,7 @@ function urlQuoted(value: Value, forQuery = false): string {
 }
 
 function urlEncoded(value: Value): Value {
-  if (typeof value === 'string' || !isIterable(value)) return urlQuoted(value)
+  if (typeof value === 'string' || value instanceof Markup || !isIterable(value)) return urlQuoted(value)
   const pairs = value instanceof Dict ? [...value.entries()] : Array.from(iterate(value), (pair) => [...iterate(pair)])
   return pairs
     .map((pair) => {
@@ -323,7 +323,7 @@ function attributes(value: Value, args: Args): Value {
   const items: string[] = []
   for (const [key, one] of dictOf(value, 'xmlattr').entries()) {
     if (one === null || one instanceof Undefined) continue
-    if (/[\t-\r />=]/.test(str(key))) throw new TemplateError(`Invalid character in attribute name: ${str(key)}`)
+    if (typeof key !== 'string' || /[\t-\r />=]/.test(key)) throw new TemplateError(`Invalid character in attribute name: ${str(key)}`)
     items.push(`${escaped(key).text}="${escaped(one).text}"`)
   }
   return paid((items.length && flag(space, true) ? ' ' : '') + items.join(' '))
@@ -376,7 +376,7 @@ function rounded(value: Value, args: Args): Value {
     return precision === null ? BigInt(roundFloat(exact, 0)) : roundFloat(exact, digits)
   }
   const scale = 10 ** digits
-  return Math[method](Number(exact) * scale) / scale
+  return (Math[method](Number(exact) * scale) + 0) / scale
 }
 
 // ---------------------------------------------------------------- tables
@@ -510,6 +510,11 @@ function isSequence(value: Value): boolean {
   return lengthOf(value) !== null && !(value instanceof View) && !(value instanceof Instance)
 }
 
+function isKey(value: Value, names: { has(name: string): boolean }): boolean {
+  hashOf(value)
+  return (typeof value === 'string' || value instanceof Markup) && names.has(str(value))
+}
+
 const alone =
   (name: string, work: (value: Value) => boolean): Test =>
   (value, args) => {
@@ -531,8 +536,8 @@ const tests: Map<string, Test> = new Map(
     divisibleby: against('divisibleby', 'num', (value, by) => equal(binary('%', value, by), 0n)),
     defined: alone('defined', (value) => !(value instanceof Undefined)),
     undefined: alone('undefined', (value) => value instanceof Undefined),
-    filter: alone('filter', (value) => filters.has(str(value)) || unreadFilters.has(str(value))),
-    test: alone('test', (value): boolean => tests.has(str(value))),
+    filter: alone('filter', (value) => isKey(value, filters) || isKey(value, unreadFilters)),
+    test: alone('test', (value): boolean => isKey(value, tests)),
     none: alone('none', (value) => value === null),
     boolean: alone('boolean', (value) => typeof value === 'boolean'),
     false: alone('false', (value) => value === false),

@@ -9,12 +9,14 @@ import {
   number,
   pay,
   paid,
+  Range,
   repr,
   sorted,
   str,
   TemplateError,
   Tuple,
   typeName,
+  Undefined,
   Unsupported,
   type Value,
 } from './values.ts'
@@ -48,7 +50,7 @@ function readSpec(spec: string): Spec {
   const [, fill, align = '', sign = '-', z, alternate, zero, width, grouping = '', precision, type = ''] = match
   if (z) throw new Unsupported('the format option z')
   return {
-    fill: fill ?? (zero && !align ? '0' : ' '),
+    fill: fill ?? (zero ? '0' : ' '),
     align: align || (zero ? '=' : ''),
     sign,
     alternate: Boolean(alternate),
@@ -263,7 +265,10 @@ export function percent(template: string, values: Value): string {
     (_, name, flags, width, precision, type) => {
       pay()
       if (type === undefined) throw new TemplateError('incomplete format')
-      if (type === '%') return '%'
+      if (type === '%') {
+        if (flags || width !== undefined || precision !== undefined) throw new Unsupported('%% with a width')
+        return '%'
+      }
       if (name !== undefined) {
         if (!(values instanceof Dict)) throw new TemplateError('format requires a mapping')
         byName = true
@@ -276,7 +281,8 @@ export function percent(template: string, values: Value): string {
     },
   )
   if (used < list.length && !byName && !(values instanceof Dict) && (values instanceof Tuple || used === 0)) {
-    const mapping = Array.isArray(values) // A list counts as a mapping here, and may stay unused.
+    // What can be subscripted counts as a mapping here, and may stay unused.
+    const mapping = Array.isArray(values) || values instanceof Range || values instanceof Undefined
     if (!mapping) throw new TemplateError('not all arguments converted during string formatting')
   }
   return paid(result)

@@ -77,9 +77,9 @@ export function general(value: number, digits: number, keep = false): string {
   const figures = digits || 1
   const power = value === 0 ? 0 : leading(value, figures)[1]
   const text = power < -4 || power >= figures ? exponential(value, figures - 1) : fixed(value, figures - 1 - power)
-  if (keep) return text
   const [mantissa, exponent] = text.split('e')
-  const short = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa
+  const whole = !mantissa.includes('.')
+  const short = keep ? mantissa + (whole ? '.' : '') : whole ? mantissa : mantissa.replace(/\.?0+$/, '')
   return exponent === undefined ? short : `${short}e${exponent}`
 }
 

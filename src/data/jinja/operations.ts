@@ -28,6 +28,8 @@ export function escaped(value: Value): Markup {
 }
 
 export function binary(sign: string, a: Value, b: Value): Value {
+  if (sign === '%' && typeof a === 'string') return percent(a, b)
+  if (sign === '%' && a instanceof Markup) throw new Unsupported('% on a text that was marked as safe')
   const [left, right] = [defined(a), defined(b)]
   if (isNumber(left) && isNumber(right)) return arithmetic(sign, number(left), number(right))
   if (sign === '+') return add(left, right)
@@ -36,7 +38,6 @@ export function binary(sign: string, a: Value, b: Value): Value {
     if (isInteger(left)) return repeat(right, Number(left))
   }
   if (left instanceof Markup || right instanceof Markup) throw new Unsupported(`'${sign}' with a text that was marked as safe`)
-  if (sign === '%' && typeof left === 'string') return percent(left, right)
   return unsupported(sign, left, right)
 }
 
@@ -127,14 +128,18 @@ function power(a: number, b: number): number {
   if (a === 0 && b < 0) throw new TemplateError('0.0 cannot be raised to a negative power')
   if (a < 0 && !Number.isInteger(b) && Number.isFinite(b)) throw new Unsupported('complex numbers')
   if (a === 1 || b === 0) return 1
-  const result = a ** b
-  if (!Number.isFinite(result) && Number.isFinite(a) && Number.isFinite(b)) throw new TemplateError('the result of ** is too large')
+  if (b === 0.5 && a >= 0) return Math.sqrt(a)
+  const result = b < 0 && Number.isInteger(b) ? 1 / a ** -b : a ** b
+  // JavaScript promises no more than a neighbour of the right result, but whole numbers are exact.
+  const exact = Number.isInteger(a) && Number.isInteger(b) && (b < 0 ? a ** -b : result)
+  if (exact === false || Math.abs(exact) > 2 ** 53) throw new Unsupported('the power of such floats')
   return result
 }
 
 /** Quotient and remainder of floats, rounded down. */
 function divideFloats(a: number, b: number): [number, number] {
   let rest = a % b
+  if (Number.isNaN(rest)) return [rest, rest]
   let quotient = (a - rest) / b
   if (rest) {
     if (b < 0 !== rest < 0) {
@@ -142,7 +147,7 @@ function divideFloats(a: number, b: number): [number, number] {
       quotient -= 1
     }
   } else rest = b < 0 ? -0 : 0
-  if (!quotient) return [a / b < 0 ? -0 : 0, rest]
+  if (!quotient) return [a / b < 0 || Object.is(a / b, -0) ? -0 : 0, rest]
   const floor = Math.floor(quotient)
   return [quotient - floor > 0.5 ? floor + 1 : floor, rest]
 }

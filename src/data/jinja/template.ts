@@ -559,7 +559,11 @@ class Renderer {
       }
       return this.#deeper(() => this.text(body, inner))
     }
-    return new Callable(name, call, `<Macro '${name}'>`)
+    const attributes = new Map<string, Value>([
+      ['name', name],
+      ['arguments', new Tuple(names)],
+    ])
+    return new Callable(name, call, `<Macro '${name}'>`, attributes)
   }
 
   // -------------------------------------------------------------- expressions

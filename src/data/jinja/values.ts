@@ -180,6 +180,7 @@ export class Callable {
     readonly call: (args: Args) => Value,
     /** How it prints; functions print an address, which is refused. */
     readonly printed: string | null = null,
+    readonly attributes: ReadonlyMap<string, Value> = new Map(),
   ) {}
 }
 
@@ -319,7 +320,7 @@ export function* iterate(value: Value): Generator<Value, undefined> {
 function itemsOf(value: Value): Iterable<Value> {
   if (typeof value === 'string') return value
   if (Array.isArray(value)) return value
-  if (value instanceof Markup) return Array.from(value.text, (one) => new Markup(one))
+  if (value instanceof Markup) return value.text
   if (value instanceof Tuple) return value.items
   if (value instanceof Dict) return value.keys()
   if (value instanceof View) return value.items()
@@ -441,7 +442,8 @@ export function hashOf(key: Value): unknown {
     throw new Unsupported('a tuple of objects as the key of a dict')
   }
   if (key instanceof Undefined) return 'Undefined'
-  if (Array.isArray(key) || key instanceof Dict || key instanceof View) throw new TemplateError(`unhashable type: '${typeName(key)}'`)
+  if (Array.isArray(key) || key instanceof Dict || (key instanceof View && key.kind !== 'values'))
+    throw new TemplateError(`unhashable type: '${typeName(key)}'`)
   if (key instanceof Range) return `r${repr(key)}`
   return key
 }
