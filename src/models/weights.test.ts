@@ -23,7 +23,17 @@ const linear = 'model.layers.1.self_attn.q_proj'
 const gptq = { quant_method: 'gptq', bits: 4, group_size: 32, desc_act: false, sym: true }
 
 /** Opens a model with more tensors, or fewer; of those that are only named, one float. */
-async function open({ more = [], without = [], changes = {} }: { more?: string[]; without?: string[]; changes?: object } = {}) {
+async function open({
+  more = [],
+  without = [],
+  changes = {},
+  beside = [],
+}: {
+  more?: string[]
+  without?: string[]
+  changes?: object
+  beside?: string[]
+} = {}) {
   const full = { ...config, ...changes }
   const tensors = tinyTensors({ ...full, tie_word_embeddings: false }, 1)
   for (const name of without) expect(tensors.delete(name)).toBe(true)
@@ -31,6 +41,7 @@ async function open({ more = [], without = [], changes = {} }: { more?: string[]
   const files = memoryFiles([
     ['config.json', JSON.stringify(full)],
     ['model.safetensors', safetensorsOf(tensors)],
+    ...beside.map((name) => [name, '{}'] as const),
   ])
   return openModel(await openFolder(files))
 }
@@ -51,6 +62,11 @@ describe('tensors that nothing uses', () => {
     expect(await said({ more })).toEqual([
       '100 tensors of the weights are not used: extra.0, extra.1, extra.2, extra.3, extra.4, extra.5, and 94 more.',
     ])
+  })
+
+  it('and files that are left aside', async () => {
+    expect(await said({ beside: ['adapter_config.json', 'chat.json'] })).toEqual([expect.stringContaining('adapter_config.json')])
+    expect(await said({ beside: ['aux.json'] })).toEqual(['"aux.json" is not copied into checkpoints: Windows has that name for a device.'])
   })
 
   it('are not told of where the config has the same facts', async () => {

@@ -146,6 +146,12 @@ function remarksOn({ folder, model, embedding, head }: OpenModel, used: Readonly
       hint: `The ${folder.config.model_type} that config.json describes has no place for ${unused.length > 1 ? 'them. If they belong' : 'it. If it belongs'} to the model, config.json does not.`,
     })
   }
+  if (folder.files.has('adapter_config.json')) {
+    remarks.push({
+      message: 'The folder holds an adapter beside the model (adapter_config.json), which is not applied.',
+      hint: 'To use it, merge it into the model first (PEFT: merge_and_unload, then save_pretrained).',
+    })
+  }
   for (const { name, why } of folder.leftOut) {
     remarks.push({
       message: `${JSON.stringify(name)} is not copied into checkpoints: ${why}.`,
