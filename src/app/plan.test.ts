@@ -71,6 +71,15 @@ test('a quantized checkpoint is only measured, with the windows of the job befor
   expect(job.evaluation).toEqual({ text: 'mine', samples: 7, length: 256 })
 })
 
+test('the demo’s stories are not proposed for a checkpoint that knows more words', () => {
+  const texts = [...catalog.texts, { id: 'wikitext2', label: 'WikiText-2', bytes: null, origin: 'dataset' as const }]
+  const text = (vocab: number, choices = texts) =>
+    plan.firstJob(catalog, choices, { ...model, vocab, quantized: {} } as ModelSummary, false).evaluation.text
+  expect(text(1024)).toBe('demo-evaluation')
+  expect(text(32_000)).toBe('wikitext2')
+  expect(text(32_000, [...texts.slice(0, 2), { ...texts[0], id: 'mine.txt', origin: 'file' }, texts[2]])).toBe('mine.txt')
+})
+
 test('names follow the options until the user chooses one', () => {
   const [, { id }] = first.runs
   const changed = plan.editRun(catalog, first, id, { options: { bits: 2 } })

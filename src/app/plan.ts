@@ -15,7 +15,7 @@ import type {
   TextFacts,
   TextSource,
 } from '../engine/job.ts'
-import { isDatasetId, optionProblem } from '../engine/job.ts'
+import { isDatasetId, optionProblem, storyVocabulary } from '../engine/job.ts'
 import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
@@ -97,7 +97,11 @@ function lower(label: string): string {
 export function firstJob(catalog: Catalog, texts: TextSource[], model: ModelSummary, demo: boolean): Job {
   const sizes = demo ? demoSizes : quickSizes
   const fits = (length: number) => Math.min(length, model.maxPositions ?? length)
-  const text = (word: RegExp, position: number) => (texts.find(({ id }) => word.test(id)) ?? texts[position] ?? texts[0])?.id ?? ''
+  // What a checkpoint was quantized from knows more than the demo's stories, unless its vocabulary is a child's.
+  const knowsMore = model.quantized !== null && model.vocab > storyVocabulary
+  const fit = knowsMore ? texts.filter(({ origin }) => origin !== 'builtin') : texts
+  const text = (word: RegExp, position: number) =>
+    (fit.find(({ id }) => word.test(id)) ?? fit[knowsMore ? 0 : position] ?? fit[0])?.id ?? ''
   const job: Job = {
     runs: [],
     calibration: {

@@ -21,6 +21,7 @@ import {
   type RunSpec,
   bitsPerWeight,
   resolveOptions,
+  storyVocabulary,
 } from './job.ts'
 import type { Session } from './session.ts'
 import { today } from './texts.ts'
@@ -49,9 +50,6 @@ export const runOptions = [
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]
-
-/** The built-in stories are in words that small children know; a model with more tokens than this knows others. */
-const STORY_VOCABULARY = 8192
 
 /** Floating-point operations of a run or of the baseline. */
 export interface RunWork {
@@ -243,7 +241,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
         'Take more or longer samples.',
       )
     }
-    if (texts.file(job.calibration.text)?.origin === 'builtin' && shape.vocab > STORY_VOCABULARY) {
+    if (texts.file(job.calibration.text)?.origin === 'builtin' && shape.vocab > storyVocabulary) {
       warn(
         'calibration.text',
         'These are stories in a small child’s words, made for the demo: little of what this model knows is felt in them.',

@@ -158,6 +158,9 @@ export interface CacheInfo {
 }
 
 /** A calibration or evaluation text that the engine can read by id. */
+/** The built-in stories are in words that small children know; a model with more tokens than this knows others. */
+export const storyVocabulary = 8192
+
 export interface TextSource {
   id: string
   label: string
