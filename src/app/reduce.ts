@@ -160,8 +160,8 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         ...view,
         memory: {
           held: event.held,
-          peak: event.peak,
-          series: sampleMemory(view.memory.series, { seconds: view.progress.elapsed, held: event.held }),
+          peak: Math.max(view.memory.peak, event.most),
+          series: sampleMemory(view.memory.series, { seconds: view.progress.elapsed, held: event.most }),
         },
       }
     case 'network': {
@@ -222,7 +222,7 @@ export function end(view: JobView, report: JobReport): JobView {
     texts: report.texts,
     blocks: report.blocks,
     layers: report.linears,
-    memory: { ...view.memory, series: report.memory },
+    memory: { ...view.memory, peak: Math.max(view.memory.peak, ...report.memory.map(({ held }) => held)), series: report.memory },
     // Of a local model nothing is read over it.
     network: report.network?.requests || report.network?.cached ? { ...report.network, underWay: 0, rate: 0, waiting: null } : null,
     progress: { done: isWhole(runs, fpPerplexity) ? 1 : view.progress.done, elapsed: report.seconds, eta: null },

@@ -81,6 +81,7 @@ class DrySession extends Session {
       ...info,
       memoryBudget,
       fitsParameters: 0,
+      hourParameters: null,
       gflops: facts.gflops ?? 0,
       gemmKernel: this.device.gemm,
       sweepPanel: panelOf(this.device),

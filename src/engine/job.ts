@@ -44,6 +44,8 @@ export interface GpuSummary {
   memoryBudget: number
   /** Parameters of the largest model that fits, by the engine's own memory model. */
   fitsParameters: number
+  /** On a software adapter: those of a model that takes about an hour, by the measured rate. Null on others, where memory decides. */
+  hourParameters: number | null
   /** Measured at start: f32 GEMM, GFLOP/s. */
   gflops: number
   gemmKernel: 'direct' | 'tiled'
@@ -253,7 +255,7 @@ export interface Forecast {
   readBytes: number
   /** Operations at the rate of matrix products, and reading at a gigabyte a second; null when no rate is known. */
   seconds: number | null
-  /** Most GPU memory held in live and pooled buffers, bytes. */
+  /** Most GPU memory held in live and pooled buffers, readings on their way to the host included, bytes. */
   gpuBytes: number
   /** Most bytes of states that wait on the host, and the largest transfer beside them. */
   hostBytes: number
@@ -537,7 +539,8 @@ export type RunEvent =
   | { type: 'layer'; run: string; layer: LayerResult }
   /** Perplexity with the first `blocks` blocks quantized. */
   | { type: 'perplexity'; run: string; blocks: number; value: number }
-  | { type: 'memory'; held: number; peak: number }
+  /** GPU memory held now, and the most since the event before, bytes. */
+  | { type: 'memory'; held: number; most: number }
   | { type: 'network'; traffic: Traffic }
   | { type: 'notice'; run: string | null; problem: Problem }
   /** By the person, or because of `storage`; either way until the person resumes it. */

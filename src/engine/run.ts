@@ -329,6 +329,7 @@ class Pulse {
   attach(gpu: Gpu): void {
     this.#before += (this.#gpu?.flops ?? 0) - gpu.flops
     this.#gpu = gpu
+    gpu.mostHeld() // before this job
     gpu.gate = () => this.beat()
   }
 
@@ -355,9 +356,10 @@ class Pulse {
 
   tellMemory(): void {
     if (!this.#gpu) return
-    const { held, peak } = this.#gpu
-    this.memory = sampleMemory(this.memory, { seconds: this.progress.read().elapsed, held })
-    this.host.emit({ type: 'memory', held, peak })
+    const { held } = this.#gpu
+    const most = this.#gpu.mostHeld()
+    this.memory = sampleMemory(this.memory, { seconds: this.progress.read().elapsed, held: most })
+    this.host.emit({ type: 'memory', held, most })
   }
 }
 

@@ -103,6 +103,7 @@ export class Session {
         ...info,
         memoryBudget,
         fitsParameters: largestModel(memoryBudget, gpu.info.maxBinding),
+        hourParameters: gpu.info.kind === 'software' ? modelOfAnHour(gflops) : null,
         gflops,
         gemmKernel: gpu.gemm,
         sweepPanel: await choosePanel(gpu),
@@ -183,6 +184,11 @@ async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplateFile 
 function largestModel(budget: number, maxBinding: number): number {
   const width = Math.min(Math.sqrt(budget / 150), Math.sqrt(maxBinding / 4) / 2.7)
   return (12.5 * width ** 3) / 128
+}
+
+/** Parameters of a model whose passes take an hour, where those outweigh the solvers: three passes over 128 × 2,048 tokens. */
+function modelOfAnHour(gflops: number): number {
+  return (gflops * 1e9 * 3600) / (3 * 2 * 128 * 2048)
 }
 
 function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<ModelSummary, 'source' | 'chatTemplate' | 'problems'> {

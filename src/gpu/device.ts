@@ -65,9 +65,11 @@ export class Gpu {
   gflops = 0
   /** How late the end of work is noticed, s: Firefox looks every 100 ms, others at once. */
   tick = 0
-  /** Bytes in live and pooled buffers now, and the most there ever were. */
+  /** Bytes in live and pooled buffers and in readings on their way, now and at most ever; what uploads pass through is the browser's. */
   held = 0
   peak = 0
+  /** The most since `mostHeld` was asked last. */
+  #most = 0
   /** Bytes of tensors that wait on the host until they are needed again. */
   parked = 0
   /** Floating-point operations encoded since the device was opened. */
@@ -353,6 +355,14 @@ export class Gpu {
   protected hold(bytes: number): void {
     this.held += bytes
     this.peak = Math.max(this.peak, this.held)
+    this.#most = Math.max(this.#most, this.held)
+  }
+
+  /** The most bytes held since this was asked last: a look at `held` now and then would miss what came and went between. */
+  mostHeld(): number {
+    const most = Math.max(this.#most, this.held)
+    this.#most = this.held
+    return most
   }
 
   protected release(bytes: number): void {

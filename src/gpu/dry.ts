@@ -26,8 +26,7 @@ const SUBMIT_FLOPS = 1e10
 const MOST_READ = 2 ** 20
 
 export class DryGpu extends Gpu {
-  /** Most bytes held, and most bytes read back or sent at once, since the last `lap`. */
-  #most = 0
+  /** Most bytes read back or sent at once since the last `lap`. */
   #transfer = 0
   #sinceFlush = 0
   readonly #made = new Map<string, TypedArray>()
@@ -46,8 +45,7 @@ export class DryGpu extends Gpu {
 
   /** Peaks since the last call: GPU memory held, and the largest transfer between host and GPU. */
   lap(): { held: number; transfer: number } {
-    const lap = { held: Math.max(this.#most, this.held), transfer: this.#transfer }
-    this.#most = this.held
+    const lap = { held: this.mostHeld(), transfer: this.#transfer }
     this.#transfer = 0
     return lap
   }
@@ -58,11 +56,6 @@ export class DryGpu extends Gpu {
 
   override get submitFlops(): number {
     return this.facts.gflops ? Math.max(2e7, this.facts.gflops * 6e7) : SUBMIT_FLOPS
-  }
-
-  protected override hold(bytes: number): void {
-    super.hold(bytes)
-    this.#most = Math.max(this.#most, this.held)
   }
 
   override run(...[name, bindings, , [x, y = 1, z = 1], { flops = 64 * x * y * z } = {}]: Parameters<Gpu['run']>): void {

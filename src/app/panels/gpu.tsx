@@ -40,7 +40,11 @@ function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; 
       <Fact name="Memory held">{format.bytes(held)}</Fact>
       {peak !== null && <Fact name="Most held in this job">{format.bytes(peak)}</Fact>}
       <Fact name="Memory it may use">{format.bytes(summary.memoryBudget)} (estimate)</Fact>
-      <Fact name="Largest model that fits">about {format.parameters(summary.fitsParameters)} parameters</Fact>
+      {summary.hourParameters === null ? (
+        <Fact name="Largest model that fits">about {format.parameters(summary.fitsParameters)} parameters</Fact>
+      ) : (
+        <Fact name="Model that takes an hour">about {format.parameters(summary.hourParameters)} parameters</Fact>
+      )}
       <Fact name="Measured speed, f32">
         {summary.gflops.toFixed(summary.gflops < 100 ? 1 : 0)}
         {'\u202f'}GFLOP/s
@@ -75,7 +79,8 @@ export function GpuLine() {
     <div className="gpu-line">
       <p className="hint">
         <b>{summary.name}</b> ({summary.kind === 'software' ? 'software' : 'graphics processor'}): may use about{' '}
-        {format.bytes(summary.memoryBudget)}, which fits models up to {format.parameters(summary.fitsParameters)} parameters. Largest
+        {format.bytes(summary.memoryBudget)}
+        {summary.hourParameters === null && `, which fits models up to ${format.parameters(summary.fitsParameters)} parameters`}. Largest
         binding {format.bytes(summary.maxBinding)}; f16 {summary.f16 ? 'yes' : 'no'}; subgroups {summary.subgroups ? 'yes' : 'no'}.
       </p>
       <SoftwareNotice />
@@ -85,12 +90,13 @@ export function GpuLine() {
 
 export function SoftwareNotice() {
   const gpu = useView((state) => state.gpu)
-  if (gpu.state !== 'ready' || gpu.summary.kind !== 'software') return null
+  if (gpu.state !== 'ready' || gpu.summary.hourParameters === null) return null
+  const { gflops, hourParameters } = gpu.summary
   return (
     <p className="notice">
-      This is a software adapter: everything works, but on the CPU and slowly, at {gpu.summary.gflops.toFixed(1)}
-      {'\u202f'}GFLOP/s where a graphics card does a thousand or more. The demo takes about a minute; keep other models below{' '}
-      {Math.round(Math.min(gpu.summary.fitsParameters, 20e6) / 1e6)} million parameters.
+      This is a software adapter: everything works, but on the CPU and slowly, at {gflops.toFixed(1)}
+      {'\u202f'}GFLOP/s where a graphics card does a thousand or more. The demo takes about a minute, a model of{' '}
+      {format.parameters(hourParameters)} parameters about an hour with 128 samples of 2,048 tokens.
     </p>
   )
 }
