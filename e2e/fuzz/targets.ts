@@ -395,10 +395,15 @@ const tables = (['UNCOMPRESSED', 'SNAPPY', 'GZIP', 'SNAPPY'] as const).map(
     ),
 )
 
+/** Encodings and compressions that the writer above does not have. */
+const others = ['brotli', 'lz4', 'delta', 'delta-length', 'duckdb-messages', 'pages-v2'].map(
+  (name) => new Uint8Array(readFileSync(`e2e/cases/text/${name}.parquet`)),
+)
+
 const parquetFile: Target = {
   name: 'parquet',
   input(dice) {
-    const table = dice.one(tables)
+    const table = dice.one(dice.chance(0.5) ? tables : others)
     const footer = new DataView(table.buffer).getUint32(table.length - 8, true) + 8
     // Half of them in the footer, where the counts are.
     const file = dice.chance(0.5) ? mutateBytes(table, dice, table.length - footer) : mutateBytes(table, dice, 0, table.length - footer)
@@ -411,16 +416,19 @@ const parquetFile: Target = {
           for (const { name, kind } of columns) if (kind !== 'number') await read(group, name).catch((error) => (failed = error))
         }
         if (failed) throw failed
-        await readText({ ...fileText('a.parquet', bytesFile(file)), column: 'text' })
+        await readText(fileText('a.parquet', bytesFile(file)))
       },
     }
   },
 }
 
+const table = utf8.encode(`text,n\n${rows.map(({ text }, i) => `"${text}",${i}`).join('\n')}`)
+const zstd = new Uint8Array(readFileSync('e2e/cases/text/packed.jsonl.zst'))
+
 const textFile: Target = {
   name: 'text',
   input(dice) {
-    const kind = dice.below(4)
+    const kind = dice.below(7)
     const plain = mutateBytes(jsonl, dice)
     const zipped = new Uint8Array(gzipSync(dice.chance(0.3) ? plain : jsonl))
     const lines = text(jsonl).split('\n')
@@ -430,6 +438,9 @@ const textFile: Target = {
       ['a.jsonl', dice.chance(0.5) ? plain : utf8.encode(lines.join('\n'))],
       ['a.json.gz', dice.chance(0.7) ? mutateBytes(zipped, dice) : zipped],
       ['a.txt.gz', mutateBytes(zipped, dice)],
+      ['a.json', mutateBytes(utf8.encode(JSON.stringify(rows)), dice)],
+      ['a.csv', mutateBytes(table, dice)],
+      ['a.jsonl.zst', mutateBytes(zstd, dice)],
     ][kind] as [string, Bytes]
     const chat =
       kind === 1 && dice.chance(0.3) ? (messages: { content?: unknown }[]) => messages.map(({ content }) => String(content)).join('') : null

@@ -251,12 +251,16 @@ async function* rowDocuments(
   }
 }
 
+/** What lists of rows are called. */
+const listNames = ['data', 'rows', 'examples', 'instances', 'items', 'records', 'samples', 'train', 'validation', 'test']
+
 /** A single object may hold the rows in its only list, as {"version": …, "data": […]} does. */
 function rowsBelow({ value, where }: Row, column: string | undefined): Row[] | null {
   if (!isObject(value) || column !== undefined || plainChoice(value)) return null
   const lists = Object.entries(value).filter(([, field]) => ['objects', 'texts'].includes(shapeOf(field).kind))
   if (lists.length !== 1) return null
-  const [[field, rows]] = lists
+  const [[field, rows]] = lists as [string, unknown[]][]
+  if (!listNames.includes(field) && !rows.some((row) => isObject(row) && plainChoice(row))) return null
   return (rows as unknown[]).map((row, i) => ({ value: row, where: `${where}: row ${i + 1} of its ${field}` }))
 }
 

@@ -70,19 +70,19 @@ export function chooseField(name: string, fields: Fields, asked: string | undefi
   const talks = of(isConversation)
   if (plain && (!chat || talks.includes(plain.field))) return plain
   if (talks.length > 1) throw unclear(name, 'several fields of conversations', talks)
-  if (chat) throw unclear(name, 'no field that is plainly conversations', of(usable), [...fields.keys()])
+  if (chat) throw unclear(name, 'no field that is plainly conversations', suggested(fields), [...fields.keys()])
   const texts = of(({ kind }) => kind === 'text')
   const candidates = texts.filter((field) => !labels.test(field))
   if (candidates.length > 1) {
-    throw unclear(name, 'several fields of text, and no column that is plainly the text', of(usable))
+    throw unclear(name, 'several fields of text, and no column that is plainly the text', suggested(fields))
   }
   // What is called as a text is, or held in a list, may be the text as well.
   const lists = of(({ kind }) => kind === 'texts' || kind === 'objects' || kind === 'list')
   const named = [...textNames, ...chatNames].find((one) => fields.has(one) && !['text', 'nothing'].includes(fields.get(one)!.kind))
   const other = named ?? (texts.length ? undefined : lists[0])
-  if (other !== undefined) throw wrongKind(name, other, fields.get(other)!, of(usable))
+  if (other !== undefined) throw wrongKind(name, other, fields.get(other)!, suggested(fields))
   if (candidates.length === 1 && !lists.length) return { field: candidates[0] }
-  throw unclear(name, 'no column that is plainly the text', of(usable), [...fields.keys()])
+  throw unclear(name, 'no column that is plainly the text', suggested(fields), [...fields.keys()])
 }
 
 /** A conversation, or a text by its name. */
@@ -99,9 +99,12 @@ function plainly(fields: Fields): Choice | null {
 
 const usable = (shape: Shape) => shape.kind === 'text' || shape.kind === 'bytes' || isConversation(shape)
 
+/** Columns that somebody may have meant. */
+const suggested = (fields: Fields) => [...fields].filter(([field, shape]) => usable(shape) && !labels.test(field)).map(([field]) => field)
+
 function checked(name: string, fields: Fields, asked: string): string {
   const shape = fields.get(asked)
-  const others = [...fields].filter(([, shape]) => usable(shape)).map(([field]) => field)
+  const others = suggested(fields)
   if (!shape) throw unclear(name, `no column ${asked} of texts`, others, [...fields.keys()])
   if (shape.kind !== 'nothing' && !usable(shape)) throw wrongKind(name, asked, shape, others)
   return asked

@@ -58,6 +58,13 @@ const signatures = [
   signature('a pointer of Git LFS, which stands in place of the file itself', 'version https://git-lfs.github.com/spec/'),
 ]
 
+/** What to do about a kind that is not read. */
+export function adviceFor({ name }: Kind): string {
+  if (name.startsWith('UTF')) return 'Save it as plain text in UTF-8.'
+  if (name.includes('Git LFS')) return 'Download the file itself (git lfs pull).'
+  return 'Choose a text: plain in UTF-8, .jsonl, .json, .csv or .parquet; convert this one first.'
+}
+
 /** The kind of a file that begins so; null for text, or what may be. */
 export function kindOf(head: Uint8Array): Kind | null {
   const begins = signatures.find(({ bytes, at }) => bytes.every((byte, i) => head[at + i] === byte))

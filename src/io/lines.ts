@@ -1,7 +1,7 @@
 /** Text from files of any size, piece by piece and no further than it is read; packing is undone on the way. */
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from './bytes.ts'
-import { headBytes, type Kind, kindOf } from './kinds.ts'
+import { adviceFor, headBytes, type Kind, kindOf } from './kinds.ts'
 import { gunzip, pieces, unzstd } from './unpack.ts'
 
 /** Documents of a few MB are known; one line of more is no text to calibrate on. */
@@ -58,15 +58,8 @@ async function* resumed<T>(taken: T[], source: AsyncGenerator<T>): AsyncGenerato
 }
 
 function unreadable(name: string, kind: Kind, packed = ''): WorkbenchError {
-  const what = kind.name
-  const hint = /UTF/.test(what)
-    ? 'Save it as plain text in UTF-8.'
-    : /Git LFS/.test(what)
-      ? 'Download the file itself (git lfs pull).'
-      : packed
-        ? 'Unpack it first.'
-        : 'Choose a text: plain in UTF-8, .jsonl, .json, .csv or .parquet; convert this one first.'
-  return new WorkbenchError('text-invalid', `${name} holds ${what}${packed}, which is not read here.`, hint)
+  const hint = packed ? 'Unpack it first.' : adviceFor(kind)
+  return new WorkbenchError('text-invalid', `${name} holds ${kind.name}${packed}, which is not read here.`, hint)
 }
 
 /** What comes out of a packed file is looked at like a file of its own. */

@@ -11,7 +11,7 @@ import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors/src/lz4.j
 import { Inflate } from 'pako'
 import { WorkbenchError } from '../errors.ts'
 import { type Bytes, readRange } from './bytes.ts'
-import { headBytes, kindOf } from './kinds.ts'
+import { adviceFor, headBytes, kindOf } from './kinds.ts'
 
 /** What the values of a column or field are; `bytes`: such as may be text without saying so; `nothing`: not seen yet. */
 export interface Shape {
@@ -68,7 +68,7 @@ export async function openParquet(file: Bytes, name: string): Promise<Parquet> {
     const tail = new DataView(end.buffer)
     if (tail.getUint32(end.length - 4, true) !== 0x31524150) {
       const kind = kindOf(await readRange(file, 0, Math.min(size, headBytes), name))
-      if (kind && kind.read !== 'parquet') fail(`it holds ${kind.name}`, 'Choose a file that is what its name says.')
+      if (kind && kind.read !== 'parquet') fail(`it holds ${kind.name}`, adviceFor(kind))
       fail('it does not end as one')
     }
     const length = tail.getUint32(end.length - 8, true)
