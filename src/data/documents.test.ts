@@ -92,6 +92,7 @@ test('conversations are plain text, or what the chat template makes of them', as
   expect(await read('a.parquet', table, { column: 'id' })).toBe('a\n\nb')
   const error = await refusal(() => readText(text('a.jsonl', '{"text":"one"}'), chat))
   expect(error.message).toContain('no field that is plainly conversations: it has text')
+  expect(await read('a.jsonl', '{"messages":[null,{"role":"user","content":"one"},null]}')).toBe('one')
   const broken = text('a.jsonl', '{"messages":[{"role":"user","content":"one"}]}\n{"messages":["two"]}')
   expect((await refusal(() => readText(broken, chat))).message).toContain('Line 2 of a.jsonl: its field messages is no conversation')
   expect((await refusal(() => readText(text('a.txt', 'one'), chat))).message).toContain('a.txt is plain text')

@@ -161,7 +161,7 @@ export function textOf(value: unknown, row: string, field?: string): string {
   const shape = shapeOf(value)
   if (shape.kind === 'nothing') return ''
   if (isConversation(shape)) {
-    const turns = value as Record<string, unknown>[]
+    const turns = (value as unknown[]).filter(isObject)
     const whose = (i: number) => `${row}: ${field === undefined ? `its turn ${i}` : `turn ${i} of its ${field}`}`
     return turns.map((turn, i) => contentOf(turn, whose(i + 1))).join('\n\n')
   }
