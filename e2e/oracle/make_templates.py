@@ -159,6 +159,8 @@ hand = r"""
 {% macro f(x) %}{% if x %}{{ x }}{% endif %}{% endmacro %}{{ f('a')|upper }}{{ f('b') ~ 1 }}{{ f }}{{ f.name }}
 {% macro f(a, b) %}{% endmacro %}{{ f.arguments }}
 {{ f(1) }}{% macro f(a) %}{% endmacro %}
+{% macro f(a, b=1) %}{{ a }}{{ b }}{% endmacro %}{{ f(none, none) }}{{ f(a=none) }}
+{{ [none, none]|sort }}{{ [x, x]|sort }}{{ [[1, none], [1, none]]|sort }}{{ namespace(a=none)|attr('a') }}{% for a in [none, 1] %}{{ loop.previtem }}{{ loop.nextitem }}{% endfor %}
 {% generation %}a{% set g = 1 %}{{ g }}{% endgeneration %}{{ g is defined }}
 {% for m in messages %}{%- if m.role == 'assistant' %}{%- generation -%} {{ m.content }} {%- endgeneration -%}{% endif %}{% endfor %}
 {%- generation -%}  x  {%- endgeneration -%}

@@ -77,7 +77,7 @@ export function dayOf(date: string): Day {
   const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)$/.exec(date)?.map(Number) ?? []
   const parsed = new Date(Date.UTC(year, month - 1, day))
   if (!(parsed.getUTCMonth() === month - 1 && parsed.getUTCDate() === day && year >= 1000))
-    throw new WorkbenchError('option-invalid', `The date is a day like 2026-11-30, not "${date}".`)
+    throw new WorkbenchError('option-invalid', `The date is a day like 2026-11-30, not "${date}".`, 'Write year, month and day in digits.')
   return { year, month, day }
 }
 

@@ -77,8 +77,7 @@ const casing = (sensitive: Value | undefined): Get | undefined => (flag(sensitiv
 
 /** By several attributes with commas between. */
 function getters(attribute: Value | undefined, postprocess: Get | undefined): Get {
-  if (typeof attribute !== 'string') return getter(attribute, postprocess)
-  const all = attribute.split(',').map((one) => getter(one, postprocess))
+  const all = typeof attribute === 'string' ? attribute.split(',').map((one) => getter(one, postprocess)) : [getter(attribute, postprocess)]
   return (item) => all.map((get) => get(item))
 }
 
@@ -418,6 +417,11 @@ function absolute(value: Value): Value {
   return typeof exact === 'bigint' ? (exact < 0n ? -exact : exact) : Math.abs(exact)
 }
 
+function own(value: Value, name: string): Value {
+  const found = ownAttribute(value, name)
+  return found === undefined ? new Undefined(`there is no attribute '${name}'`) : found
+}
+
 function wordCount(value: string): Value {
   return BigInt(value.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0)
 }
@@ -425,12 +429,7 @@ function wordCount(value: string): Value {
 const filters = new Map<string, Filter>(
   Object.entries({
     abs: make('abs', [], absolute),
-    attr: make(
-      'attr',
-      ['name'],
-      (value, name) => ownAttribute(value, str(name!)) ?? new Undefined(`there is no attribute '${str(name!)}'`),
-      1,
-    ),
+    attr: make('attr', ['name'], (value, name) => own(value, str(name!)), 1),
     batch: make('batch', ['linecount', 'fill_with'], (value, count, fill) => lazily(batches(value, integer(count!, 'batch'), fill)), 1),
     capitalize: onText('capitalize', text.capitalize),
     center: make('center', ['width'], centered),

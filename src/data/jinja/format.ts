@@ -276,7 +276,8 @@ export function percent(template: string, values: Value): string {
       if (width === '*' || precision === '*') if (name !== undefined) throw new TemplateError('* with a name')
       const wide = width === '*' ? whole() : size(width)
       const digits = precision === undefined ? null : precision === '*' ? whole() : size(precision || '0')
-      const value = name === undefined ? next() : ((values as Dict).get(name) ?? missing(name))
+      const found = name === undefined ? next() : (values as Dict).get(name)
+      const value = found === undefined ? missing(name) : found
       return percentValue(value, type, flags, wide, digits)
     },
   )

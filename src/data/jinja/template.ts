@@ -221,7 +221,7 @@ function globals(today: Day): [string, Value][] {
     range: (args) => {
       if (args.named.size) throw new TemplateError('range() takes no keyword arguments')
       const [first, second, third = 1n] = bind('range', ['start', 'stop', 'step'], args, 1)
-      const numbers = [second === undefined ? 0n : first!, second ?? first!, third].map((one) => {
+      const numbers = [second === undefined ? 0n : first!, second === undefined ? first! : second, third].map((one) => {
         integer(one, 'range')
         return BigInt(one as bigint | boolean)
       })
@@ -554,8 +554,8 @@ class Renderer {
       else if (positional.length > names.length) throw new TemplateError(`macro '${name}' takes not more than ${names.length} argument(s)`)
       for (const [i, parameter] of names.entries()) {
         const otherwise = defaults[i - names.length + defaults.length]
-        const value = given[i] ?? (otherwise ? this.value(otherwise, inner) : new Undefined(`parameter '${parameter}' was not provided`))
-        inner.values.set(parameter, value)
+        const absent = () => (otherwise ? this.value(otherwise, inner) : new Undefined(`parameter '${parameter}' was not provided`))
+        inner.values.set(parameter, given[i] === undefined ? absent() : given[i])
       }
       return this.#deeper(() => this.text(body, inner))
     }
