@@ -155,7 +155,9 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
       return null
     }
   }
-  const caution = (part: 'calibration' | 'evaluation' | 'lambada', { warning }: TextFacts) => {
+  const caution = (part: 'calibration' | 'evaluation' | 'lambada', { warning, rows, blank, column }: TextFacts) => {
+    if (blank > rows / 2 && column !== null)
+      warn(`${part}.text`, `${blank} of ${rows} rows have no text in ${column}.`, 'Perhaps another column is the text.')
     if (warning !== undefined) warn(`${part}.text`, warning, 'Name the split to take: owner/name:configuration:split.')
   }
   const drawn = (windows: Int32Array[], text: number | null, from: TextFacts) => ({

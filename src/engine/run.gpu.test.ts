@@ -312,6 +312,30 @@ describe('what goes wrong', () => {
     expect(none[0]).toMatchObject({ code: 'text-invalid', field: 'evaluation.text' })
   })
 
+  it('tells what a text was read as, and of rows without text', async () => {
+    await session.open(await tinyFiles(), 'tiny')
+    const rows = [
+      { id: 'a', messages: [{ role: 'user', content: 'The rope was long, and nobody knew. '.repeat(40) }] },
+      { id: 'b' },
+      { id: 'c' },
+    ]
+    session.texts.add(memoryText('talks', rows.map((row) => JSON.stringify(row)).join('\n'), 'talks.jsonl'))
+    const base = smallJob([])
+    const { check } = await examine({ ...base, evaluation: { ...base.evaluation, text: 'talks' } }, session)
+    const from = {
+      files: ['talks.jsonl'],
+      form: 'JSON rows',
+      column: 'messages',
+      rows: 3,
+      blank: 2,
+      start: expect.stringMatching(/^The rope was/),
+    }
+    expect(check.evaluation?.from).toEqual(from)
+    expect(check.problems).toContainEqual(
+      expect.objectContaining({ field: 'evaluation.text', severity: 'warning', message: '2 of 3 rows have no text in messages.' }),
+    )
+  })
+
   it('says when the evaluation window had to shrink, and measures it', async () => {
     await session.open(await tinyFiles(), 'tiny')
     const job = smallJob([], { evaluation: { text: 'short', samples: 0, length: 128 } })
