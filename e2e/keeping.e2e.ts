@@ -31,6 +31,12 @@ afterAll(() => browser.close())
 const chosenText = (purpose: string) => workbench.field(`${purpose}.text`).getByRole('combobox').locator('option:checked').innerText()
 const runNames = () => workbench.page.getByRole('region', { name: 'Runs' }).locator('.card-title b').allInnerTexts()
 
+/** Runs in the page. */
+function isInView(element: Element): boolean {
+  const { top, bottom } = element.getBoundingClientRect()
+  return top >= 0 && bottom <= innerHeight
+}
+
 async function looseFile(name: string, content: string | Uint8Array): Promise<string> {
   const path = join(loose, name)
   await writeFile(path, content)
@@ -44,8 +50,9 @@ test('a drop that is no model leaves the model and its plan as they were, and is
   await button('Plan runs').click({ timeout: 60_000 })
   await fillSmallPlan(workbench)
   const before = await runNames()
+  await page.evaluate(() => window.scrollTo(0, document.body.scrollHeight))
   await drop(page, 'main', [await looseFile('photo.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13))])
-  await page.getByRole('region', { name: /^Cannot use/ }).waitFor()
+  await expect.poll(() => page.getByRole('region', { name: /^Cannot use/ }).evaluate(isInView)).toBe(true)
   expect(await page.getByRole('heading', { level: 1 }).innerText()).toBe('Plan for stories')
   expect(await runNames()).toEqual(before)
   expect(await workbench.field('calibration.samples').getByRole('textbox').inputValue()).toBe('4')

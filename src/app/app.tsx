@@ -78,11 +78,13 @@ function Page() {
       <Stepper />
       <main ref={main} tabIndex={-1} className={`step-${step}`}>
         {fault && (
-          <ErrorNote title={fault.title ?? faultTitles[fault.code] ?? 'That did not work'} error={fault} onClose={workbench.dismissFault}>
-            {fault.hub && (
-              <Remedies place={fault.hub} code={fault.code} again={() => workbench.open({ kind: 'hub', ...fault.hub! }, 'plan')} />
-            )}
-          </ErrorNote>
+          <Shown key={fault.message}>
+            <ErrorNote title={fault.title ?? faultTitles[fault.code] ?? 'That did not work'} error={fault} onClose={workbench.dismissFault}>
+              {fault.hub && (
+                <Remedies place={fault.hub} code={fault.code} again={() => workbench.open({ kind: 'hub', ...fault.hub! }, 'plan')} />
+              )}
+            </ErrorNote>
+          </Shown>
         )}
         <DroppedText />
         <Boundary key={step}>
@@ -100,19 +102,31 @@ function Page() {
   )
 }
 
+/** Comes into view by itself: what it tells of may have happened far below. */
+function Shown({ children }: { children: ReactNode }) {
+  const place = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    // Newer browsers return a promise, which is nothing for React to call later.
+    place.current?.scrollIntoView({ block: 'center' })
+  }, [])
+  return <div ref={place}>{children}</div>
+}
+
 /** What a text that was dropped somewhere on the page is used for. */
 function DroppedText() {
   const workbench = useWorkbench()
   const dropped = useView((state) => state.dropped)
   if (!dropped) return null
   return (
-    <section className="notice row" aria-label="The dropped text">
-      <span className="grow">
-        <b>{dropped.text.label}</b> is the {dropped.before ? 'calibration' : 'evaluation'} text now.
-      </span>
-      {dropped.before && <Button onClick={workbench.evaluateOnDropped}>Evaluate on it instead</Button>}
-      <Button kind="quiet" icon="cancel" aria-label="Close this message" onClick={workbench.dismissDropped} />
-    </section>
+    <Shown key={dropped.text.id}>
+      <section className="notice row" aria-label="The dropped text">
+        <span className="grow">
+          <b>{dropped.text.label}</b> is the {dropped.before ? 'calibration' : 'evaluation'} text now.
+        </span>
+        {dropped.before && <Button onClick={workbench.evaluateOnDropped}>Evaluate on it instead</Button>}
+        <Button kind="quiet" icon="cancel" aria-label="Close this message" onClick={workbench.dismissDropped} />
+      </section>
+    </Shown>
   )
 }
 

@@ -119,6 +119,21 @@ describe('a job from start to end', () => {
     expect(view.report).toBe(report)
   })
 
+  test('says at its end whether there is anything to see', () => {
+    const ended = (layers: LayerResult[]) => {
+      const runs = [result('run-1', 'cancelled', layers)]
+      return end(reach([jobStart, { type: 'run-end', result: runs[0] }]), {
+        ...job,
+        job,
+        runs,
+        linears: [],
+        memory: [],
+      } as unknown as JobReport)
+    }
+    expect(ended([]).announcement).toBe('Cancelled. Nothing was solved.')
+    expect(ended([layer('a', 0.2)]).announcement).toBe('Cancelled. The results are ready.')
+  })
+
   test('keeps what is there when the job itself fails', () => {
     const view = abort(
       reach([jobStart, { type: 'run-start', run: 'run-1', blocks: 1 }, { type: 'layer', run: 'run-1', layer: layer('a', 0.2) }]),

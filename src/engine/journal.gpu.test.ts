@@ -117,7 +117,7 @@ describe(`a killed job (seed ${SEED})`, () => {
     expect(summary.layers.done).toBe(4 * 14)
     // What it told of each linear and block, so that the charts can be drawn again.
     const told = summary.events.filter(({ type }) => type !== 'layer')
-    expect(told.map(({ type }) => type)).toEqual(['job-start', 'baseline', 'run-end', 'run-end', 'run-end', 'perplexity'])
+    expect(told.map(({ type }) => type)).toEqual(['job-start', 'baseline', 'run-end', 'run-end', 'run-end', 'run-start', 'perplexity'])
     expect(of(summary.events, 'layer').map(({ layer }) => layer.name)).toEqual(whole[3].layers.map(({ name }) => name))
     for (const { layer } of of(summary.events, 'layer'))
       expect(layer).toMatchObject(whole[3].layers.find(({ name }) => name === layer.name)!)

@@ -427,7 +427,7 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
   const log = await open('job')
   summary.report = log?.get<JobReport>('report') ?? null
   summary.events.push(...(log ? beginningOf(log) : []))
-  for (const [i, { id }] of job.runs.entries()) {
+  for (const [i, { id, options }] of job.runs.entries()) {
     const result = log?.get<RunResult>(`result:${id}`)
     if (result) {
       summary.layers.done += result.layers.length
@@ -440,7 +440,8 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
     if (!run) continue
     if (!result) {
       summary.layers.done += countLinears(run)
-      summary.events.push(...eventsOf(id, run))
+      const blocks = (options.blocks as number) || model.blocks
+      summary.events.push({ type: 'run-start', run: id, blocks }, ...eventsOf(id, run))
     }
     summary.bytes += run.bytes
     await run.close()
