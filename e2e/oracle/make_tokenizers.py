@@ -222,7 +222,8 @@ def random_pipelines():
     for n in range(50):
         steps = [rng.choice(pres) for _ in range(rng.randint(1, 3))]
         tokens = [added("<x>", size, **{k: rng.random() < 0.4 for k in ("single_word", "lstrip", "rstrip", "normalized")}), added("zqx", size + 1, normalized=rng.random() < 0.5)]
-        case(f"drawn {n}", normalizer=rng.choice(norms), pre_tokenizer=in_turn(*steps) if n % 2 or len(steps) > 1 else steps[0], added_tokens=tokens[: rng.randint(0, 2)])
+        first = any(step.get("prepend_scheme") == "first" for step in steps)
+        case(f"drawn {n}", may_refuse="Metaspace" if first else None, normalizer=rng.choice(norms), pre_tokenizer=in_turn(*steps) if n % 2 or len(steps) > 1 else steps[0], added_tokens=tokens[: rng.randint(0, 2)])
 
 
 def beside(name, config=None, definition_=None, may_refuse=None, **files):

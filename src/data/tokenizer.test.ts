@@ -75,6 +75,19 @@ test('a piece that is a token as a whole can skip its merges, however long it is
   expect(Array.from(tokenizer.encode(word.slice(1), { special: false }))).toEqual([274])
 })
 
+test.each<[string, string, string, boolean]>([
+  ['LlamaTokenizer', 'llama', 'the class of LLaMA', true],
+  ['LlamaTokenizerFast', 'mistral', 'that class for Mistral, where transformers takes the file', false],
+  ['PreTrainedTokenizerFast', 'llama', 'a class without steps of its own', false],
+])('says where transformers would not take the steps of the file: %s, %s', async (tokenizer_class, model_type, _, said) => {
+  const { remarks } = await load(
+    llama(),
+    ['tokenizer_config.json', JSON.stringify({ tokenizer_class })],
+    ['config.json', JSON.stringify({ model_type })],
+  )
+  expect(remarks.map(({ message }) => message.includes(tokenizer_class))).toEqual(said ? [true] : [])
+})
+
 test('asks for tokenizer.json', async () => {
   const error = await refusal(() => loadTokenizer(memoryFiles([['tokenizer.model', 'x']])))
   expect(error.code).toBe('file-missing')
@@ -107,10 +120,29 @@ test.each<[string, unknown, string]>([
     { ...llama(), normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: [1, 2] }] } },
     'puts [1,2]',
   ],
+  [
+    'steps that make ever more of a text',
+    {
+      ...llama(),
+      normalizer: {
+        type: 'Sequence',
+        normalizers: Array.from({ length: 9 }, () => ({ type: 'Replace', pattern: { String: 'a' }, content: 'aaaaaaaaaa' })),
+      },
+    },
+    'its steps make',
+  ],
+  ['an unknown part', { ...llama(), transformer: {} }, '"transformer"'],
+  [
+    'an unknown field',
+    { ...llama(), normalizer: { type: 'Strip', strip_left: true, strip_right: true, strip_middle: true } },
+    '"strip_middle"',
+  ],
+  ['an unknown value', { ...llama(), pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'often' } }, '"often"'],
+  ['dropout', model({ dropout: 0.1 }), 'dropout 0.1'],
   ['an unknown normalizer', { ...llama(), normalizer: { type: 'Rot13' } }, 'Rot13'],
   ['an unknown template', { ...llama(), post_processor: { type: 'Moustache' } }, 'Moustache'],
 ])('refuses a tokenizer.json with %s', async (_, definition, message) => {
-  const error = await refusal(() => load(definition))
+  const error = await refusal(async () => (await load(definition)).encode('a'.repeat(50)))
   expect(error.code).toBe('tokenizer-invalid')
   expect(error.message).toContain('tokenizer.json')
   expect(error.message).toContain(message)

@@ -8,7 +8,7 @@ import { readModel, type TokenModel } from './tokenizer/models.ts'
 import { readNormalizer } from './tokenizer/normalizers.ts'
 import { readPostProcessor } from './tokenizer/postprocessor.ts'
 import { asksForFirst, readPreTokenizer } from './tokenizer/pretokenizers.ts'
-import { addSideTokens, type SideFiles, withPrefixSpace } from './tokenizer/settings.ts'
+import { addSideTokens, remarkOn, type SideFiles, withPrefixSpace } from './tokenizer/settings.ts'
 
 export interface TextTokenizer {
   /** The model behind it: BPE, Unigram, WordPiece, WordLevel. */
@@ -17,6 +17,8 @@ export interface TextTokenizer {
   vocab: number
   /** How many tokens its template puts behind a text. */
   after: number
+  /** What is to be said of it in a plan. */
+  remarks: { message: string; hint: string }[]
   /**
    * Ids of one text as one stream. With `special` (the default) the tokenizer's own template adds its special tokens,
    * so a LLaMA text starts with one BOS.
@@ -31,6 +33,7 @@ const maxTokenizerBytes = 128 << 20
 const maxConfigBytes = 16 << 20
 
 const hint = 'Download the tokenizer files again, or save them with transformers: tokenizer.save_pretrained(folder).'
+const missingHint = 'Put the tokenizer.json of the model there, or save one with transformers: tokenizer.save_pretrained(folder).'
 
 const parts = ['version', 'truncation', 'padding', 'added_tokens', 'normalizer', 'pre_tokenizer', 'post_processor', 'decoder', 'model']
 
@@ -42,7 +45,7 @@ export async function loadTokenizer(files: Files): Promise<TextTokenizer> {
   const file = files.get('tokenizer.json')
   if (!file) {
     const why = files.has('tokenizer.model') ? ' (tokenizer.model alone is not enough)' : ''
-    throw new WorkbenchError('file-missing', `The folder has no tokenizer.json${why}.`, hint)
+    throw new WorkbenchError('file-missing', `The folder has no tokenizer.json${why}.`, missingHint)
   }
   const { value } = await readJson(file, 'tokenizer.json', { cap: maxTokenizerBytes, code: 'tokenizer-invalid', hint })
   const side: SideFiles = {
@@ -56,7 +59,8 @@ export async function loadTokenizer(files: Files): Promise<TextTokenizer> {
   const model = readModel(value.model)
   const tokens = readAddedTokens(value.added_tokens, model.vocab)
   addSideTokens(tokens, side)
-  return assembled(withPrefixSpace(value, side), model, tokens)
+  const remark = remarkOn(value, side, (await readBeside(files, 'config.json')).model_type)
+  return { ...assembled(withPrefixSpace(value, side), model, tokens), remarks: remark ? [remark] : [] }
 }
 
 async function readBeside(files: Files, name: string): Promise<JsonObject> {
@@ -65,12 +69,9 @@ async function readBeside(files: Files, name: string): Promise<JsonObject> {
   return (await readJson(file, name, { cap: maxConfigBytes, code: 'tokenizer-invalid', hint })).value
 }
 
-function assembled(definition: JsonObject, model: TokenModel, tokens: AddedTokens): TextTokenizer {
+function assembled(definition: JsonObject, model: TokenModel, tokens: AddedTokens): Omit<TextTokenizer, 'remarks'> {
   const normalizer = readNormalizer(definition.normalizer)
   const preTokenize = readPreTokenizer(definition.pre_tokenizer)
-  if (normalizer?.removes && asksForFirst(definition.pre_tokenizer)) {
-    throw unsupported('it has a Metaspace with prepend_scheme "first" behind a normalizer that takes characters away')
-  }
   const template = readPostProcessor(definition.post_processor)
   const all = [...tokens]
   const findPlain = finder(
@@ -81,6 +82,11 @@ function assembled(definition: JsonObject, model: TokenModel, tokens: AddedToken
     all.filter(({ token }) => token.normalized),
     normalizer,
   )
+  const { first, cut, inserted } = asksForFirst(definition.pre_tokenizer)
+  const normalizes = normalizer !== null && (normalizer.removes || cut || all.some(({ token }) => token.normalized))
+  // Which piece came first is then told by where its characters came from, which is not followed here.
+  if (first && (normalizes || inserted))
+    throw unsupported('it has a Metaspace with prepend_scheme "first" behind steps that change the text')
   const highest = highestOf(
     model.vocab.values(),
     all.map(({ id }) => id),

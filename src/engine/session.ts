@@ -150,7 +150,7 @@ export class Session {
     const model = openModel(folder)
     const tokenizer = await loadTokenizer(folder.files)
     const { chat, problems } = await openChatTemplate(folder.files)
-    const remarks = model.remarks.map((remark): Problem => ({ severity: 'warning', code: 'note', ...remark }))
+    const remarks = [...model.remarks, ...tokenizer.remarks].map((remark): Problem => ({ severity: 'warning', code: 'note', ...remark }))
     check()
     this.#model = model
     this.#tokenizer = tokenizer

@@ -143,6 +143,9 @@ function sections(text: string, root: Node, begins: Uint8Array): Section[] {
     let [from, to] = [match.start, end]
     if (token.lstrip) while (from > done && isSpace.test(text[from - 1])) from--
     if (token.rstrip) while (to < text.length && isSpace.test(text[to])) to++
+    // White space itself, that the token before has taken already.
+    if (token.lstrip && from < done) from = Math.min(done, to)
+    if (from === to) continue
     plain(from)
     result.push({ text: text.slice(from, to), start: from, id })
     done = to

@@ -2,11 +2,12 @@
 import { WorkbenchError } from '../../errors.ts'
 import { isObject, type JsonObject } from '../../io/json.ts'
 
-const brokenHint = 'Download tokenizer.json again, or save it with transformers: tokenizer.save_pretrained(folder).'
+const brokenHint =
+  'Save the tokenizer anew with transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder), or use the files of another copy of the model.'
 const unknownHint =
   'The file is in order, but only what gives exactly the ids of the Rust library is taken. Use a model with another tokenizer, or report this one.'
 
-/** A tokenizer.json that breaks the rules of its format. */
+/** A tokenizer.json that breaks the rules of its format, or contradicts itself or the files beside it. */
 export function invalid(why: string, cause?: unknown): WorkbenchError {
   return new WorkbenchError('tokenizer-invalid', `tokenizer.json cannot be used: ${why}.`, brokenHint, { cause })
 }
@@ -67,6 +68,11 @@ export const inserted: Field<string> = {
     if (isString(value) && value.length <= maxInserted) return true
     throw invalid(`it puts ${JSON.stringify(value)?.slice(0, 40)} into the text, where at most ${maxInserted} characters make sense`)
   },
+}
+
+/** Steps in a row may each make a little more of a text; together not a thousand times more. */
+export function checkGrowth(before: number, after: number): void {
+  if (after > 64 * before + 1024) throw invalid(`its steps make ${after} characters of ${before}`)
 }
 
 type Values<F> = { [K in keyof F]: F[K] extends Field<infer T> ? T : never }

@@ -1,7 +1,7 @@
 /** Normalizers of a tokenizer.json: what is done to a text before it is split. */
 import type { JsonObject } from '../../io/json.ts'
 import { byteLevel } from './bytes.ts'
-import { componentOf, type Field, fieldsOf, flag, inserted, invalid, list, object, shown, unsupported } from './fields.ts'
+import { checkGrowth, componentOf, type Field, fieldsOf, flag, inserted, invalid, list, object, shown, unsupported } from './fields.ts'
 import { compilePattern, literalPattern, spansOf } from './regex.ts'
 import { classes } from './unicode.ts'
 
@@ -69,7 +69,14 @@ export function readNormalizer(value: unknown): Normalizer | null {
       const steps = fieldsOf(component, 'the normalizer Sequence', { normalizers: list }).normalizers.map(readNormalizer)
       if (steps.includes(null)) throw invalid('its normalizer Sequence holds null')
       return {
-        apply: (text) => steps.reduce((now, step) => step!.apply(now), text),
+        apply: (text) => {
+          let now = text
+          for (const step of steps) {
+            now = step!.apply(now)
+            checkGrowth(text.length, now.length)
+          }
+          return now
+        },
         removes: steps.some((step) => step!.removes),
       }
     }

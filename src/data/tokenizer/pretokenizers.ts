@@ -1,7 +1,20 @@
 /** Pre-tokenizers of a tokenizer.json: they cut a normalized text into the pieces that the model reads one by one. */
 import { isObject, type JsonObject } from '../../io/json.ts'
 import { byteLevel } from './bytes.ts'
-import { anything, character, componentOf, fieldsOf, flag, invalid, list, object, oneOf, positive, unsupported } from './fields.ts'
+import {
+  anything,
+  character,
+  checkGrowth,
+  componentOf,
+  fieldsOf,
+  flag,
+  invalid,
+  list,
+  object,
+  oneOf,
+  positive,
+  unsupported,
+} from './fields.ts'
 import { patternOf } from './normalizers.ts'
 import { compilePattern, literalPattern, type Span, spansOf } from './regex.ts'
 import { classes } from './unicode.ts'
@@ -66,7 +79,13 @@ function splitter(regex: RegExp, behavior: Behavior, invert = false): PreTokeniz
 function sequence(steps: PreTokenizer[]): PreTokenizer {
   return (text, first) => {
     let pieces = [text]
-    for (const step of steps) pieces = pieces.flatMap((piece, i) => (piece ? step(piece, first && i === 0) : piece))
+    for (const step of steps) {
+      pieces = pieces.flatMap((piece, i) => (piece ? step(piece, first && i === 0) : piece))
+      checkGrowth(
+        text.length,
+        pieces.reduce((sum, { length }) => sum + length, 0),
+      )
+    }
     return pieces
   }
 }
@@ -162,9 +181,11 @@ function readMetaspace(component: JsonObject): PreTokenizer {
   }
 }
 
-/** Whether what a pre-tokenizer does to a piece depends on where the piece stood. */
-export function asksForFirst(value: unknown): boolean {
-  if (!isObject(value)) return false
-  if (Array.isArray(value.pretokenizers)) return value.pretokenizers.some(asksForFirst)
-  return value.type === 'Metaspace' && value.prepend_scheme === 'first'
+/** Whether a piece is treated otherwise where it is the first, and whether steps before that may have made two of it. */
+export function asksForFirst(value: unknown): { first: boolean; cut: boolean; inserted: boolean } {
+  const steps = isObject(value) && Array.isArray(value.pretokenizers) ? value.pretokenizers : [value]
+  const nested = steps.some((step) => isObject(step) && Array.isArray(step.pretokenizers))
+  const at = steps.findLastIndex((step) => JSON.stringify(step ?? null).includes('"prepend_scheme":"first"'))
+  const inserted = steps.slice(0, Math.max(0, at)).some((step) => isObject(step) && ['ByteLevel', 'Metaspace'].includes(String(step.type)))
+  return { first: at >= 0, cut: at > 0 || nested, inserted: inserted || nested }
 }

@@ -39,6 +39,8 @@ class Parser {
   #inLookbehind = 0
   /** The letter just before, where case is ignored. */
   #before = ''
+  /** Whether what was parsed last can match nothing. */
+  #nullable = false
 
   constructor(readonly source: string) {}
 
@@ -70,28 +72,45 @@ class Parser {
 
   #alternatives(ignoreCase: boolean): string {
     const branches: string[] = []
+    let nullable = false
     do {
       let branch = ''
+      let empty = true
       this.#before = ''
-      while (this.#at < this.source.length && !'|)'.includes(this.source[this.#at])) branch += this.#quantified(ignoreCase)
+      while (this.#at < this.source.length && !'|)'.includes(this.source[this.#at])) {
+        branch += this.#quantified(ignoreCase)
+        empty &&= this.#nullable
+      }
       branches.push(branch)
+      nullable ||= empty
     } while (this.#take('|'))
     this.#before = ''
+    this.#nullable = nullable
     return branches.join('|')
   }
 
   #quantified(ignoreCase: boolean): string {
-    const start = this.#at
+    this.#nullable = false
     const atom = this.#atom(ignoreCase)
+    const nullable = this.#nullable
     const quantifier = this.#quantifier()
     if (!quantifier) return atom
     this.#before = ''
-    if (/^(\(\?<?[=!]|[\^$]|\\[AzZbB])/.test(this.source.slice(start))) throw this.refused('a quantifier on an assertion')
+    // Where a turn of the loop matches nothing, one engine ends the loop and the other goes back.
+    if (nullable) throw this.refused('a quantifier on what may match nothing')
+    this.#nullable = /^[?*]|^\{0/.test(quantifier)
     const greedy = atom + quantifier
     const interval = quantifier.startsWith('{')
     // Behind an exact count "?" makes it optional, and "+" behind any count repeats it.
-    if (interval && this.#take('+')) return `(?:${greedy})+${this.#noMore()}`
-    if (this.#take('?')) return interval && !quantifier.includes(',') ? `(?:${greedy})?${this.#noMore()}` : `${greedy}?${this.#noMore()}`
+    if (interval && this.#take('+')) {
+      if (this.#nullable) throw this.refused('a quantifier on what may match nothing')
+      return `(?:${greedy})+${this.#noMore()}`
+    }
+    if (this.#take('?')) {
+      const optional = interval && !quantifier.includes(',')
+      this.#nullable ||= optional
+      return (optional ? `(?:${greedy})?` : `${greedy}?`) + this.#noMore()
+    }
     if (this.#take('+')) return this.#atomic(greedy) + this.#noMore()
     return greedy + this.#noMore()
   }
@@ -129,8 +148,10 @@ class Parser {
         this.#before = ''
         return '[^\\n]'
       case '^':
+        this.#nullable = true
         return '(?:^|(?<=\\n)(?!$))'
       case '$':
+        this.#nullable = true
         return '(?=\\n|$)'
       case '\\':
         return this.#escape(ignoreCase)
@@ -170,7 +191,9 @@ class Parser {
     if (lookbehind) this.#inLookbehind--
     if (!this.#take(')')) throw this.refused('a group that does not end')
     if (kind === '>') return this.#atomic(inner)
-    return `(?${['=', '!', '<=', '<!'].includes(kind) ? kind : ':'}${inner})`
+    const assertion = ['=', '!', '<=', '<!'].includes(kind)
+    this.#nullable ||= assertion
+    return `(?${assertion ? kind : ':'}${inner})`
   }
 
   #escape(ignoreCase: boolean): string {
@@ -179,7 +202,11 @@ class Parser {
       this.#before = ''
       return set
     }
-    for (const [anchor, meaning] of Object.entries(this.#anchors)) if (this.#take(anchor)) return meaning
+    for (const [anchor, meaning] of Object.entries(this.#anchors)) {
+      if (!this.#take(anchor)) continue
+      this.#nullable = true
+      return meaning
+    }
     return this.#letter(this.#escaped(), ignoreCase)
   }
 
@@ -284,6 +311,9 @@ class Parser {
   }
 }
 
+const isHigh = (code: number) => code >= 0xd800 && code <= 0xdbff
+const isLow = (code: number) => code >= 0xdc00 && code <= 0xdfff
+
 /** A stretch of a text, and whether the pattern matched it. */
 export interface Span {
   start: number
@@ -301,8 +331,10 @@ export function spansOf(text: string, pattern: RegExp): Span[] {
     const start = found.index
     const stop = start + found[0].length
     if (stop === start) {
-      pattern.lastIndex += text.codePointAt(start)! > 0xffff ? 2 : 1
-      if (stop === lastMatch) continue
+      // V8 finds nothing within a pair of surrogates, too.
+      const within = isLow(text.charCodeAt(start)) && isHigh(text.charCodeAt(start - 1))
+      pattern.lastIndex += !within && text.codePointAt(start)! > 0xffff ? 2 : 1
+      if (within || stop === lastMatch) continue
     }
     if (end < start) spans.push({ start: end, end: start, match: false })
     spans.push({ start, end: stop, match: true })

@@ -123,3 +123,35 @@ function changed(component: unknown, type: string, fields: JsonObject): unknown 
   if (!Array.isArray(component.pretokenizers)) return component
   return { ...component, pretokenizers: component.pretokenizers.map((step) => changed(step, type, fields)) }
 }
+
+/** Normalizers and pre-tokenizers that classes of transformers 5 put in place of the file's. */
+const ownSteps: Record<string, string> = {
+  GPT2Tokenizer: '|ByteLevel',
+  LlamaTokenizer: '|Metaspace',
+  Qwen2Tokenizer: 'NFC|Split,ByteLevel',
+  GemmaTokenizer: 'Replace|Split',
+}
+
+/**
+ * What is to be said where transformers 5 would not take the steps of tokenizer.json: its ids may then be others.
+ * @param modelType of config.json
+ */
+export function remarkOn(definition: JsonObject, { config }: SideFiles, modelType: unknown): { message: string; hint: string } | null {
+  const name = String(config.tokenizer_class ?? '')
+  const type = name.replace(/Fast$/, '')
+  const own = Object.hasOwn(ownSteps, type) ? ownSteps[type] : null
+  const steps = `${typesOf(definition.normalizer)}|${typesOf(definition.pre_tokenizer)}`
+  if (own === null || own === steps) return null
+  // It knows these two to name that class wrongly, and takes the file.
+  if (type === 'LlamaTokenizer' && (modelType === 'mistral' || steps.includes('ByteLevel'))) return null
+  return {
+    message: `${configName} names the class ${name}, for which transformers 5 puts steps of its own in place of those in tokenizer.json. Here tokenizer.json counts, so some ids may differ from those of transformers.`,
+    hint: 'To compare with transformers, load the tokenizer there as PreTrainedTokenizerFast.',
+  }
+}
+
+function typesOf(component: unknown): string {
+  if (!isObject(component)) return ''
+  const steps = component.normalizers ?? component.pretokenizers
+  return Array.isArray(steps) ? steps.map(typesOf).join() : String(component.type)
+}
