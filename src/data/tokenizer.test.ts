@@ -75,6 +75,12 @@ test('a piece that is a token as a whole can skip its merges, however long it is
   expect(Array.from(tokenizer.encode(word.slice(1), { special: false }))).toEqual([274])
 })
 
+test('an empty extra_special_tokens, as newer files have it, leaves the additional ones', async () => {
+  const config = JSON.stringify({ extra_special_tokens: {}, additional_special_tokens: ['<turn>'] })
+  const tokenizer = await load(llama(), ['tokenizer_config.json', config])
+  expect(Array.from(tokenizer.encode('<turn>a', { special: false }))).toEqual([274, tokenizer.encode('a').at(-1)])
+})
+
 test.each<[string, string, string, boolean]>([
   ['LlamaTokenizer', 'llama', 'the class of LLaMA', true],
   ['LlamaTokenizerFast', 'mistral', 'that class for Mistral, where transformers takes the file', false],

@@ -77,12 +77,17 @@ function addNamed(tokens: AddedTokens, named: JsonObject): void {
 
 /** The tokens that have a role, in the order in which they are added. */
 function namedTokens(named: JsonObject): AddedToken[] {
-  const extra = named.extra_special_tokens ?? named.additional_special_tokens
-  const more = Array.isArray(extra) ? extra : isObject(extra) ? Object.values(extra) : []
+  const extra = tokensIn(named.extra_special_tokens)
+  const more = extra.length ? extra : tokensIn(named.additional_special_tokens)
   // A role of the model's own, such as image_token, counts when it is a string.
   const own = Object.keys(named).filter((key) => key.endsWith('_token') && !roles.includes(key) && typeof named[key] === 'string')
   const values = [...roles.map((role) => named[role]), ...own.map((key) => named[key]), ...more]
   return values.filter((value) => value !== null && value !== undefined && typeof value !== 'boolean').map(namedToken)
+}
+
+/** Of a list, or of an object by their names. */
+function tokensIn(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : isObject(value) ? Object.values(value) : []
 }
 
 function namedToken(value: unknown): AddedToken {
