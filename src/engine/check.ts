@@ -52,9 +52,16 @@ export const runOptions = [
 ] as const satisfies readonly OptionSpec[]
 
 /** Floating-point operations of a run or of the baseline. */
-export interface RunWork {
+export interface PlannedWork {
   forward: number
   solve: number
+}
+
+export interface RunWork extends PlannedWork {
+  /** Blocks after which perplexity is measured. */
+  measured: number[]
+  /** Of the forward work, measuring once the first `k` blocks are quantized. */
+  measure(k: number): number
 }
 
 export interface PlannedRun {
@@ -497,6 +504,15 @@ export function measuredBlocks(blocks: number, every: number): number[] {
   return every ? Array.from({ length: blocks }, (_, i) => i + 1).filter((k) => k % every === 0 || k === blocks) : [blocks]
 }
 
+/**
+ * Operations of solving linears of one stage, beside others of it that were solved before: what they share is done for the
+ * first of them.
+ */
+export function stageWork({ solver, options, maxBinding }: PlannedRun, linears: LinearShape[]): number {
+  const shared = linears.length ? (linears.length - 1) * (solver.sharedWork?.(linears[0].p, options) ?? 0) : 0
+  return linears.reduce((sum, { q, p }) => sum + solveWork(solver, q, p, options, maxBinding) + 2 * q * p * p, -shared)
+}
+
 /** Work of one run. */
 export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Counts, evaluation: Counts, every: number): RunWork {
   const linears = model.stages.flat()
@@ -507,22 +523,18 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
   const passes = run.trueSequential ? 1 : 2
   const forwardCalibration = run.blocks * (passes * blockWork(shape, linears, seen.tokens, seen.t) + grams)
   const perBlock = blockWork(shape, linears, judged.tokens, judged.t)
-  const rest = measuredBlocks(run.blocks, every).reduce(
-    (sum, k) => sum + (shape.blocks - k) * perBlock + headWork(shape, judged.tokens, true),
-    0,
-  )
+  const measure = (k: number) => (shape.blocks - k) * perBlock + headWork(shape, judged.tokens, true)
+  const measured = measuredBlocks(run.blocks, every)
+  const rest = measured.reduce((sum, k) => sum + measure(k), 0)
   const transformed = run.solver.transform ? model.stages.filter((_, stage) => model.before[stage].kind !== 'none').flat() : []
-  // What the linears of a stage share is done for the first of them.
-  const shared = model.stages.reduce((sum, stage) => sum + (stage.length - 1) * (run.solver.sharedWork?.(stage[0].p, run.options) ?? 0), 0)
   const solve =
-    linears.reduce((sum, { q, p }) => sum + solveWork(run.solver, q, p, run.options, run.maxBinding) + 2 * q * p * p, 0) +
-    transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0) -
-    shared
-  return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks }
+    model.stages.reduce((sum, stage) => sum + stageWork(run, stage), 0) +
+    transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
+  return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks, measured, measure }
 }
 
 /** Work of measuring the model as it is. */
-export function baselineWork({ model }: OpenModel, evaluation: Counts): RunWork {
+export function baselineWork({ model }: OpenModel, evaluation: Counts): PlannedWork {
   const { t, tokens } = padded(evaluation)
   return {
     forward: model.shape.blocks * blockWork(model.shape, model.stages.flat(), tokens, t) + headWork(model.shape, tokens, false),

@@ -82,6 +82,7 @@ describe(`a killed job (seed ${SEED})`, () => {
     const { report, events, sinks: later } = await resume(journal)
     expect(of(events, 'job-start')[0].resumed?.layers, JSON.stringify(event)).toBe(before.layers.done)
     expect(remains(report, sinks, later)).toEqual(whole)
+    expect(of(events, 'progress').at(-1)).toMatchObject({ done: 1 })
     // Runs that were finished are not written again.
     expect([...later.keys()]).toEqual(job.runs.map(({ id }) => id).slice(before.results.length))
     expect(of(events, 'layer').length).toBe(new Set(of(events, 'layer').map(({ run, layer }) => run + layer.name)).size)
@@ -340,6 +341,23 @@ describe('a checkpoint that cannot be written at the end', () => {
     expect((await host.journal.list()).sort()).toEqual(['head', 'job', 'states-reference', 'text-0'])
     expect((await readJournal(host.journal, false))!.report!.runs.every(({ export: made }) => made)).toBe(true)
   })
+})
+
+it('a pause counts as time of no linear, run or job', async () => {
+  await session.open(await tinyFiles(), 'tiny')
+  const { host, events } = memoryHost(session, (event, control) => {
+    if (event.type === 'layer' && of(events, 'layer').length === 1) control.pause()
+    if (event.type === 'paused') setTimeout(() => control.resume(), 400)
+  })
+  const begun = performance.now()
+  const { runs, seconds } = await runJob({ ...job, runs: job.runs.slice(4) }, host)
+  const wall = (performance.now() - begun) / 1000
+  expect(of(events, 'paused')).toHaveLength(1)
+  // Timers may end a millisecond early.
+  expect(wall - seconds).toBeGreaterThan(0.39)
+  expect(runs[0].seconds).toBeLessThanOrEqual(seconds)
+  expect(runs[0].layers.reduce((sum, layer) => sum + layer.seconds, 0)).toBeLessThanOrEqual(runs[0].seconds)
+  expect(of(events, 'progress').at(-1)!.elapsed).toBeLessThanOrEqual(seconds)
 })
 
 it('a kept job is given up only by its name', async () => {

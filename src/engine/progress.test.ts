@@ -41,9 +41,33 @@ it('counts what was done before, and does not take it for speed', () => {
     () => now,
   )
   progress.credit('forward', 40)
+  expect(progress.work).toBe(40)
   progress.enter('forward')
   flops = 20
   now = 10
   expect(progress.read()).toMatchObject({ done: 0.6, eta: 20 })
   expect(progress.work).toBe(60)
+})
+
+it('ends at exactly 100 % however far a plan is from what is counted', () => {
+  let flops = 0
+  const planned = { forward: 100, solve: 50 }
+  const progress = new Progress(
+    new Map(Object.entries(planned)),
+    () => flops,
+    () => flops,
+  )
+  const count = (kind: string, operations: number, reached: number) => {
+    progress.enter(kind)
+    flops += operations
+    progress.reach(kind, reached)
+    return progress.read().done * 150
+  }
+  expect(count('forward', 70, 50)).toBeCloseTo(50, 9)
+  expect(count('solve', 10, 50)).toBeCloseTo(100, 9)
+  // A lost device: twice the work for the same part.
+  expect(count('forward', 98, 60)).toBeCloseTo(110, 9)
+  expect(count('forward', 1, 99)).toBeLessThan(150)
+  count('forward', 0.3, 100)
+  expect(progress.read()).toMatchObject({ done: 1, eta: 0 })
 })

@@ -35,6 +35,15 @@ export class Progress {
     this.#kind = kind
   }
 
+  /**
+   * So much of this kind is behind us by the plan, whatever was counted: some of it was done at another time, some twice, and
+   * plans are not exact. Called where a part of the plan ends, so that the whole of it ends at 100 %.
+   */
+  reach(kind: string, operations: number): void {
+    this.#settle()
+    this.#credit.set(kind, operations - (this.#done.get(kind) ?? 0))
+  }
+
   /** Work of this kind that need not be done again. */
   credit(kind: string, operations: number): void {
     this.#credit.set(kind, (this.#credit.get(kind) ?? 0) + operations)
@@ -63,7 +72,9 @@ export class Progress {
         eta += left / (known ? finished / (this.#seconds.get(kind) || 1e-9) : done / seconds)
       }
     }
-    return { done: total ? Math.min(1, (done + credit) / total) : 0, elapsed: this.#at - this.#started, eta }
+    const share = total ? (done + credit) / total : 0
+    // Sums in another order are a rounding away from the whole.
+    return { done: share > 1 - 1e-9 ? 1 : share, elapsed: this.#at - this.#started, eta }
   }
 
   #settle(): void {

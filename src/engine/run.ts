@@ -35,13 +35,14 @@ import { type StoredLinear, pack, restore, scaleNotes, store } from '../quant/st
 import {
   baselineWork,
   linearBits,
-  measuredBlocks,
   passagesWork,
   type Plan,
   type PlannedRun,
+  type PlannedWork,
   planJob,
   type RunWork,
   runWork,
+  stageWork,
 } from './check.ts'
 import { CheckpointExport } from './export.ts'
 import type { Control } from './control.ts'
@@ -174,6 +175,12 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
   }
   const pulse = new Pulse(host, planned)
   const { progress } = pulse
+  /** Of the plan, what is over. */
+  const reached = new Map<string, number>()
+  const pass = (kind: string, operations: number) => {
+    reached.set(kind, (reached.get(kind) ?? 0) + operations)
+    progress.reach(kind, reached.get(kind)!)
+  }
   const devices = new Recovery(host, (gpu, halvings) => {
     pulse.attach(gpu)
     // Sums come out the same only in the same form: what was begun with one is ended with it.
@@ -203,13 +210,13 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
     emit(resume ? { ...beginning, resumed: { started: journal.head.started, layers: await journal.solved() } } : beginning)
     try {
       const kept = journal.baseline
-      if (kept) progress.credit(FORWARD, baseline.forward)
       const whole = kept ?? (await devices.do((engine) => engine.baseline()))
       const { perplexity, perplexityError, lambada } = whole
       peak = whole.peak?.value ?? 0
       fpPerplexity = perplexity
       fpPerplexityError = finiteOrNull(perplexityError)
       fpLambada = lambada
+      pass(FORWARD, baseline.forward)
       emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, lambada })
       for (const problem of whole.peak ? outOfRange(whole.peak, plan) : []) emit({ type: 'notice', run: null, problem })
     } catch (error) {
@@ -220,15 +227,18 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
       const { id } = planned.spec
       emit({ type: 'run-start', run: id, blocks: planned.blocks })
       let result = journal.result(id)
-      if (result && !result.exportError) {
-        progress.credit(FORWARD, works[i].forward)
-        progress.credit(planned.solver.id, works[i].solve)
-      } else {
+      if (!result || result.exportError) {
         pulse.enter(id, works[i])
-        const run = new Run(planned, works[i], host, journal, pulse, new CheckpointExport(planned, opened, plan, host, peak))
+        const before = { forward: reached.get(FORWARD) ?? 0, solve: reached.get(planned.solver.id) ?? 0 }
+        const run = new Run(planned, works[i], before, host, journal, pulse, new CheckpointExport(planned, opened, plan, host, peak))
         result = await run.quantize(devices, fpPerplexity)
         if (result.state === 'finished') await journal.keepResult(result)
         else devices.drop()
+      }
+      // Of a run that failed nothing more will come.
+      if (result.state !== 'cancelled') {
+        pass(FORWARD, works[i].forward)
+        pass(planned.solver.id, works[i].solve)
       }
       results.push(result)
       emit({ type: 'run-end', result })
@@ -265,7 +275,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
     }
     if (results.length === job.runs.length && results.every(({ state }) => state === 'finished')) await journal.keepReport(report)
     devices.drop()
-    pulse.tellMemory()
+    pulse.tell()
     emit({ type: 'job-end', report })
     return report
   } finally {
@@ -349,8 +359,12 @@ class Pulse {
     const now = performance.now() / 1000
     if (now - this.#last < EVENT_SECONDS) return
     this.#last = now
-    const runDone = this.#runPlanned ? Math.min(1, (this.progress.work - this.#runStart) / this.#runPlanned) : 0
-    emit({ type: 'progress', ...this.progress.read(), run: this.#run, runDone })
+    this.tell()
+  }
+
+  tell(): void {
+    const runDone = this.#runPlanned ? Math.max(0, Math.min(1, (this.progress.work - this.#runStart) / this.#runPlanned)) : 0
+    this.host.emit({ type: 'progress', ...this.progress.read(), run: this.#run, runDone })
     this.tellMemory()
   }
 
@@ -369,11 +383,12 @@ class Run {
   readonly #started: number
   readonly #told = new Set<string>()
   readonly #perplexities: RunResult['perplexities'] = []
-  #begun = false
 
   constructor(
     readonly plan: PlannedRun,
     readonly work: RunWork,
+    /** Of the plan, what was over before this run. */
+    readonly before: PlannedWork,
     readonly host: Host,
     readonly journal: Journal,
     readonly pulse: Pulse,
@@ -448,17 +463,14 @@ class Run {
     this.host.emit({ type: 'perplexity', run: this.id, blocks, value: perplexity })
   }
 
-  /** A linear that was solved before counts as done. */
-  recall({ layer }: KeptLinear): void {
-    const [q, p] = layer.shape
-    const { solver, options } = this.plan
-    if (this.tell(layer)) this.pulse.progress.credit(solver.id, solver.work(q, p, options) + 2 * q * p * p)
-  }
-
-  /** The states of the first `blocks` blocks were there already. */
-  begin(blocks: number): void {
-    if (!this.#begun) this.pulse.progress.credit(FORWARD, (this.work.forward * blocks) / this.plan.blocks)
-    this.#begun = true
+  /** So many blocks are solved, and hidden states have passed so many of them; `measured`: after how many blocks perplexity is known. */
+  reach(solved: number, passed: number, measured: number[]): void {
+    const { plan, work, before } = this
+    const { progress } = this.pulse
+    const measuring = (blocks: number[]) => blocks.reduce((sum, k) => sum + work.measure(k), 0)
+    const passing = work.forward - measuring(work.measured)
+    progress.reach(FORWARD, before.forward + (passing * passed) / plan.blocks + measuring(measured))
+    progress.reach(plan.solver.id, before.solve + (work.solve * solved) / plan.blocks)
   }
 }
 
@@ -667,15 +679,14 @@ class Engine {
     this.progress.enter(FORWARD)
     let solved = 0
     while (solved < blocks && (await this.#recallBlock(run, solved))) solved++
-    const measured = measuredBlocks(blocks, this.plan.job.perplexityEvery)
-    for (const k of measured) {
-      const score = k <= solved && journal.score(k)
-      if (score) run.tellPerplexity(k, score)
-    }
+    const { measured } = run.work
+    const known = measured.filter((k) => k <= solved && journal.score(k))
+    for (const k of known) run.tellPerplexity(k, journal.score(k)!)
     const last = journal.score(blocks)
     if (last && solved === blocks) return last
 
-    const { seen, judged, passages, from } = await this.#states(run, solved)
+    const { seen, judged, passages, from } = await this.#states(solved)
+    run.reach(solved, from, known)
     let score: Judgement | null = null
     for (let k = from; k < blocks; k++) {
       const full = await this.#load(k)
@@ -702,6 +713,8 @@ class Engine {
             if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
           }
           await settle.all()
+          const left = model.stages[stage].filter(({ name }) => !kept.has(blockName(this.opened, k, name)))
+          this.progress.credit(solver.id, stageWork(run.plan, model.stages[stage]) - stageWork(run.plan, left))
           derived.dispose()
           this.progress.enter(FORWARD)
         }
@@ -718,6 +731,11 @@ class Engine {
         score = journal.score(k + 1) ?? (await this.#measure(run, k, judged, passages))
         run.tellPerplexity(k + 1, score)
       }
+      run.reach(
+        Math.max(solved, k + 1),
+        k + 1,
+        measured.filter((m) => m <= k + 1 || known.includes(m)),
+      )
       if (k >= solved && k + 1 < blocks) await journal.keepStates(k + 1, blocks, [seen, judged, passages])
     }
     for (const hidden of [seen, judged, passages]) hidden.dispose()
@@ -742,7 +760,7 @@ class Engine {
   }
 
   async #recall(run: Run, known: KeptLinear): Promise<void> {
-    run.recall(known)
+    run.tell(known.layer)
     await this.#write(run, known.layer.name, known.stored)
   }
 
@@ -764,16 +782,14 @@ class Engine {
   }
 
   /** Hidden states of all texts, past as many blocks as the journal knows them; at most `solved`. */
-  async #states(run: Run, solved: number): Promise<{ seen: Hidden; judged: Hidden; passages: Hidden; from: number }> {
+  async #states(solved: number): Promise<{ seen: Hidden; judged: Hidden; passages: Hidden; from: number }> {
     const texts = [this.#calibration, this.#evaluation, this.#passages]
     const kept = texts.map((batches) => this.#hidden(batches))
     const from = await this.journal.states(kept)
     if (from && from <= solved) {
-      run.begin(from)
       return { seen: kept[0], judged: kept[1], passages: kept[2], from }
     }
     for (const hidden of kept) hidden.dispose()
-    run.begin(0)
     const [seen, judged, passages] = [await this.#embed(texts[0]), await this.#embed(texts[1]), await this.#embed(texts[2])]
     return { seen, judged, passages, from: 0 }
   }
