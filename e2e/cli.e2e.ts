@@ -141,6 +141,13 @@ describe('npm run quantize', () => {
     const other = quantize(...to('parts'), '--resume', '--seed', '1', '--wbits', '4')
     expect([other.status, other.stdout]).toEqual([1, ''])
     expect(other.stderr).toMatch(/the methods or their options are others.*\(journal-mismatch\)/s)
+    // Asked to end, it gives back what it holds.
+    const asked = begun([...to('parts'), '--resume'])
+    await asked.said('Going on with the job')
+    asked.kill('SIGTERM')
+    expect((await asked.end).stderr).toMatch(/cancelled.*--resume goes on/s)
+    expect((await readdir(out)).sort()).toEqual(['parts.journal', 'whole'])
+
     const resumed = quantize(...to('parts'), '--resume')
     expect(resumed.status, resumed.stderr).toBe(0)
     expect(resumed.stdout.replaceAll('parts', 'whole')).toBe(undisturbed.stdout)
