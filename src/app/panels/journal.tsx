@@ -38,7 +38,9 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
           {busy
             ? '.'
             : report
-              ? `; its checkpoints are still here (${format.bytes(bytes)}).`
+              ? results.some(({ exportError }) => exportError)
+                ? `; a checkpoint could not be written, and can be from its results (${format.bytes(bytes)} kept).`
+                : `; its checkpoints are still here (${format.bytes(bytes)}).`
               : `; ${layers.done} of ${format.plural(layers.all, 'linear')} solved, ${results.length} of ${format.plural(job.runs.length, 'run')} finished, ${format.bytes(bytes)} kept.`}
         </p>
         {problem && !report && (
