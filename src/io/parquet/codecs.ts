@@ -1,7 +1,6 @@
 /** The compressions of parquet pages, each page to exactly the size that it says. */
 import { decompress as unzstd } from 'fzstd'
 import { snappyUncompress } from 'hyparquet'
-import { decompressBrotli } from 'hyparquet-compressors/src/brotli.js'
 import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors/src/lz4.js'
 import { Inflate } from 'pako'
 import { fail, other } from './bounds.ts'
@@ -23,7 +22,11 @@ export async function unpack(packed: Uint8Array<ArrayBuffer>, size: number, code
     return page as Uint8Array<ArrayBuffer>
   }
   if (codec === 'GZIP') return inflate(packed, size)
-  if (codec === 'BROTLI') return decompressBrotli(packed, size)
+  if (codec === 'BROTLI') {
+    // Its dictionary is larger than all else here, and seldom needed.
+    const { decompressBrotli } = await import('hyparquet-compressors/src/brotli.js')
+    return decompressBrotli(packed, size)
+  }
   if (codec === 'LZ4_RAW' || codec === 'LZ4') {
     // What is missing at the end would come as zeros.
     const blocks = codec === 'LZ4' ? hadoopBlocks(packed) : null
