@@ -71,6 +71,16 @@ test('the model dropped last is the one that opens', async () => {
   expect(page.store.getState().model).toMatchObject({ state: 'ready', summary: { name: 'second' } })
 })
 
+test('an empty folder is shown to the engine, which names it, and a drop of nothing does nothing', async () => {
+  const open = vi.fn(async () => ({ name: 'mine', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary)
+  const page = workbench({ open })
+  await page.take(Promise.resolve({ files: [] }))
+  await page.take(Promise.resolve(null))
+  expect(open).not.toHaveBeenCalled()
+  await page.take(Promise.resolve({ name: 'mine', files: [] }))
+  expect(open).toHaveBeenCalledWith({ kind: 'files', name: 'mine', files: [] })
+})
+
 test('one click on the demo opens, plans and starts', async () => {
   const start = vi.fn(async () => report)
   const page = workbench({ start })
