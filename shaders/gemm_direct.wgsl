@@ -4,7 +4,7 @@
 // offsets are multiples of 4 elements; n is a multiple of 4, and k unless TA. Not for TA and TB at once.
 // Batch entry z = outer · inner + i: matrix X starts at x0 + outer · x_outer + i · x_inner; for B, i is divided by share
 // first (grouped-query attention: `share` query heads read one key/value head).
-// carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 16).
+// carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 128).
 // symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the first tile row of this call.
 //
 // "Direct": 16 × 16 outputs per invocation as 4 × 4 blocks, straight from storage, no workgroup memory. The fastest form on
@@ -45,43 +45,48 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
       for (var q = 0u; q < quads_here; q++) { blocks[r / 4u * 4u + q][r % 4u] = c[c0 + (row + r) * ldc + id.x * 4u + q]; }
     }
   }
-  var s00 = blocks[0]; var s01 = blocks[1]; var s02 = blocks[2]; var s03 = blocks[3];
-  var s10 = blocks[4]; var s11 = blocks[5]; var s12 = blocks[6]; var s13 = blocks[7];
-  var s20 = blocks[8]; var s21 = blocks[9]; var s22 = blocks[10]; var s23 = blocks[11];
-  var s30 = blocks[12]; var s31 = blocks[13]; var s32 = blocks[14]; var s33 = blocks[15];
 
   let steps = (params.k + 3u) / 4u;
   let across = select(1u, 4u * ldb, TB);
   let down = select(4u * ldb, 1u, TB);
-  for (var t = 0u; t < steps; t++) {
-    let x0 = rows(a0, lda, t, r0);
-    let x1 = rows(a0, lda, t, r1);
-    let x2 = rows(a0, lda, t, r2);
-    let x3 = rows(a0, lda, t, r3);
-    let at = b0 + t * down;
-    let y0 = columns(at + q0 * across, ldb, t);
-    s00 += y0 * x0;
-    s10 += y0 * x1;
-    s20 += y0 * x2;
-    s30 += y0 * x3;
-    let y1 = columns(at + q1 * across, ldb, t);
-    s01 += y1 * x0;
-    s11 += y1 * x1;
-    s21 += y1 * x2;
-    s31 += y1 * x3;
-    let y2 = columns(at + q2 * across, ldb, t);
-    s02 += y2 * x0;
-    s12 += y2 * x1;
-    s22 += y2 * x2;
-    s32 += y2 * x3;
-    let y3 = columns(at + q3 * across, ldb, t);
-    s03 += y3 * x0;
-    s13 += y3 * x1;
-    s23 += y3 * x2;
-    s33 += y3 * x3;
+  for (var t0 = 0u; t0 < steps; t0 += BLOCK / 4u) {
+    var s00 = mat4x4f(); var s01 = mat4x4f(); var s02 = mat4x4f(); var s03 = mat4x4f();
+    var s10 = mat4x4f(); var s11 = mat4x4f(); var s12 = mat4x4f(); var s13 = mat4x4f();
+    var s20 = mat4x4f(); var s21 = mat4x4f(); var s22 = mat4x4f(); var s23 = mat4x4f();
+    var s30 = mat4x4f(); var s31 = mat4x4f(); var s32 = mat4x4f(); var s33 = mat4x4f();
+    for (var t = t0; t < min(t0 + BLOCK / 4u, steps); t++) {
+      let x0 = rows(a0, lda, t, r0);
+      let x1 = rows(a0, lda, t, r1);
+      let x2 = rows(a0, lda, t, r2);
+      let x3 = rows(a0, lda, t, r3);
+      let at = b0 + t * down;
+      let y0 = columns(at + q0 * across, ldb, t);
+      s00 += y0 * x0;
+      s10 += y0 * x1;
+      s20 += y0 * x2;
+      s30 += y0 * x3;
+      let y1 = columns(at + q1 * across, ldb, t);
+      s01 += y1 * x0;
+      s11 += y1 * x1;
+      s21 += y1 * x2;
+      s31 += y1 * x3;
+      let y2 = columns(at + q2 * across, ldb, t);
+      s02 += y2 * x0;
+      s12 += y2 * x1;
+      s22 += y2 * x2;
+      s32 += y2 * x3;
+      let y3 = columns(at + q3 * across, ldb, t);
+      s03 += y3 * x0;
+      s13 += y3 * x1;
+      s23 += y3 * x2;
+      s33 += y3 * x3;
+    }
+    blocks[0] += s00; blocks[1] += s01; blocks[2] += s02; blocks[3] += s03;
+    blocks[4] += s10; blocks[5] += s11; blocks[6] += s12; blocks[7] += s13;
+    blocks[8] += s20; blocks[9] += s21; blocks[10] += s22; blocks[11] += s23;
+    blocks[12] += s30; blocks[13] += s31; blocks[14] += s32; blocks[15] += s33;
   }
 
-  blocks = array(s00, s01, s02, s03, s10, s11, s12, s13, s20, s21, s22, s23, s30, s31, s32, s33);
   for (var r = 0u; r < rows_here; r++) {
     for (var q = 0u; q < quads_here; q++) { store(c0 + (row + r) * ldc + id.x * 4u + q, blocks[r / 4u * 4u + q][r % 4u]); }
   }

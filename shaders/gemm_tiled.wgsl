@@ -24,17 +24,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let c0 = (params.c0 + outer * params.c_outer + i * params.c_inner) / 4u;
 
   let ldc = params.ldc / 4u;
-  var sum: array<array<vec4f, 2>, 8>;
+  var total: array<array<vec4f, 2>, 8>;
   if (params.carried == 1u) {
     for (var r = 0u; r < 8u; r++) {
       let row = row0 + local.y * 8u + r;
       if (row >= params.m) { break; }
       for (var h = 0u; h < 2u; h++) {
         let col = col0 + local.x * 8u + h * 4u;
-        if (col < params.n) { sum[r][h] = start(c0 + row * ldc + col / 4u); }
+        if (col < params.n) { total[r][h] = start(c0 + row * ldc + col / 4u); }
       }
     }
   }
+  var sum: array<array<vec4f, 2>, 8>;
   for (var t0 = 0u; t0 < params.k; t0 += DEPTH) {
     // 1024 elements a tile = 256 vec4 = 4 per invocation.
     for (var part = 0u; part < 4u; part++) {
@@ -83,6 +84,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
       }
     }
     workgroupBarrier();
+    if ((t0 + DEPTH) % BLOCK == 0u || t0 + DEPTH >= params.k) {
+      for (var r = 0u; r < 8u; r++) {
+        total[r][0] += sum[r][0];
+        total[r][1] += sum[r][1];
+        sum[r] = array<vec4f, 2>();
+      }
+    }
   }
 
   for (var r = 0u; r < 8u; r++) {
@@ -91,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     for (var h = 0u; h < 2u; h++) {
       let col = col0 + local.x * 8u + h * 4u;
       if (col >= params.n) { continue; }
-      store(c0 + row * ldc + col / 4u, sum[r][h]);
+      store(c0 + row * ldc + col / 4u, total[r][h]);
     }
   }
 }

@@ -5,6 +5,7 @@
 // c: [p, q] f32, R Σ / diag(Σ) before and C after; h, r: [p, q] f32; columns: [p] vec2u (group, bits of Σ_jj)
 // state: [8] u32 of lib/topk, [5] = bits of λ; list: [1 + capacity] u32 (count, indices); objective: [parts] f32
 //#include lib/item
+//#include lib/run
 //#include lib/topk
 struct Params { q: u32, p: u32, alpha: f32, parts: u32, capacity: u32 }
 @group(0) @binding(0) var<storage, read_write> c: array<vec4f>;
@@ -26,9 +27,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (lambda > 0.0) { size = params.alpha / lambda; }
   let across = params.q / 4u;
   var sum = vec4f();
+  var run = vec4f();
+  var terms = 0u;
   for (var e = part; e < across * params.p; e += params.parts) {
     let gradient = bitcast<f32>(columns[e / across].y) * c[e];
-    sum += r[e] * gradient;
+    run += r[e] * gradient;
+    terms++;
+    if (terms % RUN == 0u) { sum += run; run = vec4f(); }
     let value = h[e] + size * gradient;
     c[e] = value;
     // Mostly none: one pass then, since the loop tests at its end.
@@ -45,5 +50,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       }
     }
   }
+  sum += run;
   objective[part] = sum.x + sum.y + sum.z + sum.w;
 }

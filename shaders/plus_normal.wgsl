@@ -5,6 +5,7 @@
 // product: [p, rows] f32; what, rest (W − Ŵ): [p, q] f32, of which columns row0 .. row0 + rows are meant
 // system: [groups, groups + 1, rows] f32
 //#include lib/item
+//#include lib/run
 struct Params { q: u32, p: u32, size: u32, groups: u32, g: u32, row0: u32, rows: u32 }
 @group(0) @binding(0) var<storage, read> product: array<f32>;
 @group(0) @binding(1) var<storage, read> what: array<f32>;
@@ -18,13 +19,18 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let h = params.g + at / params.rows;
   if (h > params.groups) { return; }
   let row = at % params.rows;
+  let all = h == params.groups;
+  let first = select(h * params.size, 0u, all);
+  let last = select(min(first + params.size, params.p), params.p, all);
   var sum = 0.0;
-  if (h == params.groups) {
-    for (var j = 0u; j < params.p; j++) { sum += product[j * params.rows + row] * rest[j * params.q + params.row0 + row]; }
-  } else {
-    let last = min((h + 1u) * params.size, params.p);
-    for (var j = h * params.size; j < last; j++) { sum += product[j * params.rows + row] * what[j * params.q + params.row0 + row]; }
-    if (h == params.g) { sum *= 1.000001; }
+  for (var r0 = first; r0 < last; r0 += RUN) {
+    var run = 0.0;
+    for (var j = r0; j < min(r0 + RUN, last); j++) {
+      let at = j * params.q + params.row0 + row;
+      run += product[j * params.rows + row] * select(what[at], rest[at], all);
+    }
+    sum += run;
   }
+  if (h == params.g) { sum *= 1.000001; }
   system[(params.g * (params.groups + 1u) + h) * params.rows + row] = sum;
 }

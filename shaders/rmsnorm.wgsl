@@ -2,6 +2,7 @@
 //
 // x, y: [rows, cols] f32; weight: [cols] f32
 //#include lib/item
+//#include lib/run
 struct Params { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4f>;
@@ -15,7 +16,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let n = params.cols / 4u;
   let start = row * n;
   var sum = vec4f();
-  for (var i = 0u; i < n; i++) { let v = x[start + i]; sum += v * v; }
+  for (var r0 = 0u; r0 < n; r0 += RUN) {
+    var run = vec4f();
+    for (var i = r0; i < min(r0 + RUN, n); i++) { let v = x[start + i]; run += v * v; }
+    sum += run;
+  }
   let scale = 1.0 / sqrt((sum.x + sum.y + sum.z + sum.w) / f32(params.cols) + params.eps);
   for (var i = 0u; i < n; i++) { y[start + i] = x[start + i] * scale * weight[i]; }
 }

@@ -4,6 +4,7 @@
 // s: [matrices, t, t] f32 (t a multiple of 4); span: sliding window (t or more: none)
 // alibi: [heads, t] f32; matrix m is that of head head0 + m mod heads      (anything without ALIBI)
 //#include lib/item
+//#include lib/run
 override ALIBI: bool = false;
 struct Params { rows: u32, t: u32, span: u32, heads: u32, head0: u32 }
 @group(0) @binding(0) var<storage, read_write> s: array<vec4f>;
@@ -36,10 +37,14 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var at = begin; at < past; at++) { most = max(most, scores(start, bias, at, first, i)); }
   let top = max(max(most.x, most.y), max(most.z, most.w));
   var sum = vec4f();
-  for (var at = begin; at < past; at++) {
-    let e = exp(scores(start, bias, at, first, i) - top);
-    s[start + at] = e;
-    sum += e;
+  for (var r0 = begin; r0 < past; r0 += RUN) {
+    var run = vec4f();
+    for (var at = r0; at < min(r0 + RUN, past); at++) {
+      let e = exp(scores(start, bias, at, first, i) - top);
+      s[start + at] = e;
+      run += e;
+    }
+    sum += run;
   }
   let inverse = 1.0 / (sum.x + sum.y + sum.z + sum.w);
   for (var at = 0u; at < begin; at++) { s[start + at] = vec4f(); }

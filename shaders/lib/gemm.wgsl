@@ -13,6 +13,9 @@ struct Params {
   alpha: f32, beta: f32,
 }
 
+// Sums over k are made in blocks of so many terms: of one plain float32 sum, every term meets the rounding of all before it.
+const BLOCK = 128u;
+
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;

@@ -114,8 +114,8 @@ export function gemm(gpu: Gpu, spec: GemmSpec): void {
   }
 }
 
-/** Parts of k begin where both kernels begin a step. */
-const K_PART = 16
+/** Parts of k begin where both kernels begin a block of their sums (lib/gemm.wgsl). */
+const K_PART = 128
 
 /** The products of a batch as single ones. */
 function oneByOne(gpu: Gpu, spec: GemmSpec, { outer, inner, share, a, b, c }: NonNullable<GemmSpec['batch']>): void {
