@@ -1,22 +1,26 @@
 // Searches a better grid in smaller ranges (algorithms.md sections 1 and 12): of all (a·lo, b·hi), (a, b) in `shrink`,
 // the first that has the least
-//   Σ_j weight_j · |w_j − Q(w_j)|^norm        over the columns j of the group
+//   Σ_j weight_j · |w_j − Q(w_j)|^norm        over the columns j of the group, norm 2, or 2.4 with POWER
 // Twenty candidates a dispatch, their errors in registers while the columns pass once; `least` carries the best so far.
 //
 // w: [p, q] f32 (input-major); order: [p] u32, group g is order[g·size .. (g+1)·size]; weight: [p] f32
 // range: [groups, q] vec2f (lo, hi); shrink: [..] vec2f (a, b), this dispatch takes the 20 from `start` on
-// least: [groups, q] f32; grid: [groups, q] vec2f (scale, zero)
+// powers: the table of lib/power (anything without POWER); least: [groups, q] f32; grid: [groups, q] vec2f (scale, zero)
 //#include lib/item
 //#include lib/make_grid
-struct Params { q: u32, p: u32, size: u32, groups: u32, most: f32, symmetric: u32, half: u32, norm: f32, start: u32 }
+//#include lib/power
+//#include lib/run
+override POWER: bool = false;
+struct Params { q: u32, p: u32, size: u32, groups: u32, most: f32, symmetric: u32, half: u32, start: u32 }
 @group(0) @binding(0) var<storage, read> w: array<f32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> range: array<vec2f>;
 @group(0) @binding(4) var<storage, read> shrink: array<vec2f>;
-@group(0) @binding(5) var<storage, read_write> least: array<f32>;
-@group(0) @binding(6) var<storage, read_write> grid: array<vec2f>;
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(5) var<storage, read> powers: array<u32>;
+@group(0) @binding(6) var<storage, read_write> least: array<f32>;
+@group(0) @binding(7) var<storage, read_write> grid: array<vec2f>;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
@@ -35,15 +39,19 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     scale[c / 4u][c % 4u] = cell.x;
     zero[c / 4u][c % 4u] = cell.y;
   }
-  for (var j = first; j < last; j++) {
-    let column = order[j];
-    let v = w[column * params.q + row];
-    let much = weight[column];
-    for (var c = 0u; c < 5u; c++) {
-      let code = clamp(round(v / scale[c]) + zero[c], vec4f(0.0), vec4f(params.most));
-      let off = abs(scale[c] * (code - zero[c]) - v);
-      if (params.norm == 2.0) { error[c] += much * off * off; } else { error[c] += much * pow(off, vec4f(params.norm)); }
+  for (var r0 = first; r0 < last; r0 += RUN) {
+    var run = array<vec4f, 5>();
+    for (var j = r0; j < min(r0 + RUN, last); j++) {
+      let column = order[j];
+      let v = w[column * params.q + row];
+      let much = weight[column];
+      for (var c = 0u; c < 5u; c++) {
+        let code = clamp(round(v / scale[c]) + zero[c], vec4f(0.0), vec4f(params.most));
+        let off = abs(scale[c] * (code - zero[c]) - v);
+        if (POWER) { run[c] += much * vec4f(power(off.x), power(off.y), power(off.z), power(off.w)); } else { run[c] += much * off * off; }
+      }
     }
+    for (var c = 0u; c < 5u; c++) { error[c] += run[c]; }
   }
   var best = least[at];
   for (var c = 0u; c < 20u; c++) {

@@ -8,18 +8,22 @@
 // Bilevel: the scales and the zero points of 16 rows are rounded to 3 bits, again each on the grid of their range.
 //
 // w: [size, q] f32 (input-major, processing order); root: [p] f32, √D_j; total: [1] f32, τ = total · relative
-// shrink: [candidates] vec2f (a, b), the first of them (1, 1); norm: 2, weighted by D, or else not weighted
+// shrink: [candidates] vec2f (a, b), the first of them (1, 1); POWER: the second of these errors, with the table of
+// lib/power in powers (else anything)
 // grid: [groups, q] vec2f (scale, zero), row `group` is written
 // half: what is stored in 16 bits (statistics of the 16 rows, or else scales and zeros themselves) is float16
 //#include lib/spqr_grid
+//#include lib/power
+override POWER: bool = false;
 const RUN = 16u;
-struct Params { q: u32, j0: u32, size: u32, group: u32, most: f32, relative: f32, leave_out: u32, bilevel: u32, half: u32, candidates: u32, norm: f32 }
+struct Params { q: u32, j0: u32, size: u32, group: u32, most: f32, relative: f32, leave_out: u32, bilevel: u32, half: u32, candidates: u32 }
 @group(0) @binding(0) var<storage, read> w: array<f32>;
 @group(0) @binding(1) var<storage, read> root: array<f32>;
 @group(0) @binding(2) var<storage, read> total: array<f32>;
 @group(0) @binding(3) var<storage, read> shrink: array<vec2f>;
-@group(0) @binding(4) var<storage, read_write> grid: array<vec2f>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read> powers: array<u32>;
+@group(0) @binding(5) var<storage, read_write> grid: array<vec2f>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 var<workgroup> cells: array<vec2f, 64>;
 
@@ -103,11 +107,11 @@ fn search(row: u32, range: vec2f, half: bool) -> vec2f {
       let v = weight(row, i);
       if (v < range.x || v > range.y) { continue; }
       let off = abs(value_of(code_of(v, cell, params.most), cell) - v);
-      if (params.norm == 2.0) {
+      if (POWER) {
+        error += power(off);
+      } else {
         let weighted = off * root[params.j0 + i];
         error += weighted * weighted;
-      } else {
-        error += pow(off, params.norm);
       }
     }
     if (error < least) {

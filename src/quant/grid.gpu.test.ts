@@ -3,7 +3,7 @@ import { beforeAll, expect, it } from 'vitest'
 import type { Gpu } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { rtn } from './rtn.ts'
-import { type GridOptions, maxCode, shrinks } from './solver.ts'
+import { type GridOptions, maxCode, searchNorm, shrinks } from './solver.ts'
 import { anyGrid, anyLayer, type Layer, solve } from './testing.ts'
 
 let gpu: Gpu
@@ -62,4 +62,39 @@ it('the weighted grid is the first of the best that float64 finds, except near t
   )
   expect(cells).toBeGreaterThan(400)
   expect(ties / cells).toBeLessThan(0.05)
+})
+
+it('the power of the search is float64’s to 4e-7, without pow', async () => {
+  const values = [0, 2 ** -42, 1e-12, 1e-7, 0.001, 0.3, 0.999999, 1, 1.5, 2, 3.9999998, 31, 1e4, 3e7].map(Math.fround)
+  for (let i = 0; i < 2000; i++) values.push(Math.fround(1.0031 ** (i - 1000) * 1.1))
+  const q = values.length
+  const floats = (all: ArrayLike<number>, shape: number[]) => gpu.upload(Float32Array.from(all), shape)
+  // One grid of the codes 0 and 1, so wide that every value is rounded to 0: the error is the value's power.
+  const wide = 1e30
+  const least = floats(new Array(q).fill(3e38), [1, q])
+  const { powers, constants } = searchNorm(gpu, 'mse')
+  gpu.run1d(
+    'grid_search',
+    {
+      w: floats(values, [1, q]),
+      order: gpu.upload(Uint32Array.of(0), [1]),
+      weight: floats([1], [1]),
+      range: floats(
+        values.flatMap(() => [0, wide]),
+        [1, q, 2],
+      ),
+      shrink: floats(new Array(40).fill(1), [20, 2]),
+      powers,
+      least,
+      grid: gpu.empty([1, q, 2]),
+    },
+    { q, p: 1, size: 1, groups: 1, most: 1, symmetric: 0, half: 0, start: 0 },
+    q,
+    { constants },
+  )
+  const got = await gpu.read(least)
+  values.forEach((value, i) => {
+    if (value === 0) expect(got[i]).toBe(0)
+    else expect(Math.abs(got[i] / value ** 2.4 - 1), String(value)).toBeLessThan(4e-7)
+  })
 })

@@ -10,7 +10,7 @@ import {
   type QuantizedLinear,
   candidateFlops,
   maxCode,
-  normOf,
+  searchNorm,
   shrinks,
 } from './solver.ts'
 
@@ -76,14 +76,16 @@ export function makeGrid(gpu: Gpu, weight: Tensor, layout: Layout, options: Grid
     const mse = options.grid === 'mse'
     const columns = gpu.upload(mse ? new Float32Array(p).fill(1) : Float32Array.from(layout.diagonal), [p])
     const least = gpu.upload(new Float32Array(cells).fill(3e38), [cells])
-    const bindings = { w: weight, order, weight: columns, range, shrink, least, grid }
+    const { powers, constants } = searchNorm(gpu, options.grid)
+    const bindings = { w: weight, order, weight: columns, range, shrink, powers, least, grid }
     // One dispatch for all would keep a weak GPU busy for seconds.
     for (let start = 0; start < padded; start += CANDIDATES) {
-      gpu.run1d('grid_search', bindings, { ...params, norm: normOf(options.grid), start }, cells, {
+      gpu.run1d('grid_search', bindings, { ...params, start }, cells, {
+        constants,
         flops: CANDIDATES * candidateFlops(options.grid) * p * q,
       })
     }
-    for (const tensor of [shrink, columns, least]) tensor.dispose()
+    for (const tensor of [shrink, columns, powers, least]) tensor.dispose()
   }
   order.dispose()
   range.dispose()

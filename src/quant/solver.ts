@@ -205,8 +205,13 @@ export function shrinks({ grid, symmetric }: Pick<GridOptions, 'grid' | 'symmetr
   return symmetric ? ends.map(both) : ends.flatMap((a) => ends.map((b): [number, number] => [a, b]))
 }
 
-/** Power of the error that a search sums: 2, weighted, or that of the published code, unweighted. */
-export const normOf = (grid: GridOptions['grid']) => (grid === 'mse' ? 2.4 : 2)
+/** Kernels that search take `constants` and bind `powers`, the table of lib/power.wgsl for the norm that is no square. */
+export function searchNorm(gpu: Gpu, grid: GridOptions['grid']): { powers: Tensor; constants: { POWER: number } } {
+  const table = () =>
+    Uint32Array.from({ length: 5 * 2049 }, (_, at) => Math.round(2 ** (27 + Math.floor(at / 2049) / 5) * (1 + (at % 2049) / 2048) ** 2.4))
+  const squares = grid !== 'mse'
+  return { powers: squares ? gpu.empty([4], 'u32') : gpu.upload(table(), [5, 2049]), constants: { POWER: Number(!squares) } }
+}
 
 /** Operations per weight and candidate of a search. */
 export const candidateFlops = (grid: GridOptions['grid']) => (grid === 'mse' ? 24 : 10)

@@ -22,9 +22,9 @@ import {
   gridOptions,
   type LinearProblem,
   maxCode,
-  normOf,
   type Outliers,
   type QuantizedLinear,
+  searchNorm,
   shrinks,
 } from './solver.ts'
 
@@ -179,8 +179,8 @@ async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, 
     bilevel: Number(options.bilevel),
     half,
     candidates: pairs.length,
-    norm: normOf(options.grid),
   }
+  const { powers, constants } = searchNorm(gpu, options.grid)
   const flops = q * fitFlops(options)
   const pass = new Pass(gpu, layout, x, vt, OUTER)
 
@@ -192,7 +192,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, 
     if (j0 === start) {
       const size = end - start
       const w = pass.compensated(start, end, grid)
-      gpu.run1d('spqr_fit', { w, root, total, shrink, grid }, { ...fit, j0, size, group }, q, { flops: size * flops })
+      gpu.run1d('spqr_fit', { w, root, total, shrink, powers, grid }, { ...fit, j0, size, group }, q, { constants, flops: size * flops })
       w.dispose()
     }
     const width = Math.min(BLOCK, end - j0)
@@ -205,7 +205,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, 
     j0 += width
   }
   const count = (gpu.read(counts, 1) as Reading<Uint32Array>).map((each) => each.reduce((sum, some) => sum + some, 0))
-  for (const tensor of [order, root, total, shrink, counts, pass]) tensor.dispose()
+  for (const tensor of [order, root, total, shrink, powers, counts, pass]) tensor.dispose()
   return { codes, h: x, r: pass.r, grid, count }
 }
 
