@@ -12,11 +12,17 @@ const LIMIT = 73728
 
 let whole: Gpu
 let small: Gpu
+/** Holds the 128 rows of the widest operand here that a product sums at a time. */
+let wider: Gpu
 beforeAll(async () => {
   whole = await testGpu()
   small = await Gpu.open(testSource(), { binding: LIMIT })
+  wider = await Gpu.open(testSource(), { binding: 2 * LIMIT })
 })
-afterAll(() => small.destroy())
+afterAll(() => {
+  small.destroy()
+  wider.destroy()
+})
 
 function noise(rows: number, cols: number, seed: number): Float32Array<ArrayBuffer> {
   let state = (seed * 2654435761) >>> 0
@@ -27,9 +33,13 @@ function noise(rows: number, cols: number, seed: number): Float32Array<ArrayBuff
 }
 
 /** What `work` makes of the same operands on both devices. */
-async function both(shapes: [number, number][], work: (gpu: Gpu, ...operands: Tensor[]) => Tensor | Promise<ArrayLike<number>>) {
+async function both(
+  shapes: [number, number][],
+  work: (gpu: Gpu, ...operands: Tensor[]) => Tensor | Promise<ArrayLike<number>>,
+  devices = [whole, small],
+) {
   const results: ArrayLike<number>[] = []
-  for (const gpu of [whole, small]) {
+  for (const gpu of devices) {
     const operands = shapes.map(([rows, cols], i) => gpu.upload(noise(rows, cols, rows + 7 * cols + i), [rows, cols]))
     const result = await work(gpu, ...operands)
     results.push(
@@ -42,8 +52,8 @@ async function both(shapes: [number, number][], work: (gpu: Gpu, ...operands: Te
   return results.map((values) => Array.from(values))
 }
 
-async function same(shapes: [number, number][], work: Parameters<typeof both>[1]): Promise<void> {
-  const [expected, got] = await both(shapes, work)
+async function same(shapes: [number, number][], work: Parameters<typeof both>[1], devices = [whole, small]): Promise<void> {
+  const [expected, got] = await both(shapes, work, devices)
   expect(got.length).toBe(expected.length)
   expect(got.findIndex((value, i) => !Object.is(value, expected[i]))).toBe(-1)
 }
@@ -79,58 +89,64 @@ describe('panels of rows', () => {
 
 describe.each(['direct', 'tiled'] as const)('products, %s', (kernel) => {
   beforeAll(() => {
-    for (const gpu of [whole, small]) gpu.gemm = kernel
+    for (const gpu of [whole, small, wider]) gpu.gemm = kernel
     return () => {
-      for (const gpu of [whole, small]) gpu.gemm = 'direct'
+      for (const gpu of [whole, small, wider]) gpu.gemm = 'direct'
     }
   })
 
   it('A, B and C in panels, bit by bit', async () => {
     await same(
       [
-        [150, 132],
-        [132, 260],
+        [300, 264],
+        [264, 260],
       ],
       (gpu, a, b) => ops.matmul(gpu, a, b),
+      [whole, wider],
     )
     await same(
       [
-        [40, 300],
-        [300, 200],
+        [40, 600],
+        [600, 200],
       ],
       (gpu, a, b) => ops.matmul(gpu, a, b, { alpha: -0.5 }),
+      [whole, wider],
     )
     await same(
       [
-        [150, 132],
-        [260, 132],
+        [300, 132],
+        [520, 132],
       ],
       (gpu, a, b) => ops.matmul(gpu, a, b, { tb: true }),
+      [whole, wider],
     )
     await same(
       [
-        [132, 150],
-        [132, 260],
+        [264, 260],
+        [264, 260],
       ],
       (gpu, a, b) => ops.matmul(gpu, a, b, { ta: true }),
+      [whole, wider],
     )
     await same(
       [
-        [150, 131],
-        [131, 257],
+        [300, 263],
+        [263, 257],
       ],
       (gpu, a, b) => ops.matmul(gpu, a, b),
+      [whole, wider],
     )
   })
 
   it('added to what is there, bit by bit', async () => {
     await same(
       [
-        [40, 300],
-        [300, 200],
+        [40, 600],
+        [600, 200],
         [40, 200],
       ],
       (gpu, a, b, out) => ops.matmul(gpu, a, b, { out, beta: 1 }),
+      [whole, wider],
     )
   })
 
