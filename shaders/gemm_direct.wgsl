@@ -4,7 +4,7 @@
 // offsets are multiples of 4 elements; n is a multiple of 4, and k unless TA. Not for TA and TB at once.
 // Batch entry z = outer · inner + i: matrix X starts at x0 + outer · x_outer + i · x_inner; for B, i is divided by share
 // first (grouped-query attention: `share` query heads read one key/value head).
-// carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 128).
+// carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 64).
 // symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the first tile row of this call.
 //
 // "Direct": 16 × 16 outputs per invocation as 4 × 4 blocks, straight from storage, no workgroup memory. The fastest form on

@@ -14,7 +14,7 @@ struct Params {
 }
 
 // Sums over k are made in blocks of so many terms: of one plain float32 sum, every term meets the rounding of all before it.
-const BLOCK = 128u;
+const BLOCK = 64u;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;

@@ -115,7 +115,7 @@ export function gemm(gpu: Gpu, spec: GemmSpec): void {
 }
 
 /** Parts of k begin where both kernels begin a block of their sums (lib/gemm.wgsl). */
-const K_PART = 128
+const K_PART = 64
 
 /** The products of a batch as single ones. */
 function oneByOne(gpu: Gpu, spec: GemmSpec, { outer, inner, share, a, b, c }: NonNullable<GemmSpec['batch']>): void {

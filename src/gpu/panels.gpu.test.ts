@@ -12,7 +12,7 @@ const LIMIT = 73728
 
 let whole: Gpu
 let small: Gpu
-/** Holds the 128 rows of the widest operand here that a product sums at a time. */
+/** Holds as many rows of the widest operand here as a product sums at a time, and more. */
 let wider: Gpu
 beforeAll(async () => {
   whole = await testGpu()

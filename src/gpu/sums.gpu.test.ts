@@ -63,8 +63,8 @@ describe('long sums', () => {
         ref.matrix(6, k, (i, j) => Math.abs(a.data[i * k + j])),
         ref.transposed(b),
       ).data
-      // Blocks of 128 terms, and then the blocks: at most half a unit a term, a quarter where they grow evenly.
-      const bound = (2 ** -24 * (128 + k / 128)) / 4
+      // Blocks of 64 terms, and then the blocks: at most half a unit a term, a quarter where they grow evenly.
+      const bound = (2 ** -24 * (64 + k / 64)) / 4
       expected.forEach((value, i) => expect(Math.abs(got[i] - value) / size[i]).toBeLessThan(bound))
     }
     gpu.gemm = 'direct'
