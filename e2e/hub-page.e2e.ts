@@ -346,6 +346,10 @@ describe('a gated model', () => {
     await page.getByRole('heading', { name: 'gated', exact: true }).waitFor()
     const start = await planRtn(workbench)
     await start.click()
+    // The job before is finished, and its checkpoint was not saved.
+    const question = page.getByRole('alertdialog')
+    expect(await question.innerText()).toMatch(/pickled[\s\S]*Not saved since this page was opened: “RTN 3-bit”/)
+    await question.getByRole('button', { name: 'Start and delete it' }).click()
     const report = await workbench.report(60_000)
     expect(report.runs[0].state).toBe('finished')
     expect(server.log.some(({ host, authorization }) => host === 'hub' && authorization === `Bearer ${token}`)).toBe(true)

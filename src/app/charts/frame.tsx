@@ -87,7 +87,9 @@ export function ChartFrame({ title, note, controls, legend, table, height, empty
       <p className="chart-note">
         {legend.map(({ run, label }) => (
           <span key={run} className="legend">
-            <RunMark run={run} /> {label}
+            <RunMark run={run} />
+            {'\u00a0'}
+            {label}
           </span>
         ))}
         {note && <span>{note}</span>}

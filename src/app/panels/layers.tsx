@@ -62,7 +62,9 @@ export function LayerTable({ view }: { view: JobView }) {
                 </th>
                 {view.runs.map((run) => (
                   <th key={run.id} scope="col" className="number">
-                    <RunMark run={run.id} /> {run.label}
+                    <RunMark run={run.id} />
+                    {'\u00a0'}
+                    {run.label}
                   </th>
                 ))}
                 {timed &&
@@ -178,7 +180,9 @@ function Known({ view, name, layers }: { view: JobView; name: string; layers: (L
               layer && (
                 <tr key={view.runs[i].id}>
                   <th scope="row">
-                    <RunMark run={view.runs[i].id} /> {view.runs[i].label}
+                    <RunMark run={view.runs[i].id} />
+                    {'\u00a0'}
+                    {view.runs[i].label}
                   </th>
                   <td className="number">{format.relativeError(layer.relativeError, unit)}</td>
                   <td className="number">{format.duration(layer.seconds)}</td>

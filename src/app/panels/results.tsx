@@ -284,7 +284,9 @@ function ResultTable({ view }: { view: JobView }) {
             {view.runs.map((run) => (
               <tr key={run.id}>
                 <th scope="row">
-                  <RunMark run={run.id} /> {run.label}
+                  <RunMark run={run.id} />
+                  {'\u00a0'}
+                  {run.label}
                 </th>
                 {columns.map((column, i) => (
                   <td key={column.name} className={`number ${best[i].has(run.id) ? 'best' : ''}`}>
@@ -362,7 +364,9 @@ function Export({ run, asked }: { run: RunView; asked: boolean }) {
   return (
     <section className="panel" aria-label={`Export ${run.label}`}>
       <h3>
-        <RunMark run={run.id} /> {run.label}
+        <RunMark run={run.id} />
+        {'\u00a0'}
+        {run.label}
       </h3>
       {!made && !run.result?.exportError && <p className="hint">{whyNoCheckpoint(run, asked)}</p>}
       {run.result?.exportError && (
