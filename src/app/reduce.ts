@@ -207,6 +207,8 @@ const hasResults = (runs: RunView[], fpPerplexity: number | null) =>
 
 /** The job is over with this report. */
 export function end(view: JobView, report: JobReport): JobView {
+  // The journal may hold a report of an earlier version, which knew less.
+  const { blocks = view.blocks, linears = view.layers, memory = view.memory.series, texts = view.texts, fpPerplexityError = null } = report
   const fpPerplexity = report.fpPerplexity ?? view.fpPerplexity
   const runs = view.runs.map((run) => ({ ...run, state: endState(run, 'cancelled') }))
   return {
@@ -215,14 +217,14 @@ export function end(view: JobView, report: JobReport): JobView {
     report,
     runs,
     fpPerplexity,
-    fpPerplexityError: report.fpPerplexityError,
+    fpPerplexityError,
     fpLambada: report.fpLambada ?? view.fpLambada,
     calibration: report.calibration,
     evaluation: report.evaluation,
-    texts: report.texts,
-    blocks: report.blocks,
-    layers: report.linears,
-    memory: { ...view.memory, peak: Math.max(view.memory.peak, ...report.memory.map(({ held }) => held)), series: report.memory },
+    texts,
+    blocks,
+    layers: linears,
+    memory: { ...view.memory, peak: Math.max(view.memory.peak, ...memory.map(({ held }) => held)), series: memory },
     // Of a local model nothing is read over it.
     network: report.network?.requests || report.network?.cached ? { ...report.network, underWay: 0, rate: 0, waiting: null } : null,
     progress: { done: isWhole(runs, fpPerplexity) ? 1 : view.progress.done, elapsed: report.seconds, eta: null },
@@ -312,7 +314,7 @@ function endRun(view: JobView, result: RunResult): JobView {
     state: result.state,
     done: result.state === 'finished' ? 1 : run.done,
     layers: result.layers.length >= run.layers.length ? result.layers : run.layers,
-    perplexity: result.perplexities.length >= run.perplexity.length ? result.perplexities : run.perplexity,
+    perplexity: (result.perplexities?.length ?? 0) >= run.perplexity.length ? (result.perplexities ?? []) : run.perplexity,
     result,
   }))
   return {

@@ -11,7 +11,9 @@ export interface ResultContext {
 }
 
 export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext): string {
-  const { job, calibration, evaluation, texts, report } = view
+  const { job, calibration, evaluation, texts } = view
+  // A report of an earlier version says neither.
+  const report = view.report?.workbench ? view.report : null
   const cell = (text: string) => text.replaceAll('|', '\\|')
   const rows = view.runs.map((run) => {
     const { result } = run
