@@ -17,18 +17,18 @@ import { memoryHost, smallJob, testDemo, testTexts } from './testing.ts'
 const RECORDED_ON = '60e946620c9216a0'
 
 const recorded: [method: string, options: Options, checkpoint: string, journal: string][] = [
-  ['rtn', { bits: 3 }, 'fe6009d1e6a6d024', '86ea739071982ea9'],
-  ['rtn', { bits: 4, groupSize: 32, symmetric: true, grid: 'mse' }, '1c4efaa55dde49a7', '61b21b60c58aa024'],
-  ['rtn', { bits: 8, grid: 'weighted' }, '9d8f64bc0d7ee9af', '2ba163ea231016ee'],
-  ['gptq', { bits: 3, groupSize: 32, actOrder: true }, '63c7196ece310fad', 'd6c5fce742b80564'],
-  ['gptq', { bits: 2, groupSize: 64, actOrder: true, staticGroups: true }, '25d4081b9cf395ab', '37a7249db1cdf812'],
-  ['quantease', { bits: 3, iterations: 4, trueSequential: true }, '6c6b1ea666b41f42', '9134544d28389c63'],
-  ['quantease', { bits: 3, iterations: 4, outlier: 0.01 }, '794e195061b86994', '836c029e73483b5a'],
-  ['quantease', { bits: 3, iterations: 4, outlier: 0.02, structureOutlier: true }, '9668a97c6b7e1171', 'a0338b2c568523b8'],
-  ['gptq_quantease', { bits: 4, iterations: 2 }, '041d6664e68a03a2', '041d58d58327cba9'],
-  ['spqr', { bits: 3 }, '2115e633b131c0e3', 'b615cb14237ba429'],
-  ['awq', { bits: 4, groupSize: 32 }, '1246078212019730', '0bd196dc2f87ffcb'],
-  ['quantease_plus', { bits: 3, iterations: 2 }, '2682bda833190db5', '549d69daf3884f91'],
+  ['rtn', { bits: 3 }, 'fe6009d1e6a6d024', 'bdb0ec810a8a676d'],
+  ['rtn', { bits: 4, groupSize: 32, symmetric: true, grid: 'mse' }, '1c4efaa55dde49a7', '69376263b79e52f0'],
+  ['rtn', { bits: 8, grid: 'weighted' }, '9d8f64bc0d7ee9af', '105edeebb59ab318'],
+  ['gptq', { bits: 3, groupSize: 32, actOrder: true }, '4a6158e09e081694', '848defa871f78d24'],
+  ['gptq', { bits: 2, groupSize: 64, actOrder: true, staticGroups: true }, '25d4081b9cf395ab', 'bdce5b5f74e9d62d'],
+  ['quantease', { bits: 3, iterations: 4, trueSequential: true }, '6c6b1ea666b41f42', '322d7a7e2b8a7504'],
+  ['quantease', { bits: 3, iterations: 4, outlier: 0.01 }, '794e195061b86994', '04aaa458fd84f2c1'],
+  ['quantease', { bits: 3, iterations: 4, outlier: 0.02, structureOutlier: true }, '9668a97c6b7e1171', '0f5b80ecf30305e7'],
+  ['gptq_quantease', { bits: 4, iterations: 2 }, '041d6664e68a03a2', '0406e0b2d96b00ad'],
+  ['spqr', { bits: 3 }, 'b43fdd4bb43da00d', '6c77047a0e968678'],
+  ['awq', { bits: 4, groupSize: 32 }, '284efca62f34be2b', 'f11941cf862e5de6'],
+  ['quantease_plus', { bits: 3, iterations: 2 }, '2682bda833190db5', 'ad170a933ceaf6f4'],
 ]
 
 async function digestOf(...parts: ArrayBufferView[]): Promise<string> {
