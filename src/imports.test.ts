@@ -53,8 +53,8 @@ test('the map catches what it forbids', () => {
   expect(problems('io/formats/gptq.ts', "import { pack } from '../../quant/grid.ts'")).toHaveLength(1)
   expect(problems('io/blob.ts', "import './hub'")).toHaveLength(1)
   expect(
-    problems('io/formats/gptq.ts', "import type {\n  Packed,\n} from '../../quant/packed.ts'\nimport { a } from '../bytes.ts'"),
+    problems('io/formats/gptq.ts', "import type {\n  Packed,\n} from '../../quant/linear.ts'\nimport { a } from '../bytes.ts'"),
   ).toEqual([])
-  expect(problems('io/formats/gptq.ts', "/** What an export is. */\nimport type { A } from '../../quant/packed.ts'")).toEqual([])
+  expect(problems('io/formats/gptq.ts', "/** What an export is. */\nimport type { A } from '../../quant/linear.ts'")).toEqual([])
   expect(problems('app/main.tsx', "import { a } from '../engine/client.ts'\nimport b from 'react'")).toEqual([])
 })

@@ -8,10 +8,9 @@ import type { Files, Sink } from '../io/bytes.ts'
 import { openFolder } from '../io/folder.ts'
 import { readDenseLinear } from '../io/formats/dense.ts'
 import { readPackedLinear } from '../io/formats/gptq.ts'
-import type { DenseLinear } from '../io/formats/index.ts'
 import { CheckpointWriter } from '../io/safetensors.ts'
 import type { OpenModel } from '../models/weights.ts'
-import type { PackedLinear } from '../quant/packed.ts'
+import type { SolvedLinear } from '../quant/linear.ts'
 import type { Plan, PlannedRun } from './check.ts'
 import { sha256 } from './digest.ts'
 import type { RunResult } from './job.ts'
@@ -67,24 +66,18 @@ export class CheckpointExport {
     return this.#writer !== null && this.run.format.stores === 'dense'
   }
 
-  /** Writes one solved linear, if it is not there yet; of its forms only the one that the format stores is asked for. */
-  async linear(name: string, { packed, dense }: { packed: () => Promise<PackedLinear>; dense: () => Promise<DenseLinear> }): Promise<void> {
+  /** Writes one solved linear, if it is not there yet; `weights`: Ŵ + H as the run used it, `[q, p]`, where that is asked for. */
+  async linear(name: string, solved: SolvedLinear, weights: () => PromiseLike<Float32Array<ArrayBuffer>>): Promise<void> {
     const writer = this.#writer
-    const { format } = this.run
+    const { format, settings } = this.run
+    const { q, p } = solved
     if (!writer || this.#digests.has(name)) return
-    const write = (encode: () => Map<string, Uint8Array>, { q, p }: { q: number; p: number }, parts?: ArrayBufferView[]) =>
-      this.#guard(async () => {
-        const tensors = encode()
-        for (const [tensor, bytes] of tensors) await writer.write(tensor, bytes)
-        this.#digests.set(name, { digest: await digestOf(parts ?? [...tensors.values()]), q, p })
-      })
-    if (format.stores === 'packed') {
-      const linear = await packed()
-      await write(() => format.encode(name, linear), linear, partsOf(linear))
-    } else {
-      const linear = await dense()
-      await write(() => format.encode(name, linear), linear)
-    }
+    const values = format.stores === 'dense' ? await weights() : null
+    await this.#guard(async () => {
+      const tensors = format.stores === 'dense' ? format.encode(name, values!, settings) : format.encode(name, solved, settings)
+      for (const [tensor, bytes] of tensors) await writer.write(tensor, bytes)
+      this.#digests.set(name, { digest: await digestOf(values ? [...tensors.values()] : partsOf(solved)), q, p })
+    })
   }
 
   /** Writes norm weights and biases that a transform changed, by full name, as far as they are not there yet. */
@@ -184,7 +177,8 @@ export class CheckpointExport {
   }
 }
 
-const partsOf = ({ codes, scales, zeros, groupIndex }: PackedLinear) => [codes, scales, zeros, groupIndex]
+/** A kernel may leave −0 for a zero point, which is stored as 0. */
+const partsOf = ({ codes, grid, groupIndex }: SolvedLinear) => [codes, grid.map((value) => value + 0), groupIndex]
 
 async function digestOf(contents: ArrayBufferView[]): Promise<string> {
   return (await Promise.all(contents.map(sha256))).join('-')

@@ -11,7 +11,7 @@
 import { WorkbenchError, toErrorData } from '../errors.ts'
 import type { Store } from '../io/bytes.ts'
 import { memoryStore } from '../io/memory.ts'
-import type { StoredLinear } from '../quant/stored.ts'
+import type { SolvedLinear } from '../quant/linear.ts'
 import { sha256 } from './digest.ts'
 import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
 import type { Hidden } from './hidden.ts'
@@ -38,7 +38,7 @@ export interface JournalHead {
 /** A linear that was solved before. */
 export interface KeptLinear {
   layer: LayerResult
-  stored: StoredLinear
+  stored: SolvedLinear
 }
 
 /** Hidden states that a run may write in all: a disk wears out, and passing activations on again costs less. */
@@ -180,7 +180,7 @@ export class Journal {
   async linears(names: string[]): Promise<Map<string, KeptLinear>> {
     const found = new Map<string, KeptLinear>()
     for (const name of names) {
-      const value = this.#run!.log.get<{ layer: LayerResult; stored: StoredLinear }>(`linear:${name}`)
+      const value = this.#run!.log.get<{ layer: LayerResult; stored: SolvedLinear }>(`linear:${name}`)
       const arrays = value && (await this.#run!.log.arrays(`linear:${name}`))
       if (!value || !arrays) continue
       const { codes, grid, groupIndex, at, values } = arrays as { [name: string]: never }
@@ -190,7 +190,7 @@ export class Journal {
   }
 
   /** `seconds` that the run has taken. */
-  keepLinear(layer: LayerResult, { codes, grid, groupIndex, outliers, ...stored }: StoredLinear, seconds: number): Promise<void> {
+  keepLinear(layer: LayerResult, { codes, grid, groupIndex, outliers, ...stored }: SolvedLinear, seconds: number): Promise<void> {
     const arrays: Arrays = { codes, grid, groupIndex, ...outliers }
     const bytes = Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0)
     const value = { layer, stored, seconds, jobSeconds: this.seconds }

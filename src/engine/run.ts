@@ -31,7 +31,7 @@ import { objective } from '../quant/grid.ts'
 import { usePanel } from '../quant/descent.ts'
 import { cutWeight, solveLinear } from '../quant/slices.ts'
 import { Derived, type LinearProblem } from '../quant/solver.ts'
-import { type StoredLinear, pack, restore, scaleNotes, store } from '../quant/stored.ts'
+import { collect, restore, scaleNotes, type SolvedLinear } from '../quant/linear.ts'
 import {
   baselineWork,
   linearBits,
@@ -954,7 +954,7 @@ class Engine {
   }
 
   /** A linear from the journal as the run used it. */
-  #restore(stored: StoredLinear): Tensor {
+  #restore(stored: SolvedLinear): Tensor {
     const what = restore(this.gpu, stored)
     this.#roundStored(this.#run!, what)
     return what
@@ -993,7 +993,7 @@ class Engine {
       },
     })
     const { outliers = null } = result
-    const packed = store(gpu, result, grid.bits)
+    const collected = collect(gpu, result, grid.bits)
     if (outliers) add(gpu, result.what, outliers.h)
     const rounds = this.#roundStored(run, result.what)
     const lost = outputs || rounds ? this.#lost(weight, result.what, gram, outputs) : result.error
@@ -1005,7 +1005,7 @@ class Engine {
       // One wait for all that is known of this linear; the report of its objective ends before.
       const waiting = host.control.clock
       const counted = Reading.of(0).map(() => outliers?.count ?? 0)
-      const [stored, share, , error, count] = await Reading.all([packed, relative, result.error, lost, counted])
+      const [stored, share, , error, count] = await Reading.all([collected, relative, result.error, lost, counted])
       if (!Number.isFinite(await base)) throw await this.#overflow(this.#calibration, k, `the sum of squares that ${full} puts out`, k + 1)
       const { beyond, below } = scaleNotes(stored)
       if (beyond) {
@@ -1047,16 +1047,13 @@ class Engine {
   }
 
   /** Into the checkpoint; `rows`: Ŵ + H where it was read already. */
-  async #write(run: Run, name: string, stored: StoredLinear, rows: Reading<Float32Array<ArrayBuffer>> | null = null): Promise<void> {
-    await run.output.linear(name, {
-      packed: async () => pack(stored, run.plan.grid.symmetric),
-      dense: async () => {
-        if (rows) return { q: stored.q, p: stored.p, dtype: run.plan.settings.dtype, weights: await rows }
-        const what = this.#restore(stored)
-        const read = this.#rows(what)
-        what.dispose()
-        return { q: stored.q, p: stored.p, dtype: run.plan.settings.dtype, weights: await read }
-      },
+  async #write(run: Run, name: string, stored: SolvedLinear, rows: Reading<Float32Array<ArrayBuffer>> | null = null): Promise<void> {
+    await run.output.linear(name, stored, () => {
+      if (rows) return rows
+      const what = this.#restore(stored)
+      const read = this.#rows(what)
+      what.dispose()
+      return read
     })
   }
 

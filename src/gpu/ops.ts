@@ -259,29 +259,33 @@ export function convert(
   }
 }
 
-/** Codes and grid on the host; `PackedLinear`, as checkpoints store it, satisfies this. */
-export interface PackedWeights {
-  bits: number
-  q: number
-  p: number
-  groups: number
-  codes: Uint32Array
-  scales: Float32Array
-  zeros: Uint8Array | Float32Array
-  groupIndex: Int32Array
+/** Codes `[p, q]` u32 as a stream of `bits` each down the inputs, one stream per output: `[ceil(p·bits/32), q]` u32. */
+export function packCodes(gpu: Gpu, codes: Tensor, bits: number): Tensor {
+  const [p, q] = [codes.rows, codes.cols]
+  const packed = gpu.empty([Math.ceil((p * bits) / 32), q], 'u32')
+  // 32 codes fill whole words, whatever their bits.
+  for (const panel of rowPanels(gpu, p, [q], 32)) {
+    const first = (panel.first / 32) * bits
+    const words = Math.ceil((panel.count * bits) / 32)
+    const to = elementsOf(gpu, packed, first * q, (first + words) * q)
+    const shape = { q, p: panel.count, bits, words, start: first * q - to.start }
+    gpu.run1d('pack', { codes: rowsOf(codes, panel), packed: to.tensor }, shape, words * q)
+  }
+  return packed
 }
 
-/** W = scale · (code − zero), input-major `[p, q]` f32. */
-export function unpack(gpu: Gpu, linear: PackedWeights): Tensor {
+/**
+ * W = scale · (code − zero), input-major `[p, q]` f32, from host arrays: codes as `packCodes` leaves them, the grid
+ * `[groups, q, 2]`, the group of each input `[p]`.
+ */
+export function unpack(
+  gpu: Gpu,
+  linear: { bits: number; q: number; p: number; groups: number; codes: Uint32Array; grid: Float32Array; groupIndex: Int32Array },
+): Tensor {
   const { bits, q, p, groups } = linear
   const packed = gpu.upload(linear.codes as Uint32Array<ArrayBuffer>, [linear.codes.length])
   const group = gpu.upload(Uint32Array.from(linear.groupIndex), [p])
-  const cells = new Float32Array(groups * q * 2)
-  linear.scales.forEach((scale, i) => {
-    cells[2 * i] = scale
-    cells[2 * i + 1] = linear.zeros[i]
-  })
-  const grid = gpu.upload(cells, [groups, q, 2])
+  const grid = gpu.upload(linear.grid as Float32Array<ArrayBuffer>, [groups, q, 2])
   const w = gpu.empty([p, q])
   byRows(
     gpu,

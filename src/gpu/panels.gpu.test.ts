@@ -303,8 +303,7 @@ describe('everything else', () => {
       p,
       groups: 2,
       codes: Uint32Array.from({ length: (p / 8) * q }, (_, i) => Math.imul(i, 2654435761)),
-      scales: Float32Array.from({ length: 2 * q }, (_, i) => 1 + i),
-      zeros: Uint8Array.from({ length: 2 * q }, (_, i) => i % 16),
+      grid: Float32Array.from({ length: 4 * q }, (_, i) => (i & 1 ? (i >> 1) % 16 : 1 + (i >> 1))),
       groupIndex: Int32Array.from({ length: p }, (_, i) => Number(i >= 80)),
     }
     await same([], (gpu) => ops.unpack(gpu, linear))

@@ -68,7 +68,7 @@ describe('promises of the paper, on random layers', () => {
             let code = 0
             for (let b = 0; b < options.bits; b++) {
               const bit = k * options.bits + b
-              code |= ((one.packed.codes[(bit >> 5) * q + row] >>> (bit & 31)) & 1) << b
+              code |= ((one.solved.codes[(bit >> 5) * q + row] >>> (bit & 31)) & 1) << b
             }
             expect(code).toBe(one.codes[row * p + k])
           }

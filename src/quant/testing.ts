@@ -7,7 +7,7 @@ import { type Options, resolveOptions } from '../options.ts'
 import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
 import { objective } from './grid.ts'
 import { Derived, disposeQuantized, type Solver } from './solver.ts'
-import { pack, store } from './stored.ts'
+import { collect } from './linear.ts'
 
 /** A matrix `[rows, cols]` transposed. */
 export const flip = (data: ArrayLike<number>, rows: number, cols: number) =>
@@ -39,7 +39,6 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
   const error = await result.error
   const count = (await result.outliers?.count) ?? 0
   const grid = await gpu.read(result.grid)
-  const gridOptions = solver.gridOf(options)
   const host = {
     codes: flip(await gpu.read(result.codes), p, q),
     what: flip(await gpu.read(result.what), p, q),
@@ -49,7 +48,7 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
     groupIndex: result.groupIndex,
     relativeError: error / base,
     trace: trace.map((value) => value / base),
-    packed: pack(await store(gpu, result, gridOptions.bits), gridOptions.symmetric),
+    solved: await collect(gpu, result, solver.gridOf(options).bits),
     notes: result.notes,
   }
   disposeQuantized(result)

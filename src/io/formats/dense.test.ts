@@ -16,8 +16,8 @@ describe('plain weights', () => {
   ] as const)('of a model in %s are rounded to nearest, laid out [out, in], and read back', async (dtype, expected, decoded) => {
     const sink = memorySink()
     const writer = new CheckpointWriter(sink, dense.tensorsFor({ ...plan, dtype }))
-    const linear = { q: 2, p: 3, dtype, weights: Float32Array.from(given) }
-    for (const [name, bytes] of dense.encode('m.x', linear)) await writer.write(name, bytes)
+    const linear = { q: 2, p: 3, dtype }
+    for (const [name, bytes] of dense.encode('m.x', Float32Array.from(given), linear)) await writer.write(name, bytes)
     await writer.finish()
     const checkpoint = await openCheckpoint(memoryFiles(sink.files))
     expect(checkpoint.tensors.get('m.x.weight')).toMatchObject({ dtype, shape: [2, 3] })
@@ -28,7 +28,7 @@ describe('plain weights', () => {
   })
 
   test('what the dtype cannot hold is refused by name', () => {
-    const linear = (dtype: 'F16' | 'BF16', value: number) => dense.encode('m.x', { q: 1, p: 1, dtype, weights: Float32Array.of(value) })
+    const linear = (dtype: 'F16' | 'BF16', value: number) => dense.encode('m.x', Float32Array.of(value), { dtype })
     for (const value of [65520, -1e6, Number.NaN, Number.POSITIVE_INFINITY]) expect(() => linear('F16', value)).toThrow('m.x holds')
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) expect(() => linear('BF16', value)).toThrow('m.x holds')
     expect(linear('BF16', 1e6).size).toBe(1)

@@ -16,7 +16,7 @@ export const dense: DenseFormat = {
 
   tensorsFor: ({ name, q, p, dtype }) => [{ name: `${name}.weight`, dtype, shape: [q, p] }],
 
-  encode(name, { weights, dtype }) {
+  encode(name, weights, { dtype }) {
     const beyond = weights.find((value) => !(Math.abs(value) < (dtype === 'F16' ? 65520 : Number.POSITIVE_INFINITY)))
     if (beyond !== undefined) {
       throw new WorkbenchError(

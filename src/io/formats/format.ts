@@ -1,5 +1,5 @@
 /** What an export format is: everything that the engine needs to know to write a checkpoint that others can load. */
-import type { PackedLinear } from '../../quant/packed.ts'
+import type { SolvedLinear } from '../../quant/linear.ts'
 import { withMembers } from '../json.ts'
 import type { TensorSpec } from '../safetensors.ts'
 
@@ -17,7 +17,7 @@ export interface LinearPlan {
   name: string
   q: number
   p: number
-  bits: PackedLinear['bits']
+  bits: SolvedLinear['bits']
   groups: number
   /** What the model keeps its weights in. */
   dtype: FloatDtype
@@ -25,7 +25,7 @@ export interface LinearPlan {
 
 /** How a checkpoint was made, as far as its config tells. */
 export interface ExportSettings {
-  bits: PackedLinear['bits']
+  bits: SolvedLinear['bits']
   /** Columns per group; -1 for one group per row. */
   groupSize: number
   actOrder: boolean
@@ -59,15 +59,6 @@ export interface Compatibility {
   note: string
 }
 
-/** A linear as the forward pass used it: rounded to `dtype` already. */
-export interface DenseLinear {
-  q: number
-  p: number
-  dtype: FloatDtype
-  /** `[q, p]` */
-  weights: Float32Array<ArrayBuffer>
-}
-
 interface AnyFormat {
   id: string
   label: string
@@ -88,13 +79,14 @@ interface AnyFormat {
 export interface PackedFormat extends AnyFormat {
   stores: 'packed'
   /** Bytes of those tensors by full name. May share memory with `linear`. */
-  encode(name: string, linear: PackedLinear): Map<string, Uint8Array>
+  encode(name: string, linear: SolvedLinear, settings: Pick<ExportSettings, 'symmetric'>): Map<string, Uint8Array>
 }
 
 /** Stores the weights themselves. */
 export interface DenseFormat extends AnyFormat {
   stores: 'dense'
-  encode(name: string, linear: DenseLinear): Map<string, Uint8Array>
+  /** From the weights `[q, p]` as the forward pass used them, rounded already. */
+  encode(name: string, weights: Float32Array<ArrayBuffer>, settings: Pick<ExportSettings, 'dtype'>): Map<string, Uint8Array>
 }
 
 export type ExportFormat = PackedFormat | DenseFormat

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { random } from '../../data/corpus.ts'
-import type { PackedLinear } from '../../quant/packed.ts'
+import type { SolvedLinear } from '../../quant/linear.ts'
 import { openFolder } from '../folder.ts'
 import { f16ToF32 } from '../half.ts'
 import { memoryFiles, memorySink } from '../memory.ts'
@@ -27,7 +27,7 @@ const settings: ExportSettings = {
 }
 
 /** A linear with random codes, scales, zeros and groups; codes are packed one bit at a time, slowly and plainly. */
-function linear(bits: PackedLinear['bits'], q: number, p: number, groupSize: number, symmetric: boolean, seed = 1): PackedLinear {
+function linear(bits: SolvedLinear['bits'], q: number, p: number, groupSize: number, symmetric: boolean, seed = 1) {
   const next = random(seed)
   const below = (limit: number) => Math.floor(next() * limit)
   const groups = Math.ceil(p / groupSize)
@@ -35,21 +35,22 @@ function linear(bits: PackedLinear['bits'], q: number, p: number, groupSize: num
   for (let n = 0; n < q; n++) {
     for (let bit = 0; bit < p * bits; bit++) codes[(bit >> 5) * q + n] |= below(2) << (bit & 31)
   }
-  return {
-    bits,
-    q,
-    p,
-    groupSize,
-    groups,
-    codes,
-    scales: f16ToF32(Uint16Array.from({ length: groups * q }, () => below(0x7c00))),
-    zeros: Uint8Array.from({ length: groups * q }, () => (symmetric ? 2 ** (bits - 1) : below(2 ** bits))),
-    groupIndex: Int32Array.from({ length: p }, () => below(groups)),
-    symmetric,
-  }
+  const scales = f16ToF32(Uint16Array.from({ length: groups * q }, () => below(0x7c00)))
+  const zeros = Array.from({ length: groups * q }, () => (symmetric ? 2 ** (bits - 1) : below(2 ** bits)))
+  const groupIndex = Int32Array.from({ length: p }, () => below(groups))
+  return { bits, q, p, groupSize, groups, codes, grid: gridOf(scales, zeros), groupIndex, outliers: null } satisfies SolvedLinear
 }
 
-const configOf = ({ bits, groupSize, symmetric }: PackedLinear): GptqConfig => ({
+/** (scale, zero) of each cell. */
+const gridOf = (scales: ArrayLike<number>, zeros: ArrayLike<number>) =>
+  Float32Array.from({ length: 2 * scales.length }, (_, i) => (i & 1 ? zeros : scales)[i >> 1])
+const scalesOf = (grid: Float32Array) => grid.filter((_, i) => !(i & 1))
+const zerosOf = (grid: Float32Array) => grid.filter((_, i) => i & 1)
+
+const symmetric = { symmetric: true }
+const asymmetric = { symmetric: false }
+
+const configOf = ({ bits, groupSize }: SolvedLinear, symmetric: boolean): GptqConfig => ({
   bits,
   groupSize,
   symmetric,
@@ -78,8 +79,8 @@ describe('bytes', () => {
   ] as const)('symmetric zeros at %i bits are the constants that loaders know', (bits, version1, version2) => {
     const q = (32 / bits) * version1.length
     const packed = linear(bits, Math.round(q), 32, 32, true)
-    expect(words(gptq.encode('x', packed).get('x.qzeros'))).toEqual(version1)
-    expect(words(gptq.encode('x', { ...packed, symmetric: false }).get('x.qzeros'))).toEqual(version2)
+    expect(words(gptq.encode('x', packed, symmetric).get('x.qzeros'))).toEqual(version1)
+    expect(words(gptq.encode('x', packed, asymmetric).get('x.qzeros'))).toEqual(version2)
   })
 
   test('32 three-bit codes lie in three words as in the 10-1-10-1-10 loop of other writers', () => {
@@ -93,15 +94,15 @@ describe('bytes', () => {
     w2 |= (codes[21] >> 1) & 3
     for (let i = 0; i < 10; i++) w2 |= codes[22 + i] << (3 * i + 2)
     // Zeros go through the packer, along the outputs.
-    const packed = { ...linear(3, 32, 32, 32, false), zeros: Uint8Array.from(codes) }
+    const packed = { ...linear(3, 32, 32, 32, false), grid: gridOf(new Float32Array(32).fill(1), codes) }
     const expected = [w0, w1, w2].map((word) => (word >>> 0).toString(16).padStart(8, '0'))
-    expect(words(gptq.encode('x', packed).get('x.qzeros'))).toEqual(expected)
+    expect(words(gptq.encode('x', packed, asymmetric).get('x.qzeros'))).toEqual(expected)
   })
 
   test('codes, scales and groups go out as they are', () => {
     const packed = linear(4, 2, 16, 8, false)
-    packed.scales = Float32Array.of(1, 0.5, 2 ** -24, 65504)
-    const bytes = gptq.encode('x', packed)
+    packed.grid = gridOf([1, 0.5, 2 ** -24, 65504], zerosOf(packed.grid))
+    const bytes = gptq.encode('x', packed, asymmetric)
     expect(bytes.get('x.qweight')).toEqual(new Uint8Array(packed.codes.buffer))
     expect(bytes.get('x.g_idx')).toEqual(new Uint8Array(packed.groupIndex.buffer))
     expect(Array.from(new Uint16Array(bytes.get('x.scales')!.slice().buffer))).toEqual([0x3c00, 0x3800, 1, 0x7bff])
@@ -109,8 +110,8 @@ describe('bytes', () => {
 
   test('a scale that float16 cannot hold is a bug, not a rounding', () => {
     const packed = linear(4, 1, 8, 8, false)
-    packed.scales = Float32Array.of(0.1)
-    expect(() => gptq.encode('x', packed)).toThrow('no float16')
+    packed.grid = gridOf([0.1], [0])
+    expect(() => gptq.encode('x', packed, asymmetric)).toThrow('no float16')
   })
 })
 
@@ -118,12 +119,12 @@ test('whatever is encoded and written reads back the same', async () => {
   const sizes = fc.constantFrom([5, 172, 32], [5, 172, 128], [5, 172, 172], [32, 64, 32], [33, 31, 7], [1, 1, 1], [64, 96, 128])
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(2, 3, 4, 8), sizes, fc.boolean(), fc.nat(), async (bits, [q, p, groupSize], symmetric, seed) => {
-      const packed = linear(bits as PackedLinear['bits'], q, p, Math.min(groupSize, p), symmetric, seed)
+      const packed = linear(bits as SolvedLinear['bits'], q, p, Math.min(groupSize, p), symmetric, seed)
       const specs = gptq.tensorsFor({ name: 'm.x', dtype: 'F16', ...packed })
-      const checkpoint = await store(specs, gptq.encode('m.x', packed))
+      const checkpoint = await store(specs, gptq.encode('m.x', packed, { symmetric }))
       expect(isPacked(checkpoint, 'm.x')).toBe(true)
       expect(isPacked(checkpoint, 'm.y')).toBe(false)
-      const config = { ...configOf(packed), groupSize: groupSize === p ? -1 : groupSize }
+      const config = { ...configOf(packed, symmetric), groupSize: groupSize === p ? -1 : groupSize }
       expect(await readPackedLinear(checkpoint, 'm.x', config, { q, p })).toEqual(packed)
     }),
     { numRuns: 150 },
@@ -135,12 +136,12 @@ describe('reading what others wrote', () => {
   const p = 40
   const packed = linear(3, q, p, 16, false, 9)
   const specs = gptq.tensorsFor({ name: 'x', dtype: 'F16', ...packed })
-  const config = configOf(packed)
+  const config = configOf(packed, false)
 
   /** The checkpoint with one tensor changed or (null) left out. */
   async function changed(suffix: string, spec: Partial<TensorSpec> | null, data?: Uint8Array) {
     const name = `x.${suffix}`
-    const contents = gptq.encode('x', packed)
+    const contents = gptq.encode('x', packed, asymmetric)
     if (spec === null) contents.delete(name)
     else if (data) contents.set(name, data)
     else if (spec.shape) contents.set(name, new Uint8Array(spec.shape.reduce((a, b) => a * b, (spec.dtype ?? 'I32') === 'F16' ? 2 : 4)))
@@ -152,10 +153,12 @@ describe('reading what others wrote', () => {
   }
 
   test('version 1 wraps a zero of 0, and comes back', async () => {
-    const stored = { ...packed, zeros: packed.zeros.map((zero) => (zero - 1) & 7) }
-    const read = await changed('qzeros', {}, gptq.encode('x', stored).get('x.qzeros'))
-    expect((await read({ ...config, version: 1 })).zeros).toEqual(packed.zeros)
-    expect(packed.zeros).toContain(0)
+    const zeros = zerosOf(packed.grid)
+    const wrapped = zeros.map((zero) => (zero - 1) & 7)
+    const stored = { ...packed, grid: gridOf(scalesOf(packed.grid), wrapped) }
+    const read = await changed('qzeros', {}, gptq.encode('x', stored, asymmetric).get('x.qzeros'))
+    expect(zerosOf((await read({ ...config, version: 1 })).grid)).toEqual(zeros)
+    expect(zeros).toContain(0)
   })
 
   test('without g_idx the groups are plain, unless the config says otherwise', async () => {
@@ -199,12 +202,12 @@ describe('reading what others wrote', () => {
   })
 
   test('scales may be BF16 or F32', async () => {
-    const scales = Float32Array.from(packed.scales, (_, i) => 1 + i / 32)
+    const scales = Float32Array.from({ length: 3 * q }, (_, i) => 1 + i / 32)
     const single = await changed('scales', { dtype: 'F32' }, new Uint8Array(scales.buffer))
-    expect((await single()).scales).toEqual(scales)
+    expect(scalesOf((await single()).grid)).toEqual(scales)
     const bits = Uint16Array.from(new Uint32Array(scales.buffer), (word) => word >>> 16)
     const brain = await changed('scales', { dtype: 'BF16' }, new Uint8Array(bits.buffer))
-    expect((await brain()).scales).toEqual(scales)
+    expect(scalesOf((await brain()).grid)).toEqual(scales)
   })
 
   test('bits beyond the last code do not matter', async () => {
@@ -336,7 +339,7 @@ describe('configs', () => {
     const packed = linear(4, 32, 64, 32, false)
     const sink = memorySink()
     const writer = new CheckpointWriter(sink, gptq.tensorsFor({ name: 'x', dtype: 'F16', ...packed }))
-    for (const [name, data] of gptq.encode('x', packed)) await writer.write(name, data)
+    for (const [name, data] of gptq.encode('x', packed, asymmetric)) await writer.write(name, data)
     const config = gptq.configFor({ ...settings, groupSize: 32, symmetric: false, actOrder: true })
     for (const { path, text } of gptq.configFiles('{"model_type": "llama"}', config, 'float16'))
       await writer.writeFile(path, new Blob([text]))

@@ -12,7 +12,8 @@
  */
 import { z } from '../zod.ts'
 import { WorkbenchError } from '../../errors.ts'
-import type { PackedLinear } from '../../quant/packed.ts'
+import type { SolvedLinear } from '../../quant/linear.ts'
+import { getBits, putBits, words } from '../bits.ts'
 import { agreed } from '../facts.ts'
 import { bf16ToF32, f16ToF32, f32ToF16 } from '../half.ts'
 import { isObject, type JsonObject } from '../json.ts'
@@ -43,8 +44,8 @@ export const gptq: PackedFormat = {
     { name: `${name}.g_idx`, dtype: 'I32', shape: [p] },
   ],
 
-  encode(name, linear) {
-    const { q, bits, groups, codes, scales, zeros, groupIndex, symmetric } = linear
+  encode(name, { q, bits, groups, codes, grid, groupIndex }, { symmetric }) {
+    const scales = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
     const halves = f32ToF16(scales)
     const inexact = f16ToF32(halves).findIndex((scale, i) => scale !== scales[i])
     if (inexact >= 0) throw new Error(`Scale ${scales[inexact]} of ${name} is no float16 number`)
@@ -53,7 +54,7 @@ export const gptq: PackedFormat = {
     const qzeros = new Uint32Array(groups * perGroup)
     for (let group = 0; group < groups; group++) {
       const row = qzeros.subarray(group * perGroup, (group + 1) * perGroup)
-      for (let n = 0; n < q; n++) putBits(row, n * bits, bits, zeros[group * q + n] - offset)
+      for (let n = 0; n < q; n++) putBits(row, n * bits, bits, grid[2 * (group * q + n) + 1] - offset)
     }
     return new Map([
       [`${name}.qweight`, bytesOf(codes)],
@@ -180,7 +181,7 @@ function compatibility(
 
 /** What a GPTQ checkpoint says about itself. */
 export interface GptqConfig {
-  bits: PackedLinear['bits']
+  bits: SolvedLinear['bits']
   /** Columns per group; -1 for one group per row. */
   groupSize: number
   symmetric: boolean
@@ -348,7 +349,7 @@ export async function readPackedLinear(
   prefix: string,
   config: GptqConfig,
   expected: { q: number; p: number },
-): Promise<PackedLinear> {
+): Promise<SolvedLinear> {
   const { q, p } = expected
   const { bits, symmetric } = config
   const groupSize = config.groupSize === -1 ? p : Math.min(config.groupSize, p)
@@ -360,16 +361,16 @@ export async function readPackedLinear(
   if (used) for (let i = codes.length - q; i < codes.length; i++) codes[i] &= 2 ** used - 1 // others leave anything there
 
   const qzeros = new Uint32Array(await load(tensors.qzeros))
-  const zeros = new Uint8Array(groups * q)
+  const grid = new Float32Array(groups * q * 2)
   const top = 2 ** bits - 1
   const offset = config.version === 1 ? 1 : 0
   for (let group = 0; group < groups; group++) {
     const row = qzeros.subarray(group * words(q, bits))
     // Version 1 stores z − 1 in b bits, so z = 0 comes as 2^b − 1; the mask undoes that wrap, as AutoGPTQ's reader does.
-    for (let n = 0; n < q; n++) zeros[group * q + n] = (getBits(row, n * bits, bits) + offset) & top
+    for (let n = 0; n < q; n++) grid[2 * (group * q + n) + 1] = (getBits(row, n * bits, bits) + offset) & top
   }
   const middle = 2 ** (bits - 1)
-  if (symmetric && zeros.some((zero) => zero !== middle)) {
+  if (symmetric && grid.some((zero, i) => i & 1 && zero !== middle)) {
     throw new WorkbenchError(
       'tensor-mismatch',
       `${prefix}.qzeros holds zero points other than ${middle}, although the config says that the model is symmetric.`,
@@ -386,9 +387,12 @@ export async function readPackedLinear(
     )
   }
 
+  scales.forEach((scale, i) => {
+    grid[2 * i] = scale
+  })
   const given = tensors.index && new Int32Array(await load(tensors.index))
   const groupIndex = indexOf(given, config.actOrder, { p, groups, groupSize }, `${prefix}.g_idx`)
-  return { bits, q, p, groupSize, groups, codes, scales, zeros, groupIndex, symmetric }
+  return { bits, q, p, groupSize, groups, codes, grid, groupIndex, outliers: null }
 }
 
 /** The group of each input: as stored, or in runs where nothing else is said. `name` is the tensor's. */
@@ -446,28 +450,6 @@ function tensor(checkpoint: Checkpoint, name: string, dtypes: Dtype[], shape: nu
 function decode(buffer: ArrayBuffer, dtype: string): Float32Array {
   if (dtype === 'F32') return new Float32Array(buffer)
   return dtype === 'F16' ? f16ToF32(new Uint16Array(buffer)) : bf16ToF32(new Uint16Array(buffer))
-}
-
-// ---------------------------------------------------------------- bit streams
-
-/** 32-bit words that hold `count` values of `bits` each. */
-function words(count: number, bits: number): number {
-  return Math.ceil((count * bits) / 32)
-}
-
-function putBits(stream: Uint32Array, at: number, bits: number, value: number) {
-  const word = at >>> 5
-  const shift = at & 31
-  stream[word] |= value << shift
-  if (shift + bits > 32) stream[word + 1] |= value >>> (32 - shift)
-}
-
-function getBits(stream: Uint32Array, at: number, bits: number): number {
-  const word = at >>> 5
-  const shift = at & 31
-  let value = stream[word] >>> shift
-  if (shift + bits > 32) value |= stream[word + 1] << (32 - shift)
-  return value & (2 ** bits - 1)
 }
 
 function bytesOf(array: Uint32Array | Int32Array | Uint16Array): Uint8Array {

@@ -3,7 +3,7 @@ import { dense } from './dense.ts'
 import type { ExportFormat } from './format.ts'
 import { gptq } from './gptq.ts'
 
-export type { Compatibility, DenseLinear, DtypeName, ExportFormat, ExportSettings, LinearPlan, NotLoaded } from './format.ts'
+export type { Compatibility, DtypeName, ExportFormat, ExportSettings, LinearPlan, NotLoaded } from './format.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
 export const formats: readonly ExportFormat[] = [gptq, dense]
 

@@ -1,10 +1,8 @@
-/** A solved linear on the host: all that a journal keeps and a checkpoint is made of. */
+/** A solved linear on the host: what a journal keeps, and what a checkpoint is made of and read as. */
 import type { Gpu } from '../gpu/device.ts'
-import { add, unpack } from '../gpu/ops.ts'
-import { elementsOf, rowPanels, rowsOf } from '../gpu/panels.ts'
+import { add, packCodes, unpack } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { PackedLinear } from './packed.ts'
 import type { QuantizedLinear } from './solver.ts'
 
 /** The largest float16, and where those below have five bits left. */
@@ -12,26 +10,36 @@ const MOST_HALF = 65504
 const FEW_DIGITS = 2 ** -19
 
 /** Enough to make the weights again, bit for bit: what was left of W on the GPU depends on nothing else. */
-export interface StoredLinear extends Pick<PackedLinear, 'bits' | 'q' | 'p' | 'groupSize' | 'groups' | 'codes' | 'groupIndex'> {
-  /** (scale, zero) `[groups, q, 2]` f32; not every method keeps its zeros whole. */
+export interface SolvedLinear {
+  bits: 2 | 3 | 4 | 8
+  /** Output features (rows of W) and input features (columns of W). */
+  q: number
+  p: number
+  /** Columns per group; `p` for one group per row. The last group may be short. */
+  groupSize: number
+  /** ceil(p / groupSize) */
+  groups: number
+  /**
+   * Codes as a little-endian bit stream down the input dimension, one stream per output:
+   * `[ceil(p·bits/32), q]`, word r of output n at `r·q + n`, code k at bit `bits·k` of the stream.
+   * Unused high bits of the last word are 0.
+   */
+  codes: Uint32Array
+  /**
+   * (scale, zero) `[groups, q, 2]` f32, W = scale · (code − zero). Scales are float16 numbers where a checkpoint stores them
+   * so; zeros are integers in 0 .. 2^bits − 1 (2^(bits−1) when symmetric), of SpQR any numbers.
+   */
   grid: Float32Array
+  /** `[p]`, the group of each input feature in its original order. */
+  groupIndex: Int32Array
   /** Entries of H that are not +0: where in `[p, q]`, and what. */
   outliers: { at: Uint32Array; values: Float32Array } | null
 }
 
 /** Packs codes on the GPU and brings the result to the host, in one wait. */
-export function store(gpu: Gpu, result: QuantizedLinear, bits: PackedLinear['bits']): Reading<StoredLinear> {
+export function collect(gpu: Gpu, result: QuantizedLinear, bits: SolvedLinear['bits']): Reading<SolvedLinear> {
   const [p, q] = [result.codes.rows, result.codes.cols]
-  const words = Math.ceil((p * bits) / 32)
-  const packed = gpu.empty([words, q], 'u32')
-  // 32 codes fill whole words, whatever their bits.
-  for (const panel of rowPanels(gpu, p, [q], 32)) {
-    const first = (panel.first / 32) * bits
-    const some = Math.ceil((panel.count * bits) / 32)
-    const to = elementsOf(gpu, packed, first * q, (first + some) * q)
-    const shape = { q, p: panel.count, bits, words: some, start: first * q - to.start }
-    gpu.run1d('pack', { codes: rowsOf(result.codes, panel), packed: to.tensor }, shape, some * q)
-  }
+  const packed = packCodes(gpu, result.codes, bits)
   const h = result.outliers ? gpu.read(result.outliers.h).map((dense) => sparse(dense as Float32Array<ArrayBuffer>)) : Reading.of(null)
   const asked = Reading.all([gpu.read(packed), gpu.read(result.grid), h])
   packed.dispose()
@@ -44,11 +52,9 @@ export function store(gpu: Gpu, result: QuantizedLinear, bits: PackedLinear['bit
 }
 
 /** Ŵ + H `[p, q]`, as the run used it. */
-export function restore(gpu: Gpu, stored: StoredLinear): Tensor {
-  const { q, p, grid, outliers } = stored
-  const scales = new Float32Array(grid.length / 2).map((_, i) => grid[2 * i])
-  const zeros = new Float32Array(grid.length / 2).map((_, i) => grid[2 * i + 1])
-  const what = unpack(gpu, { ...stored, scales, zeros })
+export function restore(gpu: Gpu, solved: SolvedLinear): Tensor {
+  const { q, p, outliers } = solved
+  const what = unpack(gpu, solved)
   if (outliers) {
     const values = new Float32Array(p * q)
     outliers.at.forEach((at, i) => {
@@ -62,7 +68,7 @@ export function restore(gpu: Gpu, stored: StoredLinear): Tensor {
 }
 
 /** Scales that are stored as float16 and do not fit it well: a note each way, or none. */
-export function scaleNotes({ grid }: StoredLinear): { beyond: string | null; below: string | null } {
+export function scaleNotes({ grid }: SolvedLinear): { beyond: string | null; below: string | null } {
   let [beyond, below] = [0, 0]
   for (let i = 0; i < grid.length; i += 2) {
     if (grid[i] >= MOST_HALF) beyond++
@@ -75,14 +81,7 @@ export function scaleNotes({ grid }: StoredLinear): { beyond: string | null; bel
   }
 }
 
-/** As checkpoint formats store it, which have no place for outliers. */
-export function pack({ bits, q, p, groupSize, groups, codes, grid, groupIndex }: StoredLinear, symmetric: boolean): PackedLinear {
-  const scales = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
-  const zeros = Uint8Array.from({ length: groups * q }, (_, i) => grid[2 * i + 1])
-  return { bits, q, p, groupSize, groups, codes, scales, zeros, groupIndex, symmetric }
-}
-
-function sparse(dense: Float32Array<ArrayBuffer>): NonNullable<StoredLinear['outliers']> {
+function sparse(dense: Float32Array<ArrayBuffer>): NonNullable<SolvedLinear['outliers']> {
   // By bits: −0 added to −0 is not what +0 would leave.
   const bits = new Uint32Array(dense.buffer, dense.byteOffset, dense.length)
   const at = new Uint32Array(bits.reduce((count, word) => count + Number(word !== 0), 0))
