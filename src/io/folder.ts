@@ -1,7 +1,7 @@
 /** A model folder as somebody chose it: its config, its weights, what travels along, and whether it is quantized already. */
 import { WorkbenchError } from '../errors.ts'
 import { type Files, readRange } from './bytes.ts'
-import { type GptqConfig, readGptqConfig, refuseMlx } from './formats/gptq.ts'
+import { type GptqConfig, readGptqConfig, refuseMlx } from './formats/read-gptq.ts'
 import { type JsonObject, readJson } from './json.ts'
 import { unwritable } from './names.ts'
 import { notAModel } from './wrong.ts'

@@ -7,7 +7,7 @@ import type { Tensor } from '../gpu/tensor.ts'
 import type { Folder } from '../io/folder.ts'
 import { contradiction } from '../io/facts.ts'
 import { foreignLayout } from '../io/formats/foreign.ts'
-import { isPacked, packedParts, packedTensors, readable, readPackedLinear } from '../io/formats/gptq.ts'
+import { isPacked, packedParts, packedTensors, readable, readPackedLinear } from '../io/formats/read-gptq.ts'
 import type { BlockWeights, Family, Model } from './family.ts'
 import { readModel } from './index.ts'
 

@@ -8,8 +8,9 @@ import { memoryFiles, memorySink } from '../memory.ts'
 import { CheckpointWriter, openCheckpoint, type TensorSpec } from '../safetensors.ts'
 import { refusal } from '../testing.ts'
 import type { ExportSettings } from './format.ts'
-import { type GptqConfig, gptq, isPacked, readGptqConfig, readPackedLinear } from './gptq.ts'
+import { gptq } from './gptq.ts'
 import { formats } from './index.ts'
+import { type GptqConfig, isPacked, readGptqConfig, readPackedLinear } from './read-gptq.ts'
 
 const settings: ExportSettings = {
   bits: 4,
