@@ -64,7 +64,10 @@ export function gemm(gpu: Gpu, spec: GemmSpec): void {
   const affordable = Math.max(tile, Math.floor(gpu.submitFlops / (2 * n * k * depth) / tile) * tile)
   const height = Math.min(affordable, fitting(cutA && !ta, lda, symmetric ? tile : 4), fitting(cutC, ldc, symmetric ? tile : 4))
   const width = fitting(cutB && tb, ldb, 4)
-  const part = Math.min(fitting(cutA && ta, lda, K_PART), fitting(cutB && !tb, ldb, K_PART))
+  const parts = (unit: number) => Math.min(fitting(cutA && ta, lda, unit), fitting(cutB && !tb, ldb, unit))
+  // Where not even a block fits, steps do, and the sum comes out a little otherwise than whole.
+  const whole = parts(K_PART)
+  const part = whole * Math.max(cutA && ta ? lda : 0, cutB && !tb ? ldb : 0) * 4 > maxBinding - 256 ? parts(K_STEP) : whole
   if (symmetric && width < n) throw new Error('GEMM: a symmetric product cannot be cut by columns.')
   for (let row = 0; row < m; row += height) {
     const rows = Math.min(height, m - row)
@@ -116,6 +119,8 @@ export function gemm(gpu: Gpu, spec: GemmSpec): void {
 
 /** Parts of k begin where both kernels begin a block of their sums (lib/gemm.wgsl). */
 const K_PART = 64
+/** Rows of k that both kernels take at a time. */
+const K_STEP = 16
 
 /** The products of a batch as single ones. */
 function oneByOne(gpu: Gpu, spec: GemmSpec, { outer, inner, share, a, b, c }: NonNullable<GemmSpec['batch']>): void {

@@ -64,7 +64,7 @@ it('the weighted grid is the first of the best that float64 finds, except near t
   expect(ties / cells).toBeLessThan(0.05)
 })
 
-it('the power of the search is float64’s to 2e-7, without pow', async () => {
+it('the power of the search is float64’s to 3e-7, without pow', async () => {
   const values = [0, 2 ** -42, 1e-12, 1e-7, 0.001, 0.3, 0.999999, 1, 1.5, 2, 3.9999998, 31, 1e4, 3e7].map(Math.fround)
   for (let i = 0; i < 2000; i++) values.push(Math.fround(1.0031 ** (i - 1000) * 1.1))
   const q = values.length
@@ -95,6 +95,6 @@ it('the power of the search is float64’s to 2e-7, without pow', async () => {
   const got = await gpu.read(least)
   values.forEach((value, i) => {
     if (value === 0) expect(got[i]).toBe(0)
-    else expect(Math.abs(got[i] / value ** 2.4 - 1), String(value)).toBeLessThan(2e-7)
+    else expect(Math.abs(got[i] / value ** 2.4 - 1), String(value)).toBeLessThan(3e-7)
   })
 })

@@ -208,9 +208,9 @@ export function shrinks({ grid, symmetric }: Pick<GridOptions, 'grid' | 'symmetr
 /** Kernels that search take `constants` and bind `powers`, the table of lib/power.wgsl for the norm that is no square. */
 export function searchNorm(gpu: Gpu, grid: GridOptions['grid']): { powers: Tensor; constants: { POWER: number } } {
   const table = () =>
-    Uint32Array.from({ length: 5 * 4097 }, (_, at) => Math.round(2 ** (27 + Math.floor(at / 4097) / 5) * (1 + (at % 4097) / 4096) ** 2.4))
+    Uint32Array.from({ length: 5 * 2049 }, (_, at) => Math.round(2 ** (27 + Math.floor(at / 2049) / 5) * (1 + (at % 2049) / 2048) ** 2.4))
   const squares = grid !== 'mse'
-  return { powers: squares ? gpu.empty([4], 'u32') : gpu.upload(table(), [5, 4097]), constants: { POWER: Number(!squares) } }
+  return { powers: squares ? gpu.empty([4], 'u32') : gpu.upload(table(), [5, 2049]), constants: { POWER: Number(!squares) } }
 }
 
 /** Operations per weight and candidate of a search. */
