@@ -19,7 +19,7 @@ function contentSecurityPolicy(): Plugin {
   const policy = [
     `default-src 'none'`,
     `script-src 'self'`,
-    // The engine's worker starts from a blob, so that this policy binds it too (see engine/client.ts).
+    // The engine's worker starts from a blob, so that this policy binds it too (see engine/hosts/client.ts).
     `worker-src 'self' blob:`,
     // The accessible primitives lock scrolling by a style element.
     `style-src 'self' 'unsafe-inline'`,
@@ -37,7 +37,7 @@ function contentSecurityPolicy(): Plugin {
   }
 }
 
-/** Changes whenever anything changes that a result may depend on; see engine/fingerprint.ts. */
+/** Changes whenever anything changes that a result may depend on; see engine/keep/fingerprint.ts. */
 function codeVersion(): string {
   const hash = createHash('sha256')
   const sources = ['src', 'shaders'].flatMap((folder) =>
@@ -72,7 +72,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
     define: { __CODE_VERSION__: JSON.stringify(codeVersion()), __VERSION__: JSON.stringify(packageJson.version) },
     worker: { format: 'es' as const },
     // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.
-    optimizeDeps: { entries: ['index.html', 'src/engine/worker.ts'] },
+    optimizeDeps: { entries: ['index.html', 'src/engine/hosts/worker.ts'] },
     build: { target: 'es2023', chunkSizeWarningLimit: 2000, copyPublicDir: !isSsrBuild },
     test: {
       reporters: ['default', './e2e/reporter.ts'],

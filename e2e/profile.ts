@@ -4,7 +4,7 @@
  * table into e2e/bench/README.md.
  */
 import { parseArgs } from 'node:util'
-import { dawn, headless } from '../src/engine/node.ts'
+import { dawn, headless } from '../src/engine/hosts/node.ts'
 import { flatIds } from '../src/eval/perplexity.ts'
 import { Gpu } from '../src/gpu/device.ts'
 import { applyHead } from '../src/gpu/head.ts'

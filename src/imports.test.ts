@@ -1,12 +1,24 @@
 /** The import map as a test: imports run one way, so that each folder can be read and changed by itself. */
 import { expect, test } from 'vitest'
 
+const lower = ['models/', 'quant/', 'eval/', 'gpu/', 'data/', 'io/']
+/** What all rooms of the engine see. */
+const root = ['job', 'host', 'session', 'texts', 'hub', 'control', 'digest', 'devices', 'pace', 'run-options'].map(
+  (name) => `engine/${name}.ts`,
+)
+
 /** What the files of each folder may import besides their own folder, errors.ts and options.ts. The longest match counts. */
 const allowed: Record<string, string[]> = {
-  'app/': ['engine/client.ts', 'engine/job.ts'],
+  'app/': ['engine/hosts/client.ts', 'engine/job.ts'],
   'cli.ts': ['cli/', 'engine/'],
   'cli/': ['engine/'],
-  'engine/': ['models/', 'quant/', 'eval/', 'gpu/', 'data/', 'io/'],
+  'engine/': [...lower, ...root],
+  'engine/plan/': [...lower, ...root],
+  // A dry run is a run.
+  'engine/plan/dry.ts': [...lower, ...root, 'engine/plan/', 'engine/run/'],
+  'engine/keep/': [...lower, ...root, 'engine/plan/', 'type engine/run/'],
+  'engine/run/': [...lower, ...root, 'engine/plan/', 'engine/keep/'],
+  'engine/hosts/': [...lower, 'engine/'],
   'eval/': ['models/', 'gpu/', 'data/', 'io/'],
   'models/': ['gpu/', 'data/', 'io/'],
   'quant/': ['gpu/'],
@@ -46,15 +58,50 @@ test('imports run one way', () => {
   expect(Object.entries(sources).flatMap(([path, source]) => problems(path.replace('/src/', ''), source))).toEqual([])
 })
 
+/** Files that import each other in a circle, types counted; each circle once, by the path that closes it. */
+function circles(imports: Map<string, string[]>): string[] {
+  const found: string[] = []
+  const done = new Set<string>()
+  const visit = (file: string, path: string[]) => {
+    const at = path.indexOf(file)
+    if (at >= 0) found.push([...path.slice(at), file].join(' → '))
+    if (at >= 0 || done.has(file)) return
+    for (const next of imports.get(file) ?? []) visit(next, [...path, file])
+    done.add(file)
+  }
+  for (const file of imports.keys()) visit(file, [])
+  return found
+}
+
+test('no file imports itself by way of others', () => {
+  const graph = Object.entries(sources).map(([file, source]): [string, string[]] => [
+    file,
+    [...source.matchAll(importing)].flatMap(({ groups }) => {
+      const { path } = groups!
+      return path.startsWith('.') && /\.tsx?$/.test(path) ? new URL(path, `file://${file}`).pathname : []
+    }),
+  ])
+  expect(circles(new Map(graph))).toEqual([])
+  expect(
+    circles(
+      new Map([
+        ['a', ['b']],
+        ['b', ['c']],
+        ['c', ['a']],
+      ]),
+    ),
+  ).toEqual(['a → b → c → a'])
+})
+
 test('the map catches what it forbids', () => {
   expect(problems('models/llama.ts', "import { rtn } from '../quant/rtn.ts'")).toHaveLength(1)
   expect(problems('quant/rtn.ts', "export type { A } from '../models/llama.ts'")).toHaveLength(1)
-  expect(problems('app/main.tsx', "const run = await import('../engine/run.ts')")).toHaveLength(1)
+  expect(problems('app/main.tsx', "const run = await import('../engine/run/run.ts')")).toHaveLength(1)
   expect(problems('io/formats/gptq.ts', "import { pack } from '../../quant/grid.ts'")).toHaveLength(1)
   expect(problems('io/blob.ts', "import './hub'")).toHaveLength(1)
   expect(
     problems('io/formats/gptq.ts', "import type {\n  Packed,\n} from '../../quant/linear.ts'\nimport { a } from '../bytes.ts'"),
   ).toEqual([])
   expect(problems('io/formats/gptq.ts', "/** What an export is. */\nimport type { A } from '../../quant/linear.ts'")).toEqual([])
-  expect(problems('app/main.tsx', "import { a } from '../engine/client.ts'\nimport b from 'react'")).toEqual([])
+  expect(problems('app/main.tsx', "import { a } from '../engine/hosts/client.ts'\nimport b from 'react'")).toEqual([])
 })

@@ -1,5 +1,5 @@
 /** The half of `npm run bench` that runs in Node, on Dawn. */
-import { dawn, headless } from '../../src/engine/node.ts'
+import { dawn, headless } from '../../src/engine/hosts/node.ts'
 import { Gpu } from '../../src/gpu/device.ts'
 import { report } from './report.ts'
 import { benchmarks } from './suite.ts'

@@ -1,9 +1,9 @@
 /** Dry runs of the models whose config.json lies here, written after the values that their makers publish. */
 import { readdir } from 'node:fs/promises'
 import { dryDevices } from '../../src/engine/devices.ts'
-import { dryRun } from '../../src/engine/dry.ts'
+import { dryRun } from '../../src/engine/plan/dry.ts'
 import type { DryRun } from '../../src/engine/job.ts'
-import { diskFile } from '../../src/engine/node.ts'
+import { diskFile } from '../../src/engine/hosts/node.ts'
 import { Session } from '../../src/engine/session.ts'
 import { openConfig } from '../../src/io/folder.ts'
 import { blankModel } from '../../src/models/blank.ts'

@@ -1,5 +1,5 @@
 /** The engine without the workbench around it, for tests of what no control of the page shows. */
-import { connect, type Engine } from '../../src/engine/client.ts'
+import { connect, type Engine } from '../../src/engine/hosts/client.ts'
 
 declare global {
   var engine: Engine

@@ -2,7 +2,7 @@
 import { AlertDialog, DropdownMenu, Popover, Tooltip } from 'radix-ui'
 import { Component, type ReactNode, StrictMode, useEffect, useRef, useState } from 'react'
 import { createRoot } from 'react-dom/client'
-import type { Engine } from '../engine/client.ts'
+import type { Engine } from '../engine/hosts/client.ts'
 import { type ErrorCode, type ErrorData, toErrorData } from '../errors.ts'
 import { addressOf, readAddress, samePlace, writeAddress } from './address.ts'
 import { useView, useWorkbench, WorkbenchContext } from './context.ts'

@@ -1,6 +1,6 @@
 /** Files into the page (drops and pickers) and out of it (folders, zips, single files), without holding them in memory. */
 import { downloadZip } from 'client-zip'
-import type { NamedFile } from '../engine/client.ts'
+import type { NamedFile } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 
 // Not in every browser, so not in the standard library's types either.

@@ -1,4 +1,4 @@
-import { connect } from '../engine/client.ts'
+import { connect } from '../engine/hosts/client.ts'
 import { mount } from './app.tsx'
 
 mount(document.getElementById('root')!, connect())

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { Engine } from '../engine/client.ts'
+import type { Engine } from '../engine/hosts/client.ts'
 import type {
   Catalog,
   GpuSummary,

@@ -1,6 +1,6 @@
 /** The page's state and everything that can be done to it. No React here, so that it can be driven without a page. */
 import { createStore, type StoreApi } from 'zustand/vanilla'
-import type { Engine, HubAccount, ModelSource } from '../engine/client.ts'
+import type { Engine, HubAccount, ModelSource } from '../engine/hosts/client.ts'
 import type {
   CacheInfo,
   CalibrationSpec,

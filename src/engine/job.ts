@@ -116,6 +116,12 @@ export interface ModelSummary {
   problems: Problem[]
 }
 
+/** A dropped or picked file with its path inside the folder. */
+export interface NamedFile {
+  path: string
+  file: Blob
+}
+
 // ---------------------------------------------------------------- hub
 
 export type { Hit as HubHit } from '../io/hub/hub.ts'

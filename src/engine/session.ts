@@ -16,11 +16,20 @@ import { families } from '../models/index.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
 import { choosePanel } from '../quant/descent.ts'
 import { solvers } from '../quant/index.ts'
-import { runOptions } from './check.ts'
+import { runOptions } from './run-options.ts'
 import { dryDevices } from './devices.ts'
-import type { AdapterTraits } from './fingerprint.ts'
 import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
 import { type TextFile, Texts } from './texts.ts'
+
+/** What tells one adapter from another. */
+export interface AdapterTraits {
+  /** Names, features and limits. */
+  told: string
+  /** `probeArithmetic` */
+  arithmetic: number[]
+  /** The user agent; empty outside browsers, where the packages of the program say the same. */
+  browser: string
+}
 
 export class Session {
   #gpu: Promise<Gpu> | null = null

@@ -2,11 +2,11 @@
 import { readFile } from 'node:fs/promises'
 import type { Files } from '../io/bytes.ts'
 import { type MemorySink, memoryFiles, memorySink, memoryStore } from '../io/memory.ts'
-import { demoFiles, demoTexts } from './demo.ts'
+import { demoFiles, demoTexts } from './hosts/demo.ts'
 import { type TinyConfig, safetensorsOf, tinyTensors } from '../models/testing.ts'
 import { Control } from './control.ts'
 import type { Job, RunEvent } from './job.ts'
-import type { Host } from './run.ts'
+import type { Host } from './host.ts'
 import type { Session } from './session.ts'
 import type { TextFile } from './texts.ts'
 

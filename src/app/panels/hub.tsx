@@ -1,6 +1,6 @@
 /** Models on the Hub: find one, see what it is and whether it can be opened, sign in where that is needed. */
 import { useEffect, useId, useRef, useState, useSyncExternalStore } from 'react'
-import { hubUrl } from '../../engine/client.ts'
+import { hubUrl } from '../../engine/hosts/client.ts'
 import type { HubHit, HubModel, Traffic } from '../../engine/job.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'

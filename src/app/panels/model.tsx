@@ -1,6 +1,6 @@
 /** Model: bring one in, see what it is. */
 import { useMemo, useState } from 'react'
-import { hubUrl } from '../../engine/client.ts'
+import { hubUrl } from '../../engine/hosts/client.ts'
 import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'

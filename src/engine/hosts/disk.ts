@@ -1,0 +1,136 @@
+/** Files of a disk: read in ranges, written whole, and errors that name the folder. */
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { WorkbenchError } from '../../errors.ts'
+import type { Bytes } from '../../io/bytes.ts'
+import type { CacheFolder } from '../../io/hub/cache.ts'
+
+class DiskBytes implements Bytes {
+  constructor(
+    readonly path: string,
+    readonly size: number,
+    readonly from = 0,
+  ) {}
+
+  slice(start: number, end: number): Bytes {
+    const [a, b] = [Math.min(start, this.size), Math.min(end, this.size)]
+    return new DiskBytes(this.path, Math.max(0, b - a), this.from + a)
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    const file = await open(this.path)
+    try {
+      const buffer = new ArrayBuffer(this.size)
+      // A file that shrank since it was listed gives fewer bytes: the reader notices.
+      const { bytesRead } = await readFully(file, new Uint8Array(buffer), this.from)
+      return bytesRead === this.size ? buffer : buffer.slice(0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  }
+}
+
+export async function readFully(file: FileHandle, into: Uint8Array, from: number): Promise<{ bytesRead: number }> {
+  let done = 0
+  while (done < into.length) {
+    const { bytesRead } = await file.read(into, done, into.length - done, from + done)
+    if (!bytesRead) break
+    done += bytesRead
+  }
+  return { bytesRead: done }
+}
+
+export async function diskFile(path: string): Promise<Bytes> {
+  return new DiskBytes(path, (await stat(path)).size)
+}
+
+/** Names what went wrong with files below `path`. */
+export function storageOf(path: string, flag = '--save') {
+  return <T>(work: Promise<T>): Promise<T> =>
+    work.catch((cause) => {
+      if (cause instanceof WorkbenchError) throw cause
+      if (cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) {
+        throw new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or use another disk.', { cause })
+      }
+      throw new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}.`, `Choose another folder with ${flag}.`, {
+        cause,
+      })
+    })
+}
+
+export async function writeFully(file: FileHandle, data: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < data.length; ) {
+    const { bytesWritten } = await file.write(data, done, data.length - done, at + done)
+    done += bytesWritten
+  }
+}
+
+/** Inside the folder that somebody names for the cache, so that nothing of theirs lies in it. */
+const cacheName = 'quantease-hub'
+/** By https://bford.info/cachedir/: backup programs leave such a folder out. Also by which we know it again. */
+const cacheTag = {
+  name: 'CACHEDIR.TAG',
+  text: 'Signature: 8a477f597d28d172789f06886806bc55\n# Files of the Hugging Face Hub, kept by QuantEase Workbench; may be deleted at any time.\n',
+}
+const draftPattern = /^(?:[0-9a-f]{40,64}-\d+-\d+|[a-z]+\.json|CACHEDIR\.TAG)\.\d+-\d+\.tmp$/
+/** A draft this old, in ms, was left by a program that was killed. */
+const draftAge = 3600e3
+let drafts = 0
+
+/** A flat folder for the cache in `parent`. Its files appear whole: another program may look at any time. */
+export function diskCacheFolder(parent: string): CacheFolder {
+  const path = join(parent, cacheName)
+  const storage = storageOf(path, '--cache')
+  const writeWhole = async (name: string, data: Uint8Array | string) => {
+    const draft = join(path, `${name}.${process.pid}-${++drafts}.tmp`)
+    try {
+      await writeFile(draft, data)
+      await rename(draft, join(path, name))
+    } catch (error) {
+      await rm(draft, { force: true }).catch(() => {})
+      throw error
+    }
+  }
+  /** Whether it is there and ours. @throws WorkbenchError `storage-failed` when it is somebody else's */
+  const isOurs = async (): Promise<boolean> => {
+    const tag = await readFile(join(path, cacheTag.name), 'utf8').catch(() => null)
+    if (tag === cacheTag.text) return true
+    const names = await readdir(path).catch((error) => {
+      if (error.code === 'ENOENT') return []
+      throw error
+    })
+    if (names.every((name) => draftPattern.test(name))) return false
+    throw new WorkbenchError(
+      'storage-failed',
+      `${path} holds what this program did not write.`,
+      'Choose another folder with --cache, or move that one away.',
+    )
+  }
+  const make = async () => {
+    if (await isOurs()) return
+    await mkdir(path, { recursive: true })
+    await writeWhole(cacheTag.name, cacheTag.text)
+  }
+  return {
+    async list() {
+      if (!(await storage(isOurs()))) return []
+      const names = (await storage(readdir(path))).filter((name) => name !== cacheTag.name)
+      const found = await Promise.all(names.map(async (name) => ({ name, info: await stat(join(path, name)).catch(() => null) })))
+      const files = found.flatMap(({ name, info }) => (info?.isFile() ? [{ name, bytes: info.size, modified: info.mtimeMs }] : []))
+      for (const { name, modified } of files)
+        if (draftPattern.test(name) && Date.now() - modified > draftAge) await rm(join(path, name), { force: true }).catch(() => {})
+      return files.filter(({ name }) => !draftPattern.test(name))
+    },
+    async open(name) {
+      if (!(await storage(isOurs()))) throw new Error(`No ${name}`)
+      return diskFile(join(path, name))
+    },
+    async write(name, data) {
+      await storage(make())
+      await storage(writeWhole(name, data))
+    },
+    async remove(name) {
+      if (await storage(isOurs())) await storage(rm(join(path, name), { force: true }))
+    },
+  }
+}

@@ -1,0 +1,160 @@
+/** A file that says which process is at work on the files beside it, so that no two of them write the same ones. */
+import { linkSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { WorkbenchError } from '../../errors.ts'
+
+export interface LockHolder {
+  program: 'quantease-workbench'
+  pid: number
+  host: string
+  /** ISO time at which it took the lock. */
+  started: string
+  /** On Linux: boot of the machine, namespace of process ids and start tick of the process; tells a reused process id. */
+  birth: string | null
+}
+
+/**
+ * Takes the lock; what it returns gives it back. The lock of a process that is gone is taken over, and `say` is told so.
+ * Synchronous, because it has to be given back while the process exits.
+ * @throws WorkbenchError `journal-busy` when another process holds it, `option-invalid` when the file is somebody else's
+ */
+export function takeLock(path: string, say: (sentence: string) => void, self = thisProcess()): () => void {
+  const text = `${JSON.stringify(self)}\n`
+  for (let tries = 0; tries < 5; tries++) {
+    if (createWhole(path, text)) return () => giveBack(path, text)
+    const found = read(path)
+    if (found === null) continue
+    const holder = parse(found)
+    if (!holder) {
+      throw new WorkbenchError(
+        'option-invalid',
+        `${path} is not a lock of this program, and it needs a file of this name.`,
+        'Choose another folder with --save, or move that file.',
+      )
+    }
+    const who = `process ${holder.pid} on ${holder.host} since ${holder.started}`
+    if (!isGone(holder, self)) {
+      const elsewhere = holder.host === self.host ? '' : ` If it is no longer running there, delete ${path}.`
+      throw new WorkbenchError(
+        'journal-busy',
+        `Another run is at work on the same --save folder: ${who}.`,
+        `Wait until it is over, or choose another folder.${elsewhere}`,
+      )
+    }
+    if (takeAway(path, found)) say(`Took over from ${who}, which is no longer running.`)
+  }
+  throw new WorkbenchError('journal-busy', `Another run is taking ${path} at this moment.`, 'Try again.')
+}
+
+/** Whether the holder's process has ended, as far as that can be told from here. */
+export function isGone(holder: LockHolder, self: LockHolder): boolean {
+  if (holder.host !== self.host) return false
+  if (holder.birth && self.birth) {
+    const [boot, space] = self.birth.split(' ')
+    const [thenBoot, thenSpace] = holder.birth.split(' ')
+    if (boot !== thenBoot) return true
+    // In another container the same number means another process.
+    return space === thenSpace && birthOf(holder.pid) !== holder.birth
+  }
+  try {
+    process.kill(holder.pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+export function thisProcess(): LockHolder {
+  const { pid } = process
+  return { program: 'quantease-workbench', pid, host: hostname(), started: new Date().toISOString(), birth: birthOf(pid) }
+}
+
+function birthOf(pid: number): string | null {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const space = readlinkSync('/proc/self/ns/pid')
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // After the program's name, which may hold anything: state is field 3, the start tick field 22.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    // One that has ended and that nobody has asked about yet.
+    return fields[0] === 'Z' ? null : `${boot} ${space} ${fields[19]}`
+  } catch {
+    return null
+  }
+}
+
+/** The file with all its content at once, unless there is one. Whether it was made. */
+function createWhole(path: string, text: string): boolean {
+  const draft = beside(path)
+  try {
+    writeFileSync(draft, text, { flag: 'wx' })
+    try {
+      linkSync(draft, path)
+      return true
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EEXIST') return false
+      // File systems without hard links: two processes may then meet in the moment before the content is there.
+      writeFileSync(path, text, { flag: 'wx' })
+      return true
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return false
+    throw new WorkbenchError(
+      code === 'ENOSPC' || code === 'EDQUOT' ? 'storage-full' : 'storage-failed',
+      `${path} cannot be written: ${message}.`,
+      'Choose another folder with --save.',
+      { cause: error },
+    )
+  } finally {
+    rmSync(draft, { force: true })
+  }
+}
+
+/** Removes the lock with this content, and no other: one that was taken meanwhile is put back. */
+function takeAway(path: string, content: string): boolean {
+  const away = beside(path)
+  try {
+    renameSync(path, away)
+  } catch {
+    return false
+  }
+  if (read(away) === content) {
+    unlinkSync(away)
+    return true
+  }
+  try {
+    linkSync(away, path)
+  } finally {
+    rmSync(away, { force: true })
+  }
+  return false
+}
+
+function giveBack(path: string, content: string): void {
+  if (read(path) === content) rmSync(path, { force: true })
+}
+
+function read(path: string): string | null {
+  try {
+    // A lock is a line; whatever is larger is none.
+    return statSync(path).size > 4096 ? '' : readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    return ''
+  }
+}
+
+function parse(text: string): LockHolder | null {
+  try {
+    const value: Partial<LockHolder> | null = JSON.parse(text)
+    const { program, pid, host, started, birth = null } = value ?? {}
+    if (program !== 'quantease-workbench' || !Number.isSafeInteger(pid) || pid! <= 0) return null
+    return typeof host === 'string' && typeof started === 'string' ? { program, pid: pid!, host, started, birth } : null
+  } catch {
+    return null
+  }
+}
+
+const beside = (path: string) => `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`

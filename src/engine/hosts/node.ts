@@ -1,0 +1,77 @@
+/** The engine's host in Node: WebGPU by Dawn, files from disk, and how a program ends. */
+import { readdir, realpath, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { toErrorData, WorkbenchError } from '../../errors.ts'
+import type { Bytes, Files } from '../../io/bytes.ts'
+import { diskFile } from './disk.ts'
+import type { TextFile } from '../texts.ts'
+
+export { dawn } from '../../gpu/dawn.ts'
+export { memoryStore } from '../../io/memory.ts'
+export { diskFile } from './disk.ts'
+
+/**
+ * Runs a program and leaves with an exit code, since Dawn keeps the process alive while its devices live. `fail` tells of an
+ * error and gives the code.
+ */
+export function headless(main: () => Promise<void>, fail: (error: unknown) => number = tell): void {
+  main().then(
+    () => process.exit(0),
+    (error) => process.exit(fail(error)),
+  )
+}
+
+function tell(error: unknown): number {
+  const { message, hint, detail } = toErrorData(error)
+  console.error([message, hint, detail].filter(Boolean).join('\n'))
+  return 1
+}
+
+/** A model folder has dozens of files; whoever names a home directory gets a sentence instead of hours. */
+const maxFiles = 5000
+
+/**
+ * A folder with everything below it, or a file alone. Links are followed, as in every snapshot of the Hub's own cache; one that
+ * leads nowhere is left out, and a folder is entered once. Hidden folders are never part of a model.
+ * @throws WorkbenchError `file-missing` when it cannot be read
+ */
+export async function diskFolder(path: string): Promise<Files> {
+  const info = await stat(path).catch(() => null)
+  if (info?.isFile()) return new Map([[basename(path), await diskFile(path)]])
+  const files = new Map<string, Bytes>()
+  const entered = new Set<string>()
+  const enter = async (folder: string, prefix: string) => {
+    const real = await realpath(folder)
+    if (entered.has(real)) return
+    entered.add(real)
+    for (const name of (await readdir(folder)).sort()) {
+      const full = join(folder, name)
+      const found = await stat(full).catch(() => null)
+      if (found?.isDirectory() && !name.startsWith('.')) await enter(full, `${prefix}${name}/`)
+      else if (found?.isFile()) files.set(prefix + name, await diskFile(full))
+      if (files.size > maxFiles) {
+        throw new WorkbenchError(
+          'file-missing',
+          `There are more than ${maxFiles} files in ${path}, too many for one model.`,
+          'Give the folder that holds config.json and the safetensors files.',
+        )
+      }
+    }
+  }
+  await enter(path, '').catch((cause) => {
+    if (cause instanceof WorkbenchError) throw cause
+    throw new WorkbenchError('file-missing', `The folder ${path} cannot be read.`, 'Check the path given with --model.', { cause })
+  })
+  return files
+}
+
+export async function textFile(path: string): Promise<TextFile> {
+  const hint = 'Give the path of a text (.txt, .jsonl, .csv, .parquet …), or the name of a data set.'
+  const info = await stat(path).catch((cause) => {
+    throw new WorkbenchError('file-missing', `The text ${path} cannot be read.`, hint, { cause })
+  })
+  if (!info.isFile())
+    throw new WorkbenchError('file-missing', `${path} is ${info.isDirectory() ? 'a folder' : 'no file'}, not a text.`, hint)
+  const fileName = basename(path)
+  return { id: path, label: fileName, fileName, bytes: info.size, origin: 'file', open: () => diskFile(path) }
+}

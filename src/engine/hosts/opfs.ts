@@ -1,0 +1,237 @@
+/** Checkpoints and the journal in the origin's private file system: written in the worker, read by the page. */
+import { WorkbenchError } from '../../errors.ts'
+import type { Sink, SinkFile, Store, StoreFile } from '../../io/bytes.ts'
+import type { CacheFolder } from '../../io/hub/cache.ts'
+
+const top = 'exports'
+/** Name of the Web Lock that whoever changes any of it holds. */
+export const jobLock = 'quantease-job'
+/** Of the one that whoever reads the journal holds meanwhile. */
+export const readLock = 'quantease-journal'
+
+/** TypeScript keeps this part of the standard in its worker library, which excludes the page's. */
+interface SyncAccessHandle {
+  getSize(): number
+  truncate(size: number): void
+  read(into: Uint8Array, options: { at: number }): number
+  write(data: Uint8Array, options: { at: number }): number
+  flush(): void
+  close(): void
+}
+type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncAccessHandle> }
+
+/** Handles that were asked for something and have not answered yet. */
+const asked = new Set<FileSystemHandle>()
+
+/** Holds a handle until it answers: in Chromium the answer never comes when the handle is collected as garbage before. */
+async function ask<H extends FileSystemHandle, T>(handle: H, what: (handle: H) => Promise<T>): Promise<T> {
+  asked.add(handle)
+  try {
+    return await what(handle)
+  } finally {
+    asked.delete(handle)
+  }
+}
+
+/** The folder `names` below the private root, made when it is not there. */
+async function folder(names: string[], create: boolean): Promise<FileSystemDirectoryHandle> {
+  let at = await navigator.storage.getDirectory()
+  for (const name of names) at = await ask(at, (parent) => parent.getDirectoryHandle(name, { create }))
+  return at
+}
+
+async function fileHandle(within: string[], path: string, create: boolean): Promise<FileSystemFileHandle> {
+  const names = path.split('/')
+  const file = names.pop()!
+  return ask(await folder([...within, ...names], create), (parent) => parent.getFileHandle(file, { create }))
+}
+
+async function openSync(within: string[], path: string): Promise<SyncAccessHandle> {
+  return ask((await fileHandle(within, path, true)) as SyncFileHandle, (file) => file.createSyncAccessHandle())
+}
+
+/** How long a file may be held by somebody else, in tries and the milliseconds between them. */
+const tries = { most: 200, pause: 50 }
+
+/** As `openSync`, for a file that another tab may be looking into, or one that was closed just now may not have let go of yet. */
+async function openPatiently(within: string[], path: string): Promise<SyncAccessHandle> {
+  for (let left = tries.most; ; left--) {
+    try {
+      return await openSync(within, path)
+    } catch (error) {
+      if (!left || !(error instanceof DOMException && error.name === 'NoModificationAllowedError')) throw error
+      await new Promise((resolve) => setTimeout(resolve, tries.pause))
+    }
+  }
+}
+
+function writeWhole(handle: SyncAccessHandle, data: Uint8Array, at: number): void {
+  const written = handle.write(data, { at })
+  if (written < data.length) throw new DOMException('The file could not take all of it.', 'QuotaExceededError')
+}
+
+/** Removes a file or folder; one that is not there is fine. */
+async function remove(within: string[], name: string): Promise<void> {
+  try {
+    await ask(await folder(within, false), (parent) => parent.removeEntry(name, { recursive: true }))
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error
+  }
+}
+
+/** A finished file; reading it copies nothing. */
+export async function exportedFile(run: string, path: string): Promise<File> {
+  return guard(async () => ask(await fileHandle([top, run], path, false), (file) => file.getFile()))
+}
+
+/** Removes all checkpoints, or those of one run. */
+export async function removeExports(run?: string): Promise<void> {
+  await guard(() => (run ? remove([top], run) : remove([], top)))
+}
+
+/** A fresh folder for one run; what an earlier run of the same id left there is gone. Only in a worker. */
+export async function opfsSink(run: string): Promise<Sink> {
+  await removeExports(run)
+  const handles = new Set<SyncAccessHandle>()
+  return {
+    async create(path: string, size: number): Promise<SinkFile> {
+      return guard(async () => {
+        const handle = await openSync([top, run], path)
+        try {
+          // Claims the space now: better here than after an hour of work.
+          handle.truncate(size)
+          if (handle.getSize() !== size) throw new DOMException('The file did not get its size.', 'QuotaExceededError')
+        } catch (error) {
+          // Chromium loses count of a file whose growth it once refused.
+          handle.close()
+          const names = path.split('/')
+          await remove([top, run, ...names.slice(0, -1)], names.at(-1)!)
+          throw error
+        }
+        handles.add(handle)
+        return {
+          write: (data, at) => guard(async () => writeWhole(handle, data, at)),
+          async close() {
+            handles.delete(handle)
+            await guard(async () => {
+              handle.flush()
+              handle.close()
+            })
+          },
+        }
+      })
+    },
+    open: (path) => exportedFile(run, path),
+    // Only what a result lists is ever offered, and there is no result before this.
+    commit: async () => {},
+    async remove() {
+      for (const handle of handles) handle.close()
+      handles.clear()
+      await removeExports(run)
+    },
+  }
+}
+
+/** The files of one folder, kept until they are removed. Only in a worker. */
+export function opfsStore(name: string): Store {
+  return {
+    edit: (path) =>
+      guard(async (): Promise<StoreFile> => {
+        const handle = await openPatiently([name], path)
+        return {
+          size: handle.getSize(),
+          async read(begin, end) {
+            const into = new Uint8Array(Math.max(0, Math.min(end, handle.getSize()) - begin))
+            return into.subarray(0, handle.read(into, { at: begin }))
+          },
+          write: (data, at) => guard(async () => writeWhole(handle, data, at)),
+          resize: (size) => guard(async () => handle.truncate(size)),
+          flush: () => guard(async () => handle.flush()),
+          close: async () => handle.close(),
+        }
+      }),
+    remove: (path) => guard(() => remove([name], path)),
+    list: () =>
+      guard(async () => {
+        const names: string[] = []
+        return ask(await folder([name], true), async (parent) => {
+          for await (const file of parent.keys()) names.push(file)
+          return names
+        })
+      }),
+  }
+}
+
+/** A flat folder for the cache. Only in a worker. */
+export function opfsCacheFolder(name: string): CacheFolder {
+  const place = (create: boolean) => folder([name], create)
+  return {
+    list: () =>
+      guard(async () => {
+        const found: { name: string; bytes: number; modified: number }[] = []
+        return ask(await place(true), async (parent) => {
+          for await (const handle of parent.values()) {
+            if (handle.kind !== 'file') continue
+            const { size, lastModified } = await ask(handle as FileSystemFileHandle, (file) => file.getFile())
+            found.push({ name: handle.name, bytes: size, modified: lastModified })
+          }
+          return found
+        })
+      }),
+    open: (path) => guard(async () => ask(await fileHandle([name], path, false), (file) => file.getFile())),
+    async write(file, data) {
+      await guard(async () => {
+        const handle = await openSync([name], file).catch((error) => {
+          // Another tab is writing the same file; then it is there, or will be.
+          if (error instanceof DOMException && error.name === 'NoModificationAllowedError') return null
+          throw error
+        })
+        if (!handle) return
+        try {
+          handle.truncate(0)
+          writeWhole(handle, data, 0)
+        } catch (error) {
+          handle.close()
+          await remove([name], file).catch(() => {})
+          throw error
+        }
+        handle.close()
+      })
+    },
+    async remove(file) {
+      await guard(() =>
+        remove([name], file).catch((error) => {
+          // Another tab is writing it.
+          if (!(error instanceof DOMException && error.name === 'NoModificationAllowedError')) throw error
+        }),
+      )
+    },
+  }
+}
+
+async function guard<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error
+    if (error.name === 'QuotaExceededError') {
+      const { usage = 0, quota = 0 } = await navigator.storage.estimate()
+      throw new WorkbenchError(
+        'storage-full',
+        usage > quota / 2
+          ? `The browser’s private storage is full: ${mebibytes(usage)} of ${mebibytes(quota)} are used.`
+          : `The browser’s private storage is full: it holds ${mebibytes(usage)} and might hold ${mebibytes(quota)}, so the disk itself seems to have no room.`,
+        'Free disk space, remove earlier checkpoints, or quantize fewer runs at once.',
+        { cause: error },
+      )
+    }
+    throw new WorkbenchError(
+      'storage-failed',
+      `The browser’s private storage failed: ${error.message}`,
+      'Private windows may forbid it; use a normal window.',
+      { cause: error },
+    )
+  }
+}
+
+const mebibytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`

@@ -1,0 +1,59 @@
+/**
+ * Signing in at the Hub by OAuth with PKCE, where the page is registered there: away to the Hub, and back with a code that
+ * only this tab can turn into a token. The library speaks the protocol; it is loaded when it is needed.
+ */
+import { WorkbenchError } from '../../errors.ts'
+
+export interface SignIn {
+  hubUrl: string
+  /** What the Hub gave the page when it was registered. */
+  clientId: string
+  /** Keeps a few words for this tab while it is away. */
+  keep: { get(key: string): string | null; set(key: string, value: string): unknown; remove(key: string): unknown }
+}
+
+/** Reading what the account may read, public, gated or private, and nothing else. */
+const scopes = 'openid profile read-repos gated-repos'
+const key = 'hub-sign-in'
+
+/** Where to go; `href`: the page as it is now, to come back to. */
+export async function signInUrl({ hubUrl, clientId, keep }: SignIn, href: string): Promise<string> {
+  const { oauthLoginUrl } = await import('@huggingface/hub')
+  const away: { codeVerifier?: string; nonce?: string } = {}
+  const { search, hash } = new URL(href)
+  try {
+    // The registered address has no query; that travels along as state.
+    const url = await oauthLoginUrl({ hubUrl, clientId, scopes, redirectUrl: pageOf(href), state: search + hash, localStorage: away })
+    keep.set(key, JSON.stringify(away))
+    return url
+  } catch (cause) {
+    throw failed('the Hub cannot be reached', cause)
+  }
+}
+
+/** The token, and the address that the page had before; null when the page does not come from signing in. */
+export async function finishSignIn({ hubUrl, keep }: SignIn, href: string): Promise<{ token: string; href: string } | null> {
+  const { searchParams } = new URL(href)
+  const kept = keep.get(key)
+  if (kept === null || !searchParams.has('state') || !(searchParams.has('code') || searchParams.has('error'))) return null
+  keep.remove(key)
+  if (searchParams.has('error')) throw failed(searchParams.get('error') === 'access_denied' ? 'it was declined' : 'the Hub refused it')
+  const { oauthHandleRedirect } = await import('@huggingface/hub')
+  try {
+    const { nonce, codeVerifier } = JSON.parse(kept)
+    const { accessToken, state = '' } = await oauthHandleRedirect({ hubUrl, redirectedUrl: href, nonce, codeVerifier })
+    return { token: accessToken, href: pageOf(href) + state }
+  } catch (cause) {
+    throw failed('the Hub did not confirm it', cause)
+  }
+}
+
+/** The address without what belongs to signing in. */
+export function pageOf(href: string): string {
+  const { origin, pathname } = new URL(href)
+  return origin + pathname
+}
+
+function failed(why: string, cause?: unknown): WorkbenchError {
+  return new WorkbenchError('hub-denied', `Signing in did not work: ${why}.`, 'Try again, or paste an access token.', { cause })
+}

@@ -1,0 +1,329 @@
+/**
+ * Where the terminal writes a checkpoint NAME, and beside it, while the job is not over:
+ *
+ *     NAME.partial    the checkpoint as far as it is written; takes its name when all of it has been read back
+ *     NAME.journal    what is solved
+ *     NAME.replaced   an earlier checkpoint of ours, for the moment in which the new one takes its place
+ *     NAME.lock       who is at work on them
+ *
+ * Everything is checked before anything is computed, and nothing is removed that this program did not write.
+ */
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
+import nodePath, { basename, dirname, join, resolve } from 'node:path'
+import { WorkbenchError } from '../../errors.ts'
+import type { Sink, SinkFile, Store, StoreFile } from '../../io/bytes.ts'
+import { diskFile, readFully, storageOf, writeFully } from './disk.ts'
+import { takeLock } from './lock.ts'
+import {
+  describeFile,
+  foreignTo,
+  isPlainPath,
+  type Manifest,
+  manifestName,
+  manifestText,
+  readManifest,
+  removeListed,
+  writeManifest,
+} from './manifest.ts'
+
+export interface TargetRequest {
+  /** As given with `--save`. */
+  path: string
+  /** Folder of the model; null for one that is read from elsewhere. */
+  model: string | null
+  /** Replace an earlier checkpoint of this program. */
+  overwrite: boolean
+  /** Hears what was found and put right. */
+  say(sentence: string): void
+}
+
+export class Target {
+  readonly journal: Store
+  readonly #storage: ReturnType<typeof storageOf>
+
+  private constructor(
+    /** Links resolved. */
+    readonly path: string,
+    readonly overwrite: boolean,
+    /** Gives the lock back; may be called at any time, also while the process exits. */
+    readonly release: () => void,
+  ) {
+    this.journal = journalStore(this.#beside('journal'))
+    this.#storage = storageOf(path)
+  }
+
+  /** @throws WorkbenchError `option-invalid` for a place that holds something else, `journal-busy`, `storage-failed` */
+  static async claim({ path: given, model, overwrite, say }: TargetRequest): Promise<Target> {
+    if (!given) throw refusal('--save needs the name of a folder.', '')
+    const path = await resolved(given)
+    const ending = /\.(partial|journal|replaced|lock)$/i.exec(path)?.[0]
+    if (ending)
+      throw refusal(`--save ${given} ends in ${ending}, as files beside a checkpoint do while it is written.`, 'Choose another name.')
+    if (model !== null) await keepApart(path, model)
+    await storageOf(path)(mkdir(dirname(path), { recursive: true }))
+    const target = new Target(path, overwrite, takeLock(`${path}.lock`, say))
+    try {
+      await target.#settle(say)
+      await target.#check()
+      return target
+    } catch (error) {
+      target.release()
+      throw error
+    }
+  }
+
+  #beside(what: 'partial' | 'journal' | 'replaced'): string {
+    return `${this.path}.${what}`
+  }
+
+  /** Ends the exchange of an earlier checkpoint for a new one that was interrupted. */
+  async #settle(say: (sentence: string) => void): Promise<void> {
+    const replaced = this.#beside('replaced')
+    if (!(await exists(replaced))) return
+    const manifest = await ownFolder(replaced, 'checkpoint')
+    if (await exists(this.path)) await this.#storage(removeListed(replaced, manifest))
+    else {
+      await this.#storage(rename(replaced, this.path))
+      say(`Put the earlier checkpoint ${this.path} back, which was about to be replaced when the program ended.`)
+    }
+  }
+
+  async #check(): Promise<void> {
+    await this.#checkPlace()
+    for (const [what, holds] of [
+      ['partial', 'checkpoint'],
+      ['journal', 'journal'],
+    ] as const)
+      if (await exists(this.#beside(what))) await ownFolder(this.#beside(what), holds)
+  }
+
+  /** That the place is free, or holds an earlier checkpoint that may be replaced; that one is returned. */
+  async #checkPlace(): Promise<Manifest | null> {
+    const { path } = this
+    const info = await lstatOf(path)
+    if (!info) return null
+    if (!info.isDirectory()) throw refusal(`${path} is a file.`, 'Choose the name of a folder with --save.')
+    if (info.dev !== (await lstat(dirname(path))).dev) {
+      throw refusal(
+        `${path} is where another disk is mounted, so no finished folder can take its name.`,
+        `Choose a folder in it, e.g. ${join(path, 'model')}.`,
+      )
+    }
+    if (!(await readdir(path)).length) return null
+    const manifest = await ownFolder(path, 'checkpoint')
+    // The very checkpoint that the job in the journal was about to put here when it was killed.
+    const own = (await readManifest(this.#beside('journal')))?.placed === digest(manifestText(manifest))
+    if (!this.overwrite && !own) {
+      throw refusal(`${path} holds an earlier checkpoint.`, 'Choose another folder with --save, or add --overwrite to replace it.')
+    }
+    return manifest
+  }
+
+  /** An empty place for the checkpoint; what was left of an earlier attempt is removed. */
+  async sink(): Promise<Sink> {
+    const partial = this.#beside('partial')
+    const storage = this.#storage
+    if (await exists(partial)) await storage(removeListed(partial, await ownFolder(partial, 'checkpoint')))
+    const manifest: Manifest = { writtenBy: 'QuantEase Workbench', holds: 'checkpoint', files: {} }
+    await storage(writeManifest(partial, manifest))
+    const handles = new Set<FileHandle>()
+    return {
+      async create(name: string, size: number): Promise<SinkFile> {
+        if (!isPlainPath(name)) throw new Error(`${name} leads out of the folder.`)
+        const full = join(partial, name)
+        manifest.files[name] = null
+        // First listed, then written: whatever is there is known to be ours.
+        await storage(writeManifest(partial, manifest))
+        await storage(mkdir(dirname(full), { recursive: true }))
+        const file = await storage(open(full, 'w+'))
+        handles.add(file)
+        await storage(file.truncate(size))
+        return {
+          write: (data, at) => storage(writeFully(file, data, at)),
+          async close() {
+            handles.delete(file)
+            await storage(file.datasync().finally(() => file.close()))
+          },
+        }
+      },
+      open: (name) => diskFile(join(partial, name)),
+      commit: () => this.#place(manifest),
+      async remove() {
+        for (const file of handles) await file.close()
+        handles.clear()
+        await removeListed(partial, manifest)
+      },
+    }
+  }
+
+  /** Gives the finished folder its name. */
+  async #place(manifest: Manifest): Promise<void> {
+    const [partial, replaced, journal] = (['partial', 'replaced', 'journal'] as const).map((what) => this.#beside(what))
+    await this.#storage(
+      (async () => {
+        for (const name of Object.keys(manifest.files)) manifest.files[name] = await describeFile(join(partial, name))
+        await writeManifest(partial, manifest)
+        // Hours may have passed since the place was looked at.
+        const earlier = await this.#checkPlace()
+        const marker = await readManifest(journal)
+        if (marker) await writeManifest(journal, { ...marker, placed: digest(manifestText(manifest)) })
+        if (earlier) await renamePatiently(this.path, replaced)
+        else await rmdir(this.path).catch(() => {}) // an empty folder, or none
+        await renamePatiently(partial, this.path)
+        await syncFolder(dirname(this.path))
+        if (earlier) await removeListed(replaced, earlier)
+      })(),
+    )
+  }
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest('hex')
+const refusal = (message: string, hint: string) => new WorkbenchError('option-invalid', message, hint)
+const lstatOf = (path: string) => lstat(path).catch(() => null)
+const exists = async (path: string) => (await lstatOf(path)) !== null
+
+/** The manifest of a folder that this program wrote. @throws WorkbenchError `option-invalid` when it holds anything else */
+async function ownFolder(path: string, holds: Manifest['holds']): Promise<Manifest> {
+  const info = await lstat(path)
+  if (!info.isDirectory()) throw refusal(`${path} is in the way: it is no folder of this program.`, 'Choose another folder with --save.')
+  const found = await readManifest(path)
+  const manifest = found?.holds === holds ? found : null
+  // Of a journal the names are known.
+  const foreign = manifest && holds === 'journal' ? [] : await foreignTo(path, manifest)
+  if (!foreign.length) return manifest ?? { writtenBy: 'QuantEase Workbench', holds, files: {} }
+  const [some, more] = [foreign.slice(0, 3).join(', '), foreign.length > 3 ? ` and ${foreign.length - 3} more` : '']
+  throw refusal(
+    `${path} holds what this program did not write: ${some}${more}.`,
+    `Choose another folder with --save, or move ${path} away; --overwrite replaces nothing but an earlier checkpoint of this program.`,
+  )
+}
+
+// ---------------------------------------------------------------- where folders lie
+
+/** Absolute and with all links resolved, as far as the path exists. @throws WorkbenchError `option-invalid` for a link to nowhere */
+async function resolved(given: string): Promise<string> {
+  let at = resolve(given)
+  const rest: string[] = []
+  for (;;) {
+    try {
+      return join(await realpath(at), ...rest)
+    } catch {
+      if (await exists(at)) throw refusal(`${at} is a link that leads nowhere.`, 'Choose another folder with --save.')
+      const parent = dirname(at)
+      if (parent === at) return join(at, ...rest)
+      rest.unshift(basename(at))
+      at = parent
+    }
+  }
+}
+
+/** How folder `a` lies to folder `b`, by their names alone; `path` of the system that they are on. */
+export function relation(a: string, b: string, { path = nodePath, ignoreCase = caseless } = {}): 'same' | 'inside' | 'around' | null {
+  const plain = (name: string) => (ignoreCase ? path.resolve(name).normalize('NFC').toLowerCase() : path.resolve(name))
+  const [from, to] = [plain(b), plain(a)]
+  if (from === to) return 'same'
+  const below = (outer: string, inner: string) => inner.startsWith(outer.endsWith(path.sep) ? outer : outer + path.sep)
+  return below(from, to) ? 'inside' : below(to, from) ? 'around' : null
+}
+
+/** Where names that differ in their case alone usually mean the same file. */
+const caseless = process.platform === 'win32' || process.platform === 'darwin'
+
+/** @throws WorkbenchError `option-invalid` when the target is the model's folder, lies in it or around it, or holds one of its files */
+async function keepApart(target: string, model: string): Promise<void> {
+  const folder = await realpath(model).catch(() => resolve(model))
+  const found = (await placed(target, folder)) ?? null
+  if (found) {
+    const how = { same: 'is the model’s own folder', inside: 'lies in the model’s folder', around: 'contains the model’s folder' }[found]
+    throw refusal(
+      `--save ${target} ${how}${found === 'same' ? '' : ` ${folder}`}.`,
+      'The model is never changed: choose a folder elsewhere.',
+    )
+  }
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  for (const entry of entries.filter((entry) => entry.isSymbolicLink())) {
+    const link = join(entry.parentPath, entry.name)
+    const file = await realpath(link).catch(() => null)
+    const where = file && (await placed(target, file))
+    if (where) throw refusal(`--save ${target} would touch the model: its ${link} leads to ${file}.`, 'Choose a folder elsewhere.')
+  }
+}
+
+/** As `relation`, and by what the file system says is the same, whatever it is called. */
+async function placed(target: string, other: string): Promise<ReturnType<typeof relation>> {
+  const [a, b] = await Promise.all([identities(target), identities(other)])
+  const [here, there] = [a.get(target), b.get(other)]
+  if (there && there === here) return 'same'
+  if (there && [...a.values()].includes(there)) return 'inside'
+  if (here && [...b.values()].includes(here)) return 'around'
+  return relation(target, other)
+}
+
+/** Device and number of a path and of the folders above it, as far as they exist. */
+async function identities(path: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>()
+  for (let at = path; ; at = dirname(at)) {
+    const info = await stat(at, { bigint: true }).catch(() => null)
+    // Some file systems number nothing.
+    if (info?.ino) found.set(at, `${info.dev}:${info.ino}`)
+    if (dirname(at) === at) return found
+  }
+}
+
+// ---------------------------------------------------------------- renaming
+
+/** Windows refuses for a moment while a virus scanner looks at a new file. */
+const busy = new Set(['EPERM', 'EACCES', 'EBUSY'])
+const patience = { tries: process.platform === 'win32' ? 40 : 1, pause: 50 }
+
+async function renamePatiently(from: string, to: string): Promise<void> {
+  for (let left = patience.tries; ; left--) {
+    try {
+      return await rename(from, to)
+    } catch (error) {
+      if (left <= 1 || !busy.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+      await new Promise((resolve) => setTimeout(resolve, patience.pause))
+    }
+  }
+}
+
+/** So that a power cut does not undo a rename; Windows has no such call. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY).catch(() => null)
+  await folder?.sync().catch(() => {})
+  await folder?.close()
+}
+
+// ---------------------------------------------------------------- the journal
+
+/** Files of one folder with a manifest; it goes when the last of them is removed. */
+function journalStore(path: string): Store {
+  const storage = storageOf(path)
+  const list = async () => (await readdir(path).catch(() => [])).filter((name) => !name.startsWith(manifestName))
+  return {
+    async edit(name): Promise<StoreFile> {
+      if (!(await readManifest(path))) await storage(writeManifest(path, { writtenBy: 'QuantEase Workbench', holds: 'journal', files: {} }))
+      const file = await storage(open(join(path, name), constants.O_RDWR | constants.O_CREAT))
+      return {
+        size: (await file.stat()).size,
+        async read(begin, end) {
+          const into = new Uint8Array(end - begin)
+          return into.subarray(0, (await readFully(file, into, begin)).bytesRead)
+        },
+        write: (data, at) => storage(writeFully(file, data, at)),
+        resize: (size) => storage(file.truncate(size)),
+        flush: () => storage(file.datasync()),
+        close: () => storage(file.close()),
+      }
+    },
+    async remove(name) {
+      await storage(rm(join(path, name), { force: true }))
+      if ((await list()).length) return
+      await rm(join(path, manifestName), { force: true })
+      await rmdir(path).catch(() => {}) // not there
+    },
+    list,
+  }
+}

@@ -1,0 +1,178 @@
+/** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the private file system. */
+import * as Comlink from 'comlink'
+import { WorkbenchError, toErrorData } from '../../errors.ts'
+import { Control } from '../control.ts'
+import { demoFiles, demoTexts } from './demo.ts'
+import { checkJob, dryRun } from '../plan/dry.ts'
+import { defaultCacheBudget, hubDatasets, hubModel, openHub, openHubModel } from '../hub.ts'
+import type {
+  CacheInfo,
+  DryRunSpec,
+  HubHit,
+  Job,
+  JobReport,
+  JournalSummary,
+  ModelOrigin,
+  RunEvent,
+  TextSource,
+  Traffic,
+  NamedFile,
+} from '../job.ts'
+import { checkNamed, discardJournal, journalTexts, readJournal } from '../keep/journal.ts'
+import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
+import { runJob } from '../run/run.ts'
+import { Session } from '../session.ts'
+
+/** The page names the worker after its own address; the demo lies beside it. */
+async function fetchDemo(name: string): Promise<Blob> {
+  const missing = (why: string, cause?: unknown) =>
+    new WorkbenchError(
+      'file-missing',
+      `The demo file ${name} could not be fetched: ${why}.`,
+      'Check that the page is served as it was built.',
+      { cause },
+    )
+  const response = await fetch(new URL(`demo/${name}`, self.name)).catch((cause) => {
+    throw missing(cause.message, cause)
+  })
+  if (!response.ok) throw missing(`the server answered ${response.status}`)
+  return response.blob()
+}
+
+const hub = openHub({
+  url: import.meta.env.VITE_HUB_URL || undefined,
+  cache: { store: opfsCacheFolder('hub'), budget: defaultCacheBudget },
+})
+const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub))
+let search: AbortController | null = null
+const journal = opfsStore('journal')
+let origin: ModelOrigin
+let control: Control | null = null
+
+/**
+ * Does what changes the journal or the checkpoints; one tab at a time. Nobody reads the journal while such work begins.
+ * @throws WorkbenchError `journal-busy`
+ */
+function alone<T>(work: () => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const begin = () =>
+      new Promise<void>((begun) => {
+        const take = async (lock: Lock | null) => {
+          if (!lock) throw await busy().finally(begun)
+          begun()
+          return work()
+        }
+        navigator.locks.request(jobLock, { ifAvailable: true }, take).then(resolve, reject)
+      })
+    navigator.locks.request(readLock, begin).catch(reject)
+  })
+}
+
+async function busy(): Promise<WorkbenchError> {
+  const held = await readJournal(journal, true)
+  const what = held ? ` on ${held.model.name} (${held.job.runs.map(({ label }) => label).join(', ')}) since ${when(held.started)}` : ''
+  return new WorkbenchError(
+    'journal-busy',
+    `Another tab of the workbench is running a job${what}.`,
+    'Wait until it is over, or cancel it in that tab.',
+  )
+}
+
+const when = (iso: string) => new Date(iso).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
+
+async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): Promise<JobReport> {
+  if (control) throw new WorkbenchError('plan-invalid', 'A job is running already.', 'Wait for it, or cancel it.')
+  const mine = new Control()
+  control = mine
+  try {
+    return await runJob(job, { session, control: mine, emit, sink: opfsSink, journal, network: hub.network }, { resume, origin })
+  } finally {
+    control = null
+  }
+}
+
+const api = {
+  catalog: () => session.catalog,
+  gpu: () => session.gpuSummary(),
+  async openDemo() {
+    const check = session.opening()
+    const summary = await session.open(await demoFiles(fetchDemo), 'Demo model', null, check)
+    origin = { kind: 'demo' }
+    return summary
+  },
+  async open(files: NamedFile[], name?: string) {
+    const summary = await session.open(new Map(files.map(({ path, file }) => [path, file])), name)
+    origin = { kind: 'files', name: summary.name }
+    return summary
+  },
+  openHub: (repo: string, revision?: string) => openHubModel(hub, session, repo, revision),
+  stopHub: () => hub.network.interrupt(),
+  async hubSearch(query: string): Promise<HubHit[]> {
+    search?.abort(new WorkbenchError('cancelled', 'A newer search took its place.'))
+    search = new AbortController()
+    return hub.search(query, 10, search.signal)
+  },
+  hubModel: (repo: string, revision?: string) => hubModel(hub, repo, revision),
+  setHubToken: (token: string | null) => hub.network.setToken(token),
+  hubAccount: async () => (hub.network.signedIn ? hub.account() : null),
+  async cacheInfo(): Promise<CacheInfo> {
+    const { usage = 0, quota = 0 } = await navigator.storage.estimate()
+    return { ...(await hub.cache!.info()), usage, quota, persisted: await navigator.storage.persisted() }
+  },
+  setCacheBudget: (bytes: number) => hub.cache!.setBudget(bytes),
+  clearCache: () => hub.cache!.clear(),
+  watchNetwork(listener: (event: { traffic: Traffic } | { notice: { message: string; hint: string } }) => void): void {
+    hub.network.listen((event) =>
+      listener(event.type === 'traffic' ? { traffic: event.traffic } : { notice: { message: event.message, hint: event.hint } }),
+    )
+  },
+  addText: (file: File, origin: 'file' | 'paste' = 'file') =>
+    session.texts.add({
+      // Not a number: texts of the journal come from other visits.
+      id: `file-${crypto.randomUUID()}`,
+      label: file.name,
+      fileName: file.name,
+      bytes: file.size,
+      origin,
+      open: async () => file,
+    }),
+  check: (job: Job) => checkJob(job, session),
+  dryRun: (spec: DryRunSpec) => dryRun(session.model, spec, session),
+  /** A measurement leaves nothing behind; another job takes the place of the one that is kept, which has to be named. */
+  start: (job: Job, emit: (event: RunEvent) => void, replacing: string | null): Promise<JobReport> =>
+    job.runs.length
+      ? alone(async () => {
+          await checkNamed(journal, replacing)
+          await removeExports()
+          return run(job, emit, false)
+        })
+      : run(job, emit, false),
+  /** Goes on with the job in the journal, on the model that is open. */
+  goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> => alone(() => run(job, emit, true)),
+  /** Texts that the person brought to the job in the journal, from now on those of this visit too. */
+  journalTexts: (): Promise<TextSource[]> =>
+    navigator.locks.request(readLock, async () => (await journalTexts(journal)).map((text) => session.texts.add(text))),
+  journal: (): Promise<{ busy: boolean; summary: JournalSummary | null }> =>
+    navigator.locks.request(readLock, async () => {
+      const { held = [] } = await navigator.locks.query()
+      const busy = held.some(({ name, mode }) => name === jobLock && mode === 'exclusive')
+      return { busy, summary: await readJournal(journal, busy) }
+    }),
+  discard: (named: string) =>
+    alone(async () => {
+      await checkNamed(journal, named)
+      await discardJournal(journal)
+      await removeExports()
+    }),
+  pause: () => control?.pause(),
+  resume: () => control?.resume(),
+  cancel: () => control?.cancel(),
+}
+
+export type WorkerApi = typeof api
+
+// Errors cross as plain data, so that code and hint survive; client.ts makes errors of them again.
+const thrown = Comlink.transferHandlers.get('throw') as Comlink.TransferHandler<{ value: unknown }, unknown>
+thrown.serialize = ({ value }) => [{ isError: false, value: toErrorData(value) }, []]
+
+Comlink.expose(api)

@@ -1,0 +1,451 @@
+/**
+ * What a job has done so far, kept so that nothing but the layer at hand is done twice: after a closed tab, a killed
+ * process, a lost device. One job at a time; a job that is over stays until the next one starts.
+ *
+ *     head        the job, the model it runs on, and the fingerprint of everything its results depend on
+ *     job         full-precision score, result of each finished run, report
+ *     run-i       of a run without its checkpoint: each solved linear with its result, vectors that a transform changed, scores
+ *     states-…    hidden states between two blocks; what is too large to be written again and again is computed again
+ *     text-i      texts that the person brought
+ */
+import { WorkbenchError, toErrorData } from '../../errors.ts'
+import type { Store } from '../../io/bytes.ts'
+import { memoryStore } from '../../io/memory.ts'
+import type { SolvedLinear } from '../../quant/linear.ts'
+import { sha256 } from '../digest.ts'
+import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
+import type { Hidden } from '../run/hidden.ts'
+import type { Job, JobReport, JournalSummary, LayerResult, ModelOrigin, ModelSummary, RunEvent, RunResult, TextSource } from '../job.ts'
+import { type Arrays, Log } from './log.ts'
+import { withRoom } from './room.ts'
+import type { Baseline, Host, Judgement } from '../host.ts'
+import type { TextFile } from '../texts.ts'
+
+export interface JournalHead {
+  started: string
+  fingerprint: Fingerprint
+  job: Job
+  model: ModelSummary
+  origin: ModelOrigin
+  /** `GpuSummary.sweepPanel`: a choice by measurement, which may come out otherwise the next time. */
+  sweepPanel: number
+  /** `GpuSummary.gemmKernel`, likewise. */
+  gemmKernel: 'direct' | 'tiled'
+  /** Those of the job that lie in the journal themselves, by the number of their file. */
+  texts: (Pick<TextSource, 'id' | 'label' | 'origin'> & { fileName: string })[]
+}
+
+/** A linear that was solved before. */
+export interface KeptLinear {
+  layer: LayerResult
+  stored: SolvedLinear
+}
+
+/** Hidden states that a run may write in all: a disk wears out, and passing activations on again costs less. */
+const STATES_BYTES = 8 * 2 ** 30
+const ours = /^(head|job|run-\d+|states-\w+|text-\d+)$/
+
+export class Journal {
+  #run: { id: string; log: Log } | null = null
+  /** Seconds that the run took up to its last linear, before it was interrupted. */
+  secondsBefore = 0
+  /** Seconds that the job took before it was interrupted. */
+  #jobSecondsBefore = 0
+  readonly #opened: number
+  #broken = false
+  #keepsStates = true
+
+  private constructor(
+    readonly host: Pick<Host, 'control' | 'emit'>,
+    readonly store: Store,
+    readonly head: JournalHead,
+    readonly log: Log,
+  ) {
+    this.#opened = host.control.clock
+    this.#jobSecondsBefore = log.get('seconds') ?? 0
+  }
+
+  /** A new journal in place of whatever is there; where storage cannot be had, one that ends with this process. */
+  static async begin(host: Host, texts: TextFile[], given: Omit<JournalHead, 'texts'>): Promise<Journal> {
+    const kept = texts.filter(({ origin }) => origin === 'file' || origin === 'paste')
+    const head = { ...given, texts: kept.map(({ id, label, origin, fileName }) => ({ id, label, origin, fileName })) }
+    try {
+      return new Journal(host, host.journal, head, await write(host.journal, head, kept))
+    } catch (error) {
+      const { code, message } = toErrorData(error)
+      if (!code.startsWith('storage-')) throw error
+      const store = memoryStore()
+      const journal = new Journal(host, store, head, await write(store, head, []))
+      journal.#note('warning', message, 'The job goes on, but it cannot be resumed once this page or program is closed.')
+      return journal
+    }
+  }
+
+  /** Goes on with the journal that is there. @throws WorkbenchError `journal-mismatch` */
+  static async resume(host: Host, fingerprint: Fingerprint): Promise<Journal> {
+    const head = await readHead(host.journal)
+    if (!head) throw new WorkbenchError('journal-mismatch', 'There is no unfinished job to go on with.', 'Start it from the beginning.')
+    const found = differences(head.fingerprint, fingerprint)
+    if (found.length) throw mismatch(found)
+    return new Journal(host, host.journal, head, await Log.open(host.journal, 'job'))
+  }
+
+  // ---------------------------------------------------------------- the whole job
+
+  /** What the job told when it began, for whoever shows it another time. */
+  keepBeginning(event: RunEvent): Promise<void> {
+    return this.#keep(0, () => this.log.put('beginning', event))
+  }
+
+  get baseline(): Baseline | null {
+    return this.log.get('baseline') ?? null
+  }
+
+  async keepBaseline(score: Baseline): Promise<void> {
+    await this.#keep(0, () => this.log.put('baseline', score))
+    await this.#keep(0, () => this.log.put('seconds', this.seconds))
+  }
+
+  /** Seconds that the job has taken, those before an interruption included and pauses not. */
+  get seconds(): number {
+    return this.#jobSecondsBefore + this.host.control.clock - this.#opened
+  }
+
+  /** Of a run that was finished before; with an `exportError`, its linears are still here to be written again. */
+  result(run: string): RunResult | null {
+    return this.log.get(`result:${run}`) ?? null
+  }
+
+  /** The run is finished. Its linears are given up only when they are in its checkpoint, or when it was to have none. */
+  async keepResult(result: RunResult): Promise<void> {
+    await this.#keep(0, () => this.log.put(`result:${result.run}`, result))
+    await this.#keep(0, () => this.log.put('seconds', this.seconds))
+    await this.leave()
+    const done = ['states-0', 'states-1', ...(result.exportError ? [] : [this.#fileOf(result.run)])]
+    if (!this.#broken) for (const name of done) await this.store.remove(name)
+  }
+
+  /** The job is over and nothing is left to resume. */
+  keepReport(report: JobReport): Promise<void> {
+    return this.#keep(0, () => this.log.put('report', report))
+  }
+
+  async close(): Promise<void> {
+    await this.leave()
+    await this.log.close()
+  }
+
+  // ---------------------------------------------------------------- one run
+
+  #fileOf(run: string): string {
+    return `run-${this.head.job.runs.findIndex(({ id }) => id === run)}`
+  }
+
+  /** What follows is about this run. */
+  async enter(run: string): Promise<void> {
+    await this.leave()
+    let log: Log | null = null
+    await this.#keep(0, async () => {
+      log = await Log.open(this.store, this.#fileOf(run))
+    })
+    // Without storage the run remembers for itself, as long as this process lives.
+    log ??= await Log.open(memoryStore(), this.#fileOf(run))
+    this.#run = { id: run, log }
+    this.secondsBefore = this.result(run)?.seconds ?? 0
+    for (const key of log.keys()) {
+      const { seconds = 0, jobSeconds = 0 } = log.get<{ seconds?: number; jobSeconds?: number } | null>(key) ?? {}
+      this.secondsBefore = Math.max(this.secondsBefore, seconds)
+      this.#jobSecondsBefore = Math.max(this.#jobSecondsBefore, jobSeconds)
+    }
+  }
+
+  /** Linears solved of all runs. */
+  async solved(): Promise<number> {
+    let count = 0
+    for (const { id } of this.head.job.runs) {
+      const result = this.result(id)
+      if (!result) await this.enter(id)
+      count += result ? result.layers.length : countLinears(this.#run!.log)
+    }
+    await this.leave()
+    return count
+  }
+
+  async leave(): Promise<void> {
+    await this.#run?.log.close()
+    this.#run = null
+  }
+
+  /** Those of `names` that were solved before and can be read. */
+  async linears(names: string[]): Promise<Map<string, KeptLinear>> {
+    const found = new Map<string, KeptLinear>()
+    for (const name of names) {
+      const value = this.#run!.log.get<{ layer: LayerResult; stored: SolvedLinear }>(`linear:${name}`)
+      const arrays = value && (await this.#run!.log.arrays(`linear:${name}`))
+      if (!value || !arrays) continue
+      const { codes, grid, groupIndex, at, values } = arrays as { [name: string]: never }
+      found.set(name, { layer: value.layer, stored: { ...value.stored, codes, grid, groupIndex, outliers: at && { at, values } } })
+    }
+    return found
+  }
+
+  /** `seconds` that the run has taken. */
+  keepLinear(layer: LayerResult, { codes, grid, groupIndex, outliers, ...stored }: SolvedLinear, seconds: number): Promise<void> {
+    const arrays: Arrays = { codes, grid, groupIndex, ...outliers }
+    const bytes = Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0)
+    const value = { layer, stored, seconds, jobSeconds: this.seconds }
+    return this.#keep(bytes, () => this.#run!.log.put(`linear:${layer.name}`, value, arrays))
+  }
+
+  /** Vectors of block k that a transform changed, by full name; null when it was not there yet. */
+  async vectors(k: number): Promise<Map<string, Uint8Array<ArrayBuffer>> | null> {
+    const arrays = await this.#run!.log.arrays(`vectors:${k}`)
+    return arrays && (new Map(Object.entries(arrays)) as Map<string, Uint8Array<ArrayBuffer>>)
+  }
+
+  keepVectors(k: number, vectors: Map<string, Uint8Array>): Promise<void> {
+    return this.#keep(0, () => this.#run!.log.put(`vectors:${k}`, null, Object.fromEntries(vectors)))
+  }
+
+  /** With the first `blocks` blocks quantized. */
+  score(blocks: number): Judgement | null {
+    return this.#run!.log.get(`score:${blocks}`) ?? null
+  }
+
+  keepScore(blocks: number, score: Judgement): Promise<void> {
+    return this.#keep(0, () => this.#run!.log.put(`score:${blocks}`, score))
+  }
+
+  // ---------------------------------------------------------------- hidden states
+
+  /** The full-precision states after the last block, into `hidden`. */
+  async reference(hidden: Hidden): Promise<boolean> {
+    const digests = this.log.get<string[]>('reference')
+    return digests !== undefined && (await this.#load('states-reference', digests, [hidden]))
+  }
+
+  async keepReference(hidden: Hidden): Promise<void> {
+    if (hidden.bytes > STATES_BYTES) return
+    const digests = await this.#save('states-reference', [hidden])
+    if (digests) await this.#keep(0, () => this.log.put('reference', digests))
+  }
+
+  /** Fills the states with the latest that were kept, and says how many blocks they have passed; 0 when there are none. */
+  async states(states: Hidden[]): Promise<number> {
+    const kept = this.#run!.log.get<{ blocks: number; path: string; digests: string[] }>('states')
+    return kept && (await this.#load(kept.path, kept.digests, states)) ? kept.blocks : 0
+  }
+
+  /** Keeps the states after `blocks` of `all` blocks, as often as the disk can bear. */
+  async keepStates(blocks: number, all: number, states: Hidden[]): Promise<void> {
+    const bytes = states.reduce((sum, hidden) => sum + hidden.bytes, 0)
+    if (bytes > STATES_BYTES || blocks % Math.ceil((bytes * all) / STATES_BYTES)) return
+    const log = this.#run!.log
+    // Never over those that count.
+    const path = log.get<{ path: string }>('states')?.path === 'states-0' ? 'states-1' : 'states-0'
+    const digests = await this.#save(path, states)
+    if (digests) await this.#keep(0, () => log.put('states', { blocks, path, digests }))
+  }
+
+  /** Window by window, so that the size of the batches may change. Null when there was no room. */
+  async #save(path: string, states: Hidden[]): Promise<string[] | null> {
+    if (this.#broken || !this.#keepsStates) return null
+    const digests: string[] = []
+    try {
+      const file = await this.store.edit(path)
+      try {
+        let at = 0
+        for (const hidden of states) {
+          for await (const window of hidden.windows()) {
+            digests.push(await sha256(window))
+            await file.write(new Uint8Array(window.buffer, window.byteOffset, window.byteLength), at)
+            at += window.byteLength
+          }
+        }
+        await file.resize(at)
+        await file.flush()
+      } finally {
+        await file.close()
+      }
+      return digests
+    } catch (error) {
+      const { code, message } = toErrorData(error)
+      if (!code.startsWith('storage-')) throw error
+      this.#keepsStates = false
+      await this.store.remove(path).catch(() => {})
+      this.#note('note', message, 'The hidden states are not kept, so going on after an interruption will take a little longer.')
+      return null
+    }
+  }
+
+  async #load(path: string, digests: string[], states: Hidden[]): Promise<boolean> {
+    const file = await this.store.edit(path)
+    let [at, next] = [0, 0]
+    const read = async (bytes: number) => {
+      const window = await file.read(at, at + bytes)
+      at += bytes
+      return window.byteLength === bytes && (await sha256(window)) === digests[next++] ? new Float32Array(window.buffer) : null
+    }
+    try {
+      for (const hidden of states) if (!(await hidden.fill(read))) return false
+      return next === digests.length
+    } finally {
+      await file.close()
+    }
+  }
+
+  // ---------------------------------------------------------------- trouble
+
+  /** Waits for room; any other trouble ends the journal, not the job. */
+  async #keep(bytes: number, work: () => Promise<void>): Promise<void> {
+    if (this.#broken) return
+    try {
+      await withRoom(this.host, 'the journal', () => bytes, work)
+    } catch (error) {
+      const { code, message } = toErrorData(error)
+      if (code !== 'storage-failed') throw error
+      this.#broken = true
+      this.#note('warning', message, 'The run goes on, but it cannot be resumed after an interruption.')
+    }
+  }
+
+  #note(severity: 'note' | 'warning', message: string, hint: string): void {
+    this.host.emit({ type: 'notice', run: null, problem: { severity, code: 'note', message, hint } })
+  }
+}
+
+/** @throws WorkbenchError `journal-kept` when the journal holds a job that was not started at `named` */
+export async function checkNamed(store: Store, named: string | null): Promise<void> {
+  const head = await readHead(store)
+  if (!head || head.started === named) return
+  throw new WorkbenchError(
+    'journal-kept',
+    `A job on ${head.model.name} is kept here (${head.job.runs.map(({ label }) => label).join('; ')}); its results and checkpoints would be lost.`,
+    'Look at it first: open its results, resume it or discard it.',
+  )
+}
+
+/** The start of a journal; returns the log of the job. */
+async function write(store: Store, head: JournalHead, texts: TextFile[]): Promise<Log> {
+  await discardJournal(store)
+  for (const [i, text] of texts.entries()) {
+    const file = await store.edit(`text-${i}`)
+    try {
+      await file.write(new Uint8Array(await (await text.open()).arrayBuffer()), 0)
+      await file.flush()
+    } finally {
+      await file.close()
+    }
+  }
+  const log = await Log.open(store, 'head')
+  await log.put('head', head)
+  await log.close()
+  return Log.open(store, 'job')
+}
+
+/** Texts that the person brought to the job in the journal. */
+export async function journalTexts(store: Store): Promise<TextFile[]> {
+  const texts: TextFile[] = []
+  for (const [i, text] of ((await readHead(store))?.texts ?? []).entries()) {
+    const file = await store.edit(`text-${i}`)
+    const content = new Blob([await file.read(0, file.size)])
+    await file.close()
+    texts.push({ ...text, bytes: content.size, open: async () => content })
+  }
+  return texts
+}
+
+function mismatch(found: string[]): WorkbenchError {
+  const list = found.length > 1 ? `${found.slice(0, -1).join(', ')} and ${found.at(-1)}` : found[0]
+  return new WorkbenchError(
+    'journal-mismatch',
+    `The unfinished job cannot be gone on with: ${list}. Results of both would be mixed.`,
+    'Bring back what it was started with, or start it from the beginning.',
+  )
+}
+
+async function readHead(store: Store): Promise<JournalHead | null> {
+  if (!(await store.list()).includes('head')) return null
+  const log = await Log.open(store, 'head')
+  try {
+    return log.get<JournalHead>('head') ?? null
+  } finally {
+    await log.close()
+  }
+}
+
+export async function discardJournal(store: Store): Promise<void> {
+  for (const name of await store.list()) if (ours.test(name)) await store.remove(name)
+}
+
+const countLinears = (log: Log) => log.keys().filter((key) => key.startsWith('linear:')).length
+
+function beginningOf(log: Log): RunEvent[] {
+  const beginning = log.get<RunEvent>('beginning')
+  const score = log.get<Judgement>('baseline')
+  return [
+    ...(beginning ? [beginning] : []),
+    ...(score
+      ? [{ type: 'baseline' as const, perplexity: score.perplexity, perplexityError: score.perplexityError, lambada: score.lambada }]
+      : []),
+  ]
+}
+
+/** What a run that is not finished has told of its linears and blocks. */
+function eventsOf(run: string, log: Log): RunEvent[] {
+  return log.keys().flatMap((key): RunEvent[] => {
+    const [kind, blocks] = key.split(':')
+    if (kind === 'linear') return [{ type: 'layer', run, layer: log.get<{ layer: LayerResult }>(key)!.layer }]
+    if (kind === 'score') return [{ type: 'perplexity', run, blocks: Number(blocks), value: log.get<Judgement>(key)!.perplexity }]
+    return []
+  })
+}
+
+/** What is in the journal, without a model or a device; `busy` leaves alone what another tab has open. */
+export async function readJournal(store: Store, busy: boolean): Promise<JournalSummary | null> {
+  const head = await readHead(store)
+  if (!head) return null
+  const { job, model, origin, started, fingerprint } = head
+  const perBlock = model.linears.length
+  const all = job.runs.reduce((sum, { options }) => sum + ((options.blocks as number) || model.blocks) * perBlock, 0)
+  const summary: JournalSummary = {
+    job,
+    model,
+    origin,
+    started,
+    layers: { done: 0, all },
+    results: [],
+    events: [],
+    bytes: 0,
+    report: null,
+    problem:
+      fingerprint.code === codeVersion ? null : toErrorData(mismatch(differences(fingerprint, { ...fingerprint, code: codeVersion }))),
+  }
+  if (busy) return summary
+  const present = new Set(await store.list())
+  const open = async (name: string) => (present.has(name) ? await Log.open(store, name) : null)
+  const log = await open('job')
+  summary.report = log?.get<JobReport>('report') ?? null
+  summary.events.push(...(log ? beginningOf(log) : []))
+  for (const [i, { id, options }] of job.runs.entries()) {
+    const result = log?.get<RunResult>(`result:${id}`)
+    if (result) {
+      summary.layers.done += result.layers.length
+      summary.results.push(result)
+      summary.events.push({ type: 'run-end', result })
+      summary.bytes += result.export?.bytes ?? 0
+      if (!result.exportError) continue
+    }
+    const run = await open(`run-${i}`)
+    if (!run) continue
+    if (!result) {
+      summary.layers.done += countLinears(run)
+      const blocks = (options.blocks as number) || model.blocks
+      summary.events.push({ type: 'run-start', run: id, blocks }, ...eventsOf(id, run))
+    }
+    summary.bytes += run.bytes
+    await run.close()
+  }
+  await log?.close()
+  return summary
+}

@@ -1,0 +1,89 @@
+/** Runs foreseen, without a GPU. */
+import { describe, expect, it } from 'vitest'
+import { openConfig } from '../../io/folder.ts'
+import { memoryFiles } from '../../io/memory.ts'
+import { blankModel } from '../../models/blank.ts'
+import { dryDevices } from '../devices.ts'
+import { dryRun } from './dry.ts'
+import type { DryDevice } from '../job.ts'
+import { Session } from '../session.ts'
+
+const config = {
+  model_type: 'llama',
+  hidden_size: 256,
+  num_hidden_layers: 6,
+  num_attention_heads: 4,
+  intermediate_size: 768,
+  vocab_size: 1000,
+  max_position_embeddings: 128,
+  torch_dtype: 'bfloat16',
+}
+const weights = 6 * (4 * 256 * 256 + 3 * 256 * 768 + 2 * 256) + 2 * 1000 * 256 + 256
+
+const blank = async (changes: object = {}) =>
+  blankModel((await openConfig(memoryFiles([['tiny/config.json', JSON.stringify({ ...config, ...changes })]])))!)
+
+const run = async (changes: Partial<DryDevice> = {}, of: object = {}) =>
+  dryRun(
+    await blank(of),
+    {
+      options: { bits: 2 },
+      calibration: { samples: 4, length: 128 },
+      evaluation: { samples: 3, length: 4096 },
+      device: { ...dryDevices[0], ...changes },
+    },
+    new Session(undefined),
+  )
+
+describe('a dry run of a config.json', () => {
+  it('says what every algorithm takes, stage by stage', async () => {
+    const { model, tensors, largest, evaluation, baseline, methods } = await run({ gflops: 100 })
+    expect(model).toMatchObject({ name: 'tiny', parameters: weights, dtype: 'BF16', weights: false })
+    expect(tensors).toEqual({ count: 6 * 9 + 3, bytes: 2 * weights })
+    expect(largest).toEqual({ weight: { name: 'mlp.gate_proj', bytes: 786432 }, gram: { name: 'mlp.down_proj', bytes: 768 * 768 * 4 } })
+    // Windows are no longer than the model has positions.
+    expect(evaluation).toEqual({ windows: 3, length: 128 })
+    expect(baseline.readBytes).toBe(2 * weights)
+    for (const { id, forecast, problem, bitsPerWeight } of methods) {
+      expect(problem, id).toBeNull()
+      expect(bitsPerWeight!, id).toBeGreaterThan(2)
+      expect(forecast!.stages.map(({ stage }) => stage).sort()).toEqual(['baseline', 'calibrate', 'evaluate', 'load', 'propagate', 'solve'])
+      expect(forecast!.gpuBytes).toBe(Math.max(...forecast!.stages.map(({ gpuBytes }) => gpuBytes)))
+      // Blocks of so small a model stay on the GPU: nothing but the embedding is read again.
+      expect(forecast!.readBytes).toBe(2 * 2 * 1000 * 256)
+      expect(forecast!.seconds).toBeCloseTo((forecast!.flops.forward + forecast!.flops.solve) / 1e11 + forecast!.readBytes / 1e9, 9)
+    }
+  })
+
+  it('counts reading every block again where they cannot stay, and states that wait on the host', async () => {
+    const { methods } = await run({ memoryBudget: 2 ** 20 })
+    expect(methods[0].forecast).toMatchObject({ readBytes: 2 * (weights - 1000 * 256 - 256 + 1000 * 256), seconds: null })
+    expect(methods[0].forecast!.hostBytes).toBeGreaterThan((4 + 2 * 3) * 128 * 256 * 4)
+  })
+
+  it('says which matrix no buffer holds', async () => {
+    const { methods } = await run({ maxBuffer: 2 ** 21 })
+    for (const { forecast, problem } of methods) {
+      expect(forecast).toBeNull()
+      expect(problem).toMatchObject({ code: 'gpu-too-small', message: expect.stringMatching(/Gram matrix of mlp.down_proj takes 2.3 MiB/) })
+    }
+  })
+
+  it('refuses configs of models that it could not open either', async () => {
+    await expect(blank({ model_type: 'mamba' })).rejects.toMatchObject({ code: 'config-unsupported' })
+    await expect(blank({ torch_dtype: 'float8_e4m3fn' })).rejects.toMatchObject({ code: 'config-unsupported' })
+    await expect(blank({ quantization_config: { bits: 4 } })).rejects.toMatchObject({ code: 'config-unsupported' })
+  })
+
+  it('is only for a config.json alone', async () => {
+    expect(
+      await openConfig(
+        memoryFiles([
+          ['config.json', '{}'],
+          ['tokenizer.json', '{}'],
+        ]),
+      ),
+    ).toBeNull()
+    expect(await openConfig(memoryFiles([['weights.json', '{}']]))).toBeNull()
+  })
+})

@@ -1,0 +1,340 @@
+/**
+ * Runs foreseen: the engine itself, on a device that computes nothing and only counts (gpu/dry.ts). What a run will hold and
+ * read is therefore never stated a second time, for no algorithm and no family.
+ */
+import { noFacts, type TextFacts } from '../../data/documents.ts'
+import type { Passage } from '../../data/lambada.ts'
+import type { ErrorData } from '../../errors.ts'
+import type { Gpu } from '../../gpu/device.ts'
+import { type DeviceFacts, DryGpu } from '../../gpu/dry.ts'
+import type { Store } from '../../io/bytes.ts'
+import { hollow } from '../../models/blank.ts'
+import type { OpenModel } from '../../models/weights.ts'
+import { panelOf, usePanel as takePanel } from '../../quant/descent.ts'
+import { solvers } from '../../quant/index.ts'
+import { baselineWork, examine, gibibytes, passagesWork, type PlannedRun, runWork } from './check.ts'
+import { Control } from '../control.ts'
+import type { DryRun, DryRunSpec, Forecast, GpuSummary, Job, JobCheck, Options, Problem, RunSpec, Stage, StagePeaks } from '../job.ts'
+import { runJob } from '../run/run.ts'
+import { type AdapterTraits, Session } from '../session.ts'
+import { Texts, type TokenStream } from '../texts.ts'
+
+/** Bytes a second that weights are read at, where nothing was measured: a plain SSD through a browser. */
+const READ_RATE = 1e9
+/** Evaluation windows where the text that decides it is not there: about those of WikiText-2, 2048 tokens each. */
+const WINDOWS = 160
+
+interface Windows {
+  windows: number
+  length: number
+}
+
+interface Counts {
+  calibration: Windows
+  evaluation: Windows
+  passages: Passage[]
+}
+
+/** Tokens of no text, as many as are asked for. */
+class BlankTexts extends Texts {
+  constructor(readonly counts: Counts) {
+    super([], null)
+  }
+
+  override async tokens(_: unknown, purpose: 'calibration' | 'evaluation'): Promise<TokenStream> {
+    const { windows, length } = this.counts[purpose]
+    // Not the same ones: nobody should find one text in the other.
+    return { tokens: new Int32Array(windows * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts() }
+  }
+
+  override async passages(): Promise<{ passages: Passage[]; facts: TextFacts }> {
+    return { passages: this.counts.passages, facts: noFacts() }
+  }
+
+  override windows(): number {
+    return 0
+  }
+}
+
+/** A session whose device only counts. */
+class DrySession extends Session {
+  override readonly texts: Texts
+
+  constructor(
+    readonly device: DryGpu,
+    readonly blank: OpenModel,
+    counts: Counts,
+  ) {
+    super(undefined)
+    this.texts = new BlankTexts(counts)
+  }
+
+  override async gpu(): Promise<Gpu> {
+    return this.device
+  }
+
+  override async gpuSummary(): Promise<GpuSummary> {
+    const { facts, memoryBudget } = this.device
+    const { told, ...info } = this.device.info
+    return {
+      ...info,
+      memoryBudget,
+      fitsParameters: 0,
+      hourParameters: null,
+      gflops: facts.gflops ?? 0,
+      gemmKernel: this.device.gemm,
+      sweepPanel: panelOf(this.device),
+    }
+  }
+
+  override async adapterTraits(): Promise<AdapterTraits> {
+    return { told: '', arithmetic: [], browser: '' }
+  }
+
+  override get model(): OpenModel {
+    return this.blank
+  }
+}
+
+/** A journal that keeps nothing. */
+const nowhere: Store = {
+  edit: async () => ({
+    size: 0,
+    read: async () => new Uint8Array(0),
+    write: async () => {},
+    resize: async () => {},
+    flush: async () => {},
+    close: async () => {},
+  }),
+  remove: async () => {},
+  list: async () => [],
+}
+
+type Place = Stage | 'load'
+
+/** What one run of a job held and read, or what stopped it. */
+interface Trial {
+  stages: Map<Place, StagePeaks>
+  read: number
+  error: ErrorData | null
+}
+
+/** Runs of a model shortened to so many blocks, on a counting device. `''` stands for the baseline before them. */
+/** The device, and how it sweeps. */
+type Device = DeviceFacts & { sweepPanel: number }
+
+async function attempt(opened: OpenModel, blocks: number, runs: RunSpec[], counts: Counts, device: Device): Promise<Map<string, Trial>> {
+  const gpu = new DryGpu(device)
+  takePanel(gpu, device.sweepPanel)
+  const trials = new Map(['', ...runs.map(({ id }) => id)].map((id): [string, Trial] => [id, { stages: new Map(), read: 0, error: null }]))
+  let trial = trials.get('')!
+  let stage: Place = 'baseline'
+  const note = (place: Place) => {
+    const { held, transfer } = gpu.lap()
+    const { gpuBytes, hostBytes } = trial.stages.get(place) ?? { gpuBytes: 0, hostBytes: 0 }
+    trial.stages.set(place, { gpuBytes: Math.max(gpuBytes, held), hostBytes: Math.max(hostBytes, gpu.parked + transfer) })
+  }
+  const model = hollow(opened, (bytes) => {
+    trial.read += bytes
+    note('load')
+  })
+  // The number of parameters decides whether blocks are kept: it stays that of the whole model.
+  const short = { ...model, model: { ...model.model, shape: { ...model.model.shape, blocks } } }
+  const { runs: results } = await runJob(jobOf(runs, counts), {
+    session: new DrySession(gpu, short, counts),
+    control: new Control(),
+    journal: nowhere,
+    sink: async () => {
+      throw new Error('A dry run writes nothing.')
+    },
+    emit: (event) => {
+      // What is read before is a few samples, to know the model again.
+      if (event.type === 'job-start') trial.read = 0
+      if (event.type !== 'stage' && event.type !== 'run-start') return
+      note(stage)
+      // A run begins with embedding its texts, and with the first block.
+      stage = event.type === 'stage' ? event.stage : 'load'
+      trial = trials.get(event.run ?? '')!
+    },
+  })
+  note(stage)
+  for (const { run, error = null } of results) trials.get(run)!.error = error
+  return trials
+}
+
+function jobOf(runs: RunSpec[], { calibration, evaluation, passages }: Counts): Job {
+  return {
+    runs,
+    calibration: { text: 'calibration', samples: calibration.windows, length: calibration.length, sampling: 'consecutive' },
+    evaluation: { text: 'evaluation', samples: evaluation.windows, length: evaluation.length },
+    ...(passages.length && { lambada: { text: 'passages', passages: passages.length } }),
+    seed: 0,
+    perplexityEvery: 0,
+    save: false,
+  }
+}
+
+/** What a run holds and reads, and what the baseline reads. */
+type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & { baselineReadBytes: number; error: ErrorData | null }
+
+/** Forecasts so far: a plan is checked again after every edit. */
+const known = new WeakMap<OpenModel, Map<string, Foreseen>>()
+
+/** What runs hold and read, by their id. All blocks are alike: what the third one adds, each further one adds as well. */
+async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, device: Device): Promise<Map<string, Foreseen>> {
+  const before = known.get(opened) ?? new Map<string, Foreseen>()
+  known.set(opened, before)
+  const specs = runs.map(({ spec, solver }): RunSpec => {
+    const options: Options = { ...spec.options, blocks: 0 }
+    // No sweep holds more than the first.
+    if (solver.options.some(({ key }) => key === 'iterations')) options.iterations = 1
+    return { ...spec, options }
+  })
+  const key = ({ method, options }: RunSpec) => JSON.stringify([method, options, counts, device])
+  const fresh = specs.filter((spec) => !before.has(key(spec)))
+  if (fresh.length) {
+    const { blocks } = opened.model.shape
+    const some = Math.min(blocks, 3)
+    const long = await attempt(opened, some, fresh, counts, device)
+    const short = blocks > some ? await attempt(opened, some - 1, fresh, counts, device) : long
+    for (const spec of fresh) before.set(key(spec), extended(long, short, spec.id, blocks - some))
+  }
+  return new Map(specs.map((spec) => [spec.id, before.get(key(spec))!]))
+}
+
+/** From runs of some blocks and of one less to a run of `more` blocks. */
+function extended(long: Map<string, Trial>, short: Map<string, Trial>, id: string, more: number): Foreseen {
+  const grow = (value: number, less = value) => value + more * (value - less)
+  const [base, run] = ['', id].map((one) => ({ trial: long.get(one)!, less: short.get(one)! }))
+  const stages = [base, run].flatMap(({ trial, less }) =>
+    [...trial.stages].flatMap(([stage, { gpuBytes, hostBytes }]) => {
+      // The baseline's own loading comes before that of the run, and holds less. Nothing is written.
+      if ((trial === base.trial && stage === 'load') || stage === 'write') return []
+      const before = less.stages.get(stage)
+      return { stage, gpuBytes: grow(gpuBytes, before?.gpuBytes), hostBytes: grow(hostBytes, before?.hostBytes) }
+    }),
+  )
+  return {
+    stages,
+    gpuBytes: Math.max(...stages.map(({ gpuBytes }) => gpuBytes)),
+    hostBytes: Math.max(...stages.map(({ hostBytes }) => hostBytes)),
+    readBytes: grow(run.trial.read, run.less.read),
+    baselineReadBytes: grow(base.trial.read, base.less.read),
+    error: run.trial.error,
+  }
+}
+
+const duration = (flops: number, bytes: number, gflops: number | null) => (gflops ? flops / (gflops * 1e9) + bytes / READ_RATE : null)
+
+function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Counts, every: number, gflops: number | null): Forecast {
+  const { forward, solve } = runWork(run, opened, counts.calibration, counts.evaluation, every)
+  const { stages, gpuBytes, hostBytes, readBytes } = held
+  const flops = { forward: forward + passagesWork(opened, counts.passages), solve }
+  return { flops, stages, gpuBytes, hostBytes, readBytes, seconds: duration(flops.forward + solve, readBytes, gflops) }
+}
+
+/** Looks at a job from all sides: `examine`, and what each run will take on the device at hand. */
+export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
+  const device = await deviceAtHand(session)
+  const { model } = session
+  const { check, plan } = model.folder.blank ? await examineBlank(job, model, device) : await examine(job, session)
+  if (!plan || !check.calibration || !check.evaluation) return check
+  const counts = { calibration: check.calibration, evaluation: check.evaluation, passages: plan.passages }
+  const foreseen = await foresee(model, plan.runs, counts, device)
+  for (const [i, run] of plan.runs.entries()) {
+    const held = foreseen.get(run.spec.id)!
+    if (held.error) check.problems.push({ severity: 'error', ...held.error, field: `runs.${i}.method` })
+    else check.runs[i].forecast = forecast(model, run, held, counts, job.perplexityEvery, device.gflops)
+  }
+  const heavy = memoryProblem(check.runs, device.memoryBudget)
+  if (heavy) check.problems.push(heavy)
+  return check
+}
+
+/** Without weights there is no tokenizer: as many tokens are planned with as are asked for. */
+function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
+  const counts: Counts = {
+    calibration: { windows: job.calibration.samples, length: job.calibration.length },
+    evaluation: { windows: job.evaluation.samples || WINDOWS, length: job.evaluation.length },
+    passages: [],
+  }
+  const { calibration, evaluation } = jobOf(job.runs, counts)
+  const blank: Job = { ...job, calibration, evaluation, lambada: undefined }
+  return examine(blank, new DrySession(new DryGpu(device), model, counts))
+}
+
+/** Said of runs that will need more GPU memory than the device should have. */
+export function memoryProblem(runs: JobCheck['runs'], memoryBudget: number): Problem | null {
+  const peak = Math.max(0, ...runs.map((run) => run.forecast?.gpuBytes ?? 0))
+  if (peak <= memoryBudget) return null
+  return {
+    severity: 'warning',
+    code: 'note',
+    message: `This needs about ${gibibytes(peak)} of GPU memory; this GPU should hold about ${gibibytes(memoryBudget)}.`,
+    hint: 'Take fewer or shorter samples, or a smaller model.',
+    field: 'calibration.samples',
+  }
+}
+
+async function deviceAtHand(session: Session): Promise<Device> {
+  const { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel } = await session.gpuSummary()
+  return { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel }
+}
+
+/** Every algorithm on a model, on the device asked for; without one, on that of the session. */
+export async function dryRun(
+  opened: OpenModel,
+  { options, calibration, evaluation, device }: DryRunSpec,
+  session: Session,
+): Promise<DryRun> {
+  // Of the panels that a GPU may choose, the largest takes the most memory.
+  const facts: Device = device ? { ...device, name: device.label, kind: 'gpu', sweepPanel: 512 } : await deviceAtHand(session)
+  const { model, folder, family, parameters, dtype } = opened
+  const most = model.shape.maxPositions ?? Number.POSITIVE_INFINITY
+  const counts: Counts = {
+    calibration: { windows: calibration.samples, length: Math.min(calibration.length, most) },
+    evaluation: { windows: evaluation.samples || WINDOWS, length: Math.min(evaluation.length, most) },
+    passages: [],
+  }
+  const linears = model.stages.flat()
+  const largest = (bytes: (linear: (typeof linears)[0]) => number) =>
+    linears.map((linear) => ({ name: linear.name, bytes: bytes(linear) })).reduce((a, b) => (b.bytes > a.bytes ? b : a))
+  const baseline = { flops: baselineWork(opened, counts.evaluation).forward, readBytes: 0, seconds: null as number | null }
+  const specs = solvers.map(({ id, label, options: own }): RunSpec => {
+    const given = Object.entries(options).filter(([key]) => own.some((spec) => spec.key === key))
+    return { id, label, method: id, options: Object.fromEntries(given) }
+  })
+  // One by one: what stands against one method must not stand against the others.
+  const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryGpu(facts), opened, counts))))
+  const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])
+  const foreseen = await foresee(opened, runs, counts, facts)
+  const methods = plans.map(({ check, plan }, i): DryRun['methods'][number] => {
+    const { id, label } = specs[i]
+    const held = foreseen.get(id)
+    const wrong = held?.error ?? check.problems.find(({ severity }) => severity === 'error')
+    const problem = wrong ? { code: wrong.code as ErrorData['code'], message: wrong.message, hint: wrong.hint } : null
+    const { bitsPerWeight = null, checkpointBytes = null } = check.runs.at(0) ?? {}
+    if (held) baseline.readBytes = held.baselineReadBytes
+    const made = held && plan && !problem ? forecast(opened, plan.runs[0], held, counts, 0, facts.gflops) : null
+    return { id, label, bitsPerWeight, checkpointBytes, forecast: made, problem }
+  })
+  baseline.seconds = duration(baseline.flops, baseline.readBytes, facts.gflops)
+  const { maxBinding, maxBuffer, memoryBudget, gflops } = facts
+  return {
+    model: { name: folder.name, family: family.label, parameters, blocks: model.shape.blocks, dtype, weights: !folder.blank },
+    device: {
+      label: facts.name,
+      maxBinding,
+      maxBuffer,
+      memoryBudget,
+      gflops,
+      from: device?.from ?? 'Measured here; memory is a guess from the limits.',
+    },
+    tensors: { count: folder.checkpoint.tensors.size, bytes: folder.checkpoint.bytes },
+    largest: { weight: largest(({ q, p }) => q * p * 4), gram: largest(({ p }) => p * p * 4) },
+    calibration: counts.calibration,
+    evaluation: counts.evaluation,
+    baseline,
+    methods,
+  }
+}

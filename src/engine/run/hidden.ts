@@ -1,0 +1,96 @@
+/** Hidden states between two blocks, batch by batch: on the GPU while they fit, otherwise parked on the host. */
+import type { TokenBatch } from '../../eval/perplexity.ts'
+import type { Gpu } from '../../gpu/device.ts'
+import type { Tensor } from '../../gpu/tensor.ts'
+
+export class Hidden {
+  readonly #states: (Tensor | Float32Array<ArrayBuffer> | null)[]
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly batches: TokenBatch[],
+    readonly width: number,
+    /** Bytes that may stay on the GPU. */
+    readonly budget: number,
+  ) {
+    this.#states = batches.map(() => null)
+  }
+
+  /** The states of batch i `[windows · t, width]`; `give` them back when done. */
+  take(i: number): Tensor {
+    const state = this.#states[i]
+    if (!state) throw new Error(`The hidden states of batch ${i} were never made.`)
+    this.#states[i] = null
+    if (!(state instanceof Float32Array)) return state
+    this.gpu.parked -= this.#bytes(i)
+    return this.gpu.upload(state, [this.batches[i].windows * this.batches[i].t, this.width])
+  }
+
+  /** Replaces the states of batch i and takes over the tensor. */
+  async give(i: number, states: Tensor): Promise<void> {
+    this.#drop(i)
+    const onGpu = this.#states.reduce((sum, state) => sum + (state && !(state instanceof Float32Array) ? state.bytes : 0), 0)
+    if (onGpu + states.bytes <= this.budget) {
+      this.#states[i] = states
+      return
+    }
+    this.#states[i] = (await this.gpu.read(states)) as Float32Array<ArrayBuffer>
+    this.gpu.parked += this.#bytes(i)
+    states.dispose()
+  }
+
+  /** A second copy that can be carried on without touching this one. */
+  async fork(): Promise<Hidden> {
+    const copy = new Hidden(this.gpu, this.batches, this.width, this.budget)
+    for (let i = 0; i < this.batches.length; i++) {
+      const states = this.take(i)
+      const twin = this.gpu.empty(states.shape)
+      this.gpu.copy(states, twin)
+      await this.give(i, states)
+      await copy.give(i, twin)
+    }
+    return copy
+  }
+
+  get bytes(): number {
+    return this.batches.reduce((sum, { windows, t }) => sum + windows * t * this.width * 4, 0)
+  }
+
+  /** The states of each window `[t, width]` in turn, on the host. */
+  async *windows(): AsyncGenerator<Float32Array<ArrayBuffer>> {
+    for (const [i, { windows, t }] of this.batches.entries()) {
+      const state = this.#states[i]!
+      const all = state instanceof Float32Array ? state : ((await this.gpu.read(state)) as Float32Array<ArrayBuffer>)
+      for (let w = 0; w < windows; w++) yield all.subarray(w * t * this.width, (w + 1) * t * this.width)
+    }
+  }
+
+  /** The way back; `read` gives the next window of so many bytes. False when one is not to be had. */
+  async fill(read: (bytes: number) => Promise<Float32Array | null>): Promise<boolean> {
+    for (const [i, { windows, t }] of this.batches.entries()) {
+      const all = new Float32Array(windows * t * this.width)
+      for (let w = 0; w < windows; w++) {
+        const window = await read(t * this.width * 4)
+        if (!window) return false
+        all.set(window, w * t * this.width)
+      }
+      await this.give(i, this.gpu.upload(all, [windows * t, this.width]))
+    }
+    return true
+  }
+
+  #bytes(i: number): number {
+    return 4 * this.batches[i].windows * this.batches[i].t * this.width
+  }
+
+  #drop(i: number): void {
+    const state = this.#states[i]
+    if (state instanceof Float32Array) this.gpu.parked -= this.#bytes(i)
+    else state?.dispose()
+    this.#states[i] = null
+  }
+
+  dispose(): void {
+    this.#states.forEach((_, i) => this.#drop(i))
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Checkpoints and journals of one block of the demo, by their SHA-256, as they were when they were recorded: what only moves
+ * code must not move a bit of them. An adapter with another arithmetic makes others, so there is nothing to compare there.
+ * Where results are meant to change, put in the digests that the failing test prints.
+ */
+import { describe, expect, it } from 'vitest'
+import { testSource } from '../../gpu/testing.ts'
+import { memoryStore } from '../../io/memory.ts'
+import { sha256 } from '../digest.ts'
+import type { GpuSummary, LayerResult, Options } from '../job.ts'
+import { Log } from '../keep/log.ts'
+import { runJob } from './run.ts'
+import { Session } from '../session.ts'
+import { memoryHost, smallJob, testDemo, testTexts } from '../testing.ts'
+
+/** Of the bits that `probeArithmetic` reads on the adapter of the recording, SwiftShader on x86-64. */
+const RECORDED_ON = '60e946620c9216a0'
+
+const recorded: [method: string, options: Options, checkpoint: string, journal: string][] = [
+  ['rtn', { bits: 3 }, 'fe6009d1e6a6d024', 'bdb0ec810a8a676d'],
+  ['rtn', { bits: 4, groupSize: 32, symmetric: true, grid: 'mse' }, '1c4efaa55dde49a7', '69376263b79e52f0'],
+  ['rtn', { bits: 8, grid: 'weighted' }, '9d8f64bc0d7ee9af', '105edeebb59ab318'],
+  ['gptq', { bits: 3, groupSize: 32, actOrder: true }, '4a6158e09e081694', '848defa871f78d24'],
+  ['gptq', { bits: 2, groupSize: 64, actOrder: true, staticGroups: true }, '25d4081b9cf395ab', 'bdce5b5f74e9d62d'],
+  ['quantease', { bits: 3, iterations: 4, trueSequential: true }, '6c6b1ea666b41f42', '322d7a7e2b8a7504'],
+  ['quantease', { bits: 3, iterations: 4, outlier: 0.01 }, '794e195061b86994', '04aaa458fd84f2c1'],
+  ['quantease', { bits: 3, iterations: 4, outlier: 0.02, structureOutlier: true }, '9668a97c6b7e1171', '0f5b80ecf30305e7'],
+  ['gptq_quantease', { bits: 4, iterations: 2 }, '041d6664e68a03a2', '0406e0b2d96b00ad'],
+  ['spqr', { bits: 3 }, 'b43fdd4bb43da00d', '6c77047a0e968678'],
+  ['awq', { bits: 4, groupSize: 32 }, '284efca62f34be2b', 'f11941cf862e5de6'],
+  ['quantease_plus', { bits: 3, iterations: 2 }, '2682bda833190db5', 'ad170a933ceaf6f4'],
+]
+
+async function digestOf(...parts: ArrayBufferView[]): Promise<string> {
+  const each = await Promise.all(parts.map(sha256))
+  return (await sha256(new TextEncoder().encode(each.join()))).slice(0, 16)
+}
+
+/** One form of products, whatever a measurement on a busy machine finds faster. */
+class DirectSession extends Session {
+  override async gpuSummary(): Promise<GpuSummary> {
+    return { ...(await super.gpuSummary()), gemmKernel: 'direct' }
+  }
+}
+
+const session = new DirectSession(testSource(), testTexts())
+await session.open(await testDemo())
+const arithmetic = await digestOf(Uint32Array.from((await session.adapterTraits()).arithmetic))
+const here = arithmetic === RECORDED_ON
+if (!here) console.warn(`Nothing is recorded for an adapter with the arithmetic ${arithmetic}.`)
+
+describe.skipIf(!here)('one block of the demo', () => {
+  it.each(recorded)('%s %o', async (method, options, checkpoint, journal) => {
+    const { host, control, sinks } = memoryHost(session)
+    // Journals tell the time.
+    Object.defineProperty(control, 'clock', { get: () => 0 })
+    const kept = memoryStore()
+    const store = { ...kept, remove: async () => {} }
+    const run = { id: 'run', label: method, method, options: { ...options, blocks: 1 } }
+    const { runs } = await runJob(smallJob([run], { save: true }), { ...host, journal: store })
+    expect(runs.map(({ error, exportError }) => [error, exportError])).toEqual([[undefined, undefined]])
+    const files = [...sinks.get('run')!.files].sort(([a], [b]) => (a < b ? -1 : 1))
+    const names = files.map(([name]) => new TextEncoder().encode(name))
+    const found = { checkpoint: await digestOf(...names, ...files.map(([, bytes]) => bytes)), journal: await journalDigest(kept) }
+    expect(found, `${method} ${JSON.stringify(options)}`).toEqual({ checkpoint, journal })
+  })
+})
+
+/** Of what is kept of each linear but its notes, which are words. */
+async function journalDigest(store: ReturnType<typeof memoryStore>): Promise<string> {
+  const log = await Log.open(store, 'run-0')
+  const parts: ArrayBufferView[] = []
+  for (const key of log.keys()) {
+    const { layer, ...value } = log.get<{ layer?: LayerResult }>(key) ?? {}
+    const { notes: _, ...rest } = layer ?? {}
+    parts.push(new TextEncoder().encode(JSON.stringify([key, { ...rest, ...value }])))
+    parts.push(...Object.values((await log.arrays(key)) ?? {}))
+  }
+  return digestOf(...parts)
+}

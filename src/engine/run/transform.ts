@@ -1,0 +1,158 @@
+/**
+ * Folds the scales of a solver's transform into a block before any of it is rounded: a stage's linears become W diag(c),
+ * and the norm or the linear before them is divided by c, so that the block puts out what it did before.
+ */
+import { vectorsOf } from '../plan/folded.ts'
+import type { Gpu } from '../../gpu/device.ts'
+import { scale } from '../../gpu/ops.ts'
+import { Reading } from '../../gpu/reading.ts'
+import type { Tensor } from '../../gpu/tensor.ts'
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../io/half.ts'
+import type { BlockWeights, Model } from '../../models/family.ts'
+
+/** The vectors that will change, on the host: read in one wait. */
+async function readVectors(
+  gpu: Gpu,
+  { before, vectors }: Pick<Model, 'before' | 'vectors'>,
+  weights: BlockWeights,
+  scales: readonly unknown[],
+): Promise<Map<string, Float32Array>> {
+  const names = before.flatMap((one, stage) => (scales[stage] && one.kind !== 'none' ? vectorsOf(one.name, vectors) : []))
+  const values = await Reading.all(names.map((name) => gpu.read(weights.get(name)!) as Reading<Float32Array>))
+  return new Map(names.map((name, i) => [name, values[i]]))
+}
+
+export interface Folded {
+  /** Norm weights and biases that changed, by their name inside the block, as the checkpoint stores them. */
+  vectors: Map<string, Uint8Array>
+  /** Scales that the outputs of a linear were divided by, `[q]`, by its name: to measure it as it was. The caller's. */
+  outputs: Map<string, Tensor>
+}
+
+/**
+ * Applies `scales`, one per stage or null, in `weights` (changed tensors are replaced by new ones) and `grams` (in place).
+ * `stored` tells the dtype of a vector.
+ */
+export async function fold(
+  gpu: Gpu,
+  model: Pick<Model, 'stages' | 'before' | 'vectors'>,
+  weights: BlockWeights,
+  grams: Tensor[],
+  scales: (Float32Array<ArrayBuffer> | null)[],
+  stored: (vector: string) => string,
+): Promise<Folded> {
+  const folded: Folded = { vectors: new Map(), outputs: new Map() }
+  const own = new Map<string, Tensor>()
+  const change = (linear: string, by: { rows?: Tensor; cols?: Tensor }) => {
+    const name = `${linear}.weight`
+    let tensor = own.get(name)
+    if (!tensor) {
+      tensor = gpu.empty(weights.get(name)!.shape)
+      gpu.copy(weights.get(name)!, tensor)
+      own.set(name, tensor)
+      weights.set(name, tensor)
+    }
+    scale(gpu, tensor, by)
+  }
+  const vectors = await readVectors(gpu, model, weights, scales)
+  for (const [stage, wanted] of scales.entries()) {
+    const before = model.before[stage]
+    if (!wanted || before.kind === 'none') continue
+    const length = before.kind === 'linear' ? weights.get(`${before.name}.weight`)!.cols : wanted.length
+    const output = (before.kind === 'linear' && before.output) || ((j: number) => j)
+    // By input of the stage, and by output of what comes before.
+    let c = wanted
+    const spread = () => {
+      const all = new Float32Array(length).fill(1)
+      c.forEach((value, j) => {
+        all[output(j)] = value
+      })
+      return all
+    }
+    const names = vectorsOf(before.name, model.vectors)
+    const taking: StoredVector[] = []
+    for (const name of names) {
+      const { plus = 0 } = model.vectors.find((vector) => vector.name === name)!
+      taking.push({ values: vectors.get(name)!, dtype: stored(name), plus })
+    }
+    if (taking.length) {
+      const divided = divide(taking, spread())
+      c = wanted.map((_, j) => divided.c[output(j)])
+      for (const [i, name] of names.entries()) {
+        folded.vectors.set(name, divided.vectors[i].bytes)
+        weights.set(name, gpu.upload(divided.vectors[i].values, [length]))
+      }
+    }
+    const times = gpu.upload(c, [c.length])
+    const over = gpu.upload(
+      c.map((value) => 1 / value),
+      [c.length],
+    )
+    for (const { name } of model.stages[stage]) change(name, { rows: times })
+    scale(gpu, grams[stage], { rows: over, cols: over })
+    if (before.kind === 'linear') {
+      const outputs = spread()
+      const reciprocal = gpu.upload(
+        outputs.map((value) => 1 / value),
+        [length],
+      )
+      change(before.name, { cols: reciprocal })
+      reciprocal.dispose()
+      folded.outputs.set(before.name, gpu.upload(outputs, [length]))
+    }
+    times.dispose()
+    over.dispose()
+    await gpu.pace()
+  }
+  return folded
+}
+
+interface StoredVector {
+  values: Float32Array
+  /** F32, F16 or BF16. */
+  dtype: string
+  /** Added to what is stored. */
+  plus: number
+}
+
+/**
+ * v / c of a module's vectors as their dtype stores it, and the scales that the first of them stands for exactly: rounding
+ * it moves c a little instead of the block's output. A second one (the bias of a norm) is rounded once more.
+ */
+function divide(vectors: StoredVector[], wanted: Float32Array<ArrayBuffer>) {
+  const [first] = vectors
+  const exact = rounded(
+    first.values.map((value, i) => value / wanted[i]),
+    first,
+  )
+  const c = wanted.map((value, i) => (first.values[i] === 0 ? value : first.values[i] / exact[i]))
+  const quotients = vectors.map(({ values }, n) =>
+    n === 0
+      ? exact
+      : rounded(
+          values.map((value, i) => value / c[i]),
+          vectors[n],
+        ),
+  )
+  for (let i = 0; i < c.length; i++) {
+    if (Number.isFinite(c[i]) && c[i] > 0 && quotients.every((values) => Number.isFinite(values[i]))) continue
+    // Out of the dtype's range: this input keeps its scale.
+    c[i] = 1
+    quotients.forEach((values, n) => {
+      values[i] = vectors[n].values[i]
+    })
+  }
+  return { c, vectors: quotients.map((values, n) => ({ values, bytes: bytesOf(values, vectors[n]) })) }
+}
+
+/** What is used when the nearest that can be stored is. */
+function rounded(values: Float32Array<ArrayBuffer>, { dtype, plus }: StoredVector): Float32Array<ArrayBuffer> {
+  const less = values.map((value) => value - plus)
+  const kept = dtype === 'F32' ? less : Float32Array.from(dtype === 'F16' ? f16ToF32(f32ToF16(less)) : bf16ToF32(f32ToBf16(less)))
+  return kept.map((value) => value + plus)
+}
+
+function bytesOf(values: Float32Array<ArrayBuffer>, { dtype, plus }: StoredVector): Uint8Array {
+  const less = values.map((value) => value - plus)
+  return new Uint8Array((dtype === 'F16' ? f32ToF16(less) : dtype === 'BF16' ? f32ToBf16(less) : less).buffer)
+}
