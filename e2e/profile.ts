@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util'
 import { dawn, headless } from '../src/engine/hosts/node.ts'
 import { flatIds } from '../src/eval/perplexity.ts'
-import { Gpu } from '../src/gpu/device.ts'
+import { WebGpuDevice } from '../src/gpu/webgpu.ts'
 import { applyHead } from '../src/gpu/head.ts'
 import { embed, type Panels } from '../src/gpu/ops.ts'
 import type { Tensor } from '../src/gpu/tensor.ts'
@@ -32,7 +32,7 @@ interface Profile {
 }
 
 /** One pass over `windows` windows of `t` tokens after one that compiles: embedding, blocks, head and losses. */
-async function profileForward(gpu: Gpu, config: Record<string, unknown>, windows: number, t: number): Promise<Profile> {
+async function profileForward(gpu: WebGpuDevice, config: Record<string, unknown>, windows: number, t: number): Promise<Profile> {
   const { model } = readModel(config)
   const mark = gpu.mark()
   const { block, outer, head } = randomWeights(gpu, model)
@@ -68,7 +68,7 @@ async function profileForward(gpu: Gpu, config: Record<string, unknown>, windows
 }
 
 /** Each dispatch as a submit of its own: the queue does one after the other, so ends tell how long each took. */
-async function timed(gpu: Gpu, work: () => Promise<void>): Promise<Record<string, number>> {
+async function timed(gpu: WebGpuDevice, work: () => Promise<void>): Promise<Record<string, number>> {
   const kernels: Record<string, number> = {}
   const ends: Promise<void>[] = []
   const { run } = gpu
@@ -95,7 +95,7 @@ async function timed(gpu: Gpu, work: () => Promise<void>): Promise<Record<string
 }
 
 /** Weights of a size that keeps activations around 1; all blocks share theirs. */
-function randomWeights(gpu: Gpu, { stages, vectors, outer, shape }: Model) {
+function randomWeights(gpu: WebGpuDevice, { stages, vectors, outer, shape }: Model) {
   let state = 1
   const noise = (extents: number[], scale: number, offset = 0): Tensor => {
     const values = new Float32Array(extents.reduce((a, b) => a * b, 1))
@@ -129,7 +129,7 @@ async function main(): Promise<void> {
     allowPositionals: true,
   })
   const [windows, tokens] = [Number(values.windows), Number(values.tokens)]
-  const gpu = await Gpu.open(dawn())
+  const gpu = await WebGpuDevice.open(dawn())
   const profiles = new Map<string, Profile>()
   for (const [name, config] of Object.entries(profiled)) {
     if (!positionals.length || positionals.includes(name)) profiles.set(name, await profileForward(gpu, config, windows, tokens))

@@ -1,7 +1,7 @@
 /** The browser's side: opens the devices and leaves the benchmarks where the script finds them. */
-import { Gpu } from '../../src/gpu/device.ts'
+import { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { openJax, openTensorFlow } from './libraries.ts'
 import { benchmarks } from './suite.ts'
 
-const gpu = await Gpu.open(navigator.gpu)
+const gpu = await WebGpuDevice.open(navigator.gpu)
 Object.assign(globalThis, { bench: benchmarks(gpu, [await openJax(), await openTensorFlow()]) })

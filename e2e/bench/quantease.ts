@@ -1,6 +1,7 @@
 /** QuantEase on one square layer: our blocks against one GEMM of the same size, and against a dispatch for every column. */
 import roundingCode from '../../shaders/lib/grid.wgsl?raw'
-import type { Gpu } from '../../src/gpu/device.ts'
+import type { WebGpuDevice } from '../../src/gpu/webgpu.ts'
+import { bufferOf } from '../../src/gpu/webgpu/buffer.ts'
 import { diagonal, matmul } from '../../src/gpu/ops.ts'
 import type { Tensor } from '../../src/gpu/tensor.ts'
 import { resolveOptions } from '../../src/options.ts'
@@ -14,7 +15,11 @@ const bits = 3
 const most = 2 ** bits - 1
 
 /** W [p, p] as the solver takes it, and Σ of as many random inputs. */
-export async function makeProblem(gpu: Gpu, p: number, random: (length: number) => Float32Array<ArrayBuffer>): Promise<LinearProblem> {
+export async function makeProblem(
+  gpu: WebGpuDevice,
+  p: number,
+  random: (length: number) => Float32Array<ArrayBuffer>,
+): Promise<LinearProblem> {
   const x = gpu.upload(random(p * p), [p, p])
   const gram = matmul(gpu, x, x, { ta: true })
   x.dispose()
@@ -115,7 +120,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
  */
 export async function columnTask(problem: LinearProblem, columns: number, lanes: 1 | 4): Promise<Task> {
   const { gpu, weight, gram } = problem
-  const { device } = gpu
+  const { device } = gpu as WebGpuDevice
   const p = weight.rows
   const { grid, codes, what: solved } = await solve(problem, 1)
   for (const tensor of [codes, solved]) tensor.dispose()
@@ -154,9 +159,9 @@ export async function columnTask(problem: LinearProblem, columns: number, lanes:
       layout,
       entries: [
         { binding: 0, resource: { buffer: uniforms, size: 16 } },
-        ...tensors.map(({ tensor: { buffer, offset, bytes } }, index) => ({
+        ...tensors.map(({ tensor }, index) => ({
           binding: index + 1,
-          resource: { buffer, offset, size: bytes },
+          resource: { buffer: bufferOf(tensor).gpu, offset: tensor.offset, size: tensor.bytes },
         })),
       ],
     })

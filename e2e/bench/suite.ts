@@ -1,6 +1,6 @@
 /** The benchmarks themselves, for whoever has a device: a page or Node. */
 import { random as seeded } from '../../src/data/corpus.ts'
-import type { Gpu } from '../../src/gpu/device.ts'
+import type { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { PANELS } from '../../src/quant/descent.ts'
 import { gpuFactorTask, hostFactorTask } from './gptq.ts'
 import { checkProduct, type Library, openOurs } from './gemm.ts'
@@ -9,7 +9,7 @@ import { columnTask, disposeProblem, makeProblem, panelTask, solveTask } from '.
 import { errorAgainstWork } from './work.ts'
 
 /** What is measured on one device. Every result is checked before it is timed. */
-export const benchmarks = (gpu: Gpu, libraries: Library[]) => ({
+export const benchmarks = (gpu: WebGpuDevice, libraries: Library[]) => ({
   adapter: gpu.info,
 
   /** Milliseconds of C = A·B, [n, n] each: by library, by round. */

@@ -6,8 +6,9 @@ import { type ChatTemplateFile, loadChatTemplate } from '../data/chat.ts'
 import type { ListDataset } from '../data/datasets.ts'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
-import { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
+import { WebGpuDevice } from '../gpu/webgpu.ts'
 import type { Files } from '../io/bytes.ts'
 import { openConfig, openFolder } from '../io/folder.ts'
 import { formats } from '../io/formats/index.ts'
@@ -32,7 +33,7 @@ export interface AdapterTraits {
 }
 
 export class Session {
-  #gpu: Promise<Gpu> | null = null
+  #gpu: Promise<Device> | null = null
   #summary: GpuSummary | null = null
   #model: OpenModel | null = null
   #tokenizer: TextTokenizer | null = null
@@ -48,7 +49,7 @@ export class Session {
     texts: TextFile[] = [],
     /** How data sets of the Hub are listed; null without a way to it. */
     list: ListDataset | null = null,
-    /** As if the device had no larger bindings than that; see `Gpu.open`. */
+    /** As if the device had no larger bindings than that; see `WebGpuDevice.open`. */
     readonly most?: { binding: number },
   ) {
     this.texts = new Texts(texts, list)
@@ -68,7 +69,7 @@ export class Session {
   // ---------------------------------------------------------------- device
 
   /** The device, opened on first use and again after it was lost or has failed. @throws WorkbenchError `gpu-missing` */
-  async gpu(): Promise<Gpu> {
+  async gpu(): Promise<Device> {
     const opened = this.#gpu
     const gpu = await opened
     if (gpu && !gpu.failed) return gpu
@@ -77,7 +78,7 @@ export class Session {
     gpu?.destroy()
     this.#summary = null
     const open = async () => {
-      const gpu = await Gpu.open(this.gpuSource, this.most)
+      const gpu = await WebGpuDevice.open(this.gpuSource, this.most)
       await chooseGemm(gpu)
       return gpu
     }
@@ -89,7 +90,7 @@ export class Session {
   }
 
   /** Another device in place of this one, whatever state it is in. @throws WorkbenchError `gpu-missing` */
-  async renewGpu(): Promise<Gpu> {
+  async renewGpu(): Promise<Device> {
     const gpu = await this.#gpu
     this.#gpu = null
     gpu?.destroy()

@@ -1,9 +1,9 @@
 /** Kernels that cannot be compiled, and how readings wait. */
 import { describe, expect, test } from 'vitest'
-import { Gpu } from './device.ts'
 import { compileError } from './failure.ts'
 import { kernelNames, kernelSource, originOf, parseKernel } from './kernel.ts'
 import { testGpu, testSource } from './testing.ts'
+import { WebGpuDevice } from './webgpu.ts'
 
 describe('a kernel that cannot be compiled', () => {
   const header = '@group(0) @binding(0) var<storage, read_write> x : array<f32>;\n@compute @workgroup_size(1) fn main() {\n'
@@ -23,7 +23,7 @@ describe('a kernel that cannot be compiled', () => {
   })
 
   test('stops the work instead of leaving zeros', async () => {
-    const gpu = await Gpu.open(testSource())
+    const gpu = await WebGpuDevice.open(testSource())
     const source = kernelSource('relu')
     const { code } = source
     source.code = `${code}\nfn broken() -> f32 { return missing; }`
@@ -70,12 +70,12 @@ describe('readings', () => {
     const gpu = await testGpu()
     const bytes = 2 ** 20
     const x = gpu.empty([bytes / 4])
-    const { held } = gpu
+    const { held } = gpu.memory
     const readings = [gpu.read(x), gpu.read(x)]
-    expect(gpu.held).toBe(held + 2 * bytes)
+    expect(gpu.memory.held).toBe(held + 2 * bytes)
     await Promise.all(readings)
-    expect(gpu.held).toBe(held)
-    expect(gpu.peak).toBeGreaterThanOrEqual(held + 2 * bytes)
+    expect(gpu.memory.held).toBe(held)
+    expect(gpu.memory.peak).toBeGreaterThanOrEqual(held + 2 * bytes)
     x.dispose()
   })
 })

@@ -2,9 +2,10 @@
  * A device that computes nothing: the same tensors, the same count of the memory they would take and of the operations,
  * for a run that is only to be foreseen. Needs no WebGPU.
  */
-import { Gpu, type GpuInfo } from './device.ts'
+import { BaseDevice, type Dispatch } from './base.ts'
+import { Memory } from './memory.ts'
 import { Reading } from './reading.ts'
-import type { Tensor, TypedArray } from './tensor.ts'
+import type { DeviceBuffer, Tensor, TypedArray } from './tensor.ts'
 
 /** What decides how a run goes on a device. */
 export interface DeviceFacts {
@@ -25,7 +26,14 @@ const SUBMIT_FLOPS = 1e10
 /** Elements that are made up at most for one reading: enough for whatever is looked into. */
 const MOST_READ = 2 ** 20
 
-export class DryGpu extends Gpu {
+export class DryDevice extends BaseDevice<DeviceBuffer> {
+  readonly memory = new Memory<DeviceBuffer>(
+    (size) => ({ size }),
+    () => {},
+  )
+  readonly failed = false
+  readonly waits = 0
+  readonly tick = 0
   /** Most bytes read back or sent at once since the last `lap`. */
   #transfer = 0
   #sinceFlush = 0
@@ -33,19 +41,12 @@ export class DryGpu extends Gpu {
 
   constructor(readonly facts: DeviceFacts) {
     const { name, kind, maxBinding, maxBuffer } = facts
-    const info: GpuInfo = { vendor: '', architecture: '', name, kind, f16: false, subgroups: false, maxBinding, maxBuffer, told: '' }
-    const device = {
-      lost: new Promise(() => {}),
-      createBuffer: ({ size }: { size: number }) => ({ size, destroy() {} }),
-      queue: { writeBuffer() {} },
-      destroy() {},
-    }
-    super({} as GPU, device as unknown as GPUDevice, info)
+    super({ vendor: '', architecture: '', name, kind, f16: false, subgroups: false, maxBinding, maxBuffer, told: '' })
   }
 
   /** Peaks since the last call: GPU memory held, and the largest transfer between host and GPU. */
   lap(): { held: number; transfer: number } {
-    const lap = { held: this.mostHeld(), transfer: this.#transfer }
+    const lap = { held: this.memory.mostHeld(), transfer: this.#transfer }
     this.#transfer = 0
     return lap
   }
@@ -54,40 +55,45 @@ export class DryGpu extends Gpu {
     return this.facts.memoryBudget
   }
 
-  override get submitFlops(): number {
+  get submitFlops(): number {
     return this.facts.gflops ? Math.max(2e7, this.facts.gflops * 6e7) : SUBMIT_FLOPS
   }
 
-  override run(...[name, bindings, , [x, y = 1, z = 1], { flops = 64 * x * y * z } = {}]: Parameters<Gpu['run']>): void {
-    for (const tensor of Object.values(bindings)) this.requireBinding(name, tensor)
-    this.flops += flops
+  learn(): void {}
+
+  clear(): void {}
+
+  copy(): void {}
+
+  protected dispatch(_call: Dispatch, flops: number): void {
     this.#sinceFlush += flops
     if (this.#sinceFlush > this.submitFlops) this.flush()
   }
 
-  override flush(): void {
+  flush(): void {
     this.#sinceFlush = 0
-    super.flush()
+    this.memory.bury()
   }
 
-  override clear(): void {}
+  async pace(): Promise<void> {
+    await this.gate?.()
+  }
 
-  override copy(): void {}
-
-  override write(tensor: Tensor): void {
+  async sync(): Promise<void> {
     this.flush()
-    this.#transfer = Math.max(this.#transfer, tensor.bytes)
   }
 
-  override uploadBytes(data: Uint8Array): Tensor {
+  destroy(): void {}
+
+  write(tensor: Tensor, data: TypedArray | Uint8Array): void {
     this.flush()
-    this.#transfer = Math.max(this.#transfer, data.byteLength)
-    return this.empty([Math.ceil(data.byteLength / 4)], 'u32')
+    this.#transfer = Math.max(this.#transfer, data instanceof Uint8Array ? data.byteLength : tensor.bytes)
   }
 
+  /** As many values as a reading made up are enough for any shape. */
   override upload(data: TypedArray, shape: readonly number[]): Tensor {
     const tensor = this.empty(shape, data instanceof Float32Array ? 'f32' : 'u32')
-    this.write(tensor)
+    this.write(tensor, data)
     return tensor
   }
 
@@ -95,13 +101,13 @@ export class DryGpu extends Gpu {
    * Floats are 1, so that no input looks dead; integers, which count what went wrong, are 0 unless `foreseen` says more.
    * Of what is large only a beginning.
    */
-  override read(tensor: Tensor, foreseen = tensor.dtype === 'f32' ? 1 : 0): Reading<TypedArray> {
+  read(tensor: Tensor, foreseen = tensor.dtype === 'f32' ? 1 : 0): Reading<TypedArray> {
     const { bytes, dtype } = tensor
     this.#transfer = Math.max(this.#transfer, bytes)
-    this.hold(bytes)
+    this.memory.hold(bytes)
     return new Reading(async () => {
       this.flush()
-      this.release(bytes)
+      this.memory.release(bytes)
       const size = Math.min(tensor.size, MOST_READ)
       const key = `${dtype} ${size} ${foreseen}`
       // One array serves all readings of a size, however many of them would wait on the host at once.

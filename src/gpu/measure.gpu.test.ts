@@ -1,8 +1,9 @@
 /** Measuring where the end of work is noticed late, and the bits by which devices are told apart. */
 import { afterEach, describe, expect, it, test, vi } from 'vitest'
-import { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import { chooseGemm, probeArithmetic, secondsOf } from './measure.ts'
 import { testGpu, testSource } from './testing.ts'
+import { WebGpuDevice } from './webgpu.ts'
 
 afterEach(() => vi.restoreAllMocks())
 
@@ -17,7 +18,7 @@ describe('seconds of some work', () => {
       if (tick) clock = Math.ceil(clock / tick) * tick
     }
     return {
-      gpu: { tick, sync } as Gpu,
+      gpu: { tick, sync } as Device,
       work: (seconds: number) => () => {
         busy = Math.max(busy, clock) + seconds
       },
@@ -45,7 +46,7 @@ describe('seconds of some work', () => {
 })
 
 test('the form of products is chosen by measuring, and the rate goes into the size of submits', async () => {
-  const gpu = await Gpu.open(testSource())
+  const gpu = await WebGpuDevice.open(testSource())
   expect([gpu.gflops, gpu.tick < 0.05]).toEqual([0, true])
   await chooseGemm(gpu)
   expect(gpu.gflops).toBeGreaterThan(0.05)

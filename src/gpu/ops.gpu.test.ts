@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from './device.ts'
 import { applyHead } from './head.ts'
 import { kernelNames, kernelSource } from './kernel.ts'
 import * as ops from './ops.ts'
 import * as ref from './reference.ts'
 import { testGpu } from './testing.ts'
 import type { Tensor } from './tensor.ts'
+import type { WebGpuDevice } from './webgpu.ts'
 
-let gpu: Gpu
+let gpu: WebGpuDevice
 beforeAll(async () => {
   gpu = await testGpu()
 })
@@ -414,15 +414,15 @@ describe('stored weights', () => {
 describe('device', () => {
   it('counts the memory it holds and gives it back', async () => {
     gpu.trim()
-    const before = gpu.held
+    const before = gpu.memory.held
     const x = gpu.empty([1024, 1024])
-    expect(gpu.held - before).toBe(4 * 2 ** 20)
+    expect(gpu.memory.held - before).toBe(4 * 2 ** 20)
     x.dispose()
     const again = gpu.empty([1024, 1024])
-    expect(gpu.held - before).toBe(4 * 2 ** 20)
+    expect(gpu.memory.held - before).toBe(4 * 2 ** 20)
     again.dispose()
     gpu.trim()
-    expect(gpu.held).toBe(before)
+    expect(gpu.memory.held).toBe(before)
   })
 
   it('refuses a tensor that no binding can hold, with both sizes', () => {

@@ -1,11 +1,12 @@
 /** Every operation on tensors larger than a binding, against the same on a device that binds them whole. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WorkbenchError } from '../errors.ts'
-import { Gpu } from './device.ts'
+import type { Gpu } from './device.ts'
 import * as ops from './ops.ts'
 import { rowPanels } from './panels.ts'
 import type { Tensor } from './tensor.ts'
 import { testGpu, testSource } from './testing.ts'
+import { WebGpuDevice } from './webgpu.ts'
 
 /** Bytes: 64 rows of 260 columns fit. */
 const LIMIT = 73728
@@ -16,8 +17,8 @@ let small: Gpu
 let wider: Gpu
 beforeAll(async () => {
   whole = await testGpu()
-  small = await Gpu.open(testSource(), { binding: LIMIT })
-  wider = await Gpu.open(testSource(), { binding: 2 * LIMIT })
+  small = await WebGpuDevice.open(testSource(), { binding: LIMIT })
+  wider = await WebGpuDevice.open(testSource(), { binding: 2 * LIMIT })
 })
 afterAll(() => {
   small.destroy()

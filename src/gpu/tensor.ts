@@ -1,26 +1,43 @@
-/** A tensor is a piece of a GPU buffer with a shape and an element type. Row-major; 4 bytes per element. */
+/** A tensor is a piece of a device's buffer with a shape and an element type. Row-major; 4 bytes per element. */
 
 export type DType = 'f32' | 'u32'
 export type TypedArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>
 
-export class Tensor {
-  #buffer: GPUBuffer | null
-  #release: ((buffer: GPUBuffer) => void) | null
+/** Memory of one device; only that device looks into it. */
+export interface DeviceBuffer {
+  /** Bytes. */
+  readonly size: number
+}
 
-  /** Made by `Gpu`; `release` gives the buffer back and is absent on views. */
+export interface TensorOptions {
+  /** Offset into the buffer, bytes; a multiple of 256. */
+  offset?: number
+  /** What it holds, for messages. */
+  label?: string
+  /** Gives the buffer back; absent on views. */
+  release?: () => void
+}
+
+export class Tensor {
+  #buffer: DeviceBuffer | null
+  readonly #release?: () => void
+  readonly offset: number
+  readonly label: string
+
+  /** Made by devices. */
   constructor(
-    buffer: GPUBuffer,
+    buffer: DeviceBuffer,
     readonly shape: readonly number[],
     readonly dtype: DType,
-    /** Offset into the buffer, bytes; a multiple of 256. */
-    readonly offset = 0,
-    release: ((buffer: GPUBuffer) => void) | null = null,
+    { offset = 0, label = 'A tensor', release }: TensorOptions = {},
   ) {
     this.#buffer = buffer
     this.#release = release
+    this.offset = offset
+    this.label = label
   }
 
-  get buffer(): GPUBuffer {
+  get buffer(): DeviceBuffer {
     if (!this.#buffer) throw new Error(`Tensor [${this.shape}] was used after it was disposed.`)
     return this.#buffer
   }
@@ -50,12 +67,12 @@ export class Tensor {
   view(shape: readonly number[], from = 0, dtype = this.dtype): Tensor {
     if (from % 64) throw new Error(`A view starts at a multiple of 64 elements, not at ${from}.`)
     if (from + elements(shape) > this.size) throw new Error(`A view [${shape}] at ${from} does not fit into [${this.shape}].`)
-    return new Tensor(this.buffer, shape, dtype, this.offset + from * 4)
+    return new Tensor(this.buffer, shape, dtype, { offset: this.offset + from * 4, label: this.label })
   }
 
   dispose(): void {
     if (!this.#release || !this.#buffer) return
-    this.#release(this.#buffer)
+    this.#release()
     this.#buffer = null
   }
 }

@@ -40,12 +40,12 @@ describe('stopped half-way', () => {
     const x = gpu.zeros([16, model.shape.hidden])
     await gpu.sync()
     gpu.trim()
-    const before = gpu.held
+    const before = gpu.memory.held
     for (let stop = 0; stop < model.stages.length; stop++) {
       for await (const { stage } of model.block(gpu, weights, x, { windows: 1, t: 16 }, 0)) if (stage === stop) break
     }
     gpu.trim()
-    expect(gpu.held).toBe(before)
+    expect(gpu.memory.held).toBe(before)
     x.dispose()
     disposeBlock(weights)
   })

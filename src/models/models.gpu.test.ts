@@ -119,12 +119,12 @@ describe.each(Object.entries(variants))('%s', (_, config) => {
     const x = gpu.zeros([batch.t, config.hidden_size])
     await gpu.sync()
     gpu.trim()
-    const before = gpu.held
+    const before = gpu.memory.held
     for (let stop = 0; stop < 4; stop++) {
       for await (const { stage } of opened.model.block(gpu, weights, x, batch, 0)) if (stage === stop) break
     }
     gpu.trim()
-    expect(gpu.held).toBe(before)
+    expect(gpu.memory.held).toBe(before)
   })
 })
 

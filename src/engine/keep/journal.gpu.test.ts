@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { random } from '../../data/corpus.ts'
 import { WorkbenchError } from '../../errors.ts'
-import { testSource } from '../../gpu/testing.ts'
+import { asWebGpu, testSource } from '../../gpu/testing.ts'
 import type { Sink } from '../../io/bytes.ts'
 import { type MemoryStore, memoryStore } from '../../io/memory.ts'
 import type { Control } from '../control.ts'
@@ -221,7 +221,7 @@ describe('a lost device', () => {
   it('with no memory left goes on in smaller pieces, to the same bytes', async () => {
     const one = { ...job, runs: [job.runs[0]] }
     const { report, events, sinks } = await disturbed(one, [12, 30], async (session) => {
-      const { device } = await session.gpu()
+      const { device } = asWebGpu(await session.gpu())
       device.onuncapturederror!({ error: Object.create(GPUOutOfMemoryError.prototype) } as GPUUncapturedErrorEvent)
     })
     expect(of(events, 'device').map(({ state, cause }) => `${state} ${cause}`)).toEqual([

@@ -52,12 +52,12 @@ describe.each([
     expect(problems.filter(({ severity }) => severity === 'error')).toEqual([])
     const gpu = await session.gpu()
     gpu.trim()
-    const before = gpu.held
-    gpu.peak = before
+    const before = gpu.memory.held
+    gpu.memory.peak = before
     const { host } = memoryHost(session)
     const report = await runJob(job, host)
     expect(report.runs[0].error).toBeUndefined()
-    const measured = gpu.peak - before
+    const measured = gpu.memory.peak - before
     const { gpuBytes } = runs[0].forecast!
     expect(gpuBytes / measured).toBeGreaterThan(0.95)
     expect(gpuBytes / measured).toBeLessThan(1.05)

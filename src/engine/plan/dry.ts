@@ -6,7 +6,7 @@ import { noFacts, type TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { Gpu } from '../../gpu/device.ts'
-import { type DeviceFacts, DryGpu } from '../../gpu/dry.ts'
+import { type DeviceFacts, DryDevice } from '../../gpu/dry.ts'
 import type { Store } from '../../io/bytes.ts'
 import { hollow } from '../../models/blank.ts'
 import type { OpenModel } from '../../models/weights.ts'
@@ -61,7 +61,7 @@ class DrySession extends Session {
   override readonly texts: Texts
 
   constructor(
-    readonly device: DryGpu,
+    readonly device: DryDevice,
     readonly blank: OpenModel,
     counts: Counts,
   ) {
@@ -124,7 +124,7 @@ interface Trial {
 type Device = DeviceFacts & { sweepPanel: number }
 
 async function attempt(opened: OpenModel, blocks: number, runs: RunSpec[], counts: Counts, device: Device): Promise<Map<string, Trial>> {
-  const gpu = new DryGpu(device)
+  const gpu = new DryDevice(device)
   takePanel(gpu, device.sweepPanel)
   const trials = new Map(['', ...runs.map(({ id }) => id)].map((id): [string, Trial] => [id, { stages: new Map(), read: 0, error: null }]))
   let trial = trials.get('')!
@@ -132,7 +132,7 @@ async function attempt(opened: OpenModel, blocks: number, runs: RunSpec[], count
   const note = (place: Place) => {
     const { held, transfer } = gpu.lap()
     const { gpuBytes, hostBytes } = trial.stages.get(place) ?? { gpuBytes: 0, hostBytes: 0 }
-    trial.stages.set(place, { gpuBytes: Math.max(gpuBytes, held), hostBytes: Math.max(hostBytes, gpu.parked + transfer) })
+    trial.stages.set(place, { gpuBytes: Math.max(gpuBytes, held), hostBytes: Math.max(hostBytes, gpu.memory.parked + transfer) })
   }
   const model = hollow(opened, (bytes) => {
     trial.read += bytes
@@ -260,7 +260,7 @@ function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
   }
   const { calibration, evaluation } = jobOf(job.runs, counts)
   const blank: Job = { ...job, calibration, evaluation, lambada: undefined }
-  return examine(blank, new DrySession(new DryGpu(device), model, counts))
+  return examine(blank, new DrySession(new DryDevice(device), model, counts))
 }
 
 /** Said of runs that will need more GPU memory than the device should have. */
@@ -305,7 +305,7 @@ export async function dryRun(
     return { id, label, method: id, options: Object.fromEntries(given) }
   })
   // One by one: what stands against one method must not stand against the others.
-  const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryGpu(facts), opened, counts))))
+  const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
   const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])
   const foreseen = await foresee(opened, runs, counts, facts)
   const methods = plans.map(({ check, plan }, i): DryRun['methods'][number] => {

@@ -22,7 +22,7 @@ export class Hidden {
     if (!state) throw new Error(`The hidden states of batch ${i} were never made.`)
     this.#states[i] = null
     if (!(state instanceof Float32Array)) return state
-    this.gpu.parked -= this.#bytes(i)
+    this.gpu.memory.parked -= this.#bytes(i)
     return this.gpu.upload(state, [this.batches[i].windows * this.batches[i].t, this.width])
   }
 
@@ -35,7 +35,7 @@ export class Hidden {
       return
     }
     this.#states[i] = (await this.gpu.read(states)) as Float32Array<ArrayBuffer>
-    this.gpu.parked += this.#bytes(i)
+    this.gpu.memory.parked += this.#bytes(i)
     states.dispose()
   }
 
@@ -85,7 +85,7 @@ export class Hidden {
 
   #drop(i: number): void {
     const state = this.#states[i]
-    if (state instanceof Float32Array) this.gpu.parked -= this.#bytes(i)
+    if (state instanceof Float32Array) this.gpu.memory.parked -= this.#bytes(i)
     else state?.dispose()
     this.#states[i] = null
   }

@@ -241,7 +241,7 @@ describe('pause and cancel', () => {
     await session.open(await tinyFiles(), 'tiny')
     const gpu = await session.gpu()
     gpu.trim()
-    const held = gpu.held
+    const held = gpu.memory.held
     const job = smallJob([run('one', 'quantease', { bits: 3, iterations: 20 }), run('two', 'rtn', { bits: 3 })], { save: true })
     const { host, sinks } = memoryHost(session, (event, control) => {
       if (event.type === 'layer' && event.layer.name.endsWith('o_proj')) control.cancel()
@@ -251,7 +251,7 @@ describe('pause and cancel', () => {
     expect(report.runs[0]).toMatchObject({ state: 'cancelled', error: { code: 'cancelled' }, export: null })
     expect(report.runs[0].layers.length).toBe(4)
     expect(sinks.get('one')!.files.size).toBe(0)
-    expect(gpu.held).toBe(held)
+    expect(gpu.memory.held).toBe(held)
     const { host: next } = memoryHost(session)
     expect((await runJob(smallJob([run('three', 'rtn', { bits: 3 })]), next)).runs[0].state).toBe('finished')
   })

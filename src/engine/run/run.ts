@@ -323,7 +323,7 @@ class Pulse {
   attach(gpu: Gpu): void {
     this.#before += (this.#gpu?.flops ?? 0) - gpu.flops
     this.#gpu = gpu
-    gpu.mostHeld() // before this job
+    gpu.memory.mostHeld() // before this job
     gpu.gate = () => this.beat()
   }
 
@@ -354,8 +354,8 @@ class Pulse {
 
   tellMemory(): void {
     if (!this.#gpu) return
-    const { held } = this.#gpu
-    const most = this.#gpu.mostHeld()
+    const { held } = this.#gpu.memory
+    const most = this.#gpu.memory.mostHeld()
     this.memory = sampleMemory(this.memory, { seconds: this.progress.read().elapsed, held: most })
     this.host.emit({ type: 'memory', held, most })
   }

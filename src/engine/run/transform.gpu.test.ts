@@ -198,14 +198,14 @@ describe('AWQ over a whole model', () => {
     await session.open(files, 'tiny')
     const gpu = await session.gpu()
     gpu.trim()
-    const held = gpu.held
+    const held = gpu.memory.held
     const { clip: _clip, ...plain } = { clip: true, ...options }
     const job = smallJob([spec('awq', { ...options }), spec('rtn', plain)], { save: true })
     const { check } = await examine(job, session)
     const { host, sinks, events } = memoryHost(session)
     const [result, rtn] = (await runJob(job, host)).runs
     expect(result.error ?? result.exportError).toBeUndefined()
-    expect(gpu.held).toBe(held)
+    expect(gpu.memory.held).toBe(held)
     expect(check.runs[0].bitsPerWeight).toBeCloseTo(result.bitsPerWeight, 10)
     expect(result.meanRelativeError!).toBeLessThan(rtn.meanRelativeError!)
     expect(events.filter(({ type }) => type === 'progress').every((event) => event.type !== 'progress' || event.done <= 1)).toBe(true)

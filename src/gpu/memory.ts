@@ -1,0 +1,122 @@
+/** The exact count of what a device holds, and the buffers behind its tensors: freed ones are kept for reuse. */
+import { type DeviceBuffer, type DType, elements, Tensor } from './tensor.ts'
+
+/** Freed buffers kept for reuse; zeroing a new one costs as much as a small kernel. */
+const POOL_BYTES = 256 * 2 ** 20
+
+export interface MemoryCount {
+  /** Bytes in live and pooled buffers and in readings on their way, now and at most ever; what uploads pass through is the browser's. */
+  held: number
+  peak: number
+  /** Bytes of tensors that wait on the host until they are needed again. */
+  parked: number
+  /** The most bytes held since this was asked last: a look at `held` now and then would miss what came and went between. */
+  mostHeld(): number
+}
+
+/** Bytes of the buffer of a tensor: 256 is the alignment of bindings. */
+export const bufferBytes = (shape: readonly number[]) => Math.max(256, Math.ceil((elements(shape) * 4) / 256) * 256)
+
+export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
+  held = 0
+  peak = 0
+  parked = 0
+  /** The most since `mostHeld` was asked last. */
+  #most = 0
+  readonly #live = new Map<Tensor, number>()
+  #serial = 0
+  readonly #pool = new Map<number, Buffer[]>()
+  #pooled = 0
+  #doomed: Buffer[] = []
+
+  constructor(
+    readonly create: (size: number) => Buffer,
+    readonly discard: (buffer: Buffer) => void,
+  ) {}
+
+  /** A tensor in a buffer of its own; its content is unspecified. */
+  tensor(shape: readonly number[], dtype: DType, label: string): Tensor {
+    const size = bufferBytes(shape)
+    const reused = this.#pool.get(size)?.pop()
+    if (reused) this.#pooled -= size
+    else this.hold(size)
+    const buffer = reused ?? this.create(size)
+    const tensor = new Tensor(buffer, shape, dtype, {
+      label,
+      release: () => {
+        this.#live.delete(tensor)
+        this.#recycle(buffer)
+      },
+    })
+    this.#live.set(tensor, ++this.#serial)
+    return tensor
+  }
+
+  /** All tensors that are not disposed, the oldest first. */
+  get live(): Tensor[] {
+    return [...this.#live.keys()]
+  }
+
+  mark(): number {
+    return this.#serial
+  }
+
+  releaseSince(mark: number): void {
+    for (const [tensor, serial] of this.#live) if (serial > mark) tensor.dispose()
+  }
+
+  hold(bytes: number): void {
+    this.held += bytes
+    this.peak = Math.max(this.peak, this.held)
+    this.#most = Math.max(this.#most, this.held)
+  }
+
+  release(bytes: number): void {
+    this.held -= bytes
+  }
+
+  mostHeld(): number {
+    const most = Math.max(this.#most, this.held)
+    this.#most = this.held
+    return most
+  }
+
+  /** Discards a buffer, already counted, once the commands that may still use it are submitted. */
+  doom(buffer: Buffer): void {
+    this.#doomed.push(buffer)
+  }
+
+  /** Dooms what is kept for reuse. */
+  trim(): void {
+    for (const buffers of this.#pool.values()) this.#doomed.push(...buffers)
+    this.#pool.clear()
+    this.#pooled = 0
+  }
+
+  /** Called when everything encoded is submitted: discards what is doomed, and says whether there was any. */
+  bury(): boolean {
+    const doomed = this.#doomed
+    this.#doomed = []
+    for (const buffer of doomed) {
+      this.release(buffer.size)
+      this.discard(buffer)
+    }
+    return doomed.length > 0
+  }
+
+  #recycle(buffer: Buffer): void {
+    const { size } = buffer
+    if (this.#pooled + size > POOL_BYTES) {
+      this.#doomed.push(buffer)
+      return
+    }
+    this.#pooled += size
+    const list = this.#pool.get(size)
+    if (list) list.push(buffer)
+    else this.#pool.set(size, [buffer])
+  }
+}
+
+export function mebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`
+}
