@@ -83,7 +83,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
             name: 'unit',
             include: ['src/**/*.test.{ts,tsx}'],
             exclude: ['**/*.gpu.test.ts', '**/*.shared.test.ts'],
-            setupFiles: 'e2e/safari.ts',
+            setupFiles: ['e2e/safari.ts', 'src/gpu/closeness.ts'],
             testTimeout: 60_000,
             maxWorkers: 2,
             sequence: { groupOrder: 0 },

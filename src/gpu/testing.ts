@@ -1,5 +1,6 @@
 /** Test set-up: WebGPU in Node by Dawn. A missing adapter fails every test that asks for it. */
 import { afterAll } from 'vitest'
+import './closeness.ts'
 import { dawn } from './dawn.ts'
 import type { Device } from './device.ts'
 import { WebGpuDevice } from './webgpu.ts'
