@@ -70,11 +70,10 @@ export function rope(x: Matrix, angles: Matrix, d: number, window: number): Matr
   })
 }
 
+export const silu = (x: number) => x / (1 + Math.exp(-x))
+
 export function swiglu(gate: Matrix, up: Matrix): Matrix {
-  return matrix(gate.rows, gate.cols, (i, j) => {
-    const x = gate.data[i * gate.cols + j]
-    return (x / (1 + Math.exp(-x))) * up.data[i * up.cols + j]
-  })
+  return matrix(gate.rows, gate.cols, (i, j) => silu(gate.data[i * gate.cols + j]) * up.data[i * up.cols + j])
 }
 
 export const softcap = (x: number, cap: number) => cap * Math.tanh(x / cap)
