@@ -1,10 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { Tolerance } from './closeness.ts'
+import type { Device } from './device.ts'
 import { applyHead } from './head.ts'
 import { kernelNames, kernelSource } from './kernel.ts'
 import * as ops from './ops.ts'
 import * as ref from './reference.ts'
 import { testGpu } from './testing.ts'
 import type { Tensor } from './tensor.ts'
+import { TwinDevice } from './twin.ts'
 import type { WebGpuDevice } from './webgpu.ts'
 
 let gpu: WebGpuDevice
@@ -21,21 +24,18 @@ function noise(rows: number, cols: number, seed: number): ref.Matrix {
   })
 }
 
-const up = (x: ref.Matrix) => gpu.upload(Float32Array.from(x.data), [x.rows, x.cols])
+const on = (device: Device, x: ref.Matrix) => device.upload(Float32Array.from(x.data), [x.rows, x.cols])
+const up = (x: ref.Matrix) => on(gpu, x)
 
-/** Largest |difference|, as a multiple of `scale`. */
-async function distance(tensor: Tensor, expected: ref.Matrix): Promise<number> {
-  const got = await gpu.read(tensor)
-  expect(got.length).toBe(expected.data.length)
-  let most = 0
-  let scale = 0
-  for (let i = 0; i < got.length; i++) {
-    // NaN must fail, and Math.max would hide nothing: it propagates.
-    most = Math.max(most, Math.abs(got[i] - expected.data[i]))
-    scale = Math.max(scale, Math.abs(expected.data[i]))
-  }
-  return most / scale
+/** That an operation on `operands` gives on the GPU what it gives in float64. */
+async function agree(operands: ref.Matrix[], operation: (device: Device, ...tensors: Tensor[]) => Tensor | Tensor[], tolerance: Tolerance) {
+  const twin = new TwinDevice()
+  const [got, expected] = [gpu, twin].map((device) => [operation(device, ...operands.map((x) => on(device, x)))].flat())
+  for (const [i, tensor] of got.entries()) expect(await gpu.read(tensor)).toBeClose(twin.values(expected[i]), tolerance)
 }
+
+/** Of one float32 operation, as a share of its result. */
+const ROUNDING = 2 ** -24
 
 // A dot product of k float32 terms is off by about √k roundings of 6e-8 of its largest partial sum.
 const tolerance = (k: number) => 1.2e-7 * (4 + Math.sqrt(k))
@@ -89,7 +89,7 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
           const expected = ref.product(ta ? ref.transposed(a) : a, tb ? ref.transposed(b) : b)
           const [ga, gb] = [up(a), up(b)]
           const c = ops.matmul(gpu, ga, gb, { ta, tb })
-          expect(await distance(c, expected), `${m} × ${n} × ${k}`).toBeLessThan(tolerance(k) * 4)
+          expect(await gpu.read(c), `${m} × ${n} × ${k}`).toBeClose(expected.data, { ofLargest: tolerance(k) * 4 })
           for (const tensor of [ga, gb, c]) tensor.dispose()
         }
       }
@@ -101,15 +101,11 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
     const out = up(c)
     ops.matmul(gpu, up(a), up(b), { alpha: 0.5, beta: 2, out })
     const plain = ref.product(a, b)
-    expect(
-      await distance(
-        out,
-        ref.matrix(40, 36, (i, j) => 0.5 * plain.data[i * 36 + j] + 2 * c.data[i * 36 + j]),
-      ),
-    ).toBeLessThan(tolerance(24) * 4)
+    const wanted = plain.data.map((value, i) => 0.5 * value + 2 * c.data[i])
+    expect(await gpu.read(out)).toBeClose(wanted, { ofLargest: tolerance(24) * 4 })
     gpu.write(out, new Float32Array(40 * 36).fill(Number.NaN))
     ops.matmul(gpu, up(a), up(b), { out })
-    expect(await distance(out, plain)).toBeLessThan(tolerance(24) * 4)
+    expect(await gpu.read(out)).toBeClose(plain.data, { ofLargest: tolerance(24) * 4 })
   })
 
   it('refuses shapes that do not fit', () => {
@@ -124,7 +120,7 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
     ops.gramUpper(gpu, gx, sigma, 0, 17)
     ops.gramUpper(gpu, gx, sigma, 17, 33)
     ops.mirror(gpu, sigma)
-    expect(await distance(sigma, ref.product(ref.transposed(x), x))).toBeLessThan(tolerance(50))
+    expect(await gpu.read(sigma)).toBeClose(ref.product(ref.transposed(x), x).data, { ofLargest: tolerance(50) })
   })
 
   it.each([
@@ -136,13 +132,14 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
     const { windows, t, heads, kvHeads, d } = shape
     const [q, k, v] = [noise(windows * t, heads * d, 1), noise(windows * t, kvHeads * d, 2), noise(windows * t, kvHeads * d, 3)]
     const out = await ops.attention(gpu, up(q), up(k), up(v), shape)
-    expect(await distance(out, ref.attention(q, k, v, shape))).toBeLessThan(1e-5)
+    expect(await gpu.read(out)).toBeClose(ref.attention(q, k, v, shape).data, { ofLargest: 1e-5 })
     const alibi = noise(heads, t, 4)
     const capped = { ...shape, scale: 1.5, cap: 2 }
-    expect(await distance(await ops.attention(gpu, up(q), up(k), up(v), capped), ref.attention(q, k, v, capped))).toBeLessThan(1e-5)
+    const bent = await ops.attention(gpu, up(q), up(k), up(v), capped)
+    expect(await gpu.read(bent)).toBeClose(ref.attention(q, k, v, capped).data, { ofLargest: 1e-5 })
     const biased = await ops.attention(gpu, up(q), up(k), up(v), { ...shape, alibi: up(alibi) })
-    expect(await distance(biased, ref.attention(q, k, v, shape, alibi))).toBeLessThan(1e-5)
-    for (const tensor of [out, biased]) tensor.dispose()
+    expect(await gpu.read(biased)).toBeClose(ref.attention(q, k, v, shape, alibi).data, { ofLargest: 1e-5 })
+    for (const tensor of [out, bent, biased]) tensor.dispose()
   })
 
   it.each([
@@ -157,7 +154,7 @@ describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
     gpu.info.maxBinding = many * 20 * 20 * 4
     try {
       const out = await ops.attention(gpu, gq, gk, gv, { ...shape, alibi: bias })
-      expect(await distance(out, ref.attention(q, k, v, shape, alibi))).toBeLessThan(1e-5)
+      expect(await gpu.read(out)).toBeClose(ref.attention(q, k, v, shape, alibi).data, { ofLargest: 1e-5 })
     } finally {
       gpu.info.maxBinding = maxBinding
     }
@@ -170,9 +167,7 @@ describe('row operations', () => {
     [3, 64],
     [129, 172],
   ])('rmsnorm of %i × %i', async (rows, cols) => {
-    const [x, weight] = [noise(rows, cols, 5), noise(1, cols, 6)]
-    const y = ops.rmsnorm(gpu, up(x), gpu.upload(Float32Array.from(weight.data), [cols]), 1e-5)
-    expect(await distance(y, ref.rmsnorm(x, weight.data, 1e-5))).toBeLessThan(1e-6)
+    await agree([noise(rows, cols, 5), noise(1, cols, 6)], (device, x, weight) => ops.rmsnorm(device, x, weight, 1e-5), { ofLargest: 1e-6 })
   })
 
   it.each([
@@ -180,16 +175,12 @@ describe('row operations', () => {
     [3, 64],
     [129, 172],
   ])('layernorm of %i × %i, also far from zero', async (rows, cols) => {
-    const [weight, bias] = [noise(1, cols, 6), noise(1, cols, 7)]
-    const [w, b] = [weight, bias].map(({ data }) => gpu.upload(Float32Array.from(data), [cols]))
     for (const offset of [0, 100]) {
       const x = noise(rows, cols, 5)
-      x.data.forEach((value, i) => {
-        x.data[i] = Math.fround(value + offset)
-      })
-      const y = ops.layernorm(gpu, up(x), w, b, 1e-5)
+      x.data.forEach((value, i) => (x.data[i] = Math.fround(value + offset)))
       // The mean of numbers near 100 is known to 100 · 6e-8 beside differences of about 1.
-      expect(await distance(y, ref.layernorm(x, weight.data, bias.data, 1e-5))).toBeLessThan(offset ? 3e-5 : 1e-6)
+      const tolerance = { ofLargest: offset ? 3e-5 : 1e-6 }
+      await agree([x, noise(1, cols, 6), noise(1, cols, 7)], (device, x, w, b) => ops.layernorm(device, x, w, b, 1e-5), tolerance)
     }
   })
 
@@ -197,11 +188,9 @@ describe('row operations', () => {
     const values = Float32Array.from({ length: 1032 }, (_, i) => (i < 1000 ? (i - 500) / 80 : (i % 2 ? 1 : -1) * 1.5 ** (i - 990)))
     const x = gpu.upload(values, [values.length / 4, 4])
     ops.activate(gpu, kind, x)
-    const got = await gpu.read(x)
-    // The approximation of erf is off by 1.5e-7, and float32 by as much.
-    values.forEach((value, i) => {
-      expect(Math.abs(got[i] - ref.activations[kind](value)), `${kind}(${value})`).toBeLessThan(2e-7 * Math.max(1, Math.abs(value)))
-    })
+    // The approximation of erf is off by 1.5e-7, and float32 by as much, of an argument over 1.
+    const sized = (results: ArrayLike<number>) => Float64Array.from(values, (value, i) => results[i] / Math.max(1, Math.abs(value)))
+    expect(sized(await gpu.read(x))).toBeClose(sized(Array.from(values, ref.activations[kind])), { absolute: 2e-7 })
   })
 
   it.each([
@@ -209,30 +198,15 @@ describe('row operations', () => {
     { rows: 5, heads: 71, kvHeads: 1, d: 4 },
     { rows: 129, heads: 6, kvHeads: 2, d: 12 },
   ])('splits a fused projection (%o)', async ({ rows, heads, kvHeads, d }) => {
-    const share = heads / kvHeads
-    const x = noise(rows, (heads + 2 * kvHeads) * d, 8)
-    // [rows, kvHeads, share + 2, d]
-    const part = (g: number, r: number, row: number, c: number) => x.data[row * x.cols + (g * (share + 2) + r) * d + c]
-    const [q, k, v] = ops.splitQkv(gpu, up(x), heads, kvHeads, d)
-    const head = (col: number) => Math.floor(col / d)
-    const query = (row: number, col: number) => part(Math.floor(head(col) / share), head(col) % share, row, col % d)
-    expect(await distance(q, ref.matrix(rows, heads * d, query))).toBe(0)
-    for (const [tensor, r] of [[k, share] as const, [v, share + 1] as const]) {
-      expect(
-        await distance(
-          tensor,
-          ref.matrix(rows, kvHeads * d, (row, col) => part(head(col), r, row, col % d)),
-        ),
-      ).toBe(0)
-    }
+    await agree([noise(rows, (heads + 2 * kvHeads) * d, 8)], (device, x) => ops.splitQkv(device, x, heads, kvHeads, d), {})
   })
 
   it('adds rows of a table by position, and its last one past the end', async () => {
     const [x, table] = [noise(14, 12, 9), noise(6, 12, 10)]
     const y = up(x)
     ops.addRows(gpu, y, up(table), { window: 7, from: 2 })
-    const expected = ref.matrix(14, 12, (row, c) => Math.fround(x.data[row * 12 + c] + table.data[Math.min(5, 2 + (row % 7)) * 12 + c]))
-    expect(await distance(y, expected)).toBe(0)
+    const expected = ref.matrix(14, 12, (row, c) => x.data[row * 12 + c] + table.data[Math.min(5, 2 + (row % 7)) * 12 + c])
+    expect(await gpu.read(y)).toBeClose(expected.data, { relative: ROUNDING })
   })
 
   it('rope rotates half-split pairs by position within the window', async () => {
@@ -246,7 +220,7 @@ describe('row operations', () => {
     })
     const gx = up(x)
     ops.rope(gpu, gx, gpu.upload(table, [window, d / 2, 2]), heads, d, window)
-    expect(await distance(gx, ref.rope(x, angles, d, window))).toBeLessThan(1e-6)
+    expect(await gpu.read(gx)).toBeClose(ref.rope(x, angles, d, window).data, { ofLargest: 1e-6 })
   })
 
   it('caps: near zero, around the cap, and far out', async () => {
@@ -254,52 +228,57 @@ describe('row operations', () => {
     const x = gpu.upload(values, [250, 4])
     ops.applyCap(gpu, x, 996, 3)
     const got = await gpu.read(x)
-    values.forEach((value, i) => {
-      const expected = i < 996 ? ref.softcap(value, 3) : value
-      expect(Math.abs(got[i] - expected), `${value}`).toBeLessThanOrEqual(i < 996 ? 1e-6 : 0)
-    })
+    expect(got.subarray(0, 996)).toBeClose(
+      Array.from(values.subarray(0, 996), (value) => ref.softcap(value, 3)),
+      { absolute: 1e-6 },
+    )
+    expect(got.subarray(996)).toBeClose(values.subarray(996))
   })
 
-  it('products by element', async () => {
-    const [x, y] = [noise(7, 12, 1), noise(7, 12, 2)]
-    const z = up(x)
-    ops.multiply(gpu, z, up(y))
-    expect(
-      await distance(
-        z,
-        ref.matrix(7, 12, (i, j) => Math.fround(x.data[i * 12 + j] * y.data[i * 12 + j])),
-      ),
-    ).toBe(0)
+  it.each([
+    ['sums', ops.add, ROUNDING],
+    ['differences', ops.subtract, ROUNDING],
+    ['products', ops.multiply, ROUNDING],
+    ['swiglu', ops.swiglu, 1e-6],
+  ] as const)('%s by element', async (_, operation, relative) => {
+    const work = (device: Device, x: Tensor, y: Tensor) => {
+      operation(device, x, y)
+      return x
+    }
+    await agree([noise(7, 12, 1), noise(7, 12, 2)], work, { relative })
   })
 
-  it('swiglu, bias, transpose, row gathering', async () => {
-    const [gate, other, bias] = [noise(7, 12, 1), noise(7, 12, 2), noise(1, 12, 3)]
-    const g = up(gate)
-    ops.swiglu(gpu, g, up(other))
-    expect(await distance(g, ref.swiglu(gate, other))).toBeLessThan(1e-6)
-    const b = up(gate)
-    ops.addBias(gpu, b, gpu.upload(Float32Array.from(bias.data), [12]))
-    expect(
-      await distance(
-        b,
-        ref.matrix(7, 12, (i, j) => gate.data[i * 12 + j] + bias.data[j]),
-      ),
-    ).toBeLessThan(1e-6)
-    expect(await distance(ops.transpose(gpu, up(gate)), ref.transposed(gate))).toBe(0)
+  it('a bias, scales of rows and columns, the diagonal', async () => {
+    const bias = (device: Device, x: Tensor, y: Tensor) => {
+      ops.addBias(device, x, y)
+      return x
+    }
+    await agree([noise(7, 12, 1), noise(1, 12, 3)], bias, { relative: ROUNDING })
+    const scale = (device: Device, x: Tensor, rows: Tensor, cols: Tensor) => {
+      ops.scale(device, x, { rows, cols })
+      return x
+    }
+    await agree([noise(7, 12, 1), noise(1, 7, 2), noise(1, 12, 3)], scale, { relative: 3 * ROUNDING })
+    const diagonal = (device: Device, x: Tensor) => {
+      const d = device.empty([12])
+      ops.diagonalOf(device, x, d)
+      return d
+    }
+    await agree([noise(12, 12, 1)], diagonal, {})
+  })
+
+  it('transpose and row gathering', async () => {
+    const x = noise(7, 12, 1)
+    expect(await gpu.read(ops.transpose(gpu, up(x)))).toBeClose(ref.transposed(x).data)
     const order = [3, 0, 6, 1, 2, 5, 4]
-    const gathered = ops.gatherRows(gpu, up(gate), gpu.upload(Uint32Array.from(order), [7]))
-    expect(
-      await distance(
-        gathered,
-        ref.matrix(7, 12, (i, j) => gate.data[order[i] * 12 + j]),
-      ),
-    ).toBe(0)
+    const gathered = ops.gatherRows(gpu, up(x), gpu.upload(Uint32Array.from(order), [7]))
+    expect(await gpu.read(gathered)).toBeClose(ref.matrix(7, 12, (i, j) => x.data[order[i] * 12 + j]).data)
   })
 
   it('dot products finish in float64', async () => {
     const [x, y] = [noise(100, 64, 1), noise(100, 64, 2)]
     const expected = x.data.reduce((sum, value, i) => sum + value * y.data[i], 0)
-    expect(Math.abs((await ops.dot(gpu, up(x), up(y))) - expected)).toBeLessThan(1e-4)
+    expect(await ops.dot(gpu, up(x), up(y))).toBeClose(expected, { absolute: 1e-4 })
   })
 })
 
@@ -322,15 +301,11 @@ describe('vocabulary', () => {
     const capped = ref.crossEntropy(hidden, table, ids, 1.5)
     for (const height of [203, 64, 50]) {
       const parts = panels(table, height)
-      expect(
-        await distance(
-          ops.embed(gpu, parts, ids),
-          ref.matrix(rows, d, (t, c) => table.data[ids[t] * d + c]),
-        ),
-      ).toBe(0)
+      const rowsOf = ref.matrix(rows, d, (t, c) => table.data[ids[t] * d + c])
+      expect(await gpu.read(ops.embed(gpu, parts, ids))).toBeClose(rowsOf.data)
       for (const [cap, wanted] of [[undefined, expected] as const, [1.5, capped] as const]) {
         const { losses } = await applyHead(gpu, up(hidden), parts, ids, null, cap)
-        for (let i = 0; i < rows; i++) expect(Math.abs(losses[i] - wanted[i])).toBeLessThan(1e-5)
+        expect(losses).toBeClose(wanted, { absolute: 1e-5 })
       }
     }
   })
@@ -350,14 +325,12 @@ describe('vocabulary', () => {
     for (const height of [203, 64]) {
       const got = await applyHead(gpu, up(near), panels(table, height), ids, up(full))
       const losses = ref.crossEntropy(near, table, ids)
-      for (let i = 0; i < rows; i++) {
-        expect(Math.abs(got.losses[i] - losses[i])).toBeLessThan(1e-5)
-        expect(Math.abs(got.divergence![i] - expected[i])).toBeLessThan(2e-6)
-        expect(got.agreement![i]).toBe(Number(top(logits[0], i) === top(logits[1], i)))
-      }
+      expect(got.losses).toBeClose(losses, { absolute: 1e-5 })
+      expect(got.divergence!).toBeClose(expected, { absolute: 2e-6 })
+      expect(got.agreement!).toBeClose(Array.from(ids, (_, i) => Number(top(logits[0], i) === top(logits[1], i))))
       const same = await applyHead(gpu, up(full), panels(table, height), ids, up(full))
-      expect(same.agreement!.every((one) => one === 1)).toBe(true)
-      expect(same.divergence!.every((one) => Math.abs(one) < 1e-6)).toBe(true)
+      expect(same.agreement!).toBeClose(new Float64Array(rows).fill(1))
+      expect(same.divergence!).toBeClose(new Float64Array(rows), { absolute: 1e-6 })
     }
   })
 })
@@ -395,7 +368,7 @@ describe('stored weights', () => {
         raw.dispose()
       }
       const expected = { rows, cols, data: Float64Array.from(values, Math.fround) }
-      expect(await distance(out, transposed ? ref.transposed(expected) : expected)).toBe(0)
+      expect(await gpu.read(out)).toBeClose((transposed ? ref.transposed(expected) : expected).data)
       expect((await gpu.read(bad))[0]).toBe(0)
     }
   })

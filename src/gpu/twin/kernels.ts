@@ -68,13 +68,17 @@ const rope: Kernel = ({ x, table }, { tokens, heads, d, window, first }) => {
 }
 
 const splitQkv: Kernel = ({ x, q, k, v }, { rows, kv, share, d }) => {
-  const heads = kv * (share + 2)
-  over(rows * heads * d, (at) => {
-    const [c, head, row] = [at % d, Math.floor(at / d) % heads, Math.floor(at / (heads * d))]
-    const [g, r] = [Math.floor(head / (share + 2)), head % (share + 2)]
-    if (r < share) q[((row * kv + g) * share + r) * d + c] = x[at]
-    else (r === share ? k : v)[(row * kv + g) * d + c] = x[at]
-  })
+  /** One head of x, by its key/value head g and its place r there, as head `to` of y. */
+  const move = (g: number, r: number, y: Values, to: number, heads: number) =>
+    over(rows, (t) => {
+      const from = (t * kv * (share + 2) + g * (share + 2) + r) * d
+      y.set(x.subarray(from, from + d), (t * heads + to) * d)
+    })
+  for (let g = 0; g < kv; g++) {
+    for (let r = 0; r < share; r++) move(g, r, q, g * share + r, kv * share)
+    move(g, share, k, g, kv)
+    move(g, share + 1, v, g, kv)
+  }
 }
 
 /** Weights as stored, by their bits; see `convert.wgsl`. */
