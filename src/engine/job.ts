@@ -259,7 +259,10 @@ export interface Forecast {
   flops: { forward: number; solve: number }
   /** Bytes of weights read from disk. */
   readBytes: number
-  /** Operations at the rate of matrix products, and reading at a gigabyte a second; null when no rate is known. */
+  /**
+   * Operations at the rate of matrix products, dispatches and waits at what they were measured to take, reading at a gigabyte a
+   * second, all of it corrected by what earlier runs took; null when no rate is known.
+   */
   seconds: number | null
   /** Most GPU memory held in live and pooled buffers, readings on their way to the host included, bytes. */
   gpuBytes: number

@@ -20,6 +20,7 @@ import { solvers } from '../quant/index.ts'
 import { runOptions } from './run-options.ts'
 import { dryDevices } from './devices.ts'
 import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
+import { Pace } from './pace.ts'
 import { type TextFile, Texts } from './texts.ts'
 
 /** What tells one adapter from another. */
@@ -34,6 +35,8 @@ export interface AdapterTraits {
 
 export class Session {
   #gpu: Promise<Device> | null = null
+  /** What runs in this session took beside what was foreseen of them. */
+  readonly pace = new Pace()
   #summary: GpuSummary | null = null
   #model: OpenModel | null = null
   #tokenizer: TextTokenizer | null = null

@@ -30,6 +30,9 @@ export abstract class BaseDevice<Buffer extends DeviceBuffer> implements Device 
   gemm: 'direct' | 'tiled'
   gflops = 0
   flops = 0
+  dispatches = 0
+  dispatchSeconds = 0
+  readonly computes: boolean = true
   lookEvery = 250
   gate: (() => Promise<void> | void) | null = null
 
@@ -113,6 +116,7 @@ export abstract class BaseDevice<Buffer extends DeviceBuffer> implements Device 
     const [wx, wy, wz] = source.workgroup
     const { flops = x * y * z * wx * wy * wz, constants } = options
     this.flops += flops
+    this.dispatches++
     this.dispatch({ source, bindings, params, grid: [x, y, z], constants }, flops)
   }
 

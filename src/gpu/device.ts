@@ -47,6 +47,12 @@ export interface Device {
   readonly submitFlops: number
   /** Floating-point operations encoded since the device was opened. */
   flops: number
+  /** Dispatches encoded since then. */
+  readonly dispatches: number
+  /** What a dispatch takes that computes next to nothing, s; 0 before it was measured. */
+  dispatchSeconds: number
+  /** False for a device that only counts: what is read from it means nothing. */
+  readonly computes: boolean
   /** How often the host has waited for values of the device, however many it took at once. */
   readonly waits: number
   /** Least time between two looks at what is still being computed, ms: they cost a wait, but nothing waits for them. */

@@ -18,6 +18,9 @@ export interface DeviceFacts {
   memoryBudget: number
   /** f32 matrix products, GFLOP/s; null when nobody knows. */
   gflops: number | null
+  /** Of a dispatch that computes next to nothing, and how late the end of work is noticed, s. */
+  dispatchSeconds: number
+  tick: number
 }
 
 /** How much a submit holds where the rate is not known. */
@@ -32,6 +35,7 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
     () => {},
   )
   readonly failed = false
+  override readonly computes = false
   readonly waits = 0
   readonly tick = 0
   /** Most bytes read back or sent at once since the last `lap`. */

@@ -83,7 +83,14 @@ export async function applyHead(
   const read = [model, ...(compared ? [compared.parts, compared.terms] : [])].map((tensor) => gpu.read(tensor))
   const [ofModel, ofReference, terms] = await Promise.all(read)
   for (const tensor of [wanted, logits, model, compared?.logits, compared?.parts, compared?.terms]) tensor?.dispose()
+  // A dry run would spend its time here, on numbers that nobody computed.
+  if (!gpu.computes) return nothing(rows, reference !== null)
   return joined(rows, blocks, ofModel, compared && { parts: ofReference, terms })
+}
+
+function nothing(rows: number, compared: boolean): HeadResult {
+  const own = { losses: new Float64Array(rows), top: new Uint32Array(rows) }
+  return compared ? { ...own, divergence: new Float64Array(rows), agreement: new Uint8Array(rows) } : own
 }
 
 /** The blocks of each row together; `parts` and `terms` as the kernels leave them. */

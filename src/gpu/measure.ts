@@ -31,7 +31,7 @@ export async function secondsOf(gpu: Gpu, work: () => void | Promise<void>): Pro
 }
 
 /**
- * Chooses the form of all products on this device, and tells it its rate, by measuring both forms on a square product. They
+ * Chooses the form of all products on this device, and tells it its rate and what a dispatch takes, by measuring both forms on a square product. They
  * order sums differently, so a device should choose alike each time: close results are measured again, and the best counts.
  */
 export async function chooseGemm(gpu: Gpu): Promise<void> {
@@ -44,6 +44,9 @@ export async function chooseGemm(gpu: Gpu): Promise<void> {
   }
   gpu.gemm = best.tiled > MARGIN * best.direct ? 'direct' : 'tiled'
   gpu.learn((2 * n ** 3) / best[gpu.gemm])
+  const [x, y] = [gpu.zeros([64]), gpu.zeros([64])]
+  gpu.dispatchSeconds = await secondsOf(gpu, () => gpu.run1d('add', { x, y }, { n: 64 }, 16))
+  for (const tensor of [x, y]) tensor.dispose()
   gpu.trim()
 }
 

@@ -44,6 +44,7 @@ describe('a dry run of a config.json', () => {
     // Windows are no longer than the model has positions.
     expect(evaluation).toEqual({ windows: 3, length: 128 })
     expect(baseline.readBytes).toBe(2 * weights)
+    const dispatches = new Map<string, number>()
     for (const { id, forecast, problem, bitsPerWeight } of methods) {
       expect(problem, id).toBeNull()
       expect(bitsPerWeight!, id).toBeGreaterThan(2)
@@ -51,8 +52,15 @@ describe('a dry run of a config.json', () => {
       expect(forecast!.gpuBytes).toBe(Math.max(...forecast!.stages.map(({ gpuBytes }) => gpuBytes)))
       // Blocks of so small a model stay on the GPU: nothing but the embedding is read again.
       expect(forecast!.readBytes).toBe(2 * 2 * 1000 * 256)
-      expect(forecast!.seconds).toBeCloseTo((forecast!.flops.forward + forecast!.flops.solve) / 1e11 + forecast!.readBytes / 1e9, 9)
+      // Operations and reading at their rates, and a hundred thousand dispatches a second.
+      const work = (forecast!.flops.forward + forecast!.flops.solve) / 1e11 + forecast!.readBytes / 1e9
+      dispatches.set(id, (forecast!.seconds! - work) / 1e-5)
     }
+    for (const [id, count] of dispatches) expect(count, id).toBeCloseTo(Math.round(count), 3)
+    const blocks = model.blocks * (6 * Math.ceil(256 / 32) + Math.ceil(768 / 32))
+    // 30 sweeps are two dispatches a block of columns each.
+    expect(dispatches.get('quantease')! - dispatches.get('rtn')!).toBeGreaterThan(30 * 2 * blocks)
+    expect(dispatches.get('quantease')! - dispatches.get('rtn')!).toBeLessThan(35 * 2 * blocks)
   })
 
   it('counts reading every block again where they cannot stay, and states that wait on the host', async () => {

@@ -10,8 +10,10 @@ import { type DeviceFacts, DryDevice } from '../../gpu/dry.ts'
 import type { Store } from '../../io/bytes.ts'
 import { hollow } from '../../models/blank.ts'
 import type { OpenModel } from '../../models/weights.ts'
-import { panelOf, usePanel as takePanel } from '../../quant/descent.ts'
+import { BLOCK, panelOf, usePanel as takePanel } from '../../quant/descent.ts'
+import { resolveOptions } from '../../options.ts'
 import { solvers } from '../../quant/index.ts'
+import type { Solver } from '../../quant/solver.ts'
 import { baselineWork, examine, gibibytes, passagesWork, type PlannedRun, runWork } from './check.ts'
 import { Control } from '../control.ts'
 import type { DryRun, DryRunSpec, Forecast, GpuSummary, Job, JobCheck, Options, Problem, RunSpec, Stage, StagePeaks } from '../job.ts'
@@ -19,10 +21,17 @@ import { runJob } from '../run/run.ts'
 import { type AdapterTraits, Session } from '../session.ts'
 import { Texts, type TokenStream } from '../texts.ts'
 
+/** What a dispatch takes on a GPU known by its figures alone: about what drivers take to encode and start one. */
+const DISPATCH_SECONDS = 1e-5
 /** Bytes a second that weights are read at, where nothing was measured: a plain SSD through a browser. */
 const READ_RATE = 1e9
 /** Evaluation windows where the text that decides it is not there: about those of WikiText-2, 2048 tokens each. */
 const WINDOWS = 160
+
+/** Times that the host waits for the GPU in each linear, at most. */
+const WAITS = 2
+
+const has = ({ options }: Solver, key: string) => options.some((option) => option.key === key)
 
 interface Windows {
   windows: number
@@ -116,6 +125,7 @@ type Place = Stage | 'load'
 interface Trial {
   stages: Map<Place, StagePeaks>
   read: number
+  dispatches: number
   error: ErrorData | null
 }
 
@@ -126,10 +136,15 @@ type Device = DeviceFacts & { sweepPanel: number }
 async function attempt(opened: OpenModel, blocks: number, runs: RunSpec[], counts: Counts, device: Device): Promise<Map<string, Trial>> {
   const gpu = new DryDevice(device)
   takePanel(gpu, device.sweepPanel)
-  const trials = new Map(['', ...runs.map(({ id }) => id)].map((id): [string, Trial] => [id, { stages: new Map(), read: 0, error: null }]))
+  const trials = new Map(
+    ['', ...runs.map(({ id }) => id)].map((id): [string, Trial] => [id, { stages: new Map(), read: 0, dispatches: 0, error: null }]),
+  )
   let trial = trials.get('')!
   let stage: Place = 'baseline'
+  let dispatches = 0
   const note = (place: Place) => {
+    trial.dispatches += gpu.dispatches - dispatches
+    dispatches = gpu.dispatches
     const { held, transfer } = gpu.lap()
     const { gpuBytes, hostBytes } = trial.stages.get(place) ?? { gpuBytes: 0, hostBytes: 0 }
     trial.stages.set(place, { gpuBytes: Math.max(gpuBytes, held), hostBytes: Math.max(hostBytes, gpu.memory.parked + transfer) })
@@ -175,7 +190,12 @@ function jobOf(runs: RunSpec[], { calibration, evaluation, passages }: Counts): 
 }
 
 /** What a run holds and reads, and what the baseline reads. */
-type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & { baselineReadBytes: number; error: ErrorData | null }
+type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & {
+  dispatches: number
+  baselineReadBytes: number
+  baselineDispatches: number
+  error: ErrorData | null
+}
 
 /** Forecasts so far: a plan is checked again after every edit. */
 const known = new WeakMap<OpenModel, Map<string, Foreseen>>()
@@ -187,7 +207,7 @@ async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, de
   const specs = runs.map(({ spec, solver }): RunSpec => {
     const options: Options = { ...spec.options, blocks: 0 }
     // No sweep holds more than the first.
-    if (solver.options.some(({ key }) => key === 'iterations')) options.iterations = 1
+    if (has(solver, 'iterations')) options.iterations = 1
     return { ...spec, options }
   })
   const key = ({ method, options }: RunSpec) => JSON.stringify([method, options, counts, device])
@@ -219,18 +239,46 @@ function extended(long: Map<string, Trial>, short: Map<string, Trial>, id: strin
     gpuBytes: Math.max(...stages.map(({ gpuBytes }) => gpuBytes)),
     hostBytes: Math.max(...stages.map(({ hostBytes }) => hostBytes)),
     readBytes: grow(run.trial.read, run.less.read),
+    dispatches: grow(run.trial.dispatches, run.less.dispatches),
     baselineReadBytes: grow(base.trial.read, base.less.read),
+    baselineDispatches: grow(base.trial.dispatches, base.less.dispatches),
     error: run.trial.error,
   }
 }
 
-const duration = (flops: number, bytes: number, gflops: number | null) => (gflops ? flops / (gflops * 1e9) + bytes / READ_RATE : null)
+/** Seconds; null where nobody knows the rate of the device. */
+function duration(
+  device: DeviceFacts,
+  { flops, bytes, dispatches, waits }: { flops: number; bytes: number; dispatches: number; waits: number },
+) {
+  if (!device.gflops) return null
+  return flops / (device.gflops * 1e9) + bytes / READ_RATE + dispatches * device.dispatchSeconds + waits * device.tick
+}
 
-function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Counts, every: number, gflops: number | null): Forecast {
+/** Dispatches of the sweeps that a dry run leaves out: a product and a walk for every block of columns. */
+function sweepDispatches({ solver, options, spec, blocks }: PlannedRun, { model }: OpenModel): number {
+  const tried = resolveOptions(solver.options, { ...spec.options, ...(has(solver, 'iterations') && { iterations: 1 }) }).options
+  const more = (solver.sweeps?.(options) ?? 0) - (solver.sweeps?.(tried) ?? 0)
+  return more * blocks * model.stages.flat().reduce((sum, { p }) => sum + 2 * Math.ceil(p / BLOCK), 0)
+}
+
+/** A forecast, its time not yet corrected by what earlier runs took. */
+function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Counts, every: number, device: DeviceFacts): Forecast {
   const { forward, solve } = runWork(run, opened, counts.calibration, counts.evaluation, every)
   const { stages, gpuBytes, hostBytes, readBytes } = held
   const flops = { forward: forward + passagesWork(opened, counts.passages), solve }
-  return { flops, stages, gpuBytes, hostBytes, readBytes, seconds: duration(flops.forward + solve, readBytes, gflops) }
+  const seconds = duration(device, {
+    flops: flops.forward + solve,
+    bytes: readBytes,
+    dispatches: held.dispatches + sweepDispatches(run, opened),
+    waits: WAITS * run.blocks * opened.model.stages.flat().length,
+  })
+  return { flops, stages, gpuBytes, hostBytes, readBytes, seconds }
+}
+
+/** Corrects a forecast by what earlier runs on this device took. */
+function corrected({ pace }: Session, method: string, made: Forecast): Forecast {
+  return { ...made, seconds: made.seconds === null ? null : made.seconds * pace.factor(method) }
 }
 
 /** Looks at a job from all sides: `examine`, and what each run will take on the device at hand. */
@@ -244,7 +292,11 @@ export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
   for (const [i, run] of plan.runs.entries()) {
     const held = foreseen.get(run.spec.id)!
     if (held.error) check.problems.push({ severity: 'error', ...held.error, field: `runs.${i}.method` })
-    else check.runs[i].forecast = forecast(model, run, held, counts, job.perplexityEvery, device.gflops)
+    else {
+      const made = forecast(model, run, held, counts, job.perplexityEvery, device)
+      if (made.seconds !== null) session.pace.expect(run.spec.id, run.solver.id, made.seconds)
+      check.runs[i].forecast = corrected(session, run.solver.id, made)
+    }
   }
   const heavy = memoryProblem(check.runs, device.memoryBudget)
   if (heavy) check.problems.push(heavy)
@@ -278,7 +330,8 @@ export function memoryProblem(runs: JobCheck['runs'], memoryBudget: number): Pro
 
 async function deviceAtHand(session: Session): Promise<Device> {
   const { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel } = await session.gpuSummary()
-  return { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel }
+  const { dispatchSeconds, tick } = await session.gpu()
+  return { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, dispatchSeconds, tick, sweepPanel }
 }
 
 /** Every algorithm on a model, on the device asked for; without one, on that of the session. */
@@ -288,7 +341,9 @@ export async function dryRun(
   session: Session,
 ): Promise<DryRun> {
   // Of the panels that a GPU may choose, the largest takes the most memory.
-  const facts: Device = device ? { ...device, name: device.label, kind: 'gpu', sweepPanel: 512 } : await deviceAtHand(session)
+  const facts: Device = device
+    ? { ...device, name: device.label, kind: 'gpu', dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
+    : await deviceAtHand(session)
   const { model, folder, family, parameters, dtype } = opened
   const most = model.shape.maxPositions ?? Number.POSITIVE_INFINITY
   const counts: Counts = {
@@ -299,7 +354,7 @@ export async function dryRun(
   const linears = model.stages.flat()
   const largest = (bytes: (linear: (typeof linears)[0]) => number) =>
     linears.map((linear) => ({ name: linear.name, bytes: bytes(linear) })).reduce((a, b) => (b.bytes > a.bytes ? b : a))
-  const baseline = { flops: baselineWork(opened, counts.evaluation).forward, readBytes: 0, seconds: null as number | null }
+  const baseline = { flops: baselineWork(opened, counts.evaluation).forward, readBytes: 0, dispatches: 0, seconds: null as number | null }
   const specs = solvers.map(({ id, label, options: own }): RunSpec => {
     const given = Object.entries(options).filter(([key]) => own.some((spec) => spec.key === key))
     return { id, label, method: id, options: Object.fromEntries(given) }
@@ -314,11 +369,13 @@ export async function dryRun(
     const wrong = held?.error ?? check.problems.find(({ severity }) => severity === 'error')
     const problem = wrong ? { code: wrong.code as ErrorData['code'], message: wrong.message, hint: wrong.hint } : null
     const { bitsPerWeight = null, checkpointBytes = null } = check.runs.at(0) ?? {}
-    if (held) baseline.readBytes = held.baselineReadBytes
-    const made = held && plan && !problem ? forecast(opened, plan.runs[0], held, counts, 0, facts.gflops) : null
+    if (held) Object.assign(baseline, { readBytes: held.baselineReadBytes, dispatches: held.baselineDispatches })
+    const raw = held && plan && !problem ? forecast(opened, plan.runs[0], held, counts, 0, facts) : null
+    // What was learned here says nothing about another device.
+    const made = raw && !device ? corrected(session, id, raw) : raw
     return { id, label, bitsPerWeight, checkpointBytes, forecast: made, problem }
   })
-  baseline.seconds = duration(baseline.flops, baseline.readBytes, facts.gflops)
+  baseline.seconds = duration(facts, { ...baseline, bytes: baseline.readBytes, waits: 0 })
   const { maxBinding, maxBuffer, memoryBudget, gflops } = facts
   return {
     model: { name: folder.name, family: family.label, parameters, blocks: model.shape.blocks, dtype, weights: !folder.blank },
@@ -334,7 +391,7 @@ export async function dryRun(
     largest: { weight: largest(({ q, p }) => q * p * 4), gram: largest(({ p }) => p * p * 4) },
     calibration: counts.calibration,
     evaluation: counts.evaluation,
-    baseline,
+    baseline: { flops: baseline.flops, readBytes: baseline.readBytes, seconds: baseline.seconds },
     methods,
   }
 }

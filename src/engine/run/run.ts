@@ -423,6 +423,8 @@ class Run {
     }
     if (output.error) result.exportError = output.error
     result.seconds = this.seconds
+    // Resumed, its time is that of several sittings.
+    if (result.state === 'finished' && !this.journal.secondsBefore) this.host.session.pace.learn(this.id, result.seconds)
     result.bitsPerWeight = bitsPerWeight(layers)
     if (layers.length) {
       result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
