@@ -146,7 +146,7 @@ describe('the engine in a browser', () => {
       const report = await engine.start(job, (event) => event.type === 'network' && rates.push(event.traffic.fetched), null)
       return { ...report, rates }
     }, job)
-    expect(report.runs[0]).toMatchObject({ state: 'finished', export: { format: 'gptq' } })
+    expect(report.runs[0]).toMatchObject({ state: 'finished', export: { checkpoints: [{ format: 'gptq' }] } })
     expect(report.rates.at(-1)).toBeGreaterThan(0.95 * size)
     expect(server.sent()).toBeLessThan(1.05 * size)
     // The browser, too, keeps the token from the storage that the Hub redirects to.

@@ -41,7 +41,7 @@ class UsageError extends Error {}
 /** Those of the Hub, whose address is among the arguments. */
 let datasets: ReturnType<typeof hubDatasets>
 const session = new Session(dawn(), demoTexts(demo), (...which) => datasets(...which))
-const { solvers, runOptions, texts } = session.catalog
+const { solvers, runOptions, formats, texts } = session.catalog
 /** Options of all methods; two of them may share a flag, and then the chosen method says what it means. */
 const specs = new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
 
@@ -77,6 +77,10 @@ const flags = {
     'DIR',
     'write the quantized checkpoint into this folder, a new or empty one; until it is whole, DIR.partial and a journal lie beside it',
   ],
+  format: [
+    'NAME,…',
+    `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; several go into a subfolder of --save each (default: the first that can hold the result)`,
+  ],
   device: [
     'NAME',
     `with --dry-run: a device by its published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the one here)`,
@@ -89,7 +93,9 @@ const switches = {
   'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
   overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
-  resume: 'go on with the unfinished job whose journal lies beside the folder of --save, or write its checkpoint again',
+  resume:
+    'go on with the unfinished job whose journal lies beside the folder of --save, or write its checkpoint again, in the formats of --format',
+  'keep-solved': 'keep the journal when all is written, so that --resume can write the checkpoint in other formats without solving',
   'dry-run': 'say what every algorithm would take, from the config.json in --model (its folder or its path) alone',
   json: 'print one JSON object to stdout',
   help: 'print this',
@@ -141,6 +147,9 @@ async function main(): Promise<void> {
   const saved = text('save')
   if (values.resume && !saved) throw new UsageError('--resume needs the folder of --save: the journal lies beside it.')
   if (values.overwrite && !saved) throw new UsageError('--overwrite needs the folder of --save.')
+  if (values['keep-solved'] && !saved) throw new UsageError('--keep-solved needs the folder of --save: the journal lies beside it.')
+  const asked = text('format') === undefined ? undefined : formatIds(text('format')!)
+  if (asked && !saved) throw new UsageError('--format needs the folder of --save.')
   if (measureOnly && saved) throw new UsageError('--save needs something to save: --wbits 16 only evaluates.')
 
   const numbers = {
@@ -190,6 +199,8 @@ async function main(): Promise<void> {
   const length = numbers.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
   // As in the published script, whose default is 1000: the first so many blocks, if there are so many.
   if (Number(options.blocks) > model.blocks) options.blocks = 0
+  const journal = target?.journal ?? memoryStore()
+  const unfinished = await readJournal(journal, false)
   const job: Job = {
     runs: measureOnly ? [] : [{ id: 'run', label: method, method, options }],
     calibration: {
@@ -205,15 +216,14 @@ async function main(): Promise<void> {
     ...(text('date') !== undefined && { date: text('date') }),
     perplexityEvery: 0,
     save: saved !== undefined,
+    ...formatChoice(asked, values['keep-solved'] === true, values.resume ? unfinished?.job : undefined),
   }
-  const journal = target?.journal ?? memoryStore()
-  const unfinished = await readJournal(journal, false)
   if (unfinished && !values.resume) {
     const { done, all } = unfinished.layers
     throw new WorkbenchError(
       'plan-invalid',
       unfinished.report
-        ? `${target!.path}.journal holds a solved job whose checkpoint was not written.`
+        ? `${target!.path}.journal holds a solved job ${unfinished.results.some(({ exportError }) => exportError) ? 'whose checkpoint was not written' : 'that was kept'}.`
         : `${target!.path}.journal holds an unfinished job (${done} of ${all} linears are solved).`,
       'Add --resume to go on with it, or remove that folder to start over.',
     )
@@ -242,7 +252,21 @@ async function main(): Promise<void> {
     const again = 'What was solved is kept: the same command with --resume writes the checkpoint again, without solving.'
     throw new ExportFailure(run.exportError, again)
   }
-  await discardJournal(journal)
+  if (!job.keepSolved) await discardJournal(journal)
+}
+
+/** Ids of formats, by commas. */
+function formatIds(given: string): string[] {
+  const ids = [...new Set(given.split(',').map((id) => id.trim()))]
+  const unknown = ids.find((id) => !formats.some((format) => format.id === id))
+  if (unknown !== undefined) throw new UsageError(`--format can be ${formats.map(({ id }) => id).join(', ')}, not "${unknown}".`)
+  return ids
+}
+
+/** What was asked for, and else what the job in the journal had. */
+function formatChoice(asked: string[] | undefined, keep: boolean, before: Job | undefined): Pick<Job, 'formats' | 'keepSolved'> {
+  const chosen = asked ?? before?.formats
+  return { ...(chosen && { formats: chosen }), ...((keep || before?.keepSolved) && { keepSolved: true }) }
 }
 
 /** The result stands, but its checkpoint could not be written. */

@@ -229,6 +229,10 @@ export interface Job {
   perplexityEvery: number
   /** Write a checkpoint for each run. */
   save: boolean
+  /** Ids of the formats that it is written in, several in a folder each; not given or empty: the first that holds the result. */
+  formats?: string[]
+  /** Keep what is solved when it is written, so that the job, resumed, can be written in other formats without solving. */
+  keepSolved?: boolean
 }
 
 export interface JobCheck {
@@ -246,6 +250,8 @@ export interface JobCheck {
     bitsPerWeight: number
     /** Predicted size of the whole checkpoint, bytes. */
     checkpointBytes: number
+    /** Every format: whether the checkpoint is written in it, and why it cannot be and what would help. */
+    formats: { id: string; written: boolean; refusal: { why: string; instead: string } | null }[]
     /** What the run will take; null when something stands against it. */
     forecast: Forecast | null
   }[]
@@ -393,6 +399,14 @@ export interface ExportFile {
   bytes: number
 }
 
+/** One of the formats that a result was written in. */
+export interface ExportedCheckpoint {
+  format: string
+  /** Where it lies among the files, with a slash at its end; empty where it is the only one. */
+  folder: string
+  loadsIn: { runtime: string; loads: boolean; note: string }[]
+}
+
 export interface RunResult {
   run: string
   /** Every option of the run, those at their default included. */
@@ -417,7 +431,7 @@ export interface RunResult {
   seconds: number
   layers: LayerResult[]
   /** The checkpoint, when it was written whole and read back correctly. */
-  export: { format: string; files: ExportFile[]; bytes: number; loadsIn: { runtime: string; loads: boolean; note: string }[] } | null
+  export: { files: ExportFile[]; bytes: number; checkpoints: ExportedCheckpoint[] } | null
   /** Why there is no checkpoint although one was asked for. */
   exportError?: ErrorData
 }

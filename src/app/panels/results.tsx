@@ -1,5 +1,5 @@
 /** Results: which run hurts the model least, and the files to take away. */
-import type { JobReport, LastWords, RunResult, UsedText } from '../../engine/job.ts'
+import type { ExportedCheckpoint, JobReport, LastWords, RunResult, UsedText } from '../../engine/job.ts'
 import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { ErrorMap } from '../charts/error-map.tsx'
 import { shortName } from '../charts/names.ts'
@@ -354,11 +354,40 @@ function whyNoCheckpoint({ state }: RunView, asked: boolean): string {
   return asked ? 'A run that did not finish leaves no checkpoint.' : 'No checkpoint was asked for in the plan.'
 }
 
+function LoadsIn({ title, loadsIn }: { title: string; loadsIn: ExportedCheckpoint['loadsIn'] }) {
+  return (
+    <>
+      <h4>{title}</h4>
+      <ul className="loads">
+        {loadsIn.map(({ runtime, loads, note }) => (
+          <li key={runtime}>
+            <span className={loads ? 'yes' : 'no'}>
+              <Icon name={loads ? 'check' : 'cancel'} />
+            </span>
+            <span>
+              <b>{runtime}</b>
+              <span className="sr">{loads ? ' loads it.' : ' does not load it.'}</span>
+              {note && <span className="hint"> {note}</span>}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </>
+  )
+}
+
+/** A result that an earlier version has kept is one checkpoint and says so itself. */
+function checkpointsOf(made: NonNullable<RunResult['export']>): ExportedCheckpoint[] {
+  return made.checkpoints ?? [{ folder: '', ...(made as unknown as Omit<ExportedCheckpoint, 'folder'>) }]
+}
+
 function Export({ run, asked }: { run: RunView; asked: boolean }) {
   const workbench = useWorkbench()
   const saving = useView((state) => state.saving[run.id])
   const made = run.result?.export
-  const formatLabel = useView((state) => state.catalog?.formats.find(({ id }) => id === made?.format)?.label ?? made?.format)
+  const catalog = useView((state) => state.catalog)
+  const checkpoints = made ? checkpointsOf(made) : []
+  const labelOf = (id: string) => catalog?.formats.find((one) => one.id === id)?.label ?? id
   const busy = saving?.state === 'saving'
   const away = useView((state) => isBusy(state) || !state.journal || state.journal.busy)
   return (
@@ -382,7 +411,7 @@ function Export({ run, asked }: { run: RunView; asked: boolean }) {
       {made && (
         <>
           <p className="figures">
-            <b>{format.bytes(made.bytes)}</b> · {formatLabel} · written and read back correctly
+            <b>{format.bytes(made.bytes)}</b> · {checkpoints.map((one) => labelOf(one.format)).join(', ')} · written and read back correctly
           </p>
           <div className="row">
             {canPickFolders() && (
@@ -410,21 +439,9 @@ function Export({ run, asked }: { run: RunView; asked: boolean }) {
               {saving.error.message} {saving.error.hint}
             </p>
           )}
-          <h4>Loads in</h4>
-          <ul className="loads">
-            {made.loadsIn.map(({ runtime, loads, note }) => (
-              <li key={runtime}>
-                <span className={loads ? 'yes' : 'no'}>
-                  <Icon name={loads ? 'check' : 'cancel'} />
-                </span>
-                <span>
-                  <b>{runtime}</b>
-                  <span className="sr">{loads ? ' loads it.' : ' does not load it.'}</span>
-                  {note && <span className="hint"> {note}</span>}
-                </span>
-              </li>
-            ))}
-          </ul>
+          {checkpoints.map(({ format: id, loadsIn }) => (
+            <LoadsIn key={id} title={checkpoints.length > 1 ? `${labelOf(id)} loads in` : 'Loads in'} loadsIn={loadsIn} />
+          ))}
           <details>
             <summary>{format.plural(made.files.length, 'file')}</summary>
             <ul className="files">

@@ -1,32 +1,31 @@
 /**
- * A run's checkpoint, written while the run goes on: copied tensors at the start, each quantized linear as it is solved,
- * small files at the end; then read back and compared. A full disk is waited for; other trouble with storage ends the
- * export, not the run.
+ * A run's checkpoint, in each of its formats, written while the run goes on: copied tensors at the start, each quantized linear
+ * as it is solved, small files at the end; then read back and compared. A full disk is waited for; other trouble with storage
+ * ends the export, not the run.
  */
-import { type ErrorData, WorkbenchError, toErrorData } from '../../errors.ts'
-import type { Files, Sink } from '../../io/bytes.ts'
-import { openFolder } from '../../io/folder.ts'
-import { readDenseLinear } from '../../io/formats/dense.ts'
-import { readPackedLinear } from '../../io/formats/read-gptq.ts'
-import { CheckpointWriter } from '../../io/safetensors.ts'
+import { type ErrorData, toErrorData } from '../../errors.ts'
+import type { Sink } from '../../io/bytes.ts'
+import type { CheckpointStream, ExportFormat } from '../../io/formats/index.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import type { Plan, PlannedRun } from '../plan/check.ts'
-import { sha256 } from '../digest.ts'
 import type { RunResult } from '../job.ts'
 import { patient, withRoom } from './room.ts'
 import type { Host } from '../host.ts'
 
-/** Bytes copied at a time. */
-const PIECE = 16 * 2 ** 20
+/** One of the formats, and where it lies among the files. */
+interface Output {
+  format: ExportFormat
+  folder: string
+  stream: CheckpointStream
+}
 
 export class CheckpointExport {
   /** Why there is no checkpoint, once something went wrong. */
   error: ErrorData | null = null
   #sink: Sink | null = null
-  #writer: CheckpointWriter | null = null
-  readonly #vectors = new Map<string, Uint8Array>()
-  readonly #digests = new Map<string, { digest: string; q: number; p: number }>()
+  #outputs: Output[] = []
+  readonly #written = new Set<string>()
 
   constructor(
     readonly run: PlannedRun,
@@ -43,115 +42,64 @@ export class CheckpointExport {
   }
 
   async #copy(): Promise<void> {
-    const { checkpoint } = this.opened.folder
-    const { spec } = this.run
+    const { spec, output, formats } = this.run
     const { checkpointBytes } = this.plan.check.runs.find(({ id }) => id === spec.id)!
     const what = `the checkpoint of ${spec.label}`
     const open = () => this.host.sink(spec.id)
-    this.#sink = patient(await withRoom(this.host, what, () => checkpointBytes, open), this.host, what, checkpointBytes)
-    const writer = new CheckpointWriter(this.#sink, this.run.tensors)
-    this.#writer = writer
-    checkpoint.ahead(this.run.copied.map(({ name }) => name))
-    for (const { name } of this.run.copied) {
-      const { bytes } = checkpoint.tensors.get(name)!
-      for (let at = 0; at < bytes; at += PIECE) {
-        await this.host.control.check()
-        await writer.write(name, await checkpoint.readRange(name, at, Math.min(bytes, at + PIECE)), at)
-      }
-    }
+    const sink = patient(await withRoom(this.host, what, () => checkpointBytes, open), this.host, what, checkpointBytes)
+    this.#sink = sink
+    this.#outputs = formats.map((format) => {
+      const folder = formats.length > 1 ? `${format.id}/` : ''
+      return { format, folder, stream: format.write(output, this.opened.folder, below(sink, folder)) }
+    })
+    for (const { stream } of this.#outputs) await stream.copy(() => this.host.control.check())
   }
 
-  /** Whether linears are written as plain weights. */
-  get dense(): boolean {
-    return this.#writer !== null && this.run.format.stores === 'dense'
+  /** Whether weights are written, and not only codes. */
+  get storesWeights(): boolean {
+    return this.#outputs.some(({ format }) => format.stores === 'weights')
   }
 
   /** Writes one solved linear, if it is not there yet; `weights`: Ŵ + H as the run used it, `[q, p]`, where that is asked for. */
   async linear(name: string, solved: SolvedLinear, weights: () => PromiseLike<Float32Array<ArrayBuffer>>): Promise<void> {
-    const writer = this.#writer
-    const { format, settings } = this.run
-    const { q, p } = solved
-    if (!writer || this.#digests.has(name)) return
-    const values = format.stores === 'dense' ? await weights() : null
-    await this.#guard(async () => {
-      const tensors = format.stores === 'dense' ? format.encode(name, values!, settings) : format.encode(name, solved, settings)
-      for (const [tensor, bytes] of tensors) await writer.write(tensor, bytes)
-      this.#digests.set(name, { digest: await digestOf(values ? [...tensors.values()] : partsOf(solved)), q, p })
-    })
+    if (!this.#outputs.length || this.#written.has(name)) return
+    // What reading the GPU throws is no trouble with storage.
+    const values = this.storesWeights ? await weights() : null
+    await this.#each(({ stream }) => stream.linear(name, solved, async () => values!))
+    this.#written.add(name)
   }
 
   /** Writes norm weights and biases that a transform changed, by full name, as far as they are not there yet. */
   async vectors(changed: Iterable<[string, Uint8Array]>): Promise<void> {
-    const writer = this.#writer
-    if (!writer) return
-    await this.#guard(async () => {
-      for (const [name, bytes] of changed) {
-        if (this.#vectors.has(name)) continue
-        await writer.write(name, bytes)
-        this.#vectors.set(name, bytes)
-      }
-    })
+    for (const [name, bytes] of changed) {
+      if (this.#written.has(name)) continue
+      await this.#each(({ stream }) => stream.vector(name, bytes))
+      this.#written.add(name)
+    }
   }
 
   /** Writes what is left, reads everything back, and says what came out. */
   async finish(between: () => Promise<void>): Promise<RunResult['export']> {
-    const writer = this.#writer
     const sink = this.#sink
-    if (!writer || !sink) return null
-    const { folder } = this.opened
-    const { format } = this.run
-    let done: RunResult['export'] = null
-    await this.#guard(async () => {
-      const { settings } = this.run
-      const declared = format.declares(settings.dtype, this.peak)
-      for (const { path, text } of format.configFiles(folder.configText, format.configFor(settings), declared)) {
-        await writer.writeFile(path, new Blob([text]))
-      }
-      for (const { name } of folder.otherFiles) await writer.writeFile(name, folder.files.get(name)!)
-      const files = await writer.finish()
-      await this.#verify(sink, files, between)
-      await sink.commit()
-      const shapes = [...this.#digests].map(([name, { q, p }]) => ({ name, q, p }))
-      done = {
-        format: format.id,
-        files,
-        bytes: files.reduce((sum, file) => sum + file.bytes, 0),
-        loadsIn: format.compatibility(settings, shapes, this.opened.model.notLoaded),
-      }
+    if (!sink) return null
+    const files: { path: string; bytes: number }[] = []
+    await this.#each(async ({ folder, stream }) => {
+      for (const { path, bytes } of await stream.finish(this.peak)) files.push({ path: folder + path, bytes })
     })
-    return done
-  }
-
-  /** Opens the folder as a stranger would and compares everything that is new with what the run computed. */
-  async #verify(sink: Sink, written: { path: string }[], between: () => Promise<void>): Promise<void> {
-    const files: Files = new Map(await Promise.all(written.map(async ({ path }) => [path, await sink.open(path)] as const)))
-    const folder = await openFolder(files)
-    const { gptq, checkpoint } = folder
-    if ((gptq !== null) !== (this.run.format.stores === 'packed')) {
-      throw new Error(`The exported folder is ${gptq ? '' : 'not '}recognized as a quantized checkpoint.`)
-    }
-    const failed = (name: string) =>
-      new WorkbenchError(
-        'storage-failed',
-        `${name} reads back differently from what was written.`,
-        'The disk may be failing; free some space and run again.',
-      )
-    for (const [name, bytes] of this.#vectors) {
-      const stored = await checkpoint.readRange(name, 0, bytes.length)
-      if (bytes.some((byte, i) => byte !== stored[i])) throw failed(name)
-    }
-    for (const [name, { digest, q, p }] of this.#digests) {
-      await between()
-      const stored = gptq
-        ? partsOf(await readPackedLinear(checkpoint, name, gptq, { q, p }))
-        : [await readDenseLinear(checkpoint, name, { q, p, dtype: this.run.settings.dtype })].filter((bytes) => bytes !== null)
-      if ((await digestOf(stored)) !== digest) throw failed(name)
-    }
+    await this.#each(({ stream }) => stream.verify(between))
+    await this.#guard(() => sink.commit())
+    if (this.error) return null
+    const checkpoints = this.#outputs.map(({ format, folder }) => ({
+      format: format.id,
+      folder,
+      loadsIn: format.compatibility(this.run.output, this.opened.model.notLoaded),
+    }))
+    return { files, bytes: files.reduce((sum, file) => sum + file.bytes, 0), checkpoints }
   }
 
   /** Removes what was written of a run that did not finish. */
   async abandon(): Promise<void> {
-    this.#writer = null
+    this.#outputs = []
     const sink = this.#sink
     this.#sink = null
     await sink?.remove().catch((error) => {
@@ -159,8 +107,15 @@ export class CheckpointExport {
     })
   }
 
+  #each(work: (output: Output) => Promise<void>): Promise<void> {
+    return this.#guard(async () => {
+      for (const output of this.#outputs) await work(output)
+    })
+  }
+
   /** Trouble with files stops the export and is kept for the result; what stops the run goes through. */
   async #guard(work: () => Promise<void>): Promise<void> {
+    if (this.error) return
     try {
       await work()
     } catch (error) {
@@ -177,9 +132,13 @@ export class CheckpointExport {
   }
 }
 
-/** A kernel may leave −0 for a zero point, which is stored as 0. */
-const partsOf = ({ codes, grid, groupIndex }: SolvedLinear) => [codes, grid.map((value) => value + 0), groupIndex]
-
-async function digestOf(contents: ArrayBufferView[]): Promise<string> {
-  return (await Promise.all(contents.map(sha256))).join('-')
+/** A folder inside a sink, which is made with its first file; '' is the sink itself. */
+function below(sink: Sink, folder: string): Sink {
+  if (!folder) return sink
+  return {
+    create: (path, size) => sink.create(folder + path, size),
+    open: (path) => sink.open(folder + path),
+    commit: () => sink.commit(),
+    remove: () => sink.remove(),
+  }
 }

@@ -12,7 +12,7 @@ import { WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
 import { memoryStore } from '../../io/memory.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
-import { sha256 } from '../digest.ts'
+import { sha256 } from '../../io/digest.ts'
 import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
 import type { Hidden } from '../run/hidden.ts'
 import type { Job, JobReport, JournalSummary, LayerResult, ModelOrigin, ModelSummary, RunEvent, RunResult, TextSource } from '../job.ts'
@@ -116,12 +116,12 @@ export class Journal {
     return this.log.get(`result:${run}`) ?? null
   }
 
-  /** The run is finished. Its linears are given up only when they are in its checkpoint, or when it was to have none. */
+  /** The run is finished. Its linears are given up once they are in its checkpoint, or when it was to have none, unless the job keeps them. */
   async keepResult(result: RunResult): Promise<void> {
     await this.#keep(0, () => this.log.put(`result:${result.run}`, result))
     await this.#keep(0, () => this.log.put('seconds', this.seconds))
     await this.leave()
-    const done = ['states-0', 'states-1', ...(result.exportError ? [] : [this.#fileOf(result.run)])]
+    const done = ['states-0', 'states-1', ...(result.exportError || this.head.job.keepSolved ? [] : [this.#fileOf(result.run)])]
     if (!this.#broken) for (const name of done) await this.store.remove(name)
   }
 
@@ -169,6 +169,17 @@ export class Journal {
     }
     await this.leave()
     return count
+  }
+
+  /** @throws WorkbenchError `journal-mismatch` when the linears of a finished run were given up */
+  async requireLinears({ run, layers }: RunResult, label: string): Promise<void> {
+    await this.enter(run)
+    if (countLinears(this.#run!.log) >= layers.length) return
+    throw new WorkbenchError(
+      'journal-mismatch',
+      `${label} is finished, and what it solved was given up when its checkpoint was written, so it cannot be written again.`,
+      'Run it again, and have what it solves kept.',
+    )
   }
 
   async leave(): Promise<void> {

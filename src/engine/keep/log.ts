@@ -3,7 +3,7 @@
  * digest, and whatever follows the last whole one (a write cut short) is dropped when the file is opened again.
  */
 import type { Store, StoreFile } from '../../io/bytes.ts'
-import { hex, sha256, unhex } from '../digest.ts'
+import { hex, sha256, unhex } from '../../io/digest.ts'
 
 type Words = Uint8Array | Uint32Array | Int32Array | Float32Array
 export type Arrays = Record<string, Words>

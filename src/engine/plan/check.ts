@@ -3,8 +3,16 @@ import { evaluationWindows, overlap, sampleWindows } from '../../data/corpus.ts'
 import { maxText, type TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
-import { type ExportFormat, type ExportSettings, type LinearPlan, dtypeNames, formatFor, modelDtype } from '../../io/formats/index.ts'
-import { type TensorSpec, planCheckpoint } from '../../io/safetensors.ts'
+import {
+  type ExportFormat,
+  type ExportPlan,
+  type ExportSettings,
+  type Remark,
+  dtypeNames,
+  formats,
+  formatsFor,
+  modelDtype,
+} from '../../io/formats/index.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import type { LinearShape, ModelShape } from '../../models/family.ts'
 import { solvers } from '../../quant/index.ts'
@@ -50,11 +58,11 @@ export interface PlannedRun {
   blocks: number
   /** Largest binding of the device: larger linears are solved in slices. */
   maxBinding: number
-  settings: ExportSettings
-  format: ExportFormat
-  /** Tensors of the checkpoint, in the order they are written: first those copied as they are. */
-  tensors: TensorSpec[]
-  copied: TensorSpec[]
+  output: ExportPlan
+  /** Those that the checkpoint is written in. */
+  formats: ExportFormat[]
+  /** The format whose weights are measured: of some, files hold rounded ones. */
+  measured: ExportFormat
 }
 
 export interface Plan {
@@ -253,16 +261,26 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     )
   }
   const gpu = await session.gpu()
+  const asked = job.formats?.filter((id) => formats.some((format) => format.id === id)) ?? []
+  for (const id of job.formats ?? []) {
+    if (asked.includes(id)) continue
+    const ids = formats.map((format) => format.id).join(', ')
+    fail('formats', 'option-invalid', `There is no format ${JSON.stringify(id)}.`, `Choose of ${ids}.`)
+  }
   const runs: PlannedRun[] = []
   job.runs.forEach((spec, i) => {
     if (opened.folder.gptq) return
-    const run = planRun(spec, opened, gpu.info.maxBinding, (key, message, hint) =>
+    const run = planRun(spec, opened, gpu.info.maxBinding, asked, (key, message, hint) =>
       fail(`runs.${i}.${key}`, 'option-invalid', message, hint),
     )
     if (!run) return
     runs.push(run)
+    for (const format of run.formats) {
+      const refusal = format.accepts(run.output)
+      if (refusal) fail('formats', 'option-invalid', `${format.label} cannot hold ${spec.label}: ${refusal.why}`, refusal.instead)
+    }
     for (const { field, message, hint, severity } of remarks(run, opened, job.save))
-      warn(`runs.${i}.options.${field}`, message, hint, severity)
+      warn(field === 'formats' ? field : `runs.${i}.options.${field}`, message, hint, severity)
   })
   if (new Set(job.runs.map((run) => run.id)).size !== job.runs.length) fail('runs', 'plan-invalid', 'Two runs have the same id.')
 
@@ -299,7 +317,8 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     runs: runs.map((run) => ({
       id: run.spec.id,
       bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
-      checkpointBytes: planCheckpoint(run.tensors).bytes + opened.folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0),
+      checkpointBytes: run.formats.reduce((sum, format) => sum + checkpointBytes(run, format, opened), 0),
+      formats: formats.map((format) => ({ id: format.id, refusal: format.accepts(run.output), written: run.formats.includes(format) })),
       forecast: null,
     })),
   }
@@ -314,6 +333,7 @@ function planRun(
   spec: RunSpec,
   opened: OpenModel,
   maxBinding: number,
+  ids: readonly string[],
   fail: (key: string, message: string, hint?: string) => void,
 ): PlannedRun | null {
   const solver = solvers.find((one) => one.id === spec.method)
@@ -347,85 +367,57 @@ function planRun(
     dtype: modelDtype(opened.folder.configText, stored),
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
-  const format = formatFor(keepsOutliers({ solver, options }, opened))
-  const run = { spec, solver, options, grid, trueSequential: settings.trueSequential, blocks, maxBinding, settings, format }
-  return { ...run, ...checkpointTensors(run, opened) }
+  const outliers = opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
+  const output = { settings, outliers, ...contentOf(solver, blocks, settings, opened) }
+  const chosen = formatsFor(output, ids)
+  const { trueSequential: sequential } = settings
+  return { spec, solver, options, grid, trueSequential: sequential, blocks, maxBinding, output, formats: chosen, measured: chosen[0] }
 }
 
-function keepsOutliers({ solver, options }: Pick<PlannedRun, 'solver' | 'options'>, opened: OpenModel): boolean {
-  return opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
+/** Of a format's files and of those that travel along. */
+function checkpointBytes({ output }: PlannedRun, format: ExportFormat, { folder }: OpenModel): number {
+  return format.bytes(output) + folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0)
 }
 
-/** Every tensor of the export: quantized linears replace their weight, all else is copied. */
-function checkpointTensors(
-  run: Pick<PlannedRun, 'solver' | 'grid' | 'blocks' | 'format' | 'settings'>,
+/** What a checkpoint holds: quantized linears in place of their weights, all else as it is, or as a transform leaves it. */
+function contentOf(
+  solver: Solver,
+  blocks: number,
+  settings: ExportSettings,
   opened: OpenModel,
-): Pick<PlannedRun, 'tensors' | 'copied'> {
-  const changed = new Set<string>()
-  const replaced = new Map<string, LinearPlan>()
-  for (let k = 0; k < run.blocks; k++) {
-    for (const { name, q, p } of opened.model.stages.flat()) {
-      const full = blockName(opened, k, name)
-      replaced.set(`${full}.weight`, {
-        name: full,
-        q,
-        p,
-        bits: run.grid.bits,
-        groups: groupsOf(p, run.grid.groupSize),
-        dtype: run.settings.dtype,
-      })
-    }
-    if (run.solver.transform) for (const name of foldedVectors(opened.model)) changed.add(blockName(opened, k, name))
+): Pick<ExportPlan, 'linears' | 'copied' | 'changed'> {
+  const { bits, groupSize, dtype } = settings
+  const vectors = new Set<string>()
+  const linears: ExportPlan['linears'] = []
+  for (let k = 0; k < blocks; k++) {
+    for (const { name, q, p } of opened.model.stages.flat())
+      linears.push({ name: blockName(opened, k, name), q, p, bits, groups: groupsOf(p, groupSize), dtype })
+    if (solver.transform) for (const name of foldedVectors(opened.model)) vectors.add(blockName(opened, k, name))
   }
+  const replaced = new Set(linears.map(({ name }) => `${name}.weight`))
   const kept = [...opened.folder.checkpoint.tensors.values()]
     .filter(({ name }) => !replaced.has(name))
     .map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }))
-  const copied = kept.filter(({ name }) => !changed.has(name))
-  // Written as the transform leaves them.
-  const folded = kept.filter(({ name }) => changed.has(name))
-  return { copied, tensors: [...copied, ...folded, ...[...replaced.values()].flatMap((linear) => run.format.tensorsFor(linear))] }
+  const copied = kept.filter(({ name }) => !vectors.has(name))
+  return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
 export const groupsOf = (p: number, groupSize: number) => (groupSize === -1 ? 1 : Math.ceil(p / groupSize))
 
 /** The blocks are alike, so one stands for all. */
-function plannedBits({ grid, settings, solver, options }: PlannedRun, opened: OpenModel) {
+function plannedBits({ grid, output, solver, options }: PlannedRun, opened: OpenModel) {
   return opened.model.stages.flat().map(({ q, p }) => {
     const outliers = solver.outliers?.(q, p, options) ?? null
-    const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !settings.actOrder, outliers)
+    const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !output.settings.actOrder, outliers)
     return { shape: [q, p] as [number, number], bits: { ...bits, ...solver.gridBits?.(q, p, options) } }
   })
 }
 
 /** What is unusual about a run but not wrong. */
-function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
-  const { grid, options, settings, solver, format } = run
-  const found: { field: string; message: string; hint: string; severity: 'warning' | 'note' }[] = []
-  const linears = opened.model.stages.flat()
-  const names = (some: LinearShape[]) => [...new Set(some.map(({ name }) => name.split('.').at(-1)))].join(', ')
-  const g = grid.groupSize
-  // What packed files ask for is nothing to those that hold plain weights.
-  const packed = format.stores === 'packed'
-  const ragged = g === -1 || !packed ? [] : linears.filter(({ p }) => p % g)
-  if (ragged.length) {
-    const divides = [32, 64, 128].filter((size) => linears.every(({ p }) => p % size === 0))
-    found.push({
-      field: 'groupSize',
-      message: `Groups of ${g} do not divide the rows of ${names(ragged)} (${[...new Set(ragged.map(({ p }) => p))].join(', ')} columns): the last group of each is shorter, which vLLM does not load.`,
-      hint: `Sizes that divide every row: ${['full row', ...divides].join(', ')}.`,
-      severity: 'warning',
-    })
-  }
-  const per = grid.bits === 3 ? 32 : 32 / grid.bits
-  const loose = linears.filter(({ q, p }) => p % per || q % per)
-  if (loose.length && packed) {
-    found.push({
-      field: 'bits',
-      message: `At ${grid.bits} bits other runtimes need layer sizes that ${per} divides; ${names(loose)} ${loose.length > 1 ? 'have' : 'has'} others, so the file will load only here.`,
-      hint: 'Choose other bits if you want to use the checkpoint elsewhere.',
-      severity: 'warning',
-    })
-  }
+function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
+  const { options, solver, output } = run
+  const { settings } = output
+  const found = run.formats.flatMap((format) => format.remarks(output))
   if (solver.transform && options.trueSequential) {
     found.push({
       field: 'trueSequential',
@@ -437,25 +429,7 @@ function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
   if (settings.staticGroups && !options.actOrder) {
     found.push({ field: 'staticGroups', message: 'Static groups change nothing without act-order.', hint: '', severity: 'note' })
   }
-  if (settings.actOrder && packed) {
-    found.push({
-      field: 'actOrder',
-      message: 'Act-order with moving groups stores a group index per column, which makes inference slower.',
-      hint: 'Turn on static groups to avoid that.',
-      severity: 'note',
-    })
-  }
-  if (!packed && save) {
-    const bits = bitsPerWeight(plannedBits(run, opened))
-    // Not every method can do without.
-    const off = options.outlier === undefined ? 'choose another method' : 'leave outliers out'
-    found.push({
-      field: solver.options.find(({ flag }) => flag === 'outlier')?.key ?? 'method',
-      message: `Packed formats have no place for outliers, so the checkpoint will hold plain weights in ${dtypeNames[settings.dtype]}: ${mebibytes(planCheckpoint(run.tensors).bytes)}, no less than the model itself, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
-      hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}.`,
-      severity: 'note',
-    })
-  }
+  if (save) found.push(...storageRemarks(run, opened))
   if (options.outlier === 0) {
     for (const { key, label } of outlierOptions) {
       const spec = solver.options.find((one) => one.key === key)
@@ -464,6 +438,38 @@ function remarks(run: PlannedRun, opened: OpenModel, save: boolean) {
     }
   } else if (options.outlierMode === 'masked' && options.alpha !== 1) {
     found.push({ field: 'alpha', message: 'Masked outliers take no steps, so their length changes nothing.', hint: '', severity: 'note' })
+  }
+  return found
+}
+
+/** What files hold otherwise than one would think: plain weights for want of a packed format, and weights rounded once more. */
+function storageRemarks(run: PlannedRun, opened: OpenModel): Remark[] {
+  const { options, solver, output, measured } = run
+  const { settings } = output
+  const found: Remark[] = []
+  if (measured.stores === 'weights' && output.outliers) {
+    const bits = bitsPerWeight(plannedBits(run, opened))
+    // Not every method can do without.
+    const off = options.outlier === undefined ? 'choose another method' : 'leave outliers out'
+    found.push({
+      field: solver.options.find(({ flag }) => flag === 'outlier')?.key ?? 'method',
+      message: `Packed formats have no place for outliers, so the checkpoint will hold plain weights in ${dtypeNames[settings.dtype]}: ${mebibytes(measured.bytes(output))}, no less than the model itself, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
+      hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}.`,
+      severity: 'note',
+    })
+  }
+  const held = (format: ExportFormat) => {
+    const dtype = format.rounds(settings)
+    return dtype ? `rounded to ${dtypeNames[dtype]}` : 'as they were solved'
+  }
+  for (const format of run.formats) {
+    if (format.rounds(settings) === measured.rounds(settings)) continue
+    found.push({
+      field: 'formats',
+      message: `Figures are measured with the weights of ${measured.label}, ${held(measured)}; ${format.label} holds them ${held(format)}.`,
+      hint: '',
+      severity: 'note',
+    })
   }
   return found
 }

@@ -69,7 +69,7 @@ describe.each(oneOfEach)('$name', (one) => {
       expect(result.layers.map(({ name }) => name)).toEqual(quantized)
       await session.open(memoryFiles(sinks.get(result.run)!.files))
       const { checkpoint } = session.model.folder
-      const packed = result.export!.format === 'gptq'
+      const packed = result.export!.checkpoints[0].format === 'gptq'
       const expected = original.flatMap((name) =>
         packed && quantized.includes(name.replace(/\.weight$/, ''))
           ? ['qweight', 'qzeros', 'scales', 'g_idx'].map((part) => name.replace(/weight$/, part))

@@ -44,7 +44,9 @@ export class Peaks {
 /** What stands against float16 for a model with such hidden states. */
 export function outOfRange({ value, name }: Peak, { runs }: Plan): Problem[] {
   if (value <= MOST_HALF || !runs.length) return []
-  const declared = [...new Set(runs.map(({ format, settings }) => format.declares(settings.dtype, value)))].join(' or ')
+  const declared = [
+    ...new Set(runs.flatMap(({ formats, output }) => formats.map((format) => format.declares(output.settings.dtype, value)))),
+  ].join(' or ')
   return [
     {
       severity: 'warning',

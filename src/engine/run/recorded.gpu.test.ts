@@ -6,7 +6,7 @@
 import { describe, expect, it } from 'vitest'
 import { testSource } from '../../gpu/testing.ts'
 import { memoryStore } from '../../io/memory.ts'
-import { sha256 } from '../digest.ts'
+import { sha256 } from '../../io/digest.ts'
 import type { GpuSummary, LayerResult, Options } from '../job.ts'
 import { Log } from '../keep/log.ts'
 import { runJob } from './run.ts'

@@ -197,9 +197,9 @@ describe('outliers', () => {
       expect(bits.outliers).toBe(options.structureOutlier ? kept(p) * (16 * q + 32) : kept(q * p) * 32 + 32 * q)
     }
     const files = sinks.get('one')!.files
-    const { format, bytes, loadsIn } = result.export!
-    expect(format).toBe('dense')
-    expect(loadsIn.every(({ loads }) => loads)).toBe(true)
+    const { bytes, checkpoints } = result.export!
+    expect(checkpoints.map(({ format }) => format)).toEqual(['dense'])
+    expect(checkpoints[0].loadsIn.every(({ loads }) => loads)).toBe(true)
     expect(check.runs[0].checkpointBytes).toBe(bytes - files.get('config.json')!.length)
     const config = JSON.parse(new TextDecoder().decode(files.get('config.json')))
     expect(config).toEqual({ ...tinyConfig, torch_dtype: 'float32' })

@@ -13,6 +13,7 @@ import type { Tensor } from '../../gpu/tensor.ts'
 import type { Store } from '../../io/bytes.ts'
 import type { Network } from '../../io/hub/network.ts'
 import { bf16ToF32, f16ToF32 } from '../../io/half.ts'
+import { formatsFor } from '../../io/formats/index.ts'
 import { memoryStore } from '../../io/memory.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../../models/family.ts'
 import {
@@ -126,12 +127,12 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
   const host = asked.runs.length ? given : { ...given, journal: memoryStore() }
   const { session, control, emit } = host
   const job = await withDate(asked, session, resume ? host.journal : null)
-  const plan = await planJob(job, session)
+  const asPlanned = await planJob(job, session)
   const opened = session.model
-  const counts = plan.check.evaluation!
-  const calibrationCounts = plan.check.calibration ?? { text: 0, windows: 0, length: 0 }
+  const counts = asPlanned.check.evaluation!
+  const calibrationCounts = asPlanned.check.calibration ?? { text: 0, windows: 0, length: 0 }
   const adapter = await session.gpuSummary()
-  const fingerprint = await fingerprintOf(opened, session.source, plan, await session.adapterTraits())
+  const fingerprint = await fingerprintOf(opened, session.source, asPlanned, await session.adapterTraits())
   const { folder } = opened
   const chosen = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])]
   const texts = [...new Set(chosen.map(({ text }) => text))].flatMap((id) => session.texts.file(id) ?? [])
@@ -146,6 +147,10 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
         gemmKernel: adapter.gemmKernel,
         origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: folder.name }),
       })
+
+  // What was begun with the weights of one format is measured with them to the end, whatever formats it is then written in.
+  const runs = asPlanned.runs.map((run) => ({ ...run, measured: formatsFor(run.output, journal.head.job.formats)[0] }))
+  const plan: Plan = { ...asPlanned, runs }
 
   const prepared = control.clock - started
   const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
@@ -211,7 +216,9 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
       const { id } = planned.spec
       emit({ type: 'run-start', run: id, blocks: planned.blocks })
       let result = journal.result(id)
-      if (!result || result.exportError) {
+      const unwritten = result?.exportError !== undefined || (job.save && result !== null && !holds(result, planned))
+      if (!result || unwritten) {
+        if (result && !result.exportError) await journal.requireLinears(result, planned.spec.label)
         pulse.enter(id, works[i])
         const before = { forward: reached.get(FORWARD) ?? 0, solve: reached.get(planned.solver.id) ?? 0 }
         const run = new Run(planned, works[i], before, host, journal, pulse, new CheckpointExport(planned, opened, plan, host, peak))
@@ -289,6 +296,11 @@ function follow(network: Network, { control, emit }: Host): () => void {
 
 function trafficSince(before: Traffic, now: Traffic): NonNullable<JobReport['network']> {
   return { fetched: now.fetched - before.fetched, cached: now.cached - before.cached, requests: now.requests - before.requests }
+}
+
+/** Whether a result was written in all of these formats. */
+function holds({ export: made }: RunResult, { formats }: PlannedRun): boolean {
+  return formats.every(({ id }) => made?.checkpoints.some(({ format }) => format === id))
 }
 
 function layerNames(opened: OpenModel, blocks: number): string[] {
@@ -932,11 +944,11 @@ class Engine {
     return value
   }
 
-  /** Ŵ + H as the checkpoint will hold it, where that is plain weights in 16 bits; whether it is. */
-  #roundStored({ plan: { format, settings } }: Run, what: Tensor): boolean {
-    if (format.stores === 'packed' || settings.dtype === 'F32') return false
-    roundTo(this.gpu, settings.dtype, what)
-    return true
+  /** Ŵ + H as the checkpoint will hold it, where that rounds weights; whether it does. */
+  #roundStored({ plan: { measured, output } }: Run, what: Tensor): boolean {
+    const dtype = measured.rounds(output.settings)
+    if (dtype) roundTo(this.gpu, dtype, what)
+    return dtype !== null
   }
 
   /** A linear from the journal as the run used it. */
@@ -957,7 +969,7 @@ class Engine {
     outputs?: Tensor,
   ): Promise<Settle> {
     const { gpu, host } = this
-    const { solver, options, grid, settings } = run.plan
+    const { solver, options, grid, output } = run.plan
     const { gram } = shared
     const full = blockName(this.opened, k, name)
     const started = host.control.clock
@@ -983,7 +995,7 @@ class Engine {
     if (outliers) add(gpu, result.what, outliers.h)
     const rounds = this.#roundStored(run, result.what)
     const lost = outputs || rounds ? this.#lost(weight, result.what, gram, outputs) : result.error
-    const dense = run.output.dense ? this.#rows(result.what) : null
+    const dense = run.output.storesWeights ? this.#rows(result.what) : null
     weights.set(`${name}.weight`, result.what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
     const seconds = host.control.clock - started
@@ -1012,7 +1024,7 @@ class Engine {
         seconds: seconds + host.control.clock - waiting,
         iterations: result.iterations,
         bits: {
-          ...linearBits({ q, p }, result.groups, grid, !settings.actOrder, kept),
+          ...linearBits({ q, p }, result.groups, grid, !output.settings.actOrder, kept),
           ...solver.gridBits?.(q, p, options),
         },
         ...(curve.size && { objective: curveOf([...curve.values()]) }),

@@ -1,12 +1,17 @@
 import { describe, expect, test } from 'vitest'
 import { bf16ToF32, f16ToF32 } from '../half.ts'
 import { memoryFiles, memorySink } from '../memory.ts'
-import { CheckpointWriter, openCheckpoint } from '../safetensors.ts'
-import { dense, readDenseLinear } from './dense.ts'
-import { formatFor, modelDtype } from './index.ts'
+import { CheckpointWriter } from '../safetensors.ts'
+import { dense, denseLayout } from './dense.ts'
+import { type ExportSettings, type FloatDtype, modelDtype } from './index.ts'
 
 const plan = { name: 'm.x', q: 2, p: 3, bits: 3 as const, groups: 1 }
 const given = [1, -0.5, 1e-7, 2.0009765625, -65504, 0]
+
+/** Only the dtype matters here. */
+const settingsIn = (dtype: FloatDtype) => ({ dtype }) as ExportSettings
+const encode = (weights: Float32Array<ArrayBuffer>, dtype: FloatDtype) =>
+  denseLayout.encode({ name: 'm.x', solved: null as never, weights: async () => weights }, settingsIn(dtype))
 
 describe('plain weights', () => {
   test.each([
@@ -15,23 +20,26 @@ describe('plain weights', () => {
     ['BF16', [1, -0.5, 215 * 2 ** -31, 2, -65536, 0], (bytes: Uint8Array<ArrayBuffer>) => bf16ToF32(new Uint16Array(bytes.buffer))],
   ] as const)('of a model in %s are rounded to nearest, laid out [out, in], and read back', async (dtype, expected, decoded) => {
     const sink = memorySink()
-    const writer = new CheckpointWriter(sink, dense.tensorsFor({ ...plan, dtype }))
-    const linear = { q: 2, p: 3, dtype }
-    for (const [name, bytes] of dense.encode('m.x', Float32Array.from(given), linear)) await writer.write(name, bytes)
+    const own = { ...plan, dtype }
+    const writer = new CheckpointWriter(sink, denseLayout.tensorsFor(own))
+    const { tensors, content } = await encode(Float32Array.from(given), dtype)
+    for (const [name, bytes] of tensors) await writer.write(name, bytes)
+    await writer.writeFile('config.json', new Blob(['{}']))
     await writer.finish()
-    const checkpoint = await openCheckpoint(memoryFiles(sink.files))
-    expect(checkpoint.tensors.get('m.x.weight')).toMatchObject({ dtype, shape: [2, 3] })
-    expect(Array.from(decoded((await readDenseLinear(checkpoint, 'm.x', linear)) as Uint8Array<ArrayBuffer>))).toEqual(expected)
-    expect(await readDenseLinear(checkpoint, 'm.x', { q: 3, p: 2, dtype })).toBeNull()
-    expect(await readDenseLinear(checkpoint, 'm.x', { q: 2, p: 3, dtype: dtype === 'F16' ? 'BF16' : 'F16' })).toBeNull()
-    expect(await readDenseLinear(checkpoint, 'm.y', linear)).toBeNull()
+    const read = await denseLayout.open(memoryFiles(sink.files))
+    expect(Array.from(decoded(content[0] as Uint8Array<ArrayBuffer>))).toEqual(expected)
+    expect(await read(own)).toEqual(content)
+    expect(await read({ ...own, q: 3, p: 2 })).toBeNull()
+    expect(await read({ ...own, dtype: dtype === 'F16' ? 'BF16' : 'F16' })).toBeNull()
+    expect(await read({ ...own, name: 'm.y' })).toBeNull()
   })
 
-  test('what the dtype cannot hold is refused by name', () => {
-    const linear = (dtype: 'F16' | 'BF16', value: number) => dense.encode('m.x', Float32Array.of(value), { dtype })
-    for (const value of [65520, -1e6, Number.NaN, Number.POSITIVE_INFINITY]) expect(() => linear('F16', value)).toThrow('m.x holds')
-    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) expect(() => linear('BF16', value)).toThrow('m.x holds')
-    expect(linear('BF16', 1e6).size).toBe(1)
+  test('what the dtype cannot hold is refused by name', async () => {
+    for (const value of [65520, -1e6, Number.NaN, Number.POSITIVE_INFINITY])
+      await expect(encode(Float32Array.of(value), 'F16')).rejects.toThrow('m.x holds')
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY])
+      await expect(encode(Float32Array.of(value), 'BF16')).rejects.toThrow('m.x holds')
+    expect((await encode(Float32Array.of(1e6), 'BF16')).tensors.size).toBe(1)
   })
 
   test.each([
@@ -42,7 +50,7 @@ describe('plain weights', () => {
   ] as const)('the config stays an unquantized model’s: %s with states up to %s declares %s', (dtype, peak, name) => {
     const declared = dense.declares(dtype, peak)
     expect(declared).toBe(name)
-    const files = dense.configFiles('{"a": 1, "dtype": "float64"}', dense.configFor({} as never), declared)
+    const files = denseLayout.configFiles('{"a": 1, "dtype": "float64"}', settingsIn(dtype), declared)
     expect(files).toEqual([{ path: 'config.json', text: `{"a": 1, "dtype": "${name}"}` }])
   })
 })
@@ -55,9 +63,4 @@ test.each([
   ['{}', 'F16', 'F16'],
 ])('a model that says %s and stores %s is one in %s', (config, stored, dtype) => {
   expect(modelDtype(config, stored)).toBe(dtype)
-})
-
-test('results with outliers go to the format that holds them', () => {
-  expect(formatFor(false).id).toBe('gptq')
-  expect(formatFor(true).id).toBe('dense')
 })

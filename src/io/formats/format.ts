@@ -1,5 +1,7 @@
 /** What an export format is: everything that the engine needs to know to write a checkpoint that others can load. */
 import type { SolvedLinear } from '../../quant/linear.ts'
+import type { Sink } from '../bytes.ts'
+import type { Folder } from '../folder.ts'
 import { withMembers } from '../json.ts'
 import type { TensorSpec } from '../safetensors.ts'
 
@@ -59,37 +61,72 @@ export interface Compatibility {
   note: string
 }
 
-interface AnyFormat {
+/** A result before it is there: all that decides whether a format holds it, and how large it will be. */
+export interface ExportPlan {
+  settings: ExportSettings
+  /** Every linear that will be quantized, in the order in which they are solved. */
+  linears: LinearPlan[]
+  /** Some weights will be kept beside the grid. */
+  outliers: boolean
+  /** Tensors of the model that are written as they are. */
+  copied: TensorSpec[]
+  /** Vectors that come changed, in the dtype and shape that they have. */
+  changed: TensorSpec[]
+}
+
+/** Why a format does not hold a result, and what would: two sentences. */
+export interface Refusal {
+  why: string
+  instead: string
+}
+
+/** What is unusual about a result in a format but not wrong. */
+export interface Remark {
+  /** Key of the option that it comes from. */
+  field: string
+  message: string
+  hint: string
+  severity: 'warning' | 'note'
+}
+
+/** A checkpoint on its way into a folder. */
+export interface CheckpointStream {
+  /** Copies what stays as it is; waits for `between` before each piece. */
+  copy(between: () => Promise<void>): Promise<void>
+  /** `weights`: Ŵ + H as the run used it, `[q, p]`; asked for only where the format stores weights. */
+  linear(name: string, solved: SolvedLinear, weights: () => PromiseLike<Float32Array<ArrayBuffer>>): Promise<void>
+  /** One of the changed vectors, by full name. */
+  vector(name: string, bytes: Uint8Array): Promise<void>
+  /** Writes what is left and closes all files. `peak`: the largest hidden state of the model. */
+  finish(peak: number): Promise<{ path: string; bytes: number }[]>
+  /**
+   * Opens what was written as a stranger would and compares all that is new in it; waits for `between` before each linear.
+   * @throws WorkbenchError `storage-failed` when something reads back differently
+   */
+  verify(between: () => Promise<void>): Promise<void>
+}
+
+export interface ExportFormat {
   id: string
   label: string
   /** What it is and where it loads, in one sentence. */
   summary: string
-  /** The tensors that replace `<name>.weight`. */
-  tensorsFor(linear: LinearPlan): TensorSpec[]
-  configFor(settings: ExportSettings): Record<string, unknown>
-  /** What config.json declares, for a model whose hidden states reach `peak` at most. */
+  /** What it stores of a linear: its codes and grid, or the weights that they stand for. */
+  stores: 'codes' | 'weights'
+  /** Whether it holds such a result: null, or else why not. */
+  accepts(plan: ExportPlan): Refusal | null
+  /** What the weights are rounded to in the file; null where they are there as they were solved. */
+  rounds(settings: ExportSettings): Exclude<FloatDtype, 'F32'> | null
+  /** What its config tells loaders to compute in, for a model whose hidden states reach `peak` at most. */
   declares(dtype: FloatDtype, peak: number): DtypeName
-  /** The config files to write; `originalText` is the model's own config.json as it was. */
-  configFiles(originalText: string, quantizationConfig: Record<string, unknown>, declared: DtypeName): { path: string; text: string }[]
-  /** Who can load it today; `shapes` are all quantized linears, `[q, p]` = `[out, in]`; `notLoaded` is the architecture's. */
-  compatibility(settings: ExportSettings, shapes: readonly { name: string; q: number; p: number }[], notLoaded?: NotLoaded): Compatibility[]
+  /** Of all files but configuration and those that travel along, bytes. */
+  bytes(plan: ExportPlan): number
+  remarks(plan: ExportPlan): Remark[]
+  /** Begins a checkpoint of `model` in `sink`. */
+  write(plan: ExportPlan, model: Folder, sink: Sink): CheckpointStream
+  /** Who can load it today; `notLoaded` is the architecture's. */
+  compatibility(plan: ExportPlan, notLoaded?: NotLoaded): Compatibility[]
 }
-
-/** Stores codes and grids, and has no place for outliers beside them. */
-export interface PackedFormat extends AnyFormat {
-  stores: 'packed'
-  /** Bytes of those tensors by full name. May share memory with `linear`. */
-  encode(name: string, linear: SolvedLinear, settings: Pick<ExportSettings, 'symmetric'>): Map<string, Uint8Array>
-}
-
-/** Stores the weights themselves. */
-export interface DenseFormat extends AnyFormat {
-  stores: 'dense'
-  /** From the weights `[q, p]` as the forward pass used them, rounded already. */
-  encode(name: string, weights: Float32Array<ArrayBuffer>, settings: Pick<ExportSettings, 'dtype'>): Map<string, Uint8Array>
-}
-
-export type ExportFormat = PackedFormat | DenseFormat
 
 /** The model's own config.json with this dtype, under whatever name it has there, and with `changes`. */
 export function configWith(originalText: string, declared: DtypeName, changes: Record<string, unknown> = {}): string {

@@ -7,9 +7,9 @@ import { f16ToF32 } from '../half.ts'
 import { memoryFiles, memorySink } from '../memory.ts'
 import { CheckpointWriter, openCheckpoint, type TensorSpec } from '../safetensors.ts'
 import { refusal } from '../testing.ts'
-import type { ExportSettings } from './format.ts'
-import { gptq } from './gptq.ts'
-import { formats } from './index.ts'
+import type { ExportPlan, ExportSettings } from './format.ts'
+import { encodeLinear, gptq, gptqLayout, quantizationConfig } from './gptq.ts'
+import { formats, formatsFor } from './index.ts'
 import { type GptqConfig, isPacked, readGptqConfig, readPackedLinear } from './read-gptq.ts'
 
 const settings: ExportSettings = {
@@ -25,6 +25,12 @@ const settings: ExportSettings = {
   dynamicSkips: [],
   damping: 0.02,
   dtype: 'F16',
+}
+
+/** A result with these linears. */
+function planOf(settings: ExportSettings, shapes: { name: string; q: number; p: number }[]): ExportPlan {
+  const { bits, dtype } = settings
+  return { settings, linears: shapes.map((shape) => ({ ...shape, bits, dtype, groups: 1 })), outliers: false, copied: [], changed: [] }
 }
 
 /** A linear with random codes, scales, zeros and groups; codes are packed one bit at a time, slowly and plainly. */
@@ -80,8 +86,8 @@ describe('bytes', () => {
   ] as const)('symmetric zeros at %i bits are the constants that loaders know', (bits, version1, version2) => {
     const q = (32 / bits) * version1.length
     const packed = linear(bits, Math.round(q), 32, 32, true)
-    expect(words(gptq.encode('x', packed, symmetric).get('x.qzeros'))).toEqual(version1)
-    expect(words(gptq.encode('x', packed, asymmetric).get('x.qzeros'))).toEqual(version2)
+    expect(words(encodeLinear('x', packed, symmetric).get('x.qzeros'))).toEqual(version1)
+    expect(words(encodeLinear('x', packed, asymmetric).get('x.qzeros'))).toEqual(version2)
   })
 
   test('32 three-bit codes lie in three words as in the 10-1-10-1-10 loop of other writers', () => {
@@ -97,13 +103,13 @@ describe('bytes', () => {
     // Zeros go through the packer, along the outputs.
     const packed = { ...linear(3, 32, 32, 32, false), grid: gridOf(new Float32Array(32).fill(1), codes) }
     const expected = [w0, w1, w2].map((word) => (word >>> 0).toString(16).padStart(8, '0'))
-    expect(words(gptq.encode('x', packed, asymmetric).get('x.qzeros'))).toEqual(expected)
+    expect(words(encodeLinear('x', packed, asymmetric).get('x.qzeros'))).toEqual(expected)
   })
 
   test('codes, scales and groups go out as they are', () => {
     const packed = linear(4, 2, 16, 8, false)
     packed.grid = gridOf([1, 0.5, 2 ** -24, 65504], zerosOf(packed.grid))
-    const bytes = gptq.encode('x', packed, asymmetric)
+    const bytes = encodeLinear('x', packed, asymmetric)
     expect(bytes.get('x.qweight')).toEqual(new Uint8Array(packed.codes.buffer))
     expect(bytes.get('x.g_idx')).toEqual(new Uint8Array(packed.groupIndex.buffer))
     expect(Array.from(new Uint16Array(bytes.get('x.scales')!.slice().buffer))).toEqual([0x3c00, 0x3800, 1, 0x7bff])
@@ -112,7 +118,7 @@ describe('bytes', () => {
   test('a scale that float16 cannot hold is a bug, not a rounding', () => {
     const packed = linear(4, 1, 8, 8, false)
     packed.grid = gridOf([0.1], [0])
-    expect(() => gptq.encode('x', packed, asymmetric)).toThrow('no float16')
+    expect(() => encodeLinear('x', packed, asymmetric)).toThrow('no float16')
   })
 })
 
@@ -121,8 +127,8 @@ test('whatever is encoded and written reads back the same', async () => {
   await fc.assert(
     fc.asyncProperty(fc.constantFrom(2, 3, 4, 8), sizes, fc.boolean(), fc.nat(), async (bits, [q, p, groupSize], symmetric, seed) => {
       const packed = linear(bits as SolvedLinear['bits'], q, p, Math.min(groupSize, p), symmetric, seed)
-      const specs = gptq.tensorsFor({ name: 'm.x', dtype: 'F16', ...packed })
-      const checkpoint = await store(specs, gptq.encode('m.x', packed, { symmetric }))
+      const specs = gptqLayout.tensorsFor({ name: 'm.x', dtype: 'F16', ...packed })
+      const checkpoint = await store(specs, encodeLinear('m.x', packed, { symmetric }))
       expect(isPacked(checkpoint, 'm.x')).toBe(true)
       expect(isPacked(checkpoint, 'm.y')).toBe(false)
       const config = { ...configOf(packed, symmetric), groupSize: groupSize === p ? -1 : groupSize }
@@ -136,13 +142,13 @@ describe('reading what others wrote', () => {
   const q = 6
   const p = 40
   const packed = linear(3, q, p, 16, false, 9)
-  const specs = gptq.tensorsFor({ name: 'x', dtype: 'F16', ...packed })
+  const specs = gptqLayout.tensorsFor({ name: 'x', dtype: 'F16', ...packed })
   const config = configOf(packed, false)
 
   /** The checkpoint with one tensor changed or (null) left out. */
   async function changed(suffix: string, spec: Partial<TensorSpec> | null, data?: Uint8Array) {
     const name = `x.${suffix}`
-    const contents = gptq.encode('x', packed, asymmetric)
+    const contents = encodeLinear('x', packed, asymmetric)
     if (spec === null) contents.delete(name)
     else if (data) contents.set(name, data)
     else if (spec.shape) contents.set(name, new Uint8Array(spec.shape.reduce((a, b) => a * b, (spec.dtype ?? 'I32') === 'F16' ? 2 : 4)))
@@ -157,7 +163,7 @@ describe('reading what others wrote', () => {
     const zeros = zerosOf(packed.grid)
     const wrapped = zeros.map((zero) => (zero - 1) & 7)
     const stored = { ...packed, grid: gridOf(scalesOf(packed.grid), wrapped) }
-    const read = await changed('qzeros', {}, gptq.encode('x', stored, asymmetric).get('x.qzeros'))
+    const read = await changed('qzeros', {}, encodeLinear('x', stored, asymmetric).get('x.qzeros'))
     expect(zerosOf((await read({ ...config, version: 1 })).grid)).toEqual(zeros)
     expect(zeros).toContain(0)
   })
@@ -259,7 +265,7 @@ describe('reading what others wrote', () => {
 
 describe('configs', () => {
   test('have every field that loaders ask for, and read back', () => {
-    const config = gptq.configFor(settings)
+    const config = quantizationConfig(settings)
     expect(config).toEqual({
       quant_method: 'gptq',
       bits: 4,
@@ -287,7 +293,7 @@ describe('configs', () => {
   })
 
   test.each([undefined, 1, 0])('damping of %s, which no loader takes, is left out', (damping) => {
-    expect(gptq.configFor({ ...settings, damping })).not.toHaveProperty('damp_percent')
+    expect(quantizationConfig({ ...settings, damping })).not.toHaveProperty('damp_percent')
   })
 
   test.each([
@@ -301,7 +307,11 @@ describe('configs', () => {
   })
 
   test('asymmetric results are version 2', () => {
-    expect(gptq.configFor({ ...settings, symmetric: false })).toMatchObject({ sym: false, checkpoint_format: 'gptq_v2', format: 'gptq_v2' })
+    expect(quantizationConfig({ ...settings, symmetric: false })).toMatchObject({
+      sym: false,
+      checkpoint_format: 'gptq_v2',
+      format: 'gptq_v2',
+    })
   })
 
   test.each([
@@ -309,11 +319,11 @@ describe('configs', () => {
     [{ actOrder: true, staticGroups: true }, false],
     [{ actOrder: true, groupSize: -1 }, false],
   ])('desc_act with %j is %s', (change, expected) => {
-    expect(gptq.configFor({ ...settings, ...change }).desc_act).toBe(expected)
+    expect(quantizationConfig({ ...settings, ...change }).desc_act).toBe(expected)
   })
 
   test('modules left alone are named by rules that match them and what is fused from them', () => {
-    const { dynamic } = gptq.configFor({ ...settings, dynamicSkips: ['model.layers.1'] }) as { dynamic: Record<string, unknown> }
+    const { dynamic } = quantizationConfig({ ...settings, dynamicSkips: ['model.layers.1'] }) as { dynamic: Record<string, unknown> }
     const [rule] = Object.keys(dynamic)
     const pattern = new RegExp(`^(?:${rule.slice(2)})`) // loaders use Python's re.match
     expect(rule).toBe('-:model\\.layers\\.1(\\.|$)')
@@ -328,8 +338,8 @@ describe('configs', () => {
     ['{"dtype": "float32", "eps": 1e-05}', 'float16', '{"dtype": "float16", "eps": 1e-05,'],
     ['{"eps": 1e-05}', 'float16', '{"eps": 1e-05,\n  "torch_dtype": "float16",'],
   ] as const)('config.json %s keeps its own words', (original, declared, start) => {
-    const quantization = gptq.configFor(settings)
-    const [config, separate] = gptq.configFiles(original, quantization, declared)
+    const quantization = quantizationConfig(settings)
+    const [config, separate] = gptqLayout.configFiles(original, settings, declared)
     expect([config.path, separate.path]).toEqual(['config.json', 'quantize_config.json'])
     expect(config.text.startsWith(start)).toBe(true)
     expect(JSON.parse(config.text).quantization_config).toEqual(quantization)
@@ -339,10 +349,10 @@ describe('configs', () => {
   test('a whole export opens as the GPTQ folder it is', async () => {
     const packed = linear(4, 32, 64, 32, false)
     const sink = memorySink()
-    const writer = new CheckpointWriter(sink, gptq.tensorsFor({ name: 'x', dtype: 'F16', ...packed }))
-    for (const [name, data] of gptq.encode('x', packed, asymmetric)) await writer.write(name, data)
-    const config = gptq.configFor({ ...settings, groupSize: 32, symmetric: false, actOrder: true })
-    for (const { path, text } of gptq.configFiles('{"model_type": "llama"}', config, 'float16'))
+    const writer = new CheckpointWriter(sink, gptqLayout.tensorsFor({ name: 'x', dtype: 'F16', ...packed }))
+    for (const [name, data] of encodeLinear('x', packed, asymmetric)) await writer.write(name, data)
+    const own = { ...settings, groupSize: 32, symmetric: false, actOrder: true }
+    for (const { path, text } of gptqLayout.configFiles('{"model_type": "llama"}', own, 'float16'))
       await writer.writeFile(path, new Blob([text]))
     await writer.finish()
     const folder = await openFolder(memoryFiles(sink.files))
@@ -355,7 +365,7 @@ describe('configs', () => {
 describe('compatibility', () => {
   const shape = [{ name: 'x', q: 256, p: 256 }]
   const loads = (change: Partial<ExportSettings>, shapes = shape) => {
-    const list = gptq.compatibility({ ...settings, ...change }, shapes)
+    const list = gptq.compatibility(planOf({ ...settings, ...change }, shapes))
     for (const { loads, note } of list) expect(note.startsWith('No:')).toBe(!loads)
     return list.filter(({ loads }) => loads).map(({ runtime }) => runtime.split(' ')[0])
   }
@@ -380,12 +390,12 @@ describe('compatibility', () => {
     expect(loads({ groupSize: 128 }, [{ name: 'x', q: 64, p: 192 }])).toEqual(['QuantEase', 'llama.cpp'])
     expect(loads({ groupSize: 32, actOrder: true }, [{ name: 'x', q: 64, p: 192 }])).not.toContain('vLLM')
     expect(loads({ groupSize: 32 }, [{ name: 'x', q: 64, p: 192 }])).toContain('vLLM')
-    expect(gptq.compatibility({ ...settings, bits: 3, groupSize: -1 }, odd)[3].note).toContain('down is 64 × 172')
+    expect(gptq.compatibility(planOf({ ...settings, bits: 3, groupSize: -1 }, odd))[3].note).toContain('down is 64 × 172')
   })
 
   test('an architecture that a runtime does not know is refused there, whatever its format', () => {
     for (const format of formats) {
-      const list = format.compatibility(settings, [], { vLLM: 'No: not this one.' })
+      const list = format.compatibility(planOf(settings, []), { vLLM: 'No: not this one.' })
       expect(list.filter(({ loads }) => !loads)).toEqual([{ runtime: 'vLLM', loads: false, note: 'No: not this one.' }])
     }
   })
@@ -393,4 +403,14 @@ describe('compatibility', () => {
 
 test('formats have ids of their own', () => {
   expect(new Set(formats.map(({ id }) => id)).size).toBe(formats.length)
+})
+
+test('a result goes to the first format that holds it, unless others are asked for', () => {
+  const plan = planOf(settings, [])
+  const sparse = { ...plan, outliers: true }
+  const ids = (...of: Parameters<typeof formatsFor>) => formatsFor(...of).map(({ id }) => id)
+  expect([ids(plan), ids(plan, []), ids(sparse)]).toEqual([['gptq'], ['gptq'], ['dense']])
+  expect(ids(sparse, ['dense', 'gptq'])).toEqual(['gptq', 'dense'])
+  expect(gptq.accepts(plan)).toBeNull()
+  expect(gptq.accepts(sparse)).toEqual({ why: expect.stringContaining('outliers'), instead: expect.stringContaining('plain weights') })
 })

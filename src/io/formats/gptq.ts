@@ -10,26 +10,28 @@
  *
  * Typed arrays stand for little-endian files here: there is no WebGPU on a big-endian machine.
  */
+import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, words } from '../bits.ts'
+import { openFolder } from '../folder.ts'
 import { f16ToF32, f32ToF16 } from '../half.ts'
 import {
   type Compatibility,
+  type ExportFormat,
+  type ExportPlan,
   type ExportSettings,
   configWith,
+  type LinearPlan,
   MOST_HALF,
   type NotLoaded,
-  type PackedFormat,
+  type Remark,
   type Runtime,
 } from './format.ts'
+import { readPackedLinear } from './read-gptq.ts'
+import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
 
-export const gptq: PackedFormat = {
-  id: 'gptq',
-  label: 'GPTQ',
-  summary: 'safetensors with packed codes, scales and zero points: loads in GPTQModel and transformers, and in vLLM at 4 and 8 bits.',
-  stores: 'packed',
-
+export const gptqLayout: SafetensorsLayout = {
   tensorsFor: ({ name, q, p, bits, groups }) => [
     { name: `${name}.qweight`, dtype: 'I32', shape: [words(p, bits), q] },
     { name: `${name}.qzeros`, dtype: 'I32', shape: [groups, words(q, bits)] },
@@ -37,68 +39,100 @@ export const gptq: PackedFormat = {
     { name: `${name}.g_idx`, dtype: 'I32', shape: [p] },
   ],
 
-  encode(name, { q, bits, groups, codes, grid, groupIndex }, { symmetric }) {
-    const scales = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
-    const halves = f32ToF16(scales)
-    const inexact = f16ToF32(halves).findIndex((scale, i) => scale !== scales[i])
-    if (inexact >= 0) throw new Error(`Scale ${scales[inexact]} of ${name} is no float16 number`)
-    const offset = symmetric ? 1 : 0
-    const perGroup = words(q, bits)
-    const qzeros = new Uint32Array(groups * perGroup)
-    for (let group = 0; group < groups; group++) {
-      const row = qzeros.subarray(group * perGroup, (group + 1) * perGroup)
-      for (let n = 0; n < q; n++) putBits(row, n * bits, bits, grid[2 * (group * q + n) + 1] - offset)
-    }
-    return new Map([
-      [`${name}.qweight`, bytesOf(codes)],
-      [`${name}.qzeros`, bytesOf(qzeros)],
-      [`${name}.scales`, bytesOf(halves)],
-      [`${name}.g_idx`, bytesOf(groupIndex)],
-    ])
+  async encode({ name, solved }, settings) {
+    return { tensors: encodeLinear(name, solved, settings), content: contentOf(solved) }
   },
 
-  configFor(settings) {
-    const version = settings.symmetric ? 'gptq' : 'gptq_v2'
-    const skips = settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}])
-    return {
-      quant_method: 'gptq',
-      bits: settings.bits,
-      group_size: settings.groupSize,
-      desc_act: groupsFollowOrder(settings),
-      sym: settings.symmetric,
-      lm_head: false,
-      checkpoint_format: version,
-      format: version,
-      pack_dtype: 'int32',
-      true_sequential: settings.trueSequential,
-      // Loaders refuse what is not between 0 and 1.
-      ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
-      // Not every loader infers from the file which modules stayed whole.
-      dynamic: skips.length ? Object.fromEntries(skips) : null,
-      modules_in_block_to_quantize: null,
-      // The text used goes nowhere: transformers takes only three names for `dataset` and refuses all others.
-      meta: {
-        quantizer: [toolVersion],
-        algorithm: settings.method,
-        iterations: settings.iterations,
-        mse: settings.mse,
-        static_groups: settings.staticGroups,
-      },
-    }
+  async open(files) {
+    const { gptq, checkpoint } = await openFolder(files)
+    return async ({ name, q, p }) => gptq && contentOf(await readPackedLinear(checkpoint, name, gptq, { q, p }))
   },
 
   // Scales are float16 in any case; what is declared here is what loaders compute in, and most kernels take 16 bits only.
   declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
 
-  configFiles(originalText, quantizationConfig, declared) {
+  configFiles(originalText, settings, declared) {
+    const config = quantizationConfig(settings)
     return [
-      { path: 'config.json', text: configWith(originalText, declared, { quantization_config: quantizationConfig }) },
+      { path: 'config.json', text: configWith(originalText, declared, { quantization_config: config }) },
       // vLLM and GPTQModel look here first.
-      { path: 'quantize_config.json', text: `${JSON.stringify(quantizationConfig, null, 2)}\n` },
+      { path: 'quantize_config.json', text: `${JSON.stringify(config, null, 2)}\n` },
     ]
   },
+}
 
+export const gptq: ExportFormat = {
+  id: 'gptq',
+  label: 'GPTQ',
+  summary: 'safetensors with packed codes, scales and zero points: loads in GPTQModel and transformers, and in vLLM at 4 and 8 bits.',
+  stores: 'codes',
+  accepts: ({ outliers }) =>
+    outliers
+      ? { why: 'GPTQ files have no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
+      : null,
+  rounds: () => null,
+  remarks,
+  ...safetensorsFolder(gptqLayout),
   compatibility,
+}
+
+/** A kernel may leave −0 for a zero point, which is stored as 0. */
+const contentOf = ({ codes, grid, groupIndex }: SolvedLinear) => [codes, grid.map((value) => value + 0), groupIndex]
+
+/** The four tensors of a linear, by full name. */
+export function encodeLinear(
+  name: string,
+  { q, bits, groups, codes, grid, groupIndex }: SolvedLinear,
+  { symmetric }: Pick<ExportSettings, 'symmetric'>,
+): Map<string, Uint8Array> {
+  const scales = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
+  const halves = f32ToF16(scales)
+  const inexact = f16ToF32(halves).findIndex((scale, i) => scale !== scales[i])
+  if (inexact >= 0) throw new Error(`Scale ${scales[inexact]} of ${name} is no float16 number`)
+  const offset = symmetric ? 1 : 0
+  const perGroup = words(q, bits)
+  const qzeros = new Uint32Array(groups * perGroup)
+  for (let group = 0; group < groups; group++) {
+    const row = qzeros.subarray(group * perGroup, (group + 1) * perGroup)
+    for (let n = 0; n < q; n++) putBits(row, n * bits, bits, grid[2 * (group * q + n) + 1] - offset)
+  }
+  return new Map([
+    [`${name}.qweight`, bytesOf(codes)],
+    [`${name}.qzeros`, bytesOf(qzeros)],
+    [`${name}.scales`, bytesOf(halves)],
+    [`${name}.g_idx`, bytesOf(groupIndex)],
+  ])
+}
+
+/** What config.json says of the quantization. */
+export function quantizationConfig(settings: ExportSettings): Record<string, unknown> {
+  const version = settings.symmetric ? 'gptq' : 'gptq_v2'
+  const skips = settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}])
+  return {
+    quant_method: 'gptq',
+    bits: settings.bits,
+    group_size: settings.groupSize,
+    desc_act: groupsFollowOrder(settings),
+    sym: settings.symmetric,
+    lm_head: false,
+    checkpoint_format: version,
+    format: version,
+    pack_dtype: 'int32',
+    true_sequential: settings.trueSequential,
+    // Loaders refuse what is not between 0 and 1.
+    ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
+    // Not every loader infers from the file which modules stayed whole.
+    dynamic: skips.length ? Object.fromEntries(skips) : null,
+    modules_in_block_to_quantize: null,
+    // The text used goes nowhere: transformers takes only three names for `dataset` and refuses all others.
+    meta: {
+      quantizer: [toolVersion],
+      algorithm: settings.method,
+      iterations: settings.iterations,
+      mse: settings.mse,
+      static_groups: settings.staticGroups,
+    },
+  }
 }
 
 /** Whether g_idx is more than k / group size. One group per row, or groups fixed beforehand, leave it plain. */
@@ -106,12 +140,45 @@ function groupsFollowOrder({ actOrder, staticGroups, groupSize }: ExportSettings
   return actOrder && !staticGroups && groupSize !== -1
 }
 
+/** What readers of these files ask for and a result does not have. */
+function remarks({ settings, linears }: ExportPlan): Remark[] {
+  const { groupSize: g, bits } = settings
+  const found: Remark[] = []
+  const names = (some: LinearPlan[]) => [...new Set(some.map(({ name }) => name.split('.').at(-1)))].join(', ')
+  const ragged = g === -1 ? [] : linears.filter(({ p }) => p % g)
+  if (ragged.length) {
+    const divides = [32, 64, 128].filter((size) => linears.every(({ p }) => p % size === 0))
+    found.push({
+      field: 'groupSize',
+      message: `Groups of ${g} do not divide the rows of ${names(ragged)} (${[...new Set(ragged.map(({ p }) => p))].join(', ')} columns): the last group of each is shorter, which vLLM does not load.`,
+      hint: `Sizes that divide every row: ${['full row', ...divides].join(', ')}.`,
+      severity: 'warning',
+    })
+  }
+  const per = bits === 3 ? 32 : 32 / bits
+  const loose = linears.filter(({ q, p }) => p % per || q % per)
+  if (loose.length) {
+    const all = new Set(loose.map(({ name }) => name.split('.').at(-1)))
+    found.push({
+      field: 'bits',
+      message: `At ${bits} bits other runtimes need layer sizes that ${per} divides; ${names(loose)} ${all.size > 1 ? 'have' : 'has'} others, so the file will load only here.`,
+      hint: 'Choose other bits if you want to use the checkpoint elsewhere.',
+      severity: 'warning',
+    })
+  }
+  if (settings.actOrder) {
+    found.push({
+      field: 'actOrder',
+      message: 'Act-order with moving groups stores a group index per column, which makes inference slower.',
+      hint: 'Turn on static groups to avoid that.',
+      severity: 'note',
+    })
+  }
+  return found
+}
+
 /** As of October 2026; the first reason against a runtime is the one told. */
-function compatibility(
-  settings: ExportSettings,
-  shapes: readonly { name: string; q: number; p: number }[],
-  notLoaded: NotLoaded = {},
-): Compatibility[] {
+function compatibility({ settings, linears: shapes }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
   const { bits, groupSize, symmetric } = settings
   const reordered = groupsFollowOrder(settings)
   const size = ({ name, q, p }: { name: string; q: number; p: number }) => `${name} is ${q} × ${p}`

@@ -1,13 +1,31 @@
 /** Every export format, in the order in which they are offered. A new one is one file and one line here. */
 import { dense } from './dense.ts'
-import type { ExportFormat } from './format.ts'
+import type { ExportFormat, ExportPlan, Refusal } from './format.ts'
 import { gptq } from './gptq.ts'
 
-export type { Compatibility, DtypeName, ExportFormat, ExportSettings, LinearPlan, NotLoaded } from './format.ts'
+export type {
+  CheckpointStream,
+  Compatibility,
+  DtypeName,
+  ExportFormat,
+  ExportPlan,
+  ExportSettings,
+  FloatDtype,
+  LinearPlan,
+  NotLoaded,
+  Refusal,
+  Remark,
+} from './format.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
 export const formats: readonly ExportFormat[] = [gptq, dense]
 
-/** The first format that can hold a result; only dense ones hold outliers. */
-export function formatFor(outliers: boolean): ExportFormat {
-  return formats.find(({ stores }) => stores === 'dense' || !outliers)!
+/** The formats that a result is written in: those of these ids, or else the first that holds it. */
+export function formatsFor(plan: ExportPlan, asked: readonly string[] = []): ExportFormat[] {
+  if (asked.length) return formats.filter(({ id }) => asked.includes(id))
+  return formats.filter((format) => !format.accepts(plan)).slice(0, 1)
+}
+
+/** What each format says to a result. */
+export function refusals(plan: ExportPlan): { format: ExportFormat; refusal: Refusal | null }[] {
+  return formats.map((format) => ({ format, refusal: format.accepts(plan) }))
 }

@@ -1,0 +1,134 @@
+/**
+ * What all formats share whose checkpoints are folders as transformers has them: config.json, safetensors in shards, and the
+ * files that travel along. Such a format only says how one linear lies in its tensors.
+ */
+import { WorkbenchError } from '../../errors.ts'
+import type { SolvedLinear } from '../../quant/linear.ts'
+import type { Files, Sink } from '../bytes.ts'
+import { sha256 } from '../digest.ts'
+import type { Folder } from '../folder.ts'
+import { CheckpointWriter, openCheckpoint, planCheckpoint, type TensorSpec } from '../safetensors.ts'
+import type { CheckpointStream, DtypeName, ExportFormat, ExportPlan, ExportSettings, FloatDtype, LinearPlan } from './format.ts'
+
+/** Bytes copied at a time. */
+const PIECE = 16 * 2 ** 20
+
+/** A linear on its way into a file. */
+export interface LinearContent {
+  name: string
+  solved: SolvedLinear
+  /** Ŵ + H as the run used it, `[q, p]`. */
+  weights: () => PromiseLike<Float32Array<ArrayBuffer>>
+}
+
+/** A linear's tensors by full name, and what a reader should find: arrays that reading gives again, byte for byte. */
+export interface Encoded {
+  tensors: Map<string, Uint8Array>
+  content: ArrayBufferView[]
+}
+
+export interface SafetensorsLayout {
+  /** The tensors that replace `<name>.weight`. */
+  tensorsFor(linear: LinearPlan): TensorSpec[]
+  /** Bytes of those tensors. May share memory with the linear. */
+  encode(linear: LinearContent, settings: ExportSettings): Promise<Encoded>
+  /** Opens a finished folder as a stranger would. What it returns reads a linear; null: it is not there as it should be. */
+  open(files: Files): Promise<(linear: LinearPlan) => Promise<ArrayBufferView[] | null>>
+  /** What config.json declares, for a model whose hidden states reach `peak` at most. */
+  declares(dtype: FloatDtype, peak: number): DtypeName
+  /** The config files to write; `originalText` is the model's own config.json as it was. */
+  configFiles(originalText: string, settings: ExportSettings, declared: DtypeName): { path: string; text: string }[]
+}
+
+/** Everything of a format that follows from its layout. */
+export function safetensorsFolder(layout: SafetensorsLayout): Pick<ExportFormat, 'bytes' | 'declares' | 'write'> {
+  return {
+    declares: layout.declares,
+    bytes: (plan) => planCheckpoint(tensorsOf(plan, layout)).bytes,
+    write: (plan, model, sink) => new FolderStream(layout, plan, model, sink),
+  }
+}
+
+/** Every tensor of the checkpoint, in the order of the files: first those copied as they are. */
+const tensorsOf = ({ copied, changed, linears }: ExportPlan, layout: SafetensorsLayout) => [
+  ...copied,
+  ...changed,
+  ...linears.flatMap((linear) => layout.tensorsFor(linear)),
+]
+
+class FolderStream implements CheckpointStream {
+  readonly #writer: CheckpointWriter
+  readonly #vectors = new Map<string, Uint8Array>()
+  readonly #digests = new Map<string, string>()
+  #written: { path: string }[] = []
+
+  constructor(
+    readonly layout: SafetensorsLayout,
+    readonly plan: ExportPlan,
+    readonly model: Folder,
+    readonly sink: Sink,
+  ) {
+    this.#writer = new CheckpointWriter(sink, tensorsOf(plan, layout))
+  }
+
+  async copy(between: () => Promise<void>): Promise<void> {
+    const { checkpoint } = this.model
+    checkpoint.ahead(this.plan.copied.map(({ name }) => name))
+    for (const { name } of this.plan.copied) {
+      const { bytes } = checkpoint.tensors.get(name)!
+      for (let at = 0; at < bytes; at += PIECE) {
+        await between()
+        await this.#writer.write(name, await checkpoint.readRange(name, at, Math.min(bytes, at + PIECE)), at)
+      }
+    }
+  }
+
+  async linear(name: string, solved: SolvedLinear, weights: LinearContent['weights']): Promise<void> {
+    const { tensors, content } = await this.layout.encode({ name, solved, weights }, this.plan.settings)
+    for (const [tensor, bytes] of tensors) await this.#writer.write(tensor, bytes)
+    this.#digests.set(name, await digestOf(content))
+  }
+
+  async vector(name: string, bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(name, bytes)
+    this.#vectors.set(name, bytes)
+  }
+
+  async finish(peak: number): Promise<{ path: string; bytes: number }[]> {
+    const { layout, plan, model } = this
+    const declared = layout.declares(plan.settings.dtype, peak)
+    for (const { path, text } of layout.configFiles(model.configText, plan.settings, declared))
+      await this.#writer.writeFile(path, new Blob([text]))
+    for (const { name } of model.otherFiles) await this.#writer.writeFile(name, model.files.get(name)!)
+    const files = await this.#writer.finish()
+    this.#written = files
+    return files
+  }
+
+  async verify(between: () => Promise<void>): Promise<void> {
+    const files: Files = new Map(await Promise.all(this.#written.map(async ({ path }) => [path, await this.sink.open(path)] as const)))
+    const checkpoint = await openCheckpoint(files)
+    for (const [name, bytes] of this.#vectors) {
+      const stored = await checkpoint.readRange(name, 0, bytes.length)
+      if (bytes.some((byte, i) => byte !== stored[i])) throw failed(name)
+    }
+    const read = await this.layout.open(files)
+    for (const linear of this.plan.linears) {
+      await between()
+      const content = await read(linear)
+      if (!content || (await digestOf(content)) !== this.#digests.get(linear.name)) throw failed(linear.name)
+    }
+  }
+}
+
+function failed(name: string): WorkbenchError {
+  return new WorkbenchError(
+    'storage-failed',
+    `${name} reads back differently from what was written.`,
+    'The disk may be failing; free some space and run again.',
+  )
+}
+
+async function digestOf(contents: ArrayBufferView[]): Promise<string> {
+  return (await Promise.all(contents.map(sha256))).join('-')
+}
