@@ -21,6 +21,7 @@ import {
 import { isBusy, isError } from '../store.ts'
 import { Compare } from './compare.tsx'
 import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './controls.tsx'
+import { FormatsCard } from './formats.tsx'
 import { ProblemList } from './problems.tsx'
 import { CalibrationCard, EvaluationCard } from './texts.tsx'
 
@@ -71,6 +72,7 @@ export function PlanPanel() {
         {!measuring && <CalibrationCard job={job} model={model.summary} />}
         <EvaluationCard job={job} model={model.summary} measuring={measuring} />
       </div>
+      {!measuring && <FormatsCard catalog={catalog} job={job} />}
       <StartBar catalog={catalog} job={job} measuring={measuring} />
     </>
   )

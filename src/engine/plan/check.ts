@@ -277,7 +277,8 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     runs.push(run)
     for (const format of run.formats) {
       const refusal = format.accepts(run.output)
-      if (refusal) fail('formats', 'option-invalid', `${format.label} cannot hold ${spec.label}: ${refusal.why}`, refusal.instead)
+      if (refusal)
+        fail(`formats.${format.id}`, 'option-invalid', `${format.label} cannot hold ${spec.label}: ${refusal.why}`, refusal.instead)
     }
     for (const { field, message, hint, severity } of remarks(run, opened, job.save))
       warn(field === 'formats' ? field : `runs.${i}.options.${field}`, message, hint, severity)
@@ -442,7 +443,7 @@ function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
   return found
 }
 
-/** What files hold otherwise than one would think: plain weights for want of a packed format, and weights rounded once more. */
+/** What files hold otherwise than one would think: plain weights for want of a packed format, and weights that are rounded. */
 function storageRemarks(run: PlannedRun, opened: OpenModel): Remark[] {
   const { options, solver, output, measured } = run
   const { settings } = output
@@ -458,20 +459,23 @@ function storageRemarks(run: PlannedRun, opened: OpenModel): Remark[] {
       severity: 'note',
     })
   }
+  return [...found, ...roundingRemarks(run)]
+}
+
+/** Where a file holds other weights than those that are measured. */
+export function roundingRemarks({ formats, measured, output: { settings } }: PlannedRun): Remark[] {
   const held = (format: ExportFormat) => {
     const dtype = format.rounds(settings)
     return dtype ? `rounded to ${dtypeNames[dtype]}` : 'as they were solved'
   }
-  for (const format of run.formats) {
-    if (format.rounds(settings) === measured.rounds(settings)) continue
-    found.push({
+  return formats
+    .filter((format) => format.rounds(settings) !== measured.rounds(settings))
+    .map((format) => ({
       field: 'formats',
-      message: `Figures are measured with the weights of ${measured.label}, ${held(measured)}; ${format.label} holds them ${held(format)}.`,
+      message: `Figures are measured with the weights of ${measured.label}, ${held(measured)}; those of ${format.label} are ${held(format)}.`,
       hint: '',
       severity: 'note',
-    })
-  }
-  return found
+    }))
 }
 
 interface Counts {

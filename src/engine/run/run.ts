@@ -41,6 +41,7 @@ import {
   type PlannedRun,
   type PlannedWork,
   planJob,
+  roundingRemarks,
   type RunWork,
   runWork,
   stageWork,
@@ -59,6 +60,7 @@ import {
   type MemoryPoint,
   type ModelOrigin,
   type ObjectiveCurve,
+  type Problem,
   type RunEvent,
   type RunResult,
   type Stage,
@@ -151,6 +153,8 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
   // What was begun with the weights of one format is measured with them to the end, whatever formats it is then written in.
   const runs = asPlanned.runs.map((run) => ({ ...run, measured: formatsFor(run.output, journal.head.job.formats)[0] }))
   const plan: Plan = { ...asPlanned, runs }
+  const moved = runs.filter(({ measured }, i) => measured !== asPlanned.runs[i].measured)
+  const elsewhere = moved.flatMap(roundingRemarks).map((remark): Problem => ({ code: 'note', ...remark }))
 
   const prepared = control.clock - started
   const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
@@ -191,7 +195,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
     blocks: opened.model.shape.blocks,
     layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
     texts: await usedTexts(plan, (id) => session.texts.file(id)?.label ?? id),
-    notices: plan.check.problems,
+    notices: [...plan.check.problems, ...elsewhere],
     resumed: null,
   }
   try {

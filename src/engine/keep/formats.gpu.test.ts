@@ -1,0 +1,188 @@
+/** Formats as a choice: several at once, refused ones, others later, and one that is added in a file and a line. */
+import { describe, expect, it } from 'vitest'
+import { testSource } from '../../gpu/testing.ts'
+import type { SinkFile } from '../../io/bytes.ts'
+import { openFolder } from '../../io/folder.ts'
+import { formats, type ExportFormat } from '../../io/formats/index.ts'
+import { readPackedLinear } from '../../io/formats/read-gptq.ts'
+import { memoryFiles } from '../../io/memory.ts'
+import type { Job } from '../job.ts'
+import { examine } from '../plan/check.ts'
+import { runJob } from '../run/run.ts'
+import { Session } from '../session.ts'
+import { memoryHost, smallJob, testTexts, tinyConfig, tinyFiles } from '../testing.ts'
+
+const session = new Session(testSource(), testTexts())
+await session.open(await tinyFiles(undefined, { ...tinyConfig, ...{ torch_dtype: 'bfloat16' } }))
+
+const rtn = { id: 'one', label: 'RTN', method: 'rtn', options: { bits: 4, groupSize: 32 } }
+const sparse = { id: 'two', label: 'Sparse', method: 'quantease', options: { bits: 3, iterations: 1, outlier: 0.02 } }
+const job = (changes: Partial<Job>, runs: Job['runs'] = [rtn]) => smallJob(runs, { save: true, ...changes })
+
+/** A finished job's results, its files by folder, and what it did. */
+async function made(asked: Job, before?: ReturnType<typeof memoryHost>) {
+  const own = memoryHost(session)
+  const host = before ? { ...own.host, journal: before.journal } : own.host
+  const report = await runJob(asked, host, { resume: before !== undefined })
+  expect(report.runs.map(({ error, exportError }) => error ?? exportError)).toEqual(asked.runs.map(() => undefined))
+  const files = own.sinks.get(asked.runs[0].id)!.files
+  const folder = (name: string) =>
+    memoryFiles([...files].filter(([path]) => path.startsWith(name)).map(([path, bytes]) => [path.slice(name.length), bytes]))
+  return { ...own, journal: host.journal as typeof own.journal, report, files, folder }
+}
+
+/** Plain weights of a linear in a folder, as float32 words. */
+async function weightsOf(files: ReturnType<typeof memoryFiles>, name: string) {
+  const { checkpoint } = await openFolder(files)
+  expect(checkpoint.tensors.get(name)!.dtype).toBe('BF16')
+  return Float32Array.from(new Uint16Array((await checkpoint.read(name)).buffer), (word) => word)
+}
+
+const linear = 'model.layers.1.self_attn.o_proj'
+
+describe('a job', () => {
+  it('is written in several formats, a folder each, and says what each holds', async () => {
+    const alone = await made(job({}))
+    const both = await made(job({ formats: ['dense', 'gptq'] }))
+    const { checkpoints, files, bytes } = both.report.runs[0].export!
+    expect(checkpoints.map(({ format, folder }) => [format, folder])).toEqual([
+      ['gptq', 'gptq/'],
+      ['dense', 'dense/'],
+    ])
+    expect(files.map(({ path }) => path).sort()).toEqual([...both.files.keys()].sort())
+    expect(bytes).toBe([...both.files.values()].reduce((sum, { length }) => sum + length, 0))
+    // The first is the one that is measured, bit for bit as if it were alone.
+    expect(both.report.runs[0].perplexity).toBe(alone.report.runs[0].perplexity)
+    for (const [path, content] of alone.files) expect(both.files.get(`gptq/${path}`), path).toEqual(content)
+    const notices = both.events.flatMap((event) => (event.type === 'job-start' ? event.notices.map(({ message }) => message) : []))
+    expect(notices).toContainEqual(expect.stringMatching(/measured with the weights of GPTQ.*Plain weights.*bfloat16/))
+    expect((await openFolder(both.folder('gptq/'))).gptq).toMatchObject({ bits: 4, groupSize: 32 })
+    expect((await openFolder(both.folder('dense/'))).gptq).toBeNull()
+  })
+
+  it('is told before it starts which formats cannot hold it, and what would', async () => {
+    const { check } = await examine(job({ formats: ['gptq'] }, [rtn, sparse]), session)
+    expect(check.problems.filter(({ severity }) => severity === 'error')).toEqual([
+      {
+        severity: 'error',
+        code: 'option-invalid',
+        field: 'formats.gptq',
+        message: 'GPTQ cannot hold Sparse: GPTQ files have no place for outliers beside the codes.',
+        hint: 'Leave outliers out, or write plain weights.',
+      },
+    ])
+    expect(check.runs.map((run) => run.formats.map(({ id, refusal }) => [id, refusal === null]))).toEqual([
+      [
+        ['gptq', true],
+        ['dense', true],
+      ],
+      [
+        ['gptq', false],
+        ['dense', true],
+      ],
+    ])
+    const unknown = await examine(job({ formats: ['gguf2'] }), session)
+    expect(unknown.check.problems.find(({ field }) => field === 'formats')).toMatchObject({ message: 'There is no format "gguf2".' })
+    expect(unknown.plan).toBeNull()
+  })
+})
+
+describe('a finished job', () => {
+  it('is written in other formats without solving, if it keeps what it solved', async () => {
+    const first = await made(job({ keepSolved: true }))
+    const later = await made(job({ keepSolved: true, formats: ['dense'] }), first)
+    const stages = new Set(later.events.flatMap((event) => (event.type === 'stage' ? [event.stage] : [])))
+    expect([...stages]).toEqual(['write'])
+    const notices = later.events.flatMap((event) => (event.type === 'job-start' ? event.notices.map(({ message }) => message) : []))
+    expect(notices).toEqual([
+      expect.stringMatching(/measured with the weights of GPTQ, as they were solved; those of Plain weights are rounded/),
+    ])
+    const [{ export: again, ...figures }] = later.report.runs
+    expect(again!.checkpoints.map(({ format }) => format)).toEqual(['dense'])
+    const [{ export: _, seconds: __, ...before }] = first.report.runs
+    expect(figures).toMatchObject(before)
+    // Dense weights are what the codes stand for.
+    const { checkpoint, gptq } = await openFolder(first.folder(''))
+    const packed = await readPackedLinear(checkpoint, linear, gptq!, { q: 32, p: 32 })
+    const nibble = (k: number, n: number) => (packed.codes[(k >> 3) * 32 + n] >>> (4 * (k & 7))) & 15
+    const words = new Uint32Array(1)
+    const bf16 = (value: number) => {
+      new Float32Array(words.buffer)[0] = value
+      return (words[0] + 0x7fff + ((words[0] >>> 16) & 1)) >>> 16
+    }
+    const expected = Float32Array.from({ length: 1024 }, (_, i) => {
+      const [n, k] = [i >> 5, i & 31]
+      return bf16(packed.grid[2 * n] * (nibble(k, n) - packed.grid[2 * n + 1]))
+    })
+    expect(await weightsOf(later.folder(''), `${linear}.weight`)).toEqual(expected)
+    // And once more in both.
+    const both = await made(job({ keepSolved: true, formats: ['gptq', 'dense'] }), later)
+    for (const [path, content] of first.files) expect(both.files.get(`gptq/${path}`), path).toEqual(content)
+    for (const [path, content] of later.files) expect(both.files.get(`dense/${path}`), path).toEqual(content)
+  })
+
+  it('says so when what it solved was given up', async () => {
+    const first = await made(job({}))
+    const { host } = memoryHost(session)
+    const again = runJob(job({ formats: ['dense'] }), { ...host, journal: first.journal }, { resume: true })
+    await expect(again).rejects.toMatchObject({ code: 'journal-mismatch', message: expect.stringContaining('RTN is finished') })
+  })
+})
+
+describe('a format of one file', () => {
+  /** The scales of all linears in one file, one after the other. */
+  const toy: ExportFormat = {
+    id: 'toy',
+    label: 'Scales',
+    summary: 'Scales alone.',
+    stores: 'codes',
+    accepts: ({ settings }) => (settings.bits === 4 ? null : { why: 'It knows 4 bits only.', instead: 'Choose 4 bits.' }),
+    rounds: () => null,
+    declares: () => 'float16',
+    bytes: ({ linears }) => linears.reduce((sum, { q, groups }) => sum + 4 * q * groups, 0),
+    remarks: () => [],
+    compatibility: () => [{ runtime: 'This test', loads: true, note: 'Yes.' }],
+    write(plan, _model, sink) {
+      const size = toy.bytes(plan)
+      let file: SinkFile
+      let at = 0
+      return {
+        copy: async () => {
+          file = await sink.create('scales.bin', size)
+        },
+        async linear(_, { grid }) {
+          const scales = grid.filter((_, i) => !(i & 1))
+          await file.write(new Uint8Array(scales.buffer), at)
+          at += scales.byteLength
+        },
+        vector: async () => {},
+        async finish() {
+          await file.close()
+          return [{ path: 'scales.bin', bytes: size }]
+        },
+        async verify() {
+          expect((await sink.open('scales.bin')).size).toBe(at)
+        },
+      }
+    },
+  }
+
+  it('is one line in the list, and is planned, written, read back and told like any other', async () => {
+    const list = formats as ExportFormat[]
+    list.push(toy)
+    try {
+      const three = { ...rtn, options: { bits: 3 } }
+      const { check } = await examine(job({ formats: ['toy'] }, [three]), session)
+      expect(check.problems.find(({ field }) => field === 'formats.toy')).toMatchObject({ hint: 'Choose 4 bits.' })
+      const { report, files } = await made(job({ formats: ['toy'] }))
+      expect(report.runs[0].export).toEqual({
+        files: [{ path: 'scales.bin', bytes: files.get('scales.bin')!.length }],
+        bytes: files.get('scales.bin')!.length,
+        checkpoints: [{ format: 'toy', folder: '', loadsIn: [{ runtime: 'This test', loads: true, note: 'Yes.' }] }],
+      })
+      expect(session.catalog.formats.map(({ id }) => id)).toContain('toy')
+    } finally {
+      list.pop()
+    }
+  })
+})
