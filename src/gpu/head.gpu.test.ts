@@ -94,10 +94,10 @@ describe('losses and divergence', () => {
       expect(compared.losses).toEqual(alone.losses)
       pairs.forEach(({ model, full }, i) => {
         const loss = lossOf(model, targets[i])
-        expect(Math.abs(alone.losses[i] - loss) / loss, `loss of row ${i}`).toBeLessThan(1e-6)
+        expect(alone.losses[i], `loss of row ${i}`).toBeClose(loss, { relative: 1e-6 })
         const [kl] = ref.divergence(asMatrix(full), asMatrix(model))
         // The twin itself is off by a few units of the logits' last place.
-        expect(Math.abs(compared.divergence![i] - kl), `divergence of row ${i}, ${kl}`).toBeLessThan(1e-6 * kl + 4e-15)
+        expect(compared.divergence![i], `divergence of row ${i}`).toBeClose(kl, { relative: 1e-6, absolute: 4e-15 })
         const top = model.reduce((best, x, v) => (x > model[best] ? v : best), 0)
         expect(alone.top[i]).toBe(top)
         expect(compared.agreement![i]).toBe(Number(full.reduce((best, x, v) => (x > full[best] ? v : best), 0) === top))
@@ -115,10 +115,8 @@ describe('losses and divergence', () => {
     const whole = await applyHead(gpu, hidden, panels(vocab), targets, full)
     for (const height of [BLOCK, 2 * BLOCK, 4 * BLOCK]) expect(await applyHead(gpu, hidden, panels(height), targets, full)).toEqual(whole)
     const cut = await applyHead(gpu, hidden, panels(1000), targets, full)
-    for (const i of [0, 1]) {
-      expect(Math.abs(cut.losses[i] / whole.losses[i] - 1)).toBeLessThan(1e-6)
-      expect(Math.abs(cut.divergence![i] / whole.divergence![i] - 1)).toBeLessThan(1e-6)
-    }
+    expect(cut.losses).toBeClose(whole.losses, { relative: 1e-6 })
+    expect(cut.divergence!).toBeClose(whole.divergence!, { relative: 1e-6 })
   })
 
   it('stand in range where logits lie far apart', async () => {
@@ -134,9 +132,9 @@ describe('losses and divergence', () => {
       [far, near],
     ].entries()) {
       const loss = lossOf(model, [4998, 7][i])
-      expect(Math.abs(losses[i] - loss)).toBeLessThan(1e-6 * loss + 1e-6)
+      expect(losses[i]).toBeClose(loss, { relative: 1e-6, absolute: 1e-6 })
       const [kl] = ref.divergence(asMatrix(reference), asMatrix(model))
-      expect(Math.abs(divergence![i] / kl - 1)).toBeLessThan(1e-6)
+      expect(divergence![i]).toBeClose(kl, { relative: 1e-6 })
     }
   })
 })

@@ -2,7 +2,7 @@
  * What the head makes of hidden states, without ever holding all logits: panels of the head times turns of rows. The
  * vocabulary is summed in blocks on the GPU, and the blocks in float64 here.
  */
-import type { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import { applyCap, gemm, type Panels, scratchBytes } from './ops.ts'
 import type { Tensor, TypedArray } from './tensor.ts'
 
@@ -26,7 +26,7 @@ export interface HeadResult {
  * hidden, reference: `[rows, d]` after the final norm; targets: `[rows]`.
  */
 export async function applyHead(
-  gpu: Gpu,
+  gpu: Device,
   hidden: Tensor,
   head: Panels,
   targets: Uint32Array<ArrayBuffer>,
@@ -34,58 +34,108 @@ export async function applyHead(
   cap?: number,
 ): Promise<HeadResult> {
   const rows = hidden.rows
-  const d = hidden.cols
   // Views start at multiples of 64 elements: turns of 512 rows of anything do.
   const turn = Math.min(rows, 512)
-  const fit = Math.floor(scratchBytes(gpu) / 4 / turn)
-  const unit = fit < BLOCK ? 64 : BLOCK
-  const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(unit, Math.floor(fit / unit) * unit))
-  // What one product makes: some rows of one panel of the head.
-  const pieces = head.parts.flatMap(({ first, tensor }) =>
-    Array.from({ length: Math.ceil(tensor.rows / width) }, (_, i) => {
-      const from = i * width
-      return { tensor, from, first: first + from, count: Math.min(width, tensor.rows - from) }
-    }),
-  )
-  const blocks = pieces.reduce((sum, { count }) => sum + Math.ceil(count / BLOCK), 0)
+  const cut = cutHead(gpu, head, turn)
   const wanted = gpu.upload(targets, [rows])
-  const logits = gpu.empty([turn, width])
-  const model = gpu.empty([rows, blocks * 4])
-  const compared = reference && {
-    states: reference,
-    logits: gpu.empty(logits.shape),
-    parts: gpu.empty(model.shape),
-    terms: gpu.empty(model.shape),
-  }
+  const side = (states: Tensor): Side => ({ states, logits: gpu.empty([turn, cut.width]), parts: gpu.empty([rows, cut.blocks * 4]) })
+  const model = side(hidden)
+  const compared = reference && { ...side(reference), terms: gpu.empty([rows, cut.blocks * 4]) }
   for (let row = 0; row < rows; row += turn) {
-    const m = Math.min(turn, rows - row)
-    const some = (x: Tensor) => x.view([m, x.cols], row * x.cols)
-    const aims = wanted.view([m], row)
-    let block0 = 0
-    for (const { tensor, from, first, count } of pieces) {
-      const here = Math.ceil(count / BLOCK)
-      const params = { rows: m, ld: width, first, count, some: here, blocks, block0 }
-      const flops = 4 * m * count
-      for (const { states, logits: x, parts } of [{ states: hidden, logits, parts: model }, ...(compared ? [compared] : [])]) {
-        const n = Math.ceil(count / 4) * 4
-        gemm(gpu, { a: states, b: tensor, c: x, m, n, k: d, tb: true, lda: d, ldb: d, ldc: width, a0: row * d, b0: from * d })
-        if (cap !== undefined) applyCap(gpu, x, m * width, cap)
-        gpu.run1d('logsumexp', { logits: x, targets: aims, parts: some(parts) }, params, m * here, { flops })
-      }
-      if (compared) {
-        const both = { full: compared.logits, logits, reference: some(compared.parts), model: some(model), terms: some(compared.terms) }
-        gpu.run1d('divergence', both, params, m * here, { flops })
-      }
-      block0 += here
+    const some = { row, rows: Math.min(turn, rows - row) }
+    for (const piece of cut.pieces) {
+      for (const one of compared ? [model, compared] : [model]) sumPiece(gpu, cut, piece, some, one, wanted, cap)
+      if (compared) comparePiece(gpu, cut, piece, some, model, compared)
       await gpu.pace()
     }
   }
-  const read = [model, ...(compared ? [compared.parts, compared.terms] : [])].map((tensor) => gpu.read(tensor))
+  const read = [model.parts, ...(compared ? [compared.parts, compared.terms] : [])].map((tensor) => gpu.read(tensor))
   const [ofModel, ofReference, terms] = await Promise.all(read)
-  for (const tensor of [wanted, logits, model, compared?.logits, compared?.parts, compared?.terms]) tensor?.dispose()
+  for (const tensor of [wanted, model.logits, model.parts, compared?.logits, compared?.parts, compared?.terms]) tensor?.dispose()
   // A dry run would spend its time here, on numbers that nobody computed.
   if (!gpu.computes) return nothing(rows, reference !== null)
-  return joined(rows, blocks, ofModel, compared && { parts: ofReference, terms })
+  return joined(rows, cut.blocks, ofModel, compared && { parts: ofReference, terms })
+}
+
+/** What the head makes of some hidden states: logits of one piece, and sums of all blocks, `[rows, blocks]` of four. */
+interface Side {
+  states: Tensor
+  logits: Tensor
+  parts: Tensor
+}
+
+/** Some entries of the vocabulary: rows `from` on of one panel of the head, in whole blocks. */
+interface Piece {
+  panel: Tensor
+  from: number
+  /** The first entry. */
+  first: number
+  count: number
+  blocks: number
+  block0: number
+}
+
+/** How the vocabulary is cut, so that the logits of a turn of so many rows fit. */
+interface Cut {
+  pieces: Piece[]
+  /** The most entries of a piece, a multiple of 4. */
+  width: number
+  blocks: number
+}
+
+function cutHead(gpu: Device, head: Panels, turn: number): Cut {
+  const fit = Math.floor(scratchBytes(gpu) / 4 / turn)
+  const unit = fit < BLOCK ? 64 : BLOCK
+  const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(unit, Math.floor(fit / unit) * unit))
+  const pieces: Piece[] = []
+  let blocks = 0
+  for (const { first, tensor } of head.parts) {
+    for (let from = 0; from < tensor.rows; from += width) {
+      const count = Math.min(width, tensor.rows - from)
+      const own = Math.ceil(count / BLOCK)
+      pieces.push({ panel: tensor, from, first: first + from, count, blocks: own, block0: blocks })
+      blocks += own
+    }
+  }
+  return { pieces, width, blocks }
+}
+
+interface Rows {
+  row: number
+  rows: number
+}
+
+const rowsOf = (x: Tensor, { row, rows }: Rows) => x.view([rows, ...x.shape.slice(1)], (row * x.size) / x.rows)
+
+/** Logits of some rows for one piece, and their sums by blocks. */
+function sumPiece(gpu: Device, cut: Cut, piece: Piece, some: Rows, { states, logits, parts }: Side, targets: Tensor, cap?: number): void {
+  const { panel, from, first, count, blocks: here, block0 } = piece
+  const [m, d, ld] = [some.rows, states.cols, cut.width]
+  const n = Math.ceil(count / 4) * 4
+  gemm(gpu, { a: states, b: panel, c: logits, m, n, k: d, tb: true, lda: d, ldb: d, ldc: ld, a0: some.row * d, b0: from * d })
+  if (cap !== undefined) applyCap(gpu, logits, m * ld, cap)
+  const params = { rows: m, ld, first, count, some: here, blocks: cut.blocks, block0 }
+  gpu.run1d('logsumexp', { logits, targets: rowsOf(targets, some), parts: rowsOf(parts, some) }, params, m * here, { flops: 4 * m * count })
+}
+
+/** What the divergence of the model from the reference needs of the same rows and piece. */
+function comparePiece(
+  gpu: Device,
+  cut: Cut,
+  { count, blocks: here, block0 }: Piece,
+  some: Rows,
+  model: Side,
+  compared: Side & { terms: Tensor },
+): void {
+  const bindings = {
+    full: compared.logits,
+    logits: model.logits,
+    reference: rowsOf(compared.parts, some),
+    model: rowsOf(model.parts, some),
+    terms: rowsOf(compared.terms, some),
+  }
+  const params = { rows: some.rows, ld: cut.width, count, some: here, blocks: cut.blocks, block0 }
+  gpu.run1d('divergence', bindings, params, some.rows * here, { flops: 4 * some.rows * count })
 }
 
 function nothing(rows: number, compared: boolean): HeadResult {

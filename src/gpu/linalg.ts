@@ -2,9 +2,9 @@
  * H = V D Vᵀ with V unit upper triangular and D diagonal, stored as Vᵀ with √D on its diagonal: what GPTQ feeds the error
  * of a column into the later ones by (Chee et al., arXiv 2307.13304, theorem 6). No inverse is formed: turned round in both
  * directions, H is factored as RᵀR, which turned back is V √D; 1/3 p³ operations. Scaling to unit diagonal first keeps
- * float32 honest whatever the sizes of the inputs (PERFORMANCE.md, section 4).
+ * float32 honest whatever the sizes of the inputs.
  */
-import type { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import { gemm } from './ops.ts'
 import { elementsOf, panelPairs, rowPanels, rowsOf } from './panels.ts'
 import type { Tensor } from './tensor.ts'
@@ -37,7 +37,42 @@ export const factorWork = (p: number) => p ** 3 / 3
  * Vᵀ `[p, p]` on the GPU in float32, √D on its diagonal and zeros above; null when a pivot is not safely positive. One
  * readback.
  */
-export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): Promise<Tensor | null> {
+export async function feedback(gpu: Device, h: Symmetric): Promise<Tensor | null> {
+  const p = h.order.length
+  const work = startFactor(gpu, h)
+  const { n, failed } = work
+  for (let k0 = 0; k0 < p; k0 += BLOCK) {
+    factorBlock(gpu, work, k0)
+    if (k0 + BLOCK >= p) break
+    updateAfter(gpu, work, k0)
+    await gpu.pace()
+  }
+  const bad = (await gpu.read(failed))[0] > 0
+  for (const tensor of [work.columns, work.a, work.rt, work.panel, work.left, failed]) tensor.dispose()
+  if (!bad) return n
+  n.dispose()
+  return null
+}
+
+/** What a factorization works on. */
+interface Factor {
+  p: number
+  /** Per column, last first: where it is in the Gram matrix, and its scale. `[p, 2]` */
+  columns: Tensor
+  /** The reversed matrix of unit diagonal, of which the rows not done yet are kept up to date. `[p, p]` */
+  a: Tensor
+  /** Vᵀ, as far as it is done. `[p, p]` */
+  n: Tensor
+  /** The factor of the block on the diagonal, transposed. `[BLOCK, BLOCK]` */
+  rt: Tensor
+  /** Finished rows of the outer panel, and the same transposed. `[OUTER, p]`, `[p, OUTER]` */
+  panel: Tensor
+  left: Tensor
+  /** How many pivots were not safely positive. */
+  failed: Tensor
+}
+
+function startFactor(gpu: Device, { gram, order, diagonal }: Symmetric): Factor {
   const p = order.length
   const columns = gpu.upload(reversedColumns(order, diagonal), [p, 2])
   const a = gpu.empty([p, p], 'f32', 'The Cholesky factor')
@@ -51,41 +86,42 @@ export async function feedback(gpu: Gpu, { gram, order, diagonal }: Symmetric): 
     const shape = { p, g0: from.first, g_rows: from.count, row0: to.first, rows: to.count }
     gpu.run2d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, [p / 4, Math.ceil(to.count / 4)])
   }
-  const parts = rowPanels(gpu, p, [OUTER], 4)
-  for (let k0 = 0; k0 < p; k0 += BLOCK) {
-    const k1 = Math.min(k0 + BLOCK, p)
-    const block = rowsOf(a, { first: k0, count: k1 - k0 })
-    const { tensor: own, start } = elementsOf(gpu, n, (p - k1) * p, (p - k0) * p)
-    const n0 = (p - k1) * p - start
-    gpu.run('cholesky_diagonal', { a: block, columns, rt, n: own, failed }, { p, k0, n0, least: LEAST_PIVOT }, [1], {
-      flops: (k1 - k0) ** 3 / 3,
-    })
-    if (k1 === p) break
-    const p0 = k0 - (k0 % OUTER)
-    const p1 = Math.min(p0 + OUTER, p)
-    const at = k0 - p0
-    const rows = panel.view([BLOCK, p], at * p)
-    for (const part of parts) {
-      const [c0, c1] = [Math.max(k1, part.first), part.first + part.count]
-      if (c0 >= c1) continue
-      const bindings = { a: block, rt, columns, panel: rows, left: rowsOf(left, part), n: own }
-      const shape = { p, k1, c0, c1, left0: part.first, ld: OUTER, l0: at, n0 }
-      gpu.run1d('cholesky_panel', bindings, shape, (c1 - c0) / 4, { flops: (c1 - c0) * BLOCK * BLOCK })
-    }
-    /** A[i0 .. i1, i0 ..] −= what the rows `from` .. `from` + k of the outer panel say. */
-    const update = (i0: number, i1: number, from: number, k: number) => {
-      const operands = { a: left, b: panel, c: a, lda: OUTER, ldb: p, ldc: p, a0: i0 * OUTER + from, b0: from * p + i0, c0: i0 * p + i0 }
-      gemm(gpu, { ...operands, m: i1 - i0, n: p - i0, k, symmetric: true, alpha: -1, beta: 1 })
-    }
-    if (k1 < p1) update(k1, p1, at, BLOCK)
-    else update(p1, p, 0, OUTER)
-    await gpu.pace()
+  return { p, columns, a, n, rt, panel, left, failed }
+}
+
+/** The rows k0 … k0 + BLOCK of the factor. */
+function factorBlock(gpu: Device, { p, columns, a, n, rt, panel, left, failed }: Factor, k0: number): void {
+  const k1 = Math.min(k0 + BLOCK, p)
+  const block = rowsOf(a, { first: k0, count: k1 - k0 })
+  const { tensor: own, start } = elementsOf(gpu, n, (p - k1) * p, (p - k0) * p)
+  const n0 = (p - k1) * p - start
+  gpu.run('cholesky_diagonal', { a: block, columns, rt, n: own, failed }, { p, k0, n0, least: LEAST_PIVOT }, [1], {
+    flops: (k1 - k0) ** 3 / 3,
+  })
+  if (k1 === p) return
+  const at = k0 % OUTER
+  const rows = panel.view([BLOCK, p], at * p)
+  for (const part of rowPanels(gpu, p, [OUTER], 4)) {
+    const [c0, c1] = [Math.max(k1, part.first), part.first + part.count]
+    if (c0 >= c1) continue
+    const bindings = { a: block, rt, columns, panel: rows, left: rowsOf(left, part), n: own }
+    const shape = { p, k1, c0, c1, left0: part.first, ld: OUTER, l0: at, n0 }
+    gpu.run1d('cholesky_panel', bindings, shape, (c1 - c0) / 4, { flops: (c1 - c0) * BLOCK * BLOCK })
   }
-  const bad = (await gpu.read(failed))[0] > 0
-  for (const tensor of [columns, a, rt, panel, left, failed]) tensor.dispose()
-  if (!bad) return n
-  n.dispose()
-  return null
+}
+
+/** What the rows after a block owe to it: within the outer panel at once, beyond it when the panel is full. */
+function updateAfter(gpu: Device, { p, a, panel, left }: Factor, k0: number): void {
+  const k1 = k0 + BLOCK
+  const at = k0 % OUTER
+  const p1 = Math.min(k0 - at + OUTER, p)
+  /** A[i0 .. i1, i0 ..] −= what the rows `from` .. `from` + k of the outer panel say. */
+  const update = (i0: number, i1: number, from: number, k: number) => {
+    const operands = { a: left, b: panel, c: a, lda: OUTER, ldb: p, ldc: p, a0: i0 * OUTER + from, b0: from * p + i0, c0: i0 * p + i0 }
+    gemm(gpu, { ...operands, m: i1 - i0, n: p - i0, k, symmetric: true, alpha: -1, beta: 1 })
+  }
+  if (k1 < p1) update(k1, p1, at, BLOCK)
+  else update(p1, p, 0, OUTER)
 }
 
 /** Per column, last first: where it is in the Gram matrix, and 1/√H_jj as bits. */

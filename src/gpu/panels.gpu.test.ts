@@ -55,7 +55,8 @@ async function both(
 
 async function same(shapes: [number, number][], work: Parameters<typeof both>[1], devices = [whole, small]): Promise<void> {
   const [expected, got] = await both(shapes, work, devices)
-  expect(got.length).toBe(expected.length)
+  expect(got).toBeClose(expected)
+  // Zeros with their signs, too.
   expect(got.findIndex((value, i) => !Object.is(value, expected[i]))).toBe(-1)
 }
 
@@ -194,10 +195,8 @@ describe.each(['direct', 'tiled'] as const)('products, %s', (kernel) => {
       ops.mirror(gpu, sigma)
       return sigma
     })
-    got.forEach((value, i) => {
-      expect(Math.abs(value - expected[i])).toBeLessThan(1e-5 * 290)
-      expect(value).toBe(got[(i % 132) * 132 + Math.floor(i / 132)])
-    })
+    expect(got).toBeClose(expected, { absolute: 1e-5 * 290 })
+    expect(got).toBeClose(got.map((_, i) => got[(i % 132) * 132 + Math.floor(i / 132)]))
   })
 })
 
@@ -267,7 +266,7 @@ describe('everything else', () => {
       ops.absSum(gpu, x, sums, 5, 290)
       return sums
     })
-    for (const [i, value] of got.entries()) expect(Math.abs(value - expected[i])).toBeLessThan(1e-4)
+    expect(got).toBeClose(expected, { absolute: 1e-4 })
   })
 
   it('a dot product is finished in float64 over all panels', async () => {
@@ -278,7 +277,7 @@ describe('everything else', () => {
       ],
       async (gpu, x, y) => [await ops.dot(gpu, x, y)],
     )
-    expect(Math.abs(got - expected)).toBeLessThan(1e-3)
+    expect(got).toBeClose(expected, { absolute: 1e-3 })
   })
 
   it.each([true, false])('weights as stored, transposed: %s', async (transposed) => {

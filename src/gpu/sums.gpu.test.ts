@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { Gpu } from './device.ts'
 import * as ops from './ops.ts'
 import * as ref from './reference.ts'
+import type { TypedArray } from './tensor.ts'
 import { testGpu } from './testing.ts'
 
 let gpu: Gpu
@@ -17,7 +18,6 @@ const up = (x: ref.Matrix) => gpu.upload(Float32Array.from(x.data), [x.rows, x.c
 /** Rows of equal numbers, of numbers near each other, and of numbers of both signs; exact in float32. */
 const rowsOf = (rows: number, cols: number) =>
   ref.matrix(rows, cols, (i, j) => Math.fround([1.1, 3.7 + 0.3 * Math.sin(j * 1.3), 2 * Math.sin(j * 0.7 + i)][i % 3] * (1 + i)))
-const relative = (got: number, expected: number) => Math.abs(got / expected - 1)
 
 describe('long sums', () => {
   it.each([4096, 8192])('norms over %i features', async (cols) => {
@@ -30,11 +30,18 @@ describe('long sums', () => {
       const over = (of: (value: number) => number) => row.reduce((sum, value) => sum + of(value), 0) / cols
       const [mean, square] = [over((value) => value), Math.sqrt(over((value) => value * value) + 1e-6)]
       const deviation = Math.sqrt(over((value) => (value - mean) ** 2) + 1e-5)
-      const worst = (got: ArrayLike<number>, expected: (value: number) => number) =>
-        row.reduce((most, value, j) => Math.max(most, Math.abs(got[i * cols + j] - expected(value))), 0)
-      expect(worst(rms, (value) => value / square)).toBeLessThan(2e-6)
+      const here = (values: TypedArray) => values.subarray(i * cols, (i + 1) * cols)
+      expect(here(rms)).toBeClose(
+        row.map((value) => value / square),
+        { absolute: 2e-6 },
+      )
       // A row of equal numbers has no variance: what is left is the rounding of its mean beside eps.
-      if (i) expect(worst(layer, (value) => (value - mean) / deviation)).toBeLessThan((1e-6 * Math.abs(mean)) / deviation + 1e-6)
+      const absolute = (1e-6 * Math.abs(mean)) / deviation + 1e-6
+      if (i)
+        expect(here(layer)).toBeClose(
+          row.map((value) => (value - mean) / deviation),
+          { absolute },
+        )
     }
   })
 
@@ -44,12 +51,7 @@ describe('long sums', () => {
       const q = ref.matrix(4096, 4, (i, j) => Math.fround(spread * Math.sin(i * 0.3 + j)))
       const v = ref.matrix(4096, 4, (i, j) => Math.fround([1.1, 3.7 + 0.2 * Math.sin(i), 7, 5 * Math.sin(i * 0.01)][j]))
       const got = await gpu.read(await ops.attention(gpu, up(q), up(q), up(v), shape))
-      const expected = ref.attention(q, q, v, shape).data
-      let most = 0
-      expected.forEach((value, i) => {
-        most = Math.max(most, Math.abs(got[i] - value) / 7)
-      })
-      expect(most).toBeLessThan(1e-6)
+      expect(got).toBeClose(ref.attention(q, q, v, shape).data, { absolute: 7e-6 })
     }
   })
 
@@ -65,7 +67,8 @@ describe('long sums', () => {
       ).data
       // Blocks of 64 terms, and then the blocks: at most half a unit a term, a quarter where they grow evenly.
       const bound = (2 ** -24 * (64 + k / 64)) / 4
-      expected.forEach((value, i) => expect(Math.abs(got[i] - value) / size[i]).toBeLessThan(bound))
+      const sized = (values: ArrayLike<number>) => size.map((one, i) => values[i] / one)
+      expect(sized(got)).toBeClose(sized(expected), { absolute: bound })
     }
     gpu.gemm = 'direct'
   })
@@ -74,11 +77,11 @@ describe('long sums', () => {
     const n = 4096
     const equal = gpu.upload(new Float32Array(n * n).fill(1.1), [n, n])
     const term = Math.fround(1.1)
-    expect(relative(await ops.dot(gpu, equal, equal), n * n * term * term)).toBeLessThan(1e-6)
+    expect(await ops.dot(gpu, equal, equal)).toBeClose(n * n * term * term, { relative: 1e-6 })
     const sums = gpu.zeros([n])
     ops.absSum(gpu, equal, sums, 0, n)
     // 64 runs of 64.
-    expect((await gpu.read(sums)).every((sum) => relative(sum, n * term) < 2e-6)).toBe(true)
+    expect(await gpu.read(sums)).toBeClose(new Float64Array(n).fill(n * term), { relative: 2e-6 })
     equal.dispose()
   })
 })
