@@ -1,0 +1,239 @@
+/**
+ * The model's own pass: hidden states of texts, carried through the blocks in full precision and judged after the last. One block is on
+ * the GPU at a time, or all of them when the model is small.
+ */
+import { batchedPassages, countRight, type PassageBatch } from '../../eval/lambada.ts'
+import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../../eval/perplexity.ts'
+import type { Gpu } from '../../gpu/device.ts'
+import { embed } from '../../gpu/ops.ts'
+import type { BlockWeights, StageInput } from '../../models/family.ts'
+import {
+  type OpenModel,
+  type Outer,
+  blockTensors,
+  disposeBlock,
+  disposePanels,
+  loadBlock,
+  loadOuter,
+  loadPanels,
+  outerTensors,
+} from '../../models/weights.ts'
+import type { Baseline, Host } from '../host.ts'
+import type { LastWords, Stage } from '../job.ts'
+import type { Journal } from '../keep/journal.ts'
+import type { Plan, PlannedRun } from '../plan/check.ts'
+import { overflow } from './finite.ts'
+import { Hidden } from './hidden.ts'
+import { Peaks } from './peaks.ts'
+import type { Progress } from './progress.ts'
+import { FORWARD } from './pulse.ts'
+
+/** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
+const BATCH_FLOATS = 24 * 2 ** 20
+
+export abstract class ForwardPass {
+  protected readonly budget: number
+  protected readonly calibration: TokenBatch[]
+  protected readonly evaluation: TokenBatch[]
+  protected readonly passages: PassageBatch[]
+  /** Full-precision blocks, kept while the whole model is small beside the budget. */
+  readonly #blocks = new Map<number, BlockWeights>()
+  readonly #keepsBlocks: boolean
+  #outerWeights: Outer | null = null
+  /** Final hidden states of the full-precision model on the evaluation text. */
+  protected reference: Hidden | null = null
+  /** Sees what passes through the blocks. */
+  #peaks: Peaks | null = null
+
+  constructor(
+    readonly gpu: Gpu,
+    readonly opened: OpenModel,
+    readonly plan: Plan,
+    readonly host: Host,
+    readonly journal: Journal,
+    readonly progress: Progress,
+    halvings: number,
+  ) {
+    const { shape } = opened.model
+    const part = 2 ** -halvings
+    this.budget = (gpu.memoryBudget / 4) * part
+    this.#keepsBlocks = opened.parameters * 4 <= this.budget
+    const perToken = 4 * shape.hidden + 2 * shape.ffn + (shape.heads + 2 * shape.kvHeads) * shape.headDim
+    const tokens = Math.min(
+      (BATCH_FLOATS * part) / perToken,
+      ((gpu.info.maxBinding / 4) * part) / Math.max(shape.ffn, shape.hidden, shape.heads * shape.headDim),
+    )
+    const many = (windows: Int32Array[]) =>
+      windows.length ? batched(windows, Math.max(1, Math.floor(tokens / (windows[0].length + 3)))) : []
+    this.calibration = many(plan.calibration)
+    this.evaluation = many(plan.evaluation)
+    this.passages = batchedPassages(plan.passages, tokens)
+  }
+
+  // ---------------------------------------------------------------- the model as it is
+
+  async baseline(): Promise<Baseline> {
+    const passages = await this.embed(this.passages)
+    this.#peaks = this.plan.job.save ? new Peaks(this.gpu, this.opened) : null
+    const full = await this.full(passages)
+    const peak = (await this.#peaks?.read()) ?? null
+    this.#peaks = null
+    const judgement = { ...(await this.score(full, null, 0)), lambada: await this.lastWords(passages, 0), peak }
+    await this.journal.keepBaseline(judgement)
+    return judgement
+  }
+
+  /**
+   * The full-precision states after the last block: from the journal, or by a pass through the model, which takes the
+   * passages along.
+   */
+  protected async full(passages?: Hidden): Promise<Hidden> {
+    if (this.reference) return this.reference
+    this.stage(null, 'baseline', null)
+    this.progress.enter(FORWARD)
+    let hidden = this.hidden(this.evaluation)
+    if (passages || !(await this.journal.reference(hidden))) {
+      hidden.dispose()
+      hidden = await this.embed(this.evaluation)
+      await this.carry(passages ? [hidden, passages] : [hidden], 0, (k) => this.stage(null, 'baseline', k))
+      if (this.plan.runs.length) await this.journal.keepReference(hidden)
+    }
+    this.reference = hidden
+    return hidden
+  }
+
+  protected hidden(batches: TokenBatch[]): Hidden {
+    return new Hidden(this.gpu, batches, this.opened.model.shape.hidden, this.budget)
+  }
+
+  /** Carries hidden states from block `from` to the end in full precision. */
+  protected async carry(states: Hidden[], from: number, entering: (k: number) => void = () => {}): Promise<void> {
+    for (let k = from; k < this.opened.model.shape.blocks; k++) {
+      entering(k)
+      const weights = await this.load(k)
+      for (const hidden of states) await this.advance(hidden, weights, k)
+      this.unload(weights)
+    }
+  }
+
+  /**
+   * Perplexity of hidden states after the last block, and how far they are from the full-precision ones; `quantized`: blocks
+   * that are, from the first. @throws WorkbenchError `activations-not-finite`
+   */
+  protected async score(hidden: Hidden, full: Hidden | null, quantized: number): Promise<Score> {
+    const outer = await this.outer()
+    const scores: WindowScore[] = []
+    for (const [i, batch] of hidden.batches.entries()) {
+      const states = hidden.take(i)
+      const reference = full?.take(i) ?? null
+      const some = await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference)
+      await hidden.give(i, states)
+      if (reference) await full!.give(i, reference)
+      if (!some.every(({ loss }) => Number.isFinite(loss))) throw await this.overflow([batch], quantized, 'the loss')
+      scores.push(...some)
+    }
+    const score = scoreOf(scores)
+    if (!Number.isFinite(score.perplexity)) throw await this.overflow(hidden.batches, quantized, 'the perplexity')
+    return score
+  }
+
+  /** The error for numbers that are not finite. `blocks`: how many of the model to look at, from the first. */
+  protected async overflow(batches: TokenBatch[], quantized: number, found: string, blocks = this.opened.model.shape.blocks) {
+    const full = new Map<number, BlockWeights>()
+    const start = async (batch: TokenBatch) => (await this.embed([batch])).take(0)
+    const enter = async (k: number) => {
+      full.set(k, await this.load(k))
+      const weights: BlockWeights = new Map(full.get(k))
+      if (k < quantized) await this.restoreBlock(k, weights)
+      return weights
+    }
+    const leave = (k: number, weights: BlockWeights) => {
+      for (const [name, tensor] of weights) if (full.get(k)!.get(name) !== tensor) tensor.dispose()
+      this.unload(full.get(k)!)
+    }
+    const { gpu, opened } = this
+    return overflow({ gpu, opened, blocks, quantized, start, enter, leave }, batches, found)
+  }
+
+  /** Last-word accuracy from the hidden states of the passages after the last block, which are given up. */
+  protected async lastWords(hidden: Hidden, quantized: number): Promise<LastWords | undefined> {
+    if (!this.passages.length) return
+    const outer = await this.outer()
+    let right = 0
+    for (const [i, batch] of this.passages.entries()) {
+      const states = hidden.take(i)
+      right += await countRight(this.gpu, this.opened.model, outer, states, batch)
+      states.dispose()
+      if (Number.isNaN(right)) throw await this.overflow([batch], quantized, 'the loss of a passage')
+      await this.gpu.pace()
+    }
+    return { passages: this.plan.passages.length, right }
+  }
+
+  /** One block for all batches. */
+  protected async advance(hidden: Hidden, weights: BlockWeights, k: number): Promise<void> {
+    for (let i = 0; i < hidden.batches.length; i++) {
+      const x = hidden.take(i)
+      const steps = this.opened.model.block(this.gpu, weights, x, hidden.batches[i], k)
+      const y = await last(steps, ({ stage, input }) => this.#peaks?.see(input, k, stage))
+      this.#peaks?.see(y, k, null)
+      x.dispose()
+      await hidden.give(i, y)
+      await this.gpu.pace()
+    }
+  }
+
+  protected async embed(batches: TokenBatch[]): Promise<Hidden> {
+    const { gpu, opened } = this
+    const hidden = this.hidden(batches)
+    if (!batches.length) return hidden
+    const shared = opened.embedding === opened.head
+    const { weights, head } = await this.outer()
+    const table = shared ? head : await loadPanels(gpu, opened, opened.embedding)
+    for (const [i, batch] of batches.entries()) {
+      await hidden.give(i, opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch))
+    }
+    if (!shared) disposePanels(table)
+    return hidden
+  }
+
+  protected async outer(): Promise<Outer> {
+    this.#outerWeights ??= await loadOuter(this.gpu, this.opened)
+    return this.#outerWeights
+  }
+
+  protected async load(k: number): Promise<BlockWeights> {
+    const kept = this.#blocks.get(k)
+    if (kept) return kept
+    const { checkpoint } = this.opened.folder
+    // With what follows, so that a far checkpoint stays busy while the last tensors of this block are read.
+    checkpoint.ahead([...blockTensors(this.opened, k), ...this.#after(k)])
+    const weights = await loadBlock(this.gpu, this.opened, k)
+    if (this.#keepsBlocks) this.#blocks.set(k, weights)
+    return weights
+  }
+
+  /** Tensors that will be wanted once the GPU is done with block k. */
+  #after(k: number): string[] {
+    if (k + 1 < this.opened.model.shape.blocks) return this.#blocks.has(k + 1) ? [] : blockTensors(this.opened, k + 1)
+    return this.#outerWeights ? [] : outerTensors(this.opened)
+  }
+
+  protected unload(weights: BlockWeights): void {
+    if (!this.#keepsBlocks) disposeBlock(weights)
+  }
+
+  protected stage(run: PlannedRun | null, stage: Stage, block: number | null, linear: string | null = null): void {
+    this.host.emit({ type: 'stage', run: run?.spec.id ?? null, stage, block, linear })
+  }
+
+  /** Puts the quantized weights of block k in the place of those in `weights`. */
+  protected abstract restoreBlock(k: number, weights: BlockWeights): Promise<void>
+}
+
+/** Runs a block to its end. */
+export async function last<T>(steps: AsyncGenerator<StageInput, T>, see: (pause: StageInput) => void = () => {}): Promise<T> {
+  let step = await steps.next()
+  for (; !step.done; step = await steps.next()) see(step.value)
+  return step.value
+}

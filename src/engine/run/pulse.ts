@@ -1,0 +1,77 @@
+/** How far a job is, and where it can be paused. */
+import type { Gpu } from '../../gpu/device.ts'
+import type { Host } from '../host.ts'
+import { type MemoryPoint, sampleMemory } from '../job.ts'
+import type { RunWork } from '../plan/check.ts'
+import { Progress, type Work } from './progress.ts'
+
+/** Kind of work beside the solvers' own. */
+export const FORWARD = 'forward'
+/** Between two progress events. */
+const EVENT_SECONDS = 0.25
+
+/** The heartbeat of a job: called between submits, lets pause and cancel in and says how far things are. */
+export class Pulse {
+  readonly progress: Progress
+  /** Held on the GPU over time. */
+  memory: MemoryPoint[] = []
+  #gpu: Gpu | null = null
+  /** Operations on devices before this one. */
+  #before = 0
+  #last = 0
+  #run: string | null = null
+  #runStart = 0
+  #runPlanned = 0
+
+  constructor(
+    readonly host: Host,
+    planned: Work,
+  ) {
+    this.progress = new Progress(
+      planned,
+      () => this.#before + (this.#gpu?.flops ?? 0),
+      () => host.control.clock,
+    )
+  }
+
+  /** Beats on this device from now on. */
+  attach(gpu: Gpu): void {
+    this.#before += (this.#gpu?.flops ?? 0) - gpu.flops
+    this.#gpu = gpu
+    gpu.memory.mostHeld() // before this job
+    gpu.gate = () => this.beat()
+  }
+
+  enter(run: string, work: RunWork): void {
+    this.#run = run
+    this.#runStart = this.progress.work
+    this.#runPlanned = work.forward + work.solve
+  }
+
+  async beat(): Promise<void> {
+    const { control, emit } = this.host
+    if (control.paused && !control.stopped) {
+      emit({ type: 'paused', storage: null })
+      await control.check().finally(() => emit({ type: 'resumed' }))
+    }
+    await control.check()
+    const now = performance.now() / 1000
+    if (now - this.#last < EVENT_SECONDS) return
+    this.#last = now
+    this.tell()
+  }
+
+  tell(): void {
+    const runDone = this.#runPlanned ? Math.max(0, Math.min(1, (this.progress.work - this.#runStart) / this.#runPlanned)) : 0
+    this.host.emit({ type: 'progress', ...this.progress.read(), run: this.#run, runDone })
+    this.tellMemory()
+  }
+
+  tellMemory(): void {
+    if (!this.#gpu) return
+    const { held } = this.#gpu.memory
+    const most = this.#gpu.memory.mostHeld()
+    this.memory = sampleMemory(this.memory, { seconds: this.progress.read().elapsed, held: most })
+    this.host.emit({ type: 'memory', held, most })
+  }
+}

@@ -1,0 +1,111 @@
+/** One run of a job: its linears and figures as they come, and its checkpoints at the end. */
+import { toErrorData } from '../../errors.ts'
+import type { Score } from '../../eval/perplexity.ts'
+import type { Host, Judgement } from '../host.ts'
+import { type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
+import type { CheckpointExport } from '../keep/export.ts'
+import type { Journal } from '../keep/journal.ts'
+import type { PlannedRun, PlannedWork, RunWork } from '../plan/check.ts'
+import { type Pulse, FORWARD } from './pulse.ts'
+
+/** A single window has no standard error, and JSON no NaN. */
+export const finiteOrNull = (value: number) => (Number.isFinite(value) ? value : null)
+
+/** One run, across the devices that it may take: what is solved and told, and the checkpoint that it goes into. */
+export class Run {
+  readonly layers: LayerResult[] = []
+  readonly #started: number
+  readonly #told = new Set<string>()
+  readonly #perplexities: RunResult['perplexities'] = []
+
+  constructor(
+    readonly plan: PlannedRun,
+    readonly work: RunWork,
+    /** Of the plan, what was over before this run. */
+    readonly before: PlannedWork,
+    readonly host: Host,
+    readonly journal: Journal,
+    readonly pulse: Pulse,
+    readonly output: CheckpointExport,
+  ) {
+    this.#started = host.control.clock
+  }
+
+  get id(): string {
+    return this.plan.spec.id
+  }
+
+  /** Seconds so far, those before an interruption included and pauses not. */
+  get seconds(): number {
+    return this.journal.secondsBefore + this.host.control.clock - this.#started
+  }
+
+  async quantize(solve: () => Promise<Judgement>, fpPerplexity: number | null): Promise<RunResult> {
+    const { output, layers } = this
+    const result: RunResult = {
+      run: this.id,
+      options: this.plan.options,
+      state: 'finished',
+      fpPerplexity,
+      perplexity: null,
+      perplexityError: null,
+      kl: null,
+      top1: null,
+      perplexities: this.#perplexities,
+      bitsPerWeight: 0,
+      meanRelativeError: null,
+      worst: null,
+      seconds: 0,
+      layers,
+      export: null,
+    }
+    try {
+      await this.journal.enter(this.id)
+      await output.begin()
+      const { perplexity, perplexityError, kl, top1, lambada } = await solve()
+      Object.assign(result, { perplexity, perplexityError: finiteOrNull(perplexityError), kl, top1, lambada })
+      this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
+      result.export = await output.finish(() => this.pulse.beat())
+    } catch (error) {
+      result.state = this.host.control.cancelled ? 'cancelled' : 'failed'
+      result.error = toErrorData(error)
+      await output.abandon()
+    }
+    if (output.error) result.exportError = output.error
+    result.seconds = this.seconds
+    // Resumed, its time is that of several sittings.
+    if (result.state === 'finished' && !this.journal.secondsBefore) this.host.session.pace.learn(this.id, result.seconds)
+    result.bitsPerWeight = bitsPerWeight(layers)
+    if (layers.length) {
+      result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
+      const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
+      result.worst = { name: worst.name, relativeError: worst.relativeError }
+    }
+    return result
+  }
+
+  /** A linear has its result; what is told already, before a device was lost, is not told again. */
+  tell(layer: LayerResult): boolean {
+    if (this.#told.has(layer.name)) return false
+    this.#told.add(layer.name)
+    this.layers.push(layer)
+    this.host.emit({ type: 'layer', run: this.id, layer })
+    return true
+  }
+
+  tellPerplexity(blocks: number, { perplexity }: Score): void {
+    if (this.#perplexities.some((point) => point.blocks === blocks)) return
+    this.#perplexities.push({ blocks, value: perplexity })
+    this.host.emit({ type: 'perplexity', run: this.id, blocks, value: perplexity })
+  }
+
+  /** So many blocks are solved, and hidden states have passed so many of them; `measured`: after how many blocks perplexity is known. */
+  reach(solved: number, passed: number, measured: number[]): void {
+    const { plan, work, before } = this
+    const { progress } = this.pulse
+    const measuring = (blocks: number[]) => blocks.reduce((sum, k) => sum + work.measure(k), 0)
+    const passing = work.forward - measuring(work.measured)
+    progress.reach(FORWARD, before.forward + (passing * passed) / plan.blocks + measuring(measured))
+    progress.reach(plan.solver.id, before.solve + (work.solve * solved) / plan.blocks)
+  }
+}
