@@ -8,7 +8,7 @@ import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Device } from '../gpu/device.ts'
 import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
-import { WebGpuDevice } from '../gpu/webgpu.ts'
+import { type OpenOptions, WebGpuDevice } from '../gpu/webgpu.ts'
 import type { Files } from '../io/bytes.ts'
 import { openConfig, openFolder } from '../io/folder.ts'
 import { formats } from '../io/formats/index.ts'
@@ -52,8 +52,8 @@ export class Session {
     texts: TextFile[] = [],
     /** How data sets of the Hub are listed; null without a way to it. */
     list: ListDataset | null = null,
-    /** As if the device had no larger bindings than that; see `WebGpuDevice.open`. */
-    readonly most?: { binding: number },
+    /** How the device is opened. */
+    readonly gpuOptions?: OpenOptions,
   ) {
     this.texts = new Texts(texts, list)
   }
@@ -81,7 +81,7 @@ export class Session {
     gpu?.destroy()
     this.#summary = null
     const open = async () => {
-      const gpu = await WebGpuDevice.open(this.gpuSource, this.most)
+      const gpu = await WebGpuDevice.open(this.gpuSource, this.gpuOptions)
       await chooseGemm(gpu)
       return gpu
     }

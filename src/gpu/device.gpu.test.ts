@@ -1,7 +1,8 @@
-/** Kernels that cannot be compiled, and how readings wait. */
+/** Kernels that cannot be compiled, devices that are traced, and how readings wait. */
 import { describe, expect, test } from 'vitest'
 import { compileError } from './failure.ts'
 import { kernelNames, kernelSource, originOf, parseKernel } from './kernel.ts'
+import type { Tensor } from './tensor.ts'
 import { testGpu, testSource } from './testing.ts'
 import { WebGpuDevice } from './webgpu.ts'
 
@@ -49,6 +50,60 @@ describe('a kernel that cannot be compiled', () => {
     const sweep = kernelSource('quantease_sweep')
     const at = sweep.lines.findIndex(({ file, line }) => file === 'lib/walk.wgsl' && line === 3)
     expect(originOf(sweep, at + 1)).toBe('lib/walk.wgsl, line 3')
+  })
+})
+
+/** In place. */
+const gelu = (gpu: WebGpuDevice, x: Tensor) => gpu.run1d('gelu', { x }, { n: x.size }, x.size / 4)
+
+describe('a traced device', () => {
+  const traced = async (work: (gpu: WebGpuDevice, told: string[]) => Promise<void>) => {
+    const told: string[] = []
+    const gpu = await WebGpuDevice.open(testSource(), { debug: (line) => told.push(line) })
+    try {
+      await work(gpu, told)
+    } finally {
+      gpu.destroy()
+    }
+    return told.join('\n')
+  }
+
+  test('tells each submit with the time of its kernels, and in the end the time of each kernel', async () => {
+    const told = await traced(async (gpu, lines) => {
+      const x = gpu.upload(new Float32Array(2 ** 20).fill(1), [1024, 1024])
+      for (let i = 0; i < 3; i++) gelu(gpu, x)
+      gpu.run1d('add', { x, y: gpu.zeros([4]) }, { n: 4 }, 1)
+      await gpu.sync()
+      // Timestamps are read after the work is done.
+      await expect.poll(() => lines.length, { timeout: 10_000 }).toBe(1)
+    })
+    expect(told).toMatch(/^\[gpu] submit 1, done after [\d.]+ ms: gelu × 3 [\d.]+ ms, add × 1 [\d.]+ ms$/m)
+    expect(told).toMatch(/^\[gpu] time by kernel:\n +([\d.]+) ms +3 × gelu\n +[\d.]+ ms +1 × add$/m)
+    const [, gelus] = told.match(/([\d.]+) ms +3 × gelu/)!
+    expect(Number(gelus)).toBeGreaterThan(0)
+  })
+
+  test('tells after an error what was in flight and what was alive, with names', async () => {
+    const told = await traced(async (gpu) => {
+      const kept = gpu.empty([64, 32], 'f32', 'The Gram matrix')
+      const gone = gpu.empty([8], 'f32', 'What was disposed')
+      gone.dispose()
+      function makeActivations() {
+        return gpu.zeros([3, 4])
+      }
+      const x = makeActivations()
+      gpu.run1d('add', { x, y: kept }, { n: 12 }, 3)
+      gpu.device.createBuffer({ size: 256, usage: 0x1 | 0x80 })
+      await expect(gpu.sync()).rejects.toThrow(/^WebGPU: /)
+    })
+    expect(told).toContain('[gpu] WebGPU: ')
+    expect(told).toMatch(/add × 1; the last one add\(x: makeActivations .*\[3, 4], y: The Gram matrix \[64, 32], n = 12\) over 1 × 1 × 1/)
+    expect(told).toContain('2 live tensors, 0.0 MiB:\n    The Gram matrix [64, 32] f32, 8192 bytes\n    makeActivations')
+  })
+
+  test('asks for nothing that no kernel uses unless it is traced', async () => {
+    const gpu = await testGpu()
+    expect([...gpu.device.features].filter((name) => ['shader-f16', 'subgroups', 'timestamp-query'].includes(name))).toEqual([])
   })
 })
 

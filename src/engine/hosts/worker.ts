@@ -43,7 +43,9 @@ const hub = openHub({
   url: import.meta.env.VITE_HUB_URL || undefined,
   cache: { store: opfsCacheFolder('hub'), budget: defaultCacheBudget },
 })
-const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub))
+// The page's address, which is this worker's name, may ask for what the device does (gpu/webgpu/trace.ts).
+const debug = new URL(self.name).searchParams.has('debug') ? console.error : null
+const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug })
 let search: AbortController | null = null
 const journal = opfsStore('journal')
 let origin: ModelOrigin

@@ -1,5 +1,5 @@
 /**
- * `QE_DEBUG=1`: what a device does, told as it does it. Each submit with its kernels and the time they took on the GPU (by
+ * `QE_DEBUG=1`, or `?debug` in the page's address: what a device does, told as it does it. Each submit with its kernels and the time they took on the GPU (by
  * timestamps, where the adapter has them); after an error the kernels that were in flight and the tensors that were alive;
  * and in the end the time of each kernel. Every dispatch gets a pass of its own, so a traced device is slower.
  */
@@ -11,11 +11,12 @@ import { SLOTS } from './commands.ts'
 
 export type Print = (line: string) => void
 
-/** Where a trace goes, if one was asked for: standard error, or the console of a page. */
+/** Where a trace goes in Node, if one was asked for: standard error. */
 export function debugPrint(): Print | null {
-  const asked = typeof process !== 'undefined' && process.env?.QE_DEBUG === '1'
-  return asked ? (line) => console.error(line) : null
+  return onNode && process.env.QE_DEBUG === '1' ? console.error : null
 }
+
+const onNode = typeof process !== 'undefined' && typeof process.once === 'function'
 
 /** Dispatches in a submit; each takes two timestamps of 8 bytes. */
 const MOST = SLOTS
@@ -48,6 +49,8 @@ export class Trace {
           resolved: device.createBuffer({ size: 16 * MOST, usage: usage.queryResolve | usage.copySrc }),
         }
       : null
+    // A process that ends does not take its device down first.
+    if (onNode) process.once('exit', () => this.summary())
   }
 
   get full(): boolean {
@@ -98,10 +101,11 @@ export class Trace {
     this.print(lines.join('\n'))
   }
 
-  /** The time of each kernel, the slowest first. */
+  /** The time of each kernel since the last summary, the slowest first. */
   summary(): void {
     if (!this.#totals.size) return
     const rows = [...this.#totals].sort(([, a], [, b]) => b.ms - a.ms)
+    this.#totals.clear()
     const lines = rows.map(([kernel, { ms, calls }]) => `  ${ms.toFixed(1).padStart(10)} ms  ${String(calls).padStart(7)} × ${kernel}`)
     this.print(['[gpu] time by kernel:', ...lines].join('\n'))
   }
