@@ -2,7 +2,7 @@
 import type { AdapterTraits } from '../session.ts'
 import { readRange } from '../../io/bytes.ts'
 import type { OpenModel } from '../../models/weights.ts'
-import type { Plan } from '../plan/check.ts'
+import type { Plan } from '../plan/plan.ts'
 import { sha256 } from '../../io/digest.ts'
 import type { HubOrigin, UsedText, UsedTexts } from '../job.ts'
 

@@ -21,7 +21,7 @@ import {
 import type { Baseline, Host } from '../host.ts'
 import type { LastWords, Stage } from '../job.ts'
 import type { Journal } from '../keep/journal.ts'
-import type { Plan, PlannedRun } from '../plan/check.ts'
+import type { Plan, PlannedRun } from '../plan/plan.ts'
 import { overflow } from './finite.ts'
 import { Hidden } from './hidden.ts'
 import { Peaks } from './peaks.ts'

@@ -5,7 +5,7 @@ import type { Tensor } from '../../gpu/tensor.ts'
 import { MOST_HALF } from '../../io/formats/index.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import type { Peak } from '../host.ts'
-import type { Plan } from '../plan/check.ts'
+import type { Plan } from '../plan/plan.ts'
 import type { Problem } from '../job.ts'
 
 /** Seen while a model runs: the input of each group of linears, and what each block puts out. */

@@ -2,7 +2,7 @@
 import type { Gpu } from '../../gpu/device.ts'
 import type { Host } from '../host.ts'
 import { type MemoryPoint, sampleMemory } from '../job.ts'
-import type { RunWork } from '../plan/check.ts'
+import type { RunWork } from '../plan/work.ts'
 import { Progress, type Work } from './progress.ts'
 
 /** Kind of work beside the solvers' own. */

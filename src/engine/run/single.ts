@@ -5,7 +5,8 @@ import type { Host, Judgement } from '../host.ts'
 import { type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
 import type { CheckpointExport } from '../keep/export.ts'
 import type { Journal } from '../keep/journal.ts'
-import type { PlannedRun, PlannedWork, RunWork } from '../plan/check.ts'
+import type { PlannedRun } from '../plan/plan.ts'
+import type { PlannedWork, RunWork } from '../plan/work.ts'
 import { type Pulse, FORWARD } from './pulse.ts'
 
 /** A single window has no standard error, and JSON no NaN. */

@@ -1,0 +1,141 @@
+/** A plan: runs with their options resolved, and the sizes of what they will write. */
+import type { Passage } from '../../data/lambada.ts'
+import { type ExportFormat, type ExportPlan, type ExportSettings, formatsFor, modelDtype } from '../../io/formats/index.ts'
+import { type OpenModel, blockName } from '../../models/weights.ts'
+import { solvers } from '../../quant/index.ts'
+import type { GridOptions, OutlierKind, Solver } from '../../quant/solver.ts'
+import { type BitsBreakdown, type Job, type JobCheck, type Options, type RunSpec, resolveOptions } from '../job.ts'
+import { runOptions } from '../run-options.ts'
+import { foldedVectors } from './folded.ts'
+
+export interface PlannedRun {
+  spec: RunSpec
+  solver: Solver
+  options: Options
+  grid: GridOptions
+  trueSequential: boolean
+  /** Blocks to quantize, the first ones. */
+  blocks: number
+  /** Largest binding of the device: larger linears are solved in slices. */
+  maxBinding: number
+  output: ExportPlan
+  /** Those that the checkpoint is written in. */
+  formats: ExportFormat[]
+  /** The format whose weights are measured: of some, files hold rounded ones. */
+  measured: ExportFormat
+}
+
+export interface Plan {
+  job: Job
+  calibration: Int32Array[]
+  evaluation: Int32Array[]
+  /** For last-word accuracy; none when it is not measured. */
+  passages: Passage[]
+  runs: PlannedRun[]
+  check: JobCheck
+}
+
+/**
+ * Bits that a linear takes: a symmetric grid needs no zero points, runs of columns no group index. Outliers are float16
+ * with a column index each and a pointer per row, or whole columns with one index each.
+ */
+export function linearBits(
+  { q, p }: { q: number; p: number },
+  groups: number,
+  grid: GridOptions,
+  trivialIndex: boolean,
+  outliers: { count: number; kind: OutlierKind } | null,
+): BitsBreakdown {
+  const index = p < 65536 ? 16 : 32
+  return {
+    codes: q * p * grid.bits,
+    scales: q * groups * 16,
+    zeros: grid.symmetric ? 0 : q * groups * grid.bits,
+    groupIndex: trivialIndex ? 0 : p * 32,
+    outliers: !outliers ? 0 : outliers.kind === 'columns' ? outliers.count * (16 * q + 32) : outliers.count * (16 + index) + 32 * q,
+  }
+}
+
+export function planRun(
+  spec: RunSpec,
+  opened: OpenModel,
+  maxBinding: number,
+  ids: readonly string[],
+  fail: (key: string, message: string, hint?: string) => void,
+): PlannedRun | null {
+  const solver = solvers.find((one) => one.id === spec.method)
+  if (!solver) {
+    fail('method', `There is no method ${JSON.stringify(spec.method)}.`, `Choose one of ${solvers.map((one) => one.id).join(', ')}.`)
+    return null
+  }
+  const { options, problems } = resolveOptions([...solver.options, ...runOptions], spec.options)
+  for (const { key, message } of problems) fail(`options.${key}`, message)
+  const all = opened.model.shape.blocks
+  const { blocks: asked, trueSequential } = resolveOptions(runOptions, spec.options).options
+  if (asked > all) fail('options.blocks', `The model has ${all} blocks, not ${asked}.`, `Choose 1 to ${all}, or 0 for all.`)
+  if (problems.length || asked > all) return null
+  const grid = solver.gridOf(options)
+  const blocks = asked || all
+  // Not every method offers these.
+  const { actOrder, staticGroups } = { actOrder: options.actOrder === true, staticGroups: options.staticGroups === true }
+  const stored = opened.folder.checkpoint.tensors.get(opened.embedding)!.dtype
+  const settings: ExportSettings = {
+    bits: grid.bits,
+    groupSize: grid.groupSize,
+    // What the file has to say is whether the group index is out of order.
+    actOrder: actOrder && !staticGroups && grid.groupSize !== -1,
+    symmetric: grid.symmetric,
+    trueSequential: trueSequential && !solver.transform,
+    method: solver.id,
+    iterations: Number(options.iterations ?? 0),
+    mse: grid.grid === 'mse' ? 2.4 : 0,
+    staticGroups,
+    damping: options.damping as number | undefined,
+    dtype: modelDtype(opened.folder.configText, stored),
+    dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
+  }
+  const outliers = opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
+  const output = { settings, outliers, ...contentOf(solver, blocks, settings, opened) }
+  const chosen = formatsFor(output, ids)
+  const { trueSequential: sequential } = settings
+  return { spec, solver, options, grid, trueSequential: sequential, blocks, maxBinding, output, formats: chosen, measured: chosen[0] }
+}
+
+/** Of a format's files and of those that travel along. */
+export function checkpointBytes({ output }: PlannedRun, format: ExportFormat, { folder }: OpenModel): number {
+  return format.bytes(output) + folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0)
+}
+
+/** What a checkpoint holds: quantized linears in place of their weights, all else as it is, or as a transform leaves it. */
+function contentOf(
+  solver: Solver,
+  blocks: number,
+  settings: ExportSettings,
+  opened: OpenModel,
+): Pick<ExportPlan, 'linears' | 'copied' | 'changed'> {
+  const { bits, groupSize, dtype } = settings
+  const vectors = new Set<string>()
+  const linears: ExportPlan['linears'] = []
+  for (let k = 0; k < blocks; k++) {
+    for (const { name, q, p } of opened.model.stages.flat())
+      linears.push({ name: blockName(opened, k, name), q, p, bits, groups: groupsOf(p, groupSize), dtype })
+    if (solver.transform) for (const name of foldedVectors(opened.model)) vectors.add(blockName(opened, k, name))
+  }
+  const replaced = new Set(linears.map(({ name }) => `${name}.weight`))
+  const kept = [...opened.folder.checkpoint.tensors.values()]
+    .filter(({ name }) => !replaced.has(name))
+    .map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }))
+  const copied = kept.filter(({ name }) => !vectors.has(name))
+  return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
+}
+
+export const groupsOf = (p: number, groupSize: number) => (groupSize === -1 ? 1 : Math.ceil(p / groupSize))
+
+/** The blocks are alike, so one stands for all. */
+export function plannedBits({ grid, output, solver, options }: PlannedRun, opened: OpenModel) {
+  return opened.model.stages.flat().map(({ q, p }) => {
+    const outliers = solver.outliers?.(q, p, options) ?? null
+    const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !output.settings.actOrder, outliers)
+    return { shape: [q, p] as [number, number], bits: { ...bits, ...solver.gridBits?.(q, p, options) } }
+  })
+}

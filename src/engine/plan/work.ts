@@ -1,0 +1,89 @@
+/** Floating-point operations of a job, by the same formulas that the operations count by. */
+import type { Passage } from '../../data/lambada.ts'
+import type { LinearShape, ModelShape } from '../../models/family.ts'
+import type { OpenModel } from '../../models/weights.ts'
+import { solveWork } from '../../quant/slices.ts'
+import type { PlannedRun } from './plan.ts'
+
+/** Floating-point operations of a run or of the baseline. */
+export interface PlannedWork {
+  forward: number
+  solve: number
+}
+
+export interface RunWork extends PlannedWork {
+  /** Blocks after which perplexity is measured. */
+  measured: number[]
+  /** Of the forward work, measuring once the first `k` blocks are quantized. */
+  measure(k: number): number
+}
+
+/** Work of the forward pass of one block for so many tokens, as the operations count it. */
+export function blockWork({ heads, headDim }: ModelShape, linears: LinearShape[], tokens: number, t: number): number {
+  const weights = linears.reduce((sum, { q, p }) => sum + q * p, 0)
+  return tokens * (2 * weights + t * heads * (4 * headDim + 6))
+}
+
+/** The head once, or twice beside the full-precision states. */
+export function headWork({ vocab, embedWidth }: ModelShape, tokens: number, compared: boolean): number {
+  return tokens * vocab * (compared ? 4 * embedWidth + 12 : 2 * embedWidth + 4)
+}
+
+interface Counts {
+  windows: number
+  length: number
+}
+
+const padded = ({ windows, length }: Counts) => ({ t: Math.ceil(length / 4) * 4, tokens: windows * Math.ceil(length / 4) * 4 })
+
+/** Blocks after which perplexity is measured on the way; the last is always measured. */
+export function measuredBlocks(blocks: number, every: number): number[] {
+  return every ? Array.from({ length: blocks }, (_, i) => i + 1).filter((k) => k % every === 0 || k === blocks) : [blocks]
+}
+
+/**
+ * Operations of solving linears of one stage, beside others of it that were solved before: what they share is done for the
+ * first of them.
+ */
+export function stageWork({ solver, options, maxBinding }: PlannedRun, linears: LinearShape[]): number {
+  const shared = linears.length ? (linears.length - 1) * (solver.sharedWork?.(linears[0].p, options) ?? 0) : 0
+  return linears.reduce((sum, { q, p }) => sum + solveWork(solver, q, p, options, maxBinding) + 2 * q * p * p, -shared)
+}
+
+/** Work of one run. */
+export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Counts, evaluation: Counts, every: number): RunWork {
+  const linears = model.stages.flat()
+  const { shape } = model
+  const seen = padded(calibration)
+  const judged = padded(evaluation)
+  const grams = model.stages.reduce((sum, stage) => sum + stage[0].p ** 2, 0) * calibration.windows * calibration.length
+  const passes = run.trueSequential ? 1 : 2
+  const forwardCalibration = run.blocks * (passes * blockWork(shape, linears, seen.tokens, seen.t) + grams)
+  const perBlock = blockWork(shape, linears, judged.tokens, judged.t)
+  const measure = (k: number) => (shape.blocks - k) * perBlock + headWork(shape, judged.tokens, true)
+  const measured = measuredBlocks(run.blocks, every)
+  const rest = measured.reduce((sum, k) => sum + measure(k), 0)
+  const transformed = run.solver.transform ? model.stages.filter((_, stage) => model.before[stage].kind !== 'none').flat() : []
+  const solve =
+    model.stages.reduce((sum, stage) => sum + stageWork(run, stage), 0) +
+    transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
+  return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks, measured, measure }
+}
+
+/** Work of measuring the model as it is. */
+export function baselineWork({ model }: OpenModel, evaluation: Counts): PlannedWork {
+  const { t, tokens } = padded(evaluation)
+  return {
+    forward: model.shape.blocks * blockWork(model.shape, model.stages.flat(), tokens, t) + headWork(model.shape, tokens, false),
+    solve: 0,
+  }
+}
+
+/** Operations of judging the last words of passages, with one model. */
+export function passagesWork({ model }: OpenModel, passages: Passage[]): number {
+  const linears = model.stages.flat()
+  return passages.reduce((sum, { ids, word }) => {
+    const { t, tokens } = padded({ windows: 1, length: ids.length })
+    return sum + model.shape.blocks * blockWork(model.shape, linears, tokens, t) + headWork(model.shape, ids.length - word, false)
+  }, 0)
+}
