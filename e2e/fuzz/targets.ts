@@ -355,10 +355,11 @@ const chatFile: Target = {
       bytes: config.length,
       async read() {
         const chat = await loadChatTemplate(asFiles(files))
-        chat?.on('2026-11-30')([
+        const messages = [
           { role: 'system', content: 'Be short.' },
           { role: 'user', content: 'Hi' },
-        ])
+        ]
+        chat?.on('2026-11-30')(messages, 'Row 1')
       },
     }
   },

@@ -3,9 +3,11 @@ import { caseFile, casesOf, names } from '../../e2e/cases/cases.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import { refusal } from '../io/testing.ts'
-import { conversationOf, loadChatTemplate } from './chat.ts'
+import { exactJson } from '../io/values.ts'
+import { conversationOf, loadChatTemplate, unusualRoles } from './chat.ts'
 
 const date = '2026-11-30'
+const where = 'Line 1 of a.jsonl'
 
 /** A folder of tokenizer files, given as texts or as what JSON makes of them. */
 function folder(files: Record<string, unknown>): Map<string, Bytes> {
@@ -15,7 +17,7 @@ function folder(files: Record<string, unknown>): Map<string, Bytes> {
 
 async function render(files: Record<string, unknown>, messages: unknown = [{ role: 'user', content: 'Hi' }]): Promise<string> {
   const template = await loadChatTemplate(folder(files))
-  return template!.on(date)(conversationOf(messages)!)
+  return template!.on(date)(conversationOf(messages)!, where)
 }
 
 describe('inputs from real life', () => {
@@ -24,7 +26,7 @@ describe('inputs from real life', () => {
     for (const path of one.files ?? []) files.set(one.as_name!, await caseFile(path))
     const done = await (async () => {
       const template = await loadChatTemplate(files)
-      return { text: template!.on(date)(conversationOf(one.messages)!) }
+      return { text: template!.on(date)(conversationOf(exactJson(JSON.stringify(one.messages)))!, where) }
     })().catch((error: unknown) => {
       if (!(error instanceof WorkbenchError)) throw error
       return { refused: `${error.message} ${error.hint}` }
@@ -138,16 +140,54 @@ describe('messages', () => {
   })
 
   test('from and value are other names', async () => {
-    expect(await render(template, [{ from: 'human', value: 'Hi', weight: 1 }])).toBe('{"role": "user", "content": "Hi", "weight": 1}')
+    expect(await render(template, [{ from: 'human', value: 'Hi', weight: 1n }])).toBe('{"role": "user", "content": "Hi", "weight": 1}')
     expect(await render(template, [{ role: 'human', content: 'Hi' }])).toBe('{"role": "human", "content": "Hi"}')
     for (const other of [[], [{ role: 'user' }], [{ role: 5, content: 'x' }], ['Hi'], [{ from: 'human' }], 'Hi', null])
       expect(conversationOf(other)).toBeNull()
   })
 
+  test.each([
+    ['human', 'user'],
+    ['gpt', 'assistant'],
+    ['function_call', 'assistant'],
+    ['observation', 'tool'],
+    ['function_response', 'tool'],
+    ['tool', 'tool'],
+    ['narrator', 'narrator'],
+  ])('ShareGPT calls %s what templates call %s', async (from, role) => {
+    expect(await render(template, [{ from, value: 'x' }])).toBe(`{"role": "${role}", "content": "x"}`)
+    const unusual = role === 'narrator' ? ['narrator'] : []
+    expect(unusualRoles(conversationOf([{ from, value: 'x' }])!)).toEqual(unusual)
+  })
+
+  test('numbers keep their type and all their digits', async () => {
+    const numbers = '[1, 1.0, 1e15, 1e16, 9007199254740993, -0.0, -0, 1e-7, 1e400, NaN]'
+    const messages = exactJson(`[{"role": "user", "content": "x", "n": ${numbers}}]`)
+    const printed = '[1, 1.0, 1000000000000000.0, 1e+16, 9007199254740993, -0.0, 0, 1e-07, '
+    expect(await render({ 'chat_template.jinja': '{{ messages[0].n }}' }, messages)).toBe(`${printed}inf, nan]`)
+    expect(await render({ 'chat_template.jinja': '{{ messages[0].n | tojson }}' }, messages)).toBe(`${printed}Infinity, NaN]`)
+  })
+
+  test('what stands against a conversation is told from what is wrong with the template', async () => {
+    const error = async (source: string, message: object = {}) =>
+      refusal(() => render({ 'chat_template.jinja': source }, [{ role: 'user', content: 'x', ...message }]))
+    const raised = await error("{{ raise_exception('roles must alternate') }}")
+    expect(raised.message).toBe(`${where}: the chat template of the model refuses the conversation: roles must alternate.`)
+    expect(raised.hint).toContain('remove that conversation')
+    const unfit = await error('x', { content: [{ type: 'image' }] })
+    expect(unfit.message).toContain(where)
+    expect(unfit.hint).toContain('remove that conversation')
+    for (const broken of ['{{ nothing.at.all }}', '{{ messages[0].content + 1 }}', "{{ 'x'.encode() }}"]) {
+      const { message, hint } = await error(broken)
+      expect(message).toContain('The chat template of the model cannot be used: ')
+      expect(message).toContain(where)
+      expect(hint).toBe('Turn the chat template off, or correct the template.')
+    }
+  })
+
   test('what no text can hold is refused', async () => {
     const refused = async (message: object) => (await refusal(() => render(template, [{ role: 'user', ...message }]))).message
     expect(await refused({ content: [{ type: 'image_url', image_url: {} }] })).toContain('image_url')
-    expect(await refused({ content: 'x', id: 2 ** 60 })).toContain('last digits are lost')
     expect(await refused({ content: 'x', at: new Date(0) })).toContain('a Date')
     let deep: unknown = 1
     for (let i = 0; i < 10_000; i++) deep = [deep]
@@ -158,7 +198,7 @@ describe('messages', () => {
 test('the date is the one that is given, and a template that reads none does not depend on it', async () => {
   const file = await loadChatTemplate(folder({ 'chat_template.jinja': "{{ strftime_now('%d %b %Y') }}" }))
   expect(file!.usesDate).toBe(true)
-  expect(file!.on('2024-02-29')([{ role: 'user', content: '' }])).toBe('29 Feb 2024')
+  expect(file!.on('2024-02-29')([{ role: 'user', content: '' }], where)).toBe('29 Feb 2024')
   for (const wrong of ['2023-02-29', 'today', '2024-13-01', '']) expect(() => file!.on(wrong)).toThrow(/a day like/)
   const other = await loadChatTemplate(folder({ 'chat_template.jinja': 'x' }))
   expect(other!.usesDate).toBe(false)

@@ -3,7 +3,7 @@ import { WorkbenchError } from '../errors.ts'
 import { type Bytes, type Files, readRange } from '../io/bytes.ts'
 import { isObject, type JsonObject, readJson } from '../io/json.ts'
 import { type Day, Template, TemplateError } from './jinja/template.ts'
-import { Dict, type Value } from './jinja/values.ts'
+import { Dict, Raised, type Value } from './jinja/values.ts'
 import { specialTokens } from './special.ts'
 
 /** One turn, with all that the data set says of it. */
@@ -13,8 +13,11 @@ export interface Message {
   [field: string]: unknown
 }
 
-/** @throws WorkbenchError `text-invalid` for a conversation that the template refuses */
-export type ChatTemplate = (messages: Message[]) => string
+/**
+ * `where`: which conversation, in words, with a capital.
+ * @throws WorkbenchError `text-invalid` for a conversation that the template refuses, and for a template that fails
+ */
+export type ChatTemplate = (messages: Message[], where: string) => string
 
 export interface ChatTemplateFile {
   /** The text depends on the day that `on` is given. */
@@ -54,22 +57,39 @@ export async function loadChatTemplate(files: Files): Promise<ChatTemplateFile |
     modelType: (await jsonFile(files, 'config.json'))?.model_type,
   })
   const fixed: [string, Value][] = [...tokens, ['tools', null], ['documents', null], ['add_generation_prompt', false]]
-  const render = (messages: Message[], day: Day) => {
+  const render = (messages: Message[], where: string, day: Day) => {
     try {
       return template.render(new Map([...fixed, ['messages', normalized(messages)]]), day)
     } catch (cause) {
       if (!(cause instanceof TemplateError)) throw cause
-      const why = `The chat template of the model refuses a conversation: ${wordsOf(cause)}.`
-      throw new WorkbenchError('text-invalid', why, 'Turn the chat template off, or remove that conversation.', { cause })
+      throw failure(cause, where)
     }
   }
   return {
     usesDate: template.names.has('strftime_now'),
     on: (date) => {
       const day = dayOf(date)
-      return (messages) => render(messages, day)
+      return (messages, where) => render(messages, where, day)
     },
   }
+}
+
+/** A message that no template could take. */
+class Unfit extends TemplateError {}
+
+/** What stands against one conversation, told from what is wrong with the template. */
+function failure(cause: TemplateError, where: string): WorkbenchError {
+  const why = wordsOf(cause)
+  const [message, advice] =
+    cause instanceof Raised
+      ? [
+          `${where}: the chat template of the model refuses the conversation: ${why}.`,
+          'Turn the chat template off, or remove that conversation.',
+        ]
+      : cause instanceof Unfit
+        ? [`${where}: the conversation is none for a chat template: ${why}.`, 'Turn the chat template off, or remove that conversation.']
+        : [`The chat template of the model cannot be used: ${why}. It was applied to this: ${where}.`, hint]
+  return new WorkbenchError('text-invalid', message, advice, { cause })
 }
 
 /** @throws WorkbenchError `option-invalid` for what is no day of the calendar */
@@ -167,11 +187,22 @@ export function conversationOf(value: unknown): Message[] | null {
   return messages.includes(null) ? null : (messages as Message[])
 }
 
-const roles = new Map([
-  ['human', 'user'],
-  ['gpt', 'assistant'],
-  ['bot', 'assistant'],
-])
+/** The roles of ShareGPT and its kin by the names that templates read; calls of tools are what the assistant says. */
+const roles = new Map(
+  Object.entries({
+    user: ['human', 'prompter'],
+    assistant: ['gpt', 'chatgpt', 'bot', 'model', 'function_call', 'tool_call'],
+    tool: ['observation', 'function_response', 'tool_response', 'function'],
+  }).flatMap(([role, others]) => others.map((other) => [other, role] as const)),
+)
+
+/** Roles that templates know; what they make of another one is often nothing. */
+const usualRoles = ['system', 'developer', 'user', 'assistant', 'tool']
+
+/** Roles of a conversation that are none of the usual ones. */
+export function unusualRoles(messages: readonly Message[]): string[] {
+  return messages.map(({ role }) => role).filter((role) => !usualRoles.includes(role))
+}
 
 function messageOf(one: unknown): Message | null {
   if (!isObject(one)) return null
@@ -199,23 +230,18 @@ function normalized(messages: Message[]): Value {
 function checkParts(content: unknown): void {
   if (!Array.isArray(content)) return
   const other = content.find((part) => isObject(part) && /image|audio|video|file/i.test(String(part.type)))
-  if (other) throw new TemplateError(`it holds a part of the type ${(other as JsonObject).type}, which is no text`)
+  if (other) throw new Unfit(`it holds a part of the type ${(other as JsonObject).type}, which is no text`)
 }
 
 const deepest = 64
 
-/** A value of JSON or parquet as Python has it. @throws TemplateError for one that has no such form, or has lost digits */
+/** A value of JSON or parquet, its whole numbers as bigint, as Python has it. @throws Unfit for one that has no such form */
 function pythonValue(value: unknown, depth: number): Value {
-  if (depth > deepest) throw new TemplateError(`a message nests more than ${deepest} levels deep`)
+  if (depth > deepest) throw new Unfit(`a message nests more than ${deepest} levels deep`)
   if (value === null || value === undefined) return null
-  if (typeof value === 'string' || typeof value === 'boolean' || typeof value === 'bigint') return value
-  if (typeof value === 'number') {
-    if (!Number.isInteger(value) || Object.is(value, -0)) return value
-    if (!Number.isSafeInteger(value)) throw new TemplateError(`a message holds the number ${value}, whose last digits are lost beyond 2^53`)
-    return BigInt(value)
-  }
+  if (['string', 'boolean', 'bigint', 'number'].includes(typeof value)) return value as Value
   if (Array.isArray(value)) return value.map((one) => pythonValue(one, depth + 1))
   if (isObject(value) && (Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null))
     return Dict.of(Object.entries(value).map(([name, one]): [Value, Value] => [name, pythonValue(one, depth + 1)]))
-  throw new TemplateError(`a message holds a ${(value as object).constructor?.name ?? typeof value}, which no template reads`)
+  throw new Unfit(`a message holds a ${(value as object).constructor?.name ?? typeof value}, which no template reads`)
 }

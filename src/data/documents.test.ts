@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { gzipSync } from 'node:zlib'
 import { refusal } from '../io/testing.ts'
 import type { ChatTemplate } from './chat.ts'
-import { documents, fileText, maxText, readText, type Text } from './documents.ts'
+import { documents, fileText, maxText, readText, remarksOn, type Text } from './documents.ts'
 
 // Some of these read tens of megabytes, which a busy machine takes its time for.
 vi.setConfig({ testTimeout: 60_000 })
@@ -91,7 +91,8 @@ test('conversations are plain text, or what the chat template makes of them', as
   const table = parquet({ id: ['a', 'b'], messages: [conversation, conversation] })
   expect(await read('a.parquet', table, { column: 'id' })).toBe('a\n\nb')
   const error = await refusal(() => readText(text('a.jsonl', '{"text":"one"}'), chat))
-  expect(error.message).toContain('no field that is plainly conversations: it has text')
+  expect(error.message).toBe('a.jsonl has no conversations: its fields are text.')
+  expect(error.hint).toContain('Turn the chat template off')
   expect(await read('a.jsonl', '{"messages":[null,{"role":"user","content":"one"},null]}')).toBe('one')
   const broken = text('a.jsonl', '{"messages":[{"role":"user","content":"one"}]}\n{"messages":["two"]}')
   expect((await refusal(() => readText(broken, chat))).message).toContain('Line 2 of a.jsonl: its field messages is no conversation')
@@ -174,12 +175,135 @@ test('reading documents stops with whoever reads them', async () => {
 })
 
 test.each([
-  ['a.txt', ''],
-  ['a.txt', ' \n '],
-  ['a.jsonl', '\n'],
-  ['a.jsonl', '{"text":""}'],
-])('refuses an empty %s', async (name, content) => {
+  ['a.txt', '', 'a.txt has no text: it is empty.'],
+  ['a.txt', ' \n ', 'a.txt has no text: it is empty.'],
+  ['a.jsonl', '\n', 'a.jsonl has no text: it is empty.'],
+  ['a.csv', 'text\n', 'a.csv has no text: it is empty.'],
+  ['a.jsonl', '{"text":""}', 'a.jsonl has no text: one row, which is empty.'],
+])('refuses an empty %s of %j', async (name, content, message) => {
   const error = await refusal(() => read(name, content))
-  expect(error.code).toBe('text-short')
-  expect(error.message).toContain(name)
+  expect([error.code, error.message]).toEqual(['text-short', message])
+})
+
+const facts = async (name: string, content: Content, template: ChatTemplate | null = null) =>
+  (await readText(text(name, content), template)).facts
+const remarks = async (...given: Parameters<typeof facts>) => remarksOn(await facts(...given)).map(({ message }) => message)
+
+test.each([
+  ['a.csv', `messages\n"${JSON.stringify(conversation).replaceAll('"', '""')}"\n`],
+  ['a.csv', `id,talk\n1,"${JSON.stringify(conversation).replaceAll('"', '""')}"\n`],
+  ['a.jsonl', JSON.stringify({ id: 'a', conversations: JSON.stringify(conversation) })],
+  ['a.parquet', parquet({ id: ['a'], messages: [JSON.stringify(conversation)] })],
+  // A column of the type JSON, as DuckDB writes them.
+  ['a.parquet', parquet({ id: ['a'], messages: [conversation] })],
+])('a conversation that stands as JSON in a text of %s is one', async (name, content) => {
+  expect(await read(name, content)).toBe('Hi\n\nHello!')
+  expect((await readText(text(name, content), chat)).text).toBe('<user>Hi<assistant>Hello!')
+})
+
+test('a conversation that Python printed, or that is cut, is refused by that; what is called a text is one', async () => {
+  const python = "[{'role': 'user', 'content': \"it's\"}]"
+  for (const [name, content] of [
+    ['a.csv', `messages\n"${python.replaceAll('"', '""')}"\n`],
+    ['a.jsonl', JSON.stringify({ messages: python })],
+    ['a.parquet', parquet({ messages: [python] })],
+  ] as [string, Content][]) {
+    for (const template of [null, chat]) {
+      const { message, hint } = await refusal(() => readText(text(name, content), template))
+      expect(message).toMatch(/^(Row|Line) 1 of a\.\w+: its field messages holds a conversation as Python prints it, not as JSON\.$/)
+      expect(hint).toContain('json.dumps')
+    }
+  }
+  const cut = JSON.stringify({ messages: JSON.stringify(conversation).slice(0, -5) })
+  expect((await refusal(() => read('a.jsonl', cut))).message).toContain('a conversation in JSON that is not whole')
+  expect(await read('a.jsonl', JSON.stringify({ text: python }))).toBe(python)
+  expect(await read('a.jsonl', '{"messages":"no list"}')).toBe('no list')
+})
+
+test('with a chat template, a text without conversations is refused with the way out', async () => {
+  for (const [name, content, column] of [
+    ['a.jsonl', '{"text":"one"}', undefined],
+    ['a.jsonl', '{"text":"one"}', 'text'],
+    ['a.csv', 'text\none\n', undefined],
+    ['a.parquet', parquet({ text: ['one'] }), undefined],
+    ['a.txt', 'one', undefined],
+  ] as [string, Content, string | undefined][]) {
+    const { hint } = await refusal(() => readText(text(name, content, { column }), chat))
+    expect(hint).toContain('Turn the chat template off (in the terminal leave out --chat-template)')
+    expect(hint).not.toContain('Name the column')
+  }
+})
+
+test('fields beside a conversation that no template is given, and roles that none may read, are told', async () => {
+  const rows = [
+    { messages: conversation, tools: [{ name: 'f' }], system: '' },
+    { messages: conversation, tools: '[{"name": "f"}]', system: 'Be short.' },
+    { messages: conversation, tools: [], documents: null },
+    { messages: [...conversation, { role: 'narrator', content: 'x' }], tools: '[]' },
+  ]
+  const told = [
+    '2 rows carry tools, which the chat template is not given.',
+    '1 row carries system, which the chat template is not given.',
+    'Conversations have turns of "narrator": no usual role, so that the chat template may leave them out.',
+  ]
+  const jsonl = rows.map((row) => JSON.stringify(row)).join('\n')
+  expect(await remarks('a.jsonl', jsonl, chat)).toEqual(told)
+  expect(await remarks('a.jsonl', jsonl)).toEqual([])
+  const table = parquet({ messages: [conversation, conversation], tools: ['[{"name": "f"}]', ''] })
+  expect(await remarks('a.parquet', table, chat)).toEqual(['1 row carries tools, which the chat template is not given.'])
+})
+
+test('integers and floats of a table stay apart', async () => {
+  const types: string[] = []
+  const seen: ChatTemplate = (messages) => {
+    for (const { small, large, real } of messages) types.push(`${typeof small} ${large} ${typeof large} ${typeof real}`)
+    return 'x'
+  }
+  const messages = [[{ role: 'user', content: 'x', small: 1, large: 9007199254740993n, real: 1.5 }]]
+  const schema = [
+    { name: 'root', num_children: 1 },
+    { name: 'messages', converted_type: 'LIST', repetition_type: 'OPTIONAL', num_children: 1 },
+    { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+    { name: 'element', repetition_type: 'OPTIONAL', num_children: 5 },
+    { name: 'role', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+    { name: 'content', type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' },
+    { name: 'small', type: 'INT32', repetition_type: 'OPTIONAL' },
+    { name: 'large', type: 'INT64', repetition_type: 'OPTIONAL' },
+    { name: 'real', type: 'DOUBLE', repetition_type: 'OPTIONAL' },
+  ]
+  const table = parquetWriteBuffer({ columnData: [{ name: 'messages', data: messages }], schema } as Parameters<
+    typeof parquetWriteBuffer
+  >[0])
+  await readText(text('a.parquet', table), seen)
+  expect(types).toEqual(['bigint 9007199254740993 bigint number'])
+})
+
+test('what a file is says its beginning, under any name', async () => {
+  const csv = 'id,text\n1,"one, two"\n'
+  for (const name of ['a.csv', 'a.parquet', 'a.jsonl', 'a.json']) {
+    expect(await read(name, csv)).toBe('one, two')
+    expect(await read(name, '{"text":"one"}\n{"text":"two"}')).toBe('one\n\ntwo')
+    expect(await read(name, '{"text":"one"},\n{"text":"two"},\n')).toBe('one\n\ntwo')
+    expect(await read(name, parquet({ text: ['one'] }))).toBe('one')
+  }
+  for (const prose of ['It was a dark night.\nIt rained.', '"Hello," she said.', '# Title\n\nmore', ' = Robert = \n']) {
+    for (const [name, kind] of [
+      ['a.jsonl', 'JSON'],
+      ['a.json.gz', 'JSON'],
+      ['a.parquet', 'a parquet table'],
+    ]) {
+      const { message, hint } = await refusal(() => read(name, name.endsWith('gz') ? gzipSync(prose) : prose))
+      expect(message).toBe(`${name} looks like plain text, not like ${kind}.`)
+      expect(hint).not.toContain('ownload')
+    }
+  }
+  const half = parquet({ text: ['one'] }).slice(0, -9)
+  expect((await refusal(() => read('a.parquet', half))).message).toContain('cannot be read as a parquet file')
+})
+
+test('a first row that is no header is told', async () => {
+  const told = async (content: string) => (await remarks('a.csv', content)).join()
+  expect(await told('It was a dark and stormy night\nthe rain fell\n')).toContain('“It was a dark and stormy night”')
+  expect(await told('7;Good morning.\n8;Good night.\n')).toContain('does not look like it: “7, Good morning.”')
+  for (const fine of ['text\nIt rained.\n', 'question asked\nWhy?\n', 'id,body\n1,x\n']) expect(await told(fine)).toBe('')
 })

@@ -2,12 +2,27 @@
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import { isObject } from '../io/json.ts'
-import { lines, type Opened, openText } from '../io/lines.ts'
-import { openParquet } from '../io/parquet.ts'
+import { lines } from '../io/lines.ts'
+import { openParquet, type Parquet } from '../io/parquet.ts'
 import { jsonValues } from '../io/values.ts'
-import { type ChatTemplate, conversationOf } from './chat.ts'
-import { type Choice, chooseField, type Fields, fieldsOf, holdsRows, plainChoice, shapeOf, subject, textOf } from './rows.ts'
-import { tableFields, tableRows } from './table.ts'
+import { type ChatTemplate, conversationOf, unusualRoles } from './chat.ts'
+import { openPart, type Part } from './forms.ts'
+import {
+  type Choice,
+  chatHint,
+  chatNames,
+  chooseField,
+  type Fields,
+  fieldsOf,
+  heard,
+  holdsRows,
+  plainChoice,
+  shapeIn,
+  shapeOf,
+  subject,
+  textOf,
+} from './rows.ts'
+import { doubtfulHeader, tableFields, tableRows } from './table.ts'
 
 export interface Text {
   /** Its files, in their order. What each is says its beginning, and only a table of text its name (.csv, .tsv). */
@@ -38,6 +53,12 @@ export interface TextFacts {
   blank: number
   /** Its first words. */
   start: string
+  /** Rows that carry a field which belongs to their conversation, but is not given to the chat template, by its name. */
+  beside?: Record<string, number>
+  /** Roles that no chat template is known to read, those of the conversations read. */
+  roles?: string[]
+  /** The first row of a table where it was taken as the names of the columns, and does not look like such. */
+  header?: string
   /** What should be known about it before it is used. */
   warning?: string
 }
@@ -83,10 +104,33 @@ export const noFacts = ({ parts, warning }: Text = { parts: [], join: '' }): Tex
   ...(warning !== undefined && { warning }),
 })
 
-function empty({ parts, column }: Text, { rows }: TextFacts): WorkbenchError {
+/** What should be known about a text, from what was found in it; `note`: no reason to doubt. */
+export function remarksOn(facts: TextFacts): { message: string; hint: string; note?: boolean }[] {
+  const { warning, rows, blank, column, header, roles = [], beside = {} } = facts
+  const remarks = []
+  if (blank > rows / 2 && column !== null)
+    remarks.push({ message: `${blank} of ${rows} rows have no text in ${column}.`, hint: 'Perhaps another column is the text.' })
+  if (warning !== undefined) remarks.push({ message: warning, hint: 'Name the split to take: owner/name:configuration:split.' })
+  if (header !== undefined) {
+    const message = `The first row was taken as the names of the columns, and does not look like it: “${header}”.`
+    remarks.push({ message, hint: 'Put the names of the columns into a row above it; prose has to be in a .txt file.' })
+  }
+  for (const [field, count] of Object.entries(beside)) {
+    const message = `${count} ${count === 1 ? 'row carries' : 'rows carry'} ${field}, which the chat template is not given.`
+    remarks.push({ message, hint: 'What it would write of them is missing from the text.', note: true })
+  }
+  if (roles.length) {
+    const message = `Conversations have turns of ${roles.map((role) => JSON.stringify(role)).join(', ')}: no usual role, so that the chat template may leave them out.`
+    remarks.push({ message, hint: 'Usual are system, developer, user, assistant and tool.' })
+  }
+  return remarks
+}
+
+function empty({ parts, column }: Text, { rows, form }: TextFacts): WorkbenchError {
   const name = parts[0]?.name ?? 'The text'
   const where = column === undefined ? '' : ` in its column ${column}`
-  const what = rows ? `${name} has no text${where}: ${rows} rows, all of them empty` : `${name} is empty`
+  const count = rows > 1 ? `${rows} rows, all of them empty` : 'one row, which is empty'
+  const what = `${name} has no text${where}: ${form === 'plain text' || !rows ? 'it is empty' : count}`
   return new WorkbenchError('text-short', `${what}.`, 'Choose a text of at least a few hundred words.')
 }
 
@@ -140,48 +184,17 @@ async function* documentsFrom(text: Text, chat: ChatTemplate | null, facts: Text
   }
 }
 
-type Form = 'plain text' | 'JSON rows' | 'CSV table' | 'TSV table' | 'parquet table'
-
-/** An object of JSON, or an array of them, cannot be mistaken for prose. */
-const jsonStart = /^\s*(\[\s*){0,2}\{\s*"(?:[^"\\\n]|\\.)*"\s*:/
-
-/** A file of a text, looked into. */
-interface Part {
-  name: string
-  bytes: Bytes
-  form: Form
-  packed: Opened['packed']
-  text: AsyncGenerator<string>
-}
-
-async function openPart(name: string, bytes: Bytes): Promise<Part> {
-  // Of a table that lies far away its beginning is not asked for: its end says whether it is one.
-  if (/\.parquet$/i.test(name)) return { name, bytes, form: 'parquet table', packed: null, text: nothing() }
-  const { packed, head, text } = await openText(bytes, name)
-  return { name, bytes, form: head === null ? 'parquet table' : formOf(name, head), packed, text }
-}
-
-async function* nothing(): AsyncGenerator<string> {}
-
-function formOf(name: string, head: string): Form {
-  const ending = /\.([a-z]+)(\.(gz|zst|zstd))?$/i.exec(name)?.[1].toLowerCase() ?? ''
-  if (['json', 'jsonl', 'ndjson'].includes(ending)) return 'JSON rows'
-  if (ending === 'csv') return 'CSV table'
-  if (ending === 'tsv') return 'TSV table'
-  return jsonStart.test(head) ? 'JSON rows' : 'plain text'
-}
-
 function note(facts: TextFacts, { form, packed }: Part): void {
   facts.form = packed ? `${form}, packed with ${packed}` : form
 }
 
 async function* documentsOf(part: Part, { column, perLine }: Text, chat: ChatTemplate | null, facts: TextFacts): AsyncGenerator<string> {
-  const { name, bytes, form, text } = part
+  const { name, bytes, form, text, table } = part
   note(facts, part)
   if (form === 'plain text') {
     if (chat) throw noConversation(`${name} is plain text and`)
     yield* plainDocuments(part, perLine)
-  } else if (form === 'parquet table') yield* columnDocuments(name, bytes, column, chat, facts)
+  } else if (form === 'parquet table') yield* columnDocuments(name, table ?? (await openParquet(bytes, name)), column, chat, facts)
   else if (form === 'JSON rows') yield* rowDocuments(name, jsonRows(name, text), column, chat, facts, fieldsOf)
   else yield* rowDocuments(name, cells(name, text), column, chat, facts, tableFields)
 }
@@ -236,10 +249,11 @@ async function* rowDocuments(
     }
     const below = ended && first.length === 1 ? rowsBelow(first[0], column) : null
     if (below) first = below
+    if (fields === tableFields) noteHeader(first, facts)
     const choice = choiceOf(name, first, column, chat, fields)
     const taken = new Set<string>()
     const read = (row: Row) => {
-      const { text, field } = documentOf(row, choice, column === undefined, chat)
+      const { text, field } = documentOf(row, choice, column === undefined, chat && { template: chat, facts })
       if (field !== null && !taken.has(field)) facts.column = [...taken.add(field)].join(', ')
       return text
     }
@@ -264,6 +278,12 @@ function rowsBelow({ value, where }: Row, column: string | undefined): Row[] | n
   return (rows as unknown[]).map((row, i) => ({ value: row, where: `${where}: row ${i + 1} of its ${field}` }))
 }
 
+/** A first row that is rather one of the table than the names of its columns. */
+function noteHeader(rows: Row[], facts: TextFacts): void {
+  const names = Object.keys(isObject(rows[0]?.value) ? rows[0].value : {})
+  if (doubtfulHeader(names)) facts.header = beginning(names.join(', '))
+}
+
 /** Null where no row is an object, so that each is its own text. */
 function choiceOf(
   name: string,
@@ -283,7 +303,7 @@ function documentOf(
   { value, where }: Row,
   choice: Choice | null,
   free: boolean,
-  chat: ChatTemplate | null,
+  chat: Chat | null,
 ): { text: string; field: string | null } {
   const read = (one: unknown, field?: string) => (chat ? chatOf(one, chat, where, field) : textOf(one, where, field))
   if (!isObject(value)) {
@@ -298,6 +318,7 @@ function documentOf(
   }
   const { field, second } = chosen
   const text = read(value[field], field)
+  if (chat) noteBeside(chat.facts, value)
   return {
     text: second === undefined ? text : text + textOf(value[second], where, second),
     field: value[field] === undefined ? null : field,
@@ -306,37 +327,80 @@ function documentOf(
 
 async function* columnDocuments(
   name: string,
-  bytes: Bytes,
+  file: Parquet,
   column: string | undefined,
   chat: ChatTemplate | null,
   facts: TextFacts,
 ): AsyncGenerator<string> {
-  const file = await openParquet(bytes, name)
-  const { field, second } = chooseField(name, new Map(file.columns.map((one) => [one.name, one])), column, chat !== null)
+  const { field, second } = chooseField(name, await columnFields(file), column, chat !== null)
   facts.column = field
+  const others = chat ? file.columns.filter((one) => besides.includes(one.name)) : []
   let row = 0
   for (const group of file.groups.keys()) {
     const values = await file.read(group, field)
     const more = second === undefined ? null : await file.read(group, second)
+    const beside: [string, unknown[]][] = []
+    for (const other of others) beside.push([other.name, await file.read(group, other.name)])
     for (const [i, value] of values.entries()) {
       const where = `Row ${++row} of ${name}`
-      yield chat ? chatOf(value, chat, where, field) : textOf(value, where, field) + (more ? textOf(more[i], where, second) : '')
+      if (chat) {
+        noteBeside(facts, Object.fromEntries(beside.map(([other, all]) => [other, all[i]])))
+        yield chatOf(value, { template: chat, facts }, where, field)
+      } else yield textOf(value, where, field) + (more ? textOf(more[i], where, second) : '')
     }
   }
 }
 
+/** The columns of a table; one of texts or JSON that is called a conversation is looked into. */
+async function columnFields(file: Parquet): Promise<Fields> {
+  const fields = new Map(file.columns.map((one) => [one.name, one]))
+  for (const one of file.columns) {
+    if (!['text', 'object'].includes(one.kind) || one.members || !chatNames.includes(one.name)) continue
+    const group = file.groups.findIndex((rows) => rows > 0)
+    const values = group < 0 ? [] : await file.read(group, one.name)
+    const first = values.find((value) => value !== null && value !== undefined)
+    const shape = shapeIn(one.name, first)
+    if (shape.kind === 'objects') fields.set(one.name, { ...one, ...shape })
+  }
+  return fields
+}
+
+// ---------------------------------------------------------------- conversations
+
+interface Chat {
+  template: ChatTemplate
+  facts: TextFacts
+}
+
+/** Fields beside a conversation that say more about it; the template is given none of them. */
+const besides = ['tools', 'functions', 'documents', 'system', 'system_prompt']
+
+function noteBeside(facts: TextFacts, row: Record<string, unknown>): void {
+  for (const field of besides) {
+    const value = row[field]
+    const nothing = typeof value === 'string' ? /^\s*(\[\s*\]|\{\s*\}|null)?\s*$/.test(value) : shapeOf(value).kind === 'nothing'
+    if (nothing) continue
+    facts.beside ??= {}
+    facts.beside[field] = (facts.beside[field] ?? 0) + 1
+  }
+}
+
+/** Roles that are told at most, and characters of each. */
+const mostRoles = 8
+const roleLength = 40
+
 /** Nothing is no conversation, and no reason to stop. */
-function chatOf(value: unknown, chat: ChatTemplate, row: string, field?: string): string {
-  if (shapeOf(value).kind === 'nothing') return ''
+function chatOf(given: unknown, { template, facts }: Chat, row: string, field?: string): string {
+  const value = heard(given, row, field)
+  if (shapeOf(value).kind === 'nothing' || (typeof value === 'string' && !value.trim())) return ''
+  const where = subject(row, field)
   const found = conversationOf(value)
-  if (!found) throw noConversation(subject(row, field))
-  return chat(found)
+  if (!found) throw noConversation(where)
+  const others = unusualRoles(found).map((role) => role.slice(0, roleLength))
+  if (others.length) facts.roles = [...new Set([...(facts.roles ?? []), ...others])].slice(0, mostRoles)
+  return template(found, where)
 }
 
 function noConversation(where: string): WorkbenchError {
-  return new WorkbenchError(
-    'text-invalid',
-    `${where} is no conversation, so the chat template cannot be applied to it.`,
-    'Turn the chat template off, or choose a text whose lines look like {"messages": [{"role": "user", "content": "..."}]}.',
-  )
+  return new WorkbenchError('text-invalid', `${where} is no conversation, so the chat template cannot be applied to it.`, chatHint)
 }

@@ -2,6 +2,7 @@
 import { WorkbenchError } from '../errors.ts'
 import type { Shape } from '../io/parquet.ts'
 import { isObject } from '../io/json.ts'
+import { exactJson } from '../io/values.ts'
 
 /** The fields of a table's rows, in their order. */
 export type Fields = ReadonlyMap<string, Shape>
@@ -14,8 +15,8 @@ export interface Choice {
 }
 
 /** Fields that hold text, by the names that data sets give them. */
-const textNames = ['text', 'sentence', 'content', 'document', 'article', 'story']
-const chatNames = ['messages', 'conversations', 'conversation']
+export const textNames = ['text', 'sentence', 'content', 'document', 'article', 'story']
+export const chatNames = ['messages', 'conversations', 'conversation']
 /** Texts by type, but never what a model should read. */
 const labelWords =
   'id|idx|index|uuid|guid|key|hash|sha\\d*|md5|url|uri|link|source|origin|domain|lang|language|locale|license|date|time|timestamp|created|updated|label|category|split|model|path|file|filename|name|type|version'
@@ -25,6 +26,9 @@ const labels = new RegExp(`^(.*[_-])?(${labelWords})$|[a-z](Id|Url|Hash|Date|Nam
 const roleKeys = ['role', 'from']
 const contentKeys = ['content', 'value']
 
+/** Whether a column of this name is one of texts, conversations or labels. */
+export const isKnownName = (name: string) => textNames.includes(name) || chatNames.includes(name) || labels.test(name)
+
 const isTurn = (members: readonly string[]) =>
   roleKeys.some((key) => members.includes(key)) && contentKeys.some((key) => members.includes(key))
 const isConversation = ({ kind, members = [] }: Shape) => kind === 'objects' && isTurn(members)
@@ -32,9 +36,43 @@ const isConversation = ({ kind, members = [] }: Shape) => kind === 'objects' && 
 /** Whether an array at the top of a JSON file holds rows; the turns of one conversation are one row. */
 export const holdsRows = (first: unknown) => !(isObject(first) && isTurn(Object.keys(first)))
 
-/** The shape of a value of JSON. */
+/** A list of objects, as JSON writes it or Python prints it. */
+const listStart = /^\s*(?:array\(\s*)?\[\s*\{\s*["']/
+const roleKey = new RegExp(`["'](${roleKeys.join('|')})["']\\s*:`)
+
+/** The conversation that a text writes out, as tables hold them; what hinders reading it; null for other texts. */
+export function writtenConversation(text: string): { turns: unknown[] } | { problem: string } | null {
+  if (!listStart.test(text)) return null
+  const turns = exactJson(text)
+  if (Array.isArray(turns)) return isConversation(shapeOf(turns)) ? { turns } : null
+  if (!roleKey.test(text.slice(0, 1 << 16))) return null
+  const python = /^[^{]*\{\s*'/.test(text)
+  return { problem: python ? 'a conversation as Python prints it, not as JSON' : 'a conversation in JSON that is not whole' }
+}
+
+const notJsonHint = 'Write such conversations as JSON (in Python json.dumps), or the whole file as .jsonl or .parquet.'
+
+/**
+ * The value of a field, and the turns themselves where a text writes them out. `row`: which, in words, with a capital.
+ * @throws WorkbenchError `text-invalid` for a conversation that is written, but not in JSON
+ */
+export function heard(value: unknown, row: string, field?: string): unknown {
+  const written = typeof value === 'string' ? writtenConversation(value) : null
+  if (!written) return value
+  if ('turns' in written) return written.turns
+  throw new WorkbenchError('text-invalid', `${subject(row, field)} holds ${written.problem}.`, notJsonHint)
+}
+
+/** The shape of a field by its value: a written conversation is one, but in a field that is called a text. */
+export function shapeIn(field: string, value: unknown): Shape {
+  if (typeof value === 'string' && !textNames.includes(field) && writtenConversation(value))
+    return { kind: 'objects', members: [roleKeys[0], contentKeys[0]] }
+  return shapeOf(value)
+}
+
+/** The shape of a value of JSON; NaN is a missing value, as pandas has it. */
 export function shapeOf(value: unknown): Shape {
-  if (value === null || value === undefined) return { kind: 'nothing' }
+  if (value === null || value === undefined || Number.isNaN(value)) return { kind: 'nothing' }
   if (typeof value === 'string') return { kind: 'text' }
   if (typeof value === 'number' || typeof value === 'bigint') return { kind: 'number' }
   if (typeof value === 'boolean') return { kind: 'boolean' }
@@ -52,7 +90,7 @@ export function fieldsOf(rows: readonly Record<string, unknown>[]): Fields {
   for (const row of rows) {
     for (const [name, value] of Object.entries(row)) {
       const known = fields.get(name)
-      if (!known || known.kind === 'nothing') fields.set(name, shapeOf(value))
+      if (!known || known.kind === 'nothing') fields.set(name, shapeIn(name, value))
     }
   }
   return fields
@@ -70,7 +108,7 @@ export function chooseField(name: string, fields: Fields, asked: string | undefi
   const talks = of(isConversation)
   if (plain && (!chat || talks.includes(plain.field))) return plain
   if (talks.length > 1) throw unclear(name, 'several fields of conversations', talks)
-  if (chat) throw unclear(name, 'no field that is plainly conversations', suggested(fields), [...fields.keys()])
+  if (chat) throw new WorkbenchError('text-invalid', `${name} has no conversations: its fields are ${some([...fields.keys()])}.`, chatHint)
   const texts = of(({ kind }) => kind === 'text')
   const candidates = texts.filter((field) => !labels.test(field))
   if (candidates.length > 1) {
@@ -109,6 +147,10 @@ function checked(name: string, fields: Fields, asked: string): string {
   if (shape.kind !== 'nothing' && !usable(shape)) throw wrongKind(name, asked, shape, others)
   return asked
 }
+
+/** With a chat template, and nothing for it. */
+export const chatHint =
+  'Turn the chat template off (in the terminal leave out --chat-template), or choose a text whose rows look like {"messages": [{"role": "user", "content": "..."}]}.'
 
 const kinds: Record<Shape['kind'], string> = {
   text: 'texts',
@@ -156,7 +198,8 @@ export function plainChoice(row: Record<string, unknown>): Choice | null {
  * empty text, as datasets and pandas have it. `row`: which, in words, with a capital.
  * @throws WorkbenchError `text-invalid` that says what the value is instead
  */
-export function textOf(value: unknown, row: string, field?: string): string {
+export function textOf(given: unknown, row: string, field?: string): string {
+  const value = field === undefined || textNames.includes(field) ? given : heard(given, row, field)
   if (typeof value === 'string') return value
   const shape = shapeOf(value)
   if (shape.kind === 'nothing') return ''
@@ -189,7 +232,7 @@ const single: Record<Shape['kind'], string> = {
 
 /** What was said in a turn; one that only calls tools says nothing. */
 function contentOf(turn: Record<string, unknown>, where: string): string {
-  const content = contentKeys.map((key) => turn[key]).find((value) => value !== undefined && value !== null)
+  const content = contentKeys.map((key) => turn[key]).find((value) => shapeOf(value).kind !== 'nothing')
   const wrong = (why: string) =>
     new WorkbenchError('text-invalid', `${where} ${why}.`, 'Remove such conversations, or choose a text of words alone.')
   if (content === undefined) return ''

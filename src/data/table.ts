@@ -3,7 +3,7 @@ import Papa from 'papaparse'
 import { WorkbenchError } from '../errors.ts'
 import { maxLine, tooLong } from '../io/lines.ts'
 import type { Shape } from '../io/parquet.ts'
-import type { Fields } from './rows.ts'
+import { type Fields, isKnownName, shapeIn } from './rows.ts'
 
 export interface TableRow {
   /** Empty cells are null, as pandas and datasets have it. */
@@ -27,10 +27,14 @@ export async function* tableRows(text: AsyncIterable<string>, name: string): Asy
     const parser = new Papa.Parser({ delimiter: separator, newline: '\n', quoteChar: '"' })
     const { data, errors, meta } = parser.parse(rest, 0, !last) as Papa.ParseResult<string[]>
     const wrong = errors.find(({ code }) => last || code !== 'MissingQuotes')
-    if (wrong) throw broken(name, row + (wrong.row ?? 0), wrong.message)
+    if (wrong) {
+      // The parser counts what it was given: the header too, and empty lines.
+      const before = data.slice(0, wrong.row ?? 0).filter((cells) => !isBlank(cells)).length
+      throw broken(name, row + before + Number(header !== null), wrong.message)
+    }
     rest = last ? '' : rest.slice(meta.cursor)
     for (const cells of data) {
-      if (cells.length === 1 && !cells[0].trim()) continue
+      if (isBlank(cells)) continue
       if (!header) {
         header = cells.map((cell) => cell.trim())
         continue
@@ -49,6 +53,8 @@ export async function* tableRows(text: AsyncIterable<string>, name: string): Asy
   yield* take(true)
 }
 
+const isBlank = (cells: string[]) => cells.length === 1 && !cells[0].trim()
+
 function separatorOf(text: string, name: string): string {
   if (/\.tsv(\.\w+)?$/i.test(name)) return '\t'
   const header = text
@@ -61,17 +67,36 @@ function separatorOf(text: string, name: string): string {
 function broken(name: string, row: number, why: string): WorkbenchError {
   return new WorkbenchError(
     'text-invalid',
-    `Row ${row} of ${name} is not one of a table: ${why.replace(/\.$/, '')}.`,
+    `${row ? `Row ${row}` : 'The first line'} of ${name} is not one of a table: ${why.replace(/\.$/, '')}.`,
     'Cells with separators or line ends in them stand in double quotes. Prose has to be in a .txt file.',
   )
 }
 
 /** The columns by what their first cells hold: one whose cells are all numbers holds no text. */
 export function tableFields(rows: Record<string, unknown>[]): Fields {
-  const kindOf = (column: string): Shape['kind'] => {
+  const shape = (column: string): Shape => {
     const cells = rows.map((row) => row[column]).filter((cell) => cell !== null)
-    if (!cells.length) return 'nothing'
-    return cells.every((cell) => String(cell).trim() && Number.isFinite(Number(cell))) ? 'number' : 'text'
+    if (!cells.length) return { kind: 'nothing' }
+    const numbers = cells.every((cell) => String(cell).trim() && Number.isFinite(Number(cell)))
+    return numbers ? { kind: 'number' } : shapeIn(column, cells[0])
   }
-  return new Map(Object.keys(rows[0] ?? {}).map((column) => [column, { kind: kindOf(column) }]))
+  return new Map(Object.keys(rows[0] ?? {}).map((column) => [column, shape(column)]))
+}
+
+/** Whether names of columns are rather the first row of a table without any: none is known, and one is a sentence or a number. */
+export function doubtfulHeader(names: readonly string[]): boolean {
+  if (names.some(isKnownName)) return false
+  return names.some(
+    (name) => name.split(/\s+/).length > 5 || name.length > 60 || /^[-+\d.,]*\d$/.test(name) || /\p{L}{2}[.!?]["”’]?$/u.test(name),
+  )
+}
+
+/** Whether a text begins with names of columns of which one is known, and none is a sentence. */
+export function hasHeader(head: string, name: string): boolean {
+  const names = head
+    .trimStart()
+    .split('\n', 1)[0]
+    .split(separatorOf(head, name))
+    .map((cell) => cell.trim().replace(/^"(.*)"$/, '$1'))
+  return names.some(isKnownName) && names.every((cell) => cell.split(/\s+/).length < 4)
 }

@@ -27,6 +27,9 @@ export interface Parquet {
   read(group: number, column: string): Promise<unknown[]>
 }
 
+/** The cause of the error for a file that does not end as one of parquet does. */
+export class NotParquet extends Malformed {}
+
 /** The footer of a file of a thousand row groups and a hundred columns takes about 10 MB. */
 const maxFooter = 64 << 20
 
@@ -34,13 +37,13 @@ const maxFooter = 64 << 20
 export async function openParquet(file: Bytes, name: string): Promise<Parquet> {
   const { size } = file
   const metadata = await guard(name, async () => {
-    if (size < 12) fail('it is too short')
+    if (size < 12) throw new NotParquet('it is too short')
     const end = await readRange(file, Math.max(0, size - (64 << 10)), size, name)
     const tail = new DataView(end.buffer)
     if (tail.getUint32(end.length - 4, true) !== 0x31524150) {
       const kind = kindOf(await readRange(file, 0, Math.min(size, headBytes), name))
-      if (kind && kind.read !== 'parquet') fail(`it holds ${kind.name}`, adviceFor(kind))
-      fail('it does not end as one')
+      if (kind && kind.read !== 'parquet') throw new NotParquet(`it holds ${kind.name}`, adviceFor(kind))
+      throw new NotParquet('it does not end as one')
     }
     const length = tail.getUint32(end.length - 8, true)
     if (length > Math.min(size - 12, maxFooter)) fail(`its footer of ${length} bytes does not fit`)
@@ -161,11 +164,39 @@ async function readChunk(file: Bytes, name: string, metadata: FileMetaData, grou
       columns: [top.element.name],
       rowFormat: 'object',
       compressors: Object.fromEntries(wanted.map(({ path }) => [codec(path), () => pages.get(path)!.shift()!])),
-      parsers: { stringFromBytes },
+      // JSON is left to those who read it with its numbers as they are.
+      parsers: { stringFromBytes, jsonFromBytes: stringFromBytes },
       onComplete,
     }).catch(reject)
   })
-  return result.map((row) => row[top.element.name])
+  return result.map((row) => row[top.element.name]).map((value) => typed(value, top))
+}
+
+/** Types of integers that say what else they are: times, and numbers with decimals. */
+const notWhole = /DATE|TIME|DECIMAL/
+
+/** A value with its integers as bigint, by the type of the column, so that 1 and 1.0 stay apart. */
+function typed(value: unknown, tree: SchemaTree): unknown {
+  if (value === null || value === undefined) return value
+  const { element, children } = tree
+  const kind = element.converted_type ?? element.logical_type?.type ?? ''
+  if (Array.isArray(value)) {
+    const [list] = children
+    const inner = !/^LIST$/.test(kind) ? tree : list.children.length === 1 ? list.children[0] : list
+    return value.map((one) => typed(one, inner))
+  }
+  if (!children.length) {
+    const whole = (element.type === 'INT32' || element.type === 'INT64') && !notWhole.test(kind)
+    return whole && typeof value === 'number' ? BigInt(value) : value
+  }
+  const pairs = /^MAP/.test(kind) ? children[0].children : null
+  const inner = (name: string) => (pairs ? pairs[1] : children.find((child) => child.element.name === name))
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => {
+      const below = inner(name)
+      return [name, below ? typed(one, below) : one]
+    }),
+  )
 }
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -12,8 +12,8 @@ export interface JsonValue {
 export type AreRows = (first: unknown) => boolean
 
 /**
- * The values of a text of JSON, and the elements of its arrays where those are `rows`. NaN and Infinity, which Python
- * writes, are null.
+ * The values of a text of JSON, and the elements of its arrays where those are `rows`. Values may stand one after the
+ * other, with commas between them or without. Whole numbers are bigint, all others number, as `exactJson` has them.
  * @throws WorkbenchError `text-invalid` that names the line of what is not JSON
  */
 export async function* jsonValues(text: AsyncIterable<string>, name: string, rows: AreRows): AsyncGenerator<JsonValue> {
@@ -60,7 +60,7 @@ const stringEnd = /["\\\n]/g
 class Scanner {
   #line = 1
   #inArray = false
-  /** An element has been read since the last comma, so that a comma or the end has to come. */
+  /** A value has been read since the last comma; in an array a comma or the end has to come then. */
   #after = false
   /** Depth inside the value being read; null between values, 0 in a number or word. */
   #depth: number | null = null
@@ -93,21 +93,22 @@ class Scanner {
       if (space.test(letter)) {
         if (letter === '\n') this.#line++
         at++
-      } else if (letter === ',' && this.#inArray && this.#after) {
+      } else if (letter === ',' && this.#after) {
         this.#after = false
         at++
       } else if (letter === ']' && this.#inArray) {
         this.#inArray = false
-        this.#after = false
+        this.#after = true
         at++
         yield { type: 'close', line: this.#opened }
       } else if (letter === '[' && !this.#inArray) {
         this.#inArray = true
+        this.#after = false
         this.#opened = this.#line
         at++
         yield { type: 'open', line: this.#line }
       } else {
-        if (this.#after) throw notJson(this.name, this.#line)
+        if (this.#after && this.#inArray) throw notJson(this.name, this.#line)
         this.#began = this.#line
         this.#depth = 0
         this.#closed = false
@@ -135,8 +136,8 @@ class Scanner {
     this.#parts = []
     this.#length = 0
     this.#depth = null
-    this.#after = this.#inArray
-    const value = parse(source)
+    this.#after = true
+    const value = exactJson(source)
     if (value === undefined) throw notJson(this.name, this.#began)
     return { type: 'value', value, line: this.#began }
   }
@@ -190,17 +191,55 @@ function skipScalar(piece: string, from: number): number {
   return scalarEnd.exec(piece)?.index ?? piece.length
 }
 
-/** Strings, to be left alone, and what Python writes for numbers that JSON has not. */
-const pythonNumbers = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g
+/** Numbers, those that Python writes and JSON has not too, and where strings begin. */
+const numbersAndStrings = /"|-?\d[\d.eE+-]*|-?\bInfinity\b|\bNaN\b/g
+const stringMarks = /["\\]/g
 
-function parse(source: string): unknown {
-  try {
-    return JSON.parse(source)
-  } catch {
-    if (!/NaN|Infinity/.test(source)) return undefined
+/** A source with its numbers written otherwise; strings are passed over by their marks, since one may have any length. */
+function withNumbers(source: string, write: (number: string) => string): string {
+  const parts: string[] = []
+  let from = 0
+  numbersAndStrings.lastIndex = 0
+  for (let found = numbersAndStrings.exec(source); found; found = numbersAndStrings.exec(source)) {
+    if (found[0] !== '"') {
+      parts.push(source.slice(from, found.index), write(found[0]))
+      from = numbersAndStrings.lastIndex
+      continue
+    }
+    stringMarks.lastIndex = found.index + 1
+    let mark = stringMarks.exec(source)
+    while (mark?.[0] === '\\') {
+      stringMarks.lastIndex = mark.index + 2
+      mark = stringMarks.exec(source)
+    }
+    if (!mark) break
+    numbersAndStrings.lastIndex = mark.index + 1
   }
+  return parts.length ? parts.join('') + source.slice(from) : source
+}
+
+/** Digits of a whole number at most, as Python has it. */
+const mostDigits = 4300
+
+/** As Python reads it: 1 is whole, and 1.0, 1e3 and NaN are not. */
+function numberOf(word: string): number | bigint {
+  if (!/^-?\d+$/.test(word)) return Number(word)
+  if (word.length > mostDigits) throw new RangeError(`a number of ${word.length} digits`)
+  return BigInt(word)
+}
+
+/**
+ * A value of JSON, its whole numbers as bigint and all others as number (NaN, Infinity and -Infinity among them);
+ * undefined for what is not JSON, or nests deeper than it can be read.
+ */
+export function exactJson(source: string): unknown {
   try {
-    return JSON.parse(source.replace(pythonNumbers, (found) => (found.startsWith('"') ? found : 'null')))
+    // What is right is told by the parser; it may not see what takes the place of numbers before that.
+    const plain = JSON.parse(/NaN|Infinity/.test(source) ? withNumbers(source, (word) => (/[ay]/.test(word) ? 'null' : word)) : source)
+    const numbers: (number | bigint)[] = []
+    const numbered = withNumbers(source, (word) => String(numbers.push(numberOf(word)) - 1))
+    if (!numbers.length) return plain
+    return JSON.parse(numbered, (_, value) => (typeof value === 'number' ? numbers[value] : value))
   } catch {
     return undefined
   }

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
+import { exactJson } from '../../io/values.ts'
 import { conversationOf, loadChatTemplate } from '../chat.ts'
 import table from '../fixtures/templates/snippets.json' with { type: 'json' }
 
 const { messages, snippets } = table as { messages: unknown; snippets: [string, string | null][] }
-const conversation = conversationOf(messages)!
+const conversation = conversationOf(exactJson(JSON.stringify(messages)))!
 
 /** What one snippet makes of the conversation, or why it is refused. */
 async function outcome(source: string): Promise<{ text: string } | { refused: string }> {
@@ -14,7 +15,7 @@ async function outcome(source: string): Promise<{ text: string } | { refused: st
   ])
   try {
     const template = await loadChatTemplate(files)
-    return { text: template!.on('2026-11-30')(conversation) }
+    return { text: template!.on('2026-11-30')(conversation, 'Row 1') }
   } catch (error) {
     return { refused: (error as Error).message }
   }

@@ -22,6 +22,7 @@ import {
   Namespace,
   paid,
   pay,
+  Raised,
   Range,
   str,
   TemplateError,
@@ -231,7 +232,7 @@ function globals(today: Day): [string, Value][] {
       return range
     },
     raise_exception: (args) => {
-      throw new TemplateError(str(bind('raise_exception', ['message'], args, 1)[0]!))
+      throw new Raised(str(bind('raise_exception', ['message'], args, 1)[0]!))
     },
     strftime_now: (args) => {
       const [format] = bind('strftime_now', ['format'], args, 1)

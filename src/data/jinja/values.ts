@@ -17,6 +17,9 @@ export class TemplateError extends Error {
   override readonly name = 'TemplateError'
 }
 
+/** What the template itself says against a conversation, by `raise_exception`. */
+export class Raised extends TemplateError {}
+
 /** What Jinja could do and this reading of it does not. */
 export class Unsupported extends TemplateError {
   constructor(what: string) {

@@ -1,6 +1,6 @@
 /** The texts of a job: read, cut into tokens, and drawn from. */
 import { evaluationWindows, sampleWindows } from '../../data/corpus.ts'
-import { maxText, type TextFacts } from '../../data/documents.ts'
+import { maxText, remarksOn, type TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
 import { toErrorData } from '../../errors.ts'
 import type { Job, TokenCounts } from '../job.ts'
@@ -51,10 +51,8 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
       return null
     }
   }
-  const caution = (part: Part, { warning, rows, blank, column }: TextFacts) => {
-    if (blank > rows / 2 && column !== null)
-      found.warn(`${part}.text`, `${blank} of ${rows} rows have no text in ${column}.`, 'Perhaps another column is the text.')
-    if (warning !== undefined) found.warn(`${part}.text`, warning, 'Name the split to take: owner/name:configuration:split.')
+  const caution = (part: Part, facts: TextFacts) => {
+    for (const { message, hint, note } of remarksOn(facts)) found.warn(`${part}.text`, message, hint, note ? 'note' : 'warning')
   }
   const drawn = (windows: Int32Array[], text: number | null, from: TextFacts) => ({
     windows,
