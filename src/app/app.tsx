@@ -4,6 +4,8 @@ import { Component, type ReactNode, StrictMode, useEffect, useRef, useState } fr
 import { createRoot } from 'react-dom/client'
 import type { Engine } from '../engine/hosts/client.ts'
 import { type ErrorCode, type ErrorData, toErrorData } from '../errors.ts'
+import './tokens.css'
+import './base.css'
 import { addressOf, readAddress, samePlace, writeAddress } from './address.ts'
 import { useView, useWorkbench, WorkbenchContext } from './context.ts'
 import { filesOfDrop } from './files.ts'
@@ -18,7 +20,7 @@ import { ResultsPanel } from './panels/results.tsx'
 import { RunPanel } from './panels/run.tsx'
 import { outcome } from './reduce.ts'
 import { createWorkbench, isBusy, isOpen, type State, type Step, steps, type Theme } from './store.ts'
-import './styles.css'
+import './app.css'
 
 const titles: Record<Step, string> = { model: 'Model', plan: 'Plan', run: 'Run', results: 'Results' }
 const faultTitles: Partial<Record<ErrorCode, string>> = {

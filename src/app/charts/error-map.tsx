@@ -22,6 +22,7 @@ import {
 } from './map.ts'
 import { colourIn } from './picture.ts'
 import { logScale } from './scale.ts'
+import './error-map.css'
 
 /** Room below the map for what a cell says. */
 const wordsHeight = 44

@@ -4,6 +4,7 @@ import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { download } from '../files.ts'
 import { Button, Icon, RunMark, Scroll, usePages } from '../panels/controls.tsx'
 import { savePng, toSvg } from './picture.ts'
+import './frame.css'
 
 export interface ChartTable {
   columns: string[]

@@ -6,6 +6,7 @@ import * as format from '../format.ts'
 import { comparison, missingRuns, type NewRun, optionValue, otherwise, presetRuns, presets, sharedSpecs } from '../plan.ts'
 import { isError } from '../store.ts'
 import { Button, Choice, Icon } from './controls.tsx'
+import './compare.css'
 
 export function Compare({ catalog, job, onClose }: { catalog: Catalog; job: Job; onClose: () => void }) {
   const workbench = useWorkbench()

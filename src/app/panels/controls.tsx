@@ -5,6 +5,9 @@ import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { problemsOf } from '../plan.ts'
 import { isError } from '../store.ts'
+import './controls.css'
+import './fields.css'
+import './tables.css'
 
 // ---------------------------------------------------------------- icons
 
@@ -362,7 +365,7 @@ const shapes = [
   'M-5-4L4 0L-5 4z',
   'M5-4L-4 0L5 4z',
 ]
-/** Okabe-Ito in its order and two more; `--run-1` and so on in the style sheet. */
+/** Okabe-Ito in its order and two more; `--run-1` and so on in tokens.css. */
 const colours = 8
 
 /**

@@ -7,6 +7,7 @@ import * as format from '../format.ts'
 import { Button, Field, NumberField, Scroll } from './controls.tsx'
 import { Fact } from './gpu.tsx'
 import { ErrorNote } from './problems.tsx'
+import './dry.css'
 
 /** Sizes of the papers. */
 const usual = { samples: 128, length: 2048 }

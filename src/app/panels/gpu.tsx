@@ -6,6 +6,7 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { isBusy } from '../store.ts'
 import { Button } from './controls.tsx'
+import './gpu.css'
 
 export function GpuChip() {
   const gpu = useView((state) => state.gpu)

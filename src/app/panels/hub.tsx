@@ -9,6 +9,7 @@ import { type HubPlace, isBusy, isError, type Look } from '../store.ts'
 import { Button, Icon } from './controls.tsx'
 import { Fact } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
+import './hub.css'
 
 const host = new URL(hubUrl).host
 const hubName = host === 'huggingface.co' ? 'the Hugging Face Hub' : `the Hub at ${host}`

@@ -4,6 +4,7 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { isBusy } from '../store.ts'
 import { Button } from './controls.tsx'
+import './journal.css'
 
 /** Shown wherever a job could be started; `compact` where another one is being planned. */
 export function JournalCard({ compact = false }: { compact?: boolean }) {

@@ -7,6 +7,7 @@ import * as format from '../format.ts'
 import { bestAtEqualStorage, type JobView } from '../reduce.ts'
 import { Bits } from './bits.tsx'
 import { Button, Choice, Icon, RunMark, Scroll, Switch, usePages } from './controls.tsx'
+import './layers.css'
 
 /** With more runs than this, times are found in the opened row only. */
 const withTimes = 3

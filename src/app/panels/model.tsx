@@ -13,6 +13,7 @@ import { HubPanel, Remedies, transferred } from './hub.tsx'
 import { JournalCard } from './journal.tsx'
 import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
+import './model.css'
 
 export function ModelPanel() {
   return (

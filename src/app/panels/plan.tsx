@@ -24,6 +24,7 @@ import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './con
 import { FormatsCard } from './formats.tsx'
 import { ProblemList } from './problems.tsx'
 import { CalibrationCard, EvaluationCard } from './texts.tsx'
+import './plan.css'
 
 export function PlanPanel() {
   const catalog = useView((state) => state.catalog)

@@ -3,6 +3,7 @@ import { useState } from 'react'
 import type { Problem } from '../../engine/job.ts'
 import type { ErrorData } from '../../errors.ts'
 import { Button, Icon } from './controls.tsx'
+import './problems.css'
 
 export function ProblemList({ problems, label }: { problems: (Problem & { place?: string })[]; label: string }) {
   if (!problems.length) return null

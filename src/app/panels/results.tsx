@@ -13,6 +13,7 @@ import { Bits } from './bits.tsx'
 import { Bar, Button, Icon, RunMark, Scroll } from './controls.tsx'
 import { CopyButton } from './problems.tsx'
 import { Failures, RunState } from './run.tsx'
+import './results.css'
 
 export function ResultsPanel() {
   const view = useView((state) => state.view)

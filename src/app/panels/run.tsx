@@ -13,6 +13,7 @@ import { transferred } from './hub.tsx'
 import { LayerTable } from './layers.tsx'
 import { JournalCard } from './journal.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
+import './run.css'
 
 const stageWords: Record<Stage, string> = {
   baseline: 'Perplexity of the model as it is',

@@ -15,6 +15,7 @@ import { filesOfInput } from '../files.ts'
 import * as format from '../format.ts'
 import { coverage, type TextPurpose, isStructured, textGroups, widestInput } from '../plan.ts'
 import { Button, Choice, Field, FilesButton, Icon, NumberField, Switch } from './controls.tsx'
+import './texts.css'
 
 // ---------------------------------------------------------------- one text
 
