@@ -1,5 +1,5 @@
 /** The page's address: `?model=owner/name&revision=...` when a model of the Hub is open, and the step after `#`. */
-import { type HubPlace, type State, type Step, steps } from './store.ts'
+import { type HubPlace, type State, type Step, steps } from './store/state.ts'
 
 export interface Address {
   /** Null where the address names none. */

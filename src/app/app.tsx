@@ -19,7 +19,8 @@ import { ErrorNote } from './panels/problems.tsx'
 import { ResultsPanel } from './panels/results.tsx'
 import { RunPanel } from './panels/run.tsx'
 import { outcome } from './reduce.ts'
-import { createWorkbench, isBusy, isOpen, type State, type Step, steps, type Theme } from './store.ts'
+import { isBusy, isOpen, type State, type Step, steps, type Theme } from './store/state.ts'
+import { createWorkbench } from './store.ts'
 import './app.css'
 
 const titles: Record<Step, string> = { model: 'Model', plan: 'Plan', run: 'Run', results: 'Results' }

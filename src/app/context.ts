@@ -2,7 +2,8 @@
 import { createContext, use } from 'react'
 import { useStore } from 'zustand'
 import type { JobCheck } from '../engine/job.ts'
-import type { State, Workbench } from './store.ts'
+import type { State } from './store/state.ts'
+import type { Workbench } from './store.ts'
 
 export const WorkbenchContext = createContext<Workbench | null>(null)
 

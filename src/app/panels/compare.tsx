@@ -4,7 +4,7 @@ import type { Catalog, Job, JobCheck, Options, SolverInfo } from '../../engine/j
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { comparison, missingRuns, type NewRun, optionValue, otherwise, presetRuns, presets, sharedSpecs } from '../plan.ts'
-import { isError } from '../store.ts'
+import { isError } from '../store/state.ts'
 import { Button, Choice, Icon } from './controls.tsx'
 import './compare.css'
 

@@ -4,7 +4,7 @@ import type { GpuSummary } from '../../engine/job.ts'
 import type { ErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import { isBusy } from '../store.ts'
+import { isBusy } from '../store/state.ts'
 import { Button } from './controls.tsx'
 import './gpu.css'
 

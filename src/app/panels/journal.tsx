@@ -2,7 +2,7 @@
 import { samePlace } from '../address.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import { isBusy } from '../store.ts'
+import { isBusy } from '../store/state.ts'
 import { Button } from './controls.tsx'
 import './journal.css'
 

@@ -18,7 +18,7 @@ import {
   problemsOf,
   stepOf,
 } from '../plan.ts'
-import { isBusy, isError } from '../store.ts'
+import { isBusy, isError } from '../store/state.ts'
 import { Compare } from './compare.tsx'
 import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './controls.tsx'
 import { FormatsCard } from './formats.tsx'

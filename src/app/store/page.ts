@@ -1,0 +1,28 @@
+/** What belongs to the page as a whole: the step that is shown, preferences, messages. */
+import type { Core } from './core.ts'
+import { isOpen, type Preferences, type Step, writePreferences } from './state.ts'
+
+function go(core: Core, step: Step) {
+  core.set({ step: isOpen(core.get(), step) ? step : 'model' })
+}
+
+function prefer(core: Core, change: Partial<Preferences>) {
+  const preferences = { ...core.get().preferences, ...change }
+  core.set({ preferences })
+  writePreferences(preferences)
+}
+
+function answer(core: Core, yes: boolean) {
+  core.answer(yes)
+}
+
+function dismissFault(core: Core) {
+  core.set({ fault: null })
+}
+
+function dismissDropped(core: Core) {
+  core.set({ dropped: null })
+}
+
+/** What a page can be asked to do here. */
+export const actions = { go, prefer, answer, dismissFault, dismissDropped }

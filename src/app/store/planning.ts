@@ -1,0 +1,159 @@
+/** The job while it is being made: every change is checked by the engine, once the person pauses. */
+import type { Catalog, DryRunSpec, Job, JobCheck, OptionValue, RunSpec, TextChoice, TextSource } from '../../engine/job.ts'
+import { toErrorData } from '../../errors.ts'
+import * as plan from '../plan.ts'
+import type { Core } from './core.ts'
+
+/** Milliseconds without a change. */
+const checkAfter = 300
+
+export function edit(core: Core, job: Job) {
+  core.set({ job, check: { state: 'pending' } })
+  clearTimeout(core.checkDue)
+  core.checkDue = setTimeout(() => check(core), checkAfter)
+}
+
+export async function check(core: Core) {
+  const { job } = core.get()
+  if (!job) return
+  const mine = ++core.checking
+  let answer: plan.Check
+  try {
+    answer = { state: 'done', result: await core.engine.check(job) }
+  } catch (thrown) {
+    const { code, message, hint } = toErrorData(thrown)
+    answer = { state: 'failed', problem: { severity: 'error', code, message, hint } }
+  }
+  // An answer to an older question is worth nothing.
+  if (mine === core.checking && core.get().job === job) core.set({ check: answer })
+}
+
+function editWith(core: Core, change: (catalog: Catalog, job: Job) => Job) {
+  const { catalog, job } = core.get()
+  if (catalog && job) edit(core, change(catalog, job))
+}
+
+export async function addText(core: Core, file: File, purpose: plan.TextPurpose, origin: 'file' | 'paste' = 'file') {
+  const text = await core.engine.addText(file, origin)
+  offer(core, text, purpose)
+  return text
+}
+
+/** Adds a text to the choices, and chooses it. */
+function offer(core: Core, text: TextSource, purpose: plan.TextPurpose) {
+  const { texts, job } = core.get()
+  if (!texts.some(({ id }) => id === text.id)) core.set({ texts: [...texts, text] })
+  if (job) edit(core, plan.chooseText(job, purpose, text))
+}
+
+/** The text that was dropped last is for evaluation, and the one that it took the place of is back. */
+function evaluateOnDropped(core: Core) {
+  const { dropped, job } = core.get()
+  if (!dropped?.before || !job) return
+  edit(core, plan.chooseText({ ...job, calibration: dropped.before }, 'evaluation', dropped.text))
+  core.set({ dropped: { ...dropped, before: null }, spoken: `${dropped.text.label} is the evaluation text now.` })
+}
+
+function chooseText(core: Core, purpose: plan.TextPurpose, id: string) {
+  const text = core.get().texts.find((each) => each.id === id)
+  if (text) offer(core, text, purpose)
+}
+
+function setText(core: Core, purpose: plan.TextPurpose, part: Partial<TextChoice>) {
+  editWith(core, (_, job) => plan.setText(job, purpose, part))
+}
+
+function addDataset(core: Core, id: string, purpose: plan.TextPurpose) {
+  offer(core, { id, label: id, bytes: null, origin: 'dataset' }, purpose)
+}
+
+function paste(core: Core, text: string, purpose: plan.TextPurpose) {
+  const file = plan.pastedFile(text, 1 + core.get().texts.filter(({ origin }) => origin === 'paste').length)
+  return addText(core, new File([file.text], file.name), purpose, 'paste').catch(core.fail)
+}
+
+function measureLastWords(core: Core, on: boolean) {
+  editWith(core, (_, job) => plan.measureLastWords(job, core.get().texts, on))
+}
+
+function setJob(core: Core, change: Partial<Job>) {
+  editWith(core, (_, job) => ({ ...job, ...change }))
+}
+
+// ---------------------------------------------------------------- runs
+
+function choose(core: Core, run: string) {
+  core.set({ chosen: run })
+}
+
+function addRun(core: Core, method: string) {
+  editWith(core, (catalog, job) => plan.addRun(catalog, job, method))
+  core.set({ chosen: core.get().job?.runs.at(-1)?.id ?? null })
+}
+
+/** Behind those that are there. */
+function addRuns(core: Core, runs: plan.NewRun[]) {
+  const before = core.get().job?.runs.length ?? 0
+  editWith(core, (catalog, job) => plan.addRuns(catalog, job, runs))
+  const added = core.get().job?.runs.slice(before) ?? []
+  core.set({ chosen: added[0]?.id ?? core.get().chosen, spoken: `Added ${added.map(({ label }) => label).join('; ')}.` })
+}
+
+function duplicateRun(core: Core, id: string) {
+  const at = core.get().job!.runs.findIndex((run) => run.id === id)
+  editWith(core, (_, job) => plan.duplicateRun(job, id))
+  core.set({ chosen: core.get().job!.runs[at + 1].id })
+}
+
+function removeRun(core: Core, id: string) {
+  const at = core.get().job!.runs.findIndex((run) => run.id === id)
+  editWith(core, (_, job) => plan.removeRun(job, id))
+  const { job, chosen } = core.get()
+  if (chosen === id) core.set({ chosen: (job!.runs[at] ?? job!.runs.at(-1))?.id ?? null })
+}
+
+function renameRun(core: Core, id: string, label: string) {
+  editWith(core, (catalog, job) => plan.editRun(catalog, job, id, { label }))
+}
+
+function setMethod(core: Core, id: string, method: string) {
+  editWith(core, (catalog, job) => plan.editRun(catalog, job, id, { method }))
+}
+
+function setOption(core: Core, id: string, key: string, value: OptionValue) {
+  editWith(core, (catalog, job) => {
+    const run = job.runs.find((each) => each.id === id)!
+    return plan.editRun(catalog, job, id, { options: { ...run.options, [key]: value } })
+  })
+}
+
+/** What runs that are not in the plan would cost. Null when that cannot be told. */
+async function quote(core: Core, runs: RunSpec[]): Promise<JobCheck | null> {
+  const { job } = core.get()
+  return job && core.engine.check({ ...job, runs }).catch(() => null)
+}
+
+function dryRun(core: Core, spec: DryRunSpec) {
+  return core.engine.dryRun(spec)
+}
+
+/** What a page can be asked to do here. */
+export const actions = {
+  evaluateOnDropped,
+  chooseText,
+  setText,
+  addDataset,
+  paste,
+  measureLastWords,
+  setJob,
+  choose,
+  addRun,
+  addRuns,
+  duplicateRun,
+  removeRun,
+  renameRun,
+  setMethod,
+  setOption,
+  quote,
+  dryRun,
+}

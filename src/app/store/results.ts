@@ -1,0 +1,52 @@
+/** Checkpoints out of the page. */
+import { toErrorData } from '../../errors.ts'
+import { type Source, saveAsZip, saveToFolder } from '../files.ts'
+import { exportNames } from '../report.ts'
+import { type Core, redrawEvery } from './core.ts'
+import type { Saving } from './state.ts'
+
+function sources(core: Core, run: string): Source[] {
+  const files = core.get().view?.runs.find(({ id }) => id === run)?.result?.export?.files ?? []
+  return files.map(({ path, bytes }) => ({ path, bytes, open: () => core.engine.exportFile(run, path) }))
+}
+
+async function save(core: Core, run: string, how: 'folder' | 'zip') {
+  const { view, ran } = core.get()
+  const files = sources(core, run)
+  const name = exportNames(ran!, view!.runs).get(run)!
+  const total = files.reduce((sum, file) => sum + file.bytes, 0)
+  const note = (saving: Saving) => core.set({ saving: { ...core.get().saving, [run]: saving } })
+  const forget = () => core.set({ saving: Object.fromEntries(Object.entries(core.get().saving).filter(([id]) => id !== run)) })
+  let shown = 0
+  const progress = (bytes: number) => {
+    if (performance.now() - shown < redrawEvery) return
+    shown = performance.now()
+    note({ state: 'saving', bytes, total })
+  }
+  try {
+    note({ state: 'saving', bytes: 0, total })
+    if (how === 'zip') {
+      await saveAsZip(name, files, progress)
+      return note({ state: 'saved', as: `${name}.zip` })
+    }
+    const saved = await saveToFolder(name, files, progress, (free) =>
+      core.confirm({
+        title: `There is a “${name}” already`,
+        lines: ['Nothing in it is changed. The checkpoint can be saved under another name beside it.'],
+        action: `Save as “${free}”`,
+      }),
+    )
+    if (saved === null) forget()
+    else note({ state: 'saved', as: `${saved}/` })
+  } catch (thrown) {
+    note({ state: 'failed', error: toErrorData(thrown) })
+  }
+}
+
+/** A single file of a run's checkpoint. */
+function file(core: Core, run: string, path: string) {
+  return core.engine.exportFile(run, path)
+}
+
+/** What a page can be asked to do here. */
+export const actions = { save, file }

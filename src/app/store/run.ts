@@ -1,0 +1,141 @@
+/** Jobs at work: started, gone on with, paused and ended. */
+import type { Job, JobReport, ModelOrigin, ModelSummary, RunEvent } from '../../engine/job.ts'
+import { type ErrorData, toErrorData } from '../../errors.ts'
+import { pickAgain } from '../files.ts'
+import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
+import { type Core, redrawEvery } from './core.ts'
+import { bringTexts, mayDelete, readJournal } from './journal.ts'
+import { open } from './model.ts'
+import { check } from './planning.ts'
+import { isBusy, type State } from './state.ts'
+
+/** What refuses a job before it touches what is kept. */
+const notBegun = new Set<ErrorData['code']>(['journal-busy', 'journal-mismatch', 'journal-kept'])
+
+/** A measurement leaves the last job alone; any other job takes its place. */
+async function start(core: Core) {
+  const { job } = core.get()
+  const agreed = job?.runs.length ? await mayDelete(core, 'Replace the last job?', 'Start and delete it') : { named: null }
+  if (agreed) await beginJob(core, agreed.named)
+}
+
+/** `replacing`: start of the job in the journal that may go. */
+async function beginJob(core: Core, replacing: string | null) {
+  const { job, model } = core.get()
+  if (!job || model.state !== 'ready' || isBusy(core.get())) return
+  await launch(core, job, model.summary, (hear) => core.engine.start(job, hear, replacing))
+}
+
+async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (event: RunEvent) => void) => Promise<JobReport>) {
+  clearTimeout(core.checkDue)
+  const { view: before, ran, saving, step } = core.get()
+  // How large the model is decides how much room the charts take.
+  const first = { ...begin(job), blocks: model.blocks }
+  core.set({ fault: null, dropped: null, view: first, spoken: first.announcement, ran: model, step: 'run', asked: null, saving: {} })
+
+  let queue: RunEvent[] = []
+  let due: ReturnType<typeof setTimeout> | undefined
+  const flush = () => {
+    clearTimeout(due)
+    due = undefined
+    const events = queue
+    queue = []
+    hear(core, events)
+  }
+  try {
+    const report = await run((event) => {
+      queue.push(event)
+      due ??= setTimeout(flush, redrawEvery)
+    })
+    flush()
+    conclude(core, (view) => end(view, report))
+  } catch (thrown) {
+    const error = toErrorData(thrown)
+    flush()
+    // Nothing has begun, so the page is as it was.
+    if (notBegun.has(error.code)) core.set({ view: before, ran, saving, step, spoken: error.message, fault: error, asked: null })
+    else conclude(core, (view) => abort(view, error))
+  }
+  await readJournal(core)
+  // The demo starts before its plan is checked.
+  if (core.get().check.state === 'pending') check(core)
+}
+
+/** What happened since the page was last redrawn. */
+function hear(core: Core, events: RunEvent[]) {
+  const { view } = core.get()
+  if (!view || !events.length) return
+  const said: string[] = []
+  const next = events.reduce((before, event) => {
+    const after = reduce(before, event)
+    if (after.announcement !== before.announcement) said.push(after.announcement)
+    return after
+  }, view)
+  // A disk that is still full brings a job back to where it was.
+  const moved = next.phase !== view.phase || events.some(({ type }) => type === 'paused' || type === 'resumed')
+  const settled = moved && core.get().asked !== 'cancel'
+  core.set({ view: next, ...(settled && { asked: null }), ...(said.length && { spoken: said.join(' ') }) })
+}
+
+function conclude(core: Core, change: (view: JobView) => JobView) {
+  const { view: before, spoken } = core.get()
+  const view = change(before!)
+  core.set({ view, spoken: view.announcement === before!.announcement ? spoken : `${spoken} ${view.announcement}`, asked: null })
+}
+
+/** One click from nothing to moving charts. */
+async function tryDemo(core: Core) {
+  const agreed = await mayDelete(core, 'Replace the last job?', 'Start the demo and delete it')
+  if (agreed && (await open(core, { kind: 'demo' }))) await beginJob(core, agreed.named)
+}
+
+async function ask(core: Core, what: 'pause' | 'resume' | 'cancel') {
+  core.set({ asked: what })
+  try {
+    await core.engine[what]()
+  } catch (thrown) {
+    core.set({ asked: null })
+    core.fail(thrown)
+  }
+}
+
+const pause = (core: Core) => ask(core, 'pause')
+const resume = (core: Core) => ask(core, 'resume')
+const cancel = (core: Core) => ask(core, 'cancel')
+
+// ---------------------------------------------------------------- again
+
+/** Whether the model that is open may be the one that a job ran on; the engine compares what it holds. */
+function isOf(model: State['model'], origin: ModelOrigin): boolean {
+  if (model.state !== 'ready') return false
+  const { source, name } = model.summary
+  if (origin.kind === 'demo') return model.demo
+  if (origin.kind === 'hub') return source?.repo === origin.repo && source.revision === origin.revision
+  return !source && !model.demo && name === origin.name
+}
+
+/** Opens the model that a job ran on, if it is not open. False when the person has to bring it. */
+async function reopen(core: Core, origin: ModelOrigin): Promise<boolean> {
+  if (isOf(core.get().model, origin)) return true
+  if (origin.kind === 'demo') return open(core, { kind: 'demo' })
+  if (origin.kind === 'hub') return open(core, { kind: 'hub', repo: origin.repo, revision: origin.revision })
+  // Said before the browser asks: its question may go unnoticed, or never come.
+  const known = core.get().journal
+  if (known) core.set({ journal: { ...known, lacks: true }, spoken: `Choose or drop the folder ${origin.name} again to go on.` })
+  const picked = await pickAgain(origin.name)
+  return picked !== null && open(core, { kind: 'files', ...picked })
+}
+
+/** Goes on with the job in the journal. */
+export async function goOn(core: Core) {
+  const { journal } = core.get()
+  if (!journal || isBusy(core.get())) return
+  const { job, origin } = journal.summary
+  if (!(await reopen(core, origin))) return
+  const { model } = core.get()
+  if (model.state === 'ready' && !isBusy(core.get()) && (await bringTexts(core)))
+    await launch(core, job, model.summary, (hear) => core.engine.goOn(job, hear))
+}
+
+/** What a page can be asked to do here. */
+export const actions = { start, tryDemo, goOn, pause, resume, cancel }

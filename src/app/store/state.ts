@@ -1,0 +1,174 @@
+/** What the page knows, and questions about it that several parts ask. */
+import type { HubAccount } from '../../engine/hosts/client.ts'
+import type {
+  CacheInfo,
+  CalibrationSpec,
+  Catalog,
+  GpuSummary,
+  HubModel,
+  Job,
+  JournalSummary,
+  ModelSummary,
+  Problem,
+  TextSource,
+  Traffic,
+} from '../../engine/job.ts'
+import type { ErrorData } from '../../errors.ts'
+import type { ErrorUnit } from '../format.ts'
+import type { Check } from '../plan.ts'
+import type { JobView } from '../reduce.ts'
+
+export const steps = ['model', 'plan', 'run', 'results'] as const
+export type Step = (typeof steps)[number]
+
+export type Theme = 'system' | 'light' | 'dark'
+
+/** Kept in the browser between visits. */
+export interface Preferences {
+  theme: Theme
+  errorUnit: ErrorUnit
+  /** Single keys such as `?` act on the page. */
+  keys: boolean
+}
+
+/** A model on the Hub, as it was asked for. */
+export interface HubPlace {
+  repo: string
+  revision: string
+}
+
+/** What is known of a model on the Hub before it is opened. */
+export type Look =
+  | ({ state: 'asking' } & HubPlace)
+  | ({ state: 'known'; model: HubModel } & HubPlace)
+  | ({ state: 'failed'; error: ErrorData } & HubPlace)
+
+export type Saving =
+  | { state: 'saving'; bytes: number; total: number }
+  | { state: 'saved'; as: string }
+  | { state: 'failed'; error: ErrorData }
+
+/** What the person is asked before something is done that cannot be undone. */
+export interface Question {
+  title: string
+  lines: string[]
+  /** The button that does it. */
+  action: string
+}
+
+/** Something failed that belongs to no panel. `title`: what was tried; `hub`: the place on the Hub that it was tried with. */
+export type Fault = ErrorData & { title?: string; hub?: HubPlace | null }
+
+export interface State {
+  step: Step
+  preferences: Preferences
+  gpu: { state: 'opening' } | { state: 'ready'; summary: GpuSummary } | { state: 'missing'; error: ErrorData }
+  catalog: Catalog | null
+  model:
+    | { state: 'none' }
+    /** `next`: the step that is shown when it is read; `before`: bytes that had come over the network when reading began. */
+    | { state: 'reading'; name: string; hub: HubPlace | null; next: Step; before: number }
+    | { state: 'ready'; summary: ModelSummary; demo: boolean }
+    | { state: 'refused'; name: string; hub: HubPlace | null; error: ErrorData }
+  look: Look | null
+  account: HubAccount | null
+  /** The form for a token is shown. */
+  signingIn: boolean
+  /** Over the network since the page was opened. */
+  traffic: Traffic | null
+  /** As it was when it was last looked at. */
+  cache: CacheInfo | null
+  /** What did not go the plain way outside of jobs. */
+  networkNotices: Problem[]
+  texts: TextSource[]
+  /** The job being planned; null until a model is open. */
+  job: Job | null
+  /** The run whose options are shown. */
+  chosen: string | null
+  check: Check
+  /** The job that the journal holds; `busy`: another tab is at work on it. `lacks`: its folder has to be given again. */
+  journal: { busy: boolean; summary: JournalSummary; lacks: boolean } | null
+  /** The job that runs or ran, and the model it runs on. */
+  view: JobView | null
+  ran: ModelSummary | null
+  /** What the live region says: everything announced since the page was last redrawn. */
+  spoken: string
+  /** A control that was pressed and has not taken effect yet. */
+  asked: 'pause' | 'resume' | 'cancel' | null
+  saving: Record<string, Saving>
+  fault: Fault | null
+  question: Question | null
+  /** A text that was dropped without a word on what it is for; until it is settled, what the job calibrated on before. */
+  dropped: { text: TextSource; before: CalibrationSpec | null } | null
+}
+
+/** As the page is opened. */
+export const firstState = (): State => ({
+  step: 'model',
+  preferences: readPreferences(),
+  gpu: { state: 'opening' },
+  catalog: null,
+  model: { state: 'none' },
+  look: null,
+  account: null,
+  signingIn: false,
+  traffic: null,
+  cache: null,
+  networkNotices: [],
+  texts: [],
+  job: null,
+  chosen: null,
+  check: { state: 'pending' },
+  journal: null,
+  view: null,
+  ran: null,
+  spoken: '',
+  asked: null,
+  saving: {},
+  fault: null,
+  question: null,
+  dropped: null,
+})
+
+export function isBusy({ view }: Pick<State, 'view'>): boolean {
+  return view !== null && view.phase !== 'over'
+}
+
+export function isOpen(state: State, step: Step): boolean {
+  switch (step) {
+    case 'model':
+      return true
+    case 'plan':
+      return (
+        state.job !== null && state.gpu.state !== 'missing' && state.model.state === 'ready' && !state.model.summary.problems.some(isError)
+      )
+    case 'run':
+      return state.view !== null
+    case 'results':
+      return state.view !== null && (state.view.phase === 'over' || state.view.runs.some((run) => run.result))
+  }
+}
+
+export function isError({ severity }: { severity: string }): boolean {
+  return severity === 'error'
+}
+
+const defaults: Preferences = { theme: 'system', errorUnit: 'scientific', keys: true }
+const storageKey = 'quantease-workbench'
+
+/** Private windows may refuse storage; the page then simply forgets. */
+function readPreferences(): Preferences {
+  try {
+    return { ...defaults, ...JSON.parse(localStorage.getItem(storageKey) ?? '{}') }
+  } catch {
+    return defaults
+  }
+}
+
+export function writePreferences(preferences: Preferences) {
+  try {
+    localStorage.setItem(storageKey, JSON.stringify(preferences))
+  } catch {
+    // See above.
+  }
+}
