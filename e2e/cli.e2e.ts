@@ -126,6 +126,16 @@ describe('npm run quantize', () => {
     expect(stderr).not.toMatch(/Vulkan|BackendVk|operator\(\)/)
   })
 
+  test('names what has no effect where it only measures', () => {
+    const given = ['--chat-template', '--sym', '--nsamples', '4', '--seed', '1', '--date', '2026-01-01']
+    const few = ['--eval-samples', '1', '--seqlen', '32']
+    const { status, stderr } = quantize('--model', 'demo', '--wbits', '16', ...given, ...few)
+    expect(status, stderr).toBe(0)
+    expect(stderr).toContain(
+      'Note: --sym, --nsamples, --seed, --date, --chat-template have no effect with --wbits 16, which only measures.',
+    )
+  })
+
   test('killed, it goes on with --resume and ends in the same bytes, and mixes nothing', async () => {
     const out = await mkdtemp(join(tmpdir(), 'workbench-'))
     const args = ['--model', 'demo', '--quantization-method', 'quantease', '--num-iter', '3', '--num-layers-to-quantize', '1', ...quick]
@@ -270,7 +280,9 @@ describe('npm run quantize', () => {
   })
 
   test('--help names every flag of the published script', () => {
-    const { status, stdout } = quantize('--help')
+    const { status, stdout, stderr } = quantize('--help')
+    // No adapter is looked for.
+    expect(stderr).not.toContain('adapter')
     expect(status).toBe(0)
     const flags =
       'model dataset eval lambada lambada-passages chat-template nsamples seqlen sampling eval-samples eval-seqlen seed wbits groupsize sym num-iter true-sequential act-order static-groups num-layers-to-quantize quantization-method compute-quantization-recon-error save'

@@ -52,6 +52,18 @@ const textHelp = `a file (plain text, .json, .jsonl, .csv, .tsv, .parquet; .gz a
 /** Options that the published script takes with every method, whether the method knows them or not. */
 const publishedFlags = ['num-iter', 'groupsize', 'sym', 'outlier', 'alpha', 'act-order', 'static-groups', 'structure-outlier']
 
+/** What only calibrating and solving look at, beside those options. */
+const calibrationFlags = [
+  'dataset',
+  'nsamples',
+  'sampling',
+  'seed',
+  'date',
+  'chat-template',
+  'quantization-method',
+  'compute-quantization-recon-error',
+]
+
 /** Flags that are not options of a method: [value, help]. */
 const flags = {
   model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
@@ -131,7 +143,7 @@ async function main(): Promise<void> {
 
   const measureOnly = text('wbits') === '16'
   const options: Record<string, OptionValue> = {}
-  const ignored: string[] = []
+  const strange: string[] = []
   const own = [...solver.options, ...runOptions]
   for (const flag of new Set([...specs].map((spec) => spec.flag))) {
     if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
@@ -142,7 +154,7 @@ async function main(): Promise<void> {
     const problem = optionProblem(spec, value)
     if (problem) throw new UsageError(`--${flag}: ${problem}`)
     if (mine) options[spec.key] = value
-    else ignored.push(flag)
+    else strange.push(flag)
   }
   const saved = text('save')
   if (values.resume && !saved) throw new UsageError('--resume needs the folder of --save: the journal lies beside it.')
@@ -181,8 +193,7 @@ async function main(): Promise<void> {
 
   const say = new Speaker(values['compute-quantization-recon-error'] === true)
   setInterval(() => say.tick(), 5000).unref()
-  if (ignored.length)
-    say.note(`Note: ${ignored.map((flag) => `--${flag}`).join(', ')} ${ignored.length > 1 ? 'have' : 'has'} no effect with ${method}.`)
+  for (const note of withoutEffect(values, method, strange)) say.note(note)
   const control = new Control()
   const remote = path !== 'demo' && !existsSync(path)
   if (remote && (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.')))
@@ -253,6 +264,20 @@ async function main(): Promise<void> {
     throw new ExportFailure(run.exportError, again)
   }
   if (!job.keepSolved) await discardJournal(journal)
+}
+
+/** Which of the given flags change nothing. `strange`: those that the method does not know. */
+function withoutEffect(values: Record<string, string | boolean | undefined>, method: string, strange: string[]): string[] {
+  const note = (flags: string[], why: string) => {
+    const given = flags.filter((flag) => values[flag] !== undefined).map((flag) => `--${flag}`)
+    return given.length ? [`Note: ${given.join(', ')} ${given.length > 1 ? 'have' : 'has'} no effect ${why}.`] : []
+  }
+  if (values.wbits !== '16')
+    return [...note(strange, `with ${method}`), ...(values['chat-template'] ? [] : note(['date'], 'without --chat-template'))]
+  // Where no text is named for it, the data set of the calibration says what is measured on.
+  const chooses = values.eval === undefined && named.includes(String(values.dataset))
+  const solving = [...new Set([...specs].map(({ flag }) => flag))].filter((flag) => flag !== 'wbits')
+  return note([...solving, ...calibrationFlags.filter((flag) => flag !== 'dataset' || !chooses)], 'with --wbits 16, which only measures')
 }
 
 /** Ids of formats, by commas. */

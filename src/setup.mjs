@@ -85,7 +85,8 @@ async function headless(entry, args) {
   const bundle = `dist-cli/${name}/${name}.js`
   if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'warn')
   let software = {}
-  if (!process.env.QUANTEASE_SOFTWARE && !hasAdapter()) {
+  // To print its arguments a program needs none.
+  if (!args.includes('--help') && !process.env.QUANTEASE_SOFTWARE && !hasAdapter()) {
     console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')
     software = { ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' }
   }
