@@ -1,7 +1,8 @@
-// W[k, n] = scale[g_k, n] · (code[k, n] − zero[g_k, n]): a packed linear back to f32, input-major, rows row0 .. row0 + rows.
+// W[k, n] = value(code[k, n]) on the grid of g_k and n, scale · (code − zero) if uniform: a packed linear back to f32, input-major, rows row0 .. row0 + rows.
 //
 // packed: [ceil(p · bits / 32), q] u32 as pack.wgsl writes it; group: [p] u32; grid: [groups, q] vec2f; w: [rows, q] f32
 //#include lib/item
+//#include lib/grid
 struct Params { q: u32, rows: u32, bits: u32, row0: u32 }
 @group(0) @binding(0) var<storage, read> packed: array<u32>;
 @group(0) @binding(1) var<storage, read> group: array<u32>;
@@ -22,5 +23,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (shift + params.bits > 32u) { code |= packed[word + params.q] << (32u - shift); }
   code &= (1u << params.bits) - 1u;
   let cell = grid[group[k] * params.q + row];
-  w[at] = cell.x * (f32(code) - cell.y);
+  w[at] = value_of(f32(code), cell);
 }

@@ -95,7 +95,7 @@ test('the map catches what it forbids', () => {
   expect(problems('models/llama.ts', "import { rtn } from '../quant/rtn.ts'")).toHaveLength(1)
   expect(problems('quant/rtn.ts', "export type { A } from '../models/llama.ts'")).toHaveLength(1)
   expect(problems('app/main.tsx', "const run = await import('../engine/run/run.ts')")).toHaveLength(1)
-  expect(problems('io/formats/gptq.ts', "import { pack } from '../../quant/grid.ts'")).toHaveLength(1)
+  expect(problems('io/formats/gptq.ts', "import { pack } from '../../quant/rounding.ts'")).toHaveLength(1)
   expect(problems('io/blob.ts', "import './hub'")).toHaveLength(1)
   expect(
     problems('io/formats/gptq.ts', "import type {\n  Packed,\n} from '../../quant/linear.ts'\nimport { a } from '../bytes.ts'"),

@@ -6,7 +6,8 @@ import { diagonal, matmul } from '../../src/gpu/ops.ts'
 import type { Tensor } from '../../src/gpu/tensor.ts'
 import { resolveOptions } from '../../src/options.ts'
 import { Descent } from '../../src/quant/descent.ts'
-import { layoutOf, makeGrid } from '../../src/quant/grid.ts'
+import { gridOf } from '../../src/quant/grids/index.ts'
+import { layoutOf } from '../../src/quant/layout.ts'
 import { quantease } from '../../src/quant/quantease.ts'
 import { Derived, disposeQuantized, type LinearProblem } from '../../src/quant/solver.ts'
 import type { Task } from './measure.ts'
@@ -56,8 +57,9 @@ export function solveTask(problem: LinearProblem, iterations: number, outlier = 
 export function panelTask(problem: LinearProblem, panel: number): Task {
   const { gpu, weight, gramDiagonal, halfScales } = problem
   const layout = layoutOf(gramDiagonal, -1, false, true)
-  const grid = makeGrid(gpu, weight, layout, { bits, groupSize: -1, symmetric: false, grid: 'minmax' }, halfScales)
-  const start = () => new Descent(problem, layout, grid, bits)
+  const grid = gridOf({ bits, groupSize: -1, symmetric: false, grid: 'minmax' })
+  const cells = grid.make(gpu, weight, layout, halfScales)
+  const start = () => new Descent(problem, layout, cells, grid)
   const end = (descent: Descent) => {
     for (const part of [descent.what, descent]) part.dispose()
   }
@@ -77,7 +79,7 @@ export function panelTask(problem: LinearProblem, panel: number): Task {
     },
     dispose() {
       end(descent)
-      grid.dispose()
+      cells.dispose()
     },
   }
 }

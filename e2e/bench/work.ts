@@ -2,7 +2,7 @@
 import { diagonal, matmul } from '../../src/gpu/ops.ts'
 import type { Gpu } from '../../src/gpu/device.ts'
 import { type Options, resolveOptions } from '../../src/options.ts'
-import { objective } from '../../src/quant/grid.ts'
+import { objective } from '../../src/quant/rounding.ts'
 import { solvers } from '../../src/quant/index.ts'
 import { Derived, disposeQuantized } from '../../src/quant/solver.ts'
 

@@ -52,18 +52,32 @@ export function originOf({ name, lines }: Pick<KernelSource, 'name' | 'lines'>, 
   return at ? `${at.file}, line ${at.line}` : `${name}.wgsl`
 }
 
+/** A kernel in which includes have other code, by their names; `kind` tells it from its siblings. Returns the name to run it by. */
+export function kernelVariant(name: string, kind: string, includes: Record<string, string>): string {
+  const variant = `${name} (${kind})`
+  if (!parsed.has(variant)) {
+    const lines = expand(name, (included) =>
+      Object.hasOwn(includes, included) ? { file: `${included} (${kind})`, source: includes[included] } : null,
+    )
+    parsed.set(variant, parseKernel(variant, lines.map(({ text }) => text).join('\n'), lines))
+  }
+  return variant
+}
+
 export function kernelNames(): string[] {
   return Object.keys(sources)
     .map((path) => path.replace('/shaders/', '').replace('.wgsl', ''))
     .filter((name) => !name.startsWith('lib/'))
 }
 
-function expand(name: string): SourceLine[] {
-  const source = sources[`/shaders/${name}.wgsl`]
+type Replace = (included: string) => { file: string; source: string } | null
+
+function expand(name: string, replace: Replace = () => null): SourceLine[] {
+  const { file, source } = replace(name) ?? { file: `${name}.wgsl`, source: sources[`/shaders/${name}.wgsl`] }
   if (source === undefined) throw new Error(`There is no shader "${name}".`)
   return source.split('\n').flatMap((text, i) => {
     const included = text.match(/^\/\/#include (\S+)$/)?.[1]
-    return included ? expand(included) : [{ file: `${name}.wgsl`, line: i + 1, text }]
+    return included ? expand(included, replace) : [{ file, line: i + 1, text }]
   })
 }
 

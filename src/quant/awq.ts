@@ -9,8 +9,11 @@ import type { Gpu } from '../gpu/device.ts'
 import { dotParts, gemm, matmul, PARTS } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
-import { defineSolver, gridOptions, gridWork, type LinearProblem, maxCode, type StageProblem } from './solver.ts'
+import { maxCode } from './grids/grid.ts'
+import { gridOf } from './grids/index.ts'
+import { type Layout, layoutOf } from './layout.ts'
+import { deadNote, finish } from './rounding.ts'
+import { defineSolver, gridOptions, type LinearProblem, type StageProblem } from './solver.ts'
 
 const ALPHAS = Array.from({ length: 20 }, (_, i) => i / 20)
 /** Parts of the largest weight at which a range may be clipped. */
@@ -35,16 +38,19 @@ const awqOptions = [
 /** Groups of any size: the options offer some. */
 export type AwqOptions = Omit<OptionsOf<typeof awqOptions>, 'groupSize'> & { groupSize: number }
 
+const asymmetric = ({ bits, groupSize, grid }: AwqOptions) => gridOf({ bits, groupSize, grid, symmetric: false })
+
 export const awq = defineSolver({
   id: 'awq',
   label: 'AWQ',
   summary: 'Scales up the weights of inputs that are large on average, clips ranges, then rounds to nearest.',
   advice: 'Fast and sturdy at 4 bits with groups, and the calibration text matters little; asymmetric grids only. Not for 2 bits.',
   options: awqOptions,
-  gridOf: ({ bits, groupSize, grid }) => ({ bits, groupSize, grid, symmetric: false }),
-  work: (q, p, { groupSize, clip, grid }) => {
+  gridOf: asymmetric,
+  work: (q, p, options) => {
+    const { groupSize, clip, grid } = options
     const span = groupSize === -1 ? p : Math.min(groupSize, p)
-    return gridWork(q, p, { grid, symmetric: false }) + (clip && grid === 'minmax' ? KEEPS.length * q * p * (12 + 2 * span) : 0)
+    return asymmetric(options).work(q, p) + (clip && grid === 'minmax' ? KEEPS.length * q * p * (12 + 2 * span) : 0)
   },
   transform: {
     async scales(stage, options) {
@@ -68,15 +74,16 @@ async function roundClipped(problem: LinearProblem, layout: Layout, options: Awq
   const grid = gpu.empty([layout.groups, weight.cols, 2])
   const cells = layout.groups * weight.cols
   gpu.run1d('awq_grid', { w: weight, clip, x, grid }, shapeOf(problem, weight, layout, options), cells, { flops: 4 * weight.size })
-  const result = finish(problem, x, layout, grid, options.bits)
+  const result = finish(problem, x, layout, grid, asymmetric(options))
   for (const tensor of [clip, x]) tensor.dispose()
   return result
 }
 
 /** The search of the grid shrinks ranges too: clipping on top of it would count what it cuts off as gained. */
 function roundSearched(problem: LinearProblem, layout: Layout, options: AwqOptions) {
-  const grid = makeGrid(problem.gpu, problem.weight, layout, { ...options, symmetric: false }, problem.halfScales)
-  return finish(problem, problem.weight, layout, grid, options.bits)
+  const grid = asymmetric(options)
+  const cells = grid.make(problem.gpu, problem.weight, layout, problem.halfScales)
+  return finish(problem, problem.weight, layout, cells, grid)
 }
 
 type Runs = Pick<Layout, 'groupSize' | 'groups'>

@@ -12,9 +12,11 @@ import { gatherRows, gemm } from '../gpu/ops.ts'
 import { elementsOf, panelPairs, rowsOf } from '../gpu/panels.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { type Layout, layoutOf } from './grid.ts'
+import type { Grid } from './grids/grid.ts'
+import { gridOf } from './grids/index.ts'
+import { type Layout, layoutOf } from './layout.ts'
 import type { ObjectiveReport } from './report.ts'
-import { Derived, type LinearProblem, maxCode } from './solver.ts'
+import { Derived, type LinearProblem } from './solver.ts'
 
 /** Columns per block; fixed by `lib/walk.wgsl`. */
 export const BLOCK = 32
@@ -62,7 +64,7 @@ export async function fastestPanel(gpu: Gpu, { q, p }: { q: number; p: number })
     [1, q, 2],
   )
   const layout = layoutOf(gramDiagonal, -1, false, true)
-  const descent = new Descent(problem, layout, grid, 3)
+  const descent = new Descent(problem, layout, grid, gridOf({ bits: 3, groupSize: -1, symmetric: false, grid: 'minmax' }))
   const times: number[] = []
   for (const panel of PANELS) times.push(await secondsOf(gpu, () => descent.sweep(false, panel)))
   for (const tensor of [weight, gram, grid, descent.what, descent]) tensor.dispose()
@@ -99,12 +101,12 @@ export interface Place {
   width: number
 }
 
-/** Walks over the columns of one block; relaxed, it rounds none of them. */
-export function walk(gpu: Gpu, { n, mask, oneGroup, ...state }: Walked, { j0, at, width }: Place, bits: number, relaxed: boolean): void {
+/** Walks over the columns of one block; relaxed, without a grid, it rounds none of them. */
+export function walk(gpu: Gpu, { n, mask, oneGroup, ...state }: Walked, { j0, at, width }: Place, grid: Grid | null): void {
   const [p, q] = [n.rows, state.what.cols]
   const rows = rowsFrom(gpu, n, at, width)
-  const place = { q, p, j0, n0: rows.n0, width, most: maxCode(bits), relaxed: Number(relaxed) }
-  gpu.run1d('quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 4, {
+  const place = { q, p, j0, n0: rows.n0, width, most: grid?.most ?? 0, relaxed: Number(!grid) }
+  gpu.run1d(grid?.kernel('quantease_sweep') ?? 'quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 4, {
     flops: q * width * SWEEP_FLOPS,
     constants: { ONE_GROUP: Number(oneGroup), MASKED: Number(Boolean(mask)) },
   })
@@ -136,8 +138,9 @@ export class Descent {
   constructor(
     readonly problem: LinearProblem,
     readonly layout: Layout,
-    readonly grid: Tensor,
-    readonly bits: number,
+    /** `[groups, q, 2]` */
+    readonly cells: Tensor,
+    readonly grid: Grid,
     start?: Tensor,
     readonly mask?: Tensor,
   ) {
@@ -165,7 +168,7 @@ export class Descent {
   async sweep(relaxed: boolean, panel = panelOf(this.problem.gpu)): Promise<void> {
     const { gpu, weight } = this.problem
     const [p, q] = [weight.rows, weight.cols]
-    const { what, r, objective, grid, columns, normalised: n, mask } = this
+    const { what, r, objective, cells, columns, normalised: n, mask } = this
     const g = gpu.empty([Math.min(panel, p), q])
     for (let p0 = 0; p0 < p; p0 += panel) {
       const p1 = Math.min(p0 + panel, p)
@@ -184,8 +187,8 @@ export class Descent {
         if (panel > BLOCK) gather(j0, j1, p0, p1, Number(p1 - p0 < p))
         else gather(j0, j1, 0, p, 0)
         const width = j1 - j0
-        const block = { what, r, g: g.view([width, q], (j0 - p0) * q), n, columns, grid, objective, oneGroup: this.#oneGroup, mask }
-        walk(gpu, block, { j0, at: j0, width }, this.bits, relaxed)
+        const block = { what, r, g: g.view([width, q], (j0 - p0) * q), n, columns, grid: cells, objective, oneGroup: this.#oneGroup, mask }
+        walk(gpu, block, { j0, at: j0, width }, relaxed ? null : this.grid)
         await gpu.pace()
       }
     }

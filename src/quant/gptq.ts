@@ -12,9 +12,12 @@ import { rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { choices, type OptionSpec, type Options, type OptionsOf, resolveOptions } from '../options.ts'
 import { BLOCK, columnTable, hasWholeBlocks, SWEEP_FLOPS, walk } from './descent.ts'
-import { finish, type Layout, layoutOf, makeGrid } from './grid.ts'
+import type { Grid } from './grids/grid.ts'
+import { gridOf } from './grids/index.ts'
+import { type Layout, layoutOf } from './layout.ts'
+import { finish } from './rounding.ts'
 import { orderOptions, quantease } from './quantease.ts'
-import { defineSolver, gridOptions, gridWork, type LinearProblem, type QuantizedLinear } from './solver.ts'
+import { defineSolver, gridOptions, type LinearProblem, type QuantizedLinear } from './solver.ts'
 
 /** The most damping that is tried before the factorization is given up, as a share of the mean diagonal. */
 const MOST_DAMPING = 1
@@ -67,10 +70,10 @@ export const gptq = defineSolver({
   summary: 'Rounds the columns one after the other in a single pass, each time spreading the error over the columns still to come.',
   advice: 'Fast and widely used; switch on act-order, which often brings it level with QuantEase at 3 and 4 bits.',
   options: gptqOptions,
-  gridOf: (options) => options,
+  gridOf,
   work(q, p, options) {
     const compensation = moves(options) ? compensatedWork(q, p, options.freshGroups ? options.groupSize : blockOf(options)) : 0
-    return gridWork(q, p, options) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS) + compensation
+    return gridOf(options).work(q, p) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS) + compensation
   },
   sharedWork: factorWork,
   solve: async (problem, options) => (await solveGptq(problem, options)).result,
@@ -88,8 +91,9 @@ export async function solveGptq(problem: LinearProblem, options: GptqOptions): P
     const result = await solveQuantease(problem, options)
     return { result: { ...result, notes: [...trouble, ...result.notes] }, trouble }
   }
-  const { x, grid } = await roundColumns(problem, layout, vt, options)
-  const result = finish(problem, x, layout, grid, options.bits)
+  const grid = gridOf(options)
+  const { x, cells } = await roundColumns(problem, layout, vt, options, grid)
+  const result = finish(problem, x, layout, cells, grid)
   x.dispose()
   return { result: { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal)] }, trouble }
 }
@@ -177,19 +181,20 @@ const moves = ({ groupSize, staticGroups }: GptqOptions) => groupSize !== -1 && 
 /** Columns of a block; never fewer than a group has, as sizes of both divide each other. */
 const blockOf = (options: GptqOptions) => (moves(options) ? Math.max(options.blockSize, options.groupSize) : options.blockSize)
 
-/** The loop over the columns. Returns Ŵ `[p, q]` in processing order and the grid `[groups, q, 2]`. */
+/** The loop over the columns. Returns Ŵ `[p, q]` in processing order and the cells of the grid `[groups, q, 2]`. */
 async function roundColumns(
   { gpu, weight, gramDiagonal, halfScales }: LinearProblem,
   layout: Layout,
   vt: Tensor,
   options: GptqOptions,
-): Promise<{ x: Tensor; grid: Tensor }> {
+  grid: Grid,
+): Promise<{ x: Tensor; cells: Tensor }> {
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups } = layout
   const clean = withoutDead(gpu, weight, gramDiagonal)
   // Ranges of whole rows are taken before dead inputs are zeroed, those of groups after: as the published code does.
   const moving = moves(options)
-  const grid = moving ? gpu.empty([groups, q, 2]) : makeGrid(gpu, options.groupSize === -1 ? weight : clean, layout, options, halfScales)
+  const cells = moving ? gpu.empty([groups, q, 2]) : grid.make(gpu, options.groupSize === -1 ? weight : clean, layout, halfScales)
   const order = gpu.upload(layout.order, [p])
   const x = gatherRows(gpu, clean, order)
   if (clean !== weight) clean.dispose()
@@ -203,10 +208,10 @@ async function roundColumns(
     if (first >= last) return
     const columns = layout.order.subarray(first * groupSize, last * groupSize)
     const diagonal = Float32Array.from(columns, (j) => gramDiagonal[j])
-    const weights = pass.compensated(from, first * groupSize + columns.length, grid)
+    const weights = pass.compensated(from, first * groupSize + columns.length, cells)
     const own = weights.view([columns.length, q], (first * groupSize - from) * q)
-    const part = makeGrid(gpu, own, layoutOf(diagonal, groupSize, false, false), options, halfScales)
-    gpu.copy(part, grid, part.size, 0, first * q * 2)
+    const part = grid.make(gpu, own, layoutOf(diagonal, groupSize, false, false), halfScales)
+    gpu.copy(part, cells, part.size, 0, first * q * 2)
     part.dispose()
     weights.dispose()
   }
@@ -218,13 +223,13 @@ async function roundColumns(
     for (let j0 = b0; j0 < b1; j0 += BLOCK) {
       const width = Math.min(BLOCK, b1 - j0)
       if (moving && options.freshGroups) refreshGrid(j0, j0 + width)
-      walk(gpu, { ...pass.state(j0, width), grid }, { j0, at: j0, width }, options.bits, false)
+      walk(gpu, { ...pass.state(j0, width), grid: cells }, { j0, at: j0, width }, grid)
       pass.spread(j0, width)
       await gpu.pace()
     }
   }
   for (const tensor of [order, pass, pass.r]) tensor.dispose()
-  return { x, grid }
+  return { x, cells }
 }
 
 /** What the errors of the columns that a pass has rounded add to the columns still to come. */
@@ -314,8 +319,8 @@ export class Pass {
       const at = from + j0
       const rest = rowsOf(g, { first: j0, count: count - j0 })
       const state = { ...this.state(at, width), what, r, g: rowsOf(rest, { first: 0, count: width }), grid }
-      // Rounds nothing: neither the grid nor the number of bits is looked at.
-      walk(gpu, state, { j0, at, width }, 0, true)
+      // Rounds nothing: the cells are not looked at.
+      walk(gpu, state, { j0, at, width }, null)
       this.#spread(rowsOf(r, { first: j0, count: width }), rest, at)
     }
     g.dispose()

@@ -6,7 +6,9 @@
 import { Reading } from '../gpu/reading.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { gptq, gptqOptions, solveGptq } from './gptq.ts'
-import { deadNote, finish, layoutOf } from './grid.ts'
+import { gridOf } from './grids/index.ts'
+import { layoutOf } from './layout.ts'
+import { deadNote, finish } from './rounding.ts'
 import { sweepOptions } from './quantease.ts'
 import { ObjectiveReport } from './report.ts'
 import { defineSolver } from './solver.ts'
@@ -18,12 +20,13 @@ export const gptqQuantease = defineSolver({
   advice:
     'For layers with a few huge inputs, where the start matters; with act-order and relaxed sweeps it usually beats both of its parts.',
   options: [...gptqOptions, ...sweepOptions],
-  gridOf: (options) => options,
+  gridOf,
   work: (q, p, options) => gptq.work(q, p, options) + options.iterations * sweepWork(q, p) + 2 * q * p * p,
   sharedWork: gptq.sharedWork,
   sweeps: ({ iterations }) => iterations,
   async solve(problem, options, hooks) {
     const { gpu, weight, gramDiagonal } = problem
+    const grid = gridOf(options)
     const { result: start, trouble } = await solveGptq(problem, options)
     const layout = {
       ...layoutOf(gramDiagonal, options.groupSize, options.actOrder, options.staticGroups),
@@ -35,11 +38,11 @@ export const gptqQuantease = defineSolver({
     gramDiagonal.forEach((value, j) => {
       if (value <= 0) gpu.copy(weight, from, weight.cols, j * weight.cols, j * weight.cols)
     })
-    const descent = new Descent(problem, layout, start.grid, options.bits, from)
+    const descent = new Descent(problem, layout, start.grid, grid, from)
     from.dispose()
     const report = new ObjectiveReport(gpu, hooks)
     await sweeps(descent, options.iterations, options.relax, report, start.error)
-    const result = finish(problem, descent.what, layout, start.grid, options.bits)
+    const result = finish(problem, descent.what, layout, start.grid, grid)
     // Only relaxed sweeps can end above their start: the rounding after them may not find back.
     const change = gpu.empty([1])
     gpu.run('sum', { x: descent.objective, out: change }, { n: weight.cols, index: 0 }, [1])

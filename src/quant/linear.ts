@@ -3,6 +3,9 @@ import type { Gpu } from '../gpu/device.ts'
 import { add, packCodes, unpack } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
+import type { Grid } from './grids/grid.ts'
+import { gridKind } from './grids/index.ts'
+import { uniform } from './grids/uniform.ts'
 import type { QuantizedLinear } from './solver.ts'
 
 /** The largest float16, and where those below have five bits left. */
@@ -11,6 +14,8 @@ const FEW_DIGITS = 2 ** -19
 
 /** Enough to make the weights again, bit for bit: what was left of W on the GPU depends on nothing else. */
 export interface SolvedLinear {
+  /** `GridKind.id`; not there: uniform integers. */
+  levels?: string
   bits: 2 | 3 | 4 | 8
   /** Output features (rows of W) and input features (columns of W). */
   q: number
@@ -26,7 +31,7 @@ export interface SolvedLinear {
    */
   codes: Uint32Array
   /**
-   * (scale, zero) `[groups, q, 2]` f32, W = scale · (code − zero). Scales are float16 numbers where a checkpoint stores them
+   * The cells of the grid (scale, zero), `[groups, q, 2]` f32; uniform: W = scale · (code − zero). Scales are float16 numbers where a checkpoint stores them
    * so; zeros are integers in 0 .. 2^bits − 1 (2^(bits−1) when symmetric), of SpQR any numbers.
    */
   grid: Float32Array
@@ -37,7 +42,7 @@ export interface SolvedLinear {
 }
 
 /** Packs codes on the GPU and brings the result to the host, in one wait. */
-export function collect(gpu: Gpu, result: QuantizedLinear, bits: SolvedLinear['bits']): Reading<SolvedLinear> {
+export function collect(gpu: Gpu, result: QuantizedLinear, { bits, levels }: Pick<Grid, 'bits' | 'levels'>): Reading<SolvedLinear> {
   const [p, q] = [result.codes.rows, result.codes.cols]
   const packed = packCodes(gpu, result.codes, bits)
   const h = result.outliers ? gpu.read(result.outliers.h).map((dense) => sparse(dense as Float32Array<ArrayBuffer>)) : Reading.of(null)
@@ -47,14 +52,15 @@ export function collect(gpu: Gpu, result: QuantizedLinear, bits: SolvedLinear['b
   return asked.map(([codes, grid, found]) => {
     // A method that chooses its outliers on the GPU may have found none.
     const outliers = found?.at.length ? found : null
-    return { bits, q, p, groupSize, groups, codes: codes as Uint32Array, grid: grid as Float32Array, groupIndex, outliers }
+    const known = { bits, q, p, groupSize, groups, codes: codes as Uint32Array, grid: grid as Float32Array, groupIndex, outliers }
+    return levels === uniform.id ? known : { levels, ...known }
   })
 }
 
 /** Ŵ + H `[p, q]`, as the run used it. */
 export function restore(gpu: Gpu, solved: SolvedLinear): Tensor {
   const { q, p, outliers } = solved
-  const what = unpack(gpu, solved)
+  const what = unpack(gpu, solved, gridKind(solved.levels ?? uniform.id).kernel('unpack'))
   if (outliers) {
     const values = new Float32Array(p * q)
     outliers.at.forEach((at, i) => {

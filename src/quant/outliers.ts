@@ -12,9 +12,10 @@ import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type OptionsOf, choices } from '../options.ts'
 import { Descent, isRelaxed, REPORT_EVERY, sweeps } from './descent.ts'
-import { byGroup, type Layout } from './grid.ts'
+import type { Grid } from './grids/grid.ts'
+import { byGroup, type Layout } from './layout.ts'
 import type { ObjectiveReport } from './report.ts'
-import { type LinearProblem, maxCode, type OutlierKind } from './solver.ts'
+import type { LinearProblem, OutlierKind } from './solver.ts'
 
 export const outlierOptions = [
   {
@@ -238,7 +239,6 @@ export function spanned({ gpu, weight }: LinearProblem, support: Support, layout
 }
 
 export interface SweepOptions extends OutlierOptions {
-  bits: number
   iterations: number
   relax: boolean
 }
@@ -250,21 +250,23 @@ export interface SweepOptions extends OutlierOptions {
 export function sweepsWithOutliers(
   problem: LinearProblem,
   layout: Layout,
-  grid: Tensor,
+  cells: Tensor,
+  grid: Grid,
   support: Support,
   options: SweepOptions,
   report: ObjectiveReport,
 ): Promise<{ what: Tensor; h: Tensor }> {
   const how = options.outlierMode === 'masked' ? masked : thresholding
-  return how(problem, layout, grid, support, options, report)
+  return how(problem, layout, cells, grid, support, options, report)
 }
 
 async function masked(
   problem: LinearProblem,
   layout: Layout,
-  grid: Tensor,
+  cells: Tensor,
+  grid: Grid,
   support: Support,
-  { bits, iterations, relax }: SweepOptions,
+  { iterations, relax }: SweepOptions,
   report: ObjectiveReport,
 ): Promise<{ what: Tensor; h: Tensor }> {
   const { gpu, weight } = problem
@@ -274,10 +276,10 @@ async function masked(
   const words = Math.ceil(q / 32)
   const mask = gpu.empty([p, words], 'u32')
   gpu.run1d('outlier_mask', { h, mask }, { q, p, words }, p * words)
-  const descent = new Descent(problem, layout, grid, bits, undefined, mask)
+  const descent = new Descent(problem, layout, cells, grid, undefined, mask)
   await sweeps(descent, iterations, relax, report)
   const { what, columns } = descent
-  gpu.run1d('outlier_split', { v: what, mask, columns, grid, h }, { q, p, words, most: maxCode(bits) }, q * p)
+  gpu.run1d(grid.kernel('outlier_split'), { v: what, mask, columns, grid: cells, h }, { q, p, words, most: grid.most }, q * p)
   descent.dispose()
   for (const tensor of [order, mask]) tensor.dispose()
   return { what, h }
@@ -286,9 +288,10 @@ async function masked(
 async function thresholding(
   problem: LinearProblem,
   layout: Layout,
-  grid: Tensor,
+  cells: Tensor,
+  grid: Grid,
   support: Support,
-  { bits, iterations, relax, alpha }: SweepOptions,
+  { iterations, relax, alpha }: SweepOptions,
   report: ObjectiveReport,
 ): Promise<{ what: Tensor; h: Tensor }> {
   const { gpu, weight, gram, gramDiagonal, derived } = problem
@@ -297,7 +300,7 @@ async function thresholding(
   const order = gpu.upload(layout.order, [p])
   const h = gatherRows(gpu, support.h, order)
   // With the target as weight, R = W − H − Ŵ starts at 0, as in a plain descent.
-  const descent = new Descent({ ...problem, weight: support.rest }, layout, grid, bits)
+  const descent = new Descent({ ...problem, weight: support.rest }, layout, cells, grid)
   const { what, r, normalised, columns } = descent
   const lambda = await derived.get('λ', () => largestEigenvalue(gpu, gram, gramDiagonal))
   const { top } = support

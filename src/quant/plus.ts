@@ -23,11 +23,14 @@ import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
-import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
+import type { Grid } from './grids/grid.ts'
+import { gridOf } from './grids/index.ts'
+import { type Layout, layoutOf } from './layout.ts'
+import { deadNote, finish } from './rounding.ts'
 import { disposeSupport, largestWeights, outlierCount, outlierOptions, type Support } from './outliers.ts'
 import { sweepOptions } from './quantease.ts'
 import { ObjectiveReport } from './report.ts'
-import { defineSolver, gridOptions, gridWork, type LinearProblem, maxCode, type Outliers } from './solver.ts'
+import { defineSolver, gridOptions, type LinearProblem, type Outliers } from './solver.ts'
 
 /** Multiples of the scale that each round tries around the best so far. In all: 15 × 7 sweeps and the refits, 115 products. */
 const SEARCH = [
@@ -108,10 +111,10 @@ export const quanteasePlus = defineSolver({
     'Our own method, one step past the paper: QuantEase, with the scale of every row chosen by trying several and fitted again to the codes.',
   advice: 'The smallest error at 2 and 3 bits for the same file; takes about four times as long as QuantEase, or as long with Quick.',
   options: plusOptions,
-  gridOf: (options) => options,
+  gridOf,
   work(q, p, options) {
     const refit = 2 * q * p * p + refitFlops(q, p, options.groupSize === -1 ? p : options.groupSize)
-    return gridWork(q, p, options) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
+    return gridOf(options).work(q, p) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
   },
   sweeps: totalSweeps,
   outliers: outlierCount,
@@ -124,8 +127,9 @@ export const quanteasePlus = defineSolver({
     const { search, each } = planOf(options)
     const kept = outlierCount(weight.cols, weight.rows, options)
     const support = kept && largestWeights(problem, kept)
-    const grid = makeGrid(gpu, support?.rest ?? weight, layouts.given, options, halfScales)
-    const best = new Best(problem, grid, options.bits, support)
+    const grid = gridOf(options)
+    const cells = grid.make(gpu, support?.rest ?? weight, layouts.given, halfScales)
+    const best = new Best(problem, cells, grid, support)
     let done = 0
     const report = new ObjectiveReport(gpu, hooks)
     const say = () => {
@@ -143,7 +147,7 @@ export const quanteasePlus = defineSolver({
       say()
     }
     const outliers = best.outliers(layouts.given)
-    const result = finish(problem, best.what, layouts.given, grid, options.bits, outliers)
+    const result = finish(problem, best.what, layouts.given, cells, grid, outliers)
     outliers?.h.dispose()
     best.dispose()
     if (support) disposeSupport(support)
@@ -158,12 +162,12 @@ class Best {
   /** Objective of every row: `[q]` */
   #rows: Tensor
 
-  /** Takes over nothing: `grid` stays the caller's, and is written to. */
+  /** Takes over nothing: `cells` stays the caller's, and is written to. */
   constructor(
     readonly problem: LinearProblem,
     /** `[groups, q, 2]` */
-    readonly grid: Tensor,
-    readonly bits: number,
+    readonly cells: Tensor,
+    readonly grid: Grid,
     readonly support: Support | null,
   ) {
     const { gpu, weight } = problem
@@ -178,12 +182,12 @@ class Best {
 
   /** One descent from W for every multiple of the scales. */
   async search(layout: Layout, multiples: number[], iterations: number, relax: boolean): Promise<void> {
-    const { problem, bits } = this
+    const { problem, grid } = this
     const { gpu, weight, halfScales } = problem
     const [p, q] = [weight.rows, weight.cols]
     const { groups } = layout
-    const around = gpu.empty(this.grid.shape)
-    gpu.copy(this.grid, around)
+    const around = gpu.empty(this.cells.shape)
+    gpu.copy(this.cells, around)
     // Together the candidates are one tall matrix, which fills a GPU that the few rows of a layer would not.
     const together = Math.max(1, Math.floor(Math.min(BATCH, gpu.info.maxBinding / 4) / (p * q)))
     for (let first = 0; first < multiples.length; first += together) {
@@ -199,7 +203,7 @@ class Best {
         { q, groups, copies, half: Number(halfScales) },
         groups * copies * q,
       )
-      const descent = new Descent({ ...problem, weight: tall }, layout, candidates, bits, undefined, this.#mask(layout, copies))
+      const descent = new Descent({ ...problem, weight: tall }, layout, candidates, grid, undefined, this.#mask(layout, copies))
       await sweeps(descent, iterations, relax)
       this.#keep(descent, copies)
       for (const tensor of [tall, multiple, candidates, descent.what, descent.mask, descent]) tensor?.dispose()
@@ -209,30 +213,30 @@ class Best {
 
   /** Scales fitted to the codes, then plain sweeps from there. */
   async refit(layout: Layout): Promise<void> {
-    const { problem, bits, what, support } = this
+    const { problem, what, support } = this
     const { gpu, weight } = problem
     const rest = difference(gpu, weight, what)
     const rounded = support ? gpu.empty(what.shape) : what
     if (support) gpu.run1d('plus_unmask', { x: what, h: support.h, y: rounded }, { n: what.size }, what.size)
-    const grid = await refitScales(problem, rounded, rest, this.grid, layout)
+    const refitted = await refitScales(problem, rounded, rest, this.cells, layout)
     rest.dispose()
     if (support) rounded.dispose()
     // Ŵ is a little off the new grid; the first sweep rounds it, and counts from the error that Ŵ has.
-    const descent = new Descent(problem, layout, grid, bits, what, this.#mask(layout, 1))
+    const descent = new Descent(problem, layout, refitted, this.grid, what, this.#mask(layout, 1))
     gpu.copy(this.#rows, descent.objective)
     await sweeps(descent, REFIT_SWEEPS, false)
     this.#keep(descent, 1)
-    for (const tensor of [grid, descent.what, descent.mask, descent]) tensor?.dispose()
+    for (const tensor of [refitted, descent.what, descent.mask, descent]) tensor?.dispose()
   }
 
   /** Takes over the rows in which one of the `copies` candidates of a descent is better. */
-  #keep({ what: fresh, grid: candidates, objective, layout }: Descent, copies: number): void {
+  #keep({ what: fresh, cells: candidates, objective, layout }: Descent, copies: number): void {
     const { gpu, weight } = this.problem
     const [p, q] = [weight.rows, weight.cols]
     const order = gpu.upload(layout.order, [p])
     const next = gpu.empty([q])
-    const { what, grid } = this
-    const bindings = { fresh, order, candidates, objective, best: this.#rows, next, what, grid }
+    const { what, cells } = this
+    const bindings = { fresh, order, candidates, objective, best: this.#rows, next, what, grid: cells }
     gpu.run1d('plus_keep', bindings, { q, p, groups: layout.groups, copies }, p * q)
     this.#rows.dispose()
     this.#rows = next
@@ -257,7 +261,7 @@ class Best {
 
   /** What the unrounded weights keep beside the grid. `layout` is that of the original order. */
   outliers(layout: Layout): Outliers | null {
-    const { support, grid } = this
+    const { support, grid, cells } = this
     const mask = this.#mask(layout, 1)
     if (!support || !mask) return null
     const { gpu } = this.problem
@@ -268,12 +272,13 @@ class Best {
       [p, 2],
     )
     const words = Math.ceil(q / 32)
-    gpu.run1d('outlier_split', { v: this.what, mask, columns, grid, h }, { q, p, words, most: maxCode(this.bits) }, q * p)
+    const bindings = { v: this.what, mask, columns, grid: cells, h }
+    gpu.run1d(grid.kernel('outlier_split'), bindings, { q, p, words, most: grid.most }, q * p)
     for (const tensor of [mask, columns]) tensor.dispose()
     return { h, count: support.count, kind: support.kind }
   }
 
-  /** Frees all but the grid. */
+  /** Frees all but the cells. */
   dispose(): void {
     this.what.dispose()
     this.#rows.dispose()

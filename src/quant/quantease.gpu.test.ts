@@ -7,7 +7,8 @@ import { diagonal } from '../gpu/ops.ts'
 import { Descent, fastestPanel, isRelaxed } from './descent.ts'
 import { goldenCases } from './golden/golden.ts'
 import { quantease } from './quantease.ts'
-import { layoutOf, makeGrid } from './grid.ts'
+import { gridOf } from './grids/index.ts'
+import { layoutOf } from './layout.ts'
 import { Derived } from './solver.ts'
 import { anyGrid, anyLayer, expectGrid, flip, goldenLayer, type Layer, solve } from './testing.ts'
 
@@ -94,12 +95,13 @@ describe('sweeps on two levels', () => {
     const gramDiagonal = await diagonal(gpu, gram)
     const derived = new Derived()
     const layout = layoutOf(gramDiagonal, -1, true, true)
-    const grid = makeGrid(gpu, weight, layout, { bits: 3, groupSize: -1, symmetric: false, grid: 'minmax' }, false)
-    const descent = new Descent({ gpu, weight, gram, gramDiagonal, derived, halfScales: false }, layout, grid, 3)
+    const grid = gridOf({ bits: 3, groupSize: -1, symmetric: false, grid: 'minmax' })
+    const cells = grid.make(gpu, weight, layout, false)
+    const descent = new Descent({ gpu, weight, gram, gramDiagonal, derived, halfScales: false }, layout, cells, grid)
     for (let t = 0; t < 3; t++) await descent.sweep(relaxed && t === 1, panel)
     const read = async (tensor: Tensor) => (await gpu.read(tensor)) as Float32Array
     const result = { what: await read(descent.what), objective: await read(descent.objective) }
-    for (const tensor of [weight, gram, grid, descent.what, descent]) tensor.dispose()
+    for (const tensor of [weight, gram, cells, descent.what, descent]) tensor.dispose()
     return result
   }
 

@@ -5,7 +5,9 @@
  */
 import type { OptionSpec, OptionsOf } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
-import { deadNote, finish, type Layout, layoutOf, makeGrid } from './grid.ts'
+import { gridOf } from './grids/index.ts'
+import { type Layout, layoutOf } from './layout.ts'
+import { deadNote, finish } from './rounding.ts'
 import {
   disposeSupport,
   eigenvalueWork,
@@ -17,15 +19,7 @@ import {
   sweepsWithOutliers,
 } from './outliers.ts'
 import { ObjectiveReport } from './report.ts'
-import {
-  defineSolver,
-  gridOptions,
-  gridWork,
-  type LinearProblem,
-  type OutlierKind,
-  type QuantizedLinear,
-  type SolverHooks,
-} from './solver.ts'
+import { defineSolver, gridOptions, type LinearProblem, type OutlierKind, type QuantizedLinear, type SolverHooks } from './solver.ts'
 
 export const orderOptions = [
   {
@@ -83,8 +77,9 @@ export const quantease = defineSolver({
     'Coordinate descent on the error of the layer’s output: rounds one column at a time, again and again, each time making up for all the others.',
   advice: 'The method to start with: no matrix inverse, so it never breaks down, and it beats RTN and plain GPTQ at 2 to 4 bits.',
   options: quanteaseOptions,
-  gridOf: (options) => options,
-  work: (q, p, options) => gridWork(q, p, options) + options.iterations * sweepWork(q, p) + outlierWork(q, p, options.iterations, options),
+  gridOf,
+  work: (q, p, options) =>
+    gridOf(options).work(q, p) + options.iterations * sweepWork(q, p) + outlierWork(q, p, options.iterations, options),
   sharedWork: eigenvalueWork,
   sweeps: ({ iterations }) => iterations,
   outliers: outlierCount,
@@ -93,11 +88,12 @@ export const quantease = defineSolver({
     const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, options.staticGroups)
     const outliers = outlierCount(weight.cols, weight.rows, options)
     if (outliers) return withOutliers(problem, layout, outliers, options, hooks)
-    const grid = makeGrid(gpu, weight, layout, options, problem.halfScales)
-    const descent = new Descent(problem, layout, grid, options.bits)
+    const grid = gridOf(options)
+    const cells = grid.make(gpu, weight, layout, problem.halfScales)
+    const descent = new Descent(problem, layout, cells, grid)
     const report = new ObjectiveReport(gpu, hooks)
     await sweeps(descent, options.iterations, options.relax, report)
-    const result = finish(problem, descent.what, layout, grid, options.bits)
+    const result = finish(problem, descent.what, layout, cells, grid)
     descent.what.dispose()
     descent.dispose()
     return { ...result, error: report.before(result.error), iterations: options.iterations, notes: deadNote(gramDiagonal) }
@@ -112,14 +108,15 @@ async function withOutliers(
   hooks: SolverHooks,
 ): Promise<QuantizedLinear> {
   const { gpu, weight, gramDiagonal, halfScales } = problem
-  const { bits, iterations } = options
+  const { iterations } = options
   const support = largestWeights(problem, { count, kind })
   const range = spanned(problem, support, layout, options)
-  const grid = makeGrid(gpu, range, layout, options, halfScales)
+  const grid = gridOf(options)
+  const cells = grid.make(gpu, range, layout, halfScales)
   if (range !== weight && range !== support.rest) range.dispose()
   const report = new ObjectiveReport(gpu, hooks)
-  const { what, h } = await sweepsWithOutliers(problem, layout, grid, support, options, report)
-  const result = finish(problem, what, layout, grid, bits, { h, count, kind })
+  const { what, h } = await sweepsWithOutliers(problem, layout, cells, grid, support, options, report)
+  const result = finish(problem, what, layout, cells, grid, { h, count, kind })
   if (options.outlierMode === 'iht') report.add(result.error.map((value) => [{ iteration: iterations - 1, value, relaxed: false }]))
   disposeSupport(support)
   for (const tensor of [what, h]) tensor.dispose()

@@ -2,6 +2,7 @@
  * What an algorithm is to the engine: a function from one linear's weights and Gram matrix to a quantized linear, with a
  * label and typed options on it. No model, no files, no progress bar.
  */
+import type { Grid } from './grids/grid.ts'
 import { type OptionSpec, type Options, type OptionsOf, type SolverInfo, choices } from '../options.ts'
 import type { Gpu } from '../gpu/device.ts'
 import type { Reading } from '../gpu/reading.ts'
@@ -110,7 +111,7 @@ export interface QuantizedLinear {
 /** `O`: its options by key. The engine knows solvers by `Options`; `defineSolver` gives each one its own type. */
 export interface Solver<O = Options> extends SolverInfo {
   /** The grid that these options ask for. */
-  gridOf(options: O): GridOptions
+  gridOf(options: O): Grid
   /** Floating-point operations to solve one linear `[q, p]`, for estimates and progress. */
   work(q: number, p: number, options: O): number
   /** Those of them that are done once for all linears with the same Σ `[p, p]`. */
@@ -119,8 +120,6 @@ export interface Solver<O = Options> extends SolverInfo {
   sweeps?(options: O): number
   /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */
   outliers?(q: number, p: number, options: O): { count: number; kind: OutlierKind } | null
-  /** Bits that the scales and zero points of a linear take, for a solver that stores others than float16 and integers. */
-  gridBits?(q: number, p: number, options: O): { scales: number; zeros: number }
   /** Comes before `solve`, block by block; such a solver is never true-sequential within a block. */
   transform?: Transform<O>
   solve(problem: LinearProblem, options: O, hooks: SolverHooks): Promise<QuantizedLinear>
@@ -183,43 +182,3 @@ export const gridOptions = [
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]
-
-/** What a grid is made by. */
-export interface GridOptions {
-  bits: 2 | 3 | 4 | 8
-  groupSize: number
-  symmetric: boolean
-  grid: 'minmax' | 'mse' | 'weighted'
-}
-
-/**
- * Shrunk ranges (a·lo, b·hi) that a search of the grid tries, in this order: one factor for both ends by steps of 1 %, or
- * one for each end by steps of 5 %. A symmetric grid has one range to shrink.
- */
-export function shrinks({ grid, symmetric }: Pick<GridOptions, 'grid' | 'symmetric'>): [a: number, b: number][] {
-  const steps = (count: number, of: number) => Array.from({ length: count }, (_, i) => (of - i) / of)
-  const both = (f: number): [number, number] => [f, f]
-  if (grid === 'minmax') return []
-  if (grid === 'mse') return steps(80, 100).map(both)
-  const ends = steps(17, 20)
-  return symmetric ? ends.map(both) : ends.flatMap((a) => ends.map((b): [number, number] => [a, b]))
-}
-
-/** Kernels that search take `constants` and bind `powers`, the table of lib/power.wgsl for the norm that is no square. */
-export function searchNorm(gpu: Gpu, grid: GridOptions['grid']): { powers: Tensor; constants: { POWER: number } } {
-  const table = () =>
-    Uint32Array.from({ length: 5 * 2049 }, (_, at) => Math.round(2 ** (27 + Math.floor(at / 2049) / 5) * (1 + (at % 2049) / 2048) ** 2.4))
-  const squares = grid !== 'mse'
-  return { powers: squares ? gpu.empty([4], 'u32') : gpu.upload(table(), [5, 2049]), constants: { POWER: Number(!squares) } }
-}
-
-/** Operations per weight and candidate of a search. */
-export const candidateFlops = (grid: GridOptions['grid']) => (grid === 'mse' ? 24 : 10)
-
-/** Work of `makeGrid` and `finish`. */
-export function gridWork(q: number, p: number, options: Pick<GridOptions, 'grid' | 'symmetric'>): number {
-  return q * p * (4 + shrinks(options).length * candidateFlops(options.grid)) + 2 * q * p * p
-}
-
-/** Largest code. */
-export const maxCode = (bits: number) => 2 ** bits - 1

@@ -4,9 +4,10 @@ import type { Gpu } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Golden, goldenCases } from './golden/golden.ts'
-import { Derived, disposeQuantized, shrinks } from './solver.ts'
+import { Derived, disposeQuantized } from './solver.ts'
 import { spqr } from './spqr.ts'
 import { anyLayer, expectRepresentable, flip, goldenLayer, type Layer, type Solved, solve } from './testing.ts'
+import { shrinks } from './grids/uniform.ts'
 
 let gpu: Gpu
 beforeAll(async () => {
@@ -256,7 +257,7 @@ describe('what it takes', () => {
 
   it('is 6 / g + 64 / 16g bits for a grid, 32 / g uncompressed', () => {
     const bits = (given: Options, rows = q) => {
-      const { scales, zeros } = spqr.gridBits!(rows, p, resolveOptions(spqr.options, given).options)
+      const { scales, zeros } = spqr.gridOf(resolveOptions(spqr.options, given).options).cellBits(rows, p)
       return (scales + zeros) / (rows * p)
     }
     expect(bits({})).toBe(6 / 16 + 64 / 256)

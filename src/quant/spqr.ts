@@ -14,19 +14,13 @@ import type { Tensor } from '../gpu/tensor.ts'
 import { choices, type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { BLOCK, rowsFrom, SWEEP_FLOPS } from './descent.ts'
 import { compensatedWork, dampingOption, factor, Pass, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
-import { type Layout, layoutOf, objective } from './grid.ts'
+import { maxCode } from './grids/grid.ts'
+import { gridOf } from './grids/index.ts'
+import { candidateFlops, searchNorm, shrinks } from './grids/uniform.ts'
+import { type Layout, layoutOf } from './layout.ts'
+import { objective } from './rounding.ts'
 import { orderOptions } from './quantease.ts'
-import {
-  candidateFlops,
-  defineSolver,
-  gridOptions,
-  type LinearProblem,
-  maxCode,
-  type Outliers,
-  type QuantizedLinear,
-  searchNorm,
-  shrinks,
-} from './solver.ts'
+import { defineSolver, gridOptions, type LinearProblem, type Outliers, type QuantizedLinear } from './solver.ts'
 
 /** Columns whose share in the earlier errors one GEMM gathers: the largest group. */
 const OUTER = 128
@@ -96,7 +90,10 @@ export const spqr = defineSolver({
   summary: 'GPTQ on small groups whose scales are compressed too, with the weights that rounding would hurt most kept as they are.',
   advice: 'When accuracy counts more than a packed file: near-lossless at 4 to 5 bits per weight, but no runtime here loads it packed.',
   options: spqrOptions,
-  gridOf: ({ bits, groupSize, grid }) => ({ bits, groupSize, grid, symmetric: false }),
+  gridOf: ({ bits, groupSize, grid, bilevel }) => ({
+    ...gridOf({ bits, groupSize, grid, symmetric: false }),
+    cellBits: (q, p) => cellBits(q, p, groupSize, bilevel),
+  }),
   work(q, p, options) {
     const compensation = q * p * (p - Math.min(BLOCK, options.groupSize))
     return (
@@ -105,11 +102,6 @@ export const spqr = defineSolver({
   },
   sharedWork: factorWork,
   outliers: (q, p, options) => ({ count: Math.round(expectedShare(options) * q * p), kind: 'entries' }),
-  gridBits(q, p, { groupSize, bilevel }) {
-    const groups = Math.ceil(p / groupSize)
-    const bits = bilevel ? groups * (q * STATISTIC_BITS.bilevel + Math.ceil(q / RUN) * 32) : groups * q * STATISTIC_BITS.plain
-    return { scales: bits, zeros: bits }
-  },
   async solve(problem, options) {
     const { gramDiagonal, weight } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, false)
@@ -125,6 +117,13 @@ export const spqr = defineSolver({
     return { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal), ...(ragged ? [shorter] : [])] }
   },
 })
+
+/** Of scales and zero points: both alike, as zero points are real numbers. */
+function cellBits(q: number, p: number, groupSize: number, bilevel: boolean): { scales: number; zeros: number } {
+  const groups = Math.ceil(p / groupSize)
+  const bits = bilevel ? groups * (q * STATISTIC_BITS.bilevel + Math.ceil(q / RUN) * 32) : groups * q * STATISTIC_BITS.plain
+  return { scales: bits, zeros: bits }
+}
 
 /**
  * Share of outliers to plan with; how many there will be, only the weights know. Fitted to the demo model, 2 to 4 bits and

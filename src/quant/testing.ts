@@ -5,7 +5,7 @@ import type { Gpu } from '../gpu/device.ts'
 import { diagonal } from '../gpu/ops.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
-import { objective } from './grid.ts'
+import { objective } from './rounding.ts'
 import { Derived, disposeQuantized, type Solver } from './solver.ts'
 import { collect } from './linear.ts'
 
@@ -48,7 +48,7 @@ export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer,
     groupIndex: result.groupIndex,
     relativeError: error / base,
     trace: trace.map((value) => value / base),
-    solved: await collect(gpu, result, solver.gridOf(options).bits),
+    solved: await collect(gpu, result, solver.gridOf(options)),
     notes: result.notes,
   }
   disposeQuantized(result)

@@ -3,7 +3,8 @@ import type { Passage } from '../../data/lambada.ts'
 import { type ExportFormat, type ExportPlan, type ExportSettings, formatsFor, modelDtype } from '../../io/formats/index.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import { solvers } from '../../quant/index.ts'
-import type { GridOptions, OutlierKind, Solver } from '../../quant/solver.ts'
+import { type Grid, groupsOf } from '../../quant/grids/grid.ts'
+import type { OutlierKind, Solver } from '../../quant/solver.ts'
 import { type BitsBreakdown, type Job, type JobCheck, type Options, type RunSpec, resolveOptions } from '../job.ts'
 import { runOptions } from '../run-options.ts'
 import { foldedVectors } from './folded.ts'
@@ -12,7 +13,7 @@ export interface PlannedRun {
   spec: RunSpec
   solver: Solver
   options: Options
-  grid: GridOptions
+  grid: Grid
   trueSequential: boolean
   /** Blocks to quantize, the first ones. */
   blocks: number
@@ -41,16 +42,14 @@ export interface Plan {
  */
 export function linearBits(
   { q, p }: { q: number; p: number },
-  groups: number,
-  grid: GridOptions,
+  grid: Grid,
   trivialIndex: boolean,
   outliers: { count: number; kind: OutlierKind } | null,
 ): BitsBreakdown {
   const index = p < 65536 ? 16 : 32
   return {
     codes: q * p * grid.bits,
-    scales: q * groups * 16,
-    zeros: grid.symmetric ? 0 : q * groups * grid.bits,
+    ...grid.cellBits(q, p),
     groupIndex: trivialIndex ? 0 : p * 32,
     outliers: !outliers ? 0 : outliers.kind === 'columns' ? outliers.count * (16 * q + 32) : outliers.count * (16 + index) + 32 * q,
   }
@@ -95,7 +94,7 @@ export function planRun(
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
   const outliers = opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
-  const output = { settings, outliers, ...contentOf(solver, blocks, settings, opened) }
+  const output = { settings, levels: grid.levels, outliers, ...contentOf(solver, blocks, settings, opened) }
   const chosen = formatsFor(output, ids)
   const { trueSequential: sequential } = settings
   return { spec, solver, options, grid, trueSequential: sequential, blocks, maxBinding, output, formats: chosen, measured: chosen[0] }
@@ -129,13 +128,10 @@ function contentOf(
   return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
-export const groupsOf = (p: number, groupSize: number) => (groupSize === -1 ? 1 : Math.ceil(p / groupSize))
-
 /** The blocks are alike, so one stands for all. */
 export function plannedBits({ grid, output, solver, options }: PlannedRun, opened: OpenModel) {
   return opened.model.stages.flat().map(({ q, p }) => {
     const outliers = solver.outliers?.(q, p, options) ?? null
-    const bits = linearBits({ q, p }, groupsOf(p, grid.groupSize), grid, !output.settings.actOrder, outliers)
-    return { shape: [q, p] as [number, number], bits: { ...bits, ...solver.gridBits?.(q, p, options) } }
+    return { shape: [q, p] as [number, number], bits: linearBits({ q, p }, grid, !output.settings.actOrder, outliers) }
   })
 }

@@ -10,7 +10,7 @@ import type { Tensor } from '../../gpu/tensor.ts'
 import { bf16ToF32, f16ToF32 } from '../../io/half.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../../models/family.ts'
 import { blockName } from '../../models/weights.ts'
-import { objective } from '../../quant/grid.ts'
+import { objective } from '../../quant/rounding.ts'
 import { collect, restore, scaleNotes, type SolvedLinear } from '../../quant/linear.ts'
 import { cutWeight, solveLinear } from '../../quant/slices.ts'
 import { Derived, type LinearProblem } from '../../quant/solver.ts'
@@ -368,7 +368,7 @@ export class BlockLoop extends ForwardPass {
       },
     })
     const { outliers = null } = result
-    const collected = collect(gpu, result, grid.bits)
+    const collected = collect(gpu, result, grid)
     if (outliers) add(gpu, result.what, outliers.h)
     const rounds = this.#roundStored(run, result.what)
     const lost = outputs || rounds ? this.#lost(weight, result.what, gram, outputs) : result.error
@@ -401,8 +401,7 @@ export class BlockLoop extends ForwardPass {
         seconds: seconds + host.control.clock - waiting,
         iterations: result.iterations,
         bits: {
-          ...linearBits({ q, p }, result.groups, grid, !output.settings.actOrder, kept),
-          ...solver.gridBits?.(q, p, options),
+          ...linearBits({ q, p }, grid, !output.settings.actOrder, kept),
         },
         ...(curve.size && { objective: curveOf([...curve.values()]) }),
         notes: [...result.notes, note, beyond, below].filter((one) => one !== null),

@@ -52,12 +52,13 @@ export function packCodes(gpu: Device, codes: Tensor, bits: number): Tensor {
 }
 
 /**
- * W = scale · (code − zero), input-major `[p, q]` f32, from host arrays: codes as `packCodes` leaves them, the grid
+ * W = scale · (code − zero), or what `kernel` makes of code and cell, input-major `[p, q]` f32, from host arrays: codes as `packCodes` leaves them, the grid
  * `[groups, q, 2]`, the group of each input `[p]`.
  */
 export function unpack(
   gpu: Device,
   linear: { bits: number; q: number; p: number; groups: number; codes: Uint32Array; grid: Float32Array; groupIndex: Int32Array },
+  kernel = 'unpack',
 ): Tensor {
   const { bits, q, p, groups } = linear
   const packed = gpu.upload(linear.codes as Uint32Array<ArrayBuffer>, [linear.codes.length])
@@ -66,7 +67,7 @@ export function unpack(
   const w = gpu.empty([p, q])
   byRows(
     gpu,
-    'unpack',
+    kernel,
     { w },
     { packed, group, grid },
     ({ first, count }) => ({ q, rows: count, bits, row0: first }),

@@ -66,6 +66,8 @@ export interface ExportPlan {
   settings: ExportSettings
   /** Every linear that will be quantized, in the order in which they are solved. */
   linears: LinearPlan[]
+  /** Kind of the grid: `uniform` integers, or others. */
+  levels: string
   /** Some weights will be kept beside the grid. */
   outliers: boolean
   /** Tensors of the model that are written as they are. */

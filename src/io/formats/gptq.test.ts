@@ -30,7 +30,14 @@ const settings: ExportSettings = {
 /** A result with these linears. */
 function planOf(settings: ExportSettings, shapes: { name: string; q: number; p: number }[]): ExportPlan {
   const { bits, dtype } = settings
-  return { settings, linears: shapes.map((shape) => ({ ...shape, bits, dtype, groups: 1 })), outliers: false, copied: [], changed: [] }
+  return {
+    settings,
+    linears: shapes.map((shape) => ({ ...shape, bits, dtype, groups: 1 })),
+    levels: 'uniform',
+    outliers: false,
+    copied: [],
+    changed: [],
+  }
 }
 
 /** A linear with random codes, scales, zeros and groups; codes are packed one bit at a time, slowly and plainly. */
@@ -412,5 +419,6 @@ test('a result goes to the first format that holds it, unless others are asked f
   expect([ids(plan), ids(plan, []), ids(sparse)]).toEqual([['gptq'], ['gptq'], ['dense']])
   expect(ids(sparse, ['dense', 'gptq'])).toEqual(['gptq', 'dense'])
   expect(gptq.accepts(plan)).toBeNull()
+  expect(ids({ ...plan, levels: 'other' })).toEqual(['dense'])
   expect(gptq.accepts(sparse)).toEqual({ why: expect.stringContaining('outliers'), instead: expect.stringContaining('plain weights') })
 })

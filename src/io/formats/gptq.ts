@@ -66,10 +66,12 @@ export const gptq: ExportFormat = {
   label: 'GPTQ',
   summary: 'safetensors with packed codes, scales and zero points: loads in GPTQModel and transformers, and in vLLM at 4 and 8 bits.',
   stores: 'codes',
-  accepts: ({ outliers }) =>
-    outliers
-      ? { why: 'GPTQ files have no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
-      : null,
+  accepts({ levels, outliers }) {
+    if (levels !== 'uniform')
+      return { why: 'GPTQ files hold uniform integers only.', instead: 'Choose a uniform grid, or write plain weights.' }
+    if (!outliers) return null
+    return { why: 'GPTQ files have no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
+  },
   rounds: () => null,
   remarks,
   ...safetensorsFolder(gptqLayout),

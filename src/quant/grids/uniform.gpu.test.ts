@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { beforeAll, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
-import { testGpu } from '../gpu/testing.ts'
-import { rtn } from './rtn.ts'
-import { type GridOptions, maxCode, searchNorm, shrinks } from './solver.ts'
-import { anyGrid, anyLayer, type Layer, solve } from './testing.ts'
+import type { Gpu } from '../../gpu/device.ts'
+import { testGpu } from '../../gpu/testing.ts'
+import { rtn } from '../rtn.ts'
+import { type GridOptions, maxCode } from './grid.ts'
+import { searchNorm, shrinks } from './uniform.ts'
+import { anyGrid, anyLayer, type Layer, solve } from '../testing.ts'
 
 let gpu: Gpu
 beforeAll(async () => {

@@ -1,0 +1,14 @@
+/** The one place where kinds of grids are registered. A new one is one file and one line here. */
+import type { Grid, GridKind, GridOptions } from './grid.ts'
+import { uniform } from './uniform.ts'
+
+export const gridKinds: GridKind[] = [uniform]
+
+/** The kind of this id. */
+export function gridKind(id: string): GridKind {
+  const kind = gridKinds.find((one) => one.id === id)
+  if (!kind) throw new Error(`There is no grid "${id}".`)
+  return kind
+}
+
+export const gridOf = (options: GridOptions): Grid => gridKind(options.levels ?? uniform.id).of(options)

@@ -1,0 +1,59 @@
+/** The way from real weights to codes, which ends every solver, and what is measured there. */
+import type { Gpu } from '../gpu/device.ts'
+import { dot, matmul } from '../gpu/ops.ts'
+import type { Reading } from '../gpu/reading.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { Grid } from './grids/grid.ts'
+import type { Layout } from './layout.ts'
+import type { LinearProblem, Outliers, QuantizedLinear } from './solver.ts'
+
+/**
+ * Rounds `x` (`[p, q]`, processing order) to the grid, whose cells are `[groups, q, 2]`, and goes back to the original order; also measures the error.
+ * Takes over `cells`. `outliers.h`, in processing order as well, counts as part of the weight; the result has its own.
+ */
+export function finish(
+  problem: LinearProblem,
+  x: Tensor,
+  layout: Layout,
+  cells: Tensor,
+  grid: Grid,
+  outliers: Outliers | null = null,
+): Omit<QuantizedLinear, 'iterations' | 'notes'> {
+  const { gpu, weight, gram, halfScales } = problem
+  const [p, q] = [weight.rows, weight.cols]
+  const codes = gpu.empty([p, q], 'u32')
+  const what = gpu.empty([p, q])
+  const rest = gpu.empty([p, q])
+  const order = gpu.upload(layout.order, [p])
+  const group = gpu.upload(
+    Uint32Array.from(layout.order, (j) => layout.groupIndex[j]),
+    [p],
+  )
+  const bindings = { x, w: weight, order, group, grid: cells, codes, what, rest }
+  gpu.run1d(grid.kernel('encode'), bindings, { q, p, most: grid.most }, p * q)
+  let kept: Outliers | null = null
+  if (outliers) {
+    const h = gpu.empty([p, q])
+    gpu.run1d('scatter_rows', { x: outliers.h, order, y: h }, { rows: p, cols: q, half: Number(halfScales) }, p * q)
+    gpu.run1d('subtract', { x: rest, y: h }, { n: p * q }, (p * q) / 4)
+    kept = { ...outliers, h }
+  }
+  const error = objective(gpu, rest, gram)
+  for (const tensor of [rest, order, group]) tensor.dispose()
+  const { groupSize, groups, groupIndex } = layout
+  return { codes, what, grid: cells, groupSize, groups, groupIndex, outliers: kept, error }
+}
+
+/** tr(D Σ Dᵀ) for `d` = Dᵀ `[p, q]`: one GEMM, the sum finished in float64. */
+export function objective(gpu: Gpu, d: Tensor, gram: Tensor): Reading<number> {
+  const product = matmul(gpu, gram, d)
+  const value = dot(gpu, product, d)
+  product.dispose()
+  return value
+}
+
+/** Dead inputs (Σ_jj = 0): they never change the error, and a result should say how many there were. */
+export function deadNote(diagonal: Float32Array): string[] {
+  const dead = diagonal.reduce((count, value) => count + Number(value <= 0), 0)
+  return dead ? [`${dead} of ${diagonal.length} inputs are always zero in the calibration text; their weights are rounded to nearest.`] : []
+}
