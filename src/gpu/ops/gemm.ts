@@ -14,23 +14,47 @@ export function gemm(gpu: Device, spec: GemmSpec): void {
 }
 
 function multiplyPiece(gpu: Device, spec: GemmSpec, piece: GemmPiece): void {
-  const { ta = false, tb = false, lda, ldb, ldc, batch, symmetric } = spec
-  const { row, rows, cols, terms, carried, alpha, beta } = piece
+  const { ta = false, tb = false, batch, symmetric } = spec
+  const { row, rows, cols, terms } = piece
   const tile = tileOf(gpu)
-  const { a, b, c } = operandsOf(gpu, spec, piece)
-  const shape = { m: rows, n: cols, k: terms, lda, ldb, ldc, a0: a.start, b0: b.start, c0: c.start }
-  const [inner, outer, share] = [batch?.inner ?? 1, batch?.outer ?? 1, batch?.share ?? 1]
-  const [[a_outer, a_inner], [b_outer, b_inner], [c_outer, c_inner]] = [batch?.a ?? NONE, batch?.b ?? NONE, batch?.c ?? NONE]
-  const strides = { a_outer, a_inner, b_outer, b_inner, c_outer, c_inner, inner, share }
-  const scaled = { symmetric: symmetric ? 1 + row / tile : 0, carried: Number(carried), alpha, beta }
+  const products = (batch?.outer ?? 1) * (batch?.inner ?? 1)
   const entries = rows * cols - (symmetric ? rows * (row + rows / 2) : 0)
+  const seen = operandsOf(gpu, spec, piece)
   gpu.run(
     `gemm_${gpu.gemm}`,
-    { a: a.tensor, b: b.tensor, c: c.tensor },
-    { ...shape, ...strides, ...scaled },
-    [Math.ceil(cols / tile), Math.ceil(rows / tile), outer * inner],
-    { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * entries * terms * outer * inner },
+    { a: seen.a.tensor, b: seen.b.tensor, c: seen.c.tensor },
+    gemmParams(spec, piece, seen, symmetric ? 1 + row / tile : 0),
+    [Math.ceil(cols / tile), Math.ceil(rows / tile), products],
+    { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * entries * terms * products },
   )
+}
+
+/** `Params` of the kernels, as one literal: it is made for every product. */
+function gemmParams({ lda, ldb, ldc, batch }: GemmSpec, piece: GemmPiece, seen: ReturnType<typeof operandsOf>, symmetric: number) {
+  const [[a_outer, a_inner], [b_outer, b_inner], [c_outer, c_inner]] = [batch?.a ?? NONE, batch?.b ?? NONE, batch?.c ?? NONE]
+  return {
+    m: piece.rows,
+    n: piece.cols,
+    k: piece.terms,
+    lda,
+    ldb,
+    ldc,
+    a0: seen.a.start,
+    b0: seen.b.start,
+    c0: seen.c.start,
+    a_outer,
+    a_inner,
+    b_outer,
+    b_inner,
+    c_outer,
+    c_inner,
+    inner: batch?.inner ?? 1,
+    share: batch?.share ?? 1,
+    symmetric,
+    carried: Number(piece.carried),
+    alpha: piece.alpha,
+    beta: piece.beta,
+  }
 }
 
 const NONE: [number, number] = [0, 0]
