@@ -1,6 +1,6 @@
 /** Every export format, in the order in which they are offered. A new one is one file and one line here. */
 import { dense } from './dense.ts'
-import type { ExportFormat, ExportPlan, Refusal } from './format.ts'
+import type { ExportFormat, ExportPlan } from './format.ts'
 import { gptq } from './gptq.ts'
 
 export type {
@@ -13,7 +13,6 @@ export type {
   FloatDtype,
   LinearPlan,
   NotLoaded,
-  Refusal,
   Remark,
 } from './format.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
@@ -23,9 +22,4 @@ export const formats: readonly ExportFormat[] = [gptq, dense]
 export function formatsFor(plan: ExportPlan, asked: readonly string[] = []): ExportFormat[] {
   if (asked.length) return formats.filter(({ id }) => asked.includes(id))
   return formats.filter((format) => !format.accepts(plan)).slice(0, 1)
-}
-
-/** What each format says to a result. */
-export function refusals(plan: ExportPlan): { format: ExportFormat; refusal: Refusal | null }[] {
-  return formats.map((format) => ({ format, refusal: format.accepts(plan) }))
 }

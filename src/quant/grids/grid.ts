@@ -35,7 +35,6 @@ export interface Grid extends Readonly<GridOptions> {
 /** One kind of grid, of any number of bits. */
 export interface GridKind {
   id: string
-  label: string
   /**
    * The name by which a kernel runs on such grids: those that include `lib/grid` (code_of, value_of, quantized, quantized4)
    * round by them.

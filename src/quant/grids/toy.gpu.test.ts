@@ -32,7 +32,6 @@ fn quantized4(v: vec4f, cells: mat2x4f, most: f32) -> vec4f {
 
 const powers: GridKind = {
   id: 'powers',
-  label: 'Powers of two',
   kernel: (name) => kernelVariant(name, 'powers', { 'lib/grid': wgsl }),
   of(options) {
     const even = uniform.of({ ...options, symmetric: true })

@@ -9,7 +9,6 @@ import { type GridKind, type GridOptions, groupsOf, maxCode } from './grid.ts'
 
 export const uniform: GridKind = {
   id: 'uniform',
-  label: 'Uniform',
   // The kernels as they stand.
   kernel: (name) => name,
   of: (options) => ({
