@@ -1,4 +1,4 @@
-// Min/max grid of every row and group (algorithms.md section 1):
+// Min/max grid of every row and group:
 //   lo = min(min w, 0), hi = max(max w, 0);  symmetric: hi = max(|lo|, hi), lo = −hi if lo < 0
 //   s = (hi − lo) / M,  z = round(−lo / s), symmetric: (M + 1) / 2
 //

@@ -1,4 +1,4 @@
-// Searches a better grid in smaller ranges (algorithms.md sections 1 and 12): of all (a·lo, b·hi), (a, b) in `shrink`,
+// Searches a better grid in smaller ranges: of all (a·lo, b·hi), (a, b) in `shrink`,
 // the first that has the least
 //   Σ_j weight_j · |w_j − Q(w_j)|^norm        over the columns j of the group, norm 2, or 2.4 with POWER
 // Twenty candidates a dispatch, their errors in registers while the columns pass once; `least` carries the best so far.

@@ -1,5 +1,5 @@
 /**
- * AWQ (arXiv 2306.00978; algorithms.md section 8): inputs that are large on average get finer steps.
+ * AWQ (arXiv 2306.00978): inputs that are large on average get finer steps.
  *   c_j = mean|x_j|^α, normalised;   Ŵ = Q(W diag c) diag c⁻¹
  * α is searched for the linears that share an input; c is a transform, which the engine folds into what precedes them, so
  * that inference costs nothing. What is left is rounding to nearest on a clipped range, searched per row and group.

@@ -84,7 +84,11 @@ export class BlockLoop extends ForwardPass {
             if (known) {
               await this.#recall(run, known)
               weights.set(`${linear.name}.weight`, this.#restore(known.stored))
-            } else await settle.after(await this.#solve(run, k, linear, shared!, weights, note, outputs?.get(linear.name)))
+            } else {
+              const settled = await this.#solve(run, k, linear, shared!, weights, note, outputs?.get(linear.name))
+              // Codes and weights, four bytes each, and what the error is measured by.
+              await settle.after(settled, 12 * linear.q * linear.p)
+            }
             if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
           }
           await settle.all()
