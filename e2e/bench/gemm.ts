@@ -1,12 +1,12 @@
 /** C = A·B in f32 by us, as a task that libraries can be compared by. */
-import type { Gpu } from '../../src/gpu/device.ts'
+import type { Device } from '../../src/gpu/device.ts'
 import { matmul } from '../../src/gpu/ops.ts'
 import type { Task } from './measure.ts'
 
 /** Makes the task of multiplying two matrices [n, n]. */
 export type Library = (n: number, a: Float32Array<ArrayBuffer>, b: Float32Array<ArrayBuffer>) => Task
 
-export function openOurs(gpu: Gpu): Library {
+export function openOurs(gpu: Device): Library {
   return (n, dataA, dataB) => {
     const a = gpu.upload(dataA, [n, n])
     const b = gpu.upload(dataB, [n, n])

@@ -1,6 +1,6 @@
 /** Error against work: what each method reaches on one layer, and for how many GEMMs of the layer with Σ. */
 import { diagonal, matmul } from '../../src/gpu/ops.ts'
-import type { Gpu } from '../../src/gpu/device.ts'
+import type { Device } from '../../src/gpu/device.ts'
 import { type Options, resolveOptions } from '../../src/options.ts'
 import { objective } from '../../src/quant/rounding.ts'
 import { solvers } from '../../src/quant/index.ts'
@@ -26,7 +26,11 @@ export interface WorkPoint {
 }
 
 /** A layer `[p, p]` at 3 bits whose inputs are correlated and a few of them ten times as large, as in real models. */
-export async function errorAgainstWork(gpu: Gpu, p: number, random: (length: number) => Float32Array<ArrayBuffer>): Promise<WorkPoint[]> {
+export async function errorAgainstWork(
+  gpu: Device,
+  p: number,
+  random: (length: number) => Float32Array<ArrayBuffer>,
+): Promise<WorkPoint[]> {
   const [tokens, rank] = [2 * p, p / 8]
   const factors = gpu.upload(random(tokens * rank), [tokens, rank])
   const loadings = gpu.upload(random(rank * p), [rank, p])

@@ -3,7 +3,7 @@
  * token of the last word greedily. All of them are judged in one forward pass, since each sees the true ones before it.
  */
 import type { Passage } from '../data/lambada.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { applyHead } from '../gpu/head.ts'
 import { gatherRows } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -37,7 +37,13 @@ export function batchedPassages(passages: Passage[], rows: number): PassageBatch
 }
 
 /** How many passages of a batch end right, NaN when a loss is not finite; from the hidden states after the last block `[windows · t, hidden]`. */
-export async function countRight(gpu: Gpu, model: Model, outer: Outer, hidden: Tensor, { ids, words, t }: PassageBatch): Promise<number> {
+export async function countRight(
+  gpu: Device,
+  model: Model,
+  outer: Outer,
+  hidden: Tensor,
+  { ids, words, t }: PassageBatch,
+): Promise<number> {
   // The states before each token of each last word; only they need the head.
   const places = ids.flatMap((passage, i) =>
     Array.from(passage.subarray(words[i].begin, words[i].end), (token, k) => ({ row: i * t + words[i].begin + k - 1, token, i })),

@@ -2,7 +2,7 @@
  * Perplexity by the published protocol: one token stream, non-overlapping windows, exp of the mean next-token
  * cross-entropy. Within a window of n tokens the n − 1 later ones are predicted.
  */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { applyHead } from '../gpu/head.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Model } from '../models/family.ts'
@@ -49,7 +49,7 @@ export interface WindowScore {
  * full-precision model.
  */
 export async function scoreWindows(
-  gpu: Gpu,
+  gpu: Device,
   model: Model,
   outer: Outer,
   hidden: Tensor,

@@ -112,5 +112,3 @@ export interface Device {
   /** @throws {WorkbenchError} `gpu-too-small` when one buffer cannot hold so many bytes */
   require(bytes: number, what: string): void
 }
-
-export type { Device as Gpu }

@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import { applyHead, BLOCK } from './head.ts'
 import type { Panels } from './ops.ts'
 import * as ref from './reference.ts'
 import { testGpu } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import { feedback, feedback64, type Symmetric } from './linalg.ts'
 import { type Matrix, matrix, product, transposed } from './reference.ts'
 import { testGpu } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

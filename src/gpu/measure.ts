@@ -1,5 +1,5 @@
 /** What a device can do, measured: the rate of matrix products, the form of them that is faster, and its arithmetic. */
-import type { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import { gemm } from './ops.ts'
 import type { Reading } from './reading.ts'
 
@@ -15,7 +15,7 @@ const MARGIN = 1.3
 const ROUNDS = 12
 
 /** Seconds that `work` takes, from as much of it as makes the device's tick small beside the whole. The first one compiles. */
-export async function secondsOf(gpu: Gpu, work: () => void | Promise<void>): Promise<number> {
+export async function secondsOf(gpu: Device, work: () => void | Promise<void>): Promise<number> {
   const least = Math.max(LEAST, TICKS * gpu.tick)
   await work()
   await gpu.sync()
@@ -34,7 +34,7 @@ export async function secondsOf(gpu: Gpu, work: () => void | Promise<void>): Pro
  * Chooses the form of all products on this device, and tells it its rate and what a dispatch takes, by measuring both forms on a square product. They
  * order sums differently, so a device should choose alike each time: close results are measured again, and the best counts.
  */
-export async function chooseGemm(gpu: Gpu): Promise<void> {
+export async function chooseGemm(gpu: Device): Promise<void> {
   const n = gpu.info.kind === 'software' ? 256 : 1024
   const best = { direct: Number.POSITIVE_INFINITY, tiled: Number.POSITIVE_INFINITY }
   for (let round = 0; round < ROUNDS; round++) {
@@ -51,7 +51,7 @@ export async function chooseGemm(gpu: Gpu): Promise<void> {
 }
 
 /** Seconds of a product of two matrices `[n, n]`. */
-async function gemmSeconds(gpu: Gpu, form: Gpu['gemm'], n: number): Promise<number> {
+async function gemmSeconds(gpu: Device, form: Device['gemm'], n: number): Promise<number> {
   // Not zeros: GPUs run faster on them.
   const noise = () => gpu.upload(Float32Array.from({ length: n * n }, Math.random), [n, n])
   const [a, b, c] = [noise(), noise(), gpu.empty([n, n])]
@@ -69,7 +69,7 @@ const PRODUCT = 64
  * Bits of results that depend on how a device rounds, fuses and orders operations, first `probe.wgsl`'s, then of a product in
  * both forms. Two devices with the same ones may still differ elsewhere, but devices with others will not give the same codes.
  */
-export function probeArithmetic(gpu: Gpu): Reading<Uint32Array> {
+export function probeArithmetic(gpu: Device): Reading<Uint32Array> {
   let state = 1
   const noise = (length: number) =>
     Float32Array.from({ length }, () => {

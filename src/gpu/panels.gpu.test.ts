@@ -1,7 +1,7 @@
 /** Every operation on tensors larger than a binding, against the same on a device that binds them whole. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WorkbenchError } from '../errors.ts'
-import type { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import * as ops from './ops.ts'
 import { rowPanels } from './panels.ts'
 import type { Tensor } from './tensor.ts'
@@ -11,10 +11,10 @@ import { WebGpuDevice } from './webgpu.ts'
 /** Bytes: 64 rows of 260 columns fit. */
 const LIMIT = 73728
 
-let whole: Gpu
-let small: Gpu
+let whole: Device
+let small: Device
 /** Holds as many rows of the widest operand here as a product sums at a time, and more. */
-let wider: Gpu
+let wider: Device
 beforeAll(async () => {
   whole = await testGpu()
   small = await WebGpuDevice.open(testSource(), { binding: LIMIT })
@@ -36,7 +36,7 @@ function noise(rows: number, cols: number, seed: number): Float32Array<ArrayBuff
 /** What `work` makes of the same operands on both devices. */
 async function both(
   shapes: [number, number][],
-  work: (gpu: Gpu, ...operands: Tensor[]) => Tensor | Promise<ArrayLike<number>>,
+  work: (gpu: Device, ...operands: Tensor[]) => Tensor | Promise<ArrayLike<number>>,
   devices = [whole, small],
 ) {
   const results: ArrayLike<number>[] = []
@@ -180,7 +180,7 @@ describe.each(['direct', 'tiled'] as const)('products, %s', (kernel) => {
   })
 
   it('a Gram matrix, and both of its halves', async () => {
-    const gram = (gpu: Gpu, x: Tensor) => {
+    const gram = (gpu: Device, x: Tensor) => {
       const sigma = gpu.zeros([x.cols, x.cols])
       ops.gramUpper(gpu, x, sigma, 0, 20)
       ops.gramUpper(gpu, x, sigma, 20, 13)

@@ -2,7 +2,7 @@
  * Tensors larger than a binding: kernels see them as panels of whole rows. Operations cut what they are given, so that
  * callers need not know the limit.
  */
-import type { DispatchOptions, Gpu } from './device.ts'
+import type { DispatchOptions, Device } from './device.ts'
 import type { Tensor } from './tensor.ts'
 
 export interface RowPanel {
@@ -11,13 +11,13 @@ export interface RowPanel {
 }
 
 /** Rows of so many elements, cut so that the panels of each width start at multiples of 64 elements and fit a binding. */
-export function rowPanels(gpu: Gpu, rows: number, widths: number[], unit = 1): RowPanel[] {
+export function rowPanels(gpu: Device, rows: number, widths: number[], unit = 1): RowPanel[] {
   const widest = Math.max(...widths)
   const fit = Math.floor(gpu.info.maxBinding / 4 / widest)
   if (rows <= fit) return [{ first: 0, count: rows }]
   const step = widths.reduce((all, width) => lcm(all, 64 / gcd(64, width)), unit)
   const height = Math.floor(fit / step) * step
-  // `Gpu` says what does not fit.
+  // `Device` says what does not fit.
   if (!height) return [{ first: 0, count: rows }]
   return Array.from({ length: Math.ceil(rows / height) }, (_, i) => ({
     first: i * height,
@@ -36,7 +36,7 @@ export function rowsOf(x: Tensor, { first, count }: RowPanel): Tensor {
  * `whole` those that it sees all of. `items`: invocations for a panel; `unit`: rows that belong together.
  */
 export function byRows(
-  gpu: Gpu,
+  gpu: Device,
   name: string,
   walked: Record<string, Tensor>,
   whole: Record<string, Tensor>,
@@ -55,13 +55,13 @@ export function byRows(
 }
 
 /** The pairs of a panel that is read and one that is written, for kernels that move rows about. */
-export function panelPairs(gpu: Gpu, from: Tensor, to: Tensor): [RowPanel, RowPanel][] {
+export function panelPairs(gpu: Device, from: Tensor, to: Tensor): [RowPanel, RowPanel][] {
   const sources = rowPanels(gpu, from.rows, [from.cols])
   return rowPanels(gpu, to.rows, [to.cols]).flatMap((target) => sources.map((source): [RowPanel, RowPanel] => [source, target]))
 }
 
 /** The elements `from .. to` of a tensor as something that a binding may hold, and where its first element stands. */
-export function elementsOf(gpu: Gpu, x: Tensor, from: number, to: number): { tensor: Tensor; start: number } {
+export function elementsOf(gpu: Device, x: Tensor, from: number, to: number): { tensor: Tensor; start: number } {
   if (x.bytes <= gpu.info.maxBinding) return { tensor: x, start: 0 }
   const start = Math.floor(from / 64) * 64
   return { tensor: x.view([Math.min(x.size, Math.ceil(to / 4) * 4) - start], start), start }

@@ -3,13 +3,13 @@
  * float32 sum goes the same way, so that 4096 of them are off by up to 1e-4.
  */
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from './device.ts'
+import type { Device } from './device.ts'
 import * as ops from './ops.ts'
 import * as ref from './reference.ts'
 import type { TypedArray } from './tensor.ts'
 import { testGpu } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

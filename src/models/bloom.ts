@@ -4,7 +4,7 @@
  * The residual may start from the norm's output instead (`apply_residual_connection_post_layernorm`).
  */
 import { z } from '../io/zod.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { alibiTable, lastOf } from './alibi.ts'
@@ -84,7 +84,7 @@ function read(given: Record<string, unknown>): Model {
   }
 }
 
-async function* block(config: Config, gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor> {
+async function* block(config: Config, gpu: Device, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor> {
   const { heads, eps, fromNorm } = config
   const positions: Positions = { kind: 'alibi', table: lastOf((t) => alibiTable(heads, t)) }
   const scope = new Scope(gpu, weights)

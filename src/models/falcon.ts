@@ -6,7 +6,7 @@
  * Positions by rotation or by ALiBi, keys and values for every head, for groups of heads, or once for all.
  */
 import { z } from '../io/zod.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { NotLoaded } from '../io/formats/index.ts'
@@ -167,7 +167,7 @@ function modelOf(config: z.infer<typeof schema>, type: string, shape: Shape): Mo
   }
 }
 
-async function* block(shape: Shape, gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor> {
+async function* block(shape: Shape, gpu: Device, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor> {
   const { eps, positions, first, second, parallel } = shape
   const scope = new Scope(gpu, weights)
   try {

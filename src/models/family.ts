@@ -1,5 +1,5 @@
 /** What a model family is: a reading of config.json, a table of tensors, and a forward pass block by block. */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { NotLoaded } from '../io/formats/index.ts'
 
@@ -88,14 +88,14 @@ export interface Model {
    * it goes on; closing it early frees everything. Consumes nothing: `x` `[tokens, hidden]` stays the caller's.
    * @returns the block's output `[tokens, hidden]`
    */
-  block(gpu: Gpu, weights: BlockWeights, x: Tensor, windows: Windows, k: number): AsyncGenerator<StageInput, Tensor>
+  block(gpu: Device, weights: BlockWeights, x: Tensor, windows: Windows, k: number): AsyncGenerator<StageInput, Tensor>
   /**
    * From rows of the token table `[tokens, embedWidth]` to the input of the first block `[tokens, hidden]`.
    * Takes over `x`; `outer` are the tensors of `this.outer` by name.
    */
-  start(gpu: Gpu, outer: BlockWeights, x: Tensor, windows: Windows): Tensor
+  start(gpu: Device, outer: BlockWeights, x: Tensor, windows: Windows): Tensor
   /** From the output of the last block, which stays the caller's, to what the head reads `[tokens, embedWidth]`. */
-  finish(gpu: Gpu, outer: BlockWeights, x: Tensor): Tensor
+  finish(gpu: Device, outer: BlockWeights, x: Tensor): Tensor
 }
 
 export interface Family {

@@ -1,7 +1,7 @@
 /** Every family against transformers: same numbers, from the files that transformers wrote. */
 import { readdir } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { embed } from '../gpu/ops.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { openFolder } from '../io/folder.ts'
@@ -10,7 +10,7 @@ import { expectedOf, fixtureFiles, fixtures } from './fixtures/fixtures.ts'
 import { families } from './index.ts'
 import { disposeBlock, disposePanels, loadBlock, loadOuter, openModel } from './weights.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

@@ -5,7 +5,7 @@
  * scores and GELU where a family has them.
  */
 import { z } from '../io/zod.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { activate, add, attention, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { agreed } from '../io/facts.ts'
@@ -215,7 +215,7 @@ function modelOf(config: Config): Model {
 async function* block(
   config: Config,
   index: number,
-  gpu: Gpu,
+  gpu: Device,
   weights: BlockWeights,
   x: Tensor,
   { windows, t }: Windows,

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { batched, flatIds, scoreWindows } from '../eval/perplexity.ts'
 import { WorkbenchError } from '../errors.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { embed, gramUpper, mirror } from '../gpu/ops.ts'
 import * as ref from '../gpu/reference.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -12,7 +12,7 @@ import { readModel } from './index.ts'
 import { type TinyConfig, safetensorsOf, tinyTensors, twin } from './testing.ts'
 import { disposeBlock, loadBlock, loadOuter, loadPanels, openModel } from './weights.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

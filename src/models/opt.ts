@@ -6,7 +6,7 @@
  *   post-norm  x = LN1(x + attn(x) Wo);   x = LN2(x + relu(x W1) W2)
  */
 import { z } from '../io/zod.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { activate, addRows, attention, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { headWidth, parseConfig, requireFours, size, unsupported } from './config.ts'
@@ -127,7 +127,7 @@ function read(given: Record<string, unknown>): Model {
 
 async function* block(
   { heads, d, before }: { heads: number; d: number; before: boolean },
-  gpu: Gpu,
+  gpu: Device,
   weights: BlockWeights,
   x: Tensor,
   { windows, t }: Windows,

@@ -1,5 +1,5 @@
 /** What every forward pass through a block needs: weights by name, and intermediate tensors that are freed whatever happens. */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { addBias, layernorm, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { BlockWeights, Model } from './family.ts'
@@ -13,7 +13,7 @@ export class Scope {
   readonly #live = new Set<Tensor>()
 
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     readonly weights: BlockWeights,
   ) {}
 

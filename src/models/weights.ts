@@ -1,6 +1,6 @@
 /** From files to the GPU: which tensor of a checkpoint is which, whether all of them fit, and one block at a time. */
 import { WorkbenchError } from '../errors.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { BLOCK } from '../gpu/head.ts'
 import { type Panels, type StoredDType, addBias, convert, unpack } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -206,7 +206,7 @@ class FiniteCheck {
   readonly #names: string[] = []
 
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     most: number,
   ) {
     this.#counts = gpu.zeros([most * 64], 'u32')
@@ -242,7 +242,7 @@ export function blockTensors(opened: OpenModel, k: number): string[] {
 }
 
 /** Block k, dequantized to f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
-export async function loadBlock(gpu: Gpu, opened: OpenModel, k: number): Promise<BlockWeights> {
+export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Promise<BlockWeights> {
   const { model, folder } = opened
   const linears = model.stages.flat()
   const check = new FiniteCheck(gpu, linears.length + model.vectors.length)
@@ -272,7 +272,7 @@ export function disposeBlock(weights: BlockWeights): void {
 }
 
 /** The embedding or the head as panels of rows that fit a binding. */
-export async function loadPanels(gpu: Gpu, opened: OpenModel, name: string): Promise<Panels> {
+export async function loadPanels(gpu: Device, opened: OpenModel, name: string): Promise<Panels> {
   opened.folder.checkpoint.ahead([name])
   const { vocab: rows, embedWidth: cols } = opened.model.shape
   // Panels stay well below the binding limit, so that a panel and its logits fit, and start at whole blocks of the
@@ -304,7 +304,7 @@ export function outerTensors({ model, prefix, head }: OpenModel): string[] {
   return [...model.outer.map(({ name }) => `${prefix}${name}`), head]
 }
 
-export async function loadOuter(gpu: Gpu, opened: OpenModel): Promise<Outer> {
+export async function loadOuter(gpu: Device, opened: OpenModel): Promise<Outer> {
   const { outer } = opened.model
   opened.folder.checkpoint.ahead(outerTensors(opened))
   const weights: BlockWeights = new Map()
@@ -319,7 +319,7 @@ export async function loadOuter(gpu: Gpu, opened: OpenModel): Promise<Outer> {
   return { weights, head: await loadPanels(gpu, opened, opened.head) }
 }
 
-function addConstant(gpu: Gpu, x: Tensor, value: number): void {
+function addConstant(gpu: Device, x: Tensor, value: number): void {
   if (!value) return
   const row = gpu.upload(new Float32Array(x.size).fill(value), [x.size])
   addBias(gpu, x.view([1, x.size]), row)
@@ -328,7 +328,7 @@ function addConstant(gpu: Gpu, x: Tensor, value: number): void {
 
 /** Rows `first .. first + rows` of a stored matrix as f32, piece by piece; transposed to `[cols, rows]` when asked. */
 async function loadRows(
-  gpu: Gpu,
+  gpu: Device,
   { folder }: OpenModel,
   name: string,
   first: number,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { diagonal } from '../gpu/ops.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { awq, type AwqOptions, searchClip, searchScale } from './awq.ts'
@@ -10,7 +10,7 @@ import { rtn } from './rtn.ts'
 import { Derived } from './solver.ts'
 import { anyLayer, expectRepresentable, goldenLayer, type Layer, solve } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

@@ -5,7 +5,7 @@
  * that inference costs nothing. What is left is rounding to nearest on a clipped range, searched per row and group.
  */
 import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { dotParts, gemm, matmul, PARTS } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -155,7 +155,7 @@ export async function searchClip(problem: LinearProblem, layout: Runs, options: 
   return clip
 }
 
-function residual(gpu: Gpu, rounding: { halfScales: boolean }, w: Tensor, c: Tensor, keep: number, runs: Runs, options: AwqOptions) {
+function residual(gpu: Device, rounding: { halfScales: boolean }, w: Tensor, c: Tensor, keep: number, runs: Runs, options: AwqOptions) {
   const d = gpu.empty(w.shape)
   const cells = runs.groups * w.cols
   gpu.run1d('awq_residual', { w, c, d }, { ...shapeOf(rounding, w, runs, options), keep }, cells, { flops: 8 * w.size })
@@ -163,7 +163,7 @@ function residual(gpu: Gpu, rounding: { halfScales: boolean }, w: Tensor, c: Ten
 }
 
 /** Σ[g, g] d[g] for each run g of `size` inputs, the last of which may be short. */
-function groupProducts(gpu: Gpu, gram: Tensor, d: Tensor, size: number): Tensor {
+function groupProducts(gpu: Device, gram: Tensor, d: Tensor, size: number): Tensor {
   const [p, q] = [d.rows, d.cols]
   const product = gpu.empty([p, q])
   const some = (first: number, size: number, outer: number) =>

@@ -6,7 +6,7 @@
  * On two levels, one tall GEMM forms what the columns outside a panel of several blocks contribute to all of it, and each
  * block adds what its panel does: the same operations, most of them in products with enough rows to fill a GPU.
  */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { secondsOf } from '../gpu/measure.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { elementsOf, panelPairs, rowsOf } from '../gpu/panels.ts'
@@ -30,27 +30,27 @@ export const PANELS = [BLOCK, 256, 512]
 /** Rows and columns of the layer on which they are tried: 9 GFLOP a sweep. */
 const TRIAL = { q: 1024, p: 2048 }
 
-const panels = new WeakMap<Gpu, number>()
+const panels = new WeakMap<Device, number>()
 
 /** Columns of a panel in the sweeps on this device: one block unless `choosePanel` found better. */
-export const panelOf = (gpu: Gpu) => panels.get(gpu) ?? BLOCK
+export const panelOf = (gpu: Device) => panels.get(gpu) ?? BLOCK
 
 /**
  * Chooses the panel of all further sweeps on this device by measuring. On a software adapter, which has no rows to fill,
  * it stays at one block without a trial: measured there, all panels take the same time within a few per cent.
  */
-export async function choosePanel(gpu: Gpu): Promise<number> {
+export async function choosePanel(gpu: Device): Promise<number> {
   if (!panels.has(gpu)) panels.set(gpu, gpu.info.kind === 'software' ? BLOCK : await fastestPanel(gpu, TRIAL))
   return panelOf(gpu)
 }
 
 /** Sums come out the same only with the same panels: what was begun with some is ended with them, also on another device. */
-export function usePanel(gpu: Gpu, columns: number): void {
+export function usePanel(gpu: Device, columns: number): void {
   panels.set(gpu, columns)
 }
 
 /** The panel of the fastest sweep on a layer of noise with Σ = 1 + noise. */
-export async function fastestPanel(gpu: Gpu, { q, p }: { q: number; p: number }): Promise<number> {
+export async function fastestPanel(gpu: Device, { q, p }: { q: number; p: number }): Promise<number> {
   const noise = (length: number) => Float32Array.from({ length }, () => Math.random() - 0.5)
   const weight = gpu.upload(noise(q * p), [p, q])
   const sigma = noise(p * p)
@@ -102,7 +102,7 @@ export interface Place {
 }
 
 /** Walks over the columns of one block; relaxed, without a grid, it rounds none of them. */
-export function walk(gpu: Gpu, { n, mask, oneGroup, ...state }: Walked, { j0, at, width }: Place, grid: Grid | null): void {
+export function walk(gpu: Device, { n, mask, oneGroup, ...state }: Walked, { j0, at, width }: Place, grid: Grid | null): void {
   const [p, q] = [n.rows, state.what.cols]
   const rows = rowsFrom(gpu, n, at, width)
   const place = { q, p, j0, n0: rows.n0, width, most: grid?.most ?? 0, relaxed: Number(!grid) }
@@ -113,7 +113,7 @@ export function walk(gpu: Gpu, { n, mask, oneGroup, ...state }: Walked, { j0, at
 }
 
 /** What a binding needs to hold of `n` `[p, p]` for a walk over `width` columns, and where N[at, at] stands in it. */
-export function rowsFrom(gpu: Gpu, n: Tensor, at: number, width: number): { n: Tensor; n0: number } {
+export function rowsFrom(gpu: Device, n: Tensor, at: number, width: number): { n: Tensor; n0: number } {
   const { tensor, start } = elementsOf(gpu, n, at * n.cols, (at + width) * n.cols)
   return { n: tensor, n0: at * n.cols + at - start }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { feedback } from '../gpu/linalg.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { resolveOptions } from '../options.ts'
@@ -11,7 +11,7 @@ import { quantease } from './quantease.ts'
 import { Derived, disposeQuantized } from './solver.ts'
 import { anyGrid, anyLayer, expectGrid, expectRepresentable, goldenLayer, type Layer, solve } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

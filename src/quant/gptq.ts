@@ -5,7 +5,7 @@
  * one sweep of coordinate descent with Vᵀ for Σ, which needs no inverse: what earlier blocks add by a GEMM per block of
  * `blockSize` columns, what the block itself does by one kernel per 32 columns and GEMMs between them.
  */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { factorWork, feedback, feedback64 } from '../gpu/linalg.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { rowsOf } from '../gpu/panels.ts'
@@ -246,7 +246,7 @@ export class Pass {
 
   /** `x` `[p, q]` holds W in processing order, and what was made of it in the columns that are done. */
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     layout: Layout,
     readonly x: Tensor,
     readonly vt: Tensor,
@@ -338,7 +338,7 @@ export class Pass {
 export const compensatedWork = (q: number, p: number, columns: number) => q * p * (SWEEP_FLOPS + Math.max(0, Math.min(columns, p) - BLOCK))
 
 /** W with the rows of dead inputs set to zero, `[p, q]`: `weight` itself when there are none. */
-export function withoutDead(gpu: Gpu, weight: Tensor, gramDiagonal: Float32Array): Tensor {
+export function withoutDead(gpu: Device, weight: Tensor, gramDiagonal: Float32Array): Tensor {
   const q = weight.cols
   const dead = [...gramDiagonal.keys()].filter((j) => !(gramDiagonal[j] > 0))
   if (!dead.length) return weight

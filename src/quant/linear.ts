@@ -1,5 +1,5 @@
 /** A solved linear on the host: what a journal keeps, and what a checkpoint is made of and read as. */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { add, packCodes, unpack } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -42,7 +42,7 @@ export interface SolvedLinear {
 }
 
 /** Packs codes on the GPU and brings the result to the host, in one wait. */
-export function collect(gpu: Gpu, result: QuantizedLinear, { bits, levels }: Pick<Grid, 'bits' | 'levels'>): Reading<SolvedLinear> {
+export function collect(gpu: Device, result: QuantizedLinear, { bits, levels }: Pick<Grid, 'bits' | 'levels'>): Reading<SolvedLinear> {
   const [p, q] = [result.codes.rows, result.codes.cols]
   const packed = packCodes(gpu, result.codes, bits)
   const h = result.outliers ? gpu.read(result.outliers.h).map((dense) => sparse(dense as Float32Array<ArrayBuffer>)) : Reading.of(null)
@@ -58,7 +58,7 @@ export function collect(gpu: Gpu, result: QuantizedLinear, { bits, levels }: Pic
 }
 
 /** Ŵ + H `[p, q]`, as the run used it. */
-export function restore(gpu: Gpu, solved: SolvedLinear): Tensor {
+export function restore(gpu: Device, solved: SolvedLinear): Tensor {
   const { q, p, outliers } = solved
   const what = unpack(gpu, solved, gridKind(solved.levels ?? uniform.id).kernel('unpack'))
   if (outliers) {

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { goldenCases } from './golden/golden.ts'
 import { largestEigenvalue, outlierCount, TopK } from './outliers.ts'
 import { quantease } from './quantease.ts'
 import { anyGrid, anyLayer, expectGrid, expectRepresentable, goldenLayer, type Layer, type Solved, solve } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

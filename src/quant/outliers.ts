@@ -5,7 +5,7 @@
  *   H ← P_k(H + α/λ · (W − H − Ŵ) Σ),  λ = λ_max(Σ);
  * or with the entries of H fixed from the start (masked), taking their unrounded minimiser inside the sweeps.
  */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import { rowPanels, rowsOf } from '../gpu/panels.ts'
 import { Reading } from '../gpu/reading.ts'
@@ -120,7 +120,7 @@ export class TopK {
 
   /** `listing`: whoever makes the scores lists candidates; without, all n are always looked at. */
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     readonly n: number,
     readonly k: number,
     listing: boolean,
@@ -148,7 +148,7 @@ export class TopK {
   }
 }
 
-function columnNorms(gpu: Gpu, x: Tensor, norms: Tensor): void {
+function columnNorms(gpu: Device, x: Tensor, norms: Tensor): void {
   const [p, q] = [x.rows, x.cols]
   gpu.run1d('column_norms', { c: x, norms }, { q, p }, 64 * p, { flops: 2 * q * p })
 }
@@ -162,7 +162,7 @@ const POWER_ROWS = 64
  * The largest eigenvalue of Σ by power iteration, `[1]`, left on the GPU. Never much below it: what is reported is the
  * Rayleigh quotient plus the residual, a margin that is a few per cent for flat spectra and vanishes as the iteration converges.
  */
-export function largestEigenvalue(gpu: Gpu, gram: Tensor, diagonal: Float32Array): Tensor {
+export function largestEigenvalue(gpu: Device, gram: Tensor, diagonal: Float32Array): Tensor {
   const p = gram.rows
   const parts = Math.ceil(p / POWER_ROWS)
   const v = gpu.upload(startVector(diagonal), [p])

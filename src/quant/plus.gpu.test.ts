@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { diagonal } from '../gpu/ops.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { goldenArrays } from './golden/golden.ts'
@@ -12,7 +12,7 @@ import { rtn } from './rtn.ts'
 import { Derived } from './solver.ts'
 import { anyLayer, expectRepresentable, flip, type Layer, solve } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

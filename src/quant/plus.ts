@@ -17,7 +17,7 @@
  * one descent of 30 sweeps: fifteen short descents in three narrowing rounds end 7 % lower at about the same work, since a
  * second start in the other order is worth more than sweeps 8 to 30 of the first.
  */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -331,7 +331,7 @@ export async function refitScales(
 }
 
 /** x − y */
-function difference(gpu: Gpu, x: Tensor, y: Tensor): Tensor {
+function difference(gpu: Device, x: Tensor, y: Tensor): Tensor {
   const out = gpu.empty(x.shape)
   gpu.copy(x, out)
   gpu.run1d('subtract', { x: out, y }, { n: x.size }, x.size / 4)

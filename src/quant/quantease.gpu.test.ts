@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { diagonal } from '../gpu/ops.ts'
@@ -12,7 +12,7 @@ import { layoutOf } from './layout.ts'
 import { Derived } from './solver.ts'
 import { anyGrid, anyLayer, expectGrid, flip, goldenLayer, type Layer, solve } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

@@ -1,5 +1,5 @@
 /** What a solver says while it is at work. */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { ObjectivePoint, SolverHooks } from './solver.ts'
 
@@ -15,7 +15,7 @@ export class ObjectiveReport {
   #looked = performance.now()
 
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     readonly hooks: SolverHooks,
   ) {}
 

@@ -1,5 +1,5 @@
 /** The way from real weights to codes, which ends every solver, and what is measured there. */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -45,7 +45,7 @@ export function finish(
 }
 
 /** tr(D Σ Dᵀ) for `d` = Dᵀ `[p, q]`: one GEMM, the sum finished in float64. */
-export function objective(gpu: Gpu, d: Tensor, gram: Tensor): Reading<number> {
+export function objective(gpu: Device, d: Tensor, gram: Tensor): Reading<number> {
   const product = matmul(gpu, gram, d)
   const value = dot(gpu, product, d)
   product.dispose()

@@ -5,13 +5,13 @@
  */
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import type { Options } from '../options.ts'
 import { solvers } from './index.ts'
 import { anyGrid, anyLayer, type Layer, solve } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

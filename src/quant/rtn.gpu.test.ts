@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { goldenCases } from './golden/golden.ts'
 import { rtn } from './rtn.ts'
 import { expectGrid, goldenLayer, solve } from './testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

@@ -4,7 +4,7 @@
  * other, each small enough to be bound whole. Codes and weights come out as they would in one piece. Only what a method
  * chooses among all weights of a linear, its outliers, is chosen slice by slice.
  */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { copyColumns } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
@@ -32,7 +32,7 @@ export function sliceProblem(solver: Solver, q: number, p: number, options: Opti
 }
 
 /** The slices of a weight `[p, q]`, each a tensor of its own; the weight itself when it needs none. */
-export function cutWeight(gpu: Gpu, weight: Tensor): Tensor[] {
+export function cutWeight(gpu: Device, weight: Tensor): Tensor[] {
   const [p, q] = [weight.rows, weight.cols]
   const sizes = slices(q, p, gpu.info.maxBinding)
   if (sizes.length === 1) return [weight]

@@ -4,12 +4,12 @@
  */
 import type { Grid } from './grids/grid.ts'
 import { type OptionSpec, type Options, type OptionsOf, type SolverInfo, choices } from '../options.ts'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 
 export interface LinearProblem {
-  gpu: Gpu
+  gpu: Device
   /** W transposed, `[p, q]` = [in, out], f32. Left as it is. */
   weight: Tensor
   /** Σ = X Xᵀ, `[p, p]`, f32, symmetric. */
@@ -43,7 +43,7 @@ export class Derived {
 
 /** Linears that see one input, before any of their block is solved. */
 export interface StageProblem {
-  gpu: Gpu
+  gpu: Device
   /** W transposed of each linear, `[p, q]`, f32. Left as they are. */
   weights: Tensor[]
   /** Σ `[p, p]` */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Golden, goldenCases } from './golden/golden.ts'
@@ -9,7 +9,7 @@ import { spqr } from './spqr.ts'
 import { anyLayer, expectRepresentable, flip, goldenLayer, type Layer, type Solved, solve } from './testing.ts'
 import { shrinks } from './grids/uniform.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

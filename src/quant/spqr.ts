@@ -6,7 +6,7 @@
  * 3 bits themselves, 16 rows sharing the statistics of that. What is stored: b bits of code for every weight, that of 0
  * where there is an outlier; 3 + 3 bits a group; four 16-bit numbers for 16 groups; H in 16 bits, and its column in 16.
  */
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { factorWork } from '../gpu/linalg.ts'
 import { diagonalOf, gatherRows } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
@@ -209,7 +209,7 @@ async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, 
 }
 
 /** Σ_j D_j Var_i(W_ij), `[1]`; `root` are the √D_j. */
-function variances(gpu: Gpu, x: Tensor, root: Tensor): Tensor {
+function variances(gpu: Device, x: Tensor, root: Tensor): Tensor {
   const [p, q] = [x.rows, x.cols]
   const scores = gpu.empty([p])
   gpu.run1d('spqr_variance', { x, root, scores }, { q, p }, 64 * p, { flops: 4 * q * p })

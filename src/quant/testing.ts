@@ -1,7 +1,7 @@
 /** Set-up for tests of solvers: one linear from host arrays to the solver and back, golden cases, random layers. */
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import type { Gpu } from '../gpu/device.ts'
+import type { Device } from '../gpu/device.ts'
 import { diagonal } from '../gpu/ops.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
@@ -25,7 +25,7 @@ export interface Layer {
 export type Solved = Awaited<ReturnType<typeof solve>>
 
 /** Solves one layer and brings everything to the host; matrices `[q, p]`, tables `[groups, q]`. */
-export async function solve(gpu: Gpu, solver: Solver, { w, sigma, q, p }: Layer, given: Options, halfScales = false) {
+export async function solve(gpu: Device, solver: Solver, { w, sigma, q, p }: Layer, given: Options, halfScales = false) {
   const weight = gpu.upload(flip(w, q, p), [p, q])
   const gram = gpu.upload(Float32Array.from(sigma), [p, p])
   const trace: number[] = []

@@ -1,7 +1,7 @@
 /** From a Job to a plan: tokens drawn, options resolved, sizes predicted, and everything wrong with it found. */
 import { overlap } from '../../data/corpus.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { formats } from '../../io/formats/index.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { sliceProblem, slices } from '../../quant/slices.ts'
@@ -93,7 +93,7 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
 }
 
 /** The runs of a job, with their formats. */
-function planRuns(job: Job, opened: OpenModel, gpu: Gpu, found: Findings): PlannedRun[] {
+function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): PlannedRun[] {
   if (opened.folder.gptq && job.runs.length) {
     found.fail(
       'runs',
@@ -129,7 +129,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Gpu, found: Findings): Plann
 }
 
 /** Whether the device can hold the largest matrices, whole or in slices. */
-function judgeSizes(job: Job, opened: OpenModel, gpu: Gpu, runs: PlannedRun[], found: Findings): void {
+function judgeSizes(job: Job, opened: OpenModel, gpu: Device, runs: PlannedRun[], found: Findings): void {
   const largest = [
     ...opened.model.stages.flat().flatMap(({ name, q, p }) => [
       { what: `The weight matrix of ${name}`, bytes: q * p * 4 },

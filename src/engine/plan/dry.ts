@@ -5,7 +5,7 @@
 import { noFacts, type TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
 import type { ErrorData } from '../../errors.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { type DeviceFacts, DryDevice } from '../../gpu/dry.ts'
 import type { Store } from '../../io/bytes.ts'
 import { hollow } from '../../models/blank.ts'
@@ -81,7 +81,7 @@ class DrySession extends Session {
     this.texts = new BlankTexts(counts)
   }
 
-  override async gpu(): Promise<Gpu> {
+  override async gpu(): Promise<Device> {
     return this.device
   }
 
@@ -141,9 +141,15 @@ interface Trial {
 
 /** Runs of a model shortened to so many blocks, on a counting device. `''` stands for the baseline before them. */
 /** The device, and how it sweeps. */
-type Device = DeviceFacts & { sweepPanel: number }
+type SweepingDevice = DeviceFacts & { sweepPanel: number }
 
-async function attempt(opened: OpenModel, blocks: number, runs: RunSpec[], counts: Counts, device: Device): Promise<Map<string, Trial>> {
+async function attempt(
+  opened: OpenModel,
+  blocks: number,
+  runs: RunSpec[],
+  counts: Counts,
+  device: SweepingDevice,
+): Promise<Map<string, Trial>> {
   const gpu = new DryDevice(device)
   takePanel(gpu, device.sweepPanel)
   const trials = new Map(
@@ -211,7 +217,7 @@ type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & {
 const known = new WeakMap<OpenModel, Map<string, Foreseen>>()
 
 /** What runs hold and read, by their id. All blocks are alike: what the third one adds, each further one adds as well. */
-async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, device: Device): Promise<Map<string, Foreseen>> {
+async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, device: SweepingDevice): Promise<Map<string, Foreseen>> {
   const before = known.get(opened) ?? new Map<string, Foreseen>()
   known.set(opened, before)
   const specs = runs.map(({ spec, solver }): RunSpec => {
@@ -338,7 +344,7 @@ export function memoryProblem(runs: JobCheck['runs'], memoryBudget: number): Pro
   }
 }
 
-async function deviceAtHand(session: Session): Promise<Device> {
+async function deviceAtHand(session: Session): Promise<SweepingDevice> {
   const { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel } = await session.gpuSummary()
   const { dispatchSeconds, tick } = await session.gpu()
   return { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, dispatchSeconds, tick, sweepPanel }
@@ -351,7 +357,7 @@ export async function dryRun(
   session: Session,
 ): Promise<DryRun> {
   // Of the panels that a GPU may choose, the largest takes the most memory.
-  const facts: Device = device
+  const facts: SweepingDevice = device
     ? { ...device, name: device.label, kind: 'gpu', dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
     : await deviceAtHand(session)
   const { model, folder, family, parameters, dtype } = opened

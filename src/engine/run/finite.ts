@@ -4,14 +4,14 @@
  */
 import { WorkbenchError } from '../../errors.ts'
 import type { TokenBatch } from '../../eval/perplexity.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
 import { blockName, type OpenModel } from '../../models/weights.ts'
 
 /** How to go through a model again. */
 export interface Passage {
-  gpu: Gpu
+  gpu: Device
   opened: OpenModel
   /** Blocks to look at, from the first. */
   blocks: number
@@ -75,7 +75,7 @@ async function firstPlace(passage: Passage, batch: TokenBatch): Promise<string |
 }
 
 /** Whether the rows of `x` `[windows · t, width]` that stand for tokens hold finite numbers only. */
-async function allFinite(gpu: Gpu, x: Tensor, { windows, t, length }: TokenBatch): Promise<boolean> {
+async function allFinite(gpu: Device, x: Tensor, { windows, t, length }: TokenBatch): Promise<boolean> {
   const values = (await gpu.read(x)) as Float32Array
   const width = x.size / (windows * t)
   return Array.from({ length: windows }, (_, w) => values.subarray(w * t * width, (w * t + length) * width)).every((window) =>

@@ -4,7 +4,7 @@
  */
 import { batchedPassages, countRight, type PassageBatch } from '../../eval/lambada.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../../eval/perplexity.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { embed } from '../../gpu/ops.ts'
 import type { BlockWeights, StageInput } from '../../models/family.ts'
 import {
@@ -46,7 +46,7 @@ export abstract class ForwardPass {
   #peaks: Peaks | null = null
 
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     readonly opened: OpenModel,
     readonly plan: Plan,
     readonly host: Host,

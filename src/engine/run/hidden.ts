@@ -1,13 +1,13 @@
 /** Hidden states between two blocks, batch by batch: on the GPU while they fit, otherwise parked on the host. */
 import type { TokenBatch } from '../../eval/perplexity.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 
 export class Hidden {
   readonly #states: (Tensor | Float32Array<ArrayBuffer> | null)[]
 
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     readonly batches: TokenBatch[],
     readonly width: number,
     /** Bytes that may stay on the GPU. */

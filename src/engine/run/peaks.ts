@@ -1,5 +1,5 @@
 /** The largest hidden states of a model, stage by stage: whether float16, which ends at 65504, would do to compute with. */
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { maxAbs } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { MOST_HALF } from '../../io/formats/index.ts'
@@ -15,7 +15,7 @@ export class Peaks {
   readonly #places: number
 
   constructor(
-    readonly gpu: Gpu,
+    readonly gpu: Device,
     readonly opened: OpenModel,
   ) {
     const { stages, shape } = opened.model

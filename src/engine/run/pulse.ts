@@ -1,5 +1,5 @@
 /** How far a job is, and where it can be paused. */
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import type { Host } from '../host.ts'
 import { type MemoryPoint, sampleMemory } from '../job.ts'
 import type { RunWork } from '../plan/work.ts'
@@ -15,7 +15,7 @@ export class Pulse {
   readonly progress: Progress
   /** Held on the GPU over time. */
   memory: MemoryPoint[] = []
-  #gpu: Gpu | null = null
+  #gpu: Device | null = null
   /** Operations on devices before this one. */
   #before = 0
   #last = 0
@@ -35,7 +35,7 @@ export class Pulse {
   }
 
   /** Beats on this device from now on. */
-  attach(gpu: Gpu): void {
+  attach(gpu: Device): void {
     this.#before += (this.#gpu?.flops ?? 0) - gpu.flops
     this.#gpu = gpu
     gpu.memory.mostHeld() // before this job

@@ -1,6 +1,6 @@
 /** A device may go away in the middle of anything: a new one is opened, and the work at hand is begun again on it. */
 import { type ErrorCode, WorkbenchError, toErrorData } from '../../errors.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import type { Host } from '../host.ts'
 
 /** Losses in one job; a device that goes away so often will do it again. */
@@ -12,7 +12,7 @@ const times = ['never', 'once', 'twice', 'three times']
 /** Work on a device by way of something that is built on it anew after each loss. */
 export class Recovery<Built> {
   #built: Built | null = null
-  #gpu: Gpu | null = null
+  #gpu: Device | null = null
   #mark = 0
   #losses = 0
   #halvings = 0
@@ -20,7 +20,7 @@ export class Recovery<Built> {
   constructor(
     readonly host: Pick<Host, 'session' | 'control' | 'emit'>,
     /** `halvings`: how often there was no memory left, so how much smaller the pieces of work should be. */
-    readonly build: (gpu: Gpu, halvings: number) => Built,
+    readonly build: (gpu: Device, halvings: number) => Built,
   ) {}
 
   /**

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { batched, flatIds, scoreWindows } from '../../eval/perplexity.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { embed, matmul } from '../../gpu/ops.ts'
 import { testSource } from '../../gpu/testing.ts'
 import { memoryFiles } from '../../io/memory.ts'
@@ -31,7 +31,7 @@ beforeAll(async () => {
 })
 
 /** Hidden states of one text after the last block, and the outer weights. */
-async function forward(gpu: Gpu, ids: Int32Array) {
+async function forward(gpu: Device, ids: Int32Array) {
   const opened = session.model
   const [batch] = batched([ids], 1)
   const outer = await loadOuter(gpu, opened)

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { batched } from '../../eval/perplexity.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { testGpu, testSource } from '../../gpu/testing.ts'
 import type { Files } from '../../io/bytes.ts'
 import { openFolder } from '../../io/folder.ts'
@@ -66,7 +66,7 @@ async function storedAs(name: string, dtype: Exclude<Stored, 'F32'>): Promise<Fi
 }
 
 describe('folding', () => {
-  let gpu: Gpu
+  let gpu: Device
   beforeAll(async () => {
     gpu = await testGpu()
   })

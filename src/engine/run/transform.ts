@@ -3,7 +3,7 @@
  * and the norm or the linear before them is divided by c, so that the block puts out what it did before.
  */
 import { vectorsOf } from '../plan/folded.ts'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { scale } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
@@ -12,7 +12,7 @@ import type { BlockWeights, Model } from '../../models/family.ts'
 
 /** The vectors that will change, on the host: read in one wait. */
 async function readVectors(
-  gpu: Gpu,
+  gpu: Device,
   { before, vectors }: Pick<Model, 'before' | 'vectors'>,
   weights: BlockWeights,
   scales: readonly unknown[],
@@ -34,7 +34,7 @@ export interface Folded {
  * `stored` tells the dtype of a vector.
  */
 export async function fold(
-  gpu: Gpu,
+  gpu: Device,
   model: Pick<Model, 'stages' | 'before' | 'vectors'>,
   weights: BlockWeights,
   grams: Tensor[],

@@ -3,7 +3,7 @@
  * they take in a file; solvers ask it and know no more. On the GPU it has a cell (scale, zero) for every group and row of W,
  * `[groups, q, 2]`, made by one kind of grid and read by the kernels of that kind alone.
  */
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { Layout } from '../layout.ts'
 
@@ -25,7 +25,7 @@ export interface Grid extends Readonly<GridOptions> {
   /** As that of its kind. */
   kernel(name: string): string
   /** The cells of W `[p, q]`, from W itself: `[groups, q, 2]`. `halfScales`: scales are float16 numbers. */
-  make(gpu: Gpu, weight: Tensor, layout: Layout, halfScales: boolean): Tensor
+  make(gpu: Device, weight: Tensor, layout: Layout, halfScales: boolean): Tensor
   /** Bits that the cells of a linear `[q, p]` take in a file. */
   cellBits(q: number, p: number): { scales: number; zeros: number }
   /** Floating-point operations of making the cells, and of rounding to them and measuring that. */

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { beforeAll, expect, it } from 'vitest'
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import { testGpu } from '../../gpu/testing.ts'
 import { rtn } from '../rtn.ts'
 import { type GridOptions, maxCode } from './grid.ts'
 import { searchNorm, shrinks } from './uniform.ts'
 import { anyGrid, anyLayer, type Layer, solve } from '../testing.ts'
 
-let gpu: Gpu
+let gpu: Device
 beforeAll(async () => {
   gpu = await testGpu()
 })

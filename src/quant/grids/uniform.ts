@@ -2,7 +2,7 @@
  * Uniform integers: W = scale · (code − zero), codes 0 .. 2^bits − 1, the zero point one of them. The range is that of the
  * weights (grid.wgsl), or searched in smaller ones (grid_search.wgsl).
  */
-import type { Gpu } from '../../gpu/device.ts'
+import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { byGroup, type Layout } from '../layout.ts'
 import { type GridKind, type GridOptions, groupsOf, maxCode } from './grid.ts'
@@ -40,7 +40,7 @@ export function shrinks({ grid, symmetric }: Pick<GridOptions, 'grid' | 'symmetr
 }
 
 /** Kernels that search take `constants` and bind `powers`, the table of lib/power.wgsl for the norm that is no square. */
-export function searchNorm(gpu: Gpu, grid: GridOptions['grid']): { powers: Tensor; constants: { POWER: number } } {
+export function searchNorm(gpu: Device, grid: GridOptions['grid']): { powers: Tensor; constants: { POWER: number } } {
   const table = () =>
     Uint32Array.from({ length: 5 * 2049 }, (_, at) => Math.round(2 ** (27 + Math.floor(at / 2049) / 5) * (1 + (at % 2049) / 2048) ** 2.4))
   const squares = grid !== 'mse'
@@ -53,7 +53,7 @@ export const candidateFlops = (grid: GridOptions['grid']) => (grid === 'mse' ? 2
 /** Candidates that one dispatch of `grid_search.wgsl` tries. */
 const CANDIDATES = 20
 
-function makeCells(gpu: Gpu, weight: Tensor, layout: Layout, options: GridOptions, halfScales: boolean): Tensor {
+function makeCells(gpu: Device, weight: Tensor, layout: Layout, options: GridOptions, halfScales: boolean): Tensor {
   const [p, q] = [weight.rows, weight.cols]
   const cells = layout.groups * q
   const order = gpu.upload(byGroup(layout), [p])
