@@ -69,3 +69,13 @@ test('numbers are read as people type them', () => {
   expect(['0.01', '1 %', '1%', '0,5', '2e-3', '-3'].map(format.parseNumber)).toEqual([0.01, 0.01, 0.01, 0.5, 0.002, -3])
   expect(['', 'x', '1.2.3', '%', '1,2,3'].map(format.parseNumber)).toEqual([null, null, null, null, null])
 })
+
+test('a whole number is never cut at the mark of its thousands', () => {
+  const read = (texts: string[]) => texts.map(format.parseWhole)
+  expect(read(['1,000', '1,234,567', "1'000", '1 000', '1\u202f000', '-1,000', '32', '1e3', ' 7 '])).toEqual([
+    1000, 1234567, 1000, 1000, 1000, -1000, 32, 1000, 7,
+  ])
+  expect(
+    read(['1,00', '1.000', '1.5', '1,5', '1,000.5', "1,000'000", '0,001', '50%', '', 'abc', '1e999']).every((value) => value === null),
+  ).toBe(true)
+})

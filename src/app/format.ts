@@ -118,6 +118,15 @@ export function parseNumber(text: string): number | null {
   return match![2] ? Number((value / 100).toPrecision(12)) : value
 }
 
+/** A whole number, whose thousands a comma, an apostrophe or a space may set apart. Null for anything else: 1.000 could be either. */
+export function parseWhole(text: string): number | null {
+  const value = text
+    .trim()
+    .replace(/^([-+]?[1-9]\d{0,2})([,'’ \u00a0\u202f])\d{3}(?:\2\d{3})*$/, (grouped) => grouped.replace(/[^-+\d]/g, ''))
+  const number = /^[-+]?\d+(?:e\+?\d+)?$/i.test(value) ? Number(value) : Number.NaN
+  return Number.isFinite(number) ? number : null
+}
+
 export function bitsPerWeight(value: number | null): string {
   return value === null ? none : value.toFixed(2)
 }

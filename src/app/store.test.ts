@@ -379,3 +379,16 @@ test('results that are opened again bring the texts of their job along', async (
   await page.openResults()
   expect(page.store.getState()).toMatchObject({ step: 'results', texts: [mine, { id: 'owner/name:default', origin: 'dataset' }] })
 })
+
+test('a new name leaves the verdict on the plan as it is', async () => {
+  const page = workbench()
+  await page.open({ kind: 'demo' })
+  await vi.advanceTimersByTimeAsync(1000)
+  const { check, job } = page.store.getState()
+  expect(check.state).toBe('done')
+  page.renameRun(job!.runs[0].id, 'mine')
+  expect(page.store.getState()).toMatchObject({ check, job: { runs: [{ label: 'mine' }, ...job!.runs.slice(1)] } })
+  page.setJob({ seed: 1 })
+  page.renameRun(job!.runs[0].id, 'other')
+  expect(page.store.getState().check.state).toBe('pending')
+})

@@ -1,7 +1,7 @@
 /** The few controls that every panel is made of. */
 import { Tooltip } from 'radix-ui'
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
-import { useView } from '../context.ts'
+import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { problemsOf } from '../plan.ts'
 import { isError } from '../store/state.ts'
@@ -185,7 +185,10 @@ interface NumberFieldProps extends Omit<React.InputHTMLAttributes<HTMLInputEleme
   onChange: (value: number) => void
 }
 
-/** Keeps what is being typed; hands on numbers only, and goes back to the last one, saying so, when left with something else. */
+/**
+ * Hands on numbers only. What is none stays as it was typed, with a sentence that says so, and holds the start of the plan until
+ * it is right or taken back.
+ */
 export function NumberField({
   value,
   whole,
@@ -195,45 +198,54 @@ export function NumberField({
   onChange,
   ...rest
 }: NumberFieldProps) {
+  const workbench = useWorkbench()
+  const id = useId()
   const [draft, setDraft] = useState<string | null>(null)
-  const [refused, setRefused] = useState<string | null>(null)
-  const input = (
-    <input
-      {...rest}
-      className="input number"
-      inputMode={whole ? 'numeric' : 'decimal'}
-      autoComplete="off"
-      value={draft ?? String(value)}
-      onChange={(event) => {
-        const text = event.target.value
-        setDraft(text)
-        setRefused(null)
-        const number = format.parseNumber(text)
-        if (number !== null) onChange(number)
-      }}
-      onBlur={() => {
-        if (draft !== null && format.parseNumber(draft) === null) setRefused(draft.trim())
-        setDraft(null)
-      }}
-      onKeyDown={(event) => {
-        const by = { ArrowUp: 1, ArrowDown: -1 }[event.key]
-        if (!by) return
-        event.preventDefault()
-        setDraft(null)
-        setRefused(null)
-        // Sums of tenths and hundredths come out a little off.
-        onChange(Math.min(max, Math.max(min, Number((value + by * step).toPrecision(12)))))
-      }}
-    />
-  )
+  const parse = whole ? format.parseWhole : format.parseNumber
+  const refused = draft !== null && parse(draft) === null
+  useEffect(() => {
+    if (!refused) return
+    workbench.holdStart(id, true)
+    return () => workbench.holdStart(id, false)
+  }, [workbench, id, refused])
+  const takeBack = () => setDraft(null)
   return (
     <>
-      {input}
-      {refused !== null && (
-        <p className="field-problem note" role="status">
-          <Icon name="note" />
+      <input
+        {...rest}
+        className="input number"
+        inputMode={whole ? 'numeric' : 'decimal'}
+        autoComplete="off"
+        value={draft ?? String(value)}
+        aria-invalid={refused || rest['aria-invalid']}
+        aria-describedby={refused ? `${id}-refused` : rest['aria-describedby']}
+        onChange={(event) => {
+          const text = event.target.value
+          setDraft(text)
+          const number = parse(text)
+          if (number !== null) onChange(number)
+        }}
+        onBlur={() => {
+          if (!refused) setDraft(null)
+        }}
+        onKeyDown={(event) => {
+          if (event.key === 'Escape') takeBack()
+          const by = { ArrowUp: 1, ArrowDown: -1 }[event.key]
+          if (!by) return
+          event.preventDefault()
+          setDraft(null)
+          // Sums of tenths and hundredths come out a little off.
+          onChange(Math.min(max, Math.max(min, Number((value + by * step).toPrecision(12)))))
+        }}
+      />
+      {refused && (
+        <p className="field-problem error" role="alert" id={`${id}-refused`}>
+          <Icon name="warning" />
           <span>
-            {refused ? `“${refused}” is no number` : 'A number is needed here'}: {String(value)} stays.
+            {draft.trim() ? `“${draft.trim()}” is no ${whole ? 'whole ' : ''}number.` : `A ${whole ? 'whole ' : ''}number is needed here.`}{' '}
+            <Button kind="quiet" onClick={takeBack}>
+              Back to {String(value)}
+            </Button>
           </span>
         </p>
       )}

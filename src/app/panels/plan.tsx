@@ -331,6 +331,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const busy = useView(isBusy)
   const last = useView(({ journal }) => (journal && !measuring ? journal.summary : null))
   const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
+  const unread = useView((state) => state.unread.length)
   const problems = problemsOf(check)
   const errors = problems.filter(isError)
   const done = check.state === 'done' ? check.result : null
@@ -347,11 +348,13 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
       ? 'A job is running; the next one can start when it is over.'
       : empty
         ? 'Add a run first.'
-        : check.state === 'pending'
-          ? 'Checking the plan …'
-          : errors.length
-            ? `${format.plural(errors.length, 'problem')} to solve first.`
-            : null
+        : unread
+          ? 'Put a number into the field that holds none first.'
+          : check.state === 'pending'
+            ? 'Checking the plan …'
+            : errors.length
+              ? `${format.plural(errors.length, 'problem')} to solve first.`
+              : null
 
   const words = [
     seconds !== null && !measuring && `about ${format.duration(seconds)} in all`,

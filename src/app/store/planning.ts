@@ -13,6 +13,12 @@ export function edit(core: Core, job: Job) {
   core.checkDue = setTimeout(() => check(core), checkAfter)
 }
 
+/** A field holds, or no longer holds, what cannot be read. */
+function holdStart(core: Core, field: string, held: boolean) {
+  const others = core.get().unread.filter((each) => each !== field)
+  core.set({ unread: held ? [...others, field] : others })
+}
+
 export async function check(core: Core) {
   const { job } = core.get()
   if (!job) return
@@ -113,7 +119,10 @@ function removeRun(core: Core, id: string) {
 }
 
 function renameRun(core: Core, id: string, label: string) {
+  const { check } = core.get()
   editWith(core, (catalog, job) => plan.editRun(catalog, job, id, { label }))
+  // A name changes no figure and makes nothing wrong: the press on Start that leaves the field must not find it closed.
+  if (check.state === 'done') core.set({ check })
 }
 
 function setMethod(core: Core, id: string, method: string) {
@@ -139,6 +148,7 @@ function dryRun(core: Core, spec: DryRunSpec) {
 
 /** What a page can be asked to do here. */
 export const actions = {
+  holdStart,
   evaluateOnDropped,
   chooseText,
   setText,

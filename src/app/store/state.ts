@@ -86,6 +86,8 @@ export interface State {
   /** The run whose options are shown. */
   chosen: string | null
   check: Check
+  /** Fields that hold what is no number: nothing starts on a value that nobody sees. */
+  unread: string[]
   /** The job that the journal holds; `busy`: another tab is at work on it. `lacks`: its folder has to be given again. */
   journal: { busy: boolean; summary: JournalSummary; lacks: boolean } | null
   /** The job that runs or ran, and the model it runs on. */
@@ -119,6 +121,7 @@ export const firstState = (): State => ({
   job: null,
   chosen: null,
   check: { state: 'pending' },
+  unread: [],
   journal: null,
   view: null,
   ran: null,
