@@ -73,7 +73,8 @@ export default defineConfig(async ({ isSsrBuild }) => {
     worker: { format: 'es' as const },
     // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.
     optimizeDeps: { entries: ['index.html', 'src/engine/hosts/worker.ts'] },
-    build: { target: 'es2023', chunkSizeWarningLimit: 2000, copyPublicDir: !isSsrBuild },
+    // Every browser with WebGPU preloads modules by itself.
+    build: { target: 'es2023', modulePreload: { polyfill: false }, chunkSizeWarningLimit: 2000, copyPublicDir: !isSsrBuild },
     test: {
       reporters: ['default', './e2e/reporter.ts'],
       projects: [

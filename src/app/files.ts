@@ -1,5 +1,6 @@
 /** Files into the page (drops and pickers) and out of it (folders, zips, single files), without holding them in memory. */
 import { downloadZip } from 'client-zip'
+import { createStore, get, set } from 'idb-keyval'
 import type { NamedFile } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 
@@ -116,28 +117,25 @@ async function filesOfFolder(folder: FileSystemDirectoryHandle): Promise<Picked>
 // ---------------------------------------------------------------- the same folder again
 
 /** A handle cannot be written down as text: this is what IndexedDB is for. */
-function handles<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const opening = indexedDB.open('quantease-workbench', 1)
-    opening.onupgradeneeded = () => opening.result.createObjectStore('folders')
-    opening.onerror = () => reject(opening.error)
-    opening.onsuccess = () => {
-      const request = work(opening.result.transaction('folders', mode).objectStore('folders'))
-      request.onerror = () => reject(request.error)
-      request.onsuccess = () => resolve(request.result)
-      opening.result.close()
-    }
-  })
+const folders = createStore('quantease-workbench', 'folders')
+
+/** Private windows may refuse at once, others later. */
+async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch {
+    return undefined
+  }
 }
 
 /** Keeps the way to the folder of the model; a browser that refuses will have to ask for the folder. */
 export async function rememberFolder(folder: FileSystemDirectoryHandle): Promise<void> {
-  await handles('readwrite', (store) => store.put(folder, 'model')).catch(() => {})
+  await attempt(() => set('model', folder, folders))
 }
 
 /** The folder remembered last, if it has this name and the person lets it be read again. Must be called in a click. */
 export async function pickAgain(name: string): Promise<Picked | null> {
-  const folder = await handles('readonly', (store) => store.get('model')).catch(() => undefined)
+  const folder = await attempt(() => get<FileSystemDirectoryHandle>('model', folders))
   if (folder?.name !== name || (await folder.requestPermission?.({ mode: 'read' })) !== 'granted') return null
   return filesOfFolder(folder)
 }
