@@ -37,6 +37,18 @@ function contentSecurityPolicy(): Plugin {
   }
 }
 
+/** Shaders without their comments (`//#include` is none), line by line, so that messages of the compiler still name the right one. */
+function bareShaders(): Plugin {
+  return {
+    name: 'bare-shaders',
+    apply: 'build',
+    transform(code, id) {
+      const text = id.endsWith('.wgsl?raw') && /^export default (".*");?$/s.exec(code.trim())?.[1]
+      return text ? `export default ${JSON.stringify(JSON.parse(text).replace(/[ \t]*\/\/(?!#).*/g, ''))}` : null
+    },
+  }
+}
+
 /** Changes whenever anything changes that a result may depend on; see engine/keep/fingerprint.ts. */
 function codeVersion(): string {
   const hash = createHash('sha256')
@@ -70,7 +82,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
     plugins: [react(), contentSecurityPolicy()],
     base: './',
     define: { __CODE_VERSION__: JSON.stringify(codeVersion()), __VERSION__: JSON.stringify(packageJson.version) },
-    worker: { format: 'es' as const },
+    worker: { format: 'es' as const, plugins: () => [bareShaders()] },
     // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.
     optimizeDeps: { entries: ['index.html', 'src/engine/hosts/worker.ts'] },
     // Every browser with WebGPU preloads modules by itself.
