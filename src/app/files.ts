@@ -46,8 +46,10 @@ class Collector {
 /** Folders such as .git or .cache are never part of a model. */
 const hidden = (name: string) => name.startsWith('.')
 
-/** Must be called in the drop event itself: the browser takes the items back when the event is over. */
-export async function filesOfDrop(transfer: DataTransfer): Promise<Picked> {
+/** Must be called in the drop event itself: the browser takes the items back when the event is over. @throws WorkbenchError `file-missing` */
+export const filesOfDrop = (transfer: DataTransfer): Promise<Picked> => readable(dropped(transfer))
+
+async function dropped(transfer: DataTransfer): Promise<Picked> {
   const items = [...transfer.items].filter((item) => item.kind === 'file')
   const roots = items.map((item) => ({
     handle: item.getAsFileSystemHandle?.().catch(() => null),
@@ -75,6 +77,21 @@ export async function filesOfDrop(transfer: DataTransfer): Promise<Picked> {
     }
   }
   return { name, files: collector.files, handle: folder }
+}
+
+/** Between the drop and the reading, what was dropped may be gone. @throws WorkbenchError `file-missing` */
+async function readable<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading
+  } catch (cause) {
+    if (!(cause instanceof DOMException) || cause.name === 'AbortError') throw cause
+    throw new WorkbenchError(
+      'file-missing',
+      `What was chosen could not be read: ${cause.message.replace(/\.$/, '')}.`,
+      'It may have been moved, renamed or deleted meanwhile. Choose it again.',
+      { cause },
+    )
+  }
 }
 
 async function walkHandle(folder: FileSystemDirectoryHandle, path: string, collector: Collector): Promise<void> {
@@ -110,7 +127,7 @@ export async function pickFolder(): Promise<Picked | null> {
 
 async function filesOfFolder(folder: FileSystemDirectoryHandle): Promise<Picked> {
   const collector = new Collector()
-  await walkHandle(folder, '', collector)
+  await readable(walkHandle(folder, '', collector))
   return { name: folder.name, files: collector.files, handle: folder }
 }
 
@@ -152,9 +169,26 @@ export function filesOfInput(list: FileList): Picked {
   return { name: root || undefined, files: collector.files }
 }
 
-/** Whether what was dropped is a text rather than a piece of a model, by its name. */
-export function isText(path: string): boolean {
-  return /\.(txt|text|raw|md|jsonl|ndjson|csv|tsv|parquet)(\.(gz|zst))?$|\.json\.(gz|zst)$/i.test(path)
+const textName = /\.(txt|text|raw|md|jsonl|ndjson|csv|tsv|parquet)(\.(gz|zst))?$|\.json\.(gz|zst)$/i
+const weightsName = /\.(safetensors|bin|pth?|ckpt|pkl|gguf|ggml|onnx|onnx_data|h5|msgpack|npz|model)$/i
+/** Of config.json, tokenizer.json and the like; a vocabulary is an object of numbers. */
+const modelKey =
+  /"(architectures|model_type|transformers_version|weight_map|added_tokens|tokenizer_class|peft_type|[beu]os_token|unk_token)"\s*:/
+const rowsOfJson = /^\s*\[|\}\s*\{|:\s*\[\s*\{|"(text|content|messages|conversations|prompt)"\s*:/
+
+/**
+ * Whether loose files that were dropped are texts rather than pieces of a model: by their names, and a .json by what it holds.
+ * `anything`: so is all else that no model has, to be refused as a text.
+ */
+export async function areTexts(files: NamedFile[], anything: boolean): Promise<boolean> {
+  for (const { path, file } of files) {
+    if (textName.test(path)) continue
+    if (/\.json$/i.test(path)) {
+      const head = await file.slice(0, 1 << 16).text()
+      if (path === 'config.json' || modelKey.test(head) || !(rowsOfJson.test(head) || (anything && !head.trim()))) return false
+    } else if (!anything || weightsName.test(path) || path.includes('/')) return false
+  }
+  return true
 }
 
 // ---------------------------------------------------------------- out

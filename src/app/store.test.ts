@@ -392,3 +392,34 @@ test('a new name leaves the verdict on the plan as it is', async () => {
   page.renameRun(job!.runs[0].id, 'other')
   expect(page.store.getState().check.state).toBe('pending')
 })
+
+test('a text that cannot be read is not chosen: it is told at its field, or where it was dropped until a good one is', async () => {
+  const added: string[] = []
+  const page = workbench({
+    addText: async (file) => {
+      if (file.name.startsWith('bad') || file.name.endsWith('.png'))
+        throw new WorkbenchError('text-invalid', `${file.name} is not UTF-8 text.`)
+      added.push(file.name)
+      return { id: file.name, label: file.name, bytes: file.size, origin: 'file' }
+    },
+  })
+  await page.open({ kind: 'demo' }, 'plan')
+  const files = (name: string, content = 'a') => Promise.resolve({ files: [{ path: name, file: new File([content], name) }] })
+  const chosen = () => page.store.getState().job!.calibration.text
+  const first = chosen()
+  await page.take(files('bad.txt'), 'calibration')
+  expect(chosen()).toBe(first)
+  expect(page.store.getState()).toMatchObject({
+    fault: null,
+    refusedText: { field: 'calibration.text', message: 'bad.txt is not UTF-8 text.' },
+  })
+  await page.take(files('good.txt'), 'calibration')
+  expect(page.store.getState()).toMatchObject({ refusedText: null, job: { calibration: { text: 'good.txt' } } })
+  for (const name of ['bad.csv', 'photo.png']) {
+    await page.take(files(name))
+    expect(page.store.getState()).toMatchObject({ fault: { title: `Cannot use ${name}` }, job: { calibration: { text: 'good.txt' } } })
+  }
+  await page.take(files('rows.json', '[{"text": "a"}]'))
+  expect(page.store.getState()).toMatchObject({ fault: null, job: { calibration: { text: 'rows.json' } } })
+  expect(added).toEqual(['good.txt', 'rows.json'])
+})

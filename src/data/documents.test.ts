@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { gzipSync } from 'node:zlib'
 import { refusal } from '../io/testing.ts'
 import type { ChatTemplate } from './chat.ts'
-import { documents, fileText, maxText, readText, remarksOn, type Text } from './documents.ts'
+import { documents, fileText, maxText, readText, remarksOn, tryText, type Text } from './documents.ts'
 
 // Some of these read tens of megabytes, which a busy machine takes its time for.
 vi.setConfig({ testTimeout: 60_000 })
@@ -306,4 +306,21 @@ test('a first row that is no header is told', async () => {
   expect(await told('It was a dark and stormy night\nthe rain fell\n')).toContain('“It was a dark and stormy night”')
   expect(await told('7;Good morning.\n8;Good night.\n')).toContain('does not look like it: “7, Good morning.”')
   for (const fine of ['text\nIt rained.\n', 'question asked\nWhy?\n', 'id,body\n1,x\n']) expect(await told(fine)).toBe('')
+})
+
+test('what cannot be a text is told before it is taken as one; what only needs a column is taken', async () => {
+  const tried = (name: string, content: Content) => tryText(name, new Blob([content]))
+  const refused: [name: string, content: Content, why: RegExp][] = [
+    ['empty.txt', '', /empty\.txt has no text: it is empty/],
+    ['empty.jsonl', '\n', /empty\.jsonl has no text: it is empty/],
+    ['latin.txt', Uint8Array.of(0x47, 0x72, 0xfc, 0xdf, 0x65), /latin\.txt is not UTF-8 text/],
+    ['bad.csv', 'text,n\n"a,1\nb,2\n', /bad\.csv is not one of a table/],
+    ['bad.jsonl', '{"text": "a"}\n{"text": }\n', /Line 2 of bad\.jsonl/],
+    ['photo.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a), /photo\.png holds a PNG picture, which is not read here/],
+  ]
+  for (const [name, content, why] of refused) expect((await refusal(() => tried(name, content))).message).toMatch(why)
+  await tried('mine.txt', 'a')
+  await tried('two.csv', 'question,answer\na,b\n')
+  await tried('chat.jsonl', '{"messages": [{"role": "user", "content": "a"}]}\n')
+  await tried('a.parquet', parquet({ one: ['a'], two: ['b'] }))
 })

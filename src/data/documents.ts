@@ -93,6 +93,25 @@ export async function readText(text: Text, chat: ChatTemplate | null = null): Pr
   return { text: whole, cut, facts }
 }
 
+/** Rows that are looked at before a file is taken as a text; an error further on is said when it is read. */
+const triedRows = 10_000
+
+/**
+ * Whether a file can be a text at all, whichever of its columns is meant.
+ * @throws WorkbenchError `text-invalid`, `text-short` when there is nothing in it
+ */
+export async function tryText(name: string, bytes: Bytes): Promise<void> {
+  const text = fileText(name, bytes)
+  const part = await openPart(name, bytes)
+  if (part.form === 'plain text') await readText(text)
+  else if (part.form === 'parquet table') await (part.table ?? openParquet(bytes, name))
+  else {
+    let rows = 0
+    for await (const _ of part.form === 'JSON rows' ? jsonRows(name, part.text) : cells(name, part.text)) if (++rows === triedRows) break
+    if (!rows) throw empty(text, noFacts(text))
+  }
+}
+
 /** Of a text that has not been read. */
 export const noFacts = ({ parts, warning }: Text = { parts: [], join: '' }): TextFacts => ({
   files: parts.map(({ name }) => name),

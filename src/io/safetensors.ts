@@ -7,7 +7,7 @@ import { WorkbenchError } from '../errors.ts'
 import { type AheadRange, type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
 import { isObject, parseJson, readJson } from './json.ts'
 import { unwritable } from './names.ts'
-import { missingShards, otherWeights } from './wrong.ts'
+import { links, missingShards, otherWeights } from './wrong.ts'
 
 /** Bits per element. */
 export const dtypeBits = {
@@ -183,7 +183,7 @@ async function weightFiles(files: Files): Promise<{ names: string[]; located: Ma
   throw new WorkbenchError(
     'file-missing',
     'The folder has no weights: no .safetensors file.',
-    'Choose the folder that holds model.safetensors or its shards.',
+    `Choose the folder that holds model.safetensors or its shards. ${links}`,
   )
 }
 

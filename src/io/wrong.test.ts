@@ -48,7 +48,7 @@ describe('a file by itself', () => {
 describe('a folder', () => {
   test.each<[string, Content[], RegExp, RegExp]>([
     ['of nothing', [], /The folder "mine" is empty/, /folder/],
-    ['of hidden files', [['.git/HEAD', 'x']], /"mine" is empty, hidden files aside/, /folder/],
+    ['of hidden files', [['.git/HEAD', 'x']], /"mine" is empty, hidden files aside/, /folder.*cp -rL/],
     [
       'of two models',
       [

@@ -8,6 +8,10 @@ const original =
 const whole =
   'Choose the whole folder of a Hugging Face model: config.json, tokenizer.json and all .safetensors files; in the page drop it, or pick it with the button.'
 
+/** What a browser leaves out without a word. */
+export const links =
+  'Symbolic links, as in a snapshot of the Hub cache, do not reach a page: copy the folder with cp -rL first, or use the command line.'
+
 /** Weights in other forms, the ones first that can be converted without loss. */
 const weights: { pattern: RegExp; what: string; hint: string }[] = [
   {
@@ -62,7 +66,7 @@ export async function notAModel(files: Files, name: string | null): Promise<Work
   const paths = [...files.keys()].sort()
   const error = (what: string, hint: string) => new WorkbenchError('file-missing', what, hint)
   const subject = name ? `The folder ${JSON.stringify(name)}` : 'The folder'
-  if (!paths.length) return error(name ? `${subject} is empty, hidden files aside.` : 'There are no files here.', whole)
+  if (!paths.length) return error(name ? `${subject} is empty, hidden files aside.` : 'There are no files here.', `${whole} ${links}`)
   const has = (path: string) => files.has(path)
   if (has('model_index.json')) return error(`${subject} holds a pipeline of diffusers (model_index.json), not a language model.`, whole)
   const models = paths.filter((path) => path.endsWith('/config.json')).map((path) => path.slice(0, -'/config.json'.length))

@@ -116,7 +116,8 @@ interface FieldProps {
 export function Field({ label, help, cost, symbol, path, group, children }: FieldProps) {
   const id = useId()
   const check = useView((state) => state.check)
-  const problems = path ? problemsOf(check).filter((each) => each.field === path) : []
+  const refused = useView((state) => state.refusedText)
+  const problems = path ? [...(refused ? [refused] : []), ...problemsOf(check)].filter((each) => each.field === path) : []
   const described = [help && `${id}-help`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
   const invalid = problems.some(isError) || undefined
   const mark = symbol && (

@@ -1,5 +1,5 @@
 /** The job while it is being made: every change is checked by the engine, once the person pauses. */
-import type { Catalog, DryRunSpec, Job, JobCheck, OptionValue, RunSpec, TextChoice, TextSource } from '../../engine/job.ts'
+import type { Catalog, DryRunSpec, Job, JobCheck, OptionValue, Problem, RunSpec, TextChoice, TextSource } from '../../engine/job.ts'
 import { toErrorData } from '../../errors.ts'
 import * as plan from '../plan.ts'
 import type { Core } from './core.ts'
@@ -8,7 +8,7 @@ import type { Core } from './core.ts'
 const checkAfter = 300
 
 export function edit(core: Core, job: Job) {
-  core.set({ job, check: { state: 'pending' } })
+  core.set({ job, check: { state: 'pending' }, refusedText: null })
   clearTimeout(core.checkDue)
   core.checkDue = setTimeout(() => check(core), checkAfter)
 }
@@ -45,6 +45,21 @@ export async function addText(core: Core, file: File, purpose: plan.TextPurpose,
   return text
 }
 
+/** Adds what was given for a purpose; what cannot be a text is told at its field, and the text before stays. */
+export async function addTextsFor(core: Core, files: File[], purpose: plan.TextPurpose, origin: 'file' | 'paste' = 'file') {
+  let refusedText: Problem | null = null
+  for (const file of files) {
+    try {
+      await addText(core, file, purpose, origin)
+    } catch (thrown) {
+      const { code, message, hint } = toErrorData(thrown)
+      if (code === 'internal') throw thrown
+      refusedText = { severity: 'error', code, message, hint, field: `${purpose}.text` }
+    }
+  }
+  core.set({ refusedText, ...(refusedText && { spoken: refusedText.message }) })
+}
+
 /** Adds a text to the choices, and chooses it. */
 function offer(core: Core, text: TextSource, purpose: plan.TextPurpose) {
   const { texts, job } = core.get()
@@ -75,7 +90,7 @@ function addDataset(core: Core, id: string, purpose: plan.TextPurpose) {
 
 function paste(core: Core, text: string, purpose: plan.TextPurpose) {
   const file = plan.pastedFile(text, 1 + core.get().texts.filter(({ origin }) => origin === 'paste').length)
-  return addText(core, new File([file.text], file.name), purpose, 'paste').catch(core.fail)
+  return addTextsFor(core, [new File([file.text], file.name)], purpose, 'paste').catch(core.fail)
 }
 
 function measureLastWords(core: Core, on: boolean) {

@@ -81,6 +81,8 @@ export interface State {
   /** What did not go the plain way outside of jobs. */
   networkNotices: Problem[]
   texts: TextSource[]
+  /** What was picked last and cannot be a text: said at the field that it was picked for. */
+  refusedText: Problem | null
   /** The job being planned; null until a model is open. */
   job: Job | null
   /** The run whose options are shown. */
@@ -118,6 +120,7 @@ export const firstState = (): State => ({
   cache: null,
   networkNotices: [],
   texts: [],
+  refusedText: null,
   job: null,
   chosen: null,
   check: { state: 'pending' },

@@ -1,9 +1,10 @@
 /** Files that are dropped or picked. */
-import { isText, type Picked, rememberFolder } from '../files.ts'
+import { toErrorData } from '../../errors.ts'
+import { areTexts, type Picked, rememberFolder } from '../files.ts'
 import type { TextPurpose } from '../plan.ts'
 import type { Core } from './core.ts'
 import { open } from './model.ts'
-import { addText } from './planning.ts'
+import { addText, addTextsFor } from './planning.ts'
 import { goOn } from './run.ts'
 
 /** Sorts what was dropped or picked: texts become texts, everything else is a model. */
@@ -13,12 +14,16 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
     // An empty folder is opened like any other, and refused by name.
     if (!picked?.files.length && !picked?.name) return
     // What was picked for a text is read as one, whatever it is called; what it cannot be is said at its field.
-    if (picked.files.length && (purpose || (core.get().job && picked.files.every(({ path }) => isText(path))))) {
-      for (const { path, file } of picked.files) {
-        const before = core.get().job?.calibration ?? null
-        const text = await addText(core, new File([file], path), purpose ?? 'calibration')
-        if (!purpose) core.set({ dropped: { text, before }, spoken: `${text.label} is the calibration text now.` })
-      }
+    if (purpose && picked.files.length) {
+      core.set({ fault: null })
+      await addTextsFor(
+        core,
+        picked.files.map(({ path, file }) => new File([file], path)),
+        purpose,
+      )
+    } else if (core.get().job && !picked.name && picked.files.length && (await areTexts(picked.files, core.get().step === 'plan'))) {
+      core.set({ fault: null })
+      for (const { path, file } of picked.files) await drop(core, new File([file], path))
     } else {
       const { handle, ...source } = picked
       const opened = await open(core, { kind: 'files', ...source })
@@ -27,6 +32,18 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
     }
   } catch (thrown) {
     core.fail(thrown)
+  }
+}
+
+/** A text that nobody said the purpose of. What cannot be one is told where it was dropped, and leaves the plan alone. */
+async function drop(core: Core, file: File) {
+  const before = core.get().job?.calibration ?? null
+  try {
+    const text = await addText(core, file, 'calibration')
+    core.set({ dropped: { text, before }, spoken: `${text.label} is the calibration text now.` })
+  } catch (thrown) {
+    const error = toErrorData(thrown)
+    core.set({ fault: { ...error, title: `Cannot use ${file.name}` }, spoken: error.message })
   }
 }
 

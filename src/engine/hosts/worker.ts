@@ -1,5 +1,6 @@
 /** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the private file system. */
 import * as Comlink from 'comlink'
+import { tryText } from '../../data/documents.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import { Control } from '../control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
@@ -128,8 +129,10 @@ const api = {
       listener(event.type === 'traffic' ? { traffic: event.traffic } : { notice: { message: event.message, hint: event.hint } }),
     )
   },
-  addText: (file: File, origin: 'file' | 'paste' = 'file') =>
-    session.texts.add({
+  /** @throws WorkbenchError `text-invalid`, `text-short` for a file that cannot be a text, which is then not among them */
+  async addText(file: File, origin: 'file' | 'paste' = 'file'): Promise<TextSource> {
+    await tryText(file.name, file)
+    return session.texts.add({
       // Not a number: texts of the journal come from other visits.
       id: `file-${crypto.randomUUID()}`,
       label: file.name,
@@ -137,7 +140,8 @@ const api = {
       bytes: file.size,
       origin,
       open: async () => file,
-    }),
+    })
+  },
   check: (job: Job) => checkJob(job, session),
   dryRun: (spec: DryRunSpec) => dryRun(session.model, spec, session),
   /** A measurement leaves nothing behind; another job takes the place of the one that is kept, which has to be named. */
