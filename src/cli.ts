@@ -197,7 +197,11 @@ async function main(): Promise<void> {
   const control = new Control()
   const remote = path !== 'demo' && !existsSync(path)
   if (remote && (!/^[^/\\]+\/[^/\\@]+(@.+)?$/.test(path) || path.startsWith('.')))
-    throw new WorkbenchError('file-missing', `There is no folder ${path}.`, 'Give a model folder, or owner/name[@revision] on the Hub.')
+    throw new WorkbenchError(
+      'file-missing',
+      `There is no folder ${resolve(path)}.`,
+      'Give a model folder, or owner/name[@revision] on the Hub.',
+    )
   const local = path === 'demo' ? join('public', 'demo') : remote ? null : path
   const target = saved === undefined ? null : await claim(saved, local, values.overwrite === true, say)
   const hub = connect({ url: text('hub-url'), cache: text('cache'), budget: whole('cache-gb', defaultCacheBudget / 1e9, 0) }, say)
@@ -255,12 +259,15 @@ async function main(): Promise<void> {
   const report = await runJob(job, host, { resume: unfinished !== null })
   say.done()
   const run = report.runs.at(0)
-  const later = saved ? 'What was finished is kept: the same command with --resume goes on.' : ''
+  const kept = saved === undefined ? null : await readJournal(journal, false)
+  const later = kept ? 'What was finished is kept: the same command with --resume goes on.' : ''
   if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', later)
   if (run?.error) throw new WorkbenchError(run.error.code, run.error.message, `${run.error.hint} ${later}`.trim())
   process.stdout.write(values.json ? `${JSON.stringify(resultOf(report))}\n` : summary(report, saved))
   if (run?.exportError) {
-    const again = 'What was solved is kept: the same command with --resume writes the checkpoint again, without solving.'
+    const again = kept?.results.some(({ exportError }) => exportError)
+      ? 'What was solved is kept: the same command with --resume writes the checkpoint again, without solving.'
+      : later
     throw new ExportFailure(run.exportError, again)
   }
   if (!job.keepSolved) await discardJournal(journal)
@@ -297,7 +304,7 @@ function formatChoice(asked: string[] | undefined, keep: boolean, before: Job | 
 /** The result stands, but its checkpoint could not be written. */
 class ExportFailure extends WorkbenchError {
   constructor({ code, message, hint }: ErrorData, again: string) {
-    super(code, `The checkpoint is not saved: ${message}`, `${hint} ${again}`)
+    super(code, `The checkpoint is not saved: ${message}`, `${hint} ${again}`.trim())
   }
 }
 
@@ -342,7 +349,8 @@ function connect({ url, cache, budget }: { url?: string; cache?: string; budget:
 
 /** On a terminal somebody can make room and say so; a script has to be told by the exit code. */
 function waitForRoom(control: Control, { what, needed, problem }: StorageNeed): void {
-  const missing = `There is no room for ${what}: ${(needed / 2 ** 20).toFixed(0)} MiB are needed. ${problem.message}`
+  const size = needed < 2 ** 20 ? `${Math.ceil(needed / 2 ** 10)} KiB` : `${(needed / 2 ** 20).toFixed(1)} MiB`
+  const missing = `There is no room for ${what}${needed > 0 ? `, which still takes ${size}` : ''}. ${problem.message}`
   if (!process.stdin.isTTY) {
     control.stop(new WorkbenchError('storage-full', missing, problem.hint))
     return

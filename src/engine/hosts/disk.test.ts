@@ -1,13 +1,19 @@
 /** The cache's folder on a disk. */
-import { mkdir, mkdtemp, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { Cache } from '../../io/hub/cache.ts'
 import { diskCacheFolder } from './disk.ts'
 
 const key = 'c'.repeat(64)
-const folder = () => mkdtemp(join(tmpdir(), 'workbench-cache-'))
+const made: string[] = []
+afterAll(() => Promise.all(made.map((path) => rm(path, { recursive: true, force: true }))))
+const folder = async () => {
+  const path = await mkdtemp(join(tmpdir(), 'workbench-cache-'))
+  made.push(path)
+  return path
+}
 
 function cacheIn(parent: string, budget = 1e6) {
   const notices: string[] = []

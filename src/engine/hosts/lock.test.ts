@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { WorkbenchError } from '../../errors.ts'
 import { isGone, type LockHolder, takeLock, thisProcess } from './lock.ts'
 
@@ -14,6 +14,7 @@ beforeEach(() => {
   path = join(folder, 'out.lock')
   said.length = 0
 })
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
 const take = () => takeLock(path, (sentence) => said.push(sentence))
 const heldBy = (holder: Partial<LockHolder>) => writeFileSync(path, JSON.stringify({ ...thisProcess(), ...holder }))
 

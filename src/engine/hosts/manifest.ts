@@ -21,6 +21,8 @@ export interface Manifest {
 
 /** Small files are told by their content, as somebody may have edited them; large ones, which nobody does, by their size. */
 const digestBelow = 64 << 20
+/** What `writeManifest` renames, and a disk that is full leaves behind. */
+const draftName = `${manifestName}.new`
 /** A manifest is a list of names. */
 const largest = 16 << 20
 
@@ -41,9 +43,14 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
 /** Writes it whole or not at all. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   await mkdir(folder, { recursive: true })
-  const draft = join(folder, `${manifestName}.new`)
-  await writeFile(draft, manifestText(manifest), { flush: true })
-  await rename(draft, join(folder, manifestName))
+  const draft = join(folder, draftName)
+  try {
+    await writeFile(draft, manifestText(manifest), { flush: true })
+    await rename(draft, join(folder, manifestName))
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => {})
+    throw error
+  }
 }
 
 export function manifestText({ files, ...rest }: Manifest): string {
@@ -77,7 +84,9 @@ export async function foreignTo(folder: string, manifest: Manifest | null): Prom
       if (entry.isDirectory()) {
         if (listed.some((file) => file.startsWith(`${path}/`))) await walk(`${path}/`)
         else found.push(`${path}/`)
-      } else if (manifest && (path === manifestName || path === `${manifestName}.new`)) continue
+      } else if (manifest && path === manifestName) continue
+      // Nobody else's, with a manifest or before the first one could be written.
+      else if (path === draftName && entry.isFile()) continue
       else if (!entry.isFile() || !manifest || !Object.hasOwn(manifest.files, path)) found.push(path)
       else {
         const written = manifest.files[path]
@@ -98,6 +107,6 @@ export async function removeListed(folder: string, { files }: Manifest): Promise
   for (const path of Object.keys(files)) for (let at = dirname(path); at !== '.'; at = dirname(at)) parents.add(at)
   // The deepest first.
   for (const parent of [...parents].sort((a, b) => b.length - a.length)) await rmdir(join(folder, parent)).catch(() => {})
-  for (const name of [`${manifestName}.new`, manifestName]) await rm(join(folder, name), { force: true })
+  for (const name of [draftName, manifestName]) await rm(join(folder, name), { force: true })
   await rmdir(folder).catch(() => {}) // holds something else, or is not there
 }

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { cp, link, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import nodePath, { join } from 'node:path'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { toErrorData } from '../../errors.ts'
 import { manifestName, readManifest } from './manifest.ts'
 import { relation, Target } from './target.ts'
@@ -14,6 +14,7 @@ beforeEach(async () => {
   base = await mkdtemp(join(tmpdir(), 'workbench-target-'))
   said = []
 })
+afterEach(() => rm(base, { recursive: true, force: true }))
 const at = (...names: string[]) => join(base, ...names)
 
 /** A folder with these files; `{}` is an empty one. */
@@ -235,6 +236,15 @@ describe('a program that was killed', () => {
     second.release()
     expect(Object.keys(await contents(at('out'))).sort()).toEqual([manifestName, ...Object.keys(made)].sort())
     expect(await readdir(base)).toEqual(['out'])
+  })
+
+  test('by a full disk before it could list what it writes: its own draft is no hindrance', async () => {
+    await folder(at('out.partial'), { [`${manifestName}.new`]: '' })
+    await save(at('out'), made)
+    expect(await readdir(base)).toEqual(['out'])
+    // But nothing of that name that is no file.
+    await mkdir(at('other.partial', `${manifestName}.new`), { recursive: true })
+    await refused(claim(at('other')), /did not write/)
   })
 
   test('between the two renames: the earlier checkpoint comes back', async () => {

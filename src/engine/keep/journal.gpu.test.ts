@@ -276,7 +276,7 @@ describe('a full disk', () => {
     expect(new Set(storage.map(({ what }) => what))).toEqual(
       new Set(['the journal', 'the checkpoint of outliers', 'the checkpoint of scaled']),
     )
-    expect(storage.every(({ needed, problem }) => needed >= 0 && problem.code === 'storage-full')).toBe(true)
+    expect(storage.every(({ needed, problem }) => needed > 0 && problem.code === 'storage-full')).toBe(true)
   })
 
   it('for hidden states costs time, not the run', async () => {
@@ -394,4 +394,12 @@ it('storage that fails in other ways ends the journal or the export, not the run
     ...none,
   }
   expect(of(rest.events, 'notice')[0].problem.hint).toContain('cannot be resumed once')
+
+  // Half a beginning does not stay: nobody could go on with it.
+  const half = memoryHost(session)
+  const { edit: editHalf } = half.host.journal
+  const cut = { ...half.host.journal, edit: (path: string) => (path === 'job' ? failing() : editHalf(path)) }
+  await runJob({ ...job, runs: job.runs.slice(2, 3) }, { ...half.host, journal: cut })
+  expect(of(half.events, 'notice')[0].problem.hint).toContain('cannot be resumed once')
+  expect(await half.host.journal.list()).toEqual([])
 })

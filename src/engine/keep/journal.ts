@@ -74,6 +74,8 @@ export class Journal {
     } catch (error) {
       const { code, message } = toErrorData(error)
       if (!code.startsWith('storage-')) throw error
+      // Half a beginning is nothing to go on with.
+      await discardJournal(host.journal).catch(() => {})
       const store = memoryStore()
       const journal = new Journal(host, store, head, await write(store, head, []))
       journal.#note('warning', message, 'The job goes on, but it cannot be resumed once this page or program is closed.')
@@ -94,7 +96,7 @@ export class Journal {
 
   /** What the job told when it began, for whoever shows it another time. */
   keepBeginning(event: RunEvent): Promise<void> {
-    return this.#keep(0, () => this.log.put('beginning', event))
+    return this.#put(this.log, 'beginning', event)
   }
 
   get baseline(): Baseline | null {
@@ -102,8 +104,8 @@ export class Journal {
   }
 
   async keepBaseline(score: Baseline): Promise<void> {
-    await this.#keep(0, () => this.log.put('baseline', score))
-    await this.#keep(0, () => this.log.put('seconds', this.seconds))
+    await this.#put(this.log, 'baseline', score)
+    await this.#put(this.log, 'seconds', this.seconds)
   }
 
   /** Seconds that the job has taken, those before an interruption included and pauses not. */
@@ -118,8 +120,8 @@ export class Journal {
 
   /** The run is finished. Its linears are given up once they are in its checkpoint, or when it was to have none, unless the job keeps them. */
   async keepResult(result: RunResult): Promise<void> {
-    await this.#keep(0, () => this.log.put(`result:${result.run}`, result))
-    await this.#keep(0, () => this.log.put('seconds', this.seconds))
+    await this.#put(this.log, `result:${result.run}`, result)
+    await this.#put(this.log, 'seconds', this.seconds)
     await this.leave()
     const done = ['states-0', 'states-1', ...(result.exportError || this.head.job.keepSolved ? [] : [this.#fileOf(result.run)])]
     if (!this.#broken) for (const name of done) await this.store.remove(name)
@@ -127,7 +129,7 @@ export class Journal {
 
   /** The job is over and nothing is left to resume. */
   keepReport(report: JobReport): Promise<void> {
-    return this.#keep(0, () => this.log.put('report', report))
+    return this.#put(this.log, 'report', report)
   }
 
   async close(): Promise<void> {
@@ -203,9 +205,8 @@ export class Journal {
   /** `seconds` that the run has taken. */
   keepLinear(layer: LayerResult, { codes, grid, groupIndex, outliers, ...stored }: SolvedLinear, seconds: number): Promise<void> {
     const arrays: Arrays = { codes, grid, groupIndex, ...outliers }
-    const bytes = Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0)
     const value = { layer, stored, seconds, jobSeconds: this.seconds }
-    return this.#keep(bytes, () => this.#run!.log.put(`linear:${layer.name}`, value, arrays))
+    return this.#put(this.#run!.log, `linear:${layer.name}`, value, arrays)
   }
 
   /** Vectors of block k that a transform changed, by full name; null when it was not there yet. */
@@ -215,7 +216,7 @@ export class Journal {
   }
 
   keepVectors(k: number, vectors: Map<string, Uint8Array>): Promise<void> {
-    return this.#keep(0, () => this.#run!.log.put(`vectors:${k}`, null, Object.fromEntries(vectors)))
+    return this.#put(this.#run!.log, `vectors:${k}`, null, Object.fromEntries(vectors) as Arrays)
   }
 
   /** With the first `blocks` blocks quantized. */
@@ -224,7 +225,7 @@ export class Journal {
   }
 
   keepScore(blocks: number, score: Judgement): Promise<void> {
-    return this.#keep(0, () => this.#run!.log.put(`score:${blocks}`, score))
+    return this.#put(this.#run!.log, `score:${blocks}`, score)
   }
 
   // ---------------------------------------------------------------- hidden states
@@ -238,7 +239,7 @@ export class Journal {
   async keepReference(hidden: Hidden): Promise<void> {
     if (hidden.bytes > STATES_BYTES) return
     const digests = await this.#save('states-reference', [hidden])
-    if (digests) await this.#keep(0, () => this.log.put('reference', digests))
+    if (digests) await this.#put(this.log, 'reference', digests)
   }
 
   /** Fills the states with the latest that were kept, and says how many blocks they have passed; 0 when there are none. */
@@ -255,7 +256,7 @@ export class Journal {
     // Never over those that count.
     const path = log.get<{ path: string }>('states')?.path === 'states-0' ? 'states-1' : 'states-0'
     const digests = await this.#save(path, states)
-    if (digests) await this.#keep(0, () => log.put('states', { blocks, path, digests }))
+    if (digests) await this.#put(log, 'states', { blocks, path, digests })
   }
 
   /** Window by window, so that the size of the batches may change. Null when there was no room. */
@@ -307,6 +308,10 @@ export class Journal {
 
   // ---------------------------------------------------------------- trouble
 
+  #put(log: Log, key: string, value: unknown, arrays: Arrays = {}): Promise<void> {
+    return this.#keep(sizeOf(value, arrays), () => log.put(key, value, arrays))
+  }
+
   /** Waits for room; any other trouble ends the journal, not the job. */
   async #keep(bytes: number, work: () => Promise<void>): Promise<void> {
     if (this.#broken) return
@@ -316,7 +321,7 @@ export class Journal {
       const { code, message } = toErrorData(error)
       if (code !== 'storage-failed') throw error
       this.#broken = true
-      this.#note('warning', message, 'The run goes on, but it cannot be resumed after an interruption.')
+      this.#note('warning', message, 'The run goes on, but what it does from here on cannot be resumed after an interruption.')
     }
   }
 
@@ -388,6 +393,10 @@ async function readHead(store: Store): Promise<JournalHead | null> {
 export async function discardJournal(store: Store): Promise<void> {
   for (const name of await store.list()) if (ours.test(name)) await store.remove(name)
 }
+
+/** About the bytes that a record takes. */
+const sizeOf = (value: unknown, arrays: Arrays) =>
+  JSON.stringify(value).length + Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0)
 
 const countLinears = (log: Log) => log.keys().filter((key) => key.startsWith('linear:')).length
 
