@@ -106,7 +106,7 @@ const switches = {
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
   overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
   resume:
-    'go on with the unfinished job whose journal lies beside the folder of --save, or write its checkpoint again, in the formats of --format',
+    'go on with the unfinished job whose journal lies beside the folder of --save; of a solved one write the checkpoint that could not be written, or those of --format after --keep-solved',
   'keep-solved': 'keep the journal when all is written, so that --resume can write the checkpoint in other formats without solving',
   'dry-run': 'say what every algorithm would take, from the config.json in --model (its folder or its path) alone',
   json: 'print one JSON object to stdout',
@@ -213,7 +213,10 @@ async function main(): Promise<void> {
       : await session.open(await diskFolder(path), basename(resolve(path)))
   const length = numbers.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
   // As in the published script, whose default is 1000: the first so many blocks, if there are so many.
-  if (Number(options.blocks) > model.blocks) options.blocks = 0
+  if (Number(options.blocks) > model.blocks) {
+    say.note(`Note: --num-layers-to-quantize ${options.blocks}: the model has ${model.blocks} blocks, and all of them are quantized.`)
+    options.blocks = 0
+  }
   const journal = target?.journal ?? memoryStore()
   const unfinished = await readJournal(journal, false)
   const job: Job = {
@@ -256,7 +259,7 @@ async function main(): Promise<void> {
   }
   const online = remote || [job.calibration, job.evaluation, job.lambada].some((choice) => choice && session.texts.isRemote(choice))
   const host = { session, control, emit, sink: () => target!.sink(), journal, network: online ? hub.network : undefined }
-  const report = await runJob(job, host, { resume: unfinished !== null })
+  const report = await runJob(job, host, { resume: unfinished !== null, rewrite: target !== null && !(await target.whole()) })
   say.done()
   const run = report.runs.at(0)
   const kept = saved === undefined ? null : await readJournal(journal, false)
@@ -473,7 +476,7 @@ function resultOf(report: JobReport) {
     },
     fp_perplexity: report.fpPerplexity,
     perplexity: run ? run.perplexity : report.fpPerplexity,
-    perplexity_se: run?.perplexityError ?? null,
+    perplexity_se: run ? run.perplexityError : report.fpPerplexityError,
     kl: run?.kl ?? null,
     top1: run?.top1 ?? null,
     fp_lambada: accuracyOf(report.fpLambada),
@@ -512,7 +515,8 @@ function summary(report: JobReport, saved: string | undefined): string {
   const run = report.runs.at(0)
   const { name, quantized } = report.model
   const kind = quantized ? `quantized to ${quantized.bits} bits` : 'full precision'
-  const lines = [`Perplexity of ${name}, ${kind} as stored: ${report.fpPerplexity?.toFixed(3)}`]
+  const spread = (error: number | null) => (error === null ? '' : ` ± ${error.toFixed(3)} (standard error over windows)`)
+  const lines = [`Perplexity of ${name}, ${kind} as stored: ${report.fpPerplexity?.toFixed(3)}${spread(report.fpPerplexityError)}`]
   const words = (what: string, measured: LastWords | undefined) => {
     const found = accuracyOf(measured)
     if (!found) return
@@ -521,8 +525,7 @@ function summary(report: JobReport, saved: string | undefined): string {
   }
   words('as stored', report.fpLambada)
   if (run) {
-    const error = run.perplexityError === null ? '' : ` ± ${run.perplexityError.toFixed(3)} (standard error over windows)`
-    lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}${error}`)
+    lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}${spread(run.perplexityError)}`)
     lines.push(
       `KL divergence from full precision: ${run.kl?.toExponential(2)} nats; same top token: ${((run.top1 ?? 0) * 100).toFixed(1)} %`,
     )

@@ -179,6 +179,17 @@ describe('a checkpoint', () => {
     expect(await contents(at('twin'))).toEqual(await contents(at('deep/er/out')))
   })
 
+  test('that lost a file is said to have, and is replaced only when asked', async () => {
+    await save(at('out'), made)
+    await rm(at('out/model.safetensors'))
+    await refused(claim(at('out')), /no longer whole: model\.safetensors is missing/)
+    const target = await claim(at('out'), { overwrite: true })
+    expect(await target.whole()).toBe(false)
+    await (await written(target, made)).commit()
+    expect(await target.whole()).toBe(true)
+    target.release()
+  })
+
   test('replaces an earlier one of ours, by a link too, and only when it is whole', async () => {
     await save(at('real'), { ...made, 'old.json': 'old' })
     await symlink('real', at('out'))

@@ -115,10 +115,25 @@ export class Target {
     const manifest = await ownFolder(path, 'checkpoint')
     // The very checkpoint that the job in the journal was about to put here when it was killed.
     const own = (await readManifest(this.#beside('journal')))?.placed === digest(manifestText(manifest))
+    const lost = await lostFrom(path, manifest)
+    if (!this.overwrite && lost.length) {
+      throw refusal(
+        `${path} holds an earlier checkpoint that is no longer whole: ${listOf(lost)} ${lost.length > 1 ? 'are' : 'is'} missing.`,
+        own
+          ? 'Add --overwrite to --resume to write it again from what its journal keeps, or choose another folder with --save.'
+          : 'Nothing is left to resume: add --overwrite to replace it by a new run, or choose another folder with --save.',
+      )
+    }
     if (!this.overwrite && !own) {
       throw refusal(`${path} holds an earlier checkpoint.`, 'Choose another folder with --save, or add --overwrite to replace it.')
     }
     return manifest
+  }
+
+  /** Whether a checkpoint stands in the place with all its files. */
+  async whole(): Promise<boolean> {
+    const manifest = await readManifest(this.path)
+    return manifest !== null && !(await lostFrom(this.path, manifest)).length
   }
 
   /** An empty place for the checkpoint; what was left of an earlier attempt is removed. */
@@ -179,10 +194,18 @@ export class Target {
   }
 }
 
+const listOf = (names: string[]) => names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 const refusal = (message: string, hint: string) => new WorkbenchError('option-invalid', message, hint)
 const lstatOf = (path: string) => lstat(path).catch(() => null)
 const exists = async (path: string) => (await lstatOf(path)) !== null
+
+/** Listed files that are not there. */
+async function lostFrom(path: string, { files }: Manifest): Promise<string[]> {
+  const lost: string[] = []
+  for (const name of Object.keys(files)) if (!(await exists(join(path, name)))) lost.push(name)
+  return lost
+}
 
 /** The manifest of a folder that this program wrote. @throws WorkbenchError `option-invalid` when it holds anything else */
 async function ownFolder(path: string, holds: Manifest['holds']): Promise<Manifest> {
@@ -193,9 +216,8 @@ async function ownFolder(path: string, holds: Manifest['holds']): Promise<Manife
   // Of a journal the names are known.
   const foreign = manifest && holds === 'journal' ? [] : await foreignTo(path, manifest)
   if (!foreign.length) return manifest ?? { writtenBy: 'QuantEase Workbench', holds, files: {} }
-  const [some, more] = [foreign.slice(0, 3).join(', '), foreign.length > 3 ? ` and ${foreign.length - 3} more` : '']
   throw refusal(
-    `${path} holds what this program did not write: ${some}${more}.`,
+    `${path} holds what this program did not write: ${listOf(foreign)}.`,
     `Choose another folder with --save, or move ${path} away; --overwrite replaces nothing but an earlier checkpoint of this program.`,
   )
 }

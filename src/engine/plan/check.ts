@@ -23,6 +23,11 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const gpu = await session.gpu()
   const runs = planRuns(job, opened, gpu, found)
   judgeSizes(job, opened, gpu, runs, found)
+  const deepest = Math.max(0, ...runs.map(({ blocks }) => blocks))
+  if (runs.length && job.perplexityEvery > deepest) {
+    const when = `once, when all ${deepest} blocks are quantized`
+    found.warn('perplexityEvery', `Perplexity every ${job.perplexityEvery} blocks: it is measured ${when}.`, '', 'note')
+  }
   const { calibration, evaluation, lastWords, passages } = drawn
 
   const check: JobCheck = {

@@ -9,7 +9,17 @@ import { type PlannedRun, plannedBits } from './plan.ts'
 export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
   const { options, solver, output } = run
   const { settings } = output
-  const found = run.formats.flatMap((format) => format.remarks(output))
+  const found = save ? run.formats.flatMap((format) => format.remarks(output)) : []
+  const large = oversized(bitsPerWeight(plannedBits(run, opened)))
+  if (large) found.push({ field: 'method', ...large, severity: 'note' })
+  else if (Number(options.threshold) < surelySmall && Number(options.bits) < 4) {
+    found.push({
+      field: 'threshold',
+      message: `Below ${surelySmall} the threshold may leave so many outliers that the result takes more than ${PLAIN_BITS} bits per weight, as plain weights would.`,
+      hint: 'How many there are is known at the end.',
+      severity: 'note',
+    })
+  }
   if (solver.transform && options.trueSequential) {
     found.push({
       field: 'trueSequential',
@@ -32,6 +42,20 @@ export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Rema
     found.push({ field: 'alpha', message: 'Masked outliers take no steps, so their length changes nothing.', hint: '', severity: 'note' })
   }
   return found
+}
+
+/** Of a weight that is not quantized. */
+const PLAIN_BITS = 16
+/** Thresholds of SpQR from here on were measured to stay below that. */
+const surelySmall = 0.05
+
+/** What there is to say of a result that takes more than plain weights; null when it takes less. */
+export function oversized(bits: number): { message: string; hint: string } | null {
+  if (bits <= PLAIN_BITS) return null
+  return {
+    message: `The result takes ${bits.toFixed(2)} bits per weight, more than the ${PLAIN_BITS} of weights in plain float16.`,
+    hint: 'Keep fewer outliers, e.g. by a higher threshold.',
+  }
 }
 
 /** What files hold otherwise than one would think: plain weights for want of a packed format, and weights that are rounded. */

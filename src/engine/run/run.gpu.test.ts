@@ -4,7 +4,8 @@ import { WorkbenchError } from '../../errors.ts'
 import { testSource } from '../../gpu/testing.ts'
 import { memoryFiles } from '../../io/memory.ts'
 import { examine } from '../plan/check.ts'
-import type { Job, RunEvent } from '../job.ts'
+import { oversized } from '../plan/remarks.ts'
+import type { Job, Options, RunEvent } from '../job.ts'
 import { runJob } from './run.ts'
 import { Session } from '../session.ts'
 import { memoryHost, memoryText, smallJob, testDemo, testTexts, tinyConfig, tinyFiles } from '../testing.ts'
@@ -360,6 +361,21 @@ describe('what goes wrong', () => {
     }
     expect(await shared('mixed')).toMatch(/% of the evaluation tokens stand in the calibration samples/)
     expect(await shared('demo-calibration')).toBeUndefined()
+  })
+
+  it('says where a result may take more than plain weights, how far blocks go, and of files only when there are some', async () => {
+    await session.open(await tinyFiles(() => {}), 'tiny')
+    const said = async (options: Options, changes: Partial<Job>, method = 'spqr') => {
+      const { problems } = (await examine(smallJob([run('x', method, options)], changes), session)).check
+      return problems.map(({ message }) => message).join()
+    }
+    expect(await said({ bits: 3, threshold: 0.01 }, {})).toContain('more than 16 bits per weight')
+    expect(await said({ bits: 3, threshold: 0.2 }, {})).not.toContain('16 bits')
+    expect(await said({}, { perplexityEvery: 99 }, 'rtn')).toMatch(/every 99 blocks: it is measured once, when all \d+ blocks/)
+    const uneven = { bits: 3, groupSize: 128 }
+    expect(await said(uneven, { save: true }, 'rtn')).toContain('which vLLM does not load')
+    expect(await said(uneven, { save: false }, 'rtn')).not.toContain('vLLM')
+    expect([oversized(16), oversized(21.14)?.message]).toEqual([null, expect.stringContaining('takes 21.14 bits per weight')])
   })
 
   it('says that the built-in stories are not for a model of everyday text', async () => {

@@ -31,6 +31,8 @@ type JobStart = Extract<RunEvent, { type: 'job-start' }>
 interface JobOptions {
   /** Go on with the journal instead of beginning a new one. */
   resume?: boolean
+  /** Resumed: write the checkpoints of finished runs again, as what was written is no longer whole. */
+  rewrite?: boolean
   /** Where the open model came from, when that was not the Hub, for whoever resumes the job. */
   origin?: ModelOrigin
 }
@@ -48,7 +50,7 @@ async function withDate(job: Job, { texts }: Session, resumed: Store | null): Pr
  * written: resuming then writes it without solving anything again.
  * @throws WorkbenchError `plan-invalid` and what else stands against the plan; `journal-mismatch`
  */
-export async function runJob(asked: Job, given: Host, { resume = false, origin }: JobOptions = {}): Promise<JobReport> {
+export async function runJob(asked: Job, given: Host, { resume = false, rewrite = false, origin }: JobOptions = {}): Promise<JobReport> {
   const started = given.control.clock
   const begun = new Date().toISOString()
   // A measurement is soon made again, and must not take the place of an unfinished job.
@@ -146,7 +148,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, origin }
       const { id } = planned.spec
       emit({ type: 'run-start', run: id, blocks: planned.blocks })
       let result = journal.result(id)
-      const unwritten = result?.exportError !== undefined || (job.save && result !== null && !holds(result, planned))
+      const unwritten = result?.exportError !== undefined || (job.save && result !== null && (rewrite || !holds(result, planned)))
       if (!result || unwritten) {
         if (result && !result.exportError) await journal.requireLinears(result, planned.spec.label)
         pulse.enter(id, works[i])

@@ -6,6 +6,7 @@ import { type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
 import type { CheckpointExport } from '../keep/export.ts'
 import type { Journal } from '../keep/journal.ts'
 import type { PlannedRun } from '../plan/plan.ts'
+import { oversized } from '../plan/remarks.ts'
 import type { PlannedWork, RunWork } from '../plan/work.ts'
 import { type Pulse, FORWARD } from './pulse.ts'
 
@@ -77,6 +78,8 @@ export class Run {
     // Resumed, its time is that of several sittings.
     if (result.state === 'finished' && !this.journal.secondsBefore) this.host.session.pace.learn(this.id, result.seconds)
     result.bitsPerWeight = bitsPerWeight(layers)
+    const large = oversized(result.bitsPerWeight)
+    if (large) this.host.emit({ type: 'notice', run: this.id, problem: { severity: 'warning', code: 'note', ...large } })
     if (layers.length) {
       result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
       const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
