@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { areTexts } from './files.ts'
+import { WorkbenchError } from '../errors.ts'
+import { areTexts, filesOfDrop } from './files.ts'
 
 const is = (path: string, content: string, anything = false) => areTexts([{ path, file: new File([content], path) }], anything)
 
@@ -28,4 +29,19 @@ test.each([
 test('on the plan, what no model has is taken for a text, and refused as one', async () => {
   expect(await is('photo.png', '')).toBe(false)
   expect(await is('photo.png', '', true)).toBe(true)
+})
+
+test('a folder that is gone before it is read is told as such, and is no bug', async () => {
+  const gone = {
+    kind: 'directory',
+    name: 'model',
+    // biome-ignore lint/correctness/useYield: nothing comes of a folder that is gone
+    async *values() {
+      throw new DOMException('A requested file or directory could not be found.', 'NotFoundError')
+    },
+  }
+  const item = { kind: 'file', getAsFileSystemHandle: async () => gone, getAsFile: () => null }
+  const drop = filesOfDrop({ items: [item] } as unknown as DataTransfer)
+  await expect(drop).rejects.toThrow(WorkbenchError)
+  await expect(drop).rejects.toMatchObject({ code: 'file-missing', message: expect.stringContaining('could not be found') })
 })

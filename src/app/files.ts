@@ -184,7 +184,7 @@ export async function areTexts(files: NamedFile[], anything: boolean): Promise<b
   for (const { path, file } of files) {
     if (textName.test(path)) continue
     if (/\.json$/i.test(path)) {
-      const head = await file.slice(0, 1 << 16).text()
+      const head = await readable(file.slice(0, 1 << 16).text())
       if (path === 'config.json' || modelKey.test(head) || !(rowsOfJson.test(head) || (anything && !head.trim()))) return false
     } else if (!anything || weightsName.test(path) || path.includes('/')) return false
   }

@@ -117,7 +117,9 @@ export function Field({ label, help, cost, symbol, path, group, children }: Fiel
   const id = useId()
   const check = useView((state) => state.check)
   const refused = useView((state) => state.refusedText)
-  const problems = path ? [...(refused ? [refused] : []), ...problemsOf(check)].filter((each) => each.field === path) : []
+  // What is typed says by itself that it is no number; what the value before it is like is beside the point.
+  const unread = useView((state) => state.unread.includes(id))
+  const problems = path && !unread ? [...(refused ? [refused] : []), ...problemsOf(check)].filter((each) => each.field === path) : []
   const described = [help && `${id}-help`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
   const invalid = problems.some(isError) || undefined
   const mark = symbol && (
@@ -200,7 +202,8 @@ export function NumberField({
   ...rest
 }: NumberFieldProps) {
   const workbench = useWorkbench()
-  const id = useId()
+  const own = useId()
+  const id = rest.id ?? own
   const [draft, setDraft] = useState<string | null>(null)
   const parse = whole ? format.parseWhole : format.parseNumber
   const refused = draft !== null && parse(draft) === null

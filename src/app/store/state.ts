@@ -88,7 +88,7 @@ export interface State {
   /** The run whose options are shown. */
   chosen: string | null
   check: Check
-  /** Fields that hold what is no number: nothing starts on a value that nobody sees. */
+  /** Ids of the fields that hold what is no number: nothing starts on a value that nobody sees. */
   unread: string[]
   /** The job that the journal holds; `busy`: another tab is at work on it. `lacks`: its folder has to be given again. */
   journal: { busy: boolean; summary: JournalSummary; lacks: boolean } | null
