@@ -129,11 +129,12 @@ describe('npm run quantize', () => {
   test('names what has no effect where it only measures', () => {
     const given = ['--chat-template', '--sym', '--nsamples', '4', '--seed', '1', '--date', '2026-01-01']
     const few = ['--eval-samples', '1', '--seqlen', '32']
-    const { status, stderr } = quantize('--model', 'demo', '--wbits', '16', ...given, ...few)
+    const { status, stdout, stderr } = quantize('--model', 'demo', '--wbits', '16', ...given, ...few, '--eval-samples', '2')
     expect(status, stderr).toBe(0)
     expect(stderr).toContain(
       'Note: --sym, --nsamples, --seed, --date, --chat-template have no effect with --wbits 16, which only measures.',
     )
+    expect(stdout).toMatch(/as stored: [\d.]+ ± [\d.]+ \(standard error over windows\)/)
   })
 
   test('killed, it goes on with --resume and ends in the same bytes, and mixes nothing', async () => {

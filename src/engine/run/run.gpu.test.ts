@@ -395,6 +395,7 @@ describe('what goes wrong', () => {
     await session.open(await tinyFiles(), 'tiny')
     const job = smallJob([run('x', 'quantease', { bits: 3, groupSize: 32, staticGroups: true })], {
       calibration: { text: 'demo-evaluation', samples: 1, length: 16, sampling: 'consecutive' },
+      save: true,
     })
     const { check, plan } = await examine(job, session)
     expect(plan).not.toBeNull()
