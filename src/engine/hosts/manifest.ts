@@ -74,6 +74,9 @@ async function digestOf(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
+/** Behind the name of a file that was written here, and then changed or damaged. */
+export const changedSince = ' (changed since)'
+
 /** What in the folder the manifest does not answer for: other files and links, and listed ones that were changed since. */
 export async function foreignTo(folder: string, manifest: Manifest | null): Promise<string[]> {
   const found: string[] = []
@@ -92,7 +95,7 @@ export async function foreignTo(folder: string, manifest: Manifest | null): Prom
         const written = manifest.files[path]
         if (!written) continue
         const now = await describeFile(join(folder, path))
-        if (now.bytes !== written.bytes || (written.sha256 && now.sha256 !== written.sha256)) found.push(`${path} (changed since)`)
+        if (now.bytes !== written.bytes || (written.sha256 && now.sha256 !== written.sha256)) found.push(path + changedSince)
       }
     }
   }

@@ -137,7 +137,7 @@ describe('a place that is refused', () => {
     await save(at('out'), made)
     await refused(claim(at('out')), /holds an earlier checkpoint/)
     const changes: [(path: string) => Promise<unknown>, RegExp][] = [
-      [(path) => writeFile(join(path, 'config.json'), '{"new":2}'), /config\.json \(changed since\)/],
+      [(path) => writeFile(join(path, 'config.json'), '{"new":2}'), /not as it was written: config\.json \(changed since\)/],
       [(path) => writeFile(join(path, 'README.md'), 'my model card'), /README\.md/],
       [(path) => writeFile(join(path, 'notes/mine.txt'), ''), /notes\/mine\.txt/],
       [(path) => mkdir(join(path, 'runs')), /runs\//],

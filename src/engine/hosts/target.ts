@@ -17,6 +17,7 @@ import type { Sink, SinkFile, Store, StoreFile } from '../../io/bytes.ts'
 import { diskFile, readFully, storageOf, writeFully } from './disk.ts'
 import { takeLock } from './lock.ts'
 import {
+  changedSince,
   describeFile,
   foreignTo,
   isPlainPath,
@@ -216,6 +217,12 @@ async function ownFolder(path: string, holds: Manifest['holds']): Promise<Manife
   // Of a journal the names are known.
   const foreign = manifest && holds === 'journal' ? [] : await foreignTo(path, manifest)
   if (!foreign.length) return manifest ?? { writtenBy: 'QuantEase Workbench', holds, files: {} }
+  if (foreign.every((name) => name.endsWith(changedSince))) {
+    throw refusal(
+      `${path} holds an earlier checkpoint that is not as it was written: ${listOf(foreign)}.`,
+      'Move it away, or choose another folder with --save; --overwrite replaces only what is as this program wrote it.',
+    )
+  }
   throw refusal(
     `${path} holds what this program did not write: ${listOf(foreign)}.`,
     `Choose another folder with --save, or move ${path} away; --overwrite replaces nothing but an earlier checkpoint of this program.`,
