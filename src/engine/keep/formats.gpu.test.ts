@@ -121,6 +121,17 @@ describe('a finished job', () => {
     for (const [path, content] of later.files) expect(both.files.get(`dense/${path}`), path).toEqual(content)
   })
 
+  it('is written again when what was written is no longer whole', async () => {
+    const first = await made(job({ keepSolved: true }))
+    const { host, sinks } = memoryHost(session)
+    const [run] = (await runJob(job({ keepSolved: true }), { ...host, journal: first.journal }, { resume: true, rewrite: true })).runs
+    expect(run.export?.bytes).toBe(first.report.runs[0].export!.bytes)
+    expect([...sinks.keys()]).toEqual([run.run])
+    const { host: idle, sinks: none } = memoryHost(session)
+    await runJob(job({ keepSolved: true }), { ...idle, journal: first.journal }, { resume: true })
+    expect(none.size).toBe(0)
+  })
+
   it('says so when what it solved was given up', async () => {
     const first = await made(job({}))
     const { host } = memoryHost(session)
