@@ -35,9 +35,12 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
     () => {},
   )
   readonly failed = false
+  /** Never: what is looked at on the way depends on how quick the machine is, and holds memory meanwhile. */
+  override lookEvery = Number.POSITIVE_INFINITY
   override readonly computes = false
   readonly waits = 0
   readonly tick = 0
+  readonly #most = this.memory.watch()
   /** Most bytes read back or sent at once since the last `lap`. */
   #transfer = 0
   #sinceFlush = 0
@@ -50,7 +53,7 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
 
   /** Peaks since the last call: GPU memory held, and the largest transfer between host and GPU. */
   lap(): { held: number; transfer: number } {
-    const lap = { held: this.memory.mostHeld(), transfer: this.#transfer }
+    const lap = { held: this.#most(), transfer: this.#transfer }
     this.#transfer = 0
     return lap
   }

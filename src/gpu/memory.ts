@@ -10,8 +10,11 @@ export interface MemoryCount {
   peak: number
   /** Bytes of tensors that wait on the host until they are needed again. */
   parked: number
-  /** The most bytes held since this was asked last: a look at `held` now and then would miss what came and went between. */
-  mostHeld(): number
+  /**
+   * A watch of its own for each who asks: the most bytes held since it was made, then since it was called last. A look at `held`
+   * now and then would miss what came and went between.
+   */
+  watch(): () => number
 }
 
 /** Bytes of the buffer of a tensor: 256 is the alignment of bindings. */
@@ -21,8 +24,7 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   held = 0
   peak = 0
   parked = 0
-  /** The most since `mostHeld` was asked last. */
-  #most = 0
+  readonly #watches: { most: number }[] = []
   readonly #live = new Map<Tensor, number>()
   #serial = 0
   readonly #pool = new Map<number, Buffer[]>()
@@ -68,17 +70,21 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   hold(bytes: number): void {
     this.held += bytes
     this.peak = Math.max(this.peak, this.held)
-    this.#most = Math.max(this.#most, this.held)
+    for (const watch of this.#watches) watch.most = Math.max(watch.most, this.held)
   }
 
   release(bytes: number): void {
     this.held -= bytes
   }
 
-  mostHeld(): number {
-    const most = Math.max(this.#most, this.held)
-    this.#most = this.held
-    return most
+  watch(): () => number {
+    const watch = { most: this.held }
+    this.#watches.push(watch)
+    return () => {
+      const { most } = watch
+      watch.most = this.held
+      return most
+    }
   }
 
   /** Discards a buffer, already counted, once the commands that may still use it are submitted. */

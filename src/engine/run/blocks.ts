@@ -118,6 +118,8 @@ export class BlockLoop extends ForwardPass {
       if (k >= solved && k + 1 < blocks) await journal.keepStates(k + 1, blocks, [seen, judged, passages])
     }
     for (const hidden of [seen, judged, passages]) hidden.dispose()
+    // What this run's method left for reuse is of little use to the next, and would count beside what that takes.
+    this.gpu.trim()
     if (!score) throw new Error('The quantized model was never measured.')
     return score
   }

@@ -16,6 +16,8 @@ export class Pulse {
   /** Held on the GPU over time. */
   memory: MemoryPoint[] = []
   #gpu: Device | null = null
+  /** Bytes held on it at most since the last look. */
+  #most: () => number = () => 0
   /** Operations on devices before this one. */
   #before = 0
   #last = 0
@@ -38,7 +40,7 @@ export class Pulse {
   attach(gpu: Device): void {
     this.#before += (this.#gpu?.flops ?? 0) - gpu.flops
     this.#gpu = gpu
-    gpu.memory.mostHeld() // before this job
+    this.#most = gpu.memory.watch()
     gpu.gate = () => this.beat()
   }
 
@@ -70,7 +72,7 @@ export class Pulse {
   tellMemory(): void {
     if (!this.#gpu) return
     const { held } = this.#gpu.memory
-    const most = this.#gpu.memory.mostHeld()
+    const most = this.#most()
     this.memory = sampleMemory(this.memory, { seconds: this.progress.read().elapsed, held: most })
     this.host.emit({ type: 'memory', held, most })
   }
