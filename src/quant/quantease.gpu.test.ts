@@ -28,7 +28,7 @@ describe('golden vectors', async () => {
     const { layer, expected, options } = await goldenLayer(one)
     const { iters = 30, relax = true, actorder = false, static: fixed = false } = one.params
     const got = await solve(gpu, quantease, layer, { ...options, iterations: iters, relax, actOrder: actorder, staticGroups: fixed })
-    expectGrid(one, expected, got)
+    expectGrid(one, expected, got, layer)
     expect(Math.abs(got.relativeError / one.rel_error - 1)).toBeLessThan(0.01)
     const trace = expected.get(`${one.name}/trace`)!.data
     expect(got.trace.length).toBe(trace.length)
