@@ -71,6 +71,7 @@ const tasks = {
     await buildSite()
     await script('e2e/screenshots.ts', args)
   },
+  house: (args) => run('e2e/house.mjs', ...args),
   quantize: (args) => headless('src/cli.ts', args),
   methods: (args) => headless('e2e/methods.ts', args),
   fuzz: (args) => headless('e2e/fuzz/fuzz.ts', args),
