@@ -8,6 +8,10 @@ import type { Tensor, TypedArray } from './tensor.ts'
 
 /** Entries of the vocabulary that are summed on the GPU (lib/vocabulary.wgsl). */
 export const BLOCK = 1024
+/** Rows of hidden states in one product. */
+const TURN = 512
+/** Bytes of sums of blocks that are read back at once, of each model: with a large vocabulary a row has kilobytes of them. */
+const READ_BYTES = 8 << 20
 
 export interface HeadResult {
   /** Cross-entropy of each row against its target, in nats. */
@@ -33,9 +37,37 @@ export async function applyHead(
   reference: Tensor | null = null,
   cap?: number,
 ): Promise<HeadResult> {
+  const { rows, cols: d } = hidden
+  const many = Math.max(TURN, Math.floor(READ_BYTES / (16 * Math.ceil(head.rows / BLOCK)) / TURN) * TURN)
+  const results: HeadResult[] = []
+  for (let row = 0; row < rows; row += many) {
+    const count = Math.min(many, rows - row)
+    const some = (x: Tensor) => x.view([count, d], row * d)
+    results.push(await applyToRows(gpu, some(hidden), head, targets.slice(row, row + count), reference && some(reference), cap))
+  }
+  return results.length === 1 ? results[0] : together(results)
+}
+
+function together(results: HeadResult[]): HeadResult {
+  const all = <T>(pick: (one: HeadResult) => Iterable<T>) => results.flatMap((one) => [...pick(one)])
+  const own = { losses: Float64Array.from(all(({ losses }) => losses)), top: Uint32Array.from(all(({ top }) => top)) }
+  if (!results[0].divergence) return own
+  const divergence = Float64Array.from(all((one) => one.divergence!))
+  return { ...own, divergence, agreement: Uint8Array.from(all((one) => one.agreement!)) }
+}
+
+/** As many rows as are read back at once. */
+async function applyToRows(
+  gpu: Device,
+  hidden: Tensor,
+  head: Panels,
+  targets: Uint32Array<ArrayBuffer>,
+  reference: Tensor | null,
+  cap?: number,
+): Promise<HeadResult> {
   const rows = hidden.rows
   // Views start at multiples of 64 elements: turns of 512 rows of anything do.
-  const turn = Math.min(rows, 512)
+  const turn = Math.min(rows, TURN)
   const cut = cutHead(gpu, head, turn)
   const wanted = gpu.upload(targets, [rows])
   const side = (states: Tensor): Side => ({ states, logits: gpu.empty([turn, cut.width]), parts: gpu.empty([rows, cut.blocks * 4]) })

@@ -4,6 +4,7 @@ import type { Device } from '../gpu/device.ts'
 import { BLOCK } from '../gpu/head.ts'
 import { type Panels, type StoredDType, addBias, convert, unpack } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
+import { discard } from '../io/bytes.ts'
 import type { Folder } from '../io/folder.ts'
 import { contradiction } from '../io/facts.ts'
 import { foreignLayout } from '../io/formats/foreign.ts'
@@ -346,6 +347,7 @@ async function loadRows(
     const some = Math.min(step, rows - row)
     const bytes = await folder.checkpoint.readRange(name, (first + row) * rowBytes, (first + row + some) * rowBytes)
     const raw = gpu.uploadBytes(bytes)
+    discard(bytes)
     convert(gpu, raw, dtype as StoredDType, out, { rows: some, cols, row0: row, totalRows: rows, transposed, bad })
     raw.dispose()
     await gpu.pace()

@@ -35,6 +35,8 @@ export class Trace {
   #calls: Dispatch[] = []
   #times: GPUBuffer | null = null
   readonly #inFlight = new Set<Submit>()
+  /** The one that ended last. */
+  #ended: Submit | null = null
   #submits = 0
   /** Milliseconds and calls by kernel. */
   readonly #totals = new Map<string, { ms: number; calls: number }>()
@@ -82,6 +84,7 @@ export class Trace {
     this.#inFlight.add(submit)
     const end = async () => {
       this.#inFlight.delete(submit)
+      this.#ended = submit
       if (submit.calls.length) this.print(await this.#line(submit))
     }
     // A device that goes away tells of it by itself.
@@ -90,8 +93,10 @@ export class Trace {
 
   /** What was going on when something went wrong. */
   failed(error: Error, live: Tensor[]): void {
-    const lines = [`[gpu] ${error.message}`, '  kernels in flight:']
+    const lines = [`[gpu] ${error.message}`, '  kernels in flight, and of the last submit that ended:']
     const groups = [...this.#inFlight].map(({ number, calls }) => ({ name: `submit ${number}`, calls }))
+    // Errors are told late, when a quick submit is over already.
+    if (this.#ended) groups.unshift({ name: `submit ${this.#ended.number}, done`, calls: this.#ended.calls })
     for (const { name, calls } of [...groups, { name: 'not submitted yet', calls: this.#calls }]) {
       if (calls.length) lines.push(`    ${name}: ${counted(calls)}; the last one ${called(calls.at(-1)!)}`)
     }

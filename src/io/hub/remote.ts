@@ -138,6 +138,8 @@ export class RemoteFile implements Bytes {
     const pieces = this.#pieces.filter((piece) => piece.begin < end && piece.end > begin).sort((a, b) => a.begin - b.begin)
     if (!pieces.length) return (await this.source.fetch({ begin, end })).buffer
     for (const piece of pieces) this.lookahead.hurry(piece)
+    const [only] = pieces
+    if (only.begin === begin && only.end === end) return await this.#whole(only)
     const out = new Uint8Array(end - begin)
     const put = (bytes: Uint8Array, at: number) => out.set(bytes, at - begin)
     let at = begin
@@ -156,6 +158,16 @@ export class RemoteFile implements Bytes {
     }
     if (at < end) put(await this.source.fetch({ begin: at, end }), at)
     return out.buffer
+  }
+
+  /** All of a piece, as it came: a copy would be one more for the browser to collect. */
+  async #whole(piece: Piece): Promise<ArrayBuffer> {
+    try {
+      const { buffer, byteLength } = await piece.content
+      return byteLength === buffer.byteLength ? buffer : (await piece.content).slice().buffer
+    } finally {
+      this.#forget(piece)
+    }
   }
 
   #forget(piece: Piece): void {
@@ -267,6 +279,12 @@ export function hubSource(file: HubSource): RemoteSource {
       const bytes = await load(range)
       await cache?.write(hash, begin, bytes)
       return bytes
+    }
+    const [first] = found
+    if (first.begin === begin && first.end === end) {
+      const kept = await cache!.read(hash, first)
+      if (kept) network.countCached(kept.length)
+      return kept ?? load(first)
     }
     const out = new Uint8Array(end - begin)
     let at = begin
