@@ -270,7 +270,7 @@ describe('npm run quantize', () => {
       [['--model', 'no/such/folder', '--eval', 'public/demo/evaluation.txt', '--wbits', '16'], 1, /no folder .*no\/such\/folder/],
       [['--model', 'public/demo', '--wbits', '3'], 2, /--eval is needed/],
       [['--model', 'demo', '--seqlen', '4096'], 2, /512 positions/],
-      [['--model', 'src', '--dataset', 'public/demo/evaluation.txt', '--eval', 'public/demo/evaluation.txt'], 1, /config\.json/],
+      [['--model', 'shaders', '--dataset', 'public/demo/evaluation.txt', '--eval', 'public/demo/evaluation.txt'], 1, /config\.json/],
     ]
     for (const [args, status, message] of wrong) {
       const result = quantize(...args)
