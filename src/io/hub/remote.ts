@@ -163,8 +163,8 @@ export class RemoteFile implements Bytes {
   /** All of a piece, as it came: a copy would be one more for the browser to collect. */
   async #whole(piece: Piece): Promise<ArrayBuffer> {
     try {
-      const { buffer, byteLength } = await piece.content
-      return byteLength === buffer.byteLength ? buffer : (await piece.content).slice().buffer
+      const content = await piece.content
+      return content.length === content.buffer.byteLength ? content.buffer : content.slice().buffer
     } finally {
       this.#forget(piece)
     }
