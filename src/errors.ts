@@ -92,3 +92,8 @@ export function fromErrorData(data: ErrorData): Error {
   if (data.detail) error.stack = data.detail
   return error
 }
+
+/** Things as a sentence lists them: "a, b and c". */
+export function inWords(items: readonly string[], word: 'and' | 'or'): string {
+  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} ${word} ${items.at(-1)}`
+}

@@ -1,6 +1,7 @@
 /**
  * Options that are declared once: the page's form, the command line's flags and the validation all come from these.
  */
+import { inWords } from './errors.ts'
 
 interface OptionBase {
   /** Field name in `RunSpec.options`. */
@@ -89,7 +90,10 @@ export function optionProblem(spec: OptionSpec, value: OptionValue): string | nu
     case 'choice':
       return spec.choices.some((choice) => choice.value === value)
         ? null
-        : `${spec.label} can be ${list(spec.choices.map((choice) => choice.label))}, not ${value}.`
+        : `${spec.label} can be ${inWords(
+            spec.choices.map((choice) => choice.label),
+            'or',
+          )}, not ${value}.`
     case 'int':
     case 'number': {
       const fits =
@@ -99,8 +103,4 @@ export function optionProblem(spec: OptionSpec, value: OptionValue): string | nu
         : `${spec.label} is a ${spec.type === 'int' ? 'whole number' : 'number'} from ${spec.min} to ${spec.max}, not ${value}.`
     }
   }
-}
-
-function list(items: string[]): string {
-  return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} or ${items.at(-1)}`
 }

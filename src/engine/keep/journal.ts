@@ -8,7 +8,7 @@
  *     states-…    hidden states between two blocks; what is too large to be written again and again is computed again
  *     text-i      texts that the person brought
  */
-import { WorkbenchError, toErrorData } from '../../errors.ts'
+import { inWords, WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
 import { memoryStore } from '../../io/memory.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
@@ -372,10 +372,9 @@ export async function journalTexts(store: Store): Promise<TextFile[]> {
 }
 
 function mismatch(found: string[]): WorkbenchError {
-  const list = found.length > 1 ? `${found.slice(0, -1).join(', ')} and ${found.at(-1)}` : found[0]
   return new WorkbenchError(
     'journal-mismatch',
-    `The unfinished job cannot be gone on with: ${list}. Results of both would be mixed.`,
+    `The unfinished job cannot be gone on with: ${inWords(found, 'and')}. Results of both would be mixed.`,
     'Bring back what it was started with, or start it from the beginning.',
   )
 }
