@@ -208,7 +208,7 @@ function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<Mod
   const { folder, family, model } = opened
   const { shape } = model
   const linears = model.stages.flat()
-  const { gptq } = folder
+  const { packing } = folder
   return {
     name: folder.name,
     family: family.id,
@@ -227,13 +227,13 @@ function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<Mod
     bytes: folder.checkpoint.bytes,
     tokenizer: tokenizer && { kind: tokenizer.kind, vocab: tokenizer.vocab },
     license: folder.license,
-    quantized: gptq && {
-      format: gptq.version === 1 ? 'GPTQ v1' : 'GPTQ v2',
-      bits: gptq.bits,
-      groupSize: gptq.groupSize,
-      symmetric: gptq.symmetric,
-      actOrder: gptq.actOrder ?? false,
-      method: gptq.method,
+    quantized: packing && {
+      format: packing.label,
+      bits: packing.bits,
+      groupSize: packing.groupSize,
+      symmetric: packing.symmetric,
+      actOrder: packing.actOrder ?? false,
+      method: packing.method,
     },
     linears: linears.map(({ name, q, p }) => ({ name, shape: [q, p] })),
     tensors: [...folder.checkpoint.tensors.values()].map(({ name, dtype, shape, bytes, file }) => ({

@@ -21,7 +21,7 @@ test('opens a chosen folder by its inner paths and takes its name', async () => 
       ['up/SmolLM/tokenizer.json', '{}'],
     ]),
   )
-  expect(opened).toMatchObject({ name: 'SmolLM', config: { model_type: 'llama' }, configText: text, gptq: null, license: null })
+  expect(opened).toMatchObject({ name: 'SmolLM', config: { model_type: 'llama' }, configText: text, packing: null, license: null })
   expect([...opened.files.keys()]).toEqual(['config.json', 'model.safetensors', 'tokenizer.json'])
   expect(opened.checkpoint.bytes).toBe(1)
 })
@@ -93,19 +93,24 @@ test('tells how to convert pickled weights', async () => {
 
 // ---------------------------------------------------------------- quantized folders
 
-const plain = { bits: 3, groupSize: 128, symmetric: true, actOrder: false, version: 1, method: null }
+const plain = { bits: 3, groupSize: 128, symmetric: true, actOrder: false, label: 'GPTQ v1', method: null }
 
 test('recognises GPTQ by either config, or by both when they agree', async () => {
   const separate: Content = ['quantize_config.json', JSON.stringify(gptq)]
-  expect((await quantized(gptq)).gptq).toEqual(plain)
-  expect((await folder(separate)).gptq).toEqual(plain)
-  expect((await quantized(gptq, separate)).gptq).toEqual(plain)
+  expect((await quantized(gptq)).packing).toMatchObject(plain)
+  expect((await folder(separate)).packing).toMatchObject(plain)
+  expect((await quantized(gptq, separate)).packing).toMatchObject(plain)
 })
 
 test('reads what other writers leave out or add', async () => {
   // AutoGPTQ's quantize_config.json names no method and no format.
   const old = { bits: 4, group_size: -1, damp_percent: 0.01, desc_act: true, model_name_or_path: null, model_file_base_name: 'model' }
-  expect((await folder(['quantize_config.json', JSON.stringify(old)])).gptq).toEqual({ ...plain, bits: 4, groupSize: -1, actOrder: true })
+  expect((await folder(['quantize_config.json', JSON.stringify(old)])).packing).toMatchObject({
+    ...plain,
+    bits: 4,
+    groupSize: -1,
+    actOrder: true,
+  })
   const ours = {
     ...gptq,
     sym: false,
@@ -114,13 +119,13 @@ test('reads what other writers leave out or add', async () => {
     dynamic: { '-:x': {} },
     meta: { algorithm: 'quantease' },
   }
-  expect((await quantized(ours)).gptq).toEqual({ ...plain, symmetric: false, version: 2, method: 'quantease' })
-  expect((await quantized({ ...gptq, desc_act: undefined })).gptq).toEqual({ ...plain, actOrder: null })
+  expect((await quantized(ours)).packing).toMatchObject({ ...plain, symmetric: false, label: 'GPTQ v2', method: 'quantease' })
+  expect((await quantized({ ...gptq, desc_act: undefined })).packing).toMatchObject({ ...plain, actOrder: null })
   // Rules that repeat what the rest has change no width.
   for (const changes of [{}, null, { bits: 3, group_size: 128 }, { format: 'gptq', damp_percent: 0.05 }])
-    expect((await quantized({ ...gptq, dynamic: { '+:.*down.*': changes } })).gptq).toEqual(plain)
-  expect((await quantized({ ...gptq, meta: { algorithm: 7 }, dynamic: null })).gptq).toEqual(plain)
-  expect((await quantized({ ...gptq, meta: 'x' })).gptq).toEqual(plain)
+    expect((await quantized({ ...gptq, dynamic: { '+:.*down.*': changes } })).packing).toMatchObject(plain)
+  expect((await quantized({ ...gptq, meta: { algorithm: 7 }, dynamic: null })).packing).toMatchObject(plain)
+  expect((await quantized({ ...gptq, meta: 'x' })).packing).toMatchObject(plain)
 })
 
 test.each([

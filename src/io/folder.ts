@@ -1,7 +1,8 @@
 /** A model folder as somebody chose it: its config, its weights, what travels along, and whether it is quantized already. */
 import { WorkbenchError } from '../errors.ts'
 import { type Files, readRange } from './bytes.ts'
-import { type GptqConfig, readGptqConfig, refuseMlx } from './formats/read-gptq.ts'
+import { type Packing, refuseMlx } from './formats/packing.ts'
+import { readPacking } from './formats/read.ts'
 import { type JsonObject, readJson } from './json.ts'
 import { unwritable } from './names.ts'
 import { notAModel } from './wrong.ts'
@@ -19,8 +20,8 @@ export interface Folder extends ConfigFile {
   /** Everything, by its path inside the folder. */
   files: Files
   checkpoint: Checkpoint
-  /** Set when the folder is a GPTQ checkpoint. */
-  gptq: GptqConfig | null
+  /** Set when the folder is a quantized checkpoint. */
+  packing: Packing | null
   /** What an export copies byte for byte; contents in `files`. */
   otherFiles: { name: string; bytes: number }[]
   /** What an export leaves out for its name, with the reason. */
@@ -63,7 +64,7 @@ export async function openFolder(chosen: Files, name?: string): Promise<Folder> 
     const { value } = await readJson(separate, 'quantize_config.json', configRules)
     configs.push({ file: 'quantize_config.json', path: '', value })
   }
-  const gptq = configs.length ? readGptqConfig(configs) : null
+  const packing = configs.length ? readPacking(configs) : null
   const checkpoint = await openCheckpoint(files)
   const others = Array.from(files, ([name, { size }]) => ({ name, bytes: size, why: unwritable(name) }))
     .filter(({ name }) => !rewritten.has(name) && !weightFile.test(name))
@@ -76,7 +77,7 @@ export async function openFolder(chosen: Files, name?: string): Promise<Folder> 
     configText,
     files,
     checkpoint,
-    gptq,
+    packing,
     otherFiles,
     leftOut,
     license: await readLicense(files),

@@ -29,9 +29,9 @@ const names = [
 
 test('the four layouts of one model hold the same weights', async () => {
   const [half, sharded, single, brain] = await Promise.all(['hf', 'hf-sharded', 'hf-f32', 'hf-bf16'].map(open))
-  for (const { checkpoint, gptq, config } of [half, single, brain]) {
+  for (const { checkpoint, packing, config } of [half, single, brain]) {
     expect([...checkpoint.tensors.keys()].sort()).toEqual(names)
-    expect(gptq).toBeNull()
+    expect(packing).toBeNull()
     expect(config.model_type).toBe('llama')
   }
   expect([...sharded.checkpoint.tensors.keys()].sort()).toEqual(['lm_head.weight', ...names])

@@ -67,7 +67,7 @@ export function blankModel({ name, config, configText }: ConfigFile): OpenModel 
     configText,
     files: new Map(),
     checkpoint,
-    gptq: null,
+    packing: null,
     otherFiles: [],
     leftOut: [],
     license: null,

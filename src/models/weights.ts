@@ -8,7 +8,7 @@ import { discard } from '../io/bytes.ts'
 import type { Folder } from '../io/folder.ts'
 import { contradiction } from '../io/facts.ts'
 import { foreignLayout } from '../io/formats/foreign.ts'
-import { isPacked, packedParts, packedTensors, readable, readPackedLinear } from '../io/formats/read-gptq.ts'
+import { readable } from '../io/formats/packing.ts'
 import type { BlockWeights, Family, Model } from './family.ts'
 import { readModel } from './index.ts'
 
@@ -71,8 +71,7 @@ export function openModel(folder: Folder): OpenModel {
       parameters += q * p
       const full = blockName(opened, k, name)
       if (storedPacked(folder, full)) {
-        packedTensors(folder.checkpoint, full, folder.gptq!, { q, p })
-        for (const part of packedParts) used.add(`${full}.${part}`)
+        for (const tensor of folder.packing!.tensors(folder.checkpoint, full, { q, p })) used.add(tensor)
         packed++
         continue
       }
@@ -80,9 +79,9 @@ export function openModel(folder: Folder): OpenModel {
       sizes.set(entry.dtype, (sizes.get(entry.dtype) ?? 0) + q * p)
     }
   }
-  if (folder.gptq && !packed)
+  if (folder.packing && !packed)
     throw contradiction(
-      `quantization_config says that the model is quantized to ${folder.gptq.bits} bits, but the weights hold no linear as codes (qweight)`,
+      `quantization_config says that the model is quantized to ${folder.packing.bits} bits, but the weights hold no linear as codes`,
     )
   opened.parameters = parameters
   opened.dtype = [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? tensors.get(embedding)!.dtype
@@ -102,10 +101,10 @@ function ends(folder: Folder, { embedding, head, shape }: Model, prefix: string)
   return { embedding: has.own ? own : head, head: has.head ? head : own }
 }
 
-/** Whether a linear is stored as GPTQ codes. @throws WorkbenchError for layouts that are not read, or for two at once */
+/** Whether a linear is stored as codes. @throws WorkbenchError for layouts that are not read, or for two at once */
 function storedPacked(folder: Folder, module: string): boolean {
-  const { checkpoint, gptq } = folder
-  if (!gptq || !isPacked(checkpoint, module)) {
+  const { checkpoint, packing } = folder
+  if (!packing?.holds(checkpoint, module)) {
     refuseQuantized(folder, module)
     return false
   }
@@ -115,14 +114,11 @@ function storedPacked(folder: Folder, module: string): boolean {
 }
 
 /** Refuses a module whose weights are quantized in a way that is not read there. */
-function refuseQuantized({ checkpoint, gptq }: Folder, module: string, why = ''): void {
-  const codes = packedParts.find((part) => part !== 'scales' && checkpoint.tensors.has(`${module}.${part}`))
-  const foreign = foreignLayout(checkpoint, module)
-  const tensor = codes ? `${module}.${codes}` : foreign?.tensor.name
-  if (!tensor) return
-  const layout = codes ? (gptq ? 'GPTQ codes' : 'packed codes') : foreign!.layout
-  const what = `The weights are quantized already, as ${layout}: they hold ${tensor}`
-  if (codes && !gptq && !why)
+function refuseQuantized({ checkpoint, packing }: Folder, module: string, why = ''): void {
+  const found = foreignLayout(checkpoint, module)
+  if (!found) return
+  const what = `The weights are quantized already, as ${found.layout}: they hold ${found.tensor.name}`
+  if (found.layout === 'packed codes' && !packing && !why)
     throw new WorkbenchError(
       'config-unsupported',
       `${what}, but neither config.json nor quantize_config.json says how.`,
@@ -235,11 +231,13 @@ class FiniteCheck {
 /** Everything that `loadBlock` reads, by full name. */
 export function blockTensors(opened: OpenModel, k: number): string[] {
   const { model, folder } = opened
+  const { packing, checkpoint } = folder
   const vectors = model.vectors.map(({ name }) => blockName(opened, k, name))
-  const linears = model.stages.flat().map(({ name }) => blockName(opened, k, name))
-  return [...vectors, ...linears.flatMap((name) => ['weight', ...packedParts].map((part) => `${name}.${part}`))].filter((name) =>
-    folder.checkpoint.tensors.has(name),
-  )
+  const linears = model.stages.flat().flatMap(({ name, q, p }) => {
+    const full = blockName(opened, k, name)
+    return packing?.holds(checkpoint, full) ? packing.tensors(checkpoint, full, { q, p }) : [`${full}.weight`]
+  })
+  return [...vectors, ...linears]
 }
 
 /** Block k, dequantized to f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
@@ -256,8 +254,8 @@ export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Prom
     }
     for (const { name, q, p } of linears) {
       const full = blockName(opened, k, name)
-      if (folder.gptq && isPacked(folder.checkpoint, full)) {
-        weights.set(`${name}.weight`, unpack(gpu, await readPackedLinear(folder.checkpoint, full, folder.gptq, { q, p })))
+      if (folder.packing?.holds(folder.checkpoint, full)) {
+        weights.set(`${name}.weight`, unpack(gpu, await folder.packing.read(folder.checkpoint, full, { q, p })))
       } else weights.set(`${name}.weight`, await loadRows(gpu, opened, `${full}.weight`, 0, q, p, true, check))
     }
     await check.finish()

@@ -4,7 +4,6 @@ import { testSource } from '../../gpu/testing.ts'
 import type { SinkFile } from '../../io/bytes.ts'
 import { openFolder } from '../../io/folder.ts'
 import { formats, type ExportFormat } from '../../io/formats/index.ts'
-import { readPackedLinear } from '../../io/formats/read-gptq.ts'
 import { memoryFiles } from '../../io/memory.ts'
 import type { Job } from '../job.ts'
 import { examine } from '../plan/check.ts'
@@ -56,8 +55,8 @@ describe('a job', () => {
     for (const [path, content] of alone.files) expect(both.files.get(`gptq/${path}`), path).toEqual(content)
     const notices = both.events.flatMap((event) => (event.type === 'job-start' ? event.notices.map(({ message }) => message) : []))
     expect(notices).toContainEqual(expect.stringMatching(/measured with the weights of GPTQ.*Plain weights.*bfloat16/))
-    expect((await openFolder(both.folder('gptq/'))).gptq).toMatchObject({ bits: 4, groupSize: 32 })
-    expect((await openFolder(both.folder('dense/'))).gptq).toBeNull()
+    expect((await openFolder(both.folder('gptq/'))).packing).toMatchObject({ bits: 4, groupSize: 32 })
+    expect((await openFolder(both.folder('dense/'))).packing).toBeNull()
   })
 
   it('is told before it starts which formats cannot hold it, and what would', async () => {
@@ -102,8 +101,8 @@ describe('a finished job', () => {
     const [{ export: _, seconds: __, ...before }] = first.report.runs
     expect(figures).toMatchObject(before)
     // Dense weights are what the codes stand for.
-    const { checkpoint, gptq } = await openFolder(first.folder(''))
-    const packed = await readPackedLinear(checkpoint, linear, gptq!, { q: 32, p: 32 })
+    const { checkpoint, packing } = await openFolder(first.folder(''))
+    const packed = await packing!.read(checkpoint, linear, { q: 32, p: 32 })
     const nibble = (k: number, n: number) => (packed.codes[(k >> 3) * 32 + n] >>> (4 * (k & 7))) & 15
     const words = new Uint32Array(1)
     const bf16 = (value: number) => {

@@ -99,11 +99,11 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
 
 /** The runs of a job, with their formats. */
 function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): PlannedRun[] {
-  if (opened.folder.gptq && job.runs.length) {
+  if (opened.folder.packing && job.runs.length) {
     found.fail(
       'runs',
       'plan-invalid',
-      `${opened.folder.name} is quantized already (${opened.folder.gptq.bits} bits).`,
+      `${opened.folder.name} is quantized already (${opened.folder.packing.bits} bits).`,
       'Open the full-precision model to quantize it; here only its perplexity can be measured.',
     )
   }
@@ -115,7 +115,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): Pl
   }
   const runs: PlannedRun[] = []
   job.runs.forEach((spec, i) => {
-    if (opened.folder.gptq) return
+    if (opened.folder.packing) return
     const run = planRun(spec, opened, gpu.info.maxBinding, asked, (key, message, hint) =>
       found.fail(`runs.${i}.${key}`, 'option-invalid', message, hint),
     )

@@ -231,7 +231,7 @@ describe('AWQ over a whole model', () => {
     }
 
     await session.open(memoryFiles(sinks.get('awq')!.files))
-    expect(session.model.folder.gptq).toMatchObject({ bits: options.bits, symmetric: false, version: 2 })
+    expect(session.model.folder.packing).toMatchObject({ bits: options.bits, symmetric: false, label: 'GPTQ v2' })
     const again = await runJob({ ...job, runs: [], save: false }, memoryHost(session).host)
     expect(Math.abs(again.fpPerplexity! / result.perplexity! - 1)).toBeLessThan(1e-5)
   })

@@ -50,7 +50,8 @@ describe('plain weights', () => {
   ] as const)('the config stays an unquantized model’s: %s with states up to %s declares %s', (dtype, peak, name) => {
     const declared = dense.declares(dtype, peak)
     expect(declared).toBe(name)
-    const files = denseLayout.configFiles('{"a": 1, "dtype": "float64"}', settingsIn(dtype), declared)
+    const plan = { settings: settingsIn(dtype), linears: [], levels: 'uniform', outliers: false, copied: [], changed: [] }
+    const files = denseLayout.configFiles('{"a": 1, "dtype": "float64"}', plan, declared)
     expect(files).toEqual([{ path: 'config.json', text: `{"a": 1, "dtype": "${name}"}` }])
   })
 })

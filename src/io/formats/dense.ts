@@ -17,17 +17,17 @@ export const denseLayout: SafetensorsLayout = {
   },
 
   async open(files) {
-    const { gptq, checkpoint } = await openFolder(files)
+    const { packing, checkpoint } = await openFolder(files)
     return async ({ name, q, p, dtype }) => {
       const entry = checkpoint.tensors.get(`${name}.weight`)
-      if (gptq || entry?.dtype !== dtype || entry.shape.join() !== `${q},${p}`) return null
+      if (packing || entry?.dtype !== dtype || entry.shape.join() !== `${q},${p}`) return null
       return [await checkpoint.read(entry.name)]
     }
   },
 
   // To a loader it is an unquantized model.
   declares: (dtype, peak) => dtypeNames[dtype === 'F16' && peak > MOST_HALF ? 'BF16' : dtype],
-  configFiles: (originalText, _settings, declared) => [{ path: 'config.json', text: configWith(originalText, declared) }],
+  configFiles: (originalText, _plan, declared) => [{ path: 'config.json', text: configWith(originalText, declared) }],
 }
 
 export const dense: ExportFormat = {

@@ -1,4 +1,4 @@
-/** Layouts of quantized weights that are not read, told by what a quantization config says and by names of tensors. */
+/** Layouts of quantized weights, told by what a quantization config says and by names of tensors. */
 import type { JsonObject } from '../json.ts'
 import type { Checkpoint, TensorEntry } from '../safetensors.ts'
 
@@ -42,9 +42,18 @@ const fields: [method: string, field: string][] = [
   ['fp8', 'weight_block_size'],
 ]
 
-/** How a config that is not GPTQ's names its method: "by AWQ (its quant_method is "awq")"; null for GPTQ. */
-export function foreignMethod(config: JsonObject): string | null {
-  for (const field of ['quant_method', 'method']) {
+/** The method that a config is of, by name or by a field that only it has; null where several are named, or none that is known. */
+export function methodOf(config: JsonObject): string | null {
+  const named = new Set([config.quant_method, config.method].filter((name) => name != null))
+  if (named.size > 1) return null
+  for (const name of named) return typeof name === 'string' ? name.toLowerCase() : null
+  // The first configs of GPTQ named no method.
+  return fields.find(([, field]) => config[field])?.[0] ?? 'gptq'
+}
+
+/** How a config that is not read names its method: `by EXL3: its quant_method is "exl3"`. */
+export function foreignMethod(config: JsonObject): string {
+  for (const field of ['method', 'quant_method']) {
     const named = config[field]
     if (named == null || named === 'gptq') continue
     const shown = JSON.stringify(named).slice(0, 60)
@@ -54,13 +63,13 @@ export function foreignMethod(config: JsonObject): string | null {
         : 'a method that is not known here'
     return `by ${label}: its ${field} is ${shown}`
   }
-  if (config.quant_method === 'gptq') return null
-  const [method, field] = fields.find(([, one]) => config[one]) ?? []
-  return method ? `by ${methods[method]} ("${method}"): it has ${field}` : null
+  const [method, field] = fields.find(([, one]) => config[one])!
+  return `by ${methods[method]} ("${method}"): it has ${field}`
 }
 
 /** What stands beside a module's path in each layout. Names that two of them share stand with the more common one. */
 const layouts: [layout: string, suffixes: string[]][] = [
+  ['packed codes', ['.qweight', '.qzeros', '.g_idx']],
   ['Marlin', ['.B', '.B_24', '.s', '.workspace']],
   ['compressed-tensors', ['.weight_packed', '.weight_shape', '.weight_zero_point', '.weight_g_idx', '.weight_global_scale']],
   [

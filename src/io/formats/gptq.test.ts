@@ -346,7 +346,7 @@ describe('configs', () => {
     ['{"eps": 1e-05}', 'float16', '{"eps": 1e-05,\n  "torch_dtype": "float16",'],
   ] as const)('config.json %s keeps its own words', (original, declared, start) => {
     const quantization = quantizationConfig(settings)
-    const [config, separate] = gptqLayout.configFiles(original, settings, declared)
+    const [config, separate] = gptqLayout.configFiles(original, planOf(settings, []), declared)
     expect([config.path, separate.path]).toEqual(['config.json', 'quantize_config.json'])
     expect(config.text.startsWith(start)).toBe(true)
     expect(JSON.parse(config.text).quantization_config).toEqual(quantization)
@@ -359,12 +359,19 @@ describe('configs', () => {
     const writer = new CheckpointWriter(sink, gptqLayout.tensorsFor({ name: 'x', dtype: 'F16', ...packed }))
     for (const [name, data] of encodeLinear('x', packed, asymmetric)) await writer.write(name, data)
     const own = { ...settings, groupSize: 32, symmetric: false, actOrder: true }
-    for (const { path, text } of gptqLayout.configFiles('{"model_type": "llama"}', own, 'float16'))
+    for (const { path, text } of gptqLayout.configFiles('{"model_type": "llama"}', planOf(own, []), 'float16'))
       await writer.writeFile(path, new Blob([text]))
     await writer.finish()
     const folder = await openFolder(memoryFiles(sink.files))
-    expect(folder.gptq).toEqual({ bits: 4, groupSize: 32, symmetric: false, actOrder: true, version: 2, method: 'quantease' })
-    expect(await readPackedLinear(folder.checkpoint, 'x', folder.gptq!, { q: 32, p: 64 })).toEqual(packed)
+    expect(folder.packing).toMatchObject({
+      bits: 4,
+      groupSize: 32,
+      symmetric: false,
+      actOrder: true,
+      label: 'GPTQ v2',
+      method: 'quantease',
+    })
+    expect(await folder.packing!.read(folder.checkpoint, 'x', { q: 32, p: 64 })).toEqual(packed)
     expect(folder.otherFiles).toEqual([])
   })
 })

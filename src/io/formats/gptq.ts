@@ -26,7 +26,6 @@ import {
   type Remark,
   type Runtime,
 } from './format.ts'
-import { readPackedLinear } from './read-gptq.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
@@ -44,14 +43,14 @@ export const gptqLayout: SafetensorsLayout = {
   },
 
   async open(files) {
-    const { gptq, checkpoint } = await openFolder(files)
-    return async ({ name, q, p }) => gptq && contentOf(await readPackedLinear(checkpoint, name, gptq, { q, p }))
+    const { packing, checkpoint } = await openFolder(files)
+    return async (linear) => packing && contentOf(await packing.read(checkpoint, linear.name, linear))
   },
 
   // Scales are float16 in any case; what is declared here is what loaders compute in, and most kernels take 16 bits only.
   declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
 
-  configFiles(originalText, settings, declared) {
+  configFiles(originalText, { settings }, declared) {
     const config = quantizationConfig(settings)
     return [
       { path: 'config.json', text: configWith(originalText, declared, { quantization_config: config }) },

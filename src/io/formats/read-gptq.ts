@@ -7,10 +7,20 @@ import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { getBits, words } from '../bits.ts'
 import { agreed } from '../facts.ts'
-import { bf16ToF32, f16ToF32 } from '../half.ts'
 import { isObject, type JsonObject } from '../json.ts'
-import type { Checkpoint, Dtype, TensorEntry } from '../safetensors.ts'
-import { foreignMethod } from './foreign.ts'
+import type { Checkpoint, TensorEntry } from '../safetensors.ts'
+import {
+  correct,
+  describe,
+  expectSymmetric,
+  expectTensor,
+  objects,
+  type Packing,
+  type QuantizationConfig,
+  readScales,
+  type Size,
+  unreadable,
+} from './packing.ts'
 
 /** What a GPTQ checkpoint says about itself. */
 export interface GptqConfig {
@@ -23,14 +33,6 @@ export interface GptqConfig {
   version: 1 | 2
   /** The algorithm, where the checkpoint names one. */
   method: string | null
-}
-
-/** A quantization config and the file that it stands in. */
-export interface QuantizationConfig {
-  file: string
-  value: unknown
-  /** Path of the config inside that file, with a dot at its end; empty where it is the whole file. */
-  path: string
 }
 
 const configShape = z.object({
@@ -64,22 +66,14 @@ const spellings: Record<string, string[]> = {
 /** Settings of a module that a rule of `dynamic` may change. */
 const perModule = ['bits', 'group_size', 'desc_act', 'sym', 'checkpoint_format', 'pack_dtype'] as const
 
-export const readable = 'The workbench opens unquantized models and GPTQ checkpoints of 2, 3, 4 or 8 bits.'
-
 /**
  * What all quantization configs of a model say together.
- * @throws WorkbenchError `config-unsupported` for another method, layout or width; `config-invalid` for wrong fields, and for
+ * @throws WorkbenchError `config-unsupported` for another layout or width; `config-invalid` for wrong fields, and for
  *   two that contradict each other
  */
 export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConfig {
-  for (const { file, value } of configs) {
-    if (!isObject(value)) throw new WorkbenchError('config-invalid', `${file}: the quantization config is no object.`, correct)
-    // The method first: the fields of other methods would only look like mistakes in this one's.
-    const other = foreignMethod(value)
-    if (other) throw unreadable(file, `the model is quantized already, ${other}`)
-  }
   const file = configs.map((one) => one.file).join(' and ')
-  const values = configs as (QuantizationConfig & { value: JsonObject })[]
+  const values = objects(configs)
   const homes = (name: string) =>
     values.map(({ path, value, file }) => ({ where: `${path}${name}${path ? '' : ` in ${file}`}`, says: value[name] }))
   const facts = Object.entries(spellings).map(([fact, names]) => [fact, agreed(names.flatMap(homes), file)])
@@ -107,8 +101,6 @@ export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConf
   }
 }
 
-const correct = 'Compare the field with the file that the checkpoint was published with, and correct it.'
-
 /** Names the algorithm, nothing else: the first that does counts. */
 function agreedMeta(values: { value: JsonObject }[]): unknown {
   return values.find(({ value }) => value.meta != null)?.value.meta
@@ -131,17 +123,19 @@ function refuseMixed(config: z.infer<typeof configShape>, file: string): void {
   }
 }
 
-/** What MLX writes into config.json beside `quantization_config`, which then names no method. @throws WorkbenchError */
-export function refuseMlx(quantization: unknown): void {
-  if (quantization != null) throw unreadable('config.json', 'the model is quantized already, and its quantization is that of MLX')
-}
-
-function unreadable(file: string, what: string): WorkbenchError {
-  return new WorkbenchError('config-unsupported', `${file}: ${what}.`, readable)
-}
-
-function describe(value: unknown): string {
-  return JSON.stringify(value).slice(0, 60)
+/** Reading by such a config. */
+export function gptqPacking(config: GptqConfig): Packing {
+  const { version, ...settings } = config
+  return {
+    ...settings,
+    label: `GPTQ v${version}`,
+    holds: isPacked,
+    tensors(checkpoint, module, size) {
+      packedTensors(checkpoint, module, config, size)
+      return packedParts.map((part) => `${module}.${part}`).filter((name) => checkpoint.tensors.has(name))
+    },
+    read: (checkpoint, module, size) => readPackedLinear(checkpoint, module, config, size),
+  }
 }
 
 /** Tensors of a packed linear, below its module path. */
@@ -156,7 +150,7 @@ export function isPacked(checkpoint: Checkpoint, prefix: string): boolean {
  * The tensors of a packed linear `[q, p]` = `[out, in]`, checked by what the headers say.
  * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `config-unsupported` for the layout of AWQ
  */
-export function packedTensors(checkpoint: Checkpoint, prefix: string, config: GptqConfig, { q, p }: { q: number; p: number }) {
+export function packedTensors(checkpoint: Checkpoint, prefix: string, config: GptqConfig, { q, p }: Size) {
   const { bits } = config
   const groups = config.groupSize === -1 ? 1 : Math.ceil(p / Math.min(config.groupSize, p))
   const packed = checkpoint.tensors.get(`${prefix}.qweight`)
@@ -165,10 +159,10 @@ export function packedTensors(checkpoint: Checkpoint, prefix: string, config: Gp
   const index = checkpoint.tensors.has(`${prefix}.g_idx`)
   return {
     groups,
-    qweight: tensor(checkpoint, `${prefix}.qweight`, ['I32'], [words(p, bits), q]),
-    qzeros: tensor(checkpoint, `${prefix}.qzeros`, ['I32'], [groups, words(q, bits)]),
-    scales: tensor(checkpoint, `${prefix}.scales`, ['F16', 'BF16', 'F32'], [groups, q]),
-    index: index ? tensor(checkpoint, `${prefix}.g_idx`, ['I32'], [p]) : null,
+    qweight: expectTensor(checkpoint, `${prefix}.qweight`, ['I32'], [words(p, bits), q]),
+    qzeros: expectTensor(checkpoint, `${prefix}.qzeros`, ['I32'], [groups, words(q, bits)]),
+    scales: expectTensor(checkpoint, `${prefix}.scales`, ['F16', 'BF16', 'F32'], [groups, q]),
+    index: index ? expectTensor(checkpoint, `${prefix}.g_idx`, ['I32'], [p]) : null,
   }
 }
 
@@ -177,12 +171,7 @@ export function packedTensors(checkpoint: Checkpoint, prefix: string, config: Gp
  * foreign checkpoints in BF16 or F32 are taken as they are, so they may not fit float16.
  * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `weights-not-finite`
  */
-export async function readPackedLinear(
-  checkpoint: Checkpoint,
-  prefix: string,
-  config: GptqConfig,
-  expected: { q: number; p: number },
-): Promise<SolvedLinear> {
+export async function readPackedLinear(checkpoint: Checkpoint, prefix: string, config: GptqConfig, expected: Size): Promise<SolvedLinear> {
   const { q, p } = expected
   const { bits, symmetric } = config
   const groupSize = config.groupSize === -1 ? p : Math.min(config.groupSize, p)
@@ -202,24 +191,8 @@ export async function readPackedLinear(
     // Version 1 stores z − 1 in b bits, so z = 0 comes as 2^b − 1; the mask undoes that wrap, as AutoGPTQ's reader does.
     for (let n = 0; n < q; n++) grid[2 * (group * q + n) + 1] = (getBits(row, n * bits, bits) + offset) & top
   }
-  const middle = 2 ** (bits - 1)
-  if (symmetric && grid.some((zero, i) => i & 1 && zero !== middle)) {
-    throw new WorkbenchError(
-      'tensor-mismatch',
-      `${prefix}.qzeros holds zero points other than ${middle}, although the config says that the model is symmetric.`,
-      'Check sym and checkpoint_format in the quantization config; loaders would disagree about these weights.',
-    )
-  }
-
-  const scales = decode(await load(tensors.scales), tensors.scales.dtype)
-  if (!scales.every(Number.isFinite)) {
-    throw new WorkbenchError(
-      'weights-not-finite',
-      `${prefix}.scales holds infinite or undefined numbers.`,
-      'The checkpoint is damaged; download or quantize it again.',
-    )
-  }
-
+  if (symmetric) expectSymmetric(grid, bits, `${prefix}.qzeros`, 'sym and checkpoint_format')
+  const scales = await readScales(checkpoint, tensors.scales)
   scales.forEach((scale, i) => {
     grid[2 * i] = scale
   })
@@ -260,27 +233,4 @@ function indexOf(
   if (actOrder === false)
     throw refuse('tensor-mismatch', `puts input ${unordered} in group ${given[unordered]}, although desc_act is false`, contradicts)
   return given
-}
-
-function tensor(checkpoint: Checkpoint, name: string, dtypes: Dtype[], shape: number[]): TensorEntry {
-  const entry = checkpoint.tensors.get(name)
-  if (!entry)
-    throw new WorkbenchError(
-      'tensor-missing',
-      `The checkpoint has no tensor ${name}.`,
-      'Check that the folder holds all weight files of this model.',
-    )
-  if (!dtypes.some((dtype) => dtype === entry.dtype) || entry.shape.join() !== shape.join()) {
-    throw new WorkbenchError(
-      'tensor-mismatch',
-      `${name} is ${entry.dtype} [${entry.shape.join(', ')}]; the config asks for ${dtypes.join(' or ')} [${shape.join(', ')}].`,
-      'Check bits and group_size in the quantization config.',
-    )
-  }
-  return entry
-}
-
-function decode(buffer: ArrayBuffer, dtype: string): Float32Array {
-  if (dtype === 'F32') return new Float32Array(buffer)
-  return dtype === 'F16' ? f16ToF32(new Uint16Array(buffer)) : bf16ToF32(new Uint16Array(buffer))
 }

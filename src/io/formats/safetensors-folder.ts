@@ -37,7 +37,7 @@ export interface SafetensorsLayout {
   /** What config.json declares, for a model whose hidden states reach `peak` at most. */
   declares(dtype: FloatDtype, peak: number): DtypeName
   /** The config files to write; `originalText` is the model's own config.json as it was. */
-  configFiles(originalText: string, settings: ExportSettings, declared: DtypeName): { path: string; text: string }[]
+  configFiles(originalText: string, plan: ExportPlan, declared: DtypeName): { path: string; text: string }[]
 }
 
 /** Everything of a format that follows from its layout. */
@@ -97,8 +97,7 @@ class FolderStream implements CheckpointStream {
   async finish(peak: number): Promise<{ path: string; bytes: number }[]> {
     const { layout, plan, model } = this
     const declared = layout.declares(plan.settings.dtype, peak)
-    for (const { path, text } of layout.configFiles(model.configText, plan.settings, declared))
-      await this.#writer.writeFile(path, new Blob([text]))
+    for (const { path, text } of layout.configFiles(model.configText, plan, declared)) await this.#writer.writeFile(path, new Blob([text]))
     for (const { name } of model.otherFiles) await this.#writer.writeFile(name, model.files.get(name)!)
     const files = await this.#writer.finish()
     this.#written = files

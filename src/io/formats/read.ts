@@ -1,0 +1,30 @@
+/** Which layout a quantized checkpoint is in. One that is read is a file here and a line in the list. */
+import { contradiction } from '../facts.ts'
+import { foreignMethod, methodOf } from './foreign.ts'
+import { objects, type Packing, type QuantizationConfig, unreadable } from './packing.ts'
+import { gptqPacking, readGptqConfig } from './read-gptq.ts'
+
+/** What reads the configs of a method. */
+const readers: Record<string, (configs: readonly QuantizationConfig[]) => Packing> = {
+  gptq: (configs) => gptqPacking(readGptqConfig(configs)),
+}
+
+/**
+ * What all quantization configs of a model say together.
+ * @throws WorkbenchError `config-unsupported` for another method, layout or width; `config-invalid` for wrong fields, and for
+ *   two that contradict each other
+ */
+export function readPacking(configs: readonly QuantizationConfig[]): Packing {
+  const methods = objects(configs).map(({ file, value }) => {
+    // The method first: the fields of other methods would only look like mistakes in this one's.
+    const method = methodOf(value)
+    if (method !== null && Object.hasOwn(readers, method)) return method
+    throw unreadable(file, `the model is quantized already, ${foreignMethod(value)}`)
+  })
+  const other = methods.findIndex((method) => method !== methods[0])
+  if (other >= 0)
+    throw contradiction(
+      `the quantization config in ${configs[other].file} is of ${methods[other]}, but that in ${configs[0].file} of ${methods[0]}`,
+    )
+  return readers[methods[0]](configs)
+}
