@@ -4,9 +4,10 @@
  * Headers come from strangers, so every number is checked before it is used.
  */
 import { WorkbenchError } from '../errors.ts'
-import { type AheadRange, type Bytes, type Files, readRange, type Sink, type SinkFile } from './bytes.ts'
+import { type AheadRange, type Bytes, type Files, readRange, type Sink } from './bytes.ts'
 import { isObject, parseJson, readJson } from './json.ts'
 import { unwritable } from './names.ts'
+import { type PartedFile, PartWriter } from './parts.ts'
 import { links, missingShards, otherWeights } from './wrong.ts'
 
 /** Bits per element. */
@@ -290,8 +291,6 @@ function truncated(file: string, why: string) {
 /** Browsers save each file as one download and some fail above 2 GB. */
 export const defaultShardBytes = 2_000_000_000
 
-const copyChunk = 8 << 20
-
 interface Shard {
   path: string
   header: Uint8Array<ArrayBuffer>
@@ -360,120 +359,30 @@ function specBytes(tensor: TensorSpec): number {
   return bytes
 }
 
-/**
- * Writes a checkpoint whose tensors are all known up front, in any order and in pieces, straight into the sink: the
- * bytes of a tensor go where the header says, so no shard is ever held in memory.
- */
-export class CheckpointWriter {
+/** Writes a checkpoint whose tensors are all known up front, in any order and in pieces. */
+export class CheckpointWriter extends PartWriter {
   readonly plan: CheckpointPlan
-  readonly #sink: Sink
-  readonly #slots = new Map<string, Slot>()
-  readonly #open = new Map<Shard, OpenShard>()
-  readonly #written: { path: string; bytes: number }[] = []
 
   constructor(sink: Sink, tensors: Iterable<TensorSpec>, options: { shardBytes?: number } = {}) {
-    this.#sink = sink
-    this.plan = planCheckpoint(tensors, options.shardBytes)
-    for (const shard of this.plan.shards) {
-      let at = shard.header.length
-      for (const tensor of shard.tensors) {
-        const bytes = specBytes(tensor)
-        this.#slots.set(tensor.name, { shard, offset: at, bytes, done: [] })
-        at += bytes
-      }
-    }
-  }
-
-  /** Writes `data` at `byteOffset` of a tensor. Files are created when their first byte comes. */
-  async write(name: string, data: Uint8Array, byteOffset = 0): Promise<void> {
-    const slot = this.#slots.get(name)
-    if (!slot) throw new Error(`Tensor ${name} was not planned`)
-    const end = byteOffset + data.length
-    if (byteOffset < 0 || end > slot.bytes) throw new Error(`Bytes ${byteOffset} to ${end} of ${name}, which has ${slot.bytes}`)
-    const open = this.#openShard(slot.shard)
-    await (await open.file).write(data, slot.offset + byteOffset)
-    open.missing -= cover(slot.done, byteOffset, end)
-    if (open.missing === 0 && !open.closed) await this.#close(open)
-  }
-
-  /** Copies a file that is no weight file, byte for byte. */
-  async writeFile(path: string, content: Bytes): Promise<void> {
-    const why = unwritable(path)
-    if (why) throw new Error(`${JSON.stringify(path)} is not written: ${why}`)
-    if (this.#written.some((file) => file.path === path) || this.plan.shards.some((shard) => shard.path === path)) {
-      throw new Error(`${path} is written twice`)
-    }
-    this.#written.push({ path, bytes: content.size })
-    const file = await this.#sink.create(path, content.size)
-    for (let at = 0; at < content.size; at += copyChunk) {
-      await file.write(await readRange(content, at, Math.min(content.size, at + copyChunk), path), at)
-    }
-    await file.close()
+    const plan = planCheckpoint(tensors, options.shardBytes)
+    super(sink, plan.shards.map(partsOf))
+    this.plan = plan
   }
 
   /** Closes the checkpoint and returns what was written. Throws when a tensor is not all there. */
-  async finish(): Promise<{ path: string; bytes: number }[]> {
-    for (const [name, { bytes, done }] of this.#slots) {
-      const written = done.reduce((sum, [begin, end]) => sum + end - begin, 0)
-      if (written !== bytes) throw new Error(`Tensor ${name} is incomplete: ${written} of ${bytes} bytes were written`)
-    }
-    for (const shard of this.plan.shards) {
-      const open = this.#openShard(shard) // a shard of empty tensors only is created here
-      if (!open.closed) await this.#close(open)
-    }
+  override async finish(): Promise<{ path: string; bytes: number }[]> {
+    await this.complete()
     if (this.plan.index) await this.writeFile(indexName, new Blob([this.plan.index]))
-    return [...this.plan.shards.map(({ path, size }) => ({ path, bytes: size })), ...this.#written]
-  }
-
-  #openShard(shard: Shard): OpenShard {
-    let open = this.#open.get(shard)
-    if (!open) {
-      const create = async () => {
-        const file = await this.#sink.create(shard.path, shard.size)
-        await file.write(shard.header, 0)
-        return file
-      }
-      open = { file: create(), missing: shard.size - shard.header.length, closed: false }
-      this.#open.set(shard, open)
-    }
-    return open
-  }
-
-  async #close(open: OpenShard): Promise<void> {
-    open.closed = true
-    await (await open.file).close()
+    return super.finish()
   }
 }
 
-interface Slot {
-  shard: Shard
-  offset: number
-  bytes: number
-  /** Byte ranges written so far: sorted, apart from each other. */
-  done: [number, number][]
-}
-
-interface OpenShard {
-  file: Promise<SinkFile>
-  /** Bytes not yet written. */
-  missing: number
-  closed: boolean
-}
-
-/** Adds a range to sorted, disjoint ranges and returns how many bytes of it are new. */
-function cover(done: [number, number][], begin: number, end: number): number {
-  if (begin === end) return 0
-  const first = done.findIndex((range) => range[1] >= begin)
-  const from = first < 0 ? done.length : first
-  let to = from
-  let known = 0
-  const merged: [number, number] = [begin, end]
-  while (to < done.length && done[to][0] <= end) {
-    known += Math.max(0, Math.min(end, done[to][1]) - Math.max(begin, done[to][0]))
-    merged[0] = Math.min(merged[0], done[to][0])
-    merged[1] = Math.max(merged[1], done[to][1])
-    to++
-  }
-  done.splice(from, to - from, merged)
-  return end - begin - known
+function partsOf({ path, header, size, tensors }: Shard): PartedFile {
+  let at = header.length
+  const parts = tensors.map((tensor) => {
+    const bytes = specBytes(tensor)
+    at += bytes
+    return { name: tensor.name, offset: at - bytes, bytes }
+  })
+  return { path, head: header, size, parts }
 }

@@ -1,7 +1,7 @@
 /** What a model family is: a reading of config.json, a table of tensors, and a forward pass block by block. */
 import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { NotLoaded } from '../io/formats/index.ts'
+import type { Decoder, NotLoaded } from '../io/formats/index.ts'
 
 /** Sizes that every decoder has. */
 export interface ModelShape {
@@ -79,6 +79,8 @@ export interface Model {
   outer: OuterTensor[]
   /** What other programs do not load of this architecture, as of October 2026. */
   notLoaded?: NotLoaded
+  /** The forward pass as data, for formats that write it down; not there: it is of another kind. */
+  decoder?: Decoder
   /** Logits s become cap · tanh(s / cap). */
   logitCap?: number
   /** Prefixes under which checkpoints of this family are saved. */

@@ -9,9 +9,10 @@ import type { Device } from '../gpu/device.ts'
 import { activate, add, attention, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { agreed } from '../io/facts.ts'
+import type { Decoder } from '../io/formats/index.ts'
 import { invalid, parseConfig, requireFours, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, StageInput, Windows } from './family.ts'
-import { type RopeSettings, readRope, ropeTable } from './rope.ts'
+import { inverseFrequencies, type RopeSettings, readRope, ropeTable } from './rope.ts'
 import { Scope } from './scope.ts'
 
 const schema = z.object({
@@ -197,7 +198,8 @@ function modelOf(config: Config): Model {
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
     outer: [{ name: 'norm.weight', shape: [hidden], plus }],
-    logitCap: (config.gemma && config.final_logit_softcapping) || undefined,
+    decoder: decoderOf(config, biased),
+    logitCap: logitCap(config),
     prefixes: ['model.', ''],
     block: (gpu, weights, x, windows, k) => block(config, k, gpu, weights, x, windows),
     start: (gpu, _outer, x) => {
@@ -209,6 +211,40 @@ function modelOf(config: Config): Model {
       return x
     },
     finish: (gpu, outer, x) => rmsnorm(gpu, x, outer.get('norm.weight')!, config.rms_norm_eps),
+  }
+}
+
+const logitCap = (config: Config) => (config.gemma && config.final_logit_softcapping) || undefined
+
+/** What `block` computes, as data. */
+function decoderOf(config: Config, biased: { name: string }[]): Decoder {
+  const { hidden_size: hidden, d, gemma, headNorms, ropes } = config
+  const distinct = [...new Set(ropes)]
+  const { scale = 1 / Math.sqrt(d), cap } = scores(config)
+  return {
+    vocab: config.vocab_size,
+    hidden,
+    heads: config.num_attention_heads,
+    kvHeads: config.kvHeads,
+    headDim: d,
+    positions: config.max_position_embeddings,
+    eps: config.rms_norm_eps,
+    plus: gemma ? 1 : 0,
+    norms: {
+      last: 'norm',
+      attention: 'input_layernorm',
+      mlp: middleNorm(config),
+      ...(gemma && { afterAttention: 'post_attention_layernorm', afterMlp: 'post_feedforward_layernorm' }),
+      ...(headNorms && { query: 'self_attn.q_norm', key: 'self_attn.k_norm' }),
+    },
+    biased: biased.map(({ name }) => name.replace(/\.bias$/, '')),
+    activation: gemma ? 'gelu_tanh' : 'silu',
+    embeddingScale: gemma ? Math.sqrt(hidden) : 1,
+    scoreScale: scale,
+    scoreCap: cap,
+    logitCap: logitCap(config),
+    rotary: distinct.map((one) => inverseFrequencies(one, d)),
+    blocks: config.spans.map((span, k) => ({ path: `layers.${k}`, span, rotary: distinct.indexOf(ropes[k]) })),
   }
 }
 

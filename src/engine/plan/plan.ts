@@ -94,10 +94,14 @@ export function planRun(
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
   const outliers = opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
-  const output = { settings, levels: grid.levels, outliers, ...contentOf(solver, blocks, settings, opened) }
+  const output = { settings, levels: grid.levels, outliers, ...contentOf(solver, blocks, settings, opened), decoder: decoderOf(opened) }
   const chosen = formatsFor(output, ids)
   const { trueSequential: sequential } = settings
   return { spec, solver, options, grid, trueSequential: sequential, blocks, maxBinding, output, formats: chosen, measured: chosen[0] }
+}
+
+function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): ExportPlan['decoder'] {
+  return decoder ? { ...decoder, prefix, embedding, head } : null
 }
 
 /** Of a format's files and of those that travel along. */

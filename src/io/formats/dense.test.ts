@@ -50,7 +50,7 @@ describe('plain weights', () => {
   ] as const)('the config stays an unquantized model’s: %s with states up to %s declares %s', (dtype, peak, name) => {
     const declared = dense.declares(dtype, peak)
     expect(declared).toBe(name)
-    const plan = { settings: settingsIn(dtype), linears: [], levels: 'uniform', outliers: false, copied: [], changed: [] }
+    const plan = { settings: settingsIn(dtype), linears: [], levels: 'uniform', outliers: false, copied: [], changed: [], decoder: null }
     const files = denseLayout.configFiles('{"a": 1, "dtype": "float64"}', plan, declared)
     expect(files).toEqual([{ path: 'config.json', text: `{"a": 1, "dtype": "${name}"}` }])
   })

@@ -4,6 +4,7 @@ import type { Sink } from '../bytes.ts'
 import type { Folder } from '../folder.ts'
 import { withMembers } from '../json.ts'
 import type { TensorSpec } from '../safetensors.ts'
+import type { NamedDecoder } from './decoder.ts'
 
 /** Number formats of weights, and what config.json calls them. */
 export const dtypeNames = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const
@@ -74,6 +75,8 @@ export interface ExportPlan {
   copied: TensorSpec[]
   /** Vectors that come changed, in the dtype and shape that they have. */
   changed: TensorSpec[]
+  /** How the model computes, where it is of LLaMA's kind. */
+  decoder: NamedDecoder | null
 }
 
 /** Why a format does not hold a result, and what would: two sentences. */

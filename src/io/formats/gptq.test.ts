@@ -37,6 +37,7 @@ function planOf(settings: ExportSettings, shapes: { name: string; q: number; p: 
     outliers: false,
     copied: [],
     changed: [],
+    decoder: null,
   }
 }
 

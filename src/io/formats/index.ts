@@ -3,6 +3,7 @@ import { dense } from './dense.ts'
 import type { ExportFormat, ExportPlan } from './format.ts'
 import { gptq } from './gptq.ts'
 
+export type { Decoder } from './decoder.ts'
 export type {
   CheckpointStream,
   Compatibility,
