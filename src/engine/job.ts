@@ -193,6 +193,8 @@ export interface RunSpec {
   method: string
   /** The solver's and the run's own options by key; missing ones take their default. */
   options: Options
+  /** As those of the job, for this run alone. */
+  formats?: string[]
 }
 
 export interface TextChoice {
@@ -250,11 +252,34 @@ export interface JobCheck {
     bitsPerWeight: number
     /** Predicted size of the whole checkpoint, bytes. */
     checkpointBytes: number
-    /** Every format: whether the checkpoint is written in it, and why it cannot be and what would help. */
-    formats: { id: string; written: boolean; refusal: { why: string; instead: string } | null }[]
+    /** What keeping the solved linears takes, outliers left out, bytes. */
+    solvedBytes: number
+    formats: FormatCheck[]
     /** What the run will take; null when something stands against it. */
     forecast: Forecast | null
   }[]
+}
+
+/** What a format is to a run. */
+export interface FormatCheck {
+  id: string
+  /** The checkpoint is written in it. */
+  written: boolean
+  /** Why it cannot be, and what would help. */
+  refusal: { why: string; instead: string } | null
+  /** Of a checkpoint in it; null where it cannot be. */
+  bytes: number | null
+  loadsIn: LoadsIn[]
+}
+
+/** A program that reads checkpoints, and whether it reads this one. */
+export interface LoadsIn {
+  runtime: string
+  loads: boolean
+  /** On what condition, or why not. */
+  note: string
+  /** What to type to run it there; `{folder}` stands for the checkpoint's folder. */
+  command?: string
 }
 
 // ---------------------------------------------------------------- forecast
@@ -404,7 +429,7 @@ export interface ExportedCheckpoint {
   format: string
   /** Where it lies among the files, with a slash at its end; empty where it is the only one. */
   folder: string
-  loadsIn: { runtime: string; loads: boolean; note: string }[]
+  loadsIn: LoadsIn[]
 }
 
 export interface RunResult {

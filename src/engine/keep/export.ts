@@ -5,7 +5,7 @@
  */
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import type { Sink } from '../../io/bytes.ts'
-import type { CheckpointStream, ExportFormat } from '../../io/formats/index.ts'
+import { type CheckpointStream, type ExportFormat, withCommands } from '../../io/formats/index.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import type { Plan, PlannedRun } from '../plan/plan.ts'
@@ -92,7 +92,7 @@ export class CheckpointExport {
     const checkpoints = this.#outputs.map(({ format, folder }) => ({
       format: format.id,
       folder,
-      loadsIn: format.compatibility(this.run.output, this.opened.model.notLoaded),
+      loadsIn: withCommands(format.compatibility(this.run.output, this.opened.model.notLoaded)),
     }))
     return { files, bytes: files.reduce((sum, file) => sum + file.bytes, 0), checkpoints }
   }

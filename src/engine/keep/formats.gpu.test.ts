@@ -3,10 +3,13 @@ import { describe, expect, it } from 'vitest'
 import { testSource } from '../../gpu/testing.ts'
 import type { SinkFile } from '../../io/bytes.ts'
 import { openFolder } from '../../io/folder.ts'
+import { dense } from '../../io/formats/dense.ts'
+import { gptq } from '../../io/formats/gptq.ts'
 import { formats, type ExportFormat } from '../../io/formats/index.ts'
 import { memoryFiles } from '../../io/memory.ts'
 import type { Job } from '../job.ts'
 import { examine } from '../plan/check.ts'
+import { readJournal } from './journal.ts'
 import { runJob } from '../run/run.ts'
 import { Session } from '../session.ts'
 import { memoryHost, smallJob, testTexts, tinyConfig, tinyFiles } from '../testing.ts'
@@ -57,6 +60,30 @@ describe('a job', () => {
     expect(notices).toContainEqual(expect.stringMatching(/measured with the weights of GPTQ.*Plain weights.*bfloat16/))
     expect((await openFolder(both.folder('gptq/'))).packing).toMatchObject({ bits: 4, groupSize: 32 })
     expect((await openFolder(both.folder('dense/'))).packing).toBeNull()
+  })
+
+  it('is written in the formats of each run, with the sizes, clients and room that were foreseen', async () => {
+    const four = { ...rtn, id: 'two', label: 'Dense', formats: ['dense'] }
+    const asked = job({ keepSolved: true }, [{ ...rtn, formats: ['gptq'] }, four])
+    const { check } = await examine(asked, session)
+    expect(check.runs.map(({ formats }) => formats.map(({ written }) => written))).toEqual(
+      [gptq, dense].map((one) => formats.map(({ id }) => id === one.id)),
+    )
+    const { report, journal } = await made(asked)
+    for (const [i, run] of report.runs.entries()) {
+      const planned = check.runs[i].formats.find(({ written }) => written)!
+      const { bytes, checkpoints } = run.export!
+      expect(checkpoints).toEqual([{ format: planned.id, folder: '', loadsIn: planned.loadsIn }])
+      for (const { runtime, loads, command = '' } of planned.loadsIn)
+        expect(command.includes('{folder}'), runtime).toBe(loads && runtime !== 'QuantEase Workbench')
+      // But for what the header of its files and its config take.
+      expect(Math.abs(bytes / planned.bytes! - 1)).toBeLessThan(0.2)
+    }
+    const kept = (await readJournal(journal, false))!
+    const foreseen = check.runs.reduce((sum, { solvedBytes }) => sum + solvedBytes, 0)
+    const heads = kept.bytes - report.runs.reduce((sum, run) => sum + run.export!.bytes, 0) - foreseen
+    expect(heads).toBeGreaterThan(0)
+    expect(heads).toBeLessThan(2500 * report.runs.length * report.linears.length)
   })
 
   it('is told before it starts which formats cannot hold it, and what would', async () => {
@@ -129,6 +156,25 @@ describe('a finished job', () => {
     const { host: idle, sinks: none } = memoryHost(session)
     await runJob(job({ keepSolved: true }), { ...idle, journal: first.journal }, { resume: true })
     expect(none.size).toBe(0)
+  })
+
+  it('keeps its figures where writing it again is cancelled, says that there is no checkpoint, and writes it later', async () => {
+    const first = await made(job({ keepSolved: true }))
+    const { host } = memoryHost(session)
+    const interrupted = {
+      ...host,
+      journal: first.journal,
+      sink: async () => {
+        host.control.cancel()
+        return host.sink(rtn.id)
+      },
+    }
+    const [run] = (await runJob(job({ keepSolved: true, formats: ['dense'] }), interrupted, { resume: true })).runs
+    expect(run).toMatchObject({ state: 'finished', perplexity: first.report.runs[0].perplexity, export: null })
+    expect(run.exportError).toBeDefined()
+    expect((await readJournal(first.journal, false))!.results[0]).toMatchObject({ export: null, exportError: { code: 'cancelled' } })
+    const later = await made(job({ keepSolved: true }), first)
+    for (const [path, content] of first.files) expect(later.files.get(path), path).toEqual(content)
   })
 
   it('says so when what it solved was given up', async () => {

@@ -453,7 +453,6 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
       summary.results.push(result)
       summary.events.push({ type: 'run-end', result })
       summary.bytes += result.export?.bytes ?? 0
-      if (!result.exportError) continue
     }
     const run = await open(`run-${i}`)
     if (!run) continue

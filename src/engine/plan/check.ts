@@ -2,14 +2,14 @@
 import { overlap } from '../../data/corpus.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
-import { formats } from '../../io/formats/index.ts'
+import { type ExportFormat, formats, withCommands } from '../../io/formats/index.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { sliceProblem, slices } from '../../quant/slices.ts'
-import { type Job, type JobCheck, bitsPerWeight, storyVocabulary } from '../job.ts'
+import { type FormatCheck, type Job, type JobCheck, bitsPerWeight, storyVocabulary } from '../job.ts'
 import type { Session } from '../session.ts'
 import { drawTexts, type DrawnTexts } from './draw.ts'
 import { Findings } from './findings.ts'
-import { type PlannedRun, type Plan, planRun, plannedBits, checkpointBytes } from './plan.ts'
+import { type PlannedRun, type Plan, planRun, plannedBits, checkpointBytes, solvedBytes } from './plan.ts'
 import { remarks, gibibytes } from './remarks.ts'
 
 /** Looks at a job from all sides but that of time and memory (dry.ts). `plan` is there when nothing stands against it. */
@@ -39,7 +39,8 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
       id: run.spec.id,
       bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
       checkpointBytes: run.formats.reduce((sum, format) => sum + checkpointBytes(run, format, opened), 0),
-      formats: formats.map((format) => ({ id: format.id, refusal: format.accepts(run.output), written: run.formats.includes(format) })),
+      solvedBytes: solvedBytes(run),
+      formats: formats.map((format) => judgeFormat(format, run, opened)),
       forecast: null,
     })),
   }
@@ -47,6 +48,17 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   return {
     check,
     plan: sound ? { job, calibration: calibration?.windows ?? [], evaluation: evaluation.windows, passages, runs, check } : null,
+  }
+}
+
+function judgeFormat(format: ExportFormat, run: PlannedRun, opened: OpenModel): FormatCheck {
+  const refusal = format.accepts(run.output)
+  return {
+    id: format.id,
+    written: run.formats.includes(format),
+    refusal,
+    bytes: refusal ? null : checkpointBytes(run, format, opened),
+    loadsIn: refusal ? [] : withCommands(format.compatibility(run.output, opened.model.notLoaded)),
   }
 }
 
@@ -107,27 +119,31 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): Pl
       'Open the full-precision model to quantize it; here only its perplexity can be measured.',
     )
   }
-  const asked = job.formats?.filter((id) => formats.some((format) => format.id === id)) ?? []
-  for (const id of job.formats ?? []) {
-    if (asked.includes(id)) continue
-    const ids = formats.map((format) => format.id).join(', ')
-    found.fail('formats', 'option-invalid', `There is no format ${JSON.stringify(id)}.`, `Choose of ${ids}.`)
-  }
+  const known = (ids: readonly string[], field: string) =>
+    ids.filter((id) => {
+      if (formats.some((format) => format.id === id)) return true
+      const all = formats.map((format) => format.id).join(', ')
+      found.fail(field, 'option-invalid', `There is no format ${JSON.stringify(id)}.`, `Choose of ${all}.`)
+      return false
+    })
+  const asked = known(job.formats ?? [], 'formats')
   const runs: PlannedRun[] = []
   job.runs.forEach((spec, i) => {
     if (opened.folder.packing) return
-    const run = planRun(spec, opened, gpu.info.maxBinding, asked, (key, message, hint) =>
+    const ids = spec.formats ? known(spec.formats, `runs.${i}.formats`) : asked
+    const run = planRun(spec, opened, gpu.info.maxBinding, ids, (key, message, hint) =>
       found.fail(`runs.${i}.${key}`, 'option-invalid', message, hint),
     )
     if (!run) return
     runs.push(run)
     for (const format of run.formats) {
       const refusal = format.accepts(run.output)
-      if (refusal)
-        found.fail(`formats.${format.id}`, 'option-invalid', `${format.label} cannot hold ${spec.label}: ${refusal.why}`, refusal.instead)
+      if (!refusal) continue
+      const why = `${format.label} cannot hold ${spec.label}: ${refusal.why}`
+      found.fail(spec.formats ? `runs.${i}.formats` : `formats.${format.id}`, 'option-invalid', why, refusal.instead)
     }
     for (const { field, message, hint, severity } of remarks(run, opened, job.save))
-      found.warn(field === 'formats' ? field : `runs.${i}.options.${field}`, message, hint, severity)
+      found.warn(field === 'formats' ? `runs.${i}.formats` : `runs.${i}.options.${field}`, message, hint, severity)
   })
   if (new Set(job.runs.map((run) => run.id)).size !== job.runs.length) found.fail('runs', 'plan-invalid', 'Two runs have the same id.')
   return runs

@@ -109,6 +109,12 @@ export function checkpointBytes({ output }: PlannedRun, format: ExportFormat, { 
   return format.bytes(output) + folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0)
 }
 
+/** What the solved linears of a run take in the journal, but for outliers. */
+export function solvedBytes({ output: { linears } }: PlannedRun): number {
+  // Words of codes, scales and zeros as float32, and a group index.
+  return linears.reduce((sum, { q, p, bits, groups }) => sum + 4 * (q * Math.ceil((p * bits) / 32) + 2 * groups * q + p), 0)
+}
+
 /** What a checkpoint holds: quantized linears in place of their weights, all else as it is, or as a transform leaves it. */
 function contentOf(
   solver: Solver,

@@ -1,5 +1,5 @@
 /** A job from its plan to its report: the baseline, then run by run, with what is kept, recovered and told on the way. */
-import type { ErrorCode } from '../../errors.ts'
+import { type ErrorCode, type ErrorData, toErrorData, WorkbenchError } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
 import { formatsFor } from '../../io/formats/index.ts'
 import type { Network } from '../../io/hub/network.ts'
@@ -79,7 +79,9 @@ export async function runJob(asked: Job, given: Host, { resume = false, rewrite 
       })
 
   // What was begun with the weights of one format is measured with them to the end, whatever formats it is then written in.
-  const runs = asPlanned.runs.map((run) => ({ ...run, measured: formatsFor(run.output, journal.head.job.formats)[0] }))
+  const first = journal.head.job
+  const begunWith = (id: string) => first.runs.find((run) => run.id === id)?.formats ?? first.formats
+  const runs = asPlanned.runs.map((run) => ({ ...run, measured: formatsFor(run.output, begunWith(run.spec.id))[0] }))
   const plan: Plan = { ...asPlanned, runs }
   const moved = runs.filter(({ measured }, i) => measured !== asPlanned.runs[i].measured)
   const elsewhere = moved.flatMap(roundingRemarks).map((remark): Problem => ({ code: 'note', ...remark }))
@@ -144,20 +146,28 @@ export async function runJob(asked: Job, given: Host, { resume = false, rewrite 
       if (!control.cancelled) throw error
     }
     for (const [i, planned] of plan.runs.entries()) {
-      if (control.stopped) break
       const { id } = planned.spec
+      const known = journal.result(id)
+      if (control.stopped && !known) break
       emit({ type: 'run-start', run: id, blocks: planned.blocks })
-      let result = journal.result(id)
-      const unwritten = result?.exportError !== undefined || (job.save && result !== null && (rewrite || !holds(result, planned)))
-      if (!result || unwritten) {
-        if (result && !result.exportError) await journal.requireLinears(result, planned.spec.label)
+      let result = known
+      const unwritten = known?.exportError !== undefined || (job.save && known !== null && (rewrite || !holds(known, planned)))
+      if (!control.stopped && (!known || unwritten)) {
+        if (known && !known.exportError) {
+          await journal.requireLinears(known, planned.spec.label)
+          // What was written makes room for what will be: until that is there, there is nothing.
+          await journal.keepResult(withoutCheckpoint(known, interrupted))
+        }
         pulse.enter(id, works[i])
         const before = { forward: reached.get(FORWARD) ?? 0, solve: reached.get(planned.solver.id) ?? 0 }
         const run = new Run(planned, works[i], before, host, journal, pulse, new CheckpointExport(planned, opened, plan, host, peak))
         result = await run.quantize(() => devices.do((loop) => loop.quantize(run)), fpPerplexity)
         if (result.state === 'finished') await journal.keepResult(result)
         else devices.drop()
+        // Whatever came of the files, the figures are as they were.
+        if (known && result.state !== 'finished') result = withoutCheckpoint(known, result.error ?? interrupted)
       }
+      if (!result) break
       // Of a run that failed nothing more will come.
       if (result.state !== 'cancelled') {
         pass(FORWARD, works[i].forward)
@@ -165,7 +175,8 @@ export async function runJob(asked: Job, given: Host, { resume = false, rewrite 
       }
       results.push(result)
       emit({ type: 'run-end', result })
-      if (result.error && deviceErrors.has(result.error.code)) break
+      const trouble = result.error ?? result.exportError
+      if (trouble && deviceErrors.has(trouble.code)) break
     }
     const report: JobReport = {
       workbench: { version, code: codeVersion },
@@ -228,6 +239,12 @@ function follow(network: Network, { control, emit }: Host): () => void {
 
 function trafficSince(before: Traffic, now: Traffic): NonNullable<JobReport['network']> {
   return { fetched: now.fetched - before.fetched, cached: now.cached - before.cached, requests: now.requests - before.requests }
+}
+
+const interrupted = toErrorData(new WorkbenchError('cancelled', 'Writing was interrupted.', 'Write it again.'))
+
+function withoutCheckpoint(result: RunResult, exportError: ErrorData): RunResult {
+  return { ...result, export: null, exportError }
 }
 
 /** Whether a result was written in all of these formats. */

@@ -60,6 +60,8 @@ export interface Compatibility {
   loads: boolean
   /** One plain sentence: on what condition, or why not. */
   note: string
+  /** What to type to run it there, `{folder}` being the checkpoint's folder; not given: as `runtimes.ts` has it, if it does. */
+  command?: string
 }
 
 /** A result before it is there: all that decides whether a format holds it, and how large it will be. */

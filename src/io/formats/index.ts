@@ -17,6 +17,7 @@ export type {
   Remark,
 } from './format.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
+export { withCommands } from './runtimes.ts'
 export const formats: readonly ExportFormat[] = [gptq, dense]
 
 /** The formats that a result is written in: those of these ids, or else the first that holds it. */
