@@ -76,7 +76,7 @@ describe('--model owner/name', () => {
     server.fault('refused', { match: '', times: 1000 })
     const alone = await quantize([...hub, ...quick, '--wbits', '16'])
     server.clear()
-    expect(alone.stderr).toMatch(/What is known of the repository is from the last visit/)
+    expect(alone.stderr).toMatch(/The information about the repository is from the last visit/)
     expect(JSON.parse(alone.stdout)).toMatchObject({ fp_perplexity: result.fp_perplexity, source: result.source })
   })
 

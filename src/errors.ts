@@ -1,26 +1,26 @@
 /**
- * The one error class that people can act on: a code, a sentence in their words, and what to do about it.
- * Everything else that is thrown is a bug and keeps its stack.
+ * The one error class for problems that a user can act on: a code, a sentence that says what is wrong, and a hint that says what to do.
+ * Anything else that is thrown is a bug and keeps its stack trace.
  */
 
 export const errorCodes = [
   // GPU
   'gpu-missing', // no WebGPU, or no adapter
   'gpu-too-small', // a tensor needs a larger binding or buffer than the device has
-  'gpu-lost', // the device was lost in mid-run
+  'gpu-lost', // the device was lost during a run
   'gpu-out-of-memory',
-  'gpu-shader', // a kernel that this adapter's compiler refuses
-  'gpu-failed', // any other error of the device, which is then replaced
+  'gpu-shader', // this adapter's compiler rejected a kernel
+  'gpu-failed', // any other device error; a new device is opened after it
   // files
   'file-truncated',
-  'file-header', // a safetensors header that breaks its own rules
+  'file-header', // an invalid safetensors header
   'file-missing', // config, tokenizer, shard
   'tensor-missing',
   'tensor-mismatch', // wrong shape or dtype
   'weights-not-finite',
-  'activations-not-finite', // finite weights, but hidden states or losses overflow
+  'activations-not-finite', // the weights are finite, but hidden states or losses overflow
   'config-invalid',
-  'config-unsupported', // readable, but a model or a feature we do not know
+  'config-unsupported', // readable, but an unknown model or feature
   'tokenizer-invalid',
   'tokenizer-mismatch', // more tokens than embedding rows
   'text-invalid',
@@ -28,20 +28,20 @@ export const errorCodes = [
   // network
   'offline',
   'hub-unreachable', // refused, reset, stalled, or forbidden to pages (CORS)
-  'hub-busy', // 429 or 5xx, again and again
-  'hub-denied', // gated, private, or a token that is not good for it
+  'hub-busy', // 429 or 5xx after all retries
+  'hub-denied', // gated, private, or the token gives no access
   'hub-missing', // no such repository, revision or file
-  'hub-changed', // a file is not what it was when reading began
-  'hub-answer', // an answer that makes no sense: a wrong range, no JSON
+  'hub-changed', // a file changed while it was being read
+  'hub-answer', // an invalid answer: a wrong range, not JSON
   // plan
   'option-invalid',
   'plan-invalid',
   // results
   'storage-full',
   'storage-failed',
-  'journal-mismatch', // an unfinished job that something of has changed
-  'journal-busy', // another tab or program is at work
-  'journal-kept', // a job is kept that nobody asked to give up
+  'journal-mismatch', // the model, a text or an option differs from the unfinished job
+  'journal-busy', // another tab or program is running the job
+  'journal-kept', // a kept job would be overwritten
   // control
   'cancelled',
   'internal',
@@ -49,14 +49,14 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number]
 
-/** What crosses the worker and lands on the page or on stderr. */
+/** An error as plain data: sent by the worker, shown by the page or printed to stderr. */
 export interface ErrorData {
   code: ErrorCode
-  /** What happened and why, one or two sentences. */
+  /** What happened and why, in one or two sentences. */
   message: string
-  /** What the person can do now. */
+  /** What the user can do now. */
   hint: string
-  /** Stack of a bug; absent for errors that people can act on. */
+  /** Stack trace of a bug; absent for errors that a user can act on. */
   detail?: string
 }
 
@@ -73,7 +73,7 @@ export class WorkbenchError extends Error {
   }
 }
 
-/** Any thrown value as plain data; unknown ones become `internal` and keep their stack. */
+/** Any thrown value as plain data; anything but a WorkbenchError becomes `internal` and keeps its stack trace. */
 export function toErrorData(thrown: unknown): ErrorData {
   if (thrown instanceof WorkbenchError) return { code: thrown.code, message: thrown.message, hint: thrown.hint }
   const error = thrown instanceof Error ? thrown : new Error(String(thrown))
@@ -85,7 +85,7 @@ export function toErrorData(thrown: unknown): ErrorData {
   }
 }
 
-/** Back from plain data, on the other side of a worker. */
+/** The error that `toErrorData` described, on the other side of a worker. */
 export function fromErrorData(data: ErrorData): Error {
   if (data.code !== 'internal') return new WorkbenchError(data.code, data.message, data.hint)
   const error = new Error(data.message)
@@ -93,7 +93,7 @@ export function fromErrorData(data: ErrorData): Error {
   return error
 }
 
-/** Things as a sentence lists them: "a, b and c". */
+/** Items as a list in a sentence: "a, b and c". */
 export function inWords(items: readonly string[], word: 'and' | 'or'): string {
   return items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} ${word} ${items.at(-1)}`
 }

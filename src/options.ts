@@ -1,5 +1,5 @@
 /**
- * Options that are declared once: the page's form, the command line's flags and the validation all come from these.
+ * Option declarations. Each option is declared once; the page's form, the command line's flags and the validation are generated from it.
  */
 import { inWords } from './errors.ts'
 
@@ -11,17 +11,17 @@ interface OptionBase {
   label: string
   /** One plain sentence: what it does. */
   help: string
-  /** What it costs, in a few words; shown beside the help. */
+  /** What it costs in time or size, in a few words; shown beside the help. */
   cost?: string
   /** The paper's symbol, for the tooltip. */
   symbol?: string
-  /** Tucked away under "More". */
+  /** Shown only under "More". */
   advanced?: boolean
-  /** What suits these bits better than the default: taken where runs are made for a comparison at other bits. */
+  /** Better defaults at certain bit widths; used when the page adds runs at other bit widths to a comparison. */
   byBits?: Readonly<Record<number, number>>
 }
 
-/** One option of an algorithm, declared once: the form, the flags and the validation all come from this. */
+/** One option of an algorithm. */
 export type OptionSpec =
   | (OptionBase & { type: 'int'; default: number; min: number; max: number })
   | (OptionBase & { type: 'number'; default: number; min: number; max: number })
@@ -40,7 +40,7 @@ type ValueOf<Spec> = Spec extends { type: 'bool' }
 /** The values of a list of options, typed by how each was declared (`as const`). */
 export type OptionsOf<Specs extends readonly OptionSpec[]> = { [Spec in Specs[number] as Spec['key']]: ValueOf<Spec> }
 
-/** Choices that are called what they are, unless `label` says otherwise. */
+/** Choices labelled with their own value, or with what `label` returns for it. */
 export const choices = <const Value extends number | string>(values: readonly Value[], label: (value: Value) => string = String) =>
   values.map((value) => ({ value, label: label(value) }))
 
@@ -63,7 +63,7 @@ export interface SolverInfo {
   options: readonly OptionSpec[]
 }
 
-/** Options with defaults filled in, or the problems that keep them from being used. */
+/** The options with defaults filled in, and what is wrong with them. */
 export function resolveOptions<Specs extends readonly OptionSpec[]>(
   specs: Specs,
   given: Options,
@@ -77,12 +77,12 @@ export function resolveOptions<Specs extends readonly OptionSpec[]>(
     options[spec.key] = value
   }
   for (const key of Object.keys(given)) {
-    if (!specs.some((spec) => spec.key === key)) problems.push({ key, message: `There is no option "${key}" here.` })
+    if (!specs.some((spec) => spec.key === key)) problems.push({ key, message: `There is no option "${key}" for this algorithm.` })
   }
   return { options: options as OptionsOf<Specs>, problems }
 }
 
-/** A sentence naming the valid values, or null. */
+/** A sentence that names the valid values; null when the value is valid. */
 export function optionProblem(spec: OptionSpec, value: OptionValue): string | null {
   switch (spec.type) {
     case 'bool':

@@ -1,11 +1,11 @@
-/** Numbers of a few bits each, end to end in 32-bit words: a little-endian stream. */
+/** Bit packing: numbers of a few bits each, end to end in 32-bit words, as a little-endian bit stream. */
 
-/** 32-bit words that hold `count` values of `bits` each. */
+/** Number of 32-bit words that `count` values of `bits` each take. */
 export function words(count: number, bits: number): number {
   return Math.ceil((count * bits) / 32)
 }
 
-/** Puts a value where the stream, from bit `at` on, is still 0. */
+/** Writes a value at bit `at`; the bits there have to be 0. */
 export function putBits(stream: Uint32Array, at: number, bits: number, value: number): void {
   const word = at >>> 5
   const shift = at & 31

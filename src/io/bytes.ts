@@ -1,4 +1,4 @@
-/** Where bytes come from and where they go, without saying whether that is a browser file, a disk or a network. */
+/** Interfaces for reading and writing bytes, the same for browser files, disk and network. */
 import { WorkbenchError } from '../errors.ts'
 
 /** The part of `Blob` that readers need; a `File`, a Node file handle and a remote range all satisfy it. */
@@ -6,7 +6,7 @@ export interface Bytes {
   readonly size: number
   slice(start: number, end: number): Bytes
   arrayBuffer(): Promise<ArrayBuffer>
-  /** Says which ranges will be read soon, so that a file that is far away can be ahead of its reader. Replaces what was said before. */
+  /** Announces which ranges will be read soon, so that a remote file can prefetch them. Replaces earlier announcements. */
   ahead?(ranges: readonly AheadRange[]): void
 }
 
@@ -16,22 +16,22 @@ export interface ByteRange {
   end: number
 }
 
-/** A range that will be read. */
+/** A range that will be read soon. */
 export interface AheadRange extends ByteRange {
-  /** Its place in the order of reading, across all files that were announced together. */
+  /** Its position in the reading order, across all files announced together. */
   turn: number
 }
 
-/** A folder, flat: path inside the folder -> bytes. */
+/** A folder as a flat map: path inside the folder -> bytes. */
 export type Files = ReadonlyMap<string, Bytes>
 
-/** A place for a new folder of files, written piecewise and at any position. */
+/** Destination for a new folder of files, written in pieces and at any position. */
 export interface Sink {
   /** Creates the file at its final size. Throws `storage-full` when there is no room for it. */
   create(path: string, size: number): Promise<SinkFile>
   /** Reads a finished file back, for the check after writing. */
   open(path: string): Promise<Bytes>
-  /** All is written and has been read back: gives the folder its place. */
+  /** Everything is written and verified: moves the folder to its final place. */
   commit(): Promise<void>
   /** Removes everything written so far. */
   remove(): Promise<void>
@@ -44,7 +44,7 @@ export interface SinkFile {
 
 /** A folder that outlives the process: its files are read, appended to and removed one by one. */
 export interface Store {
-  /** Opens a file, made empty when there is none; nobody else may have it open. Throws `storage-full`, `storage-failed`. */
+  /** Opens a file, creating an empty one if there is none; nobody else may have it open. Throws `storage-full`, `storage-failed`. */
   edit(path: string): Promise<StoreFile>
   /** Removes a file, or does nothing when there is none. */
   remove(path: string): Promise<void>
@@ -53,16 +53,16 @@ export interface Store {
 }
 
 export interface StoreFile extends SinkFile {
-  /** Bytes it had when it was opened. */
+  /** Its size in bytes when it was opened. */
   readonly size: number
-  /** Bytes `[begin, end)`, fewer where the file ends. */
+  /** Bytes `[begin, end)`; fewer if the file ends before. */
   read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>
   resize(size: number): Promise<void>
-  /** Returns when what was written is safe from a power cut. */
+  /** Returns once everything written would survive a power cut. */
   flush(): Promise<void>
 }
 
-/** Bytes `[begin, end)` of a file, all of them or a `file-truncated` that names it. */
+/** All bytes `[begin, end)` of a file. @throws {WorkbenchError} `file-truncated` that names the file */
 export async function readRange(file: Bytes, begin: number, end: number, name: string): Promise<Uint8Array<ArrayBuffer>> {
   let buffer: ArrayBuffer
   try {
@@ -90,8 +90,8 @@ export async function readRange(file: Bytes, begin: number, end: number, name: s
 }
 
 /**
- * Gives the memory of bytes back at once, where that can be said (browsers since 2024): waiting for the collector, a page that
- * reads quickly holds hundreds of megabytes that nobody uses. Nobody may use them afterwards.
+ * Frees the memory of an array at once, where the platform allows it (browsers since 2024). Left to the garbage collector, a page that
+ * reads quickly keeps hundreds of unused megabytes. The array must not be used afterwards.
  */
 export function discard({ buffer }: Uint8Array<ArrayBuffer>): void {
   ;(buffer as ArrayBuffer & { transfer?(bytes: number): ArrayBuffer }).transfer?.(0)

@@ -1,4 +1,4 @@
-/** SHA-256 as text, wherever the engine says "the same bytes". */
+/** SHA-256 digests as hexadecimal text. */
 
 export const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 

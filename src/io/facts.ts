@@ -1,19 +1,22 @@
-/** Facts that may stand in several places of a model's files: one value comes out, or two places are named. */
+/**
+ * Settings that may be given in several places of a model's files: returns the one value, or an error that names two places that
+ * disagree.
+ */
 import { WorkbenchError } from '../errors.ts'
 
-/** A place where a fact may stand. */
+/** A place where a setting may be given. */
 export interface Home {
   /** Its path inside the file, e.g. `rope_parameters.rope_theta`. */
   where: string
-  /** What stands there; null and undefined say nothing. */
+  /** The value there; null and undefined mean "not given". */
   says: unknown
-  /** What to show of it in a message, where the value itself is too long. */
+  /** What a message shows instead of a value that is too long. */
   shown?: string
 }
 
 /**
- * What all places that say something agree upon; undefined when none does. Programs differ in which place they look at first,
- * so two values are an error and never a matter of order.
+ * The value that all places agree on; undefined when it is given nowhere. Programs differ in which place they read first, so two
+ * different values are an error.
  * @throws WorkbenchError `config-invalid` naming the first place that contradicts an earlier one
  */
 export function agreed(homes: readonly Home[], file = 'config.json'): unknown {
@@ -23,12 +26,12 @@ export function agreed(homes: readonly Home[], file = 'config.json'): unknown {
   return said[0]?.says
 }
 
-/** @returns the error for two places that say different things, in words of the caller's */
+/** @returns the error for two places that disagree; `what` names both */
 export function contradiction(what: string, file = 'config.json'): WorkbenchError {
   return new WorkbenchError(
     'config-invalid',
     `${file}: ${what}.`,
-    'Programs differ in which of the two they take, so the workbench takes neither: remove the one that does not belong to these weights.',
+    'Programs differ in which of the two they use, so the workbench uses neither: remove the one that does not belong to these weights.',
   )
 }
 

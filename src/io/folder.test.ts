@@ -150,7 +150,7 @@ test.each<[unknown, string, string]>([
   [{ ...gptq, bits: 5 }, 'config-unsupported', '5 bits'],
   [{ ...gptq, checkpoint_format: 'marlin' }, 'config-unsupported', '"marlin"'],
   [{ ...gptq, pack_dtype: 'int16' }, 'config-unsupported', '"int16"'],
-  [{ ...gptq, dynamic: { '+:.*': { bits: 8 } } }, 'config-unsupported', 'sets bits to 8, where the rest has 3'],
+  [{ ...gptq, dynamic: { '+:.*': { bits: 8 } } }, 'config-unsupported', 'sets bits to 8, where the rest of the model has 3'],
   [{ ...gptq, dynamic: { '.*down.*': { group_size: 32 } } }, 'config-unsupported', 'sets group_size to 32'],
   [{ ...gptq, dynamic: { '.*down.*': { format: 'gptq_v2' } } }, 'config-unsupported', 'sets checkpoint_format to "gptq_v2"'],
   [{ ...gptq, dynamic: { '.*down.*': 8 } }, 'config-unsupported', 'dynamic rule'],
@@ -180,7 +180,7 @@ test.each<[unknown, string, string]>([
 })
 
 test.each([
-  [{ quantization: { group_size: 64, bits: 4 }, quantization_config: { group_size: 64, bits: 4 } }, 'quantization is that of MLX'],
+  [{ quantization: { group_size: 64, bits: 4 }, quantization_config: { group_size: 64, bits: 4 } }, 'quantized already, by MLX'],
   [{ compression_config: { quant_method: 'compressed-tensors' } }, 'quant_method is "compressed-tensors"'],
 ])('refuses %j', async (config, message) => {
   expect(await refusal(() => folder(['config.json', JSON.stringify(config)]))).toMatchObject({

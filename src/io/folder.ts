@@ -1,4 +1,4 @@
-/** A model folder as somebody chose it: its config, its weights, what travels along, and whether it is quantized already. */
+/** Opens a model folder: its config, its weights, the other files that an export copies, and whether it is quantized already. */
 import { WorkbenchError } from '../errors.ts'
 import { type Files, readRange } from './bytes.ts'
 import { type Packing, refuseMlx } from './formats/packing.ts'
@@ -8,27 +8,27 @@ import { unwritable } from './names.ts'
 import { notAModel } from './wrong.ts'
 import { type Checkpoint, openCheckpoint } from './safetensors.ts'
 
-/** What config.json says by itself. */
+/** config.json alone. */
 export interface ConfigFile {
   name: string
   config: JsonObject
-  /** config.json as it was written, to be carried into the export. */
+  /** The text of config.json, from which an export is written. */
   configText: string
 }
 
 export interface Folder extends ConfigFile {
-  /** Everything, by its path inside the folder. */
+  /** All files, by path inside the folder. */
   files: Files
   checkpoint: Checkpoint
   /** Set when the folder is a quantized checkpoint. */
   packing: Packing | null
-  /** What an export copies byte for byte; contents in `files`. */
+  /** Files that an export copies byte for byte; their contents are in `files`. */
   otherFiles: { name: string; bytes: number }[]
-  /** What an export leaves out for its name, with the reason. */
+  /** Files that an export leaves out because of their names, with the reason. */
   leftOut: { name: string; why: string }[]
   /** From the model card. */
   license: string | null
-  /** There are no weights: the checkpoint only says what they would be. */
+  /** Set when there are no weights: the checkpoint only describes them. */
   blank?: true
 }
 
@@ -37,11 +37,11 @@ const configRules = { cap: 4 << 20, code: 'config-invalid', hint: 'Download the 
 /** A model card may be long, but its front matter stands at the start. */
 const maxCardBytes = 64 << 10
 
-/** Weights in forms that the workbench does not read; they would only double the size of an export. */
+/** Weight files; copied along, they would only double the size of an export. */
 const weightFile = /\.(safetensors|bin|pth?|ckpt|gguf|ggml|h5|msgpack|onnx|onnx_data|ot|npz)$|\.index\.json$/i
 const rewritten = new Set(['config.json', 'quantize_config.json'])
 
-/** config.json when that is all that was chosen, else null. */
+/** config.json if that is the only file chosen, else null. */
 export async function openConfig(chosen: Files): Promise<ConfigFile | null> {
   const { files, parent } = strip(chosen)
   if (files.size !== 1 || !files.has('config.json')) return null
@@ -49,7 +49,7 @@ export async function openConfig(chosen: Files): Promise<ConfigFile | null> {
   return { name: parent ?? nameIn(config), config, configText }
 }
 
-/** `name`: of the folder, where it is known; without one, the files were chosen by themselves or lie in a folder of their own. */
+/** `name`: of the folder, if known; without it, the files were chosen one by one or share a parent folder. */
 export async function openFolder(chosen: Files, name?: string): Promise<Folder> {
   const { files, parent } = strip(chosen)
   if (!files.has('config.json')) throw await notAModel(files, name ?? parent)
@@ -84,7 +84,7 @@ export async function openFolder(chosen: Files, name?: string): Promise<Folder> 
   }
 }
 
-/** config.json, parsed and as it was written. @throws WorkbenchError `file-missing`, `config-invalid` */
+/** config.json, parsed and as text. @throws WorkbenchError `file-missing`, `config-invalid` */
 export async function readConfig(files: Files): Promise<{ config: JsonObject; configText: string }> {
   const file = files.get('config.json')
   if (!file) {
@@ -104,7 +104,7 @@ function nameIn({ _name_or_path: origin }: JsonObject): string {
   return name && unwritable(name) === null ? name : 'model'
 }
 
-/** Without hidden files, and with paths that start inside the model's folder. */
+/** Leaves out hidden files and makes paths relative to the model's folder. */
 function strip(chosen: Files): { files: Files; parent: string | null } {
   const paths = Array.from(chosen, ([path, file]) => ({ parts: path.split('/').filter((part) => part && part !== '.'), file }))
   let visible = paths.filter(({ parts }) => parts.length && !parts.some((part) => part.startsWith('.')))

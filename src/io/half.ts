@@ -1,6 +1,6 @@
 /**
- * float16 and bfloat16 bit patterns, exactly. All conversions work on bits, so NaN payloads survive and no engine's
- * own rounding gets in between.
+ * Exact conversions between float32 and the bit patterns of float16 and bfloat16. They work on bits, so NaN payloads survive and no
+ * JavaScript engine's own rounding matters.
  */
 
 let halves: Uint32Array | undefined // float32 bits of every float16, built on first use
@@ -20,7 +20,7 @@ export function bf16ToF32(source: Uint16Array): Float32Array<ArrayBuffer> {
   return new Float32Array(bits.buffer)
 }
 
-/** float32 -> float16 bits, to nearest, ties to even; beyond 65519.99 infinite, below 2^-25 zero. */
+/** float32 -> float16 bits, rounded to nearest, ties to even; infinite above 65519.99, zero below 2^-25. */
 export function f32ToF16(source: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = new Uint32Array(source.buffer, source.byteOffset, source.length)
   const result = new Uint16Array(source.length)
@@ -28,7 +28,7 @@ export function f32ToF16(source: Float32Array): Uint16Array<ArrayBuffer> {
   return result
 }
 
-/** float32 -> bfloat16 bits, to nearest, ties to even. */
+/** float32 -> bfloat16 bits, rounded to nearest, ties to even. */
 export function f32ToBf16(source: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = new Uint32Array(source.buffer, source.byteOffset, source.length)
   // Rounding must not turn a NaN whose payload lies in the lower half into infinity.
@@ -52,7 +52,7 @@ function halfToFloatBits(half: number): number {
 function floatToHalfBits(bits: number): number {
   const sign = (bits >>> 16) & 0x8000
   const magnitude = bits & 0x7fffffff
-  if (magnitude > 0x7f800000) return sign | 0x7c00 | ((magnitude >> 13) & 0x3ff || 0x200) // NaN; an empty payload would mean infinity
+  if (magnitude > 0x7f800000) return sign | 0x7c00 | ((magnitude >> 13) & 0x3ff || 0x200) // NaN; with an empty payload it would be infinity
   if (magnitude >= 0x477ff000) return sign | 0x7c00 // 65520, half way between the largest half and 65536
   if (magnitude >= 0x38800000) {
     // Normal. Adding just under half a unit, plus the last kept bit, rounds ties to even; a carry moves the exponent.

@@ -11,10 +11,10 @@ test.each([
   ['', 'is not JSON'],
   ['[1]', 'does not hold a JSON object'],
   ['null', 'does not hold a JSON object'],
-  ['{"a":1,"b":2,"a":3}', 'names "a" twice'],
-  ['{"b":{"\\u0061":1,"a":3}}', 'names "a" twice'],
-  ['{"b":[{"x":1},{"c\\"":1,"c\\"":3}]}', 'names "c"" twice'],
-  [`{"a":${'['.repeat(64)}${']'.repeat(64)}}`, 'nests 65 levels'],
+  ['{"a":1,"b":2,"a":3}', 'contains the key "a" twice'],
+  ['{"b":{"\\u0061":1,"a":3}}', 'contains the key "a" twice'],
+  ['{"b":[{"x":1},{"c\\"":1,"c\\"":3}]}', 'contains the key "c"" twice'],
+  [`{"a":${'['.repeat(64)}${']'.repeat(64)}}`, 'is nested 65 levels'],
 ])('refuses %s', async (text, message) => {
   const error = await refusal(() => parse(text))
   expect(error.code).toBe('config-invalid')

@@ -1,4 +1,4 @@
-/** JSON from strangers: sized before it is read, strict UTF-8, shallow, and without silently dropped members. */
+/** Reads untrusted JSON: limited size and depth, strict UTF-8, and no silently dropped duplicate members. */
 import { type ErrorCode, WorkbenchError } from '../errors.ts'
 import { type Bytes, readRange } from './bytes.ts'
 
@@ -7,10 +7,10 @@ export type JsonObject = Record<string, unknown>
 export interface JsonRules {
   /** Bytes at most. */
   cap: number
-  /** What a breach is called. */
+  /** Error code when a rule is violated. */
   code: ErrorCode
   hint: string
-  /** Refuse an object with two members of one name; `JSON.parse` would keep the last and say nothing. */
+  /** Reject an object with two members of one name; `JSON.parse` would silently keep the last. */
   unique?: boolean
 }
 
@@ -20,11 +20,7 @@ const maxDepth = 64
 /** The object in a JSON file, with its text. */
 export async function readJson(file: Bytes, name: string, rules: JsonRules): Promise<{ value: JsonObject; text: string }> {
   if (file.size > rules.cap) {
-    throw new WorkbenchError(
-      rules.code,
-      `${name} has ${file.size} bytes, more than the ${rules.cap} that such a file may have.`,
-      rules.hint,
-    )
+    throw new WorkbenchError(rules.code, `${name} has ${file.size} bytes; at most ${rules.cap} are allowed for this file.`, rules.hint)
   }
   return parseJson(await readRange(file, 0, file.size, name), name, rules)
 }
@@ -42,8 +38,8 @@ export function parseJson(data: Uint8Array, name: string, rules: Omit<JsonRules,
   if (!isObject(value)) throw new WorkbenchError(rules.code, `${name} does not hold a JSON object.`, rules.hint)
   const { duplicate, depth } = outline(text)
   if (depth > maxDepth)
-    throw new WorkbenchError(rules.code, `${name} nests ${depth} levels deep; ${maxDepth} is the most allowed.`, rules.hint)
-  if (rules.unique && duplicate !== null) throw new WorkbenchError(rules.code, `${name} names "${duplicate}" twice.`, rules.hint)
+    throw new WorkbenchError(rules.code, `${name} is nested ${depth} levels deep; at most ${maxDepth} are allowed.`, rules.hint)
+  if (rules.unique && duplicate !== null) throw new WorkbenchError(rules.code, `${name} contains the key "${duplicate}" twice.`, rules.hint)
   return { value, text }
 }
 
@@ -52,8 +48,8 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /**
- * The same JSON text with top-level members replaced in place, or added at the end. Everything else stays as it was
- * written, since `10000.0` through `JSON.parse` comes back as `10000`, and strict readers tell them apart.
+ * The same JSON text with top-level members replaced in place, or added at the end. All other text stays unchanged, since `JSON.parse`
+ * would turn `10000.0` into `10000`, and strict readers distinguish the two.
  */
 export function withMembers(text: string, changes: JsonObject): string {
   const { members } = outline(text)
@@ -81,8 +77,8 @@ function print(value: unknown): string {
 }
 
 /**
- * One walk over JSON text that `JSON.parse` has accepted: top-level members with the place of their values, the first
- * name that an object holds twice, and how deep it nests.
+ * One pass over JSON text that `JSON.parse` has accepted: top-level members with the positions of their values, the first duplicate key,
+ * and the depth.
  */
 function outline(text: string) {
   const members: { key: string; begin: number; end: number }[] = []

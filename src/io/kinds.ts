@@ -1,12 +1,12 @@
-/** What a file is by its first bytes, whatever it is called. */
+/** Recognizes the kind of a file by its first bytes, whatever its name. */
 
-/** A kind of file: `name` as one says it ("a zip archive"); `read`: how, where it can be. */
+/** A kind of file: `name` with its article ("a zip archive"); `read`: how it is read, if it can be. */
 export interface Kind {
   name: string
   read?: 'gzip' | 'zstd' | 'parquet'
 }
 
-/** Bytes that `kindOf` wants to see; fewer only where the file is shorter. */
+/** Bytes that `kindOf` needs; fewer only if the file is shorter. */
 export const headBytes = 512
 
 const ascii = (text: string) => Array.from(text, (letter) => letter.charCodeAt(0))
@@ -16,7 +16,7 @@ const signature = (name: string, bytes: number[] | string, at = 0, read?: Kind['
   at,
 })
 
-/** The longer of two that begin alike stands first (UTF-32 before UTF-16). */
+/** Where one signature begins with another, the longer comes first (UTF-32 before UTF-16). */
 const signatures = [
   signature('a gzip file', [0x1f, 0x8b], 0, 'gzip'),
   signature('a zstd file', [0x28, 0xb5, 0x2f, 0xfd], 0, 'zstd'),
@@ -40,7 +40,7 @@ const signatures = [
   signature('an LZ4 file', [0x04, 0x22, 0x4d, 0x18]),
   signature('a RAR archive', [...ascii('Rar!'), 0x1a, 0x07]),
   signature('a tar archive', 'ustar', 257),
-  signature('an Office document of the old kind (.doc, .xls)', [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1]),
+  signature('an old Office document (.doc, .xls)', [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1]),
   signature('an RTF document', '{\\rtf'),
   signature('an HDF5 file', [0x89, ...ascii('HDF\r\n')]),
   signature('a NumPy array', [0x93, ...ascii('NUMPY')]),
@@ -55,17 +55,17 @@ const signatures = [
   signature('a GIF picture', 'GIF8'),
   signature('a WebP picture', 'WEBP', 8),
   signature('a WAV recording', 'WAVE', 8),
-  signature('a pointer of Git LFS, which stands in place of the file itself', 'version https://git-lfs.github.com/spec/'),
+  signature('a Git LFS pointer instead of the file itself', 'version https://git-lfs.github.com/spec/'),
 ]
 
-/** What to do about a kind that is not read. */
+/** A hint for a kind of file that cannot be read. */
 export function adviceFor({ name }: Kind): string {
   if (name.startsWith('UTF')) return 'Save it as plain text in UTF-8.'
   if (name.includes('Git LFS')) return 'Download the file itself (git lfs pull).'
   return 'Choose a text: plain in UTF-8, .jsonl, .json, .csv or .parquet; convert this one first.'
 }
 
-/** The kind of a file that begins so; null for text, or what may be. */
+/** The kind of a file that begins with these bytes; null for what is or may be text. */
 export function kindOf(head: Uint8Array): Kind | null {
   const begins = signatures.find(({ bytes, at }) => bytes.every((byte, i) => head[at + i] === byte))
   if (begins) return begins.kind
@@ -74,7 +74,7 @@ export function kindOf(head: Uint8Array): Kind | null {
   if (wide(head)) return { name: 'UTF-16 text' }
   // A safetensors file: the length of its header, and the header.
   if (head.length > 16 && head[8] === 0x7b && head.subarray(4, 8).every((byte) => !byte)) return { name: 'a safetensors file' }
-  return head.includes(0) ? { name: 'a binary file of no kind that is known here' } : null
+  return head.includes(0) ? { name: 'a binary file of an unknown kind' } : null
 }
 
 /** UTF-16 without a mark: every other byte of Latin text is zero. */

@@ -27,16 +27,16 @@ test.each<[string, Content[]]>([
   ['an SQLite database', ['SQLite format 3\0']],
   ['a bzip2 file', ['BZh91AY']],
   ['a tar archive', ['x'.repeat(257), 'ustar\0']],
-  ['a pointer of Git LFS', ['version https://git-lfs.github.com/spec/v1\noid sha256:0\n']],
+  ['a Git LFS pointer', ['version https://git-lfs.github.com/spec/v1\noid sha256:0\n']],
   ['a GGUF model', ['GGUF', [3, 0, 0, 0]]],
   ['a safetensors file', [[0x10, 0, 0, 0, 0, 0, 0, 0], '{"a":{}}        ']],
   ['a Python pickle', [[0x80, 4, 0x95]]],
-  ['a binary file of no kind that is known here', ['abc\0\u0001def']],
+  ['a binary file of an unknown kind', ['abc\0\u0001def']],
   ['a tar archive inside gzip', [gzipSync(`${'x'.repeat(257)}ustar\0`)]],
   ['a gzip file inside gzip', [gzipSync(gzipSync('a'))]],
 ])('%s is refused as what it is', async (what, parts) => {
   const { code, message, hint } = await refusal(() => read(...parts))
-  expect([code, message]).toEqual(['text-invalid', expect.stringContaining(`a holds ${what}`)])
+  expect([code, message]).toEqual(['text-invalid', expect.stringContaining(`a is ${what}`)])
   if (!what.includes('LFS')) expect(hint).not.toMatch(/download/i)
 })
 
@@ -49,11 +49,11 @@ test('gzip: members, empty ones, and zeros around them; damage is found', async 
   const whole = `one ${'two'.repeat(100_000)} three`
   expect(await read(...members)).toBe(whole)
   expect(await read(members[0], members[1], Array(70_000).fill(0), members[2], members[3], [0, 0, 0])).toBe(whole)
-  expect((await refusal(() => read(...members, 'more'))).message).toContain('not a whole gzip file')
+  expect((await refusal(() => read(...members, 'more'))).message).toContain('not a complete, valid gzip file')
   for (const at of [-1, -6, -9]) {
     const damaged = members[3].slice()
     damaged[damaged.length + at] ^= 1
-    expect((await refusal(() => read(members[0], damaged))).message).toContain('not a whole gzip file')
+    expect((await refusal(() => read(members[0], damaged))).message).toContain('not a complete, valid gzip file')
   }
 })
 
@@ -65,7 +65,7 @@ test('zstd: frames one after the other, skippable ones between them; a file cut 
   expect(await read(frame, skippable, frame)).toBe(once + once)
   expect(await read(skippable, frame)).toBe(once)
   for (let length = 5; length < frame.length; length++) {
-    expect((await refusal(() => read(frame.subarray(0, length)))).message).toContain('not a whole zstd file')
+    expect((await refusal(() => read(frame.subarray(0, length)))).message).toContain('not a complete, valid zstd file')
   }
   // A window of 2 GB, which is said before it is made.
   expect((await refusal(() => read([0x28, 0xb5, 0x2f, 0xfd, 0, 0xa8], Array(30).fill(1)))).message).toContain('a window of 2048 MiB')

@@ -1,29 +1,29 @@
-/** Text from files of any size, piece by piece and no further than it is read; packing is undone on the way. */
+/** Streams text from files of any size, decompressing where needed; no more is read than is used. */
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from './bytes.ts'
 import { adviceFor, headBytes, type Kind, kindOf } from './kinds.ts'
 import { gunzip, pieces, unzstd } from './unpack.ts'
 
-/** Documents of a few MB are known; one line of more is no text to calibrate on. */
+/** Documents of a few MB exist; a longer line is no text to calibrate on. */
 export const maxLine = 64 << 20
 
-/** A file, looked into. */
+/** A file and what it contains. */
 export interface Opened {
-  /** What it is packed with. */
+  /** How it is compressed. */
   packed: 'gzip' | 'zstd' | null
   /** The beginning of its text; null for a parquet table. */
   head: string | null
   /**
-   * All of its text, decoded strictly from UTF-8, without a byte order mark, with `\n` for `\r\n` and `\r`. Throws
-   * `text-invalid` when it is not UTF-8, or packed and not whole.
+   * All of its text, decoded strictly from UTF-8, without a byte order mark, with `\n` for `\r\n` and `\r`. Throws `text-invalid` when it
+   * is not UTF-8, or when compressed data is damaged or incomplete.
    */
   text: AsyncGenerator<string>
 }
 
-/** Characters of a text that are looked at to see what it is. */
+/** Characters of a text that are inspected to recognize its format. */
 const headLength = 4096
 
-/** What a file holds, by its first bytes. @throws WorkbenchError `text-invalid` that names a kind which cannot be read */
+/** What a file contains, by its first bytes. @throws WorkbenchError `text-invalid` that names a kind that cannot be read */
 export async function openText(file: Bytes, name: string): Promise<Opened> {
   const source = pieces(file, name)
   const first = (await source.next()).value ?? new Uint8Array()
@@ -47,7 +47,7 @@ export async function openText(file: Bytes, name: string): Promise<Opened> {
   return { packed: kind?.read ?? null, head, text: resumed(seen, text) }
 }
 
-/** What was taken from a source already, and the rest of it. */
+/** A source with the pieces that were already taken from it put back in front. */
 async function* resumed<T>(taken: T[], source: AsyncGenerator<T>): AsyncGenerator<T> {
   try {
     yield* taken
@@ -59,10 +59,10 @@ async function* resumed<T>(taken: T[], source: AsyncGenerator<T>): AsyncGenerato
 
 function unreadable(name: string, kind: Kind, packed = ''): WorkbenchError {
   const hint = packed ? 'Unpack it first.' : adviceFor(kind)
-  return new WorkbenchError('text-invalid', `${name} holds ${kind.name}${packed}, which is not read here.`, hint)
+  return new WorkbenchError('text-invalid', `${name} is ${kind.name}${packed}, which cannot be read as text.`, hint)
 }
 
-/** What comes out of a packed file is looked at like a file of its own. */
+/** The contents of a compressed file are inspected like a file. */
 async function* checked(unpacked: AsyncIterable<Uint8Array>, name: string, packed: string): AsyncGenerator<Uint8Array> {
   let head: Uint8Array | null = new Uint8Array()
   const check = (bytes: Uint8Array) => {
@@ -136,11 +136,11 @@ export async function* lines(text: AsyncIterable<string>, name: string): AsyncGe
   if (length) yield { line: rest.join(''), number: ++number }
 }
 
-/** One line, or one value of JSON, of more than `maxLine` characters. */
+/** The error for a line, or a JSON value, of more than `maxLine` characters. */
 export function tooLong(name: string, line: number): WorkbenchError {
   return new WorkbenchError(
     'text-invalid',
-    `What begins in line ${line} of ${name} is longer than ${maxLine} characters.`,
+    `The line or value that begins in line ${line} of ${name} is longer than ${maxLine} characters.`,
     'Put each document on a line of its own.',
   )
 }

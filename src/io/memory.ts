@@ -1,8 +1,8 @@
-/** Folders that live in memory: for tests, and for models small enough not to need a disk. */
+/** Folders in memory, for tests and small models. */
 import type { Bytes, Files, Sink, SinkFile, Store } from './bytes.ts'
 
 export interface MemorySink extends Sink {
-  /** What was written, readable at any time. */
+  /** A sink that keeps everything in memory; it can be read at any time. */
   readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>
 }
 
@@ -34,13 +34,13 @@ export interface MemoryStore extends Store {
   readonly files: Map<string, Uint8Array<ArrayBuffer>>
 }
 
-/** Does not outlive the process, but what happens inside it; `files` may be a copy of another's. */
+/** A store in memory, which survives a failed run but not the process; `files` may be a copy of another store's. */
 export function memoryStore(files = new Map<string, Uint8Array<ArrayBuffer>>()): MemoryStore {
   return {
     files,
     async edit(path) {
       const size = files.get(path)?.length ?? 0
-      // Room to grow, so that appending does not copy the file every time.
+      // Reserves room to grow, so that appending does not copy the file every time.
       let buffer = new Uint8Array(size)
       if (size) buffer.set(files.get(path)!)
       const resize = (length: number) => {

@@ -1,35 +1,35 @@
-/** File names from strangers: which ones lead out of their folder, and which ones some system cannot hold. */
+/** Checks untrusted file names: which ones lead out of their folder, and which ones some system cannot store. */
 
 /**
- * Why a path `a/b/c` does not stay inside the folder that it is relative to, on any system and in any spelling (percent-encoded,
- * full-width, with the dots and spaces that Windows drops); null when it stays. "it has a backslash"
+ * Why a relative path `a/b/c` could lead out of its folder on some system or in some spelling (percent-encoded, full-width, with dots and
+ * spaces that Windows drops), e.g. "it has a backslash"; null when it cannot.
  */
 export function escapes(path: string): string | null {
   const spellings = [path, path.normalize('NFKC'), unescaped(path), unescaped(unescaped(path)).normalize('NFKC')]
   for (const spelling of spellings) {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this tests for
     if (/[\u0000-\u001f\u007f]/.test(spelling)) return 'it has a control character'
     if (spelling.includes('\\')) return 'it has a backslash'
     for (const part of spelling.split('/')) {
-      if (/^[a-z]:/i.test(part)) return 'it has the letter of a drive'
+      if (/^[a-z]:/i.test(part)) return 'it has a drive letter'
       if (/^[. ]*$/.test(part)) return part ? 'one of its parts is only dots' : 'one of its parts is empty'
     }
   }
   return null
 }
 
-/** Why a path cannot be written everywhere, the reasons of `escapes` included; null when it can. */
+/** Why a path cannot be written on every system, including the reasons of `escapes`; null when it can. */
 export function unwritable(path: string): string | null {
   const why = escapes(path)
   if (why) return why
   for (const part of path.normalize('NFKC').split('/')) {
-    if (reserved.test(part)) return 'Windows has that name for a device'
+    if (reserved.test(part)) return 'Windows reserves that name for a device'
     if (/[. ]$/.test(part)) return 'it ends in a dot or a space'
   }
   return null
 }
 
-/** With any extension, and with the spaces that are dropped before it. */
+/** Device names of Windows, with any extension and with spaces before it, which are dropped. */
 const reserved = /^(con|prn|aux|nul|conin\$|conout\$|com\d|lpt\d) *(\.|$)/i
 
 function unescaped(text: string): string {

@@ -1,7 +1,7 @@
 /**
- * Columns of a parquet file, row group by row group: only the footer and the pages of the wanted column are read.
- * hyparquet does the decoding, but trusts its file; so every count, length and run that it would allocate or loop by is
- * walked over first, and pages reach it decompressed and checked.
+ * Reads columns of a parquet file, row group by row group: only the footer and the pages of the wanted column. hyparquet decodes them but
+ * trusts the file, so every count, length and run that it would allocate or loop by is checked first, and it gets pages decompressed and
+ * checked.
  */
 import { type FileMetaData, parquetMetadata, parquetRead, parquetSchema, type SchemaTree } from 'hyparquet'
 import { WorkbenchError } from '../errors.ts'
@@ -10,10 +10,10 @@ import { adviceFor, headBytes, kindOf } from './kinds.ts'
 import { bounded, count, damaged, fail, Malformed, maxChunk, maxDepth, maxValues, other, skim } from './parquet/bounds.ts'
 import { unpackPages } from './parquet/pages.ts'
 
-/** What the values of a column or field are; `bytes`: such as may be text without saying so; `nothing`: not seen yet. */
+/** Type of a column or field; `bytes`: binary that may be text without being declared as text; `nothing`: not seen yet. */
 export interface Shape {
   kind: 'text' | 'bytes' | 'number' | 'boolean' | 'texts' | 'objects' | 'object' | 'list' | 'nothing'
-  /** Names of the fields of an object, or of those in a list. */
+  /** Field names of an object, or of the objects in a list. */
   members?: string[]
 }
 
@@ -27,13 +27,13 @@ export interface Parquet {
   read(group: number, column: string): Promise<unknown[]>
 }
 
-/** The cause of the error for a file that does not end as one of parquet does. */
+/** The cause of the error for a file without a parquet footer. */
 export class NotParquet extends Malformed {}
 
 /** The footer of a file of a thousand row groups and a hundred columns takes about 10 MB. */
 const maxFooter = 64 << 20
 
-/** Reads the footer. @throws WorkbenchError `text-invalid` for what is no parquet file, or what reading the bytes throws */
+/** Reads the footer. @throws WorkbenchError `text-invalid` for a file that is not parquet, or what reading the bytes throws */
 export async function openParquet(file: Bytes, name: string): Promise<Parquet> {
   const { size } = file
   const metadata = await guard(name, async () => {
@@ -42,8 +42,8 @@ export async function openParquet(file: Bytes, name: string): Promise<Parquet> {
     const tail = new DataView(end.buffer)
     if (tail.getUint32(end.length - 4, true) !== 0x31524150) {
       const kind = kindOf(await readRange(file, 0, Math.min(size, headBytes), name))
-      if (kind && kind.read !== 'parquet') throw new NotParquet(`it holds ${kind.name}`, adviceFor(kind))
-      throw new NotParquet('it does not end as one')
+      if (kind && kind.read !== 'parquet') throw new NotParquet(`it is ${kind.name}`, adviceFor(kind))
+      throw new NotParquet('it has no parquet footer at its end')
     }
     const length = tail.getUint32(end.length - 8, true)
     if (length > Math.min(size - 12, maxFooter)) fail(`its footer of ${length} bytes does not fit`)
@@ -71,7 +71,7 @@ export async function openParquet(file: Bytes, name: string): Promise<Parquet> {
   }
 }
 
-/** All that the file can do wrong, as an error that names it. */
+/** Runs `work`; everything that can be wrong with the file becomes an error that names it. */
 async function guard<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
@@ -96,7 +96,7 @@ function shapeOf(tree: SchemaTree, repeated = tree.element.repetition_type === '
     return { kind: text ? 'text' : element.converted_type || element.logical_type ? 'object' : 'bytes' }
   }
   if (element.converted_type === 'LIST' || element.logical_type?.type === 'LIST') {
-    // As the format has it: a repeated group of one field holds the element, any other is the element (older writers).
+    // By the format's rules, a repeated group of one field contains the element; any other is the element (older writers).
     const [list] = children
     const own = list.children.length !== 1 || list.element.name === 'array' || list.element.name === `${element.name}_tuple`
     return own ? shapeOf(list, true) : shapeOf(list.children[0], true)
@@ -104,10 +104,10 @@ function shapeOf(tree: SchemaTree, repeated = tree.element.repetition_type === '
   return { kind: 'object', members: children.map((child) => child.element.name) }
 }
 
-/** Every leaf below a column, with the levels that its values carry. */
+/** Every leaf below a column, with its definition and repetition levels. */
 function leaves(tree: SchemaTree, repetition = 0, definition = 0): { path: string; repetition: number; definition: number }[] {
   const { repetition_type: type, logical_type: logical } = tree.element
-  if (logical?.type === 'VARIANT') fail('columns of variants are not read here', other)
+  if (logical?.type === 'VARIANT') fail('columns of the type VARIANT cannot be read', other)
   const inner = [repetition + Number(type === 'REPEATED'), definition + Number(type !== 'REQUIRED')] as const
   if (inner[1] > maxDepth) fail(`its columns nest more than ${maxDepth} levels deep`)
   if (!tree.children.length) return [{ path: tree.path.join('.'), repetition: inner[0], definition: inner[1] }]
@@ -118,7 +118,7 @@ async function readChunk(file: Bytes, name: string, metadata: FileMetaData, grou
   const { columns, num_rows: rows } = metadata.row_groups[group]
   const wanted = leaves(top).map((leaf) => {
     const column = columns.find(({ meta_data: meta }) => meta?.path_in_schema.join('.') === leaf.path)
-    if (!column?.meta_data || column.file_path) fail(`row group ${group} does not hold the column ${leaf.path}`)
+    if (!column?.meta_data || column.file_path) fail(`row group ${group} lacks the column ${leaf.path}`)
     const meta = column.meta_data
     const values = bounded(meta.num_values, maxValues, `values of ${leaf.path}`)
     if (values < Number(rows)) fail(`${leaf.path} has ${values} values for ${rows} rows`)
@@ -126,7 +126,7 @@ async function readChunk(file: Bytes, name: string, metadata: FileMetaData, grou
     const length = bounded(count(meta.total_compressed_size, file.size - from, `bytes of ${leaf.path}`), maxChunk, `bytes of ${leaf.path}`)
     return { ...leaf, meta, values, from, length }
   })
-  // The library gets a file of these chunks alone, one after the other.
+  // The library gets a virtual file of only these chunks, one after the other.
   const stored: Uint8Array<ArrayBuffer>[] = []
   const pages = new Map<string, Uint8Array[]>()
   let at = 0
@@ -139,7 +139,7 @@ async function readChunk(file: Bytes, name: string, metadata: FileMetaData, grou
     at += data.length
   }
   const bytes = await new Blob(stored).arrayBuffer()
-  // A codec of each column's own: it is asked for the pages in their order.
+  // One codec per column, which returns its checked pages in their order.
   const codec = (path: string) => `own:${path}`
   const result = await new Promise<Record<string, unknown>[]>((onComplete, reject) => {
     parquetRead({
@@ -164,7 +164,7 @@ async function readChunk(file: Bytes, name: string, metadata: FileMetaData, grou
       columns: [top.element.name],
       rowFormat: 'object',
       compressors: Object.fromEntries(wanted.map(({ path }) => [codec(path), () => pages.get(path)!.shift()!])),
-      // JSON is left to those who read it with its numbers as they are.
+      // JSON stays text, for a parser that keeps integers exact.
       parsers: { stringFromBytes, jsonFromBytes: stringFromBytes },
       onComplete,
     }).catch(reject)
@@ -172,10 +172,10 @@ async function readChunk(file: Bytes, name: string, metadata: FileMetaData, grou
   return result.map((row) => row[top.element.name]).map((value) => typed(value, top))
 }
 
-/** Types of integers that say what else they are: times, and numbers with decimals. */
+/** Integer columns with another logical type: times and decimals. */
 const notWhole = /DATE|TIME|DECIMAL/
 
-/** A value with its integers as bigint, by the type of the column, so that 1 and 1.0 stay apart. */
+/** A value with integers as bigint, by the type of the column, so that 1 and 1.0 stay distinct. */
 function typed(value: unknown, tree: SchemaTree): unknown {
   if (value === null || value === undefined) return value
   const { element, children } = tree
@@ -205,6 +205,6 @@ function stringFromBytes(bytes: Uint8Array): string {
   try {
     return bytes && strict.decode(bytes)
   } catch {
-    return fail('a value is not UTF-8 text', 'Choose another column, or write the file again with texts in UTF-8.')
+    return fail('a value is not UTF-8 text', 'Choose another column, or rewrite the file with UTF-8 texts.')
   }
 }

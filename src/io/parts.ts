@@ -33,7 +33,7 @@ export class PartWriter {
     }
   }
 
-  /** Writes `data` at `byteOffset` of a part. Files are created when their first byte comes. */
+  /** Writes `data` at `byteOffset` of a part. A file is created with its first write. */
   async write(name: string, data: Uint8Array, byteOffset = 0): Promise<void> {
     const slot = this.#slots.get(name)
     if (!slot) throw new Error(`Tensor ${name} was not planned`)

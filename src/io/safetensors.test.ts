@@ -52,7 +52,7 @@ test.each([
   ['an unsafe offset', one({ data_offsets: [2 ** 53, 2 ** 53 + 8] }), 'data_offsets'],
   ['an end before the begin', one({ data_offsets: [8, 0] }), 'should take 8 bytes'],
   ['a size that is not its shape', one({ data_offsets: [0, 4] }), 'should take 8 bytes'],
-  ['a place beyond numbers', one({ data_offsets: [Number.MAX_SAFE_INTEGER - 8, Number.MAX_SAFE_INTEGER] }), 'beyond'],
+  ['a place beyond numbers', one({ data_offsets: [Number.MAX_SAFE_INTEGER - 8, Number.MAX_SAFE_INTEGER] }), 'outside the file'],
   ['an entry that is no object', { a: 3 }, 'no description'],
   ['a list as header', [], 'does not hold a JSON object'],
   ['no tensors', { __metadata__: {} }, 'no tensors'],
@@ -64,9 +64,9 @@ test.each([
   [
     'a name twice',
     '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
-    'names "a" twice',
+    'contains the key "a" twice',
   ],
-  ['a field twice', '{"a":{"dtype":"F32","dtype":"F16","shape":[2],"data_offsets":[0,8]}}', 'names "dtype" twice'],
+  ['a field twice', '{"a":{"dtype":"F32","dtype":"F16","shape":[2],"data_offsets":[0,8]}}', 'contains the key "dtype" twice'],
   ['text that is not JSON', 'PK\u0003\u0004', 'is not JSON'],
 ])('refuses a header with %s', async (_, header, message) => {
   const error = await refusal(() => open(safetensors(header, 8)))
@@ -138,9 +138,9 @@ test.each<[string, [string, string | Uint8Array<ArrayBuffer>][], string, string]
     'b is in x.safetensors',
   ],
   ['a shard in a parent folder', [['model.safetensors.index.json', index({ a: '../x.safetensors' })]], 'file-header', '"../x.safetensors"'],
-  ['a shard by backslash', [['model.safetensors.index.json', index({ a: '..\\x.safetensors' })]], 'file-header', 'plain name'],
-  ['a shard of another kind', [['model.safetensors.index.json', index({ a: 'config.json' })]], 'file-header', 'plain name'],
-  ['a shard that is a number', [['model.safetensors.index.json', index({ a: 7 })]], 'file-header', 'plain name'],
+  ['a shard by backslash', [['model.safetensors.index.json', index({ a: '..\\x.safetensors' })]], 'file-header', 'plain file name'],
+  ['a shard of another kind', [['model.safetensors.index.json', index({ a: 'config.json' })]], 'file-header', 'plain file name'],
+  ['a shard that is a number', [['model.safetensors.index.json', index({ a: 7 })]], 'file-header', 'plain file name'],
   ['an empty index', [['model.safetensors.index.json', index({})]], 'file-header', 'no tensors'],
   ['an index without a map', [['model.safetensors.index.json', '{"weight_map":[]}']], 'file-header', 'weight_map'],
   ['an index that is not JSON', [['model.safetensors.index.json', '<html>']], 'file-header', 'model.safetensors.index.json'],

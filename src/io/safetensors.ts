@@ -1,7 +1,7 @@
 /**
- * safetensors checkpoints: reading one file, shards with an index or loose files; writing one file or shards.
- * A file is an 8-byte little-endian header length, a JSON header, then the tensors' bytes end to end.
- * Headers come from strangers, so every number is checked before it is used.
+ * Reads safetensors checkpoints (one file, shards with an index, or loose files) and writes them (one file or shards). A file is an
+ * 8-byte little-endian header length, a JSON header, then the tensors' bytes end to end. Headers are untrusted, so every number is
+ * checked before it is used.
  */
 import { WorkbenchError } from '../errors.ts'
 import { type AheadRange, type Bytes, type Files, readRange, type Sink } from './bytes.ts'
@@ -40,7 +40,7 @@ export type Dtype = keyof typeof dtypeBits
 
 export interface TensorSpec {
   name: string
-  /** One of `Dtype`, or a type that only the file knows: then `bytes` says how long it is. */
+  /** One of `Dtype`, or an unknown type; `bytes` then gives its length. */
   dtype: string
   shape: readonly number[]
   bytes?: number
@@ -58,20 +58,20 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorEntry>
   /** All tensors together. */
   readonly bytes: number
-  /** A whole tensor, in a buffer of its own (so any typed array fits over it). */
+  /** A whole tensor, in its own buffer (so that any typed array can view it). */
   read(name: string): Promise<Uint8Array<ArrayBuffer>>
-  /** Bytes `[begin, end)` of a tensor, in a buffer of its own. */
+  /** Bytes `[begin, end)` of a tensor, in their own buffer. */
   readRange(name: string, begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>
-  /** Says which tensors will be read next, in this order; files that are far away then run ahead. Names not there are ignored. */
+  /** Announces which tensors will be read next, in this order, so that remote files can prefetch them. Unknown names are ignored. */
   ahead(names: Iterable<string>): void
 }
 
-/** The reference reader's own limit; a header of a model with 100,000 tensors takes about 10 MB. */
+/** The reference reader's limit; the header of a model with 100,000 tensors takes about 10 MB. */
 const maxHeaderBytes = 100_000_000
-/** Larger than any header, since an index repeats only names. */
+/** Sufficient, since an index repeats only names. */
 const maxIndexBytes = maxHeaderBytes
 
-/** Bytes between two wanted tensors that are read along rather than asked around: far less than a request costs. */
+/** Gaps up to this size between two tensors are read along: that costs far less than another request. */
 const spanGap = 4 << 10
 
 const indexName = 'model.safetensors.index.json'
@@ -91,7 +91,7 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
     for (const entry of headers[i]) {
       const other = tensors.get(entry.name)
       if (other) {
-        throw header(`Tensor ${entry.name} is in both ${other.file} and ${name}.`, 'Keep the files of one checkpoint only in this folder.')
+        throw header(`Tensor ${entry.name} is in both ${other.file} and ${name}.`, 'Keep only the files of one checkpoint in this folder.')
       }
       tensors.set(entry.name, entry)
     }
@@ -101,7 +101,7 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
       throw new WorkbenchError(
         'tensor-missing',
         `${indexName} says that ${name} is in ${file}, but it is not.`,
-        'Download the index and its shards again, from one place.',
+        'Download the index and its shards again, from the same source.',
       )
     }
   }
@@ -124,7 +124,7 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
       throw new WorkbenchError(
         'tensor-missing',
         `The checkpoint has no tensor ${name}.`,
-        'Check that the folder holds all weight files of this model.',
+        'Check that the folder contains all weight files of this model.',
       )
     return entry
   }
@@ -137,8 +137,8 @@ export async function openCheckpoint(files: Files): Promise<Checkpoint> {
 }
 
 /**
- * The ranges of one file that hold these tensors, in the order of reading. Two become one only where the second is read
- * right after the first and lies right behind it: a range in file order would fetch first what may be read last.
+ * The ranges of one file that contain these tensors, in reading order. Two are merged only if the second is read right after the first
+ * and follows it in the file; otherwise tensors that are read last might be fetched first.
  */
 function spans(name: string, entries: readonly TensorEntry[]): AheadRange[] {
   const ranges: AheadRange[] = []
@@ -152,7 +152,7 @@ function spans(name: string, entries: readonly TensorEntry[]): AheadRange[] {
   return ranges
 }
 
-/** Names of the weight files, and the file of each tensor where an index tells. */
+/** Names of the weight files, and the file of each tensor if there is an index. */
 async function weightFiles(files: Files): Promise<{ names: string[]; located: Map<string, string> }> {
   if (files.has('model.safetensors')) return { names: ['model.safetensors'], located: new Map() }
   const index = files.get(indexName)
@@ -194,9 +194,12 @@ async function readIndex(file: Bytes): Promise<Map<string, string>> {
   if (!isObject(value.weight_map)) throw header(`${indexName} has no weight_map.`, hint)
   const located = new Map(Object.entries(value.weight_map as Record<string, string>))
   for (const [tensor, name] of located) {
-    // A shard lies beside its index; anything else in its name is an attempt to read elsewhere.
+    // Shards are beside their index; a path in a name would be an attempt to read elsewhere.
     if (typeof name !== 'string' || !/^[^/]+\.safetensors$/.test(name) || unwritable(name)) {
-      throw header(`${indexName} places ${tensor} in ${JSON.stringify(name)}, which is not the plain name of a .safetensors file.`, hint)
+      throw header(
+        `${indexName} says that ${tensor} is in ${JSON.stringify(name)}, which is not a plain file name of a .safetensors file.`,
+        hint,
+      )
     }
   }
   if (!located.size) throw header(`${indexName} lists no tensors.`, hint)
@@ -207,7 +210,7 @@ async function readIndex(file: Bytes): Promise<Map<string, string>> {
 async function readHeader(file: Bytes, fileName: string): Promise<TensorEntry[]> {
   if (file.size < 8) throw truncated(fileName, `it has ${file.size} bytes, and a safetensors file starts with 8`)
   const length = Number(new DataView((await readRange(file, 0, 8, fileName)).buffer).getBigUint64(0, true))
-  if (length > maxHeaderBytes) throw header(`${fileName} claims a header of ${length} bytes; ${maxHeaderBytes} is the most allowed.`)
+  if (length > maxHeaderBytes) throw header(`${fileName} declares a header of ${length} bytes; at most ${maxHeaderBytes} are allowed.`)
   if (length > file.size - 8) throw truncated(fileName, `its header alone takes ${length} bytes, and the whole file has ${file.size}`)
   const { value } = parseJson(await readRange(file, 8, 8 + length, fileName), `The header of ${fileName}`, {
     code: 'file-header',
@@ -221,9 +224,9 @@ async function readHeader(file: Bytes, fileName: string): Promise<TensorEntry[]>
     if (name === '__metadata__') checkMetadata(record, fileName)
     else entries.push(readEntry(name, record, fileName, start))
   }
-  if (!entries.length) throw header(`${fileName} holds no tensors.`)
+  if (!entries.length) throw header(`${fileName} contains no tensors.`)
   entries.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes)
-  // The reference reader takes only files whose tensors lie end to end, and so do we: a hole hides lost data.
+  // Like the reference reader, accept only files whose tensors are stored end to end: a gap may mean lost data.
   let at = start
   for (const { name, offset, bytes } of entries) {
     if (offset < at) throw header(`In ${fileName}, tensor ${name} overlaps the one before it.`)
@@ -234,7 +237,7 @@ async function readHeader(file: Bytes, fileName: string): Promise<TensorEntry[]>
     const cut = entries.find(({ offset, bytes }) => offset + bytes > file.size) as TensorEntry
     throw truncated(fileName, `tensor ${cut.name} reaches to byte ${cut.offset + cut.bytes}, and the file has ${file.size}`)
   }
-  if (at < file.size) throw header(`${fileName} has ${file.size - at} bytes after its last tensor that belong to none.`)
+  if (at < file.size) throw header(`${fileName} has ${file.size - at} bytes after its last tensor.`)
   return entries
 }
 
@@ -242,7 +245,7 @@ function readEntry(name: string, record: unknown, file: string, start: number): 
   const where = `In ${file}, tensor ${name}`
   if (!isObject(record)) throw header(`${where} has no description.`)
   const { dtype, shape, data_offsets: range } = record
-  // Newer types come up; one matters only where such a tensor is used, and is refused there by name.
+  // Unknown types are accepted here; a tensor with one is refused by name where it is used.
   if (typeof dtype !== 'string' || !/^\w{1,32}$/.test(dtype)) throw header(`${where} has no type, but ${JSON.stringify(dtype)}.`)
   if (!Array.isArray(shape) || !shape.every(isSize)) throw header(`${where} has a shape that is not a list of sizes.`)
   if (!Array.isArray(range) || range.length !== 2 || !range.every(isSize)) throw header(`${where} has no valid data_offsets.`)
@@ -251,14 +254,14 @@ function readEntry(name: string, record: unknown, file: string, start: number): 
   if (bytes === null) throw header(`${where} has an impossible shape, ${JSON.stringify(shape)}.`)
   if (end - begin !== bytes)
     throw header(`${where} should take ${bytes} bytes by its shape and type, but its data_offsets span ${end - begin}.`)
-  if (!isSize(start + end)) throw header(`${where} lies beyond any file.`)
+  if (!isSize(start + end)) throw header(`${where} lies outside the file.`)
   return { name, dtype, shape, bytes, file, offset: start + begin }
 }
 
 function checkMetadata(record: unknown, file: string) {
   if (record === null) return
   if (!isObject(record) || !Object.values(record).every((value) => typeof value === 'string')) {
-    throw header(`In ${file}, __metadata__ is not a list of texts.`)
+    throw header(`In ${file}, __metadata__ is not an object of texts.`)
   }
 }
 
@@ -266,7 +269,7 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
-/** Bytes of a tensor, or null when that is no whole or no safe number. */
+/** Size of a tensor in bytes; null when that is not a whole or safe number. */
 function byteLength({ dtype, shape, bytes }: Omit<TensorSpec, 'name'>): number | null {
   let elements = 1
   for (const size of shape) {
@@ -283,12 +286,12 @@ function header(message: string, hint = damaged) {
 }
 
 function truncated(file: string, why: string) {
-  return new WorkbenchError('file-truncated', `${file} is cut short: ${why}.`, 'Download or copy the file again.')
+  return new WorkbenchError('file-truncated', `${file} is incomplete: ${why}.`, 'Download or copy the file again.')
 }
 
 // ---------------------------------------------------------------- writing
 
-/** Browsers save each file as one download and some fail above 2 GB. */
+/** Largest shard: browsers save each file as one download, and some fail above 2 GB. */
 export const defaultShardBytes = 2_000_000_000
 
 interface Shard {
@@ -307,7 +310,7 @@ export interface CheckpointPlan {
   bytes: number
 }
 
-/** Lays tensors out over files, in the order given; a tensor larger than a shard gets one of its own. */
+/** Assigns tensors to files, in the order given; a tensor larger than a shard gets its own. */
 export function planCheckpoint(tensors: Iterable<TensorSpec>, shardBytes = defaultShardBytes): CheckpointPlan {
   const names = new Set<string>()
   const groups: { tensors: TensorSpec[]; bytes: number }[] = []
@@ -369,7 +372,7 @@ export class CheckpointWriter extends PartWriter {
     this.plan = plan
   }
 
-  /** Closes the checkpoint and returns what was written. Throws when a tensor is not all there. */
+  /** Closes the checkpoint and returns what was written. Throws when a tensor is incomplete. */
   override async finish(): Promise<{ path: string; bytes: number }[]> {
     await this.complete()
     if (this.plan.index) await this.writeFile(indexName, new Blob([this.plan.index]))

@@ -1,15 +1,15 @@
-/** Packed files undone piece by piece, no further than they are read: gzip and zstd. */
+/** Streaming decompression of gzip and zstd files; no more is decompressed than is used. */
 import { Decompress as Unzstd } from 'fzstd'
 import { Z_BUF_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, ZStream, zlibInflate, zlibInflateInit2 } from 'pako'
 import { WorkbenchError } from '../errors.ts'
 import { type Bytes, readRange } from './bytes.ts'
 
-/** Bytes read at a time: few requests where the file is remote, and little read too much where reading stops early. */
+/** Bytes read at a time: few requests for a remote file, and little waste when reading stops early. */
 const step = 1 << 20
-/** Packed bytes undone at a time: 1 MB of them may hold 1 GB. */
+/** Bytes decompressed at a time: 1 MB may expand to 1 GB. */
 const packedStep = 32 << 10
 const unpackedStep = 64 << 10
-/** zlib's window bits for a stream with gzip's header and trailer, and no other. */
+/** zlib's window bits for gzip streams only. */
 const gzipOnly = 15 + 16
 
 /** The bytes of a file, a megabyte at a time. */
@@ -26,12 +26,12 @@ async function* smaller(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
 function broken(name: string, kind: string, cause: unknown): WorkbenchError {
   if (cause instanceof WorkbenchError) return cause
   const why = (cause instanceof Error ? cause.message : String(cause)).replace(/\.$/, '')
-  return new WorkbenchError('text-invalid', `${name} is not a whole ${kind} file: ${why}.`, 'Download the file again.', { cause })
+  return new WorkbenchError('text-invalid', `${name} is not a complete, valid ${kind} file: ${why}.`, 'Download the file again.', { cause })
 }
 
 /**
- * A gzip file (RFC 1952): its members one after the other, zeros behind and between them passed over, each checked against
- * its CRC. The stream of the platform is not used: browsers refuse all but the first member.
+ * Decompresses a gzip file (RFC 1952): all its members, each checked against its CRC; zeros between and after them are skipped. The
+ * browser's own DecompressionStream accepts only the first member.
  * @throws WorkbenchError `text-invalid` when it is damaged or ends early
  */
 export async function* gunzip(packed: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array> {
@@ -67,17 +67,17 @@ export async function* gunzip(packed: AsyncIterable<Uint8Array>, name: string): 
   if (member) throw broken(name, 'gzip', 'it ends early')
 }
 
-/** Windows that a zstd file may ask for: what its own tool takes without being told otherwise. */
+/** Largest window of a zstd file, the default limit of the zstd tool. */
 const maxWindow = 128 << 20
 
 /**
- * A zstd file (RFC 8878): its frames one after the other.
- * @throws WorkbenchError `text-invalid` when it is damaged, ends early, or needs more memory than there is
+ * Decompresses a zstd file (RFC 8878): all its frames.
+ * @throws WorkbenchError `text-invalid` when it is damaged, ends early, or needs too large a window
  */
 export async function* unzstd(packed: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<Uint8Array> {
   const given: Uint8Array[] = []
   const stream = new Unzstd((data) => {
-    // The library gives out its own buffer, and writes into it again.
+    // The library reuses the buffer that it returns.
     if (data.length) given.push(data.slice())
   })
   const push = (piece: Uint8Array, last: boolean) => {
@@ -92,8 +92,8 @@ export async function* unzstd(packed: AsyncIterable<Uint8Array>, name: string): 
     if (first && windowOf(piece) > maxWindow) {
       throw new WorkbenchError(
         'text-invalid',
-        `${name} is a zstd file with a window of ${Math.round(windowOf(piece) / 2 ** 20)} MiB; up to ${maxWindow / 2 ** 20} MiB are read here.`,
-        'Pack it again without --long, or unpack it first.',
+        `${name} is a zstd file with a window of ${Math.round(windowOf(piece) / 2 ** 20)} MiB; up to ${maxWindow / 2 ** 20} MiB are supported.`,
+        'Compress it again without --long, or decompress it first.',
       )
     }
     first = false
@@ -104,7 +104,7 @@ export async function* unzstd(packed: AsyncIterable<Uint8Array>, name: string): 
   yield* given
 }
 
-/** Bytes that the first frame has to keep, by its header; 0 where it is none. */
+/** Window size of the first frame in bytes, by its header; 0 when it is not a frame. */
 function windowOf(head: Uint8Array): number {
   if (head.length < 18 || head[0] !== 0x28) return 0
   const descriptor = head[4]
@@ -112,7 +112,7 @@ function windowOf(head: Uint8Array): number {
     const base = 2 ** (10 + (head[5] >> 3))
     return base + (base / 8) * (head[5] & 7)
   }
-  // A single segment: its window is its content.
+  // A single segment: the window is the whole content.
   const at = 5 + [0, 1, 2, 4][descriptor & 3]
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength)
   return [head[at], view.getUint16(at, true) + 256, view.getUint32(at, true), Number(view.getBigUint64(at, true))][descriptor >> 6]

@@ -1,25 +1,25 @@
-/** JSON of any size, value by value: lines of JSON, values one after the other, and the elements of an array. */
+/** Streams the values of a JSON text of any size: JSON lines, concatenated values, or the elements of an array. */
 import { WorkbenchError } from '../errors.ts'
 import { maxLine, tooLong } from './lines.ts'
 
 export interface JsonValue {
   value: unknown
-  /** Where it begins, from 1. */
+  /** The line in which it begins, from 1. */
   line: number
 }
 
-/** Whether the elements of an array at the top are rows, told by the first of them; otherwise the array is one value. */
+/** Decides by its first element whether the elements of a top-level array are rows; otherwise the array is one value. */
 export type AreRows = (first: unknown) => boolean
 
 /**
- * The values of a text of JSON, and the elements of its arrays where those are `rows`. Values may stand one after the
- * other, with commas between them or without. Whole numbers are bigint, all others number, as `exactJson` has them.
+ * The top-level values of a JSON text, or the elements of top-level arrays whose elements are `rows`. Values may follow one another with
+ * or without commas. Integers are bigint, other numbers number, as in `exactJson`.
  * @throws WorkbenchError `text-invalid` that names the line of what is not JSON
  */
 export async function* jsonValues(text: AsyncIterable<string>, name: string, rows: AreRows): AsyncGenerator<JsonValue> {
   let inside = false
   let first: Token | null = null
-  /** Elements so far of an array that may turn out to be one value. */
+  /** Elements so far of an array that may be one value. */
   let whole: unknown[] | null = null
   for await (const token of tokens(text, name)) {
     if (token.type === 'open') {
@@ -45,7 +45,7 @@ const maxElements = 1 << 20
 
 type Token = { type: 'value'; value: unknown; line: number } | { type: 'open'; line: number } | { type: 'close'; line: number }
 
-/** Values at the top and in arrays at the top, each parsed whole, and where such arrays begin and end. */
+/** Tokens: top-level values, elements of top-level arrays, and where such arrays begin and end. */
 async function* tokens(text: AsyncIterable<string>, name: string): AsyncGenerator<Token> {
   const scanner = new Scanner(name)
   for await (const piece of text) yield* scanner.push(piece)
@@ -60,7 +60,7 @@ const stringEnd = /["\\\n]/g
 class Scanner {
   #line = 1
   #inArray = false
-  /** A value has been read since the last comma; in an array a comma or the end has to come then. */
+  /** A value has been read since the last comma; in an array, a comma or the end has to follow. */
   #after = false
   /** Depth inside the value being read; null between values, 0 in a number or word. */
   #depth: number | null = null
@@ -71,7 +71,7 @@ class Scanner {
   /** Where the array began; where the value began. */
   #opened = 1
   #began = 1
-  /** The value has an end of its own, a bracket or a quote, and has reached it. */
+  /** The value has reached its closing bracket or quote. */
   #closed = false
 
   constructor(readonly name: string) {}
@@ -125,10 +125,10 @@ class Scanner {
 
   *end(): Generator<Token> {
     if (this.#depth !== null) {
-      if (this.#depth || this.#inString) throw notJson(this.name, this.#began, 'it ends in the middle')
+      if (this.#depth || this.#inString) throw notJson(this.name, this.#began, 'it is incomplete')
       yield this.#value()
     }
-    if (this.#inArray) throw notJson(this.name, this.#opened, 'the array has no end')
+    if (this.#inArray) throw notJson(this.name, this.#opened, 'the array is not closed')
   }
 
   #value(): Token {
@@ -142,7 +142,7 @@ class Scanner {
     return { type: 'value', value, line: this.#began }
   }
 
-  /** To behind the end of the string or of the piece. */
+  /** Position after the end of the string, or the end of the piece. */
   #skipString(piece: string, from: number): number {
     let at = from
     if (this.#escaped) {
@@ -153,7 +153,7 @@ class Scanner {
       stringEnd.lastIndex = at
       const found = stringEnd.exec(piece)
       if (!found) return piece.length
-      if (found[0] === '\n') throw notJson(this.name, this.#line, 'a text goes on behind the end of the line')
+      if (found[0] === '\n') throw notJson(this.name, this.#line, 'a string continues past the end of the line')
       if (found[0] === '"') {
         this.#inString = false
         this.#closed = this.#depth === 0
@@ -167,7 +167,7 @@ class Scanner {
     }
   }
 
-  /** To behind the end of the value, into a string in it, or to the end of the piece. */
+  /** Position after the end of the value, inside a string in it, or at the end of the piece. */
   #skipNested(piece: string, from: number): number {
     marks.lastIndex = from
     for (let found = marks.exec(piece); found; found = marks.exec(piece)) {
@@ -191,11 +191,11 @@ function skipScalar(piece: string, from: number): number {
   return scalarEnd.exec(piece)?.index ?? piece.length
 }
 
-/** Numbers, those that Python writes and JSON has not too, and where strings begin. */
+/** Matches numbers, including NaN and Infinity as Python writes them, and the starts of strings. */
 const numbersAndStrings = /"|-?\d[\d.eE+-]*|-?\bInfinity\b|\bNaN\b/g
 const stringMarks = /["\\]/g
 
-/** A source with its numbers written otherwise; strings are passed over by their marks, since one may have any length. */
+/** A source with its numbers rewritten. Strings are skipped by searching for quotes and backslashes, since they may have any length. */
 function withNumbers(source: string, write: (number: string) => string): string {
   const parts: string[] = []
   let from = 0
@@ -218,10 +218,10 @@ function withNumbers(source: string, write: (number: string) => string): string 
   return parts.length ? parts.join('') + source.slice(from) : source
 }
 
-/** Digits of a whole number at most, as Python has it. */
+/** Most digits of an integer, as in Python. */
 const mostDigits = 4300
 
-/** As Python reads it: 1 is whole, and 1.0, 1e3 and NaN are not. */
+/** A number as Python reads it: 1 is an int; 1.0, 1e3 and NaN are floats. */
 function numberOf(word: string): number | bigint {
   if (!/^-?\d+$/.test(word)) return Number(word)
   if (word.length > mostDigits) throw new RangeError(`a number of ${word.length} digits`)
@@ -229,12 +229,12 @@ function numberOf(word: string): number | bigint {
 }
 
 /**
- * A value of JSON, its whole numbers as bigint and all others as number (NaN, Infinity and -Infinity among them);
- * undefined for what is not JSON, or nests deeper than it can be read.
+ * A JSON value with integers as bigint and other numbers as number (including NaN, Infinity and -Infinity); undefined for what is not
+ * JSON or is nested too deep.
  */
 export function exactJson(source: string): unknown {
   try {
-    // What is right is told by the parser; it may not see what takes the place of numbers before that.
+    // The built-in parser decides what is valid, before numbers are replaced by their indices.
     const plain = JSON.parse(/NaN|Infinity/.test(source) ? withNumbers(source, (word) => (/[ay]/.test(word) ? 'null' : word)) : source)
     const numbers: (number | bigint)[] = []
     const numbered = withNumbers(source, (word) => String(numbers.push(numberOf(word)) - 1))

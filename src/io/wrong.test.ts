@@ -23,16 +23,16 @@ describe('a file by itself', () => {
     ['scan', bytes(0xff, 0xd8, 0xff), 'scan is a JPEG picture, not a model.', /folder/],
     ['paper.pdf', bytes('%PDF-1.7'), 'paper.pdf is a PDF document, not a model.', /folder/],
     ['model.zip', bytes('PK', 3, 4), 'model.zip is a zip archive', /Unpack/],
-    ['pytorch_model.bin', bytes('PK', 3, 4), 'pytorch_model.bin is a pickle of PyTorch', /save_pretrained/],
-    ['consolidated.00.pth', bytes('PK', 3, 4), 'consolidated.00.pth is a pickle of PyTorch', /save_pretrained/],
+    ['pytorch_model.bin', bytes('PK', 3, 4), 'pytorch_model.bin is a PyTorch pickle', /save_pretrained/],
+    ['consolidated.00.pth', bytes('PK', 3, 4), 'consolidated.00.pth is a PyTorch pickle', /save_pretrained/],
     ['tiny.Q4_K_M.gguf', bytes('GGUF'), 'tiny.Q4_K_M.gguf is GGUF, the format of llama.cpp', /made from/],
     ['renamed', bytes('GGUF'), 'renamed is GGUF, the format of llama.cpp', /made from/],
     ['model.onnx', bytes(8, 7), 'model.onnx is ONNX', /made from/],
     ['tf_model.h5', bytes(0x89, 'HDF\r\n'), 'tf_model.h5 is weights of another framework', /made from/],
     ['model-00001-of-00003.safetensors', weights, 'number 1 of 3', /whole folder/],
-    ['model.safetensors', weights, 'model.safetensors holds weights alone', /whole folder/],
+    ['model.safetensors', weights, 'model.safetensors contains only weights', /whole folder/],
     ['adapter_model.safetensors', weights, 'adapter', /Merge/],
-    ['tokenizer.json', '{}', 'tokenizer.json is one file of a model at most', /whole folder/],
+    ['tokenizer.json', '{}', 'tokenizer.json is not a whole model', /whole folder/],
     ['corpus.txt', 'Once upon a time.', 'corpus.txt is text, not a model.', /in the plan/],
     ['empty.bin', '', 'empty.bin is empty.', /whole folder/],
   ])('%s', async (path, content, message, hint) => {
@@ -48,14 +48,14 @@ describe('a file by itself', () => {
 describe('a folder', () => {
   test.each<[string, Content[], RegExp, RegExp]>([
     ['of nothing', [], /The folder "mine" is empty/, /folder/],
-    ['of hidden files', [['.git/HEAD', 'x']], /"mine" is empty, hidden files aside/, /folder.*cp -rL/],
+    ['of hidden files', [['.git/HEAD', 'x']], /"mine" is empty, or has only hidden files/, /folder.*cp -rL/],
     [
       'of two models',
       [
         ['a/config.json', '{}'],
         ['b/config.json', '{}'],
       ],
-      /2 models here.* a, b\./,
+      /2 models in this folder.* a, b\./,
       /one of them: a, b/,
     ],
     [
@@ -64,7 +64,7 @@ describe('a folder', () => {
         ['a/config.json', '{}'],
         ['list.txt', 'x'],
       ],
-      /in the folder a;/,
+      /in the subfolder a;/,
       /Choose the folder a\./,
     ],
     [
@@ -91,7 +91,7 @@ describe('a folder', () => {
         ['pytorch_model.bin', bytes('PK')],
         ['README.md', 'x'],
       ],
-      /are a pickle/,
+      /are a PyTorch pickle/,
       /save_pretrained/,
     ],
     [
@@ -110,11 +110,11 @@ describe('a folder', () => {
         ['unet/config.json', '{}'],
         ['vae/config.json', '{}'],
       ],
-      /a pipeline of diffusers/,
+      /a diffusers pipeline/,
       /./,
     ],
     [
-      'in the layout of its makers',
+      'own layout',
       [
         ['params.json', '{}'],
         ['consolidated.00.pth', bytes('PK')],
@@ -128,7 +128,7 @@ describe('a folder', () => {
         ['tokenizer.json', '{}'],
         ['vocab.json', '{}'],
       ],
-      /a tokenizer alone/,
+      /only a tokenizer/,
       /whole/,
     ],
     [
@@ -137,7 +137,7 @@ describe('a folder', () => {
         ['a.png', bytes(0x89, 'PNG')],
         ['b.png', bytes(0x89, 'PNG')],
       ],
-      /holds no model.*a\.png, b\.png/,
+      /contains no model.*a\.png, b\.png/,
       /whole/,
     ],
   ])('%s', async (_, contents, message, hint) => {
@@ -155,7 +155,7 @@ describe('weights beside a config.json', () => {
     [
       'one shard of three',
       [config, shard(1)],
-      '1 of the 3 shards that the name model-00001-of-00003.safetensors tells of: model-00002-of-00003.safetensors and 1 more are missing.',
+      '1 of the 3 shards that the file name model-00001-of-00003.safetensors announces: model-00002-of-00003.safetensors and 1 more are missing.',
     ],
     ['two of three', [config, shard(1), shard(3)], 'model-00002-of-00003.safetensors is missing.'],
     ['GGUF', [config, ['tiny.gguf', bytes('GGUF')]], 'weights as tiny.gguf (GGUF, the format of llama.cpp), but none as safetensors'],

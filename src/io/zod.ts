@@ -1,4 +1,7 @@
-/** Zod without its compiler: it tries `new Function` for speed, which the page's policy forbids and browsers report. */
+/**
+ * Zod without its compiler, which tries `new Function` for speed; the page's content security policy forbids that, and browsers report
+ * it.
+ */
 import { z } from 'zod'
 
 z.config({ jitless: true })

@@ -94,7 +94,7 @@ describe('a job', () => {
         code: 'option-invalid',
         field: 'formats.gptq',
         message: 'GPTQ cannot hold Sparse: GPTQ files have no place for outliers beside the codes.',
-        hint: 'Leave outliers out, or write plain weights.',
+        hint: 'Choose an algorithm without outliers, or the format of plain weights.',
       },
     ])
     expect(check.runs.map((run) => run.formats.map(({ id, refusal }) => [id, refusal === null]))).toEqual([

@@ -1,6 +1,6 @@
 /**
- * Quantized weights written out: `<name>.weight` `[q, p]` = Ŵ + H in the model's own dtype, as in any model that was never
- * quantized. For results that no packed format can hold; it saves no space.
+ * Export format of dequantized weights: `<name>.weight` `[q, p]` = Ŵ + H in the model's own dtype, laid out as in an unquantized model.
+ * For results that no packed format can store; the files are no smaller than the model.
  */
 import { WorkbenchError } from '../../errors.ts'
 import { openFolder } from '../folder.ts'
@@ -34,7 +34,7 @@ export const dense: ExportFormat = {
   id: 'dense',
   label: 'Plain weights',
   summary:
-    'safetensors with the quantized weights written out as the model has its own, for results with outliers: loads anywhere, but is no smaller than the model.',
+    'safetensors with the quantized weights dequantized to the model’s own dtype, for results with outliers: loads anywhere, but is no smaller than the model.',
   stores: 'weights',
   accepts: () => null,
   rounds: ({ dtype }) => (dtype === 'F32' ? null : dtype),
@@ -51,7 +51,7 @@ export const dense: ExportFormat = {
   ],
 }
 
-/** Weights in a dtype. @throws WorkbenchError `weights-not-finite` for what it cannot hold */
+/** The weights converted to a dtype. @throws WorkbenchError `weights-not-finite` for values outside its range */
 function rounded(name: string, weights: Float32Array<ArrayBuffer>, dtype: FloatDtype): Uint8Array {
   const beyond = weights.find((value) => !(Math.abs(value) < (dtype === 'F16' ? 65520 : Number.POSITIVE_INFINITY)))
   if (beyond !== undefined) {

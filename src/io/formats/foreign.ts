@@ -2,7 +2,7 @@
 import type { JsonObject } from '../json.ts'
 import type { Checkpoint, TensorEntry } from '../safetensors.ts'
 
-/** Names that `quant_method` goes by, and what people call them. */
+/** Values of `quant_method`, and the usual names of the methods. */
 const methods: Record<string, string> = {
   awq: 'AWQ',
   bitsandbytes: 'bitsandbytes',
@@ -32,7 +32,7 @@ const methods: Record<string, string> = {
   'auto-round:auto_gptq': 'AutoRound',
 }
 
-/** Fields that only one method has, for configs that name none. */
+/** Fields that only one method has, for configs without `quant_method`. */
 const fields: [method: string, field: string][] = [
   ['bitsandbytes', 'load_in_4bit'],
   ['bitsandbytes', 'load_in_8bit'],
@@ -58,16 +58,14 @@ export function foreignMethod(config: JsonObject): string {
     if (named == null || named === 'gptq') continue
     const shown = JSON.stringify(named).slice(0, 60)
     const label =
-      typeof named === 'string' && Object.hasOwn(methods, named.toLowerCase())
-        ? methods[named.toLowerCase()]
-        : 'a method that is not known here'
+      typeof named === 'string' && Object.hasOwn(methods, named.toLowerCase()) ? methods[named.toLowerCase()] : 'an unknown method'
     return `by ${label}: its ${field} is ${shown}`
   }
   const [method, field] = fields.find(([, one]) => config[one])!
   return `by ${methods[method]} ("${method}"): it has ${field}`
 }
 
-/** What stands beside a module's path in each layout. Names that two of them share stand with the more common one. */
+/** Tensor names below a module's path in each layout. A name that two layouts share is listed with the more common one. */
 const layouts: [layout: string, suffixes: string[]][] = [
   ['packed codes', ['.qweight', '.qzeros', '.g_idx']],
   ['Marlin', ['.B', '.B_24', '.s', '.workspace']],
@@ -88,10 +86,10 @@ const layouts: [layout: string, suffixes: string[]][] = [
   ['QuIP#', ['.Qidxs']],
   ['VPTQ', ['.centroids', '.res_centroids', '.centroids.weight']],
   ['Quanto', ['.weight._data', '.weight._scale']],
-  ['a LoRA adapter that is not merged', ['.base_layer.weight']],
+  ['a LoRA adapter that has not been merged', ['.base_layer.weight']],
 ]
 
-/** The layout in which the weights of a module are kept where it is not one that is read, with the tensor that shows it. */
+/** The unreadable layout in which a module's weights are stored, with the tensor that shows it; null when they can be read. */
 export function foreignLayout({ tensors }: Checkpoint, module: string): { layout: string; tensor: TensorEntry } | null {
   for (const [layout, suffixes] of layouts) {
     for (const suffix of suffixes) {

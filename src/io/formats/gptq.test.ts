@@ -191,7 +191,7 @@ describe('reading what others wrote', () => {
     const zeros = runs.map(() => 0)
 
     test.each<[string, number[], boolean | null, number[]]>([
-      ['in runs, with desc_act (groups fixed beforehand)', runs, true, runs],
+      ['in runs, with desc_act (static groups)', runs, true, runs],
       ['in runs, without', runs, false, runs],
       ['out of order, with', backwards, true, backwards],
       ['out of order, where nothing is said', backwards, null, backwards],
@@ -236,11 +236,17 @@ describe('reading what others wrote', () => {
     ['no codes', 'qweight', null, 'tensor-missing', 'x.qweight'],
     ['no zeros', 'qzeros', null, 'tensor-missing', 'x.qzeros'],
     ['no scales', 'scales', null, 'tensor-missing', 'x.scales'],
-    ['codes of another type', 'qweight', { dtype: 'F32' }, 'tensor-mismatch', 'x.qweight is F32 [4, 6]; the config asks for I32 [4, 6]'],
+    [
+      'codes of another type',
+      'qweight',
+      { dtype: 'F32' },
+      'tensor-mismatch',
+      'x.qweight is F32 [4, 6]; by the config it should be I32 [4, 6]',
+    ],
     ['codes for other bits', 'qweight', { shape: [5, 6] }, 'tensor-mismatch', 'x.qweight is I32 [5, 6]'],
     ['transposed codes', 'qweight', { shape: [6, 4] }, 'tensor-mismatch', 'x.qweight is I32 [6, 4]'],
-    ['zeros for other groups', 'qzeros', { shape: [2, 1] }, 'tensor-mismatch', 'asks for I32 [3, 1]'],
-    ['scales for other groups', 'scales', { shape: [2, 6], dtype: 'F16' }, 'tensor-mismatch', 'asks for F16 or BF16 or F32 [3, 6]'],
+    ['zeros for other groups', 'qzeros', { shape: [2, 1] }, 'tensor-mismatch', 'should be I32 [3, 1]'],
+    ['scales for other groups', 'scales', { shape: [2, 6], dtype: 'F16' }, 'tensor-mismatch', 'should be F16 or BF16 or F32 [3, 6]'],
     ['scales of another type', 'scales', { shape: [3, 6], dtype: 'I32' }, 'tensor-mismatch', 'x.scales is I32'],
     ['groups for other inputs', 'g_idx', { shape: [41] }, 'tensor-mismatch', 'x.g_idx is I32 [41]'],
   ])('refuses %s', async (_, suffix, spec, code, message) => {

@@ -1,14 +1,14 @@
 /**
  * The GPTQ checkpoint format. Per linear of `[q, p]` = `[out, in]`, b bits and G groups:
- *   `.qweight` I32 `[ceil(p·b/32), q]`   codes, a little-endian bit stream down the inputs, one per output
+ *   `.qweight` I32 `[ceil(p·b/32), q]` codes, a little-endian bit stream along the inputs, one per output
  *   `.qzeros`  I32 `[G, ceil(q·b/32)]`   zero points, a bit stream along the outputs, one per group
  *   `.scales`  F16 `[G, q]`
  *   `.g_idx`   I32 `[p]`                 group of each input
- * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]) with g = g_idx[k]. Version 1 ("gptq") stores zero − 1, version 2
- * ("gptq_v2") stores zero. A zero point of 0 has no version 1 form that all readers agree on, so only symmetric
- * results, whose zero is 2^(b−1), are written as version 1, which more readers know.
+ * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]) with g = g_idx[k]. Version 1 ("gptq") stores zero − 1, version 2 ("gptq_v2") stores
+ * zero. Readers disagree about a zero point of 0 in version 1, so only symmetric results, whose zero is 2^(b−1), are written as version
+ * 1, which more programs read.
  *
- * Typed arrays stand for little-endian files here: there is no WebGPU on a big-endian machine.
+ * Typed arrays are written as they are, as little-endian: there is no WebGPU on a big-endian machine.
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, words } from '../bits.ts'
@@ -47,14 +47,14 @@ export const gptqLayout: SafetensorsLayout = {
     return async (linear) => packing && contentOf(await packing.read(checkpoint, linear.name, linear))
   },
 
-  // Scales are float16 in any case; what is declared here is what loaders compute in, and most kernels take 16 bits only.
+  // Scales are float16 in any case; this declares the dtype that loaders compute in, and most kernels take 16 bits only.
   declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
 
   configFiles(originalText, { settings }, declared) {
     const config = quantizationConfig(settings)
     return [
       { path: 'config.json', text: configWith(originalText, declared, { quantization_config: config }) },
-      // vLLM and GPTQModel look here first.
+      // vLLM and GPTQModel read this file first.
       { path: 'quantize_config.json', text: `${JSON.stringify(config, null, 2)}\n` },
     ]
   },
@@ -67,9 +67,12 @@ export const gptq: ExportFormat = {
   stores: 'codes',
   accepts({ levels, outliers }) {
     if (levels !== 'uniform')
-      return { why: 'GPTQ files hold uniform integers only.', instead: 'Choose a uniform grid, or write plain weights.' }
+      return { why: 'GPTQ files can store uniform integer grids only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
     if (!outliers) return null
-    return { why: 'GPTQ files have no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
+    return {
+      why: 'GPTQ files cannot store outliers beside the codes.',
+      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+    }
   },
   rounds: () => null,
   remarks,
@@ -77,7 +80,7 @@ export const gptq: ExportFormat = {
   compatibility,
 }
 
-/** A kernel may leave −0 for a zero point, which is stored as 0. */
+/** A kernel may return −0 for a zero point, which is stored as 0. */
 const contentOf = ({ codes, grid, groupIndex }: SolvedLinear) => [codes, grid.map((value) => value + 0), groupIndex]
 
 /** The four tensors of a linear, by full name. */
@@ -105,7 +108,7 @@ export function encodeLinear(
   ])
 }
 
-/** What config.json says of the quantization. */
+/** The quantization config. */
 export function quantizationConfig(settings: ExportSettings): Record<string, unknown> {
   const version = settings.symmetric ? 'gptq' : 'gptq_v2'
   const skips = settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}])
@@ -120,12 +123,12 @@ export function quantizationConfig(settings: ExportSettings): Record<string, unk
     format: version,
     pack_dtype: 'int32',
     true_sequential: settings.trueSequential,
-    // Loaders refuse what is not between 0 and 1.
+    // Loaders reject values outside 0 to 1.
     ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
-    // Not every loader infers from the file which modules stayed whole.
+    // Not every loader infers from the tensors which modules stayed in full precision.
     dynamic: skips.length ? Object.fromEntries(skips) : null,
     modules_in_block_to_quantize: null,
-    // The text used goes nowhere: transformers takes only three names for `dataset` and refuses all others.
+    // The calibration text is not recorded: transformers accepts only three names for `dataset` and rejects all others.
     meta: {
       quantizer: [toolVersion],
       algorithm: settings.method,
@@ -136,12 +139,12 @@ export function quantizationConfig(settings: ExportSettings): Record<string, unk
   }
 }
 
-/** Whether g_idx is more than k / group size. One group per row, or groups fixed beforehand, leave it plain. */
+/** Whether g_idx differs from k / group size. It does not with one group per row or with static groups. */
 function groupsFollowOrder({ actOrder, staticGroups, groupSize }: ExportSettings): boolean {
   return actOrder && !staticGroups && groupSize !== -1
 }
 
-/** What readers of these files ask for and a result does not have. */
+/** Remarks on what other readers of these files need and a result does not have. */
 function remarks({ settings, linears }: ExportPlan): Remark[] {
   const { groupSize: g, bits } = settings
   const found: Remark[] = []
@@ -162,7 +165,7 @@ function remarks({ settings, linears }: ExportPlan): Remark[] {
     const all = new Set(loose.map(({ name }) => name.split('.').at(-1)))
     found.push({
       field: 'bits',
-      message: `At ${bits} bits other runtimes need layer sizes that ${per} divides; ${names(loose)} ${all.size > 1 ? 'have' : 'has'} others, so the file will load only here.`,
+      message: `At ${bits} bits other runtimes need layer sizes that are multiples of ${per}; ${names(loose)} ${all.size > 1 ? 'have' : 'has'} other sizes, so the checkpoint will load only in the workbench.`,
       hint: 'Choose other bits if you want to use the checkpoint elsewhere.',
       severity: 'warning',
     })
@@ -170,7 +173,7 @@ function remarks({ settings, linears }: ExportPlan): Remark[] {
   if (settings.actOrder) {
     found.push({
       field: 'actOrder',
-      message: 'Act-order with moving groups stores a group index per column, which makes inference slower.',
+      message: 'Act-order without static groups stores a group index per column, which makes inference slower.',
       hint: 'Turn on static groups to avoid that.',
       severity: 'note',
     })
@@ -178,7 +181,7 @@ function remarks({ settings, linears }: ExportPlan): Remark[] {
   return found
 }
 
-/** As of October 2026; the first reason against a runtime is the one told. */
+/** As of October 2026; the first reason against a runtime is the one shown. */
 function compatibility({ settings, linears: shapes }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
   const { bits, groupSize, symmetric } = settings
   const reordered = groupsFollowOrder(settings)
@@ -188,7 +191,8 @@ function compatibility({ settings, linears: shapes }: ExportPlan, notLoaded: Not
   const uneven = groupSize > 0 ? shapes.find(({ p }) => p % groupSize) : undefined
   const untiled = shapes.find(({ q, p }) => q % 64 || p % 128)
 
-  const words = broken && `No: ${size(broken)}, which does not fill whole 32-bit words at ${bits} bits; only the workbench reads such rows.`
+  const words =
+    broken && `No: ${size(broken)}, which does not fill whole 32-bit words at ${bits} bits; only the workbench reads such checkpoints.`
   const group = uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`
   const rule = (runtime: Runtime, against: (string | false | undefined)[], note: string): Compatibility => {
     const reason = [notLoaded[runtime], ...against].find(Boolean)
@@ -204,10 +208,10 @@ function compatibility({ settings, linears: shapes }: ExportPlan, notLoaded: Not
         ![-1, 32, 64, 128].includes(groupSize) && `No: vLLM takes groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
         words,
         group,
-        odd && `No: ${size(odd)}, and its kernels want multiples of 32.`,
+        odd && `No: ${size(odd)}, and its kernels need multiples of 32.`,
         untiled &&
           reordered &&
-          `No: ${size(untiled)}; with activation order its kernels want outputs in multiples of 64 and inputs in multiples of 128.`,
+          `No: ${size(untiled)}; with act-order its kernels need outputs in multiples of 64 and inputs in multiples of 128.`,
       ],
       untiled ? `Yes, in versions that pad: ${size(untiled)}, not a multiple of the kernel's 64 × 128 tile.` : 'Yes.',
     ),
@@ -233,7 +237,7 @@ function compatibility({ settings, linears: shapes }: ExportPlan, notLoaded: Not
     rule(
       'llama.cpp (convert_hf_to_gguf)',
       [bits === 3 && 'No: the converter does not read 3-bit GPTQ.', words],
-      'Yes: the converter dequantizes, and the result is quantized anew in a GGUF type.',
+      'Yes: the converter dequantizes the weights, which are then quantized again to a GGUF type.',
     ),
   ]
 }

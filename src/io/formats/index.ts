@@ -1,4 +1,4 @@
-/** Every export format, in the order in which they are offered. A new one is one file and one line here. */
+/** The list of export formats, in the order in which they are offered. A new format is one file and one line here. */
 import { dense } from './dense.ts'
 import type { ExportFormat, ExportPlan } from './format.ts'
 import { gptq } from './gptq.ts'
@@ -20,7 +20,7 @@ export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
 export { withCommands } from './runtimes.ts'
 export const formats: readonly ExportFormat[] = [gptq, dense]
 
-/** The formats that a result is written in: those of these ids, or else the first that holds it. */
+/** The formats that a result is written in: those with these ids, or else the first that can store it. */
 export function formatsFor(plan: ExportPlan, asked: readonly string[] = []): ExportFormat[] {
   if (asked.length) return formats.filter(({ id }) => asked.includes(id))
   return formats.filter((format) => !format.accepts(plan)).slice(0, 1)

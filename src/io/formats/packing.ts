@@ -1,45 +1,45 @@
-/** How the linears of a checkpoint that is quantized already are stored, as its config says. One file reads each layout. */
+/** How the linears of a quantized checkpoint are stored, from its config. One file reads each layout. */
 import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { isObject } from '../json.ts'
 import { bf16ToF32, f16ToF32 } from '../half.ts'
 import type { Checkpoint, Dtype, TensorEntry } from '../safetensors.ts'
 
-/** A quantization config and the file that it stands in. */
+/** A quantization config and the file that contains it. */
 export interface QuantizationConfig {
   file: string
   value: unknown
-  /** Path of the config inside that file, with a dot at its end; empty where it is the whole file. */
+  /** Path of the config inside that file, with a dot at its end; empty when it is the whole file. */
   path: string
 }
 
-/** Extents of a linear: output and input features. */
+/** Shape of a linear: output and input features. */
 export interface Size {
   q: number
   p: number
 }
 
 export interface Packing {
-  /** What the layout is called, with its version, e.g. `GPTQ v2`. */
+  /** Name of the layout with its version, e.g. `GPTQ v2`. */
   label: string
-  /** Of most linears: others may differ where the layout lets them. */
+  /** Bits of most linears; a layout may allow others for some. */
   bits: SolvedLinear['bits']
   /** Columns per group; -1 for one group per row. */
   groupSize: number
   symmetric: boolean
-  /** Whether columns were quantized in another order; null where the config does not say. */
+  /** Act-order: whether columns were quantized in another order; null when the config does not say. */
   actOrder: boolean | null
-  /** The algorithm, where the checkpoint names one. */
+  /** The algorithm, if the checkpoint names one. */
   method: string | null
-  /** Whether the linear at this module path is stored so, in whole or in part. */
+  /** Whether the linear at this module path has any packed tensor. */
   holds(checkpoint: Checkpoint, module: string): boolean
   /**
-   * Names of the tensors of a linear, checked by what the headers say.
-   * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `config-unsupported` for what is not read
+   * Names of the tensors of a linear, their dtypes and shapes checked by the headers.
+   * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `config-unsupported` for what cannot be read
    */
   tensors(checkpoint: Checkpoint, module: string, size: Size): string[]
   /**
-   * Reads a linear `[q, p]`. Scales that somebody else wrote in BF16 or F32 are taken as they are, so they may not fit float16.
+   * Reads a linear `[q, p]`. Scales of other programs' checkpoints in BF16 or F32 are not rounded, so they may not fit float16.
    * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `weights-not-finite`, `config-unsupported`
    */
   read(checkpoint: Checkpoint, module: string, size: Size): Promise<SolvedLinear>
@@ -48,9 +48,9 @@ export interface Packing {
 export const readable =
   'The workbench opens unquantized models, and checkpoints of 2, 3, 4 or 8 bits as GPTQ, compressed-tensors (pack-quantized) or AWQ (gemm).'
 
-export const correct = 'Compare the field with the file that the checkpoint was published with, and correct it.'
+export const correct = 'Compare the field with the published checkpoint, and correct it.'
 
-/** The error for a checkpoint that is quantized in a way that is not read. */
+/** The error for a checkpoint whose quantization cannot be read. */
 export function unreadable(file: string, what: string): WorkbenchError {
   return new WorkbenchError('config-unsupported', `${file}: ${what}.`, readable)
 }
@@ -60,32 +60,37 @@ export function describe(value: unknown): string {
   return (JSON.stringify(value) ?? 'nothing').slice(0, 60)
 }
 
-/** What MLX writes into config.json beside `quantization_config`, which then names no method. @throws WorkbenchError */
+/**
+ * Rejects models quantized by MLX, whose settings are in `quantization` of config.json, while `quantization_config` names no method.
+ * @throws WorkbenchError
+ */
 export function refuseMlx(quantization: unknown): void {
-  if (quantization != null) throw unreadable('config.json', 'the model is quantized already, and its quantization is that of MLX')
+  if (quantization != null) throw unreadable('config.json', 'the model is quantized already, by MLX')
 }
 
 /** The configs, each an object. @throws WorkbenchError `config-invalid` */
 export function objects(configs: readonly QuantizationConfig[]) {
   return configs.map(({ file, path, value }) => {
-    if (!isObject(value)) throw new WorkbenchError('config-invalid', `${file}: the quantization config is no object.`, correct)
+    if (!isObject(value)) throw new WorkbenchError('config-invalid', `${file}: the quantization config is not an object.`, correct)
     return { file, path, value }
   })
 }
 
-/** A tensor as its header says, of one of these dtypes and of this shape. @throws WorkbenchError `tensor-missing`, `tensor-mismatch` */
+/**
+ * A tensor's header entry, checked to have one of these dtypes and this shape. @throws WorkbenchError `tensor-missing`, `tensor-mismatch`
+ */
 export function expectTensor(checkpoint: Checkpoint, name: string, dtypes: Dtype[], shape: number[]): TensorEntry {
   const entry = checkpoint.tensors.get(name)
   if (!entry)
     throw new WorkbenchError(
       'tensor-missing',
       `The checkpoint has no tensor ${name}.`,
-      'Check that the folder holds all weight files of this model.',
+      'Check that the folder contains all weight files of this model.',
     )
   if (!dtypes.some((dtype) => dtype === entry.dtype) || entry.shape.join() !== shape.join()) {
     throw new WorkbenchError(
       'tensor-mismatch',
-      `${name} is ${entry.dtype} [${entry.shape.join(', ')}]; the config asks for ${dtypes.join(' or ')} [${shape.join(', ')}].`,
+      `${name} is ${entry.dtype} [${entry.shape.join(', ')}]; by the config it should be ${dtypes.join(' or ')} [${shape.join(', ')}].`,
       'Check bits and group_size in the quantization config.',
     )
   }
@@ -99,7 +104,7 @@ export async function readScales(checkpoint: Checkpoint, { name, dtype }: Tensor
   if (scales.every(Number.isFinite)) return scales
   throw new WorkbenchError(
     'weights-not-finite',
-    `${name} holds infinite or undefined numbers.`,
+    `${name} contains infinite or NaN values.`,
     'The checkpoint is damaged; download or quantize it again.',
   )
 }
@@ -109,13 +114,16 @@ function decode(buffer: ArrayBuffer, dtype: string): Float32Array {
   return dtype === 'F16' ? f16ToF32(new Uint16Array(buffer)) : bf16ToF32(new Uint16Array(buffer))
 }
 
-/** Refuses zero points other than the middle where the config says symmetric: loaders would disagree. @throws WorkbenchError */
+/**
+ * Rejects zero points other than the middle when the config says symmetric, since programs disagree about such weights. @throws
+ * WorkbenchError
+ */
 export function expectSymmetric(grid: Float32Array, bits: number, name: string, fields: string): void {
   const middle = 2 ** (bits - 1)
   if (!grid.some((zero, i) => i & 1 && zero !== middle)) return
   throw new WorkbenchError(
     'tensor-mismatch',
-    `${name} holds zero points other than ${middle}, although the config says that the model is symmetric.`,
-    `Check ${fields} in the quantization config; loaders would disagree about these weights.`,
+    `${name} contains zero points other than ${middle}, although the config says that it is symmetric (sym).`,
+    `Check ${fields} in the quantization config; programs disagree about such weights.`,
   )
 }

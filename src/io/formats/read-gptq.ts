@@ -1,6 +1,6 @@
 /**
- * Reading GPTQ checkpoints, of whoever wrote them: what their config says, which tensors a linear has, and its codes. The
- * layout is described where it is written, in gptq.ts.
+ * Reads GPTQ checkpoints written by any program: their quantization config, the tensors of a linear, and its codes. The layout is
+ * described in gptq.ts, which writes it.
  */
 import { z } from '../zod.ts'
 import { WorkbenchError } from '../../errors.ts'
@@ -28,18 +28,18 @@ export interface GptqConfig {
   /** Columns per group; -1 for one group per row. */
   groupSize: number
   symmetric: boolean
-  /** Whether columns were quantized in another order; null where the config does not say. */
+  /** Act-order: whether columns were quantized in another order; null when the config does not say. */
   actOrder: boolean | null
   version: 1 | 2
-  /** The algorithm, where the checkpoint names one. */
+  /** The algorithm, if the checkpoint names one. */
   method: string | null
 }
 
 const configShape = z.object({
   bits: z.int(),
-  group_size: z.int().refine((size) => size === -1 || size > 0, 'is -1 or larger than 0'),
+  group_size: z.int().refine((size) => size === -1 || size > 0, 'must be -1 or larger than 0'),
   desc_act: z.boolean().nullish(),
-  // GPTQModel takes a missing `sym` for true as well.
+  // GPTQModel, too, treats a missing `sym` as true.
   sym: z.boolean().nullish(),
   checkpoint_format: z.string().nullish(),
   is_marlin_format: z.boolean().nullish(),
@@ -51,7 +51,7 @@ const configShape = z.object({
     .catch(null),
 })
 
-/** Facts that every config of a model has to agree about, with all the names that a fact goes by. */
+/** Settings that all quantization configs of a model have to agree on, with all names of each. */
 const spellings: Record<string, string[]> = {
   bits: ['bits'],
   group_size: ['group_size'],
@@ -67,9 +67,9 @@ const spellings: Record<string, string[]> = {
 const perModule = ['bits', 'group_size', 'desc_act', 'sym', 'checkpoint_format', 'pack_dtype'] as const
 
 /**
- * What all quantization configs of a model say together.
- * @throws WorkbenchError `config-unsupported` for another layout or width; `config-invalid` for wrong fields, and for
- *   two that contradict each other
+ * The settings of a model's quantization configs, merged.
+ * @throws WorkbenchError `config-unsupported` for another layout or width; `config-invalid` for wrong fields, and for fields that
+ * contradict each other
  */
 export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConfig {
   const file = configs.map((one) => one.file).join(' and ')
@@ -87,7 +87,7 @@ export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConf
   if (bits !== 2 && bits !== 3 && bits !== 4 && bits !== 8) throw unreadable(file, `it is quantized to ${bits} bits`)
   if (config.is_marlin_format) throw unreadable(file, 'its weights are arranged for Marlin kernels (is_marlin_format is true)')
   if (format != null && format !== 'gptq' && format !== 'gptq_v2')
-    throw unreadable(file, `its checkpoint_format is ${describe(format)}, another arrangement than gptq or gptq_v2`)
+    throw unreadable(file, `its checkpoint_format is ${describe(format)}, not gptq or gptq_v2`)
   if (config.pack_dtype && config.pack_dtype !== 'int32')
     throw unreadable(file, `its pack_dtype is ${describe(config.pack_dtype)}, not int32`)
   refuseMixed(config, file)
@@ -101,12 +101,12 @@ export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConf
   }
 }
 
-/** Names the algorithm, nothing else: the first that does counts. */
+/** The algorithm's name, for display only; the first config that gives one counts. */
 function agreedMeta(values: { value: JsonObject }[]): unknown {
   return values.find(({ value }) => value.meta != null)?.value.meta
 }
 
-/** Rules that leave modules whole need no word: the tensors show it. Those that repeat the settings of the rest change nothing. */
+/** Rules that exclude modules are accepted, since the tensors show it, and so are rules that repeat the settings of the rest. */
 function refuseMixed(config: z.infer<typeof configShape>, file: string): void {
   for (const [rule, changes] of Object.entries(config.dynamic ?? {})) {
     if (rule.startsWith('-:') || changes == null) continue
@@ -117,7 +117,7 @@ function refuseMixed(config: z.infer<typeof configShape>, file: string): void {
       if (other !== undefined)
         throw unreadable(
           file,
-          `its dynamic rule ${describe(rule)} sets ${field} to ${describe(other)}, where the rest has ${describe(config[field] ?? null)}`,
+          `its dynamic rule ${describe(rule)} sets ${field} to ${describe(other)}, where the rest of the model has ${describe(config[field] ?? null)}`,
         )
     }
   }
@@ -138,16 +138,16 @@ export function gptqPacking(config: GptqConfig): Packing {
   }
 }
 
-/** Tensors of a packed linear, below its module path. */
+/** Names of the tensors of a packed linear, below its module path. */
 export const packedParts = ['qweight', 'qzeros', 'scales', 'g_idx'] as const
 
-/** Whether the linear at this module path is stored packed, in whole or in part. */
+/** Whether the linear at this module path has any packed tensor. */
 export function isPacked(checkpoint: Checkpoint, prefix: string): boolean {
   return packedParts.some((part) => part !== 'scales' && checkpoint.tensors.has(`${prefix}.${part}`))
 }
 
 /**
- * The tensors of a packed linear `[q, p]` = `[out, in]`, checked by what the headers say.
+ * The tensors of a packed linear `[q, p]` = `[out, in]`, their dtypes and shapes checked by the headers.
  * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `config-unsupported` for the layout of AWQ
  */
 export function packedTensors(checkpoint: Checkpoint, prefix: string, config: GptqConfig, { q, p }: Size) {
@@ -155,7 +155,7 @@ export function packedTensors(checkpoint: Checkpoint, prefix: string, config: Gp
   const groups = config.groupSize === -1 ? 1 : Math.ceil(p / Math.min(config.groupSize, p))
   const packed = checkpoint.tensors.get(`${prefix}.qweight`)
   if (packed && packed.shape.join() !== [words(p, bits), q].join() && packed.shape.join() === [p, words(q, bits)].join())
-    throw unreadable(packed.file, `${packed.name} has the shape [${packed.shape.join(', ')}], in which AWQ packs, not GPTQ`)
+    throw unreadable(packed.file, `${packed.name} has the shape [${packed.shape.join(', ')}], which is the layout of AWQ, not of GPTQ`)
   const index = checkpoint.tensors.has(`${prefix}.g_idx`)
   return {
     groups,
@@ -167,8 +167,8 @@ export function packedTensors(checkpoint: Checkpoint, prefix: string, config: Gp
 }
 
 /**
- * Reads a packed linear and checks it against the shape that the model expects, `[q, p]` = `[out, in]`. Scales of
- * foreign checkpoints in BF16 or F32 are taken as they are, so they may not fit float16.
+ * Reads a packed linear and checks it against the shape that the model expects, `[q, p]` = `[out, in]`. Scales of other programs'
+ * checkpoints in BF16 or F32 are not rounded, so they may not fit float16.
  * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `weights-not-finite`
  */
 export async function readPackedLinear(checkpoint: Checkpoint, prefix: string, config: GptqConfig, expected: Size): Promise<SolvedLinear> {
@@ -180,7 +180,7 @@ export async function readPackedLinear(checkpoint: Checkpoint, prefix: string, c
 
   const codes = new Uint32Array(await load(tensors.qweight))
   const used = (p * bits) % 32
-  if (used) for (let i = codes.length - q; i < codes.length; i++) codes[i] &= 2 ** used - 1 // others leave anything there
+  if (used) for (let i = codes.length - q; i < codes.length; i++) codes[i] &= 2 ** used - 1 // other versions leave arbitrary values there
 
   const qzeros = new Uint32Array(await load(tensors.qzeros))
   const grid = new Float32Array(groups * q * 2)
@@ -201,7 +201,7 @@ export async function readPackedLinear(checkpoint: Checkpoint, prefix: string, c
   return { bits, q, p, groupSize, groups, codes, grid, groupIndex, outliers: null }
 }
 
-/** The group of each input: as stored, or in runs where nothing else is said. `name` is the tensor's. */
+/** The group of each input: g_idx as stored, or consecutive groups when there is none. `name`: of the tensor. */
 function indexOf(
   given: Int32Array | null,
   actOrder: boolean | null,
@@ -213,7 +213,7 @@ function indexOf(
   const runs = Int32Array.from({ length: p }, (_, k) => Math.floor(k / groupSize))
   if (!given) {
     if (!actOrder || groups === 1) return runs
-    throw refuse('tensor-missing', 'is missing, and with desc_act it cannot be guessed', 'Take all files of the checkpoint from one place.')
+    throw refuse('tensor-missing', 'is missing, and with desc_act it is needed', 'Take all files of the checkpoint from the same source.')
   }
   const wrong = given.findIndex((group) => group < 0 || group >= groups)
   if (wrong >= 0)
@@ -224,9 +224,9 @@ function indexOf(
     )
   const unordered = given.findIndex((group, k) => group !== runs[k])
   if (unordered < 0) return given
-  const contradicts = 'Loaders would disagree about these weights: check desc_act in the quantization config.'
+  const contradicts = 'Programs disagree about such weights: check desc_act in the quantization config.'
   if (given.every((group) => group === 0)) {
-    // Some writers fill in zeros for "no order", and kernels leave such an index out.
+    // Some writers store zeros for "not ordered", and kernels ignore such an index.
     if (!actOrder) return runs
     throw refuse('tensor-mismatch', `is all zeros, although there are ${groups} groups and desc_act is true`, contradicts)
   }

@@ -1,22 +1,22 @@
-/** Which layout a quantized checkpoint is in. One that is read is a file here and a line in the list. */
+/** Recognizes the layout of a quantized checkpoint. Each readable layout is one file here and one line in the list. */
 import { contradiction } from '../facts.ts'
 import { foreignMethod, methodOf } from './foreign.ts'
 import { objects, type Packing, type QuantizationConfig, unreadable } from './packing.ts'
 import { gptqPacking, readGptqConfig } from './read-gptq.ts'
 
-/** What reads the configs of a method. */
+/** The function that reads the configs of each method. */
 const readers: Record<string, (configs: readonly QuantizationConfig[]) => Packing> = {
   gptq: (configs) => gptqPacking(readGptqConfig(configs)),
 }
 
 /**
- * What all quantization configs of a model say together.
- * @throws WorkbenchError `config-unsupported` for another method, layout or width; `config-invalid` for wrong fields, and for
- *   two that contradict each other
+ * The settings of a model's quantization configs, merged.
+ * @throws WorkbenchError `config-unsupported` for another method, layout or width; `config-invalid` for wrong fields, and for fields that
+ * contradict each other
  */
 export function readPacking(configs: readonly QuantizationConfig[]): Packing {
   const methods = objects(configs).map(({ file, value }) => {
-    // The method first: the fields of other methods would only look like mistakes in this one's.
+    // The method is checked first: fields of other methods would be reported as mistakes.
     const method = methodOf(value)
     if (method !== null && Object.hasOwn(readers, method)) return method
     throw unreadable(file, `the model is quantized already, ${foreignMethod(value)}`)

@@ -1,6 +1,6 @@
 /**
- * What all formats share whose checkpoints are folders as transformers has them: config.json, safetensors in shards, and the
- * files that travel along. Such a format only says how one linear lies in its tensors.
+ * The common part of formats whose checkpoints are folders as transformers writes them: config.json, safetensors shards, and copied
+ * files. Such a format only defines the tensors of one linear.
  */
 import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
@@ -13,7 +13,7 @@ import type { CheckpointStream, DtypeName, ExportFormat, ExportPlan, ExportSetti
 /** Bytes copied at a time. */
 const PIECE = 16 * 2 ** 20
 
-/** A linear on its way into a file. */
+/** A solved linear that is to be written. */
 export interface LinearContent {
   name: string
   solved: SolvedLinear
@@ -21,26 +21,29 @@ export interface LinearContent {
   weights: () => PromiseLike<Float32Array<ArrayBuffer>>
 }
 
-/** A linear's tensors by full name, and what a reader should find: arrays that reading gives again, byte for byte. */
+/** A linear's tensors by full name, and the arrays that reading them has to return, byte for byte. */
 export interface Encoded {
   tensors: Map<string, Uint8Array>
   content: ArrayBufferView[]
 }
 
 export interface SafetensorsLayout {
-  /** The tensors that replace `<name>.weight`. */
+  /** Specs of the tensors that replace `<name>.weight`. */
   tensorsFor(linear: LinearPlan): TensorSpec[]
-  /** Bytes of those tensors. May share memory with the linear. */
+  /** Contents of those tensors. They may share memory with the linear. */
   encode(linear: LinearContent, settings: ExportSettings): Promise<Encoded>
-  /** Opens a finished folder as a stranger would. What it returns reads a linear; null: it is not there as it should be. */
+  /**
+   * Opens a finished folder like any other checkpoint. Returns a function that reads a linear, and returns null when its tensors are not
+   * as they should be.
+   */
   open(files: Files): Promise<(linear: LinearPlan) => Promise<ArrayBufferView[] | null>>
-  /** What config.json declares, for a model whose hidden states reach `peak` at most. */
+  /** The dtype that config.json declares, for a model whose hidden states reach at most `peak`. */
   declares(dtype: FloatDtype, peak: number): DtypeName
   /** The config files to write; `originalText` is the model's own config.json as it was. */
   configFiles(originalText: string, plan: ExportPlan, declared: DtypeName): { path: string; text: string }[]
 }
 
-/** Everything of a format that follows from its layout. */
+/** The methods of an export format that follow from its layout. */
 export function safetensorsFolder(layout: SafetensorsLayout): Pick<ExportFormat, 'bytes' | 'declares' | 'write'> {
   return {
     declares: layout.declares,
@@ -49,7 +52,7 @@ export function safetensorsFolder(layout: SafetensorsLayout): Pick<ExportFormat,
   }
 }
 
-/** Every tensor of the checkpoint, in the order of the files: first those copied as they are. */
+/** Every tensor of the checkpoint in file order, the copied ones first. */
 const tensorsOf = ({ copied, changed, linears }: ExportPlan, layout: SafetensorsLayout) => [
   ...copied,
   ...changed,
@@ -124,7 +127,7 @@ function failed(name: string): WorkbenchError {
   return new WorkbenchError(
     'storage-failed',
     `${name} reads back differently from what was written.`,
-    'The disk may be failing; free some space and run again.',
+    'The disk may be failing; use another disk or free some space, then run again.',
   )
 }
 

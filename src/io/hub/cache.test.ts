@@ -219,7 +219,7 @@ describe('the cache', () => {
     await put('1')
     await put('2')
     expect(ranges().map((name) => name[0])).toEqual(['d', 'e', 'f'])
-    expect(notices).toEqual(['The model is larger than the cache, which holds 0 MB.'])
+    expect(notices).toEqual(['The model is larger than the cache of 0 MB.'])
     await cache.setBudget(1000)
     expect(ranges().map((name) => name[0])).toEqual(['f'])
     await cache.clear()

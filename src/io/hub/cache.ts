@@ -1,14 +1,14 @@
 /**
- * Ranges of remote files, kept between visits. A range is one file named after the hash of the content that it is part of
- * (what the Hub calls the file's entity tag) and its place there, so a new version of a file never meets parts of the old
- * one, and equal files of different repositories share theirs. A file whose length does not fit its name is never used.
- * Beyond the budget the ranges used longest ago go first, but none that the open model has used: of a model larger than
- * the budget the first part then stays, where plain LRU would keep nothing for the next pass.
+ * A cache on disk for ranges of remote files. Each range is one file, named by the hash of the whole remote file (the Hub's entity tag)
+ * and its position there, so versions of a file never mix, and equal files of different repositories share their ranges. A file whose
+ * length does not match its name is never used. When the budget is exceeded, the least recently used ranges are removed, but none that
+ * the open model has used: of a model larger than the budget the first part then stays, where plain LRU would keep nothing for the next
+ * pass.
  *
- * Several tabs or programs may share a folder: each looks again at what the others have written before it gives anything
- * up, and whenever it has itself written a 64th of the budget. Files that are not named like ranges are left alone.
+ * Several tabs or programs may share a folder: each lists the folder again before it removes anything, and whenever it has written a 64th
+ * of the budget. Files that are not named like ranges are left alone.
  *
- * Beside them it keeps the last answers about what was opened, for visits without a network.
+ * It also keeps the Hub's last answers about opened repositories, so that they open without a network.
  */
 import { type ErrorCode, WorkbenchError } from '../../errors.ts'
 import { type ByteRange, type Bytes, readRange } from '../bytes.ts'
@@ -27,7 +27,7 @@ export interface CacheInfo {
   /** Kept now. */
   bytes: number
   budget: number
-  /** Why nothing is added any more, until the cache is cleared or its budget changed. */
+  /** Why nothing is added any more; null while the cache works. Clearing it or changing its budget resets this. */
   full: string | null
 }
 
@@ -37,11 +37,11 @@ interface Entry extends ByteRange {
   used: number
 }
 
-/** When which range was used last; a browser does not keep that of its own. */
+/** When each range was last used; browsers do not record that. */
 const usesName = 'uses.json'
 const saveEvery = 5000
 const maxUses = 16 << 20
-/** What was last said about which question; the one heard longest ago goes first. */
+/** The last answer to each question; the oldest is removed first. */
 const answersName = 'answers.json'
 const maxAnswers = 200
 const maxAnswer = 256 << 10
@@ -50,12 +50,12 @@ export class Cache {
   readonly #entries = new Map<string, Entry>()
   #ready: Promise<void> | null = null
   #bytes = 0
-  /** Written since the folder was last looked at. */
+  /** Bytes written since the folder was last listed. */
   #unseen = 0
   #budget: number
   #full: string | null = null
   #overflowed = false
-  /** What was used since then is not given up for something new. */
+  /** Ranges used since then are not removed to make room for new ones. */
   #epoch = Number.POSITIVE_INFINITY
   #saved = 0
   #answers: Promise<Map<string, unknown>> | null = null
@@ -65,7 +65,7 @@ export class Cache {
   constructor(
     readonly store: CacheFolder,
     budget: number,
-    /** Told once when the cache stops taking in what is read. */
+    /** Called once when the cache stops storing what is read. */
     readonly onFull: (code: ErrorCode, message: string, hint: string) => void,
     readonly clock: () => number = Date.now,
   ) {
@@ -79,7 +79,11 @@ export class Cache {
 
   async setBudget(bytes: number): Promise<void> {
     if (!Number.isSafeInteger(bytes) || bytes < 0) {
-      throw new WorkbenchError('option-invalid', `The cache cannot take ${bytes} bytes.`, 'Give a whole number of bytes; 0 keeps nothing.')
+      throw new WorkbenchError(
+        'option-invalid',
+        `The size of the cache cannot be ${bytes} bytes.`,
+        'Give a whole number of bytes; 0 keeps nothing.',
+      )
     }
     this.#budget = bytes
     this.#full = null
@@ -101,13 +105,13 @@ export class Cache {
     this.#overflowed = false
   }
 
-  /** Files are opened: what is used from now on matters more than what was before. */
+  /** Called when files are opened: ranges used from now on have priority over those used before. */
   begin(): void {
     this.#epoch = this.clock()
     this.#overflowed = false
   }
 
-  /** Those parts of a range that are there, sorted and apart; each can be read by itself. */
+  /** The cached parts of a range, sorted and disjoint; each can be read by one `read`. */
   async find(key: string, { begin, end }: ByteRange): Promise<ByteRange[]> {
     await this.#load()
     const parts: ByteRange[] = []
@@ -121,7 +125,7 @@ export class Cache {
     return parts
   }
 
-  /** Null when it is not there after all. */
+  /** Null when it is no longer in the cache. */
   async read(key: string, { begin, end }: ByteRange): Promise<Uint8Array<ArrayBuffer> | null> {
     const entry = this.#of(key).find((one) => one.begin <= begin && one.end >= end)
     if (!entry) return null
@@ -130,7 +134,7 @@ export class Cache {
       if (file.size !== entry.end - entry.begin) throw new Error('Its length is wrong.')
       const bytes = await readRange(file, begin - entry.begin, end - entry.begin, entry.name)
       entry.used = this.clock()
-      await this.#saveUses().catch(() => {}) // only the order of eviction suffers
+      await this.#saveUses().catch(() => {}) // this only affects the order of eviction
       return bytes
     } catch {
       // Evicted by another tab, cut short by a crash, cleared by the browser: it is simply not there.
@@ -151,7 +155,7 @@ export class Cache {
         if (!this.#overflowed)
           this.onFull(
             'storage-full',
-            `The model is larger than the cache, which holds ${megabytes(this.#budget)}.`,
+            `The model is larger than the cache of ${megabytes(this.#budget)}.`,
             'What does not fit is read from the network each time it is needed; a larger cache saves that.',
           )
         this.#overflowed = true
@@ -166,13 +170,13 @@ export class Cache {
     }
   }
 
-  /** What is known of a file turned out to be of another version. */
+  /** Removes all ranges of a file that turned out to be of another version. */
   async drop(key: string): Promise<void> {
     await this.#load()
     for (const entry of this.#of(key)) await this.#remove(entry)
   }
 
-  /** Keeps an answer that fits JSON; one that is too long, or that cannot be stored, is not kept. */
+  /** Keeps an answer as JSON; one that is too long or cannot be stored is dropped. */
   async remember(question: string, answer: unknown): Promise<void> {
     if (this.#budget === 0 || JSON.stringify(answer).length > maxAnswer) return
     const answers = await this.#recall()
@@ -186,7 +190,7 @@ export class Cache {
     await this.#saving
   }
 
-  /** What `remember` was told, as stored and unchecked; undefined when it is not there. */
+  /** The answer given to `remember`, unchecked; undefined when there is none. */
   async recall(question: string): Promise<unknown> {
     return (await this.#recall()).get(question)
   }
@@ -202,14 +206,14 @@ export class Cache {
     return new Map(Object.entries(await this.#readJson(answersName, maxAnswers * maxAnswer)))
   }
 
-  /** One write at a time, and one for all that was told meanwhile. */
+  /** One write at a time; answers that arrive meanwhile share the next one. */
   async #saveAnswers(answers: Map<string, unknown>): Promise<void> {
     while (this.#unsaved) {
       this.#unsaved = false
-      // Beside those that another tab or program has written down meanwhile.
+      // Merged with those that another tab or program has written meanwhile.
       const others = [...(await this.#readAnswers())].filter(([question]) => !answers.has(question))
       const text = JSON.stringify(Object.fromEntries([...others, ...answers].slice(-maxAnswers)))
-      await this.store.write(answersName, new TextEncoder().encode(text)).catch(() => {}) // whoever asked has the answer
+      await this.store.write(answersName, new TextEncoder().encode(text)).catch(() => {}) // the caller has the answer in any case
     }
   }
 
@@ -231,7 +235,7 @@ export class Cache {
         this.#stop(error)
         return []
       })
-      // Without it the order of writing counts.
+      // Without it, the time of writing is used.
       const uses = files.some(({ name }) => name === usesName) ? await this.#readJson(usesName, maxUses) : {}
       for (const { name, bytes, modified } of files) {
         const entry = entryOf(name, typeof uses[name] === 'number' ? uses[name] : modified)
@@ -244,7 +248,7 @@ export class Cache {
     return this.#ready
   }
 
-  /** Learns what other tabs and programs have written and removed. */
+  /** Lists the folder again, for what other tabs and programs have written and removed. */
   async #look(): Promise<void> {
     if (!this.#ready) return this.#load()
     await this.#ready
@@ -281,7 +285,7 @@ export class Cache {
     await this.store.remove(entry.name).catch((error) => this.#stop(error))
   }
 
-  /** Makes room: down to so many bytes, without what was used since `epoch`. Whether that was enough. */
+  /** Removes ranges until at most `bytes` are left, but none used since `epoch`. Returns whether that was enough. */
   async #shrink(bytes: number, epoch: number): Promise<boolean> {
     if (this.#bytes <= bytes) return true
     const old = [...this.#entries.values()].filter(({ used }) => used < epoch).sort((a, b) => a.used - b.used)
@@ -296,7 +300,7 @@ export class Cache {
     return [...this.#entries.values()].filter((entry) => entry.key === key).sort((a, b) => a.begin - b.begin)
   }
 
-  /** An object of ours; an empty one when there is none, or none that can be read. */
+  /** The object in one of our JSON files; an empty one when it is missing or unreadable. */
   async #readJson(name: string, cap: number): Promise<Record<string, unknown>> {
     try {
       const file = await this.store.open(name)
@@ -319,7 +323,7 @@ export class Cache {
 
 const namePattern = /^([0-9a-f]{40,64})-(\d{1,15})-(\d{1,15})$/
 
-/** The range that a file of this name is; null for a file that is none of ours. */
+/** The range that a file name stands for; null for other files. */
 function entryOf(name: string, used: number): Entry | null {
   const [, key, from, to] = namePattern.exec(name) ?? []
   return key ? { name, key, begin: Number(from), end: Number(to), used } : null

@@ -275,7 +275,7 @@ describe('the token', () => {
     expect(error).toMatchObject({ code: 'hub-denied', message: /does not accept/ })
     expect(JSON.stringify([error.message, error.hint, error.stack, String(error.cause)])).not.toContain('hf_unknown')
     expect(() => hub.network.setToken('two words')).toThrow(expect.objectContaining({ code: 'hub-denied' }))
-    expect(() => openHub({ url: 'http://mirror.example' }).network.setToken('hf_reader_token')).toThrow(/never sent without encryption/)
+    expect(() => openHub({ url: 'http://mirror.example' }).network.setToken('hf_reader_token')).toThrow(/sent over HTTPS only/)
     hub.network.setToken(null)
     expect(hub.network.signedIn).toBe(false)
   })

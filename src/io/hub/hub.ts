@@ -1,6 +1,6 @@
 /**
- * The Hugging Face Hub, or a mirror: search, what a repository is and holds, and its files as `Bytes`. Listing, facts and
- * Xet are the library's work; plain ranges, retries and the token are ours (`network.ts`).
+ * Client of the Hugging Face Hub or a mirror: search, information about a repository, and its files as `Bytes`. The library
+ * `@huggingface/hub` does listing, information and Xet; plain ranges, retries and the token are done here (`network.ts`).
  */
 import { datasetInfo, downloadFile, listFiles, listModels, modelInfo } from '@huggingface/hub'
 import { z } from '../zod.ts'
@@ -22,7 +22,7 @@ export interface Repo {
 export interface HubOptions extends NetworkOptions {
   /** Address of the Hub or a mirror. */
   url?: string
-  /** Where what was read is kept, and how many bytes of it. */
+  /** Where the cache is kept, and its size in bytes. */
   cache?: { store: CacheFolder; budget: number }
 }
 
@@ -36,7 +36,7 @@ export interface Hit {
   updated: string
   /** By the Hub's own count over the safetensors; null where there are none. */
   parameters: number | null
-  /** What they take. */
+  /** Their size in bytes. */
   bytes: number | null
 }
 
@@ -44,7 +44,7 @@ const commit = z.string().regex(/^[0-9a-f]{40}$/)
 
 const repoFacts = z.object({
   name: z.string(),
-  /** Commit that the revision means now. */
+  /** The commit that the revision points to now. */
   sha: commit,
   private: z.boolean(),
   gated: z.literal([false, 'auto', 'manual']),
@@ -78,9 +78,9 @@ const hubFile = z.object({
 })
 export type HubFile = z.infer<typeof hubFile>
 
-/** Pull requests that are looked through for a conversion, the newest first. */
+/** How many pull requests are searched for a conversion to safetensors, newest first. */
 const maxPulls = 30
-/** A repository with more files than this is not listed whole. */
+/** A repository with more files than this is not listed completely. */
 const maxFiles = 100_000
 const repoPart = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}'
 
@@ -88,33 +88,41 @@ const repoPart = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}'
 export function parseRepo(text: string): { name: string; revision: string | null } {
   const trimmed = text.trim()
   const page = /^https?:\/\/[^/]+\/(?:models\/|datasets\/)?([^/?#]+\/[^/?#]+)(?:\/(?:tree|blob|resolve)\/([^?#]+))?/.exec(trimmed)
-  // Of the path after a revision only the revision is meant, and that may itself hold slashes in refs/pr/N only.
+  // A path after the revision is ignored; the revision itself contains slashes only as refs/pr/N.
   const fromPage = page?.[2] && (/^refs(?:\/|%2F)(?:pr|convert)(?:\/|%2F)[^/]+/i.exec(page[2])?.[0] ?? page[2].split('/')[0])
   const [name, revision = null] = page ? [page[1], fromPage ? decodeURIComponent(fromPage) : null] : trimmed.split(/@(.*)/s, 2)
   if (!new RegExp(`^(${repoPart}/)?${repoPart}$`).test(name) || name.includes('..')) {
-    throw new WorkbenchError('option-invalid', `“${text}” is no repository of the Hub.`, 'Write owner/name, or owner/name@revision.')
+    throw new WorkbenchError(
+      'option-invalid',
+      `“${text}” is not a repository name of the Hub.`,
+      'Write owner/name, or owner/name@revision.',
+    )
   }
   return { name, revision: checkRevision(revision) }
 }
 
 function checkRevision(revision: string | null): string | null {
   if (revision === null || (/^[\w./-]{1,200}$/.test(revision) && !revision.includes('..') && !revision.startsWith('/'))) return revision
-  throw new WorkbenchError('option-invalid', `“${revision}” is no revision.`, 'Write a branch, a tag, a commit, or refs/pr/ and a number.')
+  throw new WorkbenchError(
+    'option-invalid',
+    `“${revision}” is not a revision.`,
+    'Write a branch, a tag, a commit, or refs/pr/ and a number.',
+  )
 }
 
-/** @throws WorkbenchError `option-invalid` when the address is none. */
+/** @throws WorkbenchError `option-invalid` when the address is not valid. */
 export function openHub(options: HubOptions = {}): Hub {
   return new Hub(options)
 }
 
 export class Hub {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string
   readonly network: Network
   readonly cache: Cache | null
   readonly #lookahead = new Lookahead()
   #xetWorks = true
-  /** Whether it was said that answers are from an earlier visit. */
+  /** Whether the user was told that answers are from an earlier visit. */
   #saidOld = false
 
   constructor({ url = publicHub, cache, ...network }: HubOptions) {
@@ -123,7 +131,7 @@ export class Hub {
     this.cache = cache ? new Cache(cache.store, cache.budget, (...notice) => this.network.notice(...notice)) : null
   }
 
-  /** Who the token belongs to. @throws WorkbenchError `hub-denied` when the Hub does not know it */
+  /** The name of the token's account. @throws WorkbenchError `hub-denied` when the Hub rejects it */
   async account(): Promise<{ name: string }> {
     try {
       const answer = await this.#json('/api/whoami-v2')
@@ -134,7 +142,7 @@ export class Hub {
       throw new WorkbenchError(
         'hub-denied',
         `The Hub at ${this.network.host} does not accept this token.`,
-        'It may have expired or be incomplete; make a new one with read access in the settings of your account.',
+        'It may have expired or be incomplete; create a new one with read access in your account settings.',
       )
     }
   }
@@ -167,7 +175,7 @@ export class Hub {
     })
   }
 
-  /** What the Hub knows of a repository at a revision. */
+  /** What the Hub says about a repository at a revision. */
   async facts(repo: Repo, revision = 'main'): Promise<RepoFacts> {
     const question = (at: string) => `facts of ${repo.type} ${repo.name} at ${at}`
     const facts = await this.#orAsHeard(question(revision), repoFacts, () => this.#facts(repo, revision))
@@ -236,21 +244,20 @@ export class Hub {
         if (type !== 'file') continue
         const why = escapes(path)
         if (why) {
-          const hint =
-            'A file of that name could be written where it does not belong. Use another repository, and tell the Hub about this one.'
+          const hint = 'A file of that name could be written outside its folder. Use another repository, and report this one to the Hub.'
           throw new WorkbenchError('hub-answer', `${repo.name} has a file named ${JSON.stringify(path)}, which is refused: ${why}.`, hint)
         }
         const { success, data } = hubFile.safeParse({ path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid, xet: Boolean(xetHash) })
         if (!success) throw this.#nonsense()
         files.push(data)
         if (files.length > maxFiles)
-          throw new WorkbenchError('hub-answer', `${repo.name} has more than ${maxFiles} files.`, 'Name a folder of it.')
+          throw new WorkbenchError('hub-answer', `${repo.name} has more than ${maxFiles} files.`, 'Name a folder inside it.')
       }
       return files
     })
   }
 
-  /** Listed files as bytes; nothing is read yet. */
+  /** The listed files as `Bytes`; nothing is read yet. */
   files(repo: Repo, sha: string, listed: readonly HubFile[]): Files {
     this.cache?.begin()
     return new Map(listed.map((file) => [file.path, this.#remote(repo, sha, file)]))
@@ -273,7 +280,7 @@ export class Hub {
     const byXet = {
       async read({ begin, end }: ByteRange) {
         blob ??= downloadFile({ repo, path, revision: sha, hubUrl: hub.url, fetch: hub.network.fetcher() })
-        // Without the Xet headers the library falls back to reading plainly, but unchecked; ours is checked.
+        // Without the Xet headers the library falls back to plain reading without checks; ours has them.
         const file = await blob
         if (!file || !('reconstructionUrl' in file)) throw new Error('the Hub offers no Xet access to it')
         return file.slice(begin, end).arrayBuffer()
@@ -291,7 +298,7 @@ export class Hub {
         hub.network.notice(
           'note',
           `${path} could not be read through Xet (${why}).`,
-          'Files are read by plain ranges from now on; only the speed may differ.',
+          'Files are read by plain HTTP ranges from now on; only the speed may differ.',
         )
       },
     }
@@ -311,7 +318,7 @@ export class Hub {
     )
   }
 
-  /** The answer of the Hub, or, where it cannot be reached, what it last said: its files may be in the cache. */
+  /** The answer of the Hub or, when it cannot be reached, its last answer: the files may be in the cache. */
   async #orAsHeard<T>(question: string, shape: z.ZodType<T>, ask: () => Promise<T>): Promise<T> {
     try {
       const answer = await ask()
@@ -326,8 +333,8 @@ export class Hub {
         this.#saidOld = true
         this.network.notice(
           'note',
-          `${error.message} What is known of the repository is from the last visit.`,
-          'What was read of it then is in the cache; anything else needs a connection.',
+          `${error.message} The information about the repository is from the last visit.`,
+          'Files that were read then are in the cache; anything else needs a connection.',
         )
       }
       return heard.data
@@ -351,20 +358,18 @@ export class Hub {
     }
   }
 
-  /** An answer in words about `what` was asked for; bugs stay what they are. */
+  /** An HTTP error as an error about `what` was requested; bugs are returned unchanged. */
   #explain(error: unknown, what: string): unknown {
     if (error instanceof SyntaxError) return this.#nonsense(error)
     if (!(error instanceof HttpError)) return error
     const { status, reason } = error
     const { host, signedIn } = this.network
-    const access = signedIn
-      ? 'Check with which account the token was made, and that it may read this.'
-      : 'Sign in, or paste an access token.'
+    const access = signedIn ? 'Check which account the token belongs to, and that it has access.' : 'Sign in, or paste an access token.'
     if (reason === 'GatedRepo') {
       return new WorkbenchError(
         'hub-denied',
-        signedIn ? `${what} is gated, and this account has no access yet.` : `${what} is gated: its owner wants to know who reads it.`,
-        `Ask for access on its page at ${host}${signedIn ? ', then try again.' : `. ${access}`}`,
+        signedIn ? `${what} is gated, and this account has no access yet.` : `${what} is gated: its owner grants access on request.`,
+        `Request access on its page at ${host}${signedIn ? ', then try again.' : `. ${access}`}`,
       )
     }
     if (reason === 'RevisionNotFound')
@@ -383,7 +388,8 @@ export class Hub {
         `The Hub at ${host} denies access to ${what}.`,
         signedIn ? `The token may have expired. ${access}` : access,
       )
-    if (status === 416) return new WorkbenchError('hub-changed', `${what} is shorter than it was listed.`, 'Open the repository again.')
+    if (status === 416)
+      return new WorkbenchError('hub-changed', `${what} is shorter than the Hub's listing says.`, 'Open the repository again.')
     return new WorkbenchError(
       'hub-answer',
       `The Hub at ${host} answered ${status} about ${what}.`,
@@ -394,14 +400,14 @@ export class Hub {
   #nonsense(cause?: unknown): WorkbenchError {
     return new WorkbenchError(
       'hub-answer',
-      `The answer of ${this.network.host} makes no sense.`,
+      `The answer of ${this.network.host} is not that of a Hub.`,
       'Check that this is the address of a Hub.',
       { cause },
     )
   }
 }
 
-/** Bytes of the safetensors that a reader would take: one file, or shards. */
+/** Size of the safetensors that would be read: one file, or shards. */
 export function weightBytes(files: readonly HubFile[]): number {
   const weights = files.filter(({ path }) => /^[^/]+\.safetensors$/.test(path))
   const single = weights.find(({ path }) => path === 'model.safetensors')
@@ -428,7 +434,11 @@ function checkUrl(text: string): string {
     throw new WorkbenchError('option-invalid', `“${text}” is not the address of a Hub.`, `Write it like ${publicHub}.`)
   }
   if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
-    throw new WorkbenchError('option-invalid', 'The address of a Hub has only a host and perhaps a path.', `Write it like ${publicHub}.`)
+    throw new WorkbenchError(
+      'option-invalid',
+      'The address of a Hub consists of a host and an optional path.',
+      `Write it like ${publicHub}.`,
+    )
   return url.href.replace(/\/+$/, '')
 }
 

@@ -55,10 +55,10 @@ const same = (bytes: Uint8Array, begin = 1000) => Buffer.compare(bytes, content.
 
 describe('once, and then all is well:', () => {
   const cases: [Fault, number, RegExp][] = [
-    ['refused', 1, /broke the connection off|cannot be reached/],
-    ['reset', 1, /broke the connection off|cannot be reached/],
-    ['broken', 2, /trouble of its own \(500\)/],
-    ['busy', 1, /slow down \(429\)/],
+    ['refused', 1, /closed the connection|cannot be reached/],
+    ['reset', 1, /closed the connection|cannot be reached/],
+    ['broken', 2, /internal problem \(500\)/],
+    ['busy', 1, /limits the rate of requests \(429\)/],
     ['whole', 1, /with status 200/],
     ['shifted', 1, /sent bytes 1001 to 1400999 of a file instead of 1000 to/],
     ['short', 1, /less than the 1400000 bytes/],
@@ -125,10 +125,10 @@ describe('once, and then all is well:', () => {
 
 describe('for good:', () => {
   const cases: [Fault, string, RegExp, number][] = [
-    ['refused', 'hub-unreachable', /broke the connection off|cannot be reached/, 3],
-    ['reset', 'hub-unreachable', /broke the connection off|cannot be reached/, 3],
-    ['broken', 'hub-busy', /trouble of its own \(500\)/, 6],
-    ['busy', 'hub-busy', /slow down/, 6],
+    ['refused', 'hub-unreachable', /closed the connection|cannot be reached/, 3],
+    ['reset', 'hub-unreachable', /closed the connection|cannot be reached/, 3],
+    ['broken', 'hub-busy', /internal problem \(500\)/, 6],
+    ['busy', 'hub-busy', /limits the rate/, 6],
     ['whole', 'hub-answer', /with status 200/, 3],
     ['shifted', 'hub-answer', /instead of 5000 to 5999/, 3],
     ['short', 'hub-answer', /less than the 1000 bytes/, 3],
@@ -165,7 +165,7 @@ describe('for good:', () => {
     const { hub } = await open()
     for (const ask of [() => hub.search('x'), () => hub.facts(repo), () => hub.refs(repo), () => hub.list(repo, 'main')]) {
       server.fault('nonsense', { match: '^/api/' })
-      expect(await refusal(ask)).toMatchObject({ code: 'hub-answer', message: /makes no sense/ })
+      expect(await refusal(ask)).toMatchObject({ code: 'hub-answer', message: /is not that of a Hub/ })
     }
   })
 

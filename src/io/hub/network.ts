@@ -1,25 +1,25 @@
 /**
- * HTTP with a Hub that may be far, slow, busy or wrong. Every request is tried again while that can help (429, 5xx, a
- * connection that breaks or stalls), with exponential backoff and jitter or as the server's Retry-After says; what comes
- * is counted; everything in flight can be interrupted. The token goes to the Hub's own origin and nowhere else: it is
- * added here, per request, and nobody else knows it.
+ * HTTP requests to a Hub that may be slow, busy or faulty. A request is retried while that can help (429, 5xx, a broken or stalled
+ * connection), with exponential backoff and jitter or after the server's Retry-After; received bytes are counted; everything in flight
+ * can be cancelled. The token is sent to the Hub's own origin and nowhere else: it is added here, per request, and no other module has
+ * it.
  */
 import { type ErrorCode, WorkbenchError } from '../../errors.ts'
 
 export const publicHub = 'https://huggingface.co'
 
-/** Over the network since the engine started; in events and reports of a job, since it started. */
+/** Traffic since the engine started; in events and reports of a job, since the job started. */
 export interface Traffic {
-  /** Bytes of bodies that came. */
+  /** Bytes of response bodies received. */
   fetched: number
-  /** Bytes that the cache gave instead. */
+  /** Bytes read from the cache instead. */
   cached: number
   requests: number
-  /** Requests that have not ended. */
+  /** Requests in flight. */
   underWay: number
   /** Bytes per second over the last few seconds. */
   rate: number
-  /** Why nothing comes just now, as a sentence; null when all is well. */
+  /** Why nothing is received now, as a sentence; null otherwise. */
   waiting: string | null
 }
 
@@ -31,15 +31,15 @@ export interface NetworkOptions {
   fetch?: typeof fetch
   /** Milliseconds without a byte after which a connection counts as broken. */
   stall?: number
-  /** Tries of one request before it fails. */
+  /** Attempts of one request before it fails. */
   tries?: number
-  /** Waits; tests pass one that does not. */
+  /** Waits; tests pass a function that returns at once. */
   sleep?: (ms: number, signal: AbortSignal) => Promise<void>
   random?: () => number
   online?: () => boolean
 }
 
-/** An answer that more tries cannot change. */
+/** An error response that a retry cannot change. */
 export class HttpError extends Error {
   constructor(
     readonly status: number,
@@ -50,14 +50,14 @@ export class HttpError extends Error {
   }
 }
 
-/** What may be otherwise at the next try. */
+/** A failure that a retry may resolve. */
 class Trouble extends Error {
   constructor(
     readonly code: ErrorCode,
     /** Completes "The Hub at <host> …". */
     readonly what: string,
     readonly hint: string,
-    /** Milliseconds that the server asked to wait. */
+    /** Milliseconds that the server asks to wait. */
     readonly after: number | null = null,
     options?: ErrorOptions,
   ) {
@@ -70,30 +70,30 @@ export interface Range {
   begin: number
   end: number
   size: number
-  /** Entity tag that the file had before; a range under any other is refused. */
+  /** The file's known entity tag; a range with any other is rejected. */
   etag: string | null
 }
 
 const firstDelay = 500
 const longestDelay = 30_000
-/** A server that asks for more is not waited for. */
+/** A server that asks for a longer wait is an error. */
 const longestAfter = 5 * 60_000
-/** Bytes that make a broken transfer a step forward, so that tries count anew. */
+/** A broken transfer that received this many bytes made progress, so the count of attempts starts again. */
 const stepForward = 256 << 10
-/** Of anything that is no file: a page of a listing has some 100 kB. */
+/** Cap in bytes of an answer that is not a file: a page of a listing has some 100 kB. */
 const maxAnswer = 64 << 20
 const fewTries = 3
 const connections = 6
 /**
- * Without the browser's cookies, and without its own cache: that would keep everything a second time beside ours, and it
- * starts transfers of several ranges of one file again.
+ * Without the browser's cookies and without its HTTP cache, which would store everything a second time, and which restarts concurrent
+ * ranges of one file.
  */
 const alone = { credentials: 'omit', cache: 'no-store' } as const
 const rateWindow = 3000
 const eventEvery = 250
 
 export class Network {
-  /** The Hub's origin: the only one that ever sees the token. */
+  /** The Hub's origin, the only one that the token is sent to. */
   readonly origin: string
   readonly #fetch: typeof fetch
   readonly #stall: number
@@ -101,7 +101,7 @@ export class Network {
   readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>
   readonly #random: () => number
   readonly #online: () => boolean
-  /** While a job runs, a lost connection is waited out instead of ending it. */
+  /** While a job runs, a lost connection makes it wait, not fail. */
   patient = false
   #token: string | null = null
   #stop = new AbortController()
@@ -135,17 +135,17 @@ export class Network {
     return this.#token !== null
   }
 
-  /** @throws WorkbenchError `hub-denied` for what cannot be a token or must not be sent in the clear */
+  /** @throws WorkbenchError `hub-denied` for what cannot be a token, and for an unencrypted Hub */
   setToken(token: string | null): void {
     const trimmed = token?.trim() || null
     if (trimmed && !/^[\x21-\x7e]{8,4096}$/.test(trimmed)) {
-      throw new WorkbenchError('hub-denied', 'That is not an access token.', 'Copy it again; a token of the Hub starts with hf_.')
+      throw new WorkbenchError('hub-denied', 'This is not an access token.', 'Copy it again; a token of the Hub starts with hf_.')
     }
     const { protocol, hostname } = new URL(this.origin)
     if (trimmed && protocol !== 'https:' && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)) {
       throw new WorkbenchError(
         'hub-denied',
-        `A token is never sent without encryption, and ${this.host} is spoken to over plain HTTP.`,
+        `A token is sent over HTTPS only, and the address of ${this.host} is plain HTTP.`,
         'Use the https address of the Hub.',
       )
     }
@@ -161,21 +161,21 @@ export class Network {
     for (const listener of this.#listeners) listener({ type: 'notice', code, message, hint })
   }
 
-  /** Counts what did not have to be fetched. */
+  /** Counts bytes read from the cache. */
   countCached(bytes: number): void {
     this.#traffic.cached += bytes
     this.#tell()
   }
 
-  /** Ends everything in flight with `cancelled`; what is asked for later is not affected. */
+  /** Ends everything in flight with `cancelled`; later requests are not affected. */
   interrupt(): void {
-    this.#stop.abort(new WorkbenchError('cancelled', 'The transfer was cancelled.', 'What was finished is kept.'))
+    this.#stop.abort(new WorkbenchError('cancelled', 'The transfer was cancelled.', 'Finished transfers are kept.'))
     this.#stop = new AbortController()
   }
 
   /**
-   * A `fetch` for the library. The Hub's answers come whole and successful, or as an error of ours; other hosts (Xet's)
-   * answer to the library itself and are only counted and watched.
+   * A `fetch` for the library. It returns the Hub's answers complete and successful, or throws our errors; answers of other hosts (Xet's)
+   * are passed through, only counted and watched for stalls.
    */
   fetcher(signal?: AbortSignal): typeof fetch {
     return async (input, init) => {
@@ -198,8 +198,8 @@ export class Network {
   }
 
   /**
-   * A range of a file, or all of it, complete and under the expected entity tag, and the address that gave it after all
-   * redirections. What came of a transfer that broke is kept and the rest asked for.
+   * A range of a file, or the whole file, complete and with the expected entity tag, and the address it came from after redirections.
+   * When a transfer breaks, only the rest is requested again.
    * @throws HttpError, WorkbenchError `offline`, `hub-unreachable`, `hub-busy`, `hub-changed`, `hub-answer`
    */
   async range(url: string, range: Range): Promise<{ bytes: Uint8Array<ArrayBuffer>; etag: string | null; from: string }> {
@@ -210,21 +210,21 @@ export class Network {
     let source = url
     await this.#attempts(undefined, async (watch, progress) => {
       const from = begin + have
-      // Servers may compress a whole file, and then cannot give ranges of it: only parts are asked for as such.
+      // Servers may compress a whole file and then cannot serve ranges of it, so only real parts are requested as ranges.
       const whole = from === 0 && end === size
       const headers: Record<string, string> = whole ? {} : { Range: `bytes=${from}-${end - 1}` }
       const response = await this.#open(url, { headers }, watch)
       source = response.url || url
       const wrong = (what: string) =>
-        new Trouble('hub-answer', what, 'A proxy on the way may be at fault; try again or use another address.')
+        new Trouble('hub-answer', what, 'A proxy in between may be the cause; try again, or use another address.')
       try {
-        if (!whole && response.status !== 206) throw wrong(`answered a request for a part of a file with status ${response.status}`)
+        if (!whole && response.status !== 206) throw wrong(`answered a range request with status ${response.status}`)
         const said = /^bytes (\d+)-(\d+)\//.exec(response.headers.get('content-range') ?? '')
         if (!whole && said && (Number(said[1]) !== from || Number(said[2]) !== end - 1))
           throw wrong(`sent bytes ${said[1]} to ${said[2]} of a file instead of ${from} to ${end - 1}`)
         const tag = entityTag(response)
         if (etag !== null && tag !== null && tag !== etag)
-          throw new Trouble('hub-changed', 'sent a part of another version of the file', 'Open the model again to read the new version.')
+          throw new Trouble('hub-changed', 'sent a range of another version of the file', 'Open the model again to read the new version.')
         const start = have
         let ended = false
         try {
@@ -236,7 +236,7 @@ export class Network {
           ended = true
         } finally {
           if (ended && have < bytes.length) {
-            have = start // an answer that claims to be complete and is not cannot be trusted at all
+            have = start // an answer that claims to be complete but is not cannot be trusted
           } else if (have - start >= stepForward) progress()
         }
         if (have < bytes.length) throw wrong(`sent less than the ${end - from} bytes that were asked for`)
@@ -251,7 +251,7 @@ export class Network {
 
   // ---------------------------------------------------------------- one request
 
-  /** The answer's head. @throws Trouble, HttpError */
+  /** Sends one request and returns its response, the body unread. @throws Trouble, HttpError */
   async #open(url: string, init: RequestInit | undefined, watch: Watch): Promise<Response> {
     this.#traffic.requests++
     const headers = new Headers(init?.headers)
@@ -266,13 +266,13 @@ export class Network {
     if (status === 429 || status === 408) {
       throw new Trouble(
         'hub-busy',
-        'asks to slow down (429)',
-        'Wait some minutes, or sign in: accounts have higher limits.',
+        'limits the rate of requests (429)',
+        'Wait a few minutes, or sign in: accounts have higher limits.',
         retryAfter(response),
       )
     }
     if (status >= 500) {
-      throw new Trouble('hub-busy', `has trouble of its own (${status})`, 'Try again later.', retryAfter(response))
+      throw new Trouble('hub-busy', `has an internal problem (${status})`, 'Try again later.', retryAfter(response))
     }
     throw new HttpError(status, reason)
   }
@@ -294,7 +294,7 @@ export class Network {
     }
   }
 
-  /** Another host's answer as it is, its body counted and watched; without the token. */
+  /** A request to another host, without the token; its body is counted and watched for stalls. */
   async #foreign(url: string, init?: RequestInit): Promise<Response> {
     this.#traffic.requests++
     const watch = new Watch(this.#stall, this.#stop.signal)
@@ -339,7 +339,7 @@ export class Network {
     return new Response(counted, { status, headers })
   }
 
-  // ---------------------------------------------------------------- again and again
+  // ---------------------------------------------------------------- retries
 
   async #attempts<T>(signal: AbortSignal | undefined, work: (watch: Watch, progress: () => void) => Promise<T>): Promise<T> {
     const stop = signal ? AbortSignal.any([this.#stop.signal, signal]) : this.#stop.signal
@@ -360,13 +360,13 @@ export class Network {
           const trouble = error instanceof Trouble ? error : failure(error, offline)
           failed++
           if (offline) {
-            // Without a network more tries make no sense, but a job waits for its return.
+            // Without a network, retries are useless, but a job waits until it is back.
             if (!this.patient) throw this.#final(trouble)
             failed = Math.min(failed, this.#tries - 1)
           }
           const delay = trouble.after ?? Math.min(longestDelay, firstDelay * 2 ** (failed - 1)) * (0.5 + this.#random() / 2)
-          // A wrong answer may be an accident of one proxy, but does not get right by waiting; nor does a person wait long
-          // to hear that an address is wrong.
+          // A wrong answer may be the fault of one proxy, but waiting does not fix it; and a user should learn soon that an address is
+          // wrong.
           const soon = trouble.code === 'hub-unreachable' ? !this.patient : trouble.code !== 'hub-busy'
           const tries = soon && !offline ? fewTries : this.#tries
           if (failed >= tries || delay > longestAfter) throw this.#final(trouble)
@@ -385,7 +385,7 @@ export class Network {
   #final({ code, what, hint, after, cause }: Trouble): WorkbenchError {
     this.#wait(null)
     if (code === 'offline') return new WorkbenchError(code, 'There is no network connection.', hint, { cause })
-    const wait = after !== null && after > longestAfter ? ` It wants ${seconds(after)} of rest.` : ''
+    const wait = after !== null && after > longestAfter ? ` It asks to wait ${seconds(after)}.` : ''
     return new WorkbenchError(code, `The Hub at ${this.host} ${what}.${wait}`, hint, { cause })
   }
 
@@ -419,7 +419,7 @@ export class Network {
     return bytes / (Math.max(eventEvery, now - first.at) / 1000)
   }
 
-  /** A request is under way until what this returns is called, once or more. */
+  /** Counts a request as in flight until the returned function is called; calling it twice is harmless. */
   #begin(): () => void {
     let over = false
     this.#traffic.underWay++
@@ -444,17 +444,17 @@ export class Network {
     this.#told = time
     const { traffic } = this
     for (const listener of this.#listeners) listener({ type: 'traffic', traffic })
-    // When nothing comes any more, that is told too.
+    // Reported again when nothing is received any more.
     clearTimeout(this.#fading)
     if (traffic.rate > 0) {
       this.#fading = setTimeout(() => this.#tell(true), 1000)
-      // A terminal need not stay for that.
+      // This timer must not keep a terminal program running.
       if (typeof this.#fading === 'object') this.#fading.unref()
     }
   }
 }
 
-/** Breaks a request off when nothing came for too long, or when everything is to stop. */
+/** Aborts a request when nothing was received for too long, or when everything is cancelled. */
 class Watch {
   readonly signal: AbortSignal
   readonly #stalled = new AbortController()
@@ -468,7 +468,7 @@ class Watch {
     this.fed()
   }
 
-  /** Something came. */
+  /** Something was received. */
   fed(): void {
     clearTimeout(this.#timer)
     const what = `sent nothing for ${seconds(this.ms)}`
@@ -478,7 +478,7 @@ class Watch {
     )
   }
 
-  /** The promise, or the reason to stop, whichever is first. */
+  /** The promise, or the reason of the abort, whichever is first. */
   async guard<T>(promise: Promise<T>): Promise<T> {
     let abort = () => {}
     const aborted = new Promise<never>((_, reject) => {
@@ -512,13 +512,13 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** What the fetch of a browser or of Node threw; a WorkbenchError or HttpError goes through. */
+/** An error thrown by fetch as a failure that can be retried. @throws WorkbenchError, HttpError and bugs, unchanged */
 function failure(error: unknown, offline: boolean): Trouble {
   if (error instanceof WorkbenchError || error instanceof HttpError) throw error
   // Anything but the network's own errors is a bug.
   if (!(error instanceof TypeError || error instanceof DOMException)) throw error
   if (offline)
-    return new Trouble('offline', 'cannot be reached', 'Connect to the internet; files on this machine can be opened without.', null, {
+    return new Trouble('offline', 'cannot be reached', 'Connect to the internet, or open files on this machine.', null, {
       cause: error,
     })
   const code = systemCode(error)
@@ -526,7 +526,7 @@ function failure(error: unknown, offline: boolean): Trouble {
     code === 'ECONNREFUSED'
       ? 'refuses the connection'
       : code === 'ECONNRESET' || code === 'UND_ERR_SOCKET'
-        ? 'broke the connection off'
+        ? 'closed the connection'
         : 'cannot be reached'
   const page = code ? '' : ' It may also forbid this page to read from it (CORS).'
   return new Trouble('hub-unreachable', what, `Check the connection and the address of the Hub.${page}`, null, { cause: error })
@@ -534,7 +534,7 @@ function failure(error: unknown, offline: boolean): Trouble {
 
 const systemCode = (error: unknown) => ((error as Error)?.cause as { code?: string } | undefined)?.code ?? ''
 
-/** Node has no word for it, but cannot find any host then. */
+/** Node has no error for being offline; no host can be found then. */
 function isOffline(error: unknown): boolean {
   return ['ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'ENETDOWN'].includes(systemCode(error))
 }
@@ -551,7 +551,7 @@ function retryAfter({ headers }: Response): number | null {
   return Number.isFinite(wait) ? Math.max(0, wait) : null
 }
 
-/** Without what a proxy that compresses adds to it. */
+/** The entity tag, without the suffix of a compressing proxy. */
 function entityTag({ headers }: Response): string | null {
   return (
     headers

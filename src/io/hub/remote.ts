@@ -1,6 +1,6 @@
 /**
- * A file on the Hub as `Bytes`: any part of it by one ranged request, kept in the cache when there is one. What a reader
- * announces is fetched ahead of it in large pieces, within a bound of memory that all files share.
+ * A file on the Hub as `Bytes`: any part is read by one range request and kept in the cache, if there is one. Announced ranges are
+ * prefetched in large pieces, within a memory limit that all files share.
  */
 import { WorkbenchError } from '../../errors.ts'
 import type { AheadRange, ByteRange, Bytes } from '../bytes.ts'
@@ -13,12 +13,12 @@ export interface RemoteSource {
   fetch(range: ByteRange): Promise<Uint8Array<ArrayBuffer>>
 }
 
-/** Bytes fetched ahead, and not yet read, of all files together: with the copies on their way, a small part of a tab's memory. */
+/** Limit of prefetched bytes not yet read, all files together: including copies in flight, a small part of a tab's memory. */
 const aheadBytes = 32 << 20
-/** Longer spans are fetched in pieces of this: six connections are then busy within the bound, and memory comes free piece by piece. */
+/** Longer spans are fetched in pieces of this size: six connections are then busy within the limit, and memory is freed piece by piece. */
 const pieceBytes = 5 << 20
 
-/** Memory for reading ahead, shared by the files of a Hub. Pieces start in the order in which they will be read. */
+/** The memory for prefetching, shared by all files of a Hub. Pieces are fetched in the order in which they will be read. */
 export class Lookahead {
   #free: number
   /** By turn. */
@@ -28,14 +28,14 @@ export class Lookahead {
     this.#free = bytes
   }
 
-  /** Takes pieces of one file in, and those that wait already under their new turns; starts what there is room for. */
+  /** Adds pieces of one file, sorts all that wait by turn, and starts those that fit into memory. */
   queue(pieces: readonly Piece[]): void {
     this.#waiting.push(...pieces)
     this.#waiting.sort((a, b) => a.turn - b.turn)
     this.#advance()
   }
 
-  /** Starts it now, room or not, since somebody waits for it. */
+  /** Starts a piece at once, whatever the memory, since a reader waits for it. */
   hurry(piece: Piece): void {
     const at = this.#waiting.indexOf(piece)
     if (at < 0) return
@@ -51,7 +51,7 @@ export class Lookahead {
     this.#advance()
   }
 
-  /** Not at once: the other files of the same announcement are still to tell their turns. */
+  /** Deferred: the other files of the same announcement have not been queued yet. */
   #advance(): void {
     queueMicrotask(() => {
       while (this.#waiting.length && this.#waiting[0].bytes <= this.#free) this.hurry(this.#waiting[0])
@@ -59,7 +59,7 @@ export class Lookahead {
   }
 }
 
-/** A range on its way. */
+/** A range that is being prefetched. */
 class Piece {
   #content: Promise<Uint8Array<ArrayBuffer>> | null = null
   #unread: number
@@ -80,14 +80,14 @@ class Piece {
 
   start(): void {
     this.#content ??= this.fetch()
-    this.#content.catch(() => {}) // whoever reads it hears of it
+    this.#content.catch(() => {}) // the reader gets the error
   }
 
   get content(): Promise<Uint8Array<ArrayBuffer>> {
     return this.#content!
   }
 
-  /** Whether all of it was read once so many bytes more are. */
+  /** Counts `bytes` as read; returns whether the whole piece has been read. */
   consumed(bytes: number): boolean {
     this.#unread -= bytes
     return this.#unread <= 0
@@ -160,7 +160,7 @@ export class RemoteFile implements Bytes {
     return out.buffer
   }
 
-  /** All of a piece, as it came: a copy would be one more for the browser to collect. */
+  /** A whole piece without a copy, which would be one more for the garbage collector. */
   async #whole(piece: Piece): Promise<ArrayBuffer> {
     try {
       const content = await piece.content
@@ -197,7 +197,7 @@ class RemoteSlice implements Bytes {
   }
 }
 
-/** What is left of a range when others are taken out of it. */
+/** A range minus other ranges. */
 function without(range: ByteRange, others: readonly ByteRange[]): ByteRange[] {
   const left: ByteRange[] = []
   let at = range.begin
@@ -218,19 +218,19 @@ export interface HubSource {
   network: Network
   url: string
   size: number
-  /** Hash of the content, as the listing gives it. */
+  /** Hash of the content, from the listing. */
   hash: string
   cache: Cache | null
-  /** By Xet, where the file is kept there; null once that failed anywhere. */
+  /** Access by Xet, if the file is stored there; null once Xet failed for any file. */
   readonly xet: { read(range: ByteRange): Promise<ArrayBuffer>; failed(error: unknown): void } | null
-  /** Turns what the network throws into words about this file. */
+  /** Turns an error of the network into one about this file. */
   explain(error: unknown): unknown
 }
 
 /** Cache first, then Xet where it works, then plain ranges. */
 export function hubSource(file: HubSource): RemoteSource {
   let etag: string | null = null
-  /** Where the Hub redirected to: asked directly, it saves a round trip a range, until its signature expires. */
+  /** Where the Hub redirected to: asking there directly saves a round trip per range, until its signature expires. */
   let storage: string | null = null
 
   async function plain(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,18 +1,18 @@
-/** What a parquet file may claim, and what is said when it claims more: shared by all that look at one. */
+/** Limits for parquet files, and the errors when they are exceeded; shared by all parquet modules. */
 
-/** Writers make row groups of 64 to 512 MB over all columns. */
+/** Most bytes of a column chunk: writers make row groups of 64 to 512 MB over all columns. */
 export const maxChunk = 512 << 20
-/** Usual pages hold 1 MB; a page with one long document may be larger. */
+/** Most bytes of a page: usual pages have 1 MB, one with a long document may be larger. */
 export const maxPage = 256 << 20
-/** Usual row groups hold 1,000 to 1,000,000 rows, and of a conversation several turns each. */
+/** Most rows or values of a row group: usual ones have 1,000 to 1,000,000 rows, conversations several turns each. */
 export const maxValues = 16 << 20
 export const maxDepth = 16
 
 export const damaged = 'Download the file again, or convert it to .jsonl or .txt.'
-export const smaller = 'Write it again with smaller row groups, or convert it to .jsonl or .txt.'
-export const other = 'The file is whole; write it again with zstd or snappy and the usual encodings, or convert it to .jsonl or .txt.'
+export const smaller = 'Rewrite it with smaller row groups, or convert it to .jsonl or .txt.'
+export const other = 'The file is not damaged; rewrite it with zstd or snappy and the usual encodings, or convert it to .jsonl or .txt.'
 
-/** What the checks and the library complain about; becomes a WorkbenchError with the file's name. */
+/** An error of the checks or of the library; becomes a WorkbenchError with the file's name. */
 export class Malformed extends Error {
   constructor(
     why: string,
@@ -26,14 +26,14 @@ export function fail(why: string, hint = damaged): never {
   throw new Malformed(why, hint)
 }
 
-/** A whole number that may be right, but is more than is held here. */
+/** Checks a number that may be valid but is too large to handle. */
 export function bounded(value: number | bigint | undefined, most: number, what: string): number {
   const n = count(value, Number.MAX_SAFE_INTEGER, what)
   if (n > most) fail(`${n} ${what}, where at most ${most} are read here`, smaller)
   return n
 }
 
-/** A whole number from 0 to `most`. */
+/** Checks that a number is whole and from 0 to `most`. */
 export function count(value: number | bigint | undefined, most: number, what: string): number {
   const n = Number(value ?? Number.NaN)
   if (!(Number.isInteger(n) && n >= 0 && n <= most)) fail(`${value} ${what}, where at most ${most} can be`)
@@ -41,8 +41,8 @@ export function count(value: number | bigint | undefined, most: number, what: st
 }
 
 /**
- * Walks over a struct in Thrift's compact protocol, so that no list claims more elements than there are bytes.
- * @returns the offset behind it
+ * Skips a struct in Thrift's compact protocol, checking that no list claims more elements than there are bytes.
+ * @returns the offset after it
  */
 export function skim(view: DataView, from: number, depth = 0): number {
   if (depth > maxDepth) fail(`a header that nests more than ${maxDepth} levels deep`)
@@ -79,7 +79,7 @@ export function skim(view: DataView, from: number, depth = 0): number {
   }
 }
 
-/** An unsigned LEB128 number; lengths and counts have to stay below 2^31, larger ones are only walked over. */
+/** Reads an unsigned LEB128 number; lengths and counts have to be below 2^31, larger numbers are only skipped. */
 export function varint(view: DataView, from: number): { value: number; at: number } {
   let value = 0
   for (let i = 0; i < 10; i++) {

@@ -1,11 +1,11 @@
-/** The compressions of parquet pages, each page to exactly the size that it says. */
+/** Decompresses parquet pages, each to exactly the size that its header declares. */
 import { decompress as unzstd } from 'fzstd'
 import { snappyUncompress } from 'hyparquet'
 import { decompressLz4, decompressLz4Raw } from 'hyparquet-compressors/src/lz4.js'
 import { Inflate } from 'pako'
 import { fail, other } from './bounds.ts'
 
-/** A page of `size` bytes; throws where it has more or fewer. */
+/** Decompresses a page to `size` bytes; throws when it has more or fewer. */
 export async function unpack(packed: Uint8Array<ArrayBuffer>, size: number, codec: string): Promise<Uint8Array<ArrayBuffer>> {
   if (codec === 'UNCOMPRESSED') {
     if (packed.length !== size) fail(`a page of ${packed.length} bytes where ${size} should be`)
@@ -23,21 +23,21 @@ export async function unpack(packed: Uint8Array<ArrayBuffer>, size: number, code
   }
   if (codec === 'GZIP') return inflate(packed, size)
   if (codec === 'BROTLI') {
-    // Its dictionary is larger than all else here, and seldom needed.
+    // Loaded on demand: Brotli's dictionary is large, and seldom needed.
     const { decompressBrotli } = await import('hyparquet-compressors/src/brotli.js')
     return decompressBrotli(packed, size)
   }
   if (codec === 'LZ4_RAW' || codec === 'LZ4') {
-    // What is missing at the end would come as zeros.
+    // Missing bytes at the end would otherwise be zeros.
     const blocks = codec === 'LZ4' ? hadoopBlocks(packed) : null
     const length = (blocks ?? [packed]).reduce((sum, block) => sum + lz4Length(block), 0)
     if (length !== size) fail(`a page of ${length} bytes where ${size} should be`)
     return (codec === 'LZ4' ? decompressLz4 : decompressLz4Raw)(packed, size)
   }
-  return fail(`the compression ${codec}, which is not read here`, other)
+  return fail(`the compression ${codec}, which is not supported`, other)
 }
 
-/** The blocks of the older framing, each behind its two sizes; null where there is none. */
+/** Blocks of the older Hadoop framing, each after its two sizes; null if the page is not framed so. */
 function hadoopBlocks(packed: Uint8Array): Uint8Array[] | null {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength)
   const blocks: Uint8Array[] = []
@@ -52,7 +52,7 @@ function hadoopBlocks(packed: Uint8Array): Uint8Array[] | null {
   return at === packed.length ? blocks : null
 }
 
-/** Bytes that an LZ4 block unpacks to; -1 where it does not end as one. */
+/** Decompressed size of an LZ4 block; -1 if it is not a valid block. */
 function lz4Length(block: Uint8Array): number {
   let at = 0
   let length = 0

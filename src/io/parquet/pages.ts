@@ -1,9 +1,9 @@
-/** The pages of a parquet column: unpacked, and every count, length and run in them walked over before the library sees it. */
+/** Decompresses the pages of a parquet column and checks every count, length and run in them before the library sees it. */
 import { parquetHeader } from 'hyparquet/src/column.js'
 import { bounded, count, fail, maxChunk, maxPage, maxValues, other, skim, smaller, varint } from './bounds.ts'
 import { unpack } from './codecs.ts'
 
-/** How far a codec can shrink what is all alike; zstd and Brotli do without a bound. */
+/** The largest compression ratio of each codec; zstd and Brotli have no limit. */
 const maxRatio: Record<string, number> = { SNAPPY: 64, GZIP: 1032, LZ4: 255, LZ4_RAW: 255 }
 
 export interface Leaf {
@@ -14,14 +14,14 @@ export interface Leaf {
   meta: { codec: string; type: string }
 }
 
-/** The pages of a column chunk that are stored compressed, each decompressed and found harmless. */
+/** The compressed pages of a column chunk, each decompressed and checked. */
 export async function unpackPages(data: Uint8Array<ArrayBuffer>, leaf: Leaf): Promise<Uint8Array[]> {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
   const pages: Uint8Array[] = []
   let at = 0
   let values = 0
   let unpacked = 0
-  // The library stops at the last byte but one, too.
+  // The library also stops at the last byte but one.
   while (at < data.length - 1 && values < leaf.values) {
     skim(view, at)
     const reader = { view, offset: at }
@@ -77,7 +77,7 @@ export async function unpackPages(data: Uint8Array<ArrayBuffer>, leaf: Leaf): Pr
   return pages
 }
 
-/** The values of a page: their encoding, and that there are bytes or runs for as many as it says. */
+/** Checks the values of a page: their encoding, and that it has bytes or runs for all of them. */
 function checkValues(page: Uint8Array, from: number, n: number, encoding: string | undefined, leaf: Leaf): void {
   if (encoding === 'PLAIN') {
     if (leaf.meta.type === 'BYTE_ARRAY' && n * 4 > page.length - from) fail(`${n} texts in ${page.length - from} bytes`)
@@ -101,12 +101,12 @@ function checkValues(page: Uint8Array, from: number, n: number, encoding: string
     checkPrefixes(shared.values, checkLengths(deltas(page, shared.end, n), page))
   } else if (encoding === 'BYTE_STREAM_SPLIT') {
     if (n > page.length - from) fail(`${n} values in ${page.length - from} bytes`)
-  } else fail(`values in the encoding ${encoding}, which is not read here`, other)
+  } else fail(`values in the encoding ${encoding}, which is not supported`, other)
 }
 
 /**
  * Walks the run-length and bit-packed hybrid encoding of n values.
- * @returns how many of the values are `most`, the highest that they may have
+ * @returns how many of the values equal `most`, the largest allowed
  */
 function runs(bytes: Uint8Array, width: number, n: number, most?: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -120,7 +120,7 @@ function runs(bytes: Uint8Array, width: number, n: number, most?: number): numbe
     if (header.value & 1) {
       const packed = (header.value >>> 1) * 8
       const here = Math.min(packed, n - seen)
-      // DuckDB writes runs of 256 for a handful of values, and all of their bytes.
+      // DuckDB writes runs of 256 values for a handful, with all their bytes.
       const bits = packed - here < 8 ? here * width : packed * width
       if (at + Math.ceil(bits / 8) > bytes.length) fail('a run that is longer than its page')
       for (let i = 0; most !== undefined && i < here; i++) {
@@ -149,7 +149,7 @@ function runs(bytes: Uint8Array, width: number, n: number, most?: number): numbe
 
 /**
  * The n numbers of a run of DELTA_BINARY_PACKED, as lengths; the library allocates and copies by them.
- * @returns the numbers modulo 2^32, and the offset behind them
+ * @returns the numbers modulo 2^32, and the offset after them
  */
 function deltas(page: Uint8Array, from: number, n: number): { values: Int32Array; end: number } {
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
@@ -193,7 +193,7 @@ function deltas(page: Uint8Array, from: number, n: number): { values: Int32Array
   return { values, end: at }
 }
 
-/** A number of up to 32 bits, the lowest first, modulo 2^32. */
+/** Reads a number of up to 32 bits, lowest bit first, modulo 2^32. */
 function bitsAt(bytes: Uint8Array, from: number, bit: number, width: number): number {
   let value = 0
   for (let i = 0; i < width; ) {
@@ -205,7 +205,7 @@ function bitsAt(bytes: Uint8Array, from: number, bit: number, width: number): nu
   return value
 }
 
-/** Lengths that together take no more than the rest of the page. */
+/** Checks that lengths together take no more than the rest of the page. */
 function checkLengths({ values, end }: { values: Int32Array; end: number }, page: Uint8Array): Int32Array {
   let left = page.length - end
   for (const length of values) {
@@ -215,12 +215,14 @@ function checkLengths({ values, end }: { values: Int32Array; end: number }, page
   return values
 }
 
-/** Each text begins as the one before it does, as far as that goes; together they take no more than a column may. */
+/**
+ * Checks texts that share a prefix with the one before: no prefix longer than that text, and all together within the limit of a column.
+ */
 function checkPrefixes(shared: Int32Array, own: Int32Array): void {
   let before = 0
   let all = 0
   for (const [i, prefix] of shared.entries()) {
-    if (prefix < 0 || prefix > before) fail('a text that begins as more of the one before it than there is')
+    if (prefix < 0 || prefix > before) fail('a text with a longer prefix than the text before it')
     before = prefix + own[i]
     all += before
     if (all > maxChunk) fail(`more than ${maxChunk} bytes in one column of a row group`, smaller)
