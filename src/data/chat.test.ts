@@ -59,7 +59,7 @@ describe('which template', () => {
     expect(error).toMatchObject({ code: 'tokenizer-invalid' })
     expect(error.message).toContain('(rag)')
     const strange = await refusal(() => loadChatTemplate(folder({ 'tokenizer_config.json': { chat_template: [5] } })))
-    expect(strange.message).toContain('neither a text nor a list of texts')
+    expect(strange.message).toContain('neither a text nor a list of named texts')
   })
 
   test('line ends are LF, a byte order mark is text, other bytes than UTF-8 are refused', async () => {
@@ -77,7 +77,7 @@ describe('which template', () => {
     expect(await refused("{{ 'a' | nothing }}")).toContain("no filter named 'nothing'")
     expect(await refused("{{ 'a' is toString }}")).toContain("no test named 'toString'")
     expect(await refused('{{ '.repeat(3))).toContain('cannot be used')
-    expect(await refused(`{{ ${'('.repeat(5000)}1${')'.repeat(5000)} }}`)).toContain('nests more than')
+    expect(await refused(`{{ ${'('.repeat(5000)}1${')'.repeat(5000)} }}`)).toContain('nested more than')
     expect(await refused('x'.repeat((1 << 20) + 1))).toContain('1048577 characters')
   })
 })
@@ -172,7 +172,7 @@ describe('messages', () => {
     const error = async (source: string, message: object = {}) =>
       refusal(() => render({ 'chat_template.jinja': source }, [{ role: 'user', content: 'x', ...message }]))
     const raised = await error("{{ raise_exception('roles must alternate') }}")
-    expect(raised.message).toBe(`${where}: the chat template of the model refuses the conversation: roles must alternate.`)
+    expect(raised.message).toBe(`${where}: the model's chat template rejects the conversation: roles must alternate.`)
     expect(raised.hint).toContain('remove that conversation')
     const unfit = await error('x', { content: [{ type: 'image' }] })
     expect(unfit.message).toContain(where)
@@ -199,7 +199,7 @@ test('the date is the one that is given, and a template that reads none does not
   const file = await loadChatTemplate(folder({ 'chat_template.jinja': "{{ strftime_now('%d %b %Y') }}" }))
   expect(file!.usesDate).toBe(true)
   expect(file!.on('2024-02-29')([{ role: 'user', content: '' }], where)).toBe('29 Feb 2024')
-  for (const wrong of ['2023-02-29', 'today', '2024-13-01', '']) expect(() => file!.on(wrong)).toThrow(/a day like/)
+  for (const wrong of ['2023-02-29', 'today', '2024-13-01', '']) expect(() => file!.on(wrong)).toThrow(/has to look like/)
   const other = await loadChatTemplate(folder({ 'chat_template.jinja': 'x' }))
   expect(other!.usesDate).toBe(false)
 })

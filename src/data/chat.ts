@@ -1,4 +1,4 @@
-/** Conversations as text, by the model's own chat template. */
+/** Renders conversations as text with the model's own chat template. */
 import { WorkbenchError } from '../errors.ts'
 import { type Bytes, type Files, readRange } from '../io/bytes.ts'
 import { isObject, type JsonObject, readJson } from '../io/json.ts'
@@ -6,7 +6,7 @@ import { type Day, Template, TemplateError } from './jinja/template.ts'
 import { Dict, Raised, type Value } from './jinja/values.ts'
 import { specialTokens } from './special.ts'
 
-/** One turn, with all that the data set says of it. */
+/** One turn, with all fields that the data set gives. */
 export interface Message {
   role: string
   content?: unknown
@@ -14,13 +14,13 @@ export interface Message {
 }
 
 /**
- * `where`: which conversation, in words, with a capital.
- * @throws WorkbenchError `text-invalid` for a conversation that the template refuses, and for a template that fails
+ * `where`: which conversation, as the start of a sentence.
+ * @throws WorkbenchError `text-invalid` for a conversation that the template rejects, and for a template that fails
  */
 export type ChatTemplate = (messages: Message[], where: string) => string
 
 export interface ChatTemplateFile {
-  /** The text depends on the day that `on` is given. */
+  /** Whether the text depends on the date passed to `on`. */
   usesDate: boolean
   /** @param date as `2026-11-30` */
   on(date: string): ChatTemplate
@@ -43,7 +43,7 @@ export async function loadChatTemplate(files: Files): Promise<ChatTemplateFile |
   const { source, name } = found
   const invalid = (cause: unknown) =>
     new WorkbenchError('tokenizer-invalid', `The chat template in ${name} cannot be used: ${wordsOf(cause)}.`, hint, { cause })
-  if (source.length > maxTemplateBytes) throw invalid(new Error(`it has ${source.length} characters`))
+  if (source.length > maxTemplateBytes) throw invalid(new Error(`it is ${source.length} characters long`))
   let template: Template
   try {
     template = new Template(source)
@@ -74,30 +74,34 @@ export async function loadChatTemplate(files: Files): Promise<ChatTemplateFile |
   }
 }
 
-/** A message that no template could take. */
+/** A message that no template could render. */
 class Unfit extends TemplateError {}
 
-/** What stands against one conversation, told from what is wrong with the template. */
+/** An error as a fault of one conversation or of the template itself. */
 function failure(cause: TemplateError, where: string): WorkbenchError {
   const why = wordsOf(cause)
   const [message, advice] =
     cause instanceof Raised
       ? [
-          `${where}: the chat template of the model refuses the conversation: ${why}.`,
+          `${where}: the model's chat template rejects the conversation: ${why}.`,
           'Turn the chat template off, or remove that conversation.',
         ]
       : cause instanceof Unfit
-        ? [`${where}: the conversation is none for a chat template: ${why}.`, 'Turn the chat template off, or remove that conversation.']
-        : [`The chat template of the model cannot be used: ${why}. It was applied to this: ${where}.`, hint]
+        ? [`${where}: a chat template cannot render the conversation: ${why}.`, 'Turn the chat template off, or remove that conversation.']
+        : [`The chat template of the model cannot be used: ${why}. It failed for: ${where}.`, hint]
   return new WorkbenchError('text-invalid', message, advice, { cause })
 }
 
-/** @throws WorkbenchError `option-invalid` for what is no day of the calendar */
+/** @throws WorkbenchError `option-invalid` for what is not a calendar date */
 export function dayOf(date: string): Day {
   const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)$/.exec(date)?.map(Number) ?? []
   const parsed = new Date(Date.UTC(year, month - 1, day))
   if (!(parsed.getUTCMonth() === month - 1 && parsed.getUTCDate() === day && year >= 1000))
-    throw new WorkbenchError('option-invalid', `The date is a day like 2026-11-30, not "${date}".`, 'Write year, month and day in digits.')
+    throw new WorkbenchError(
+      'option-invalid',
+      `The date has to look like 2026-11-30, not "${date}".`,
+      'Write year, month and day in digits.',
+    )
   return { year, month, day }
 }
 
@@ -110,7 +114,7 @@ async function jsonFile(files: Files, name: string): Promise<JsonObject | null> 
 
 interface Source {
   source: string
-  /** Of the file. */
+  /** Name of the file. */
   name: string
 }
 
@@ -135,14 +139,14 @@ async function chosenSource(files: Files, config: JsonObject): Promise<Source | 
 async function readSource(file: Bytes, name: string): Promise<string> {
   const bytes = await readRange(file, 0, Math.min(file.size, maxTemplateBytes + 1), name)
   try {
-    // A byte order mark is a character of the template, as transformers reads it.
+    // As in transformers, a byte order mark is a character of the template.
     return new TextDecoder('utf-8', { fatal: file.size <= maxTemplateBytes, ignoreBOM: true }).decode(bytes)
   } catch (cause) {
     throw new WorkbenchError('tokenizer-invalid', `The chat template in ${name} is not UTF-8 text.`, hint, { cause })
   }
 }
 
-/** A template, or the default one of several with names. */
+/** The template, or the default one of several named ones. */
 function named(value: unknown, file: string): string | null {
   if (value === undefined || value === null) return null
   if (typeof value === 'string') return value
@@ -152,7 +156,7 @@ function named(value: unknown, file: string): string | null {
       ? Object.entries(value)
       : null
   if (!several?.every(([name, template]) => typeof name === 'string' && typeof template === 'string'))
-    throw new WorkbenchError('tokenizer-invalid', `The chat_template of ${file} is neither a text nor a list of texts with names.`, hint)
+    throw new WorkbenchError('tokenizer-invalid', `The chat_template of ${file} is neither a text nor a list of named texts.`, hint)
   const found = several.findLast(([name]) => name === 'default')
   if (!found) {
     throw withoutDefault(
@@ -166,7 +170,7 @@ function named(value: unknown, file: string): string | null {
 function withoutDefault(where: string, names: string[]): WorkbenchError {
   return new WorkbenchError(
     'tokenizer-invalid',
-    `${where} holds several chat templates (${names.toSorted().join(', ').slice(0, 200)}), and none of them is called default.`,
+    `${where} contains several chat templates (${names.toSorted().join(', ').slice(0, 200)}), and none of them is called default.`,
     'Put the template that is meant into chat_template.jinja, or turn the chat template off.',
   )
 }
@@ -178,8 +182,8 @@ function wordsOf(cause: unknown): string {
 // ---------------------------------------------------------------- conversations
 
 /**
- * A list of messages in one of the two usual forms, `role` and `content` (or `tool_calls`), or `from` and `value`, whose
- * roles have other names; null for anything else. Every other field comes along.
+ * A list of messages in one of the two usual forms: `role` and `content` (or `tool_calls`), or `from` and `value`, whose roles have other
+ * names. Other fields are kept. Null for anything else.
  */
 export function conversationOf(value: unknown): Message[] | null {
   if (!Array.isArray(value) || !value.length) return null
@@ -187,7 +191,7 @@ export function conversationOf(value: unknown): Message[] | null {
   return messages.includes(null) ? null : (messages as Message[])
 }
 
-/** The roles of ShareGPT and its kin by the names that templates read; calls of tools are what the assistant says. */
+/** Role names of ShareGPT and similar formats, mapped to those that templates read; tool calls are turns of the assistant. */
 const roles = new Map(
   Object.entries({
     user: ['human', 'prompter'],
@@ -196,10 +200,10 @@ const roles = new Map(
   }).flatMap(([role, others]) => others.map((other) => [other, role] as const)),
 )
 
-/** Roles that templates know; what they make of another one is often nothing. */
+/** Roles that templates know; they often ignore others. */
 const usualRoles = ['system', 'developer', 'user', 'assistant', 'tool']
 
-/** Roles of a conversation that are none of the usual ones. */
+/** Unusual roles in a conversation. */
 export function unusualRoles(messages: readonly Message[]): string[] {
   return messages.map(({ role }) => role).filter((role) => !usualRoles.includes(role))
 }
@@ -212,10 +216,10 @@ function messageOf(one: unknown): Message | null {
   return { role: roles.get(one.from) ?? one.from, content, ...others }
 }
 
-/** Names that a message's reasoning goes by; the first is what templates read. */
+/** Field names of a message's reasoning; the first is the one that templates read. */
 const reasoningFields = ['reasoning_content', 'thinking', 'reasoning']
 
-/** As transformers hands messages on: without fields that are null, and with the reasoning under the names that are read. */
+/** A message as transformers passes it on: without null fields, and with the reasoning under the names that templates read. */
 function normalized(messages: Message[]): Value {
   return messages.map((message) => {
     const fields = new Map<string, unknown>(Object.entries(message).filter(([, value]) => value !== null && value !== undefined))
@@ -226,22 +230,22 @@ function normalized(messages: Message[]): Value {
   })
 }
 
-/** What a text cannot hold would leave a mark without its meaning. */
+/** Parts that are not text would leave only a placeholder in the result. */
 function checkParts(content: unknown): void {
   if (!Array.isArray(content)) return
   const other = content.find((part) => isObject(part) && /image|audio|video|file/i.test(String(part.type)))
-  if (other) throw new Unfit(`it holds a part of the type ${(other as JsonObject).type}, which is no text`)
+  if (other) throw new Unfit(`it contains a part of the type ${(other as JsonObject).type}, which is not text`)
 }
 
 const deepest = 64
 
-/** A value of JSON or parquet, its whole numbers as bigint, as Python has it. @throws Unfit for one that has no such form */
+/** Converts a value of JSON or parquet, with integers as bigint, to a Python value. @throws Unfit for one without a Python equivalent */
 function pythonValue(value: unknown, depth: number): Value {
-  if (depth > deepest) throw new Unfit(`a message nests more than ${deepest} levels deep`)
+  if (depth > deepest) throw new Unfit(`a message is nested more than ${deepest} levels deep`)
   if (value === null || value === undefined) return null
   if (['string', 'boolean', 'bigint', 'number'].includes(typeof value)) return value as Value
   if (Array.isArray(value)) return value.map((one) => pythonValue(one, depth + 1))
   if (isObject(value) && (Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null))
     return Dict.of(Object.entries(value).map(([name, one]): [Value, Value] => [name, pythonValue(one, depth + 1)]))
-  throw new Unfit(`a message holds a ${(value as object).constructor?.name ?? typeof value}, which no template reads`)
+  throw new Unfit(`a message contains a ${(value as object).constructor?.name ?? typeof value}, which no template reads`)
 }

@@ -107,7 +107,7 @@ test('documents that were passed over get their turn, and none is drawn twice', 
   const error = await refusal(() => sampleDocuments(stream, encode, { samples: 5, length: 50, seed: 0 }))
   expect(error.code).toBe('text-short')
   expect(error.message).toContain('Of 6 documents in the calibration text 4 are longer than 50 tokens')
-  expect(error.hint).toContain('Take 4 samples')
+  expect(error.hint).toContain('Use 4 samples')
 })
 
 // ---------------------------------------------------------------- overlap

@@ -1,4 +1,4 @@
-/** Token streams and documents cut into windows, by seed. */
+/** Draws calibration and evaluation windows from token streams and documents, by seed. */
 import { WorkbenchError } from '../errors.ts'
 
 /**
@@ -19,7 +19,7 @@ export interface Sampling {
   samples: number
   /** Tokens per sample. */
   length: number
-  /** Windows anywhere in the joined text, the first ones end to end, or one from each of some documents. */
+  /** Random windows of the joined text, its first windows end to end, or one window from each of some documents. */
   sampling: 'random' | 'consecutive' | 'documents'
   seed: number
 }
@@ -40,7 +40,7 @@ export function sampleWindows(
       'text-short',
       `The calibration text has ${tokens.length} tokens, too few for ${wanted}.`,
       fit
-        ? `Choose a longer text, random sampling, or ${fit} sample${fit > 1 ? 's' : ''} of ${length}.`
+        ? `Choose a longer text, random sampling, or at most ${fit} sample${fit > 1 ? 's' : ''} of ${length}.`
         : `Choose a longer text, or samples of ${tokens.length} tokens or less.`,
     )
   }
@@ -53,9 +53,9 @@ export function sampleWindows(
 }
 
 /**
- * One window from each of `samples` documents of more than `length` tokens, at a random place, as C4 is sampled in
- * GPTQ's own code. That draws documents from the whole set; here a coin decides for each as they stream by, so that
- * reading stops with the last sample, and those passed over get their turn when the text ends too soon.
+ * One window from each of `samples` documents of more than `length` tokens, at a random position, as C4 is sampled in GPTQ's own code.
+ * That code draws documents from the whole set; here a coin flip selects each document as it is read, so that reading stops with the last
+ * sample. Documents that were skipped are used if the text ends too soon.
  */
 export async function sampleDocuments(
   documents: () => AsyncIterable<string>,
@@ -70,7 +70,7 @@ export async function sampleDocuments(
     for await (const document of documents()) {
       if (coin() < 0.5 !== side) continue
       tried++
-      // A token takes a byte at least, but for a few that the tokenizer puts around.
+      // A token takes at least one byte, except a few that the tokenizer adds.
       if (utf8.encode(document).length + 16 <= length) continue
       const tokens = encode(document)
       if (tokens.length <= length) continue
@@ -81,21 +81,21 @@ export async function sampleDocuments(
   }
   throw new WorkbenchError(
     'text-short',
-    `Of ${tried} documents in the calibration text ${windows.length} are longer than ${length} tokens, too few for ${samples} samples of one document each.`,
+    `Of ${tried} documents in the calibration text ${windows.length} are longer than ${length} tokens; ${samples} samples need as many documents.`,
     windows.length
-      ? `Take ${windows.length} sample${windows.length > 1 ? 's' : ''} or shorter ones, or draw random windows of the joined text.`
-      : 'Take shorter samples, or draw random windows of the joined text.',
+      ? `Use ${windows.length} sample${windows.length > 1 ? 's' : ''} or shorter ones, or random sampling of the joined text.`
+      : 'Use shorter samples, or random sampling of the joined text.',
   )
 }
 
 const utf8 = new TextEncoder()
 
-/** Tokens in a row that two texts have to share before they count as copied: longer than any figure of speech. */
+/** Consecutive tokens that two texts have to share to count as overlap: longer than any common phrase. */
 const copied = 32
 
 /**
- * Share of the evaluation tokens that stand in a run of 32 or more which the calibration samples hold too; shorter
- * windows are compared as a whole.
+ * Share of the evaluation tokens inside a run of 32 or more that also occurs in the calibration samples; shorter windows are compared as
+ * a whole.
  */
 export function overlap(calibration: Int32Array[], evaluation: Int32Array[]): number {
   const run = Math.min(copied, ...calibration.map(({ length }) => length), ...evaluation.map(({ length }) => length))
@@ -118,7 +118,7 @@ export function overlap(calibration: Int32Array[], evaluation: Int32Array[]): nu
   return all ? shared / all : 0
 }
 
-/** A rolling polynomial hash modulo 2^32 of every run of so many tokens. */
+/** A rolling polynomial hash modulo 2^32 of every run of `length` tokens. */
 function* hashes(tokens: Int32Array, run: number): Generator<{ at: number; hash: number }> {
   const base = 0x01000193
   let first = 1
@@ -132,8 +132,8 @@ function* hashes(tokens: Int32Array, run: number): Generator<{ at: number; hash:
 }
 
 /**
- * Evaluation windows: the first `samples` (0 = all) of `length` tokens, end to end; a rest too short for a window is
- * left out. A text shorter than one window becomes a single window of what there is, and `shortened` says so.
+ * Evaluation windows: the first `samples` (0 = all) of `length` tokens, end to end; a remainder shorter than a window is left out. A text
+ * shorter than one window becomes a single shorter window, and `shortened` says so.
  */
 export function evaluationWindows(
   tokens: Int32Array,

@@ -1,4 +1,4 @@
-/** Data sets of the Hugging Face Hub as texts: the published ones by name, any other by id, config, split and column. */
+/** Data sets of the Hugging Face Hub as texts: the usual benchmarks by name, any other by id, config, split and column. */
 import { WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
 import type { Hub } from '../io/hub/hub.ts'
@@ -8,10 +8,13 @@ import { isData, isReadable, ofOneKind, purposeOf, type Split, splitsOf } from '
 
 export type Purpose = 'calibration' | 'evaluation'
 
-/** What is needed of the Hub: the files of a data set repository below a folder, or null where there is no such revision. */
+/**
+ * The part of the Hub client that is needed here: lists the files of a data set repository below a folder; null when there is no such
+ * revision.
+ */
 export type ListDataset = (repository: string, revision: string, folder: string) => Promise<Files | null>
 
-/** Data sets of a Hub. Listings are kept, since each text of a plan asks for its own. */
+/** The data sets of a Hub. Listings are cached, since every text of a plan requests one. */
 export function hubDatasets(hub: Hub): ListDataset {
   const listed = new Map<string, Promise<Files | null>>()
   const list = async (name: string, revision: string, folder: string): Promise<Files | null> => {
@@ -30,25 +33,25 @@ export function hubDatasets(hub: Hub): ListDataset {
     if (known) return known
     const answer = list(...which)
     listed.set(key, answer)
-    // What is not there may come, or be opened by a token.
+    // Failures are not cached: a repository may appear, or a token may open it.
     const forget = () => listed.delete(key)
     answer.then((files) => files ?? forget(), forget)
     return answer
   }
 }
 
-/** Where one text of a data set lies, and how it is put together. */
+/** Where one text of a data set is stored, and how its documents are joined. */
 export interface DatasetPart {
   repository: string
   config?: string
   split?: string
   column?: string
-  /** One file by its path, instead of those of a config and split. */
+  /** One file by its path, instead of the files of a config and split. */
   file?: string
   join: string
-  /** Documents at most. */
+  /** Most documents to read. */
   most?: number
-  /** Windows at most where all are asked for. */
+  /** Most windows when all are requested. */
   windows?: number
 }
 
@@ -66,7 +69,7 @@ const ptb = { repository: 'ptb-text-only/ptb_text_only', config: 'penn_treebank'
 const c4 = { repository: 'allenai/c4', column: 'text', join: ' ' }
 const lambada = { repository: 'EleutherAI/lambada_openai', config: 'default', split: 'test', column: 'text', join: '\n\n' }
 
-/** As the published code has them: which split serves which purpose, and what stands between two documents. */
+/** The data sets as the published GPTQ code uses them: the split for each purpose, and what separates documents. */
 export const datasets: Dataset[] = [
   {
     id: 'wikitext2',
@@ -102,7 +105,7 @@ export const datasets: Dataset[] = [
   {
     id: 'lambada',
     label: 'LAMBADA',
-    about: 'Passages whose last word needs the whole of them.',
+    about: 'Passages whose last word can be predicted only from the whole passage.',
     sampling: 'random',
     parts: { calibration: lambada, evaluation: lambada },
   },
@@ -110,7 +113,7 @@ export const datasets: Dataset[] = [
 
 export const isDatasetId = (id: string) => /^[\w.-]+\/[\w.-]+(:[^:]*){0,3}$/.test(id)
 
-/** `owner/name[:config[:split[:column]]]`; without a split, train calibrates and test evaluates. */
+/** `owner/name[:config[:split[:column]]]`; without a split, train is used for calibration and test for evaluation. */
 export function datasetPart(id: string, purpose: Purpose): DatasetPart | null {
   const known = datasets.find((one) => one.id === id)
   if (known) return known.parts[purpose]
@@ -119,10 +122,10 @@ export function datasetPart(id: string, purpose: Purpose): DatasetPart | null {
   return { repository, config: config || undefined, split: split || undefined, column: column || undefined, join: '\n\n' }
 }
 
-/** The Hub's own conversion of every data set that it can read: `config/split/0000.parquet`. */
+/** Branch of the Hub's automatic parquet conversion: `config/split/0000.parquet`. */
 const converted = 'refs/convert/parquet'
 
-/** The files of a part. @throws WorkbenchError `text-invalid` that names what there is, or what listing throws */
+/** The files of one split. @throws WorkbenchError `text-invalid` that lists the choices, or what listing throws */
 export async function openDataset(part: DatasetPart, purpose: Purpose, list: ListDataset): Promise<Text> {
   const { repository, file, column, join, most } = part
   const paths = (files: Files, keep: (path: string) => boolean) =>
@@ -151,38 +154,38 @@ export async function openDataset(part: DatasetPart, purpose: Purpose, list: Lis
     const { split, warning } = chooseSplit(part, purpose, splits, ` in ${config}`)
     return { parts: tables.filter(({ name }) => name.startsWith(`${config}/${split}/`)), column, join, most, warning }
   }
-  // No conversion: the repository's own files, by the names that data sets give them.
+  // No conversion: use the repository's own files, by the usual file names.
   const own = await list(repository, 'main', '')
-  if (!own) throw missing('does not exist, or is not open to you', 'Check its name; private and gated data sets need a token.')
+  if (!own) throw missing('does not exist, or you have no access to it', 'Check its name; private and gated data sets need a token.')
   const readable = paths(own, (path) => isReadable(path) && isData(path))
   if (!readable.length) {
     throw missing(
-      'has no files that can be read here',
+      'has no readable files',
       'Data sets in .parquet, .jsonl, .json, .csv, .tsv and .txt can be read, and those that the Hub converts to parquet.',
     )
   }
   const { config } = part
-  // Without configurations a data set has one, by this name.
+  // A data set without configurations has one of this name.
   const inConfig =
     config && config !== 'default' ? readable.filter(({ name }) => name.split(/[/.]/).some((piece) => piece.startsWith(config))) : readable
   const files = splitsOf(inConfig.map(({ name }) => name))
   if (!files.size) throw missing(`has no files for ${config}`, `It has: ${some(readable.map(({ name }) => name))}.`)
   const { split, warning } = chooseSplit(part, purpose, [...files.keys()])
   const parts = ofOneKind(inConfig.filter(({ name }) => files.get(split)!.includes(name)))
-  // Beside `test.jsonl` a `test_de.jsonl` is another configuration, and `test-00000-of-00002` is not.
+  // Next to `test.jsonl`, `test_de.jsonl` is another configuration, but `test-00000-of-00002` is not.
   const plain = config === 'default' ? parts.filter(({ name }) => endsInSplit(name)) : []
   return { parts: plain.length ? plain : parts, column, join, most, warning }
 }
 
-/** Whether a name says no more than its split, at its end, but for the number of a shard. */
+/** Whether a file name is only the name of its split, optionally with a shard number. */
 function endsInSplit(path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1).replace(/([-_]\d+(-of-\d+)?)?(\.\w+)+$/, '')
   return purposeOf(name.split(/[-._ ]/).at(-1)!) !== null
 }
 
 /**
- * The split that was asked for, or the one that serves the purpose. One that serves another is taken with a warning: figures
- * measured on what a model was calibrated on are not what they seem.
+ * The requested split, or the one for the purpose. One meant for another purpose is used with a warning: perplexity on calibration data
+ * is misleading.
  */
 function chooseSplit(
   { repository, split: asked }: DatasetPart,
@@ -192,7 +195,7 @@ function chooseSplit(
 ): { split: string; warning?: string } {
   const refuse = (what: string) =>
     new WorkbenchError('text-invalid', `The data set ${repository} ${what}${where}.`, `Choose one: ${some(splits)}.`)
-  // Large ones are converted in part only, and say so.
+  // Large splits are converted only in part, which their name says.
   const exactly = (name: string) => splits.find((has) => has === name || has === `partial-${name}`)
   if (asked !== undefined) {
     const meant = purposeOf(asked)
@@ -210,17 +213,17 @@ function chooseSplit(
     if (purpose === 'calibration' && want !== 'train') return { split: found, warning: onlySplit(repository, found, 'train') }
     return { split: found }
   }
-  if (splits.length > 1) throw refuse(`has ${splits.length} splits, and none that is plainly for ${purpose}`)
+  if (splits.length > 1) throw refuse(`has ${splits.length} splits, and none that is clearly for ${purpose}`)
   return { split: splits[0], ...(purpose === 'evaluation' && { warning: onlySplit(repository, splits[0], 'test or validation') }) }
 }
 
-/** A word for a split, and nothing else. */
+/** Whether a text is only the name of a split. */
 const splitWords = /^[a-z]+$/
 
 const onlySplit = (repository: string, split: string, lacks: string) =>
   lacks === 'train'
-    ? `The data set ${repository} has no train split: the calibration text is its split ${split}, on which others evaluate.`
-    : `The data set ${repository} has no ${lacks} split: the evaluation text is its split ${split}, which calibration takes as well.`
+    ? `The data set ${repository} has no train split: the calibration text is its split ${split}, which is meant for evaluation.`
+    : `The data set ${repository} has no ${lacks} split: the evaluation text is its split ${split}, which is also the calibration text.`
 
 function some(names: string[]): string {
   return names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ')

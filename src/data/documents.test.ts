@@ -47,10 +47,10 @@ test('each row of a .parquet is a document, of the column that is named or plain
   expect(await read('a.parquet', two, { column: 'b' })).toBe('one\n\n')
   expect((await refusal(() => read('a.parquet', parquet({ id: ['a', 'b'], n: [1, 2] })))).message).toContain('it has id, n')
   const unclear = await refusal(() => read('a.parquet', two))
-  expect(unclear.message).toContain('no column that is plainly the text')
+  expect(unclear.message).toContain('no column that is clearly the text')
   expect(unclear.hint).toContain('a, b')
   const wrong = await refusal(() => read('a.parquet', two, { column: 'n' }))
-  expect(wrong.message).toContain('The column n of a.parquet does not hold texts, but numbers')
+  expect(wrong.message).toContain('The column n of a.parquet does not contain texts, but numbers')
   expect((await refusal(() => read('a.parquet', two, { column: 'm' }))).message).toContain('no column m of texts: it has a, b, n')
 })
 
@@ -91,11 +91,11 @@ test('conversations are plain text, or what the chat template makes of them', as
   const table = parquet({ id: ['a', 'b'], messages: [conversation, conversation] })
   expect(await read('a.parquet', table, { column: 'id' })).toBe('a\n\nb')
   const error = await refusal(() => readText(text('a.jsonl', '{"text":"one"}'), chat))
-  expect(error.message).toBe('a.jsonl has no conversations: its fields are text.')
+  expect(error.message).toBe('a.jsonl has no conversations; its fields are text.')
   expect(error.hint).toContain('Turn the chat template off')
   expect(await read('a.jsonl', '{"messages":[null,{"role":"user","content":"one"},null]}')).toBe('one')
   const broken = text('a.jsonl', '{"messages":[{"role":"user","content":"one"}]}\n{"messages":["two"]}')
-  expect((await refusal(() => readText(broken, chat))).message).toContain('Line 2 of a.jsonl: its field messages is no conversation')
+  expect((await refusal(() => readText(broken, chat))).message).toContain('Line 2 of a.jsonl: its field messages is not a conversation')
   expect((await refusal(() => readText(text('a.txt', 'one'), chat))).message).toContain('a.txt is plain text')
 })
 
@@ -126,13 +126,13 @@ test('refuses what is not text, and gzip that is not whole', async () => {
   const packed = gzipSync('one two three'.repeat(100))
   for (const length of [20, packed.length - 8, packed.length - 1]) {
     const { code, message } = await refusal(() => read('a.txt.gz', packed.subarray(0, length)))
-    expect([code, message]).toEqual(['text-invalid', 'a.txt.gz is not a whole gzip file: it ends early.'])
+    expect([code, message]).toEqual(['text-invalid', 'a.txt.gz is not a complete, valid gzip file: it ends early.'])
   }
   const other = Uint8Array.from(gzipSync('one two three'.repeat(100), { level: 0 }))
   other[100] ^= 1
   expect((await refusal(() => read('a.txt.gz', other))).message).toContain('incorrect data check')
   const junk = new Uint8Array(await new Blob([packed, 'junk']).arrayBuffer())
-  expect((await refusal(() => read('a.txt.gz', junk))).message).toContain('a.txt.gz is not a whole gzip file')
+  expect((await refusal(() => read('a.txt.gz', junk))).message).toContain('a.txt.gz is not a complete, valid gzip file')
 })
 
 test('of a text without end the beginning is read, and that is said', async () => {
@@ -152,7 +152,9 @@ test('of a text without end the beginning is read, and that is said', async () =
   const { text, cut } = await readText(fileText('a.txt', endless))
   expect([text.length, cut]).toEqual([maxText, true])
   expect(asked).toBeLessThan(maxText + 2 ** 21)
-  expect((await refusal(() => read('a.jsonl', 'x'.repeat(70 << 20)))).message).toContain('What begins in line 1 of a.jsonl is longer')
+  expect((await refusal(() => read('a.jsonl', 'x'.repeat(70 << 20)))).message).toContain(
+    'The line or value that begins in line 1 of a.jsonl is longer',
+  )
 })
 
 test('reading documents stops with whoever reads them', async () => {
@@ -210,12 +212,12 @@ test('a conversation that Python printed, or that is cut, is refused by that; wh
   ] as [string, Content][]) {
     for (const template of [null, chat]) {
       const { message, hint } = await refusal(() => readText(text(name, content), template))
-      expect(message).toMatch(/^(Row|Line) 1 of a\.\w+: its field messages holds a conversation as Python prints it, not as JSON\.$/)
+      expect(message).toMatch(/^(Row|Line) 1 of a\.\w+: its field messages contains a conversation as Python prints it, not as JSON\.$/)
       expect(hint).toContain('json.dumps')
     }
   }
   const cut = JSON.stringify({ messages: JSON.stringify(conversation).slice(0, -5) })
-  expect((await refusal(() => read('a.jsonl', cut))).message).toContain('a conversation in JSON that is not whole')
+  expect((await refusal(() => read('a.jsonl', cut))).message).toContain('a conversation in incomplete JSON')
   expect(await read('a.jsonl', JSON.stringify({ text: python }))).toBe(python)
   expect(await read('a.jsonl', '{"messages":"no list"}')).toBe('no list')
 })
@@ -230,7 +232,7 @@ test('with a chat template, a text without conversations is refused with the way
   ] as [string, Content, string | undefined][]) {
     const { hint } = await refusal(() => readText(text(name, content, { column }), chat))
     expect(hint).toContain('Turn the chat template off (in the terminal leave out --chat-template)')
-    expect(hint).not.toContain('Name the column')
+    expect(hint).not.toContain('Choose a column')
   }
 })
 
@@ -242,15 +244,15 @@ test('fields beside a conversation that no template is given, and roles that non
     { messages: [...conversation, { role: 'narrator', content: 'x' }], tools: '[]' },
   ]
   const told = [
-    '2 rows carry tools, which the chat template is not given.',
-    '1 row carries system, which the chat template is not given.',
-    'Conversations have turns of "narrator": no usual role, so that the chat template may leave them out.',
+    '2 rows have the field tools, which is not passed to the chat template.',
+    '1 row has the field system, which is not passed to the chat template.',
+    'Conversations have turns of "narrator": unusual roles, which the chat template may leave out.',
   ]
   const jsonl = rows.map((row) => JSON.stringify(row)).join('\n')
   expect(await remarks('a.jsonl', jsonl, chat)).toEqual(told)
   expect(await remarks('a.jsonl', jsonl)).toEqual([])
   const table = parquet({ messages: [conversation, conversation], tools: ['[{"name": "f"}]', ''] })
-  expect(await remarks('a.parquet', table, chat)).toEqual(['1 row carries tools, which the chat template is not given.'])
+  expect(await remarks('a.parquet', table, chat)).toEqual(['1 row has the field tools, which is not passed to the chat template.'])
 })
 
 test('integers and floats of a table stay apart', async () => {
@@ -304,7 +306,7 @@ test('what a file is says its beginning, under any name', async () => {
 test('a first row that is no header is told', async () => {
   const told = async (content: string) => (await remarks('a.csv', content)).join()
   expect(await told('It was a dark and stormy night\nthe rain fell\n')).toContain('“It was a dark and stormy night”')
-  expect(await told('7;Good morning.\n8;Good night.\n')).toContain('does not look like it: “7, Good morning.”')
+  expect(await told('7;Good morning.\n8;Good night.\n')).toContain('does not look like them: “7, Good morning.”')
   for (const fine of ['text\nIt rained.\n', 'question asked\nWhy?\n', 'id,body\n1,x\n']) expect(await told(fine)).toBe('')
 })
 
@@ -314,9 +316,9 @@ test('what cannot be a text is told before it is taken as one; what only needs a
     ['empty.txt', '', /empty\.txt has no text: it is empty/],
     ['empty.jsonl', '\n', /empty\.jsonl has no text: it is empty/],
     ['latin.txt', Uint8Array.of(0x47, 0x72, 0xfc, 0xdf, 0x65), /latin\.txt is not UTF-8 text/],
-    ['bad.csv', 'text,n\n"a,1\nb,2\n', /bad\.csv is not one of a table/],
+    ['bad.csv', 'text,n\n"a,1\nb,2\n', /bad\.csv is not a valid table row/],
     ['bad.jsonl', '{"text": "a"}\n{"text": }\n', /Line 2 of bad\.jsonl/],
-    ['photo.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a), /photo\.png holds a PNG picture, which is not read here/],
+    ['photo.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a), /photo\.png is a PNG picture, which cannot be read as text/],
   ]
   for (const [name, content, why] of refused) expect((await refusal(() => tried(name, content))).message).toMatch(why)
   await tried('mine.txt', 'a')

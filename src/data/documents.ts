@@ -1,4 +1,4 @@
-/** Texts as documents: plain, JSON, tables and parquet, packed or not, read no further than they are used. */
+/** Streams the documents of a text: plain text, JSON, tables and parquet, compressed or not; no more is read than is used. */
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import { isObject } from '../io/json.ts'
@@ -25,54 +25,54 @@ import {
 import { doubtfulHeader, tableFields, tableRows } from './table.ts'
 
 export interface Text {
-  /** Its files, in their order. What each is says its beginning, and only a table of text its name (.csv, .tsv). */
+  /** Its files, in order. The format of each is recognized by its first bytes; for tables as text (.csv, .tsv) the name counts. */
   parts: { name: string; bytes: Bytes }[]
-  /** Field or column that holds the text; found when not given. */
+  /** Field or column with the text; detected when not given. */
   column?: string
-  /** Between documents. */
+  /** What is written between documents. */
   join: string
-  /** Documents at most. */
+  /** Most documents to read. */
   most?: number
-  /** Each line of a plain text is a document; otherwise all of it is one. */
+  /** Each line of a plain text is a document; otherwise the whole text is one. */
   perLine?: boolean
-  /** What should be known about it before it is used. */
+  /** Remarks that the user should see before the text is used. */
   warning?: string
 }
 
-/** What was found in a text while it was read. */
+/** What was found in a text while reading it. */
 export interface TextFacts {
   /** Its files. */
   files: string[]
-  /** How they are read: "plain text", "JSON rows", "CSV table", "parquet table", and what they are packed with. */
+  /** How they are read: "plain text", "JSON rows", "CSV table", "parquet table", and their compression. */
   form: string
-  /** The field or column that holds the text; null where a row is its own text. */
+  /** The field or column with the text; null when each row is itself a text. */
   column: string | null
   /** Documents read. */
   rows: number
-  /** Of them without any text. */
+  /** How many of them have no text. */
   blank: number
   /** Its first words. */
   start: string
-  /** Rows that carry a field which belongs to their conversation, but is not given to the chat template, by its name. */
+  /** For each field that belongs to a conversation but is not passed to the chat template: how many rows have it. */
   beside?: Record<string, number>
-  /** Roles that no chat template is known to read, those of the conversations read. */
+  /** Unusual roles in the conversations, which chat templates may ignore. */
   roles?: string[]
-  /** The first row of a table where it was taken as the names of the columns, and does not look like such. */
+  /** The first row of a table, when it was read as column names but does not look like them. */
   header?: string
-  /** What should be known about it before it is used. */
+  /** Remarks that the user should see before the text is used. */
   warning?: string
 }
 
 export const fileText = (name: string, bytes: Bytes): Text => ({ parts: [{ name, bytes }], join: '\n\n' })
 
-/** Characters of a text that are read at most: three times WikiText-2, and what a page can hold as tokens. */
+/** Most characters read of a text: three times WikiText-2, and as much as a page can keep as tokens. */
 export const maxText = 32 << 20
 
 /** Characters of `TextFacts.start`. */
 const startLength = 60
 
 /**
- * A text as one string, its documents joined. `cut`: it goes on after `maxText` characters.
+ * A text as one string, its documents joined. `cut`: it was cut off after `maxText` characters.
  * @throws WorkbenchError `text-invalid`, `text-short` when there is nothing in it
  */
 export async function readText(text: Text, chat: ChatTemplate | null = null): Promise<{ text: string; cut: boolean; facts: TextFacts }> {
@@ -93,11 +93,11 @@ export async function readText(text: Text, chat: ChatTemplate | null = null): Pr
   return { text: whole, cut, facts }
 }
 
-/** Rows that are looked at before a file is taken as a text; an error further on is said when it is read. */
+/** Rows that are checked before a file is accepted; errors in later rows are reported when they are read. */
 const triedRows = 10_000
 
 /**
- * Whether a file can be a text at all, whichever of its columns is meant.
+ * Checks that a file can be used as a text, with any of its columns.
  * @throws WorkbenchError `text-invalid`, `text-short` when there is nothing in it
  */
 export async function tryText(name: string, bytes: Bytes): Promise<void> {
@@ -112,7 +112,7 @@ export async function tryText(name: string, bytes: Bytes): Promise<void> {
   }
 }
 
-/** Of a text that has not been read. */
+/** Facts of a text that has not been read yet. */
 export const noFacts = ({ parts, warning }: Text = { parts: [], join: '' }): TextFacts => ({
   files: parts.map(({ name }) => name),
   form: '',
@@ -123,24 +123,24 @@ export const noFacts = ({ parts, warning }: Text = { parts: [], join: '' }): Tex
   ...(warning !== undefined && { warning }),
 })
 
-/** What should be known about a text, from what was found in it; `note`: no reason to doubt. */
+/** Remarks about a text, from what was found in it; `note`: for information only. */
 export function remarksOn(facts: TextFacts): { message: string; hint: string; note?: boolean }[] {
   const { warning, rows, blank, column, header, roles = [], beside = {} } = facts
   const remarks = []
   if (blank > rows / 2 && column !== null)
-    remarks.push({ message: `${blank} of ${rows} rows have no text in ${column}.`, hint: 'Perhaps another column is the text.' })
-  if (warning !== undefined) remarks.push({ message: warning, hint: 'Name the split to take: owner/name:configuration:split.' })
+    remarks.push({ message: `${blank} of ${rows} rows have no text in ${column}.`, hint: 'Check whether another column has the text.' })
+  if (warning !== undefined) remarks.push({ message: warning, hint: 'To choose a split, write owner/name:configuration:split.' })
   if (header !== undefined) {
-    const message = `The first row was taken as the names of the columns, and does not look like it: “${header}”.`
-    remarks.push({ message, hint: 'Put the names of the columns into a row above it; prose has to be in a .txt file.' })
+    const message = `The first row was read as column names, but does not look like them: “${header}”.`
+    remarks.push({ message, hint: 'Add a row of column names above it; if the file is plain text, name it .txt.' })
   }
   for (const [field, count] of Object.entries(beside)) {
-    const message = `${count} ${count === 1 ? 'row carries' : 'rows carry'} ${field}, which the chat template is not given.`
-    remarks.push({ message, hint: 'What it would write of them is missing from the text.', note: true })
+    const message = `${count} ${count === 1 ? 'row has' : 'rows have'} the field ${field}, which is not passed to the chat template.`
+    remarks.push({ message, hint: 'The text lacks what the template would write for it.', note: true })
   }
   if (roles.length) {
-    const message = `Conversations have turns of ${roles.map((role) => JSON.stringify(role)).join(', ')}: no usual role, so that the chat template may leave them out.`
-    remarks.push({ message, hint: 'Usual are system, developer, user, assistant and tool.' })
+    const message = `Conversations have turns of ${roles.map((role) => JSON.stringify(role)).join(', ')}: unusual roles, which the chat template may leave out.`
+    remarks.push({ message, hint: 'Usual roles are system, developer, user, assistant and tool.' })
   }
   return remarks
 }
@@ -169,7 +169,7 @@ async function* joined(text: Text, chat: ChatTemplate | null, facts: TextFacts):
     yield* only.text
     return
   }
-  // Conversations bring their own ends.
+  // Rendered conversations already end with their own tokens.
   const join = chat ? '' : text.join
   let first = true
   for await (const document of documentsFrom(text, chat, facts, only)) {
@@ -179,14 +179,14 @@ async function* joined(text: Text, chat: ChatTemplate | null, facts: TextFacts):
   }
 }
 
-/** The documents of a text one by one; with a template, each has to be a conversation. `facts`: filled while it is read. */
+/** The documents of a text, one by one; with a template, each has to be a conversation. `facts`: filled in while reading. */
 export function documents(text: Text, chat: ChatTemplate | null = null, facts = noFacts(text)): AsyncGenerator<string> {
   return documentsFrom(text, chat, facts)
 }
 
 async function* documentsFrom(text: Text, chat: ChatTemplate | null, facts: TextFacts, first?: Part): AsyncGenerator<string> {
   let left = text.most ?? Number.POSITIVE_INFINITY
-  // What the first part calls its text, the others do too.
+  // The column found in the first file is used for the others.
   let { column } = text
   let part = first
   for (const { name, bytes } of text.parts) {
@@ -204,7 +204,7 @@ async function* documentsFrom(text: Text, chat: ChatTemplate | null, facts: Text
 }
 
 function note(facts: TextFacts, { form, packed }: Part): void {
-  facts.form = packed ? `${form}, packed with ${packed}` : form
+  facts.form = packed ? `${form}, compressed with ${packed}` : form
 }
 
 async function* documentsOf(part: Part, { column, perLine }: Text, chat: ChatTemplate | null, facts: TextFacts): AsyncGenerator<string> {
@@ -235,11 +235,11 @@ async function* plainDocuments({ name, text }: Part, perLine = false): AsyncGene
 
 interface Row {
   value: unknown
-  /** In words, with the file. */
+  /** Which row of which file, as the start of a sentence. */
   where: string
 }
 
-/** Rows that are looked at before it is decided which of their fields is the text. */
+/** Rows that are inspected to decide which field is the text. */
 const lookedAt = 64
 
 async function* jsonRows(name: string, text: AsyncIterable<string>): AsyncGenerator<Row> {
@@ -284,10 +284,10 @@ async function* rowDocuments(
   }
 }
 
-/** What lists of rows are called. */
+/** Usual names of lists of rows. */
 const listNames = ['data', 'rows', 'examples', 'instances', 'items', 'records', 'samples', 'train', 'validation', 'test']
 
-/** A single object may hold the rows in its only list, as {"version": …, "data": […]} does. */
+/** A single object may contain the rows in its only list, as {"version": …, "data": […]} does. */
 function rowsBelow({ value, where }: Row, column: string | undefined): Row[] | null {
   if (!isObject(value) || column !== undefined || plainChoice(value)) return null
   const lists = Object.entries(value).filter(([, field]) => ['objects', 'texts'].includes(shapeOf(field).kind))
@@ -297,13 +297,13 @@ function rowsBelow({ value, where }: Row, column: string | undefined): Row[] | n
   return (rows as unknown[]).map((row, i) => ({ value: row, where: `${where}: row ${i + 1} of its ${field}` }))
 }
 
-/** A first row that is rather one of the table than the names of its columns. */
+/** A first row that is probably data, not column names. */
 function noteHeader(rows: Row[], facts: TextFacts): void {
   const names = Object.keys(isObject(rows[0]?.value) ? rows[0].value : {})
   if (doubtfulHeader(names)) facts.header = beginning(names.join(', '))
 }
 
-/** Null where no row is an object, so that each is its own text. */
+/** The fields of the first rows; null when no row is an object, so that each is itself a text. */
 function choiceOf(
   name: string,
   rows: Row[],
@@ -314,10 +314,10 @@ function choiceOf(
   const objects = rows.map(({ value }) => value).filter(isObject)
   if (objects.length) return chooseField(name, fields(objects), column, chat !== null)
   if (column === undefined || !rows.length) return null
-  throw new WorkbenchError('text-invalid', `${name} has no columns: its rows are texts.`, 'Name no column.')
+  throw new WorkbenchError('text-invalid', `${name} has no columns: its rows are texts.`, 'Leave the column out.')
 }
 
-/** The text of a row and its field. One that lacks the field of the others may name its text by itself, where none was asked for. */
+/** The text of a row and its field. If no field was requested, a row without the common field may have its text in another usual field. */
 function documentOf(
   { value, where }: Row,
   choice: Choice | null,
@@ -333,7 +333,11 @@ function documentOf(
   const chosen = own ?? choice
   if (!chosen) {
     const columns = Object.keys(value).slice(0, 12).join(', ') || 'no field'
-    throw new WorkbenchError('text-invalid', `${where} has no text: it has ${columns}.`, 'All rows need their text in the same field.')
+    throw new WorkbenchError(
+      'text-invalid',
+      `${where} has no text: it has ${columns}.`,
+      'All rows have to have their text in the same field.',
+    )
   }
   const { field, second } = chosen
   const text = read(value[field], field)
@@ -370,7 +374,7 @@ async function* columnDocuments(
   }
 }
 
-/** The columns of a table; one of texts or JSON that is called a conversation is looked into. */
+/** The columns of a table; a column of texts or JSON with the name of a conversation is inspected. */
 async function columnFields(file: Parquet): Promise<Fields> {
   const fields = new Map(file.columns.map((one) => [one.name, one]))
   for (const one of file.columns) {
@@ -391,7 +395,7 @@ interface Chat {
   facts: TextFacts
 }
 
-/** Fields beside a conversation that say more about it; the template is given none of them. */
+/** Fields next to a conversation that belong to it; they are not passed to the template. */
 const besides = ['tools', 'functions', 'documents', 'system', 'system_prompt']
 
 function noteBeside(facts: TextFacts, row: Record<string, unknown>): void {
@@ -404,11 +408,11 @@ function noteBeside(facts: TextFacts, row: Record<string, unknown>): void {
   }
 }
 
-/** Roles that are told at most, and characters of each. */
+/** Most roles that are reported, and most characters of each. */
 const mostRoles = 8
 const roleLength = 40
 
-/** Nothing is no conversation, and no reason to stop. */
+/** An empty row is skipped. */
 function chatOf(given: unknown, { template, facts }: Chat, row: string, field?: string): string {
   const value = heard(given, row, field)
   if (shapeOf(value).kind === 'nothing' || (typeof value === 'string' && !value.trim())) return ''
@@ -421,5 +425,5 @@ function chatOf(given: unknown, { template, facts }: Chat, row: string, field?: 
 }
 
 function noConversation(where: string): WorkbenchError {
-  return new WorkbenchError('text-invalid', `${where} is no conversation, so the chat template cannot be applied to it.`, chatHint)
+  return new WorkbenchError('text-invalid', `${where} is not a conversation, so the chat template cannot be applied to it.`, chatHint)
 }

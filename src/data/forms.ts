@@ -1,4 +1,4 @@
-/** What form a file of a text has, by how it begins; its name counts only where text may be several things. */
+/** Recognizes the format of a text file by its first bytes; its name counts only when they are ambiguous. */
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import { type Opened, openText } from '../io/lines.ts'
@@ -7,7 +7,7 @@ import { hasHeader } from './table.ts'
 
 export type Form = 'plain text' | 'JSON rows' | 'CSV table' | 'TSV table' | 'parquet table'
 
-/** A file of a text, looked into. */
+/** A text file and its format. */
 export interface Part {
   name: string
   bytes: Bytes
@@ -18,9 +18,9 @@ export interface Part {
   table?: Parquet
 }
 
-/** @throws WorkbenchError `text-invalid` for a kind that cannot be read, and for prose under the name of something else */
+/** @throws WorkbenchError `text-invalid` for a kind that cannot be read, and for plain text under another extension */
 export async function openPart(name: string, bytes: Bytes): Promise<Part> {
-  // Of a table that lies far away its beginning is not asked for: its end says whether it is one.
+  // For a remote .parquet file the beginning is not requested: its footer shows whether it is one.
   if (/\.parquet$/i.test(name)) {
     const table = await openParquet(bytes, name).catch((error: WorkbenchError) => {
       if (error.cause instanceof NotParquet) return null
@@ -34,9 +34,9 @@ export async function openPart(name: string, bytes: Bytes): Promise<Part> {
 
 async function* nothing(): AsyncGenerator<string> {}
 
-/** An object of JSON, or an array of them, cannot be mistaken for prose. */
+/** A JSON object, or an array of objects, cannot be mistaken for plain text. */
 const jsonStart = /^\s*(\[\s*){0,2}\{\s*"(?:[^"\\\n]|\\.)*"\s*:/
-/** What no JSON begins with: two words, the first perhaps in quotes. */
+/** A beginning that is not JSON: two words, the first possibly in quotes. */
 const proseStart = /^\s*(?!(?:null|true|false|NaN|Infinity)\b)(?:"[^"\n]*"[^\S\n]*\p{L}|[^\s"[\]{},\d-]\S*\s+\S)/u
 
 function formOf(name: string, head: string): Form {
@@ -51,6 +51,6 @@ function formOf(name: string, head: string): Form {
   throw new WorkbenchError(
     'text-invalid',
     `${name} looks like plain text, not like ${named}.`,
-    'If it is meant to be plain text, let its name end in .txt; otherwise choose another file.',
+    'If it is plain text, rename it to end in .txt; otherwise choose another file.',
   )
 }

@@ -32,5 +32,5 @@ test.each(['', 'well', ' well '])('refuses %j, which has no last word', async (t
 })
 
 test('refuses a last word that takes the whole model', async () => {
-  expect((await refusal(() => readPassage('a well', encode, 1, 1))).message).toContain('not apart')
+  expect((await refusal(() => readPassage('a well', encode, 1, 1))).message).toContain('not separate')
 })

@@ -1,76 +1,78 @@
-/** What a row's text is: which field holds it, and how it is read. One answer for JSON, tables and parquet. */
+/** Finds the text of a row: which field has it, and how it is read. The same rules for JSON, tables and parquet. */
 import { WorkbenchError } from '../errors.ts'
 import type { Shape } from '../io/parquet.ts'
 import { isObject } from '../io/json.ts'
 import { exactJson } from '../io/values.ts'
 
-/** The fields of a table's rows, in their order. */
+/** The fields of a table's rows, in order. */
 export type Fields = ReadonlyMap<string, Shape>
 
-/** Where a row has its text. */
+/** Where the text of a row is. */
 export interface Choice {
   field: string
-  /** A second field, whose text follows the first one's without anything between. */
+  /** A second field, whose text is appended directly to that of the first. */
   second?: string
 }
 
-/** Fields that hold text, by the names that data sets give them. */
+/** Usual names of text fields. */
 export const textNames = ['text', 'sentence', 'content', 'document', 'article', 'story']
 export const chatNames = ['messages', 'conversations', 'conversation']
-/** Texts by type, but never what a model should read. */
+/** Fields that are strings but not text for a model. */
 const labelWords =
   'id|idx|index|uuid|guid|key|hash|sha\\d*|md5|url|uri|link|source|origin|domain|lang|language|locale|license|date|time|timestamp|created|updated|label|category|split|model|path|file|filename|name|type|version'
 const labels = new RegExp(`^(.*[_-])?(${labelWords})$|[a-z](Id|Url|Hash|Date|Name)$`)
 
-/** What says whose turn it is, and what was said. */
+/** Field names of a turn: the role, and what was said. */
 const roleKeys = ['role', 'from']
 const contentKeys = ['content', 'value']
 
-/** Whether a column of this name is one of texts, conversations or labels. */
+/** Whether a name is a usual one for a column of texts, conversations or labels. */
 export const isKnownName = (name: string) => textNames.includes(name) || chatNames.includes(name) || labels.test(name)
 
 const isTurn = (members: readonly string[]) =>
   roleKeys.some((key) => members.includes(key)) && contentKeys.some((key) => members.includes(key))
 const isConversation = ({ kind, members = [] }: Shape) => kind === 'objects' && isTurn(members)
 
-/** Whether an array at the top of a JSON file holds rows; the turns of one conversation are one row. */
+/** Whether a top-level array of a JSON file contains rows; the turns of one conversation are one row. */
 export const holdsRows = (first: unknown) => !(isObject(first) && isTurn(Object.keys(first)))
 
-/** A list of objects, as JSON writes it or Python prints it. */
+/** A list of objects as JSON, or as Python prints it. */
 const listStart = /^\s*(?:array\(\s*)?\[\s*\{\s*["']/
 const roleKey = new RegExp(`["'](${roleKeys.join('|')})["']\\s*:`)
 
-/** The conversation that a text writes out, as tables hold them; what hinders reading it; null for other texts. */
+/** The conversation that a string contains as JSON, as in tables, or why it cannot be read; null for other strings. */
 export function writtenConversation(text: string): { turns: unknown[] } | { problem: string } | null {
   if (!listStart.test(text)) return null
   const turns = exactJson(text)
   if (Array.isArray(turns)) return isConversation(shapeOf(turns)) ? { turns } : null
   if (!roleKey.test(text.slice(0, 1 << 16))) return null
   const python = /^[^{]*\{\s*'/.test(text)
-  return { problem: python ? 'a conversation as Python prints it, not as JSON' : 'a conversation in JSON that is not whole' }
+  return { problem: python ? 'a conversation as Python prints it, not as JSON' : 'a conversation in incomplete JSON' }
 }
 
 const notJsonHint = 'Write such conversations as JSON (in Python json.dumps), or the whole file as .jsonl or .parquet.'
 
 /**
- * The value of a field, and the turns themselves where a text writes them out. `row`: which, in words, with a capital.
- * @throws WorkbenchError `text-invalid` for a conversation that is written, but not in JSON
+ * The value of a field; a conversation written as a JSON string is parsed. `row`: which row, as the start of a sentence.
+ * @throws WorkbenchError `text-invalid` for a conversation in a string that is not JSON
  */
 export function heard(value: unknown, row: string, field?: string): unknown {
   const written = typeof value === 'string' ? writtenConversation(value) : null
   if (!written) return value
   if ('turns' in written) return written.turns
-  throw new WorkbenchError('text-invalid', `${subject(row, field)} holds ${written.problem}.`, notJsonHint)
+  throw new WorkbenchError('text-invalid', `${subject(row, field)} contains ${written.problem}.`, notJsonHint)
 }
 
-/** The shape of a field by its value: a written conversation is one, but in a field that is called a text. */
+/**
+ * The shape of a field by its value: a JSON string of a conversation counts as a conversation, unless the field has the name of a text.
+ */
 export function shapeIn(field: string, value: unknown): Shape {
   if (typeof value === 'string' && !textNames.includes(field) && writtenConversation(value))
     return { kind: 'objects', members: [roleKeys[0], contentKeys[0]] }
   return shapeOf(value)
 }
 
-/** The shape of a value of JSON; NaN is a missing value, as pandas has it. */
+/** The shape of a JSON value; NaN is a missing value, as in pandas. */
 export function shapeOf(value: unknown): Shape {
   if (value === null || value === undefined || Number.isNaN(value)) return { kind: 'nothing' }
   if (typeof value === 'string') return { kind: 'text' }
@@ -84,7 +86,7 @@ export function shapeOf(value: unknown): Shape {
   return { kind: 'list' }
 }
 
-/** The fields of some rows, each with the shape that it has first. */
+/** The fields of some rows, each with the first shape found. */
 export function fieldsOf(rows: readonly Record<string, unknown>[]): Fields {
   const fields = new Map<string, Shape>()
   for (const row of rows) {
@@ -97,9 +99,8 @@ export function fieldsOf(rows: readonly Record<string, unknown>[]): Fields {
 }
 
 /**
- * The field with the text. A conversation comes before a text by its name, and that before the only text there is; where
- * several could be meant, none is taken.
- * @throws WorkbenchError `text-invalid` that names the fields there are
+ * The field with the text: a conversation, else a text with a usual name, else the only text there is; several candidates are an error.
+ * @throws WorkbenchError `text-invalid` that lists the fields
  */
 export function chooseField(name: string, fields: Fields, asked: string | undefined, chat: boolean): Choice {
   if (asked !== undefined) return { field: checked(name, fields, asked) }
@@ -107,20 +108,20 @@ export function chooseField(name: string, fields: Fields, asked: string | undefi
   const of = (is: (shape: Shape) => boolean) => [...fields].filter(([, shape]) => is(shape)).map(([field]) => field)
   const talks = of(isConversation)
   if (plain && (!chat || talks.includes(plain.field))) return plain
-  if (talks.length > 1) throw unclear(name, 'several fields of conversations', talks)
-  if (chat) throw new WorkbenchError('text-invalid', `${name} has no conversations: its fields are ${some([...fields.keys()])}.`, chatHint)
+  if (talks.length > 1) throw unclear(name, 'several fields with conversations', talks)
+  if (chat) throw new WorkbenchError('text-invalid', `${name} has no conversations; its fields are ${some([...fields.keys()])}.`, chatHint)
   const texts = of(({ kind }) => kind === 'text')
   const candidates = texts.filter((field) => !labels.test(field))
   if (candidates.length > 1) {
-    throw unclear(name, 'several fields of text, and no column that is plainly the text', suggested(fields))
+    throw unclear(name, 'several fields of text, and no column that is clearly the text', suggested(fields))
   }
-  // What is called as a text is, or held in a list, may be the text as well.
+  // A field with the name of a text, or a list, may be the text as well.
   const lists = of(({ kind }) => kind === 'texts' || kind === 'objects' || kind === 'list')
   const named = [...textNames, ...chatNames].find((one) => fields.has(one) && !['text', 'nothing'].includes(fields.get(one)!.kind))
   const other = named ?? (texts.length ? undefined : lists[0])
   if (other !== undefined) throw wrongKind(name, other, fields.get(other)!, suggested(fields))
   if (candidates.length === 1 && !lists.length) return { field: candidates[0] }
-  throw unclear(name, 'no column that is plainly the text', suggested(fields), [...fields.keys()])
+  throw unclear(name, 'no column that is clearly the text', suggested(fields), [...fields.keys()])
 }
 
 /** A conversation, or a text by its name. */
@@ -137,7 +138,7 @@ function plainly(fields: Fields): Choice | null {
 
 const usable = (shape: Shape) => shape.kind === 'text' || shape.kind === 'bytes' || isConversation(shape)
 
-/** Columns that somebody may have meant. */
+/** Columns that the user may have meant. */
 const suggested = (fields: Fields) => [...fields].filter(([field, shape]) => usable(shape) && !labels.test(field)).map(([field]) => field)
 
 function checked(name: string, fields: Fields, asked: string): string {
@@ -148,7 +149,7 @@ function checked(name: string, fields: Fields, asked: string): string {
   return asked
 }
 
-/** With a chat template, and nothing for it. */
+/** Error: a chat template is on, but there are no conversations. */
 export const chatHint =
   'Turn the chat template off (in the terminal leave out --chat-template), or choose a text whose rows look like {"messages": [{"role": "user", "content": "..."}]}.'
 
@@ -158,7 +159,7 @@ const kinds: Record<Shape['kind'], string> = {
   number: 'numbers',
   boolean: 'true and false',
   texts: 'lists of texts',
-  objects: 'lists of objects that are no conversations',
+  objects: 'lists of objects that are not conversations',
   object: 'objects',
   list: 'lists',
   nothing: 'nothing',
@@ -168,7 +169,7 @@ function wrongKind(name: string, field: string, shape: Shape, others: string[]):
   const inside = shape.members?.length ? ` (with ${some(shape.members)})` : ''
   return new WorkbenchError(
     'text-invalid',
-    `The column ${field} of ${name} does not hold texts, but ${kinds[shape.kind]}${inside}.`,
+    `The column ${field} of ${name} does not contain texts, but ${kinds[shape.kind]}${inside}.`,
     hintFor(others.filter((other) => other !== field)),
   )
 }
@@ -180,7 +181,7 @@ function unclear(name: string, what: string, usable: string[], all: string[] = u
 
 function hintFor(usable: string[]): string {
   return usable.length
-    ? `Name the column to take: ${some(usable)} (in the terminal as FILE:COLUMN).`
+    ? `Choose a column: ${some(usable)} (in the terminal, FILE:COLUMN).`
     : 'It has no column of texts or conversations; choose another file.'
 }
 
@@ -188,14 +189,14 @@ function some(names: readonly string[]): string {
   return names.length > 12 ? `${names.slice(0, 12).join(', ')} and ${names.length - 12} more` : names.join(', ')
 }
 
-/** Where a row has its text beyond doubt: in a conversation, or in a text by its name; null where it has neither. */
+/** Where a row clearly has its text: a conversation, or a text with a usual name; null when it has neither. */
 export function plainChoice(row: Record<string, unknown>): Choice | null {
   return plainly(fieldsOf([row]))
 }
 
 /**
- * The text of a row, or of a field of it: a text itself, a conversation as its turns joined by an empty line; nothing is an
- * empty text, as datasets and pandas have it. `row`: which, in words, with a capital.
+ * The text of a row or of one of its fields: a string, or a conversation as its turns joined by an empty line; a missing value is an
+ * empty text, as in datasets and pandas. `row`: which row, as the start of a sentence.
  * @throws WorkbenchError `text-invalid` that says what the value is instead
  */
 export function textOf(given: unknown, row: string, field?: string): string {
@@ -215,7 +216,7 @@ export function textOf(given: unknown, row: string, field?: string): string {
   )
 }
 
-/** A row, or its field, as the subject of a sentence. */
+/** A row or its field as the subject of a sentence. */
 export const subject = (row: string, field?: string) => (field === undefined ? row : `${row}: its field ${field}`)
 
 const single: Record<Shape['kind'], string> = {
@@ -224,17 +225,17 @@ const single: Record<Shape['kind'], string> = {
   number: 'a number',
   boolean: 'true or false',
   texts: 'a list of texts',
-  objects: 'a list of objects that are no turns of a conversation',
+  objects: 'a list of objects that are not turns of a conversation',
   object: 'an object',
   list: 'a list',
   nothing: 'nothing',
 }
 
-/** What was said in a turn; one that only calls tools says nothing. */
+/** The text of a turn; empty for one that only calls tools. */
 function contentOf(turn: Record<string, unknown>, where: string): string {
   const content = contentKeys.map((key) => turn[key]).find((value) => shapeOf(value).kind !== 'nothing')
   const wrong = (why: string) =>
-    new WorkbenchError('text-invalid', `${where} ${why}.`, 'Remove such conversations, or choose a text of words alone.')
+    new WorkbenchError('text-invalid', `${where} ${why}.`, 'Remove such conversations, or choose a data set of text only.')
   if (content === undefined) return ''
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) throw wrong(`has ${single[shapeOf(content).kind]} as its content`)
@@ -242,10 +243,10 @@ function contentOf(turn: Record<string, unknown>, where: string): string {
     .map((part) => {
       if (typeof part === 'string') return part
       const { type, text } = isObject(part) ? part : {}
-      // Where all parts have all fields, a picture has a text that is null.
+      // When all parts have all fields, the text of an image is null.
       if (typeof text === 'string' && (type === undefined || type === null || /text/.test(String(type)))) return text
       throw wrong(
-        `holds ${typeof type === 'string' ? `a part of the type “${type.slice(0, 40)}”` : 'a part without text'}, which is no text`,
+        `contains ${typeof type === 'string' ? `a part of the type “${type.slice(0, 40)}”` : 'a part without text'}, which is not text`,
       )
     })
     .join('')

@@ -1,11 +1,11 @@
-/** The named special tokens of a tokenizer, as transformers gathers them for a chat template out of three files. */
+/** The named special tokens of a tokenizer, as transformers collects them from three files for a chat template. */
 import { WorkbenchError } from '../errors.ts'
 import { isObject, type JsonObject } from '../io/json.ts'
 
 const standard = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token']
 
 const endOfText = '<|endoftext|>'
-/** What the classes of transformers 5.24 take for tokens that no file names; the others take nothing. */
+/** Default tokens of the tokenizer classes of transformers 5.24; other classes have none. */
 const defaults: Record<string, Record<string, string>> = {
   Gemma: { bos_token: '<bos>', eos_token: '<eos>', unk_token: '<unk>', pad_token: '<pad>', mask_token: '<mask>' },
   Qwen2: { eos_token: endOfText, unk_token: endOfText, pad_token: endOfText },
@@ -22,7 +22,7 @@ const defaults: Record<string, Record<string, string>> = {
     fill_token: '<FILL_ME>',
   },
 }
-/** The class of a model whose tokenizer names none. */
+/** The tokenizer class of a model type, when the configuration names none. */
 const classOfModel: Record<string, string> = {
   qwen2: 'Qwen2',
   qwen3: 'Qwen2',
@@ -33,18 +33,18 @@ const classOfModel: Record<string, string> = {
 }
 
 export interface TokenFiles {
-  /** tokenizer_config.json; empty where there is none. */
+  /** tokenizer_config.json; empty when there is none. */
   config: JsonObject
-  /** special_tokens_map.json, which counts only where the configuration lists no added tokens, and then first. */
+  /** special_tokens_map.json; used only when the configuration lists no added tokens, and then first. */
   map: JsonObject | null
-  /** tokenizer.json: the token that it fills up with. */
+  /** The padding token of tokenizer.json. */
   tokenizer: JsonObject | null
   /** `model_type` of config.json. */
   modelType: unknown
 }
 
 /**
- * Tokens by their names: the seven standard ones, and every other `…_token` that a file names.
+ * Tokens by name: the seven standard ones, and every other `…_token` in the files.
  * @throws WorkbenchError `tokenizer-invalid` for a token that is neither a text nor an added token
  */
 export function specialTokens({ config, map, tokenizer, modelType }: TokenFiles): Map<string, string> {
@@ -61,7 +61,7 @@ export function specialTokens({ config, map, tokenizer, modelType }: TokenFiles)
   return new Map([...found].filter((entry): entry is [string, string] => entry[1] !== null))
 }
 
-/** A name that is there with null stands for no token, and keeps its default away. */
+/** A name with null means no token, not the default. */
 function gather(file: JsonObject, name: string, found: Map<string, string | null>): void {
   const isMap = name === 'special_tokens_map.json'
   for (const [key, value] of Object.entries(file)) {
@@ -83,7 +83,7 @@ function gather(file: JsonObject, name: string, found: Map<string, string | null
   }
 }
 
-/** A token as a text or as an added token; in the configuration those say what they are. */
+/** A token as a string or as an added token; the configuration marks added tokens as such. */
 function tokenOf(value: unknown, bare: boolean): string | null | undefined {
   if (typeof value === 'string' || value === null) return value
   if (!isObject(value) || typeof value.content !== 'string') return undefined

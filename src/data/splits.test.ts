@@ -59,7 +59,7 @@ test.each<[string, string[], 'calibration' | 'evaluation', string]>([
 
 test.each<[string[], 'calibration' | 'evaluation', RegExp]>([
   [['train'], 'evaluation', /no test or validation split: the evaluation text is its split train/],
-  [['everything'], 'evaluation', /the evaluation text is its split everything, which calibration takes as well/],
+  [['everything'], 'evaluation', /the evaluation text is its split everything, which is also the calibration text/],
   [['test'], 'calibration', /no train split: the calibration text is its split test/],
 ])('%j for %s comes with a warning', async (splits, purpose, warning) => {
   expect((await taken('a/b', purpose, converted(...splits))).warning).toMatch(warning)
@@ -68,7 +68,7 @@ test.each<[string[], 'calibration' | 'evaluation', RegExp]>([
 test.each<[string, string[], 'calibration' | 'evaluation', RegExp]>([
   ['a/b::test', ['train'], 'evaluation', /no split test in default.*train/],
   ['a/b', ['test_sft', 'test_gen', 'train'], 'evaluation', /2 splits for test in default.*test_gen, test_sft/],
-  ['a/b', ['red', 'green'], 'evaluation', /none that is plainly for evaluation.*green, red/],
+  ['a/b', ['red', 'green'], 'evaluation', /none that is clearly for evaluation.*green, red/],
 ])('%s of %j is refused for %s', async (name, splits, purpose, why) => {
   const { message, hint } = await taken(name, purpose, converted(...splits)).then(
     () => expect.fail('taken'),

@@ -1,4 +1,4 @@
-/** Which files of a data set belong to which split, as the datasets library tells by their names (`get_data_patterns`). */
+/** Assigns the files of a data set to splits by their names, with the rules of the datasets library (`get_data_patterns`). */
 
 export type Split = 'train' | 'validation' | 'test'
 
@@ -9,20 +9,20 @@ const keywords: Record<Split, string[]> = {
 }
 const splits = Object.keys(keywords) as Split[]
 
-/** A keyword at the beginning or behind a separator, and before one or, where `end` allows it, at the end. */
+/** A keyword at the start or after a separator, and before a separator or, with `end`, at the end. */
 const pattern = (split: Split, end: boolean) => new RegExp(`(?:^|[-._ 0-9])(?:${keywords[split].join('|')})(?:[-._ 0-9]${end ? '|$' : ''})`)
 const inFolder = Object.fromEntries(splits.map((split) => [split, pattern(split, true)])) as Record<Split, RegExp>
 const inName = Object.fromEntries(splits.map((split) => [split, pattern(split, false)])) as Record<Split, RegExp>
 
-/** As `push_to_hub` names its files, under whatever split. */
+/** File names of `push_to_hub`, for any split. */
 const sharded = /^data\/(\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]*$/
 
-/** What else lies in a repository. */
+/** Other files of a repository. */
 const beside = new Set(['README.md', 'config.json', 'dataset_info.json', 'dataset_infos.json', 'dummy_data.zip', 'dataset_dict.json'])
 
 const parts = (path: string) => ({ folders: path.split('/').slice(0, -1), name: path.slice(path.lastIndexOf('/') + 1) })
 
-/** Neither hidden, nor a folder of some tool, nor a description. */
+/** Whether a path is neither hidden, nor in a tool's folder, nor a description. */
 export function isData(path: string): boolean {
   const { folders, name } = parts(path)
   const { length } = folders.filter((folder) => folder.startsWith('__'))
@@ -30,8 +30,8 @@ export function isData(path: string): boolean {
 }
 
 /**
- * The splits of some files. Names of shards come before names of folders, these before names of files; where nothing names a
- * split, all files are the one for training. A file may belong to two.
+ * The splits of some files. Shard names take precedence over folder names, and those over file names; when nothing names a split, all
+ * files are train. A file may belong to two splits.
  */
 export function splitsOf(paths: readonly string[]): Map<string, string[]> {
   const found = new Map<string, string[]>()
@@ -52,14 +52,14 @@ export function splitsOf(paths: readonly string[]): Map<string, string[]> {
   return new Map(paths.length ? [['train', [...paths]]] : [])
 }
 
-/** What a split of any name serves for, by the same words; null where it says nothing. */
+/** The purpose of a split, by the same keywords in its name; null when there is none. */
 export function purposeOf(name: string): Split | null {
   const plain = name.replace(/^partial-/, '')
   const meant = splits.filter((split) => inFolder[split].test(plain))
   return meant.length === 1 ? meant[0] : null
 }
 
-/** How the files of each ending are read; of equally many files the first wins. */
+/** Readable file extensions; the most frequent wins, and of equals the first. */
 const endings: Record<string, string> = {
   parquet: 'parquet',
   jsonl: 'json',
@@ -73,7 +73,7 @@ const ending = (path: string) => /\.([a-z]+)(?:\.(?:gz|zst))?$/i.exec(path)?.[1]
 
 export const isReadable = (path: string) => ending(path) in endings
 
-/** Those of the commonest kind: what lies beside it is the same data in another form, or something else. */
+/** The files of the most frequent kind; others are the same data in another format, or something else. */
 export function ofOneKind<T extends { name: string }>(files: T[]): T[] {
   const counts = new Map<string, number>()
   for (const { name } of files) counts.set(ending(name), (counts.get(ending(name)) ?? 0) + 1)

@@ -31,8 +31,10 @@ test('a column is named where several hold text, and what is no table is refused
   expect((await refusal(() => read('question,answer\na,b\n'))).hint).toContain('question, answer')
   expect(await read('question,answer\na,b\n', 'a.csv', 'answer')).toEqual(['b'])
   expect(await read('question\tanswer\na, "c" d\tb\n', 'a.tsv', 'question')).toEqual(['a, "c" d'])
-  expect((await refusal(() => read('text,label\na,b\nc,d,e\n'))).message).toContain('Row 2 of a.csv is not one of a table: it has 3 cells')
-  expect((await refusal(() => read('text,label\na,b\n"c,d\n'))).message).toContain('Row 2 of a.csv is not one of a table')
-  expect((await refusal(() => read('text,label\n"a,b\n'))).message).toContain('Row 1 of a.csv is not one of a table')
-  expect((await refusal(() => read('"text,label\n'))).message).toContain('The first line of a.csv is not one of a table')
+  expect((await refusal(() => read('text,label\na,b\nc,d,e\n'))).message).toContain(
+    'Row 2 of a.csv is not a valid table row: it has 3 cells',
+  )
+  expect((await refusal(() => read('text,label\na,b\n"c,d\n'))).message).toContain('Row 2 of a.csv is not a valid table row')
+  expect((await refusal(() => read('text,label\n"a,b\n'))).message).toContain('Row 1 of a.csv is not a valid table row')
+  expect((await refusal(() => read('"text,label\n'))).message).toContain('The first line of a.csv is not a valid table row')
 })

@@ -1,4 +1,4 @@
-/** Tables as text: rows of .csv and .tsv, by their header. */
+/** Streams the rows of .csv and .tsv files, with the columns of their header. */
 import Papa from 'papaparse'
 import { WorkbenchError } from '../errors.ts'
 import { maxLine, tooLong } from '../io/lines.ts'
@@ -6,15 +6,15 @@ import type { Shape } from '../io/parquet.ts'
 import { type Fields, isKnownName, shapeIn } from './rows.ts'
 
 export interface TableRow {
-  /** Empty cells are null, as pandas and datasets have it. */
+  /** Empty cells are null, as in pandas and datasets. */
   value: Record<string, string | null>
   /** From 1, without the header. */
   row: number
 }
 
 /**
- * The rows of a table as it streams by: RFC 4180, with the separator that the header shows (a comma where it has one).
- * @throws WorkbenchError `text-invalid` for a row with more cells than the header, or a quote without an end
+ * The rows of a table, streamed: RFC 4180, with the separator found in the header (a comma if it has one).
+ * @throws WorkbenchError `text-invalid` for a row with more cells than the header, or an unclosed quote
  */
 export async function* tableRows(text: AsyncIterable<string>, name: string): AsyncGenerator<TableRow> {
   let rest = ''
@@ -23,12 +23,12 @@ export async function* tableRows(text: AsyncIterable<string>, name: string): Asy
   let row = 0
   const take = function* (last: boolean): Generator<TableRow> {
     separator ||= separatorOf(rest, name)
-    // By the parser alone, since a row may go on in the next piece.
+    // Only the parser can split rows, since one may continue in the next piece.
     const parser = new Papa.Parser({ delimiter: separator, newline: '\n', quoteChar: '"' })
     const { data, errors, meta } = parser.parse(rest, 0, !last) as Papa.ParseResult<string[]>
     const wrong = errors.find(({ code }) => last || code !== 'MissingQuotes')
     if (wrong) {
-      // The parser counts what it was given: the header too, and empty lines.
+      // The parser also counts the header and empty lines.
       const before = data.slice(0, wrong.row ?? 0).filter((cells) => !isBlank(cells)).length
       throw broken(name, row + before + Number(header !== null), wrong.message)
     }
@@ -47,7 +47,7 @@ export async function* tableRows(text: AsyncIterable<string>, name: string): Asy
   for await (const piece of text) {
     rest += piece
     if (rest.length > maxLine) throw tooLong(name, row + 2)
-    // Not before the header is there, by which the separator is told.
+    // Waits for the whole header, which shows the separator.
     if (separator || rest.includes('\n')) yield* take(false)
   }
   yield* take(true)
@@ -67,12 +67,12 @@ function separatorOf(text: string, name: string): string {
 function broken(name: string, row: number, why: string): WorkbenchError {
   return new WorkbenchError(
     'text-invalid',
-    `${row ? `Row ${row}` : 'The first line'} of ${name} is not one of a table: ${why.replace(/\.$/, '')}.`,
-    'Cells with separators or line ends in them stand in double quotes. Prose has to be in a .txt file.',
+    `${row ? `Row ${row}` : 'The first line'} of ${name} is not a valid table row: ${why.replace(/\.$/, '')}.`,
+    'Put cells that contain separators or line ends in double quotes. If the file is plain text, name it .txt.',
   )
 }
 
-/** The columns by what their first cells hold: one whose cells are all numbers holds no text. */
+/** The columns by their first cells: one whose cells are all numbers has no text. */
 export function tableFields(rows: Record<string, unknown>[]): Fields {
   const shape = (column: string): Shape => {
     const cells = rows.map((row) => row[column]).filter((cell) => cell !== null)
@@ -83,7 +83,7 @@ export function tableFields(rows: Record<string, unknown>[]): Fields {
   return new Map(Object.keys(rows[0] ?? {}).map((column) => [column, shape(column)]))
 }
 
-/** Whether names of columns are rather the first row of a table without any: none is known, and one is a sentence or a number. */
+/** Whether column names are probably a row of data: none is a usual name, and one is a sentence or a number. */
 export function doubtfulHeader(names: readonly string[]): boolean {
   if (names.some(isKnownName)) return false
   return names.some(
@@ -91,7 +91,7 @@ export function doubtfulHeader(names: readonly string[]): boolean {
   )
 }
 
-/** Whether a text begins with names of columns of which one is known, and none is a sentence. */
+/** Whether a text begins with column names, of which one is a usual name and none a sentence. */
 export function hasHeader(head: string, name: string): boolean {
   const names = head
     .trimStart()

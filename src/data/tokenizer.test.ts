@@ -97,7 +97,7 @@ test.each<[string, string, string, boolean]>([
 test('asks for tokenizer.json', async () => {
   const error = await refusal(() => loadTokenizer(memoryFiles([['tokenizer.model', 'x']])))
   expect(error.code).toBe('file-missing')
-  expect(error.message).toContain('tokenizer.model alone')
+  expect(error.message).toContain('tokenizer.model is not enough')
 })
 
 const model = (change: object) => ({ ...llama(), model: { ...llama().model, ...change } })
@@ -119,12 +119,12 @@ test.each<[string, unknown, string]>([
   [
     'a text that replaces a space',
     { ...llama(), normalizer: { type: 'Replace', pattern: { String: ' ' }, content: 'x'.repeat(65) } },
-    'puts "xxx',
+    'inserts "xxx',
   ],
   [
     'a list that is prepended',
     { ...llama(), normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: [1, 2] }] } },
-    'puts [1,2]',
+    'inserts [1,2]',
   ],
   [
     'steps that make ever more of a text',
@@ -135,7 +135,7 @@ test.each<[string, unknown, string]>([
         normalizers: Array.from({ length: 9 }, () => ({ type: 'Replace', pattern: { String: 'a' }, content: 'aaaaaaaaaa' })),
       },
     },
-    'its steps make',
+    'its steps turn',
   ],
   ['an unknown part', { ...llama(), transformer: {} }, '"transformer"'],
   [
@@ -177,6 +177,6 @@ test('ids must fit the embedding, as far as a text uses them', async () => {
   checkIds(ids, Math.max(...ids) + 1, tokenizer, 'The text "x"')
   const error = await refusal(() => checkIds(ids, Math.max(...ids), tokenizer, 'The text "x"'))
   expect(error.code).toBe('tokenizer-mismatch')
-  expect(error.message).toContain('The text "x" holds the token "😀😀"')
+  expect(error.message).toContain('The text "x" contains the token "😀😀"')
   expect(error.message).toContain(`${Math.max(...ids)} rows`)
 })

@@ -1,4 +1,4 @@
-/** Text to token ids with the model's own tokenizer.json, as the Rust library `tokenizers` 0.23 gives them. */
+/** Encodes text with the model's own tokenizer.json into exactly the token ids of the Rust library `tokenizers` 0.23. */
 import { WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
 import { type JsonObject, readJson } from '../io/json.ts'
@@ -15,9 +15,9 @@ export interface TextTokenizer {
   kind: string
   /** Highest id + 1. */
   vocab: number
-  /** How many tokens its template puts behind a text. */
+  /** How many tokens its template appends to a text. */
   after: number
-  /** What is to be said of it in a plan. */
+  /** Remarks on it that a plan shows. */
   remarks: { message: string; hint: string }[]
   /**
    * Ids of one text as one stream. With `special` (the default) the tokenizer's own template adds its special tokens,
@@ -28,7 +28,7 @@ export interface TextTokenizer {
   tokenOf(id: number): string | undefined
 }
 
-/** The largest known (256k tokens, merges as pairs) takes about 35 MB. */
+/** Size cap: the largest known file (256k tokens, merges as pairs) has about 35 MB. */
 const maxTokenizerBytes = 128 << 20
 const maxConfigBytes = 16 << 20
 
@@ -38,13 +38,13 @@ const missingHint = 'Put the tokenizer.json of the model there, or save one with
 const parts = ['version', 'truncation', 'padding', 'added_tokens', 'normalizer', 'pre_tokenizer', 'post_processor', 'decoder', 'model']
 
 /**
- * @throws WorkbenchError `file-missing` without a tokenizer.json, `tokenizer-invalid` for one that is broken or asks for
- *   something whose ids would not be exactly those of the Rust library; the sentence names it
+ * @throws WorkbenchError `file-missing` without a tokenizer.json, `tokenizer-invalid` for one that is invalid or needs a feature that is
+ * not supported exactly; the sentence names it
  */
 export async function loadTokenizer(files: Files): Promise<TextTokenizer> {
   const file = files.get('tokenizer.json')
   if (!file) {
-    const why = files.has('tokenizer.model') ? ' (tokenizer.model alone is not enough)' : ''
+    const why = files.has('tokenizer.model') ? ' (tokenizer.model is not enough)' : ''
     throw new WorkbenchError('file-missing', `The folder has no tokenizer.json${why}.`, missingHint)
   }
   const { value } = await readJson(file, 'tokenizer.json', { cap: maxTokenizerBytes, code: 'tokenizer-invalid', hint })
@@ -84,7 +84,7 @@ function assembled(definition: JsonObject, model: TokenModel, tokens: AddedToken
   )
   const { first, cut, inserted } = asksForFirst(definition.pre_tokenizer)
   const normalizes = normalizer !== null && (normalizer.removes || cut || all.some(({ token }) => token.normalized))
-  // Which piece came first is then told by where its characters came from, which is not followed here.
+  // Finding the first piece then needs the original positions of characters, which are not tracked here.
   if (first && (normalizes || inserted))
     throw unsupported('it has a Metaspace with prepend_scheme "first" behind steps that change the text')
   const highest = highestOf(
@@ -130,14 +130,13 @@ function highestOf(...lists: Iterable<number>[]): number {
   return highest
 }
 
-/** Half a pair of surrogates is no character, in a text as little as in a file. */
+/** Replaces unpaired surrogates, which are not characters. */
 const lone = /\p{Surrogate}/gu
 const wellFormed = (text: string) => text.replace(lone, '\ufffd')
 
 /**
- * A model must have an embedding for every id of a text. A tokenizer may have more: tokens for pictures, say, that no text
- * holds.
- * @param name what the text is called
+ * Checks that the model has an embedding for every id of a text. A tokenizer may have more ids, e.g. image tokens that no text contains.
+ * @param name name of the text
  * @throws WorkbenchError `tokenizer-mismatch` naming the first token beyond the embedding's rows
  */
 export function checkIds(ids: Int32Array, embeddingRows: number, tokenizer: TextTokenizer, name: string): void {
@@ -145,7 +144,7 @@ export function checkIds(ids: Int32Array, embeddingRows: number, tokenizer: Text
   if (at < 0) return
   throw new WorkbenchError(
     'tokenizer-mismatch',
-    `${name} holds the token ${shown(tokenizer.tokenOf(ids[at]))} with the id ${ids[at]}, but the model's embedding has ${embeddingRows} rows.`,
+    `${name} contains the token ${shown(tokenizer.tokenOf(ids[at]))} with the id ${ids[at]}, but the model's embedding has ${embeddingRows} rows.`,
     'Choose a text without this token, or put the tokenizer.json that belongs to this model into the folder.',
   )
 }

@@ -194,7 +194,7 @@ test('what a data set lacks is said, with what it has', async () => {
   expect(await say('Salesforce/wikitext')).toMatch(/2 configurations.*wikitext-103-v1, wikitext-2-raw-v1/)
   expect(await say('Salesforce/wikitext:wikitext-5')).toMatch(/no configuration wikitext-5/)
   expect(await say('Salesforce/wikitext:wikitext-103-v1:train')).toMatch(/no split train.*test/)
-  expect(await say('someone/pairs')).toMatch(/no column that is plainly the text.*question, answer/)
+  expect(await say('someone/pairs')).toMatch(/no column that is clearly the text.*question, answer/)
   expect(await say('someone/pairs:default:test')).toMatch(/no split test in default.*train/)
   expect(await say('someone/files:de')).toMatch(/no files for de.*en\/test\.txt/)
   expect(await say('someone/nothing')).toMatch(/does not exist/)

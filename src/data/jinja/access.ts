@@ -1,4 +1,4 @@
-/** What a template reaches in a value: items, slices, and those methods of Python's types that it may call. */
+/** Access to values in a template: attributes, items, slices, and the supported methods of Python's types. */
 import { strFormat } from './format.ts'
 import * as text from './text.ts'
 import {
@@ -38,7 +38,7 @@ export class Slice {
 
 // ---------------------------------------------------------------- arguments
 
-/** Arguments by the names of the parameters, as Python binds them. @throws TemplateError for too many, too few, unknown ones */
+/** Binds arguments to parameter names, as Python does. @throws TemplateError for too many, too few, unknown ones */
 export function bind(what: string, parameters: string[], { positional, named }: Args, needed = 0): (Value | undefined)[] {
   if (positional.length > parameters.length)
     throw new TemplateError(`${what} takes at most ${parameters.length} arguments (${positional.length} given)`)
@@ -76,7 +76,7 @@ function kindOf(value: Value): string {
 
 const absent = (value: Value, name: string) => new Undefined(`'${kindOf(value)}' has no attribute '${name}'`)
 
-/** `value.name`: an attribute before an item. */
+/** `value.name`: looks for an attribute, then for an item. */
 export function attributeOf(value: Value, name: string): Value {
   const own = ownAttribute(value, name)
   if (own !== undefined) return own
@@ -84,7 +84,7 @@ export function attributeOf(value: Value, name: string): Value {
   return item === undefined ? absent(value, name) : item
 }
 
-/** `value[key]`: an item before an attribute. */
+/** `value[key]`: looks for an item, then for an attribute. */
 export function itemOf(value: Value, key: Value | Slice): Value {
   if (value instanceof Undefined) throw undefinedError(value)
   if (key instanceof Slice) return sliceOf(value, key)
@@ -130,7 +130,7 @@ function sliceOf(value: Value, slice: Slice): Value {
           : whole
   if (!Array.isArray(items)) throw new Unsupported(`a slice of a ${typeName(value)}`)
   const { start, stop, step } = slice
-  if ([start, stop, step].some((one) => one !== null && !isInteger(one))) throw new Unsupported('a slice by what are no whole numbers')
+  if ([start, stop, step].some((one) => one !== null && !isInteger(one))) throw new Unsupported('a slice by values that are not integers')
   const stride = step === null ? 1 : Number(step)
   if (stride === 0) throw new TemplateError('slice step cannot be zero')
   pay(items.length / 8)
@@ -189,14 +189,14 @@ function numberAttribute(value: bigint | number | boolean, name: string): Value 
 }
 
 const words = (list: string) => new Set(list.split(' '))
-/** The sandbox that templates run in lets nothing be changed. */
+/** Methods that change a value, which the immutable sandbox forbids. */
 const unsafeMethods: Record<string, Set<string>> = {
   list: words('append clear pop reverse insert sort extend remove'),
   dict: words('clear pop popitem setdefault update'),
 }
-/** Methods that take their arguments by name as well. */
+/** Methods that also accept named arguments. */
 const keyworded = words('expandtabs format rsplit split splitlines')
-/** Methods that Python has and this reading does not. */
+/** Methods that Python has and this implementation does not. */
 const unread: Record<string, Set<string>> = {
   str: words('encode maketrans translate'),
   Markup: words(
@@ -214,7 +214,7 @@ type Method<T> = (self: T, args: Args) => Value
 
 const count = (value: number) => BigInt(value)
 
-/** A part of a text by its `start` and `end`, and where it begins; null where `start` lies beyond the text. */
+/** The part of a text from `start` to `end`, and its position; null when `start` is beyond the text. */
 function part(self: string, start: Value | undefined, end: Value | undefined): [string, number] | null {
   if (none(start) && none(end)) return [self, 0]
   const size = text.length(self)
@@ -389,7 +389,7 @@ const strMethods: Record<string, Method<string>> = {
 }
 for (const [kind, test] of Object.entries(text.is)) strMethods[`is${kind}`] = bare(`is${kind}`, test)
 
-/** As `str.replace`, paid for before it is made. */
+/** `str.replace`; its cost is counted before the result is made. */
 export function replaced(self: string, old: string, by: string, most: number): string {
   payFor(self.length + text.count(self, old) * by.length)
   return text.replace(self, old, by, most)
@@ -461,5 +461,5 @@ const byType: Record<string, Record<string, (self: never, args: Args) => Value>>
   },
   dict: dictMethods,
 }
-/** Maps, which inherit no names from JavaScript. */
+/** The methods by type; Maps, which inherit no names from JavaScript. */
 const methods = new Map(Object.entries(byType).map(([type, table]) => [type, new Map(Object.entries(table))]))

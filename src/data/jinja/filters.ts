@@ -1,4 +1,4 @@
-/** Jinja's filters and tests, as transformers sets them up for chat templates. */
+/** Jinja's filters and tests, as configured by transformers for chat templates. */
 import { bind, integer, itemOf, ownAttribute, replaced } from './access.ts'
 import { dumps, percent } from './format.ts'
 import { fixed, parseFloatText, parseInteger, roundFloat, roundInt } from './numbers.ts'
@@ -45,7 +45,7 @@ type Test = (value: Value, args: Args) => boolean
 const given = (value: Value | undefined): value is Exclude<Value, null> => value !== undefined && value !== null
 const flag = (value: Value | undefined, otherwise = false) => (value === undefined ? otherwise : truth(value))
 
-/** As `soft_str`, for filters that make a new text. */
+/** `soft_str`, for filters that make a new text. */
 function plainText(value: Value, name: string): string {
   if (value instanceof Markup) throw new Unsupported(`the filter ${name} on a text that was marked as safe`)
   return str(value)
@@ -55,7 +55,7 @@ function plainText(value: Value, name: string): string {
 
 type Get = (item: Value) => Value
 
-/** By `a.b.0`; without a name the item itself. */
+/** An attribute by path, `a.b.0`; the item itself when there is no path. */
 function getter(attribute: Value | undefined, postprocess: Get = (value) => value, otherwise: Value | undefined = null): Get {
   const steps: Value[] = !given(attribute)
     ? []
@@ -75,7 +75,7 @@ function getter(attribute: Value | undefined, postprocess: Get = (value) => valu
 const lowered: Get = (value) => (typeof value === 'string' ? paid(text.lower(value)) : value)
 const casing = (sensitive: Value | undefined): Get | undefined => (flag(sensitive) ? undefined : lowered)
 
-/** By several attributes with commas between. */
+/** Several attributes, separated by commas. */
 function getters(attribute: Value | undefined, postprocess: Get | undefined): Get {
   const all = typeof attribute === 'string' ? attribute.split(',').map((one) => getter(one, postprocess)) : [getter(attribute, postprocess)]
   return (item) => all.map((get) => get(item))
@@ -268,7 +268,7 @@ function truncated(value: Value, args: Args): Value {
   return flag(kill) ? cut + ending : text.rsplit(cut, ' ', 1)[0] + ending
 }
 
-/** Words by what may stand before one, which is not where `str.title` sees them begin. */
+/** Starts of words by the characters before them, unlike `str.title`. */
 function titled(value: Value): Value {
   const parts = plainText(value, 'title').split(new RegExp(`([-${text.whiteSpace.source.slice(1, -1)}({[<]+)`))
   return parts
@@ -336,13 +336,13 @@ function toJson(value: Value, args: Args): Value {
       ? indent
       : ' '.repeat(Math.max(0, Math.min(integer(indent, 'indent'), 1024)))
   const pair = given(separators) ? [...iterate(separators)].map(str) : [step === null ? ', ' : ',', ': ']
-  if (pair.length !== 2) throw new TemplateError('separators are two texts')
+  if (pair.length !== 2) throw new TemplateError('separators have to be two texts')
   return dumps(value, { ascii: flag(ascii), indent: step, separators: [pair[0], pair[1]], sortKeys: flag(sortKeys) })
 }
 
 // ---------------------------------------------------------------- filters on numbers
 
-/** As `float(value)`; null where it raises. */
+/** `float(value)`; null when that raises an error. */
 function toFloat(value: Value): number | null {
   if (value instanceof Undefined) throw undefinedError(value)
   if (isNumber(value)) return Number(number(value))
@@ -370,7 +370,7 @@ function rounded(value: Value, args: Args): Value {
   const digits = precision === null ? 0 : integer(precision, 'round')
   const exact = number(value)
   if (method === 'common') {
-    // `round(x, None)` makes a whole number.
+    // `round(x, None)` returns an int.
     if (typeof exact === 'bigint') return roundInt(exact, digits)
     return precision === null ? BigInt(roundFloat(exact, 0)) : roundFloat(exact, digits)
   }
@@ -488,7 +488,7 @@ const filters = new Map<string, Filter>(
     xmlattr: attributes,
   }),
 )
-/** Jinja's others: they draw at random, or depend on how Python lays out, wraps or reads HTML. */
+/** Unsupported filters of Jinja: random ones, and those that depend on Python's layout, wrapping or HTML parsing. */
 const unreadFilters = new Set(['pprint', 'random', 'striptags', 'urlize', 'wordwrap'])
 
 const fixedNumber = (value: Value, by: bigint, rest: bigint) => equal(binary('%', value, by), rest)
@@ -572,7 +572,7 @@ const tests: Map<string, Test> = new Map(
   }),
 )
 
-/** Why a filter or test cannot be had; null where it can. */
+/** Why a filter or test cannot be used; null when it can. */
 export function missing(kind: 'filter' | 'test', name: string): TemplateError | null {
   if (kind === 'filter' ? filters.has(name) : tests.has(name)) return null
   return kind === 'filter' && unreadFilters.has(name)

@@ -1,4 +1,4 @@
-/** Python's ways of writing values into text: `%`, `format`, `json.dumps` and `strftime`. */
+/** Python's string formatting: `%`, `format`, `json.dumps` and `strftime`. */
 import { exponential, fixed, floatRepr, general } from './numbers.ts'
 import { between, hex, length, pad, strRepr } from './text.ts'
 import {
@@ -21,7 +21,7 @@ import {
   type Value,
 } from './values.ts'
 
-/** Width and precision at most: what is wider fills memory, not text. */
+/** Largest width and precision, so that a template cannot fill the memory. */
 const widest = 1 << 16
 
 const size = (digits: string | undefined): number => {
@@ -77,7 +77,7 @@ function formatString(text: string, { fill, align, width, precision, type, sign,
   if ((type && type !== 's') || sign !== '-' || alternate || grouping || (align === '=' && !zero))
     throw new TemplateError('Unknown or misplaced format option for a string')
   const shown = precision === null ? text : between(text, 0, precision)
-  // A 0 before the width fills on the right, as `str` has it since 3.10.
+  // For strings, a 0 before the width pads on the right (Python 3.10 and later).
   return aligned('', shown, align === '=' ? '<' : align || '<', fill, width)
 }
 
@@ -126,7 +126,7 @@ function formatFloat(value: number, spec: Spec): string {
   return numeric(value < 0 || Object.is(value, -0), '', whole, rest, spec, 3)
 }
 
-/** As `g`, but with a digit after the point, and an exponent one digit earlier. */
+/** Like `g`, but with at least one digit after the point, and an exponent one digit earlier. */
 function shortGeneral(value: number, precision: number): string {
   const text = general(value, precision)
   if (!Number.isFinite(value) || /[.e]/.test(text)) return text
@@ -144,7 +144,7 @@ function numeric(isNegative: boolean, prefix: string, digits: string, rest: stri
   const align = spec.align || '>'
   let whole = digits
   if (grouping && digits) {
-    // Zeros that fill are grouped as well.
+    // Padding zeros are grouped as well.
     const room = align === '=' && fill === '0' ? width - sign.length - rest.length : 0
     for (let filled = digits; ; filled = `0${filled}`) {
       whole = filled.replace(new RegExp(`\\B(?=(\\w{${group}})+$)`, 'g'), grouping)
@@ -156,7 +156,7 @@ function numeric(isNegative: boolean, prefix: string, digits: string, rest: stri
 
 // ---------------------------------------------------------------- str.format
 
-/** How a field's dots and brackets reach into a value. */
+/** How dots and brackets of a field access a value. */
 export interface Reach {
   attribute(value: Value, name: string): Value
   item(value: Value, key: Value): Value
@@ -236,7 +236,7 @@ export function strFormat(template: string, positional: Value[], named: (name: s
   }
 }
 
-/** As `ascii()`: what is not ASCII as an escape. */
+/** `ascii()`: non-ASCII characters as escapes. */
 function ascii(text: string): string {
   return text.replace(/[^\0-\x7f]/gu, (one) => {
     const point = one.codePointAt(0)!
@@ -257,7 +257,7 @@ export function percent(template: string, values: Value): string {
   }
   const whole = (): number => {
     const value = next()
-    if (!isInteger(value)) throw new TemplateError('* wants int')
+    if (!isInteger(value)) throw new TemplateError('* needs an int')
     return size(String(value).replace('-', ''))
   }
   const result = template.replace(
@@ -282,7 +282,7 @@ export function percent(template: string, values: Value): string {
     },
   )
   if (used < list.length && !byName && !(values instanceof Dict) && (values instanceof Tuple || used === 0)) {
-    // What can be subscripted counts as a mapping here, and may stay unused.
+    // As in Python, anything that can be subscripted counts as a mapping and may stay unused.
     const mapping = Array.isArray(values) || values instanceof Range || values instanceof Undefined
     if (!mapping) throw new TemplateError('not all arguments converted during string formatting')
   }
@@ -402,7 +402,7 @@ export function strftime(format: string, year: number, month: number, day: numbe
   const thursday = new Date(Date.UTC(year, month - 1, day - monday + 3))
   const isoYear = thursday.getUTCFullYear()
   const isoWeek = Math.floor((thursday.getTime() - Date.UTC(isoYear, 0, 1)) / 86_400_000 / 7) + 1
-  // A number with its width and what fills it, or a text.
+  // A number with width and padding, or a text.
   const parts: Record<string, [number, number, string?] | string> = {
     a: days[weekday].slice(0, 3),
     A: days[weekday],

@@ -1,4 +1,4 @@
-/** Templates cut into tokens as Jinja cuts them with trim_blocks and lstrip_blocks, as chat templates are read. */
+/** Jinja's lexer with trim_blocks and lstrip_blocks, the settings for chat templates. */
 import { hex, strip, whiteSpace } from './text.ts'
 import { TemplateError } from './values.ts'
 
@@ -44,7 +44,7 @@ export function tokenize(template: string): Token[] {
     pattern.lastIndex = at
     return pattern.exec(source)?.[0] ?? null
   }
-  /** Past a tag's end: `-` takes all white space after it, and without a sign a block or comment takes the line's end. */
+  /** Position after a tag: `-` removes all white space after it; without a sign, a block or comment removes the line end. */
   const closeTag = (from: number, sign: string, trims: boolean): void => {
     advance(from)
     if (sign === '-') advance(at + match(spaces)!.length)
@@ -71,7 +71,7 @@ export function tokenize(template: string): Token[] {
   tokens.push({ type: 'sign', value: 'end', line })
   return tokens
 
-  /** What stands between the text and a tag on the tag's own line goes, unless `+` keeps it. */
+  /** White space before a tag on its own line is removed, unless `+` keeps it. */
   function stripBefore(text: string, sign: string, strips: boolean): string {
     if (sign === '-') return strip(text, null, false, true)
     if (sign === '+' || !strips) return text
@@ -91,7 +91,7 @@ export function tokenize(template: string): Token[] {
     advance(at + begin.length)
     const pattern = new RegExp(`\\{%([-+]?)${space}*endraw${space}*([-+]?)%\\}`, 'g')
     pattern.lastIndex = at
-    const end = pattern.exec(source) ?? fail('there is no endraw')
+    const end = pattern.exec(source) ?? fail('endraw is missing')
     const text = stripBefore(source.slice(at, end.index), end[1], true)
     if (text) tokens.push({ type: 'data', value: text, line })
     closeTag(end.index + end[0].length, end[2], true)
@@ -100,7 +100,7 @@ export function tokenize(template: string): Token[] {
   function readComment(opened: string): void {
     const from = at + 2 + opened.length
     const close = source.indexOf('#}', from)
-    if (close < 0) fail('a comment has no end')
+    if (close < 0) fail('a comment is not closed')
     const sign = close > from && /[-+]/.test(source[close - 1]) ? source[close - 1] : ''
     closeTag(close + 2, sign, true)
   }
@@ -165,7 +165,7 @@ const simple: Record<string, string> = {
   v: '\v',
 }
 
-/** As Python's unicode-escape reads a string. */
+/** Decodes a string literal as Python's unicode-escape does. */
 function unescaped(text: string, fail: (what: string) => never): string {
   return text.replace(
     /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{1,3})|(.))/gsu,
@@ -177,7 +177,7 @@ function unescaped(text: string, fail: (what: string) => never): string {
       }
       if (other === 'N') return fail('a character by its name (\\N) is not supported here')
       if (/[xuU]/.test(other)) return fail(`truncated \\${other} escape`)
-      // Python escapes what is not ASCII before it reads the escapes, and so takes the second backslash for the first's.
+      // Python escapes non-ASCII characters before it decodes escapes, so a backslash before one escapes the new backslash.
       const point = other.codePointAt(0)!
       if (point > 0x7f)
         return `\\${point < 0x100 ? 'x' : point < 0x10000 ? 'u' : 'U'}${hex(point, point < 0x100 ? 2 : point < 0x10000 ? 4 : 8)}`

@@ -1,4 +1,4 @@
-/** Numbers as Python prints and rounds them: exact in decimal, halves to even. */
+/** Prints and rounds numbers as Python does: exact in decimal, ties to even. */
 import { strip } from './text.ts'
 
 /** As `repr(float)`: the shortest digits that read back as the same number, with an exponent below 1e-4 and from 1e16 on. */
@@ -29,7 +29,7 @@ function ratio(value: number): [bigint, bigint] {
   return power < 0 ? [mantissa, 1n << BigInt(-power)] : [mantissa << BigInt(power), 1n]
 }
 
-/** numerator / denominator as a whole number, halves to even. */
+/** numerator / denominator rounded to an integer, ties to even. */
 function nearest(numerator: bigint, denominator: bigint): bigint {
   const quotient = numerator / denominator
   const twice = (numerator % denominator) * 2n
@@ -71,7 +71,7 @@ export function exponential(value: number, digits: number): string {
   return `${negative(value) ? '-' : ''}${mantissa}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`
 }
 
-/** As `%.{digits}g`; `keep`: with its zeros at the end, as `#` asks. */
+/** `%.{digits}g`; `keep`: keeps trailing zeros, as `#` does. */
 export function general(value: number, digits: number, keep = false): string {
   if (!Number.isFinite(value)) return special(value)
   const figures = digits || 1
@@ -102,7 +102,7 @@ export function roundInt(value: bigint, digits: number): bigint {
   return value < 0n ? -rounded : rounded
 }
 
-/** As `int(text, base)`; null for what is no such number. */
+/** `int(text, base)`; null for an invalid number. */
 export function parseInteger(text: string, base = 10): bigint | null {
   const trimmed = asciiDigits(strip(text)).toLowerCase()
   const match = /^([-+]?)(0[box])?([0-9a-z]+(?:_[0-9a-z]+)*)$/.exec(trimmed)
@@ -124,7 +124,7 @@ export function parseInteger(text: string, base = 10): bigint | null {
   return sign === '-' ? -value : value
 }
 
-/** As `float(text)`; null for what is no number. */
+/** `float(text)`; null for an invalid number. */
 export function parseFloatText(text: string): number | null {
   const trimmed = asciiDigits(strip(text)).toLowerCase()
   const word = /^([-+]?)(inf|infinity|nan)$/.exec(trimmed)
@@ -133,7 +133,7 @@ export function parseFloatText(text: string): number | null {
   return Number(trimmed.replaceAll('_', ''))
 }
 
-/** Decimal digits of other scripts stand ten in a row, by the promise of Unicode. */
+/** Unicode guarantees that decimal digits of a script are ten consecutive code points. */
 function asciiDigits(text: string): string {
   return text.replace(/[^\0-\x7f]/gu, (one) => {
     if (!/\p{Nd}/u.test(one)) return one

@@ -1,4 +1,4 @@
-/** Python's operators. */
+/** Python's operators on template values. */
 import { percent } from './format.ts'
 import {
   contains,
@@ -78,7 +78,7 @@ function repeat(value: Value, times: number): Value {
   return Array.isArray(value) ? repeated : new Tuple(repeated)
 }
 
-/** Python itself refuses to print longer ones. */
+/** Python, too, refuses to print longer integers. */
 const largest = 10n ** 4300n
 
 function arithmetic(sign: string, a: bigint | number, b: bigint | number): Value {
@@ -115,7 +115,7 @@ function integers(sign: string, a: bigint, b: bigint): bigint | number {
   }
   if (b === 0n) throw new TemplateError('division by zero')
   if (sign === '/') {
-    if ([a, b].some((one) => BigInt.asIntN(54, one) !== one)) throw new Unsupported('the division of whole numbers beyond 2^53')
+    if ([a, b].some((one) => BigInt.asIntN(54, one) !== one)) throw new Unsupported('the division of integers beyond 2^53')
     return Number(a) / Number(b)
   }
   const rest = a % b
@@ -130,7 +130,7 @@ function power(a: number, b: number): number {
   if (a === 1 || b === 0) return 1
   if (b === 0.5 && a >= 0) return Math.sqrt(a)
   const result = b < 0 && Number.isInteger(b) ? 1 / a ** -b : a ** b
-  // JavaScript promises no more than a neighbour of the right result, but whole numbers are exact.
+  // JavaScript guarantees only a neighbour of the correct result, except that integers are exact.
   const exact = Number.isInteger(a) && Number.isInteger(b) && (b < 0 ? a ** -b : result)
   if (exact === false || Math.abs(exact) > 2 ** 53) throw new Unsupported('the power of such floats')
   return result

@@ -1,4 +1,4 @@
-/** Jinja's grammar: tokens into statements and expressions, with Jinja's own precedence (which is not quite Python's). */
+/** Jinja's parser: tokens to statements and expressions, with Jinja's precedence, which differs slightly from Python's. */
 import { SyntaxProblem, type Token, tokenize } from './lexer.ts'
 
 export interface Arguments {
@@ -25,7 +25,7 @@ export type Expression =
   | { type: 'item'; of: Expression; key: Expression }
   | { type: 'slice'; start: Expression | null; stop: Expression | null; step: Expression | null }
   | { type: 'call'; of: Expression; args: Arguments }
-  /** `of` null: what the block around it holds. */
+  /** `of` null: filters the content of the enclosing block. */
   | { type: 'filter'; of: Expression | null; name: string; args: Arguments }
   | { type: 'test'; of: Expression; name: string; args: Arguments }
 
@@ -60,7 +60,7 @@ export type Statement =
   | { type: 'macro'; name: string; signature: Signature; body: Statement[] }
   | { type: 'call-block'; signature: Signature; call: Extract<Expression, { type: 'call' }>; body: Statement[] }
   | { type: 'filter-block'; filter: Expression; body: Statement[] }
-  /** transformers' own: what the model itself would say. */
+  /** transformers' own tag, around what the model itself generates. */
   | { type: 'generation'; body: Statement[] }
   | { type: 'break' | 'continue' }
 
@@ -73,9 +73,9 @@ const constants = new Map<string, null | boolean>([
   ['None', null],
 ])
 const comparisons = new Set(['==', '!=', '<', '<=', '>', '>='])
-/** Tags of Jinja's that would need other templates, or another way of escaping. */
+/** Unsupported tags of Jinja, which need other templates or other escaping. */
 const unsupported = new Set(['block', 'extends', 'include', 'import', 'from', 'autoescape'])
-/** Expressions and blocks within each other at most: real templates nest some twenty deep. */
+/** Deepest nesting of expressions and blocks: real templates nest about twenty deep. */
 const deepest = 200
 
 /** @throws SyntaxProblem */
@@ -86,7 +86,7 @@ export function parse(template: string): Statement[] {
 class Parser {
   #at = 0
   #depth = 0
-  /** Loops around the statement at hand, within the same macro. */
+  /** Number of loops around the current statement, within the same macro. */
   #loops = 0
 
   constructor(readonly tokens: Token[]) {}
@@ -136,7 +136,7 @@ class Parser {
   }
 
   #nested<T>(work: () => T): T {
-    if (++this.#depth > deepest) this.#fail(`it nests more than ${deepest} deep`)
+    if (++this.#depth > deepest) this.#fail(`it is nested more than ${deepest} levels deep`)
     const result = work()
     this.#depth--
     return result
@@ -144,7 +144,7 @@ class Parser {
 
   // -------------------------------------------------------------- statements
 
-  /** Statements up to a tag of one of these names, which is the token at hand then. */
+  /** Statements up to a tag of one of these names, which is then the current token. */
   #body(ends: string[]): Statement[] {
     const body: Statement[] = []
     for (;;) {
@@ -162,7 +162,7 @@ class Parser {
     }
   }
 
-  /** The body of a tag, whose end is taken. */
+  /** The body of a tag; consumes its end tag. */
   #block(...ends: string[]): Statement[] {
     const body = this.#openBlock(...ends)
     this.#take()
@@ -175,7 +175,7 @@ class Parser {
     return this.#body(ends)
   }
 
-  /** The body of what is a function: a loop outside it cannot be left from within. */
+  /** The body of a macro or call: `break` inside it cannot leave a loop outside. */
   #closed(...ends: string[]): Statement[] {
     const loops = this.#loops
     this.#loops = 0
@@ -323,7 +323,7 @@ class Parser {
     return this.#sign('}}') || this.#sign('%}') || this.#sign(')') || (end !== undefined && this.#word(end))
   }
 
-  /** An expression, or several with commas between. */
+  /** An expression, or several separated by commas. */
   #tuple(withChoice = true, end?: string, parenthesized = false): Expression {
     const items: Expression[] = []
     let isTuple = false
@@ -416,7 +416,7 @@ class Parser {
 
   #power = (): Expression => this.#binary(['**'], () => this.#unary())
 
-  /** A sign binds closer than a power, a filter closer than a sign's operand. */
+  /** A sign binds tighter than a power, and a filter tighter than a sign's operand. */
   #unary(withFilters = true): Expression {
     let value: Expression
     if (this.#sign('-') || this.#sign('+')) {
@@ -514,7 +514,7 @@ class Parser {
     return name
   }
 
-  /** `|a|b(c)`; `inline`: the first without its bar. */
+  /** Filters, `|a|b(c)`; `inline`: the first is written without its bar. */
   #filters(of: Expression | null, inline: boolean): Expression {
     let value = of
     for (let first = inline; first || this.#skip('sign', '|'); first = false) {

@@ -1,7 +1,7 @@
 /**
- * Chat templates: Jinja2 as transformers sets it up (an immutable sandbox, trim_blocks, lstrip_blocks, break and
- * continue, `tojson` without HTML escapes, `raise_exception`, `strftime_now`, the tag `generation`), read by Python's rules.
- * What is not read exactly is refused by name.
+ * Chat templates: Jinja2 as transformers sets it up (an immutable sandbox, trim_blocks, lstrip_blocks, break and continue, `tojson`
+ * without HTML escapes, `raise_exception`, `strftime_now`, the tag `generation`), read by Python's rules. What is not implemented exactly
+ * is refused by name.
  */
 import { bind, fromKeys, integer, itemOf, attributeOf, Slice } from './access.ts'
 import { applyFilter, applyTest, missing } from './filters.ts'
@@ -37,22 +37,22 @@ import {
 
 export { TemplateError } from './values.ts'
 
-/** Of the Gregorian calendar. */
+/** A date of the Gregorian calendar. */
 export interface Day {
   year: number
   month: number
   day: number
 }
 
-/** Macros within macros at most; Python gives up at about as many. */
+/** Deepest recursion of macros; Python stops at about as many. */
 const deepest = 200
 
 export class Template {
   readonly #body: Statement[]
-  /** Every name that the template reads, its own included. */
+  /** Every name that the template reads, including its own. */
   readonly names: ReadonlySet<string>
 
-  /** @throws TemplateError for what is no template, or uses what is not known */
+  /** @throws TemplateError for an invalid template or an unknown feature */
   constructor(source: string) {
     this.#body = parse(source)
     const names = new Set<string>()
@@ -61,8 +61,7 @@ export class Template {
   }
 
   /**
-   * @param context what the template reads beside Jinja's own names
-   * @param today what `strftime_now` takes for now, at midnight
+   * @param context names that the template can read in addition to Jinja's own @param today the date of `strftime_now`, at midnight
    * @throws TemplateError
    */
   render(context: ReadonlyMap<string, Value>, today: Day): string {
@@ -76,8 +75,8 @@ export class Template {
 // ---------------------------------------------------------------- before rendering
 
 /**
- * Gathers the names that are read. A filter or test that nobody knows is an error where Jinja would find it before it
- * renders, which is everywhere but directly in the branches of an `if`.
+ * Collects the names that are read. An unknown filter or test is an error where Jinja reports it before rendering: everywhere but
+ * directly in the branches of an `if`.
  */
 function survey(body: Statement[], names: Set<string>, soft = false): void {
   const know = (kind: 'filter' | 'test', name: string, inSoft: boolean) => {
@@ -214,7 +213,7 @@ class Scope {
   }
 }
 
-/** `range` of the sandbox counts no further. */
+/** Limit of the sandbox for the length of `range`. */
 const mostCounted = 100_000
 
 function globals(today: Day): [string, Value][] {
@@ -228,7 +227,7 @@ function globals(today: Day): [string, Value][] {
       })
       if (numbers[2] === 0n) throw new TemplateError('range() arg 3 must not be zero')
       const range = new Range(numbers[0], numbers[1], numbers[2])
-      if (!(range.size <= mostCounted)) throw new TemplateError(`range() counts further than ${mostCounted}`)
+      if (!(range.size <= mostCounted)) throw new TemplateError(`range() is longer than ${mostCounted}`)
       return range
     },
     raise_exception: (args) => {
@@ -351,7 +350,7 @@ class Loop {
     return this.#after
   }
 
-  /** Of a generator, only by going through it to its end. */
+  /** The length of a generator is known only after it is consumed. */
   #length(): number {
     if (this.#size === null) {
       const ahead = this.#after
@@ -525,7 +524,7 @@ class Renderer {
   }
 
   #deeper<T>(work: () => T): T {
-    if (++this.#depth > deepest) throw new TemplateError(`it calls itself more than ${deepest} deep`)
+    if (++this.#depth > deepest) throw new TemplateError(`it calls itself more than ${deepest} levels deep`)
     try {
       return work()
     } finally {

@@ -1,4 +1,4 @@
-/** Strings as Python has them: counted by code points, with Python's white space, line ends and letter cases. */
+/** Python's strings: indexed by code points, with Python's white space, line ends and letter cases. */
 
 const space = '\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000'
 /** `str.isspace`, and `\s` of Python's regular expressions: U+0085 and U+001C to U+001F are in it, U+FEFF is not. */
@@ -18,17 +18,17 @@ export function length(text: string): number {
 
 export const points = (text: string): string[] => Array.from(text)
 
-/** Code points from `start` up to `stop`, neither below 0. */
+/** Code points from `start` up to `stop`, both at least 0. */
 export function between(text: string, start: number, stop: number): string {
   return simple(text) ? text.slice(start, stop) : points(text).slice(start, stop).join('')
 }
 
-/** Index of the code point that begins at this unit. */
+/** Index of the code point that begins at this UTF-16 unit. */
 const pointAt = (text: string, unit: number) => (simple(text) ? unit : length(text.slice(0, unit)))
 
 // ---------------------------------------------------------------- searching
 
-/** As `text[start:stop].find(part)` counted from the start of the text; -1 where it is not. `last`: `rfind`. */
+/** As `text[start:stop].find(part)` counted from the start of the text; -1 when it is not found. `last`: `rfind`. */
 export function find(text: string, part: string, last = false): number {
   const unit = last ? text.lastIndexOf(part) : text.indexOf(part)
   return unit < 0 ? -1 : pointAt(text, unit)
@@ -75,7 +75,7 @@ function splitBy(text: string, separator: string, most: number): string[] {
   return [...parts.slice(0, most), parts.slice(most).join(separator)]
 }
 
-/** As `str.split`: by runs of white space without a separator. `most` < 0: all. */
+/** `str.split`; without a separator, splits at runs of white space. `most` < 0: no limit. */
 export function split(text: string, separator: string | null, most: number): string[] {
   if (separator !== null) return splitBy(text, separator, most)
   const parts: string[] = []
@@ -94,7 +94,7 @@ export function split(text: string, separator: string | null, most: number): str
 export function rsplit(text: string, separator: string | null, most: number): string[] {
   if (most < 0) return split(text, separator, most)
   if (separator !== null) {
-    // Overlapping separators are found from the right.
+    // Separators are searched from the right.
     const parts: string[] = []
     let rest = text
     for (let at = rest.lastIndexOf(separator); at >= 0 && parts.length < most; at = rest.lastIndexOf(separator)) {
@@ -119,7 +119,7 @@ export function rsplit(text: string, separator: string | null, most: number): st
 export function splitLines(text: string, keepEnds = false): string[] {
   const lines: string[] = []
   let start = 0
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: among Python's ends of a line
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are line ends in Python
   for (const end of text.matchAll(/\r\n|[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]/g)) {
     const after = end.index + end[0].length
     lines.push(text.slice(start, keepEnds ? after : end.index))
@@ -140,7 +140,7 @@ export function partition(text: string, separator: string, last = false): [strin
 export const upper = (text: string) => text.toUpperCase()
 export const lower = (text: string) => text.toLowerCase()
 
-/** The case that a letter takes at the head of a word, which is neither upper nor lower for a few. */
+/** Title case of a letter, which differs from upper case for a few letters. */
 function titleCase(letter: string): string {
   const point = letter.codePointAt(0)!
   // Dž, Lj, Nj and Dz, each in three forms.
@@ -148,7 +148,7 @@ function titleCase(letter: string): string {
     const middle = point >= 0x1f1 ? 0x1f2 : point - ((point - 0x1c4) % 3) + 1
     return String.fromCodePoint(middle)
   }
-  // Georgian has capitals for whole words only.
+  // Georgian has no title case.
   if (point >= 0x10d0 && point <= 0x10ff) return letter
   const capital = upper(letter)
   if (point >= 0x1f80 && point <= 0x1faf) return String.fromCodePoint(point | 8)
@@ -167,9 +167,9 @@ export function capitalize(text: string): string {
   return titleCase(first) + lower(text).slice(lower(first).length)
 }
 
-/** As `str.title`: every run of letters by itself, so that "it's" becomes "It'S". */
+/** `str.title`: every run of letters separately, so "it's" becomes "It'S". */
 export function title(text: string): string {
-  // The small form of a letter may depend on its neighbours (a final sigma).
+  // Lower case may depend on neighbours (final sigma).
   let result = ''
   let inside = false
   let at = 0
@@ -199,7 +199,7 @@ export function swapCase(text: string): string {
 
 const isLetter = /^\p{L}+$/u
 const isDecimalDigit = /^\p{Nd}+$/u
-/** Digits that are none of a decimal system: superscripts, circled and the like. */
+/** Digits that are not decimal digits: superscripts, circled digits and the like. */
 const isAnyDigit =
   /^[\p{Nd}\xb2\xb3\xb9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}]+$/u
 /** Ideographs that are numbers. */
@@ -250,7 +250,7 @@ function isTitle(text: string): boolean {
 export function pad(text: string, width: number, side: 'left' | 'right' | 'both', fill = ' '): string {
   const missing = width - length(text)
   if (missing <= 0) return text
-  // As `str.center` has it: of an odd rest the greater half stands left where the width is odd.
+  // As in `str.center`, the larger half of an odd remainder is on the left when the width is odd.
   const left = side === 'left' ? missing : side === 'right' ? 0 : Math.floor(missing / 2) + (missing & width & 1)
   return fill.repeat(left) + text + fill.repeat(missing - left)
 }

@@ -1,26 +1,26 @@
 /**
- * Python's values, as far as a template can hold them, with Python's rules for printing, comparing and counting.
+ * The Python values of a template, with Python's rules for printing, comparing and truth.
  *
  *     None, bool, str      null, boolean, string (counted by code points, see text.ts)
  *     int, float           bigint, number
  *     list, tuple, dict    Array, Tuple, Dict
  *
- * and the classes below. Everything that can grow pays to a meter, since a template is a program from a stranger.
+ * and the classes below. Everything that can grow is counted by a meter, since a template is untrusted code.
  */
 import { floatRepr } from './numbers.ts'
 import { length as pointsOf, strRepr } from './text.ts'
 
 export type Value = null | boolean | string | bigint | number | Value[] | Thing
 
-/** What Python, Jinja or the template itself refuses. */
+/** An error that Python, Jinja or the template itself raises. */
 export class TemplateError extends Error {
   override readonly name = 'TemplateError'
 }
 
-/** What the template itself says against a conversation, by `raise_exception`. */
+/** An error that the template raises itself, by `raise_exception`. */
 export class Raised extends TemplateError {}
 
-/** What Jinja could do and this reading of it does not. */
+/** A feature of Jinja that is not implemented here. */
 export class Unsupported extends TemplateError {
   constructor(what: string) {
     super(`it uses ${what}, which is not supported here`)
@@ -29,20 +29,20 @@ export class Unsupported extends TemplateError {
 
 // ---------------------------------------------------------------- meter
 
-/** Steps of one rendering: a long conversation under a long template takes some hundred thousand. */
+/** Most steps of one rendering: a long conversation with a long template takes some hundred thousand. */
 const mostSteps = 5_000_000
-/** Characters of one string. */
+/** Most characters of one string. */
 const mostCharacters = 32 << 20
 
 let steps = 0
 
-/** Counts work, in nodes evaluated, items visited, or 16 characters copied. @throws TemplateError beyond what one rendering may take */
+/** Counts steps: nodes evaluated, items visited, or 16 characters copied. @throws TemplateError when one rendering takes too many */
 export function pay(amount = 1): void {
   steps += amount
   if (!(steps <= mostSteps)) throw new TemplateError(`it takes more than ${mostSteps} steps; perhaps it never ends`)
 }
 
-/** A string that was made, paid for by its length. */
+/** Counts a new string by its length, and returns it. */
 export function paid(text: string): string {
   payFor(text.length)
   return text
@@ -53,7 +53,7 @@ export function payFor(characters: number): void {
   pay(1 + characters / 16)
 }
 
-/** Runs one rendering by a new meter; what the stack cannot hold is an error of the template too. */
+/** Runs one rendering with a new meter; a stack overflow counts as an error of the template. */
 export function metered<T>(work: () => T): T {
   const before = steps
   steps = 0
@@ -61,7 +61,7 @@ export function metered<T>(work: () => T): T {
     return work()
   } catch (error) {
     const stack = error instanceof Error && /call stack|recursion/i.test(error.message)
-    if (stack) throw new TemplateError('it nests too deeply', { cause: error })
+    if (stack) throw new TemplateError('it is nested too deeply', { cause: error })
     if (error instanceof RangeError) throw new TemplateError('it makes a value that is too large', { cause: error })
     throw error
   } finally {
@@ -71,7 +71,7 @@ export function metered<T>(work: () => T): T {
 
 // ---------------------------------------------------------------- classes
 
-/** What is not there, or may not be reached: prints as nothing, and says why when it is used otherwise. */
+/** An undefined value: prints as nothing, and raises its error when used otherwise. */
 export class Undefined {
   constructor(readonly message: string) {}
 }
@@ -122,7 +122,7 @@ export class Dict {
   }
 }
 
-/** `dict.keys()` and its like: prints and counts as such. */
+/** `dict.keys()` and similar views. */
 export class View {
   constructor(
     readonly kind: 'keys' | 'values' | 'items',
@@ -154,7 +154,7 @@ export class Range {
   }
 }
 
-/** What a generator or an iterator of Python is: gone through once. */
+/** A Python generator or iterator, which can be iterated once. */
 export class Iter {
   constructor(
     readonly source: Iterator<Value>,
@@ -162,7 +162,7 @@ export class Iter {
   ) {}
 }
 
-/** A text that `e` or `safe` marked: what is added to it is escaped, though nothing else is. */
+/** A text marked by `e` or `safe`: text appended to it is escaped. */
 export class Markup {
   constructor(readonly text: string) {}
 }
@@ -181,13 +181,13 @@ export class Callable {
   constructor(
     readonly name: string,
     readonly call: (args: Args) => Value,
-    /** How it prints; functions print an address, which is refused. */
+    /** Its printed form; functions would print an address, which is refused. */
     readonly printed: string | null = null,
     readonly attributes: ReadonlyMap<string, Value> = new Map(),
   ) {}
 }
 
-/** An object of Jinja's with attributes of its own: `loop`, a cycler. */
+/** An object of Jinja with attributes: `loop`, a cycler. */
 export class Instance {
   constructor(
     readonly type: string,
@@ -198,7 +198,7 @@ export class Instance {
 
 export type Thing = Undefined | Tuple | Dict | View | Range | Iter | Markup | Namespace | Callable | Instance
 
-/** Named as Python names it. */
+/** Python's name of the type. */
 export function typeName(value: Value): string {
   if (value === null) return 'NoneType'
   if (typeof value === 'boolean') return 'bool'
@@ -218,12 +218,12 @@ export function typeName(value: Value): string {
 export const isInteger = (value: Value): value is bigint | boolean => typeof value === 'bigint' || typeof value === 'boolean'
 export const isNumber = (value: Value): value is bigint | number | boolean => isInteger(value) || typeof value === 'number'
 
-/** As Python fails of an operation on something undefined. */
+/** Raises the error of an undefined value. */
 export function undefinedError({ message }: Undefined): TemplateError {
   return new TemplateError(message)
 }
 
-/** For operations that no undefined value stands. */
+/** For operations that fail on undefined values. */
 export function defined(value: Value): Exclude<Value, Undefined> {
   if (value instanceof Undefined) throw undefinedError(value)
   return value
@@ -297,7 +297,7 @@ export function isIterable(value: Value): boolean {
   return typeof value === 'string' || (typeof value === 'object' && value !== null)
 }
 
-/** `iter(value)`: each item is paid for as it is taken. */
+/** `iter(value)`; each item is counted as it is taken. */
 export function* iterate(value: Value): Generator<Value, undefined> {
   if (!isIterable(value)) throw new TemplateError(`'${typeName(value)}' object is not iterable`)
   if (value instanceof Iter) {
@@ -330,7 +330,7 @@ function itemsOf(value: Value): Iterable<Value> {
   return []
 }
 
-/** An iterator with its first items taken only as they are asked for. */
+/** A lazy iterator. */
 export const lazily = (source: Generator<Value, undefined>, type?: string) => new Iter(source, type)
 
 // ---------------------------------------------------------------- equality and order
@@ -363,13 +363,13 @@ export function equal(a: Value, b: Value): boolean {
   return a === b
 }
 
-/** Inside a collection one thing is itself, even NaN. */
+/** Inside a collection an object equals itself, even NaN. */
 const same = (a: Value, b: Value) => Object.is(a, b) || equal(a, b)
 
 const plain = (value: Value): Value => (value instanceof Markup ? value.text : value)
 export const number = (value: bigint | number | boolean): bigint | number => (typeof value === 'boolean' ? BigInt(value) : value)
 
-/** `a < b`, or `a <= b`. @throws TemplateError between what has no order */
+/** `a < b`, or `a <= b`. @throws TemplateError for types without an order */
 export function less(a: Value, b: Value, orEqual = false): boolean {
   pay()
   if (isNumber(a) && isNumber(b)) return orEqual ? number(a) <= number(b) : number(a) < number(b)
@@ -391,7 +391,7 @@ export function less(a: Value, b: Value, orEqual = false): boolean {
   throw new TemplateError(`'${sign}' is not supported between '${typeName(a)}' and '${typeName(b)}'`)
 }
 
-/** By code points: UTF-16 puts those above U+FFFF before U+E000. */
+/** Compares by code points; UTF-16 order would put those above U+FFFF before U+E000. */
 function compareStrings(a: string, b: string): number {
   const shorter = Math.min(a.length, b.length)
   for (let i = 0; i < shorter; i++) {
@@ -404,7 +404,7 @@ function compareStrings(a: string, b: string): number {
   return a.length - b.length
 }
 
-/** A sorted copy, stable either way, as `sorted` makes it. */
+/** A sorted copy, stable in both directions, as `sorted` returns it. */
 export function sorted(values: Value[], key: (value: Value) => Value, reverse = false): Value[] {
   pay(values.length)
   const order = (a: Value, b: Value) => (less(a, b) ? -1 : less(b, a) ? 1 : 0)
@@ -429,7 +429,7 @@ export function contains(container: Value, item: Value): boolean {
   return false
 }
 
-/** What tells a key of a dict from others. @throws TemplateError for what cannot be a key */
+/** The identity of a dict key. @throws TemplateError for an unhashable value */
 export function hashOf(key: Value): unknown {
   pay()
   if (typeof key === 'string') return `s${key}`

@@ -1,4 +1,4 @@
-/** Added tokens: found in the text as they are written, before the model sees the rest. */
+/** Added tokens: found literally in the text before the model encodes the rest. */
 import { isObject, type JsonObject } from '../../io/json.ts'
 import { fieldsOf, flag, invalid, shown, text } from './fields.ts'
 import { checkedId } from './models.ts'
@@ -7,12 +7,12 @@ import { classes } from './unicode.ts'
 
 export interface AddedToken {
   content: string
-  /** Only where no letter, digit or the like stands beside it. */
+  /** Matches only when no letter, digit or the like is next to it. */
   single_word: boolean
-  /** Takes the white space before it. */
+  /** Includes the white space before it. */
   lstrip: boolean
   rstrip: boolean
-  /** Is normalized itself, and looked for in the normalized text. */
+  /** Is normalized itself and searched in the normalized text. */
   normalized: boolean
   special: boolean
 }
@@ -31,7 +31,7 @@ export function readAddedToken({ id: _, __type, ...entry }: JsonObject, name: st
   return fieldsOf({ normalized: entry.special !== true, ...entry }, name, fields)
 }
 
-/** Tokens with ids, as the library gives them out: that of the vocabulary, or the next one. */
+/** Assigns ids to tokens as the library does: the id in the vocabulary, or the next free one. */
 export class AddedTokens {
   readonly #tokens = new Map<string, { token: AddedToken; id: number }>()
   #highest = -1
@@ -43,9 +43,9 @@ export class AddedTokens {
   }
 
   /**
-   * Adds tokens, or changes how those that are there are found.
-   * @param declared the id that a file states for each; undefined where it states none
-   * @throws WorkbenchError `tokenizer-invalid` where that is not the id that the token gets
+   * Adds tokens, or changes how existing ones are matched.
+   * @param declared the id that a file gives for each; undefined if none
+   * @throws WorkbenchError `tokenizer-invalid` when that is not the id that the token gets
    */
   add(tokens: AddedToken[], declared: (number | undefined)[], file: string): void {
     let next = Math.max(this.vocab.size, this.#highest + 1)
@@ -77,7 +77,7 @@ export function readAddedTokens(value: unknown, vocab: ReadonlyMap<string, numbe
   return added
 }
 
-/** A stretch of a text: an added token, or text for the model. */
+/** A segment of a text: an added token, or text for the model. */
 export interface Section {
   text: string
   start: number
@@ -94,9 +94,8 @@ const endsWithWord = new RegExp(`${classes.rustWord}$`, 'v')
 const isSpace = new RegExp(`^${classes.space}$`, 'v')
 
 /**
- * Finds the longest token at the leftmost place, again and again.
- * @param normalizer what the tokens themselves go through first
- * @throws WorkbenchError `tokenizer-invalid` for two tokens that are written alike
+ * Repeatedly finds the longest token at the leftmost position. @param normalizer applied to the tokens themselves first
+ * @throws WorkbenchError `tokenizer-invalid` for two tokens with the same text
  */
 export function finder(tokens: Iterable<{ token: AddedToken; id: number }>, normalizer: Normalizer | null): (text: string) => Section[] {
   const root: Node = { found: null, next: new Map() }
@@ -104,7 +103,7 @@ export function finder(tokens: Iterable<{ token: AddedToken; id: number }>, norm
   let any = false
   for (const one of tokens) {
     const content = normalizer ? normalizer.apply(one.token.content) : one.token.content
-    if (!content) throw invalid(`of its added token ${shown(one.token.content)} nothing is left when it is normalized`)
+    if (!content) throw invalid(`its added token ${shown(one.token.content)} is empty after normalization`)
     let node = root
     for (let i = 0; i < content.length; i++) {
       const code = content.charCodeAt(i)
@@ -112,7 +111,7 @@ export function finder(tokens: Iterable<{ token: AddedToken; id: number }>, norm
       node.next.set(code, child)
       node = child
     }
-    if (node.found) throw invalid(`its added tokens ${shown(node.found.token.content)} and ${shown(one.token.content)} are written alike`)
+    if (node.found) throw invalid(`its added tokens ${shown(node.found.token.content)} and ${shown(one.token.content)} are alike after normalization`)
     node.found = one
     begins[content.charCodeAt(0)] = 1
     any = true
@@ -143,7 +142,7 @@ function sections(text: string, root: Node, begins: Uint8Array): Section[] {
     let [from, to] = [match.start, end]
     if (token.lstrip) while (from > done && isSpace.test(text[from - 1])) from--
     if (token.rstrip) while (to < text.length && isSpace.test(text[to])) to++
-    // White space itself, that the token before has taken already.
+    // White space that the previous token already includes.
     if (token.lstrip && from < done) from = Math.min(done, to)
     if (from === to) continue
     plain(from)

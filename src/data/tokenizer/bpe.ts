@@ -1,19 +1,19 @@
 /**
- * Byte-pair encoding (Sennrich et al., arXiv 1508.07909): the characters of a piece, joined pair by pair in the order of
- * the merges, the leftmost of equals first.
+ * Byte-pair encoding (Sennrich et al., arXiv 1508.07909): merges the characters of a piece pair by pair, lowest rank first, leftmost of
+ * equals first.
  */
 import type { JsonObject } from '../../io/json.ts'
 import { byteTokens } from './bytes.ts'
 import { type Field, fieldsOf, flag, invalid, list, object, shown, textOrNull } from './fields.ts'
 
-/** Without dropout, which draws lots. */
+/** Without dropout, which is random. */
 const noDropout: Field<number | null> = { fits: (value): value is number | null => value === null || value === 0, otherwise: null }
 
-/** Pieces shorter than this are kept with their ids, and longer ones are cut where no merge can reach across. */
+/** Pieces shorter than this are cached with their ids; longer ones are cut where no merge can cross. */
 const longPiece = 256
 const mostKept = 50_000
 
-/** @throws WorkbenchError `tokenizer-invalid` naming what is wrong or not supported */
+/** @throws WorkbenchError `tokenizer-invalid` that names what is wrong or not supported */
 export function readBpe(component: JsonObject, vocab: ReadonlyMap<string, number>): (piece: string, ids: number[]) => void {
   const fields = fieldsOf(component, 'the model BPE', {
     vocab: object,
@@ -30,7 +30,7 @@ export function readBpe(component: JsonObject, vocab: ReadonlyMap<string, number
   const suffix = fields.end_of_word_suffix ?? ''
   const { merges, joined } = readMerges(fields.merges, vocab, prefix)
   const kept = new Map<string, number[]>()
-  // These look at where a piece begins and ends.
+  // These options depend on where a piece begins and ends.
   const cuts = !(fields.ignore_merges || prefix || suffix)
 
   function encode(piece: string, ids: number[]): void {
@@ -69,7 +69,7 @@ export function readBpe(component: JsonObject, vocab: ReadonlyMap<string, number
         continue
       }
       const bytes = fields.byte_fallback ? byteTokens(symbol).map((token) => vocab.get(token)) : [undefined]
-      // As the library has it: an unknown token before such bytes comes after them.
+      // As in the library, an unknown token before such bytes is emitted after them.
       if (bytes.every((byte) => byte !== undefined)) symbols.push(...bytes)
       else if (fields.unk_token !== null) {
         if (unknown >= 0 && !fields.fuse_unk) symbols.push(unknown)
@@ -89,7 +89,7 @@ function unknownId(vocab: ReadonlyMap<string, number>, token: string): number {
   return id
 }
 
-/** Ranks and results of the merges by the two ids, in a table with open addresses. */
+/** Ranks and results of merges by pairs of ids, in a hash table with open addressing. */
 class Merges {
   readonly #mask: number
   readonly #left: Int32Array
@@ -113,7 +113,7 @@ class Merges {
     return at
   }
 
-  /** The last of two merges of the same pair counts. */
+  /** Of two merges of the same pair, the last counts. */
   set(left: number, right: number, rank: number, result: number): void {
     const at = this.#slot(left, right)
     this.#left[at] = left
@@ -122,7 +122,7 @@ class Merges {
     this.results[at] = result
   }
 
-  /** The place of a pair; -1 when no merge joins it. */
+  /** The index of a pair; -1 when no merge joins it. */
   find(left: number, right: number): number {
     const at = this.#slot(left, right)
     return this.#left[at] >= 0 ? at : -1
@@ -132,11 +132,11 @@ class Merges {
 function readMerges(list: unknown[], vocab: ReadonlyMap<string, number>, prefix: string) {
   const lines = list.filter((line) => !(typeof line === 'string' && line.startsWith('#version')))
   const merges = new Merges(lines.length)
-  /** Last and first characters that some merge brings together. */
+  /** Pairs of last and first characters that some merge joins. */
   const joined = new Set<string>()
   const idOf = (token: string) => {
     const id = vocab.get(token)
-    if (id === undefined) throw invalid(`a merge makes or takes ${shown(token)}, which is not in its vocabulary`)
+    if (id === undefined) throw invalid(`a merge needs ${shown(token)}, which is not in its vocabulary`)
     return id
   }
   for (const [rank, line] of lines.entries()) {
@@ -155,9 +155,9 @@ const firstOf = (text: string) => String.fromCodePoint(text.codePointAt(0)!)
 const lastOf = (text: string) => Array.from(text.slice(-2)).at(-1)!
 
 /**
- * LLaMA's BPE has no pre-tokenizer, so a text of 1 MB is one piece of a million symbols. Between two known characters that
- * no merge ever brings together, nothing on one side can change the other: cut there the ids stay equal, and the parts,
- * mostly single words, come again. Unknown characters are not cut apart, since they may become one token.
+ * LLaMA's BPE has no pre-tokenizer, so a text of 1 MB is one piece of a million symbols. Between two known characters that no merge ever
+ * brings together, nothing on one side can change the other: cutting there leaves the ids unchanged, and the parts, mostly single words,
+ * repeat and are cached. Unknown characters are not separated, since they may become one token.
  */
 function parts(piece: string, vocab: ReadonlyMap<string, number>, joined: Set<string>): string[] {
   const result: string[] = []
@@ -176,7 +176,7 @@ function parts(piece: string, vocab: ReadonlyMap<string, number>, joined: Set<st
   return result
 }
 
-/** Merges the symbols of a piece, always the pair of the lowest rank, and of those the leftmost. */
+/** Merges the symbols of a piece: always the pair of lowest rank, leftmost of equals. */
 function merge(symbols: number[], merges: Merges): number[] {
   const count = symbols.length
   const queue = new Queue()
@@ -191,7 +191,7 @@ function merge(symbols: number[], merges: Merges): number[] {
     const { at, result } = queue
     const right = next[at]
     if (symbols[at] < 0 || right < 0) continue
-    // An entry of before one of the two was merged with another.
+    // A stale entry: one of the two was merged with another since.
     const found = merges.find(symbols[at], symbols[right])
     if (found < 0 || merges.results[found] !== result) continue
     symbols[at] = result
@@ -204,11 +204,11 @@ function merge(symbols: number[], merges: Merges): number[] {
   return symbols.filter((id) => id >= 0)
 }
 
-/** Pairs by rank and place: a binary heap. */
+/** A binary heap of pairs, by rank and position. */
 class Queue {
   at = 0
   result = 0
-  /** rank · 2²⁶ + place: a piece has fewer than 2²⁶ symbols, and 2²⁶ ranks fit beside them. */
+  /** rank · 2²⁶ + position: a piece has fewer than 2²⁶ symbols, and 2²⁶ ranks fit beside them. */
   readonly #keys: number[] = []
   readonly #results: number[] = []
 
@@ -227,7 +227,7 @@ class Queue {
     results[hole] = result
   }
 
-  /** Takes the first out, as `at` and `result`; false when there is none. */
+  /** Removes the first pair and sets `at` and `result`; false when there is none. */
   pop(): boolean {
     const [keys, results] = [this.#keys, this.#results]
     if (!keys.length) return false

@@ -1,4 +1,4 @@
-/** Bytes as visible characters, as GPT-2 writes them: printable ones of Latin-1 stand for themselves, others begin at U+0100. */
+/** GPT-2's mapping of bytes to visible characters: printable Latin-1 maps to itself, other bytes to U+0100 and up. */
 
 const visible = (() => {
   const table: string[] = []
@@ -12,7 +12,7 @@ const visible = (() => {
 
 const encoder = new TextEncoder()
 
-/** Every byte of the text's UTF-8 as one character. */
+/** A text with every byte of its UTF-8 as one character. */
 export function byteLevel(text: string): string {
   let result = ''
   for (let i = 0; i < text.length; i++) {
@@ -29,7 +29,7 @@ function spelled(text: string): string {
   return result
 }
 
-/** The tokens `<0x00>` … that stand for the bytes of a piece. */
+/** The tokens `<0x00>` … for the bytes of a piece. */
 export function byteTokens(piece: string): string[] {
   return Array.from(encoder.encode(piece), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
 }

@@ -1,39 +1,39 @@
-/** Reading the components of a tokenizer.json: each field is known, or the component is refused by its name. */
+/** Reads the components of a tokenizer.json; a component with an unknown field or value is refused by name. */
 import { WorkbenchError } from '../../errors.ts'
 import { isObject, type JsonObject } from '../../io/json.ts'
 
 const brokenHint =
-  'Save the tokenizer anew with transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder), or use the files of another copy of the model.'
+  'Save the tokenizer again with transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder), or use the files of another copy of the model.'
 const unknownHint =
-  'The file is in order, but only what gives exactly the ids of the Rust library is taken. Use a model with another tokenizer, or report this one.'
+  'The file is valid, but the workbench accepts only tokenizers whose ids it reproduces exactly. Use a model with another tokenizer, or report this one.'
 
-/** A tokenizer.json that breaks the rules of its format, or contradicts itself or the files beside it. */
+/** The error for a tokenizer.json that is invalid, or contradicts itself or the files next to it. */
 export function invalid(why: string, cause?: unknown): WorkbenchError {
   return new WorkbenchError('tokenizer-invalid', `tokenizer.json cannot be used: ${why}.`, brokenHint, { cause })
 }
 
-/** A sound tokenizer.json with something in it that is not done here. */
+/** The error for a valid tokenizer.json with an unsupported feature. */
 export function unsupported(what: string, file = 'tokenizer.json'): WorkbenchError {
   return new WorkbenchError('tokenizer-invalid', `${file} cannot be used: ${what}, which is not supported.`, unknownHint)
 }
 
-/** A value as it stands in the file, short enough for a sentence. */
+/** A value as in the file, shortened for a sentence. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing'
   return text.length > 60 ? `${text.slice(0, 57)}…` : text
 }
 
-/** The component at a place of the file, with its type. @throws WorkbenchError `tokenizer-invalid` when it is none */
+/** The component at a path of the file, with its type. @throws WorkbenchError `tokenizer-invalid` when it is not one */
 export function componentOf(value: unknown, place: string): { component: JsonObject; type: string } {
   if (!isObject(value)) throw invalid(`its ${place} is ${shown(value)}`)
   if (typeof value.type !== 'string') throw invalid(`its ${place} has the type ${shown(value.type)}`)
   return { component: value, type: value.type }
 }
 
-/** What a field may hold: a test, with what is taken where the field is missing. */
+/** What a field may be: a test, and the default. */
 export interface Field<T> {
   fits(value: unknown): value is T
-  /** Missing: the field has to be there. */
+  /** Without it the field is required. */
   otherwise?: T
 }
 
@@ -59,27 +59,27 @@ export const anything: Field<unknown> = { fits: (value): value is unknown => val
 export const list: Field<unknown[]> = { fits: Array.isArray }
 export const object: Field<JsonObject> = { fits: isObject }
 
-/** Real ones are a character or two; each character of a text may become such a piece. */
+/** Most characters of a replacement: real ones have one or two, and each character of a text may be replaced. */
 const maxInserted = 64
 
-/** What is put into the text, which must not make a thousand times more of it. */
+/** A replacement text, limited so that a text cannot grow a thousandfold. */
 export const inserted: Field<string> = {
   fits: (value): value is string => {
     if (isString(value) && value.length <= maxInserted) return true
-    throw invalid(`it puts ${JSON.stringify(value)?.slice(0, 40)} into the text, where at most ${maxInserted} characters make sense`)
+    throw invalid(`it inserts ${JSON.stringify(value)?.slice(0, 40)} into the text, where at most ${maxInserted} characters are allowed`)
   },
 }
 
-/** Steps in a row may each make a little more of a text; together not a thousand times more. */
+/** Limits the growth of a text over all steps together. */
 export function checkGrowth(before: number, after: number): void {
-  if (after > 64 * before + 1024) throw invalid(`its steps make ${after} characters of ${before}`)
+  if (after > 64 * before + 1024) throw invalid(`its steps turn ${before} characters into ${after}`)
 }
 
 type Values<F> = { [K in keyof F]: F[K] extends Field<infer T> ? T : never }
 
 /**
  * The fields of a component, each checked.
- * @throws WorkbenchError `tokenizer-invalid` for a field or a value that is not known, by its name
+ * @throws WorkbenchError `tokenizer-invalid` that names an unknown field or value
  */
 export function fieldsOf<F extends Record<string, Field<unknown>>>(component: JsonObject, name: string, fields: F): Values<F> {
   for (const key in component) {

@@ -1,4 +1,4 @@
-/** Models of a tokenizer.json: from a piece of text to ids. BPE has a file of its own. */
+/** Models of a tokenizer.json, which encode a piece of text into ids. BPE is in its own file. */
 import { isObject, type JsonObject } from '../../io/json.ts'
 import { readBpe } from './bpe.ts'
 import { byteTokens } from './bytes.ts'
@@ -8,23 +8,23 @@ export interface TokenModel {
   kind: string
   /** Ids by token. */
   vocab: ReadonlyMap<string, number>
-  /** Appends the ids of a piece that is not empty. */
+  /** Appends the ids of a non-empty piece. */
   encode(piece: string, ids: number[]): void
 }
 
-/** Four times the largest vocabulary in use. */
+/** Cap of the vocabulary: four times the largest in use. */
 export const maxVocab = 1 << 20
 
-/** @throws WorkbenchError `tokenizer-invalid` for an id that is none or out of all bounds */
+/** @throws WorkbenchError `tokenizer-invalid` for an invalid or too large id */
 export function checkedId(id: unknown, token: unknown): number {
   if (Number.isInteger(id) && (id as number) >= 0 && (id as number) < maxVocab) return id as number
   throw invalid(`token ${shown(token)} has the id ${JSON.stringify(id)}`)
 }
 
-/** @throws WorkbenchError `tokenizer-invalid` naming what is wrong or not supported */
+/** @throws WorkbenchError `tokenizer-invalid` that names what is wrong or not supported */
 export function readModel(value: unknown): TokenModel {
   if (!isObject(value)) throw invalid('it has no model')
-  // Files of before 2020 do not name their model.
+  // Files from before 2020 do not name their model.
   const type = value.type ?? (Array.isArray(value.merges) ? 'BPE' : undefined)
   if (type === undefined) throw unsupported('its model has no type')
   if (type === 'Unigram') return readUnigram(value)
@@ -42,7 +42,7 @@ function readVocab(value: unknown): Map<string, number> {
   return vocab
 }
 
-/** The id of the unknown token, asked for when a piece is unknown. */
+/** The id of the unknown token; an error only when it is needed. */
 function unknown(vocab: Map<string, number>, token: string): () => number {
   const id = vocab.get(token)
   return () => {
@@ -59,7 +59,7 @@ function readWordLevel(component: JsonObject, vocab: Map<string, number>): Token
   }
 }
 
-/** The longest token that begins a word, again and again; a word with a rest is unknown as a whole. */
+/** Repeatedly takes the longest token at the start of the rest; a word that cannot be covered is unknown as a whole. */
 function readWordPiece(component: JsonObject, vocab: Map<string, number>): TokenModel['encode'] {
   const fields = fieldsOf(component, 'the model WordPiece', {
     vocab: object,
@@ -99,7 +99,7 @@ interface TrieNode {
 /** What an unknown character costs beyond the least likely token (SentencePiece). */
 const unknownPenalty = 10
 
-/** The likeliest way to put a piece together from tokens (Kudo, arXiv 1804.10959); the first one found where two are equal. */
+/** The most likely segmentation of a piece into tokens (Kudo, arXiv 1804.10959); of equals, the first found. */
 function readUnigram(component: JsonObject): TokenModel {
   const fields = fieldsOf(component, 'the model Unigram', { vocab: list, unk_id: wholeOrNull, byte_fallback: flag(false) })
   const { vocab, scores, root } = readPieces(fields.vocab)
@@ -109,7 +109,7 @@ function readUnigram(component: JsonObject): TokenModel {
 
   function encode(piece: string, ids: number[]) {
     const { from, token } = bestPath(piece)
-    // Backwards along the path; unknown characters side by side are one piece.
+    // Backwards along the path; adjacent unknown characters are one piece.
     const parts: [begin: number, end: number][] = []
     let unknownBefore = false
     for (let end = piece.length; end > 0; end = from[end]) {
@@ -162,7 +162,7 @@ function readUnigram(component: JsonObject): TokenModel {
   return { kind: 'Unigram', vocab, encode }
 }
 
-/** In parts that a call can take. */
+/** In parts, since a call takes only so many arguments. */
 function batches(scores: number[]): number[] {
   const least: number[] = []
   for (let at = 0; at < scores.length; at += 4096) least.push(Math.min(...scores.slice(at, at + 4096)))

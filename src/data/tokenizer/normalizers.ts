@@ -1,4 +1,4 @@
-/** Normalizers of a tokenizer.json: what is done to a text before it is split. */
+/** Normalizers of a tokenizer.json, which transform a text before it is split. */
 import type { JsonObject } from '../../io/json.ts'
 import { byteLevel } from './bytes.ts'
 import { checkGrowth, componentOf, type Field, fieldsOf, flag, inserted, invalid, list, object, shown, unsupported } from './fields.ts'
@@ -7,13 +7,13 @@ import { classes } from './unicode.ts'
 
 export interface Normalizer {
   apply(text: string): string
-  /** Whether it can take characters away, so that the text's first one need not be the first one that was read. */
+  /** Whether it can remove characters, so that the first character left may not be the first of the original text. */
   removes: boolean
 }
 
 const all = (inside: string) => new RegExp(inside, 'gv')
 
-/** As the library's tables have it: characters that came later are left as they are, and nothing is composed over them. */
+/** As with the library's older tables: newer characters are left unchanged, and nothing is composed across them. */
 function unicodeForm(form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): (text: string) => string {
   const later = form.startsWith('NFK') ? `[${classes.unknownToCanonical}${classes.unknownToCompatibility}]` : classes.unknownToCanonical
   const some = new RegExp(later, 'v')
@@ -27,7 +27,7 @@ function unicodeForm(form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): (text: string) => s
   }
 }
 
-/** Character by character, so without the final sigma that a word's end gets in JavaScript. */
+/** Character by character, so without JavaScript's final sigma at the end of a word. */
 export const lowercase = (text: string) => text.replaceAll('Σ', 'σ').toLowerCase()
 
 const combining = all(classes.combining)
@@ -56,7 +56,7 @@ export function patternOf(value: JsonObject, name: string): RegExp {
   throw unsupported(`${name} has the pattern ${shown(value)}`)
 }
 
-/** @throws WorkbenchError `tokenizer-invalid` naming what is not supported */
+/** @throws WorkbenchError `tokenizer-invalid` that names what is not supported */
 export function readNormalizer(value: unknown): Normalizer | null {
   if (value === null || value === undefined) return null
   const { component, type } = componentOf(value, 'normalizer')
@@ -134,7 +134,7 @@ function readBert(component: JsonObject): Normalizer {
 const spaces = all(classes.space)
 const space = new RegExp(`^${classes.space}$`, 'v')
 
-/** From the end, since a search for white space before the end of a long text takes its square. */
+/** Scanned from the end, since a regular expression would take quadratic time. */
 function stripRight(text: string): string {
   let end = text.length
   while (end > 0 && space.test(text[end - 1])) end--
@@ -149,6 +149,6 @@ function readReplace(component: JsonObject): Normalizer {
     for (const { start, end, match } of spansOf(text, regex)) result += match ? content : text.slice(start, end)
     return result
   }
-  // A string for a string keeps what stands first; a regular expression may match anything.
+  // Replacing a non-empty string keeps a first character; a regular expression may match anything.
   return { apply, removes: content === '' || !('String' in rest.pattern) }
 }

@@ -1,4 +1,4 @@
-/** Post-processors of a tokenizer.json: the ids that are put around those of a text. */
+/** Post-processors of a tokenizer.json, which add ids before and after those of a text. */
 import { isObject, type JsonObject } from '../../io/json.ts'
 import { anything, componentOf, fieldsOf, flag, invalid, list, object, shown, unsupported } from './fields.ts'
 import { checkedId } from './models.ts'
@@ -10,12 +10,12 @@ export interface Template {
 
 const none: Template = { before: [], after: [] }
 
-/** @throws WorkbenchError `tokenizer-invalid` naming what is wrong or not supported */
+/** @throws WorkbenchError `tokenizer-invalid` that names what is wrong or not supported */
 export function readPostProcessor(value: unknown): Template {
   if (value === null || value === undefined) return none
   const { component, type } = componentOf(value, 'post-processor')
   switch (type) {
-    case 'ByteLevel': // Moves offsets alone.
+    case 'ByteLevel': // Changes only offsets.
       fieldsOf(component, 'the post-processor ByteLevel', { add_prefix_space: flag(true), trim_offsets: flag(true), use_regex: flag(true) })
       return none
     case 'BertProcessing':

@@ -1,4 +1,4 @@
-/** Pre-tokenizers of a tokenizer.json: they cut a normalized text into the pieces that the model reads one by one. */
+/** Pre-tokenizers of a tokenizer.json, which split a normalized text into the pieces that the model encodes one by one. */
 import { isObject, type JsonObject } from '../../io/json.ts'
 import { byteLevel } from './bytes.ts'
 import {
@@ -20,15 +20,15 @@ import { compilePattern, literalPattern, type Span, spansOf } from './regex.ts'
 import { classes } from './unicode.ts'
 
 /**
- * Pieces of a text that is not empty. `first`: it is the very beginning of what was read. An empty piece stands for
- * something that was taken away, so that the next one is not the first; it is left out in the end.
+ * Pieces of a non-empty text. `first`: it is the beginning of the whole text. An empty piece marks something removed, so that the next
+ * one is not the first; it is dropped at the end.
  */
 export type PreTokenizer = (text: string, first: boolean) => string[]
 
 const behaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const
 type Behavior = (typeof behaviors)[number]
 
-/** Cuts a text at the matches of a pattern, which become pieces, go, or stick to a neighbour. */
+/** Splits a text at the matches of a pattern, which become pieces, are removed, or are joined to a neighbour. */
 function cut(text: string, spans: Span[], behavior: Behavior): string[] {
   if (behavior === 'Removed') return spans.filter(isLong).map(({ start, end, match }) => (match ? '' : text.slice(start, end)))
   const joined = behavior === 'Isolated' ? spans : behavior === 'MergedWithNext' ? mergedWithNext(spans) : merged(spans, behavior)
@@ -64,7 +64,7 @@ function mergedWithNext(spans: Span[]): Span[] {
 
 function splitter(regex: RegExp, behavior: Behavior, invert = false): PreTokenizer {
   return (text) => {
-    // Mostly the pattern covers all, or nothing of a short piece.
+    // Fast path: the pattern matches the whole piece, or nothing of it.
     if (behavior === 'Isolated' || (behavior === 'Removed' && invert)) {
       const pieces = text.match(regex)
       if (pieces && pieces.reduce((sum, { length }) => sum + length, 0) === text.length && !pieces.includes('')) return pieces
@@ -75,7 +75,7 @@ function splitter(regex: RegExp, behavior: Behavior, invert = false): PreTokeniz
   }
 }
 
-/** Each step cuts the pieces of the one before. */
+/** Each step splits the pieces of the previous one. */
 function sequence(steps: PreTokenizer[]): PreTokenizer {
   return (text, first) => {
     let pieces = [text]
@@ -96,7 +96,7 @@ const words = each(`${classes.rustWord}+|[^${classes.rustWord}${classes.space}]+
 const onSpaces = splitter(each(classes.space), 'Removed')
 const behavior = (otherwise?: Behavior) => oneOf(behaviors, otherwise)
 
-/** @throws WorkbenchError `tokenizer-invalid` naming what is not supported */
+/** @throws WorkbenchError `tokenizer-invalid` that names what is not supported */
 export function readPreTokenizer(value: unknown): PreTokenizer {
   if (value === null || value === undefined) return (text) => [text]
   const { component, type } = componentOf(value, 'pre-tokenizer')
@@ -167,7 +167,7 @@ function readMetaspace(component: JsonObject): PreTokenizer {
     replacement: character(),
     prepend_scheme: oneOf(['first', 'never', 'always'], 'always'),
     split: flag(true),
-    // Older files have these two beside the scheme.
+    // Older files have these two in addition to the scheme.
     add_prefix_space: flag(true),
     str_rep: anything,
   })
@@ -181,7 +181,7 @@ function readMetaspace(component: JsonObject): PreTokenizer {
   }
 }
 
-/** Whether a piece is treated otherwise where it is the first, and whether steps before that may have made two of it. */
+/** Whether a step treats the first piece differently, and whether earlier steps may already have split it. */
 export function asksForFirst(value: unknown): { first: boolean; cut: boolean; inserted: boolean } {
   const steps = isObject(value) && Array.isArray(value.pretokenizers) ? value.pretokenizers : [value]
   const nested = steps.some((step) => isObject(step) && Array.isArray(step.pretokenizers))

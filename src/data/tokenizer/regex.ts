@@ -1,14 +1,14 @@
 /**
- * Regular expressions of Oniguruma, which the Rust library uses for patterns of a tokenizer.json, as ones of JavaScript with
- * the same matches. An allow-list: what is not known to match alike is refused by name.
+ * Translates regular expressions of Oniguruma, which the Rust library uses for patterns of a tokenizer.json, to JavaScript ones with the
+ * same matches. An allow-list: constructs that are not known to match equally are refused by name.
  */
 import { unsupported } from './fields.ts'
 import { bracketClass, classes, propertyClass } from './unicode.ts'
 
-/** Real ones have a few hundred characters. */
+/** Length cap; real patterns have a few hundred characters. */
 const maxLength = 4096
 
-/** @throws WorkbenchError `tokenizer-invalid` naming the construct that is not supported */
+/** @throws WorkbenchError `tokenizer-invalid` that names the unsupported construct */
 export function compilePattern(source: string): RegExp {
   if (source.length > maxLength) throw unsupported(`its regular expression has ${source.length} characters`)
   const parser = new Parser(source)
@@ -16,30 +16,30 @@ export function compilePattern(source: string): RegExp {
   try {
     return new RegExp(translated, 'gv')
   } catch {
-    throw parser.refused('a form that JavaScript does not have')
+    throw parser.refused('a construct that JavaScript does not have')
   }
 }
 
-/** A pattern that stands for itself. */
+/** A pattern that matches a literal string. */
 export const literalPattern = (text: string): RegExp => new RegExp(Array.from(text, literal).join(''), 'gv')
 
-/** As a character of a pattern or of a class. */
+/** An escaped character of a pattern or a class. */
 function literal(char: string): string {
   return /^[A-Za-z0-9]$/.test(char) ? char : `\\u{${char.codePointAt(0)!.toString(16)}}`
 }
 
-/** Single characters behind a backslash, by the letter. */
+/** Single-character escapes, by letter. */
 const controls: Record<string, string> = { n: '\n', r: '\r', t: '\t', f: '\f', v: '\v', a: '\x07', e: '\x1b' }
-/** Pairs that one character (ß, ﬁ, ﬆ …) matches as well when case is ignored. */
+/** Pairs of letters that also match one character (ß, ﬁ, ﬆ …) when case is ignored. */
 const ligatures = ['ss', 'ff', 'fi', 'fl', 'st']
 
 class Parser {
   #at = 0
   #atomics = 0
   #inLookbehind = 0
-  /** The letter just before, where case is ignored. */
+  /** The previous letter, when case is ignored. */
   #before = ''
-  /** Whether what was parsed last can match nothing. */
+  /** Whether the last parsed item can match the empty string. */
   #nullable = false
 
   constructor(readonly source: string) {}
@@ -52,7 +52,7 @@ class Parser {
   whole(): string {
     const ignoreCase = this.#take('(?i)')
     const body = this.#alternatives(ignoreCase)
-    if (this.#at < this.source.length) throw this.refused('a bracket that closes nothing')
+    if (this.#at < this.source.length) throw this.refused('an unmatched closing bracket')
     return body
   }
 
@@ -64,7 +64,7 @@ class Parser {
 
   #next(): string {
     const point = this.source.codePointAt(this.#at)
-    if (point === undefined) throw this.refused('an end where more has to follow')
+    if (point === undefined) throw this.refused('an incomplete end')
     const char = String.fromCodePoint(point)
     this.#at += char.length
     return char
@@ -96,14 +96,14 @@ class Parser {
     const quantifier = this.#quantifier()
     if (!quantifier) return atom
     this.#before = ''
-    // Where a turn of the loop matches nothing, one engine ends the loop and the other goes back.
-    if (nullable) throw this.refused('a quantifier on what may match nothing')
+    // When an iteration matches the empty string, one engine ends the loop and the other backtracks.
+    if (nullable) throw this.refused('a quantifier on what may match the empty string')
     this.#nullable = /^[?*]|^\{0/.test(quantifier)
     const greedy = atom + quantifier
     const interval = quantifier.startsWith('{')
-    // Behind an exact count "?" makes it optional, and "+" behind any count repeats it.
+    // After an exact count, "?" makes it optional; "+" after any count repeats it.
     if (interval && this.#take('+')) {
-      if (this.#nullable) throw this.refused('a quantifier on what may match nothing')
+      if (this.#nullable) throw this.refused('a quantifier on what may match the empty string')
       return `(?:${greedy})+${this.#noMore()}`
     }
     if (this.#take('?')) {
@@ -120,7 +120,7 @@ class Parser {
     return ''
   }
 
-  /** `?`, `*`, `+` or an interval as JavaScript writes it; empty where there is none. */
+  /** A quantifier (`?`, `*`, `+` or an interval) as JavaScript writes it; empty when there is none. */
   #quantifier(): string {
     for (const one of ['?', '*', '+']) if (this.#take(one)) return one
     const [whole, least, comma, most] = /^\{(\d*)(,?)(\d*)\}/.exec(this.source.slice(this.#at)) ?? []
@@ -129,7 +129,7 @@ class Parser {
     return `{${least || 0}${comma}${most}}`
   }
 
-  /** What matched is not given back: a look-ahead keeps no other ways to match. */
+  /** Emulates an atomic group by a look-ahead, which does not backtrack. */
   #atomic(inner: string): string {
     if (this.#inLookbehind) throw this.refused('a possessive or atomic group in a look-behind')
     const name = `atomic${this.#atomics++}`
@@ -158,13 +158,13 @@ class Parser {
       case '?':
       case '*':
       case '+':
-        throw this.refused('a quantifier on nothing')
+        throw this.refused('a quantifier without an operand')
       default:
         return this.#letter(char, ignoreCase)
     }
   }
 
-  /** A character that stands for itself, in both cases where case is ignored. */
+  /** A literal character, in both cases when case is ignored. */
   #letter(char: string, ignoreCase: boolean): string {
     if (!ignoreCase) return literal(char)
     if (ligatures.includes(this.#before + char.toLowerCase())) throw this.refused(`(?i) with "${this.#before}${char}"`)
@@ -173,7 +173,7 @@ class Parser {
     return cases.length > 1 ? `[${cases.map(literal).join('')}]` : literal(char)
   }
 
-  /** All characters that are the same as one of ASCII when case is ignored. */
+  /** All characters that equal an ASCII one when case is ignored. */
   #cases(char: string): string[] {
     if (char > '\x7f') throw this.refused(`(?i) with "${char}"`)
     const lower = char.toLowerCase()
@@ -189,7 +189,7 @@ class Parser {
     if (lookbehind) this.#inLookbehind++
     const inner = this.#alternatives(ignoreCase || kind === 'i:')
     if (lookbehind) this.#inLookbehind--
-    if (!this.#take(')')) throw this.refused('a group that does not end')
+    if (!this.#take(')')) throw this.refused('an unclosed group')
     if (kind === '>') return this.#atomic(inner)
     const assertion = ['=', '!', '<=', '<!'].includes(kind)
     this.#nullable ||= assertion
@@ -218,7 +218,7 @@ class Parser {
     B: `(?:(?<=${classes.wordAlone})(?=${classes.wordAlone})|(?<!${classes.wordAlone})(?!${classes.wordAlone}))`,
   }
 
-  /** A set behind a backslash as a class; null for anything else. */
+  /** A set escape such as \d as a class; null for anything else. */
   #set(word: string, ignoreCase: boolean): string | null {
     const sets: Record<string, string> = { s: classes.space, d: classes.digit, w: word, h: classes.hex }
     const char = this.source[this.#at]
@@ -236,7 +236,7 @@ class Parser {
     return (char === 'P') !== (not === '^') ? `[^${set}]` : set
   }
 
-  /** The character that an escape stands for. */
+  /** The character of an escape. */
   #escaped(): string {
     const char = this.#next()
     if (Object.hasOwn(controls, char)) return controls[char]
@@ -251,7 +251,7 @@ class Parser {
     return char
   }
 
-  /** The rest of a class whose bracket was read. */
+  /** Parses the rest of a class after its opening bracket. */
   #class(ignoreCase: boolean): string {
     const not = this.#take('^') ? '^' : ''
     if (this.source[this.#at] === ']') throw this.refused('a class that begins with ]')
@@ -314,14 +314,14 @@ class Parser {
 const isHigh = (code: number) => code >= 0xd800 && code <= 0xdbff
 const isLow = (code: number) => code >= 0xdc00 && code <= 0xdfff
 
-/** A stretch of a text, and whether the pattern matched it. */
+/** A segment of a text, and whether the pattern matched it. */
 export interface Span {
   start: number
   end: number
   match: boolean
 }
 
-/** Matches and what lies between them, in order, covering the text; an empty match just behind another one does not count. */
+/** Matches and the text between them, in order; an empty match directly after another match is ignored. */
 export function spansOf(text: string, pattern: RegExp): Span[] {
   const spans: Span[] = []
   let end = 0
@@ -331,7 +331,7 @@ export function spansOf(text: string, pattern: RegExp): Span[] {
     const start = found.index
     const stop = start + found[0].length
     if (stop === start) {
-      // V8 finds nothing within a pair of surrogates, too.
+      // V8, too, finds nothing inside a surrogate pair.
       const within = isLow(text.charCodeAt(start)) && isHigh(text.charCodeAt(start - 1))
       pattern.lastIndex += !within && text.codePointAt(start)! > 0xffff ? 2 : 1
       if (within || stop === lastMatch) continue

@@ -1,7 +1,6 @@
 /**
- * What the files beside a tokenizer.json change about it, as AutoTokenizer of transformers 5.24 reads them: tokens that stand
- * in them alone, and a leading space. Its add_bos_token and add_eos_token change nothing there where a tokenizer.json is,
- * nor do they here.
+ * Changes that other files make to a tokenizer.json, as in AutoTokenizer of transformers 5.24: tokens that only they define, and a
+ * leading space. When there is a tokenizer.json, add_bos_token and add_eos_token have no effect there, and neither here.
  */
 import { isObject, type JsonObject } from '../../io/json.ts'
 import { type AddedToken, type AddedTokens, readAddedToken } from './added.ts'
@@ -19,7 +18,7 @@ export interface SideFiles {
 const configName = 'tokenizer_config.json'
 const roles = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token']
 
-/** @throws WorkbenchError `tokenizer-invalid` for what contradicts the tokenizer.json */
+/** @throws WorkbenchError `tokenizer-invalid` for contradictions to the tokenizer.json */
 export function addSideTokens(tokens: AddedTokens, { config, map, added }: SideFiles): void {
   if (config.split_special_tokens === true) throw unsupported('it asks for split_special_tokens', configName)
   const listed = Object.hasOwn(config, 'added_tokens_decoder')
@@ -28,7 +27,7 @@ export function addSideTokens(tokens: AddedTokens, { config, map, added }: SideF
   addNamed(tokens, listed ? config : { ...config, ...map })
 }
 
-/** Tokens by their ids; of those that are there already, how they are found. */
+/** Tokens by id; for existing ones, how they are matched. */
 function addListed(tokens: AddedTokens, decoder: unknown): void {
   if (!isObject(decoder)) throw invalid(`the added_tokens_decoder of ${configName} is ${shown(decoder)}`)
   const entries = Object.entries(decoder)
@@ -49,7 +48,7 @@ function isSame(a: AddedToken, b: AddedToken | undefined): boolean {
   return b !== undefined && flags.every((flag) => a[flag] === b[flag])
 }
 
-/** added_tokens.json, of older files. */
+/** added_tokens.json, in older models. */
 function addLegacy(tokens: AddedTokens, added: JsonObject, named: JsonObject): void {
   const special = new Set(namedTokens(named).map(({ content }) => content))
   const fresh = Object.entries(added)
@@ -75,37 +74,37 @@ function addNamed(tokens: AddedTokens, named: JsonObject): void {
   )
 }
 
-/** The tokens that have a role, in the order in which they are added. */
+/** The tokens with a role, in the order in which they are added. */
 function namedTokens(named: JsonObject): AddedToken[] {
   const extra = tokensIn(named.extra_special_tokens)
   const more = extra.length ? extra : tokensIn(named.additional_special_tokens)
-  // A role of the model's own, such as image_token, counts when it is a string.
+  // A model-specific role, such as image_token, counts when it is a string.
   const own = Object.keys(named).filter((key) => key.endsWith('_token') && !roles.includes(key) && typeof named[key] === 'string')
   const values = [...roles.map((role) => named[role]), ...own.map((key) => named[key]), ...more]
   return values.filter((value) => value !== null && value !== undefined && typeof value !== 'boolean').map(namedToken)
 }
 
-/** Of a list, or of an object by their names. */
+/** The tokens of a list, or of an object. */
 function tokensIn(value: unknown): unknown[] {
   return Array.isArray(value) ? value : isObject(value) ? Object.values(value) : []
 }
 
 function namedToken(value: unknown): AddedToken {
   if (typeof value === 'string') return plainToken(value, true)
-  if (!isObject(value)) throw invalid(`a special token beside it is ${shown(value)}`)
-  return { ...readAddedToken(value, 'a special token beside it'), special: true }
+  if (!isObject(value)) throw invalid(`an additional special token is ${shown(value)}`)
+  return { ...readAddedToken(value, 'an additional special token'), special: true }
 }
 
 function plainToken(content: string, special: boolean): AddedToken {
   return { content, single_word: false, lstrip: false, rstrip: false, normalized: !special, special }
 }
 
-/** Classes that build their own leading space in place of the file's, by add_prefix_space. */
+/** Classes that add a leading space by add_prefix_space instead of the file's setting. */
 const spaced = ['GPT2Tokenizer', 'Qwen2Tokenizer']
 
 /**
- * The pre-tokenizer, with the leading space that tokenizer_config.json asks for.
- * @throws WorkbenchError `tokenizer-invalid` where that contradicts the file in a way that is not plain
+ * The pre-tokenizer with the leading space of tokenizer_config.json. @throws WorkbenchError `tokenizer-invalid` for a contradiction that
+ * cannot be resolved
  */
 export function withPrefixSpace(definition: JsonObject, { config }: SideFiles): JsonObject {
   const asked = config.add_prefix_space
@@ -121,7 +120,7 @@ export function withPrefixSpace(definition: JsonObject, { config }: SideFiles): 
   throw unsupported(`add_prefix_space is ${asked}, and tokenizer.json ${adds ? 'adds' : 'does not add'} one`, configName)
 }
 
-/** The component of a type, alone or in a Sequence, with other fields. */
+/** Changes fields of a component of a given type, alone or in a Sequence. */
 function changed(component: unknown, type: string, fields: JsonObject): unknown {
   if (!isObject(component)) return component
   if (component.type === type) return { ...component, ...fields }
@@ -129,7 +128,7 @@ function changed(component: unknown, type: string, fields: JsonObject): unknown 
   return { ...component, pretokenizers: component.pretokenizers.map((step) => changed(step, type, fields)) }
 }
 
-/** Normalizers and pre-tokenizers that classes of transformers 5 put in place of the file's. */
+/** Normalizers and pre-tokenizers with which classes of transformers 5 replace the file's. */
 const ownSteps: Record<string, string> = {
   GPT2Tokenizer: '|ByteLevel',
   LlamaTokenizer: '|Metaspace',
@@ -137,20 +136,17 @@ const ownSteps: Record<string, string> = {
   GemmaTokenizer: 'Replace|Split',
 }
 
-/**
- * What is to be said where transformers 5 would not take the steps of tokenizer.json: its ids may then be others.
- * @param modelType of config.json
- */
+/** A remark when transformers 5 would not use the steps of tokenizer.json, so that its ids may differ. @param modelType of config.json */
 export function remarkOn(definition: JsonObject, { config }: SideFiles, modelType: unknown): { message: string; hint: string } | null {
   const name = String(config.tokenizer_class ?? '')
   const type = name.replace(/Fast$/, '')
   const own = Object.hasOwn(ownSteps, type) ? ownSteps[type] : null
   const steps = `${typesOf(definition.normalizer)}|${typesOf(definition.pre_tokenizer)}`
   if (own === null || own === steps) return null
-  // It knows these two to name that class wrongly, and takes the file.
+  // transformers knows that these two name the wrong class, and uses the file.
   if (type === 'LlamaTokenizer' && (modelType === 'mistral' || steps.includes('ByteLevel'))) return null
   return {
-    message: `${configName} names the class ${name}, for which transformers 5 puts steps of its own in place of those in tokenizer.json. Here tokenizer.json counts, so some ids may differ from those of transformers.`,
+    message: `${configName} names the class ${name}, for which transformers 5 replaces the steps of tokenizer.json by its own. The workbench uses tokenizer.json, so some ids may differ from those of transformers.`,
     hint: 'To compare with transformers, load the tokenizer there as PreTrainedTokenizerFast.',
   }
 }

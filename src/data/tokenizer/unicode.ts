@@ -1,6 +1,6 @@
 /**
- * Character sets as the Rust library has them, in the source form of a regular expression's class (flag v). Its parts carry
- * tables of different Unicode versions: Oniguruma and `regex` 16, `unicode_categories` (punctuation) and
+ * Character sets of the Rust library, as source text of regular expression classes (flag v). Its parts use tables of different Unicode
+ * versions: Oniguruma and `regex` 16, `unicode_categories` (punctuation) and
  * `unicode-normalization-alignments` older ones. e2e/oracle/make_tokenizers.py compares every code point.
  */
 
@@ -17,7 +17,7 @@ function ranges(hex: string): string {
     .join('')
 }
 
-/** Characters that came with Unicode 17. */
+/** Characters added in Unicode 17. */
 const sinceUnicode17 = ranges(
   `88f c5c cdc 1acf-1add 1ae0-1aeb 20c1 2b96 a7ce-a7cf a7d2 a7d4 a7f1 fbc3-fbd2 fd90-fd91 fdc8-fdce 10940-10959 10ec5-10ec7
   10ed0-10ed8 10efa-10efb 11b60-11b67 11db0-11ddb 11de0-11de9 16ea0-16eb8 16ebb-16ed3 16ff2-16ff6 187f8-187ff 18d09-18d1e
@@ -25,7 +25,7 @@ const sinceUnicode17 = ranges(
   1fa54-1fa57 1fa8a 1fa8e 1fac8 1facd 1faea 1faef 1fbfa 2b73a-2b73f 2cea2-2cead 323b0-33479`,
 )
 
-/** A class as it was before Unicode 17. */
+/** A class without the characters of Unicode 17. */
 const asOf16 = (inside: string) => `[[${inside}]--[${sinceUnicode17}]]`
 
 const categories = `L Lu Lt Lm M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp Cc Cf Co`.split(' ')
@@ -34,7 +34,7 @@ const binary = ['Alphabetic', 'Uppercase', 'White_Space']
 
 const word = asOf16('\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}')
 
-/** Names without case, spaces, hyphens and underscores, as Oniguruma compares them. */
+/** A name without case, spaces, hyphens and underscores, as Oniguruma compares them. */
 const properties = new Map<string, string>([
   ...[...categories, ...binary].map((name): [string, string] => [plain(name), asOf16(`\\p{${name}}`)]),
   ...scripts.map((name): [string, string] => [plain(name), asOf16(`\\p{Script=${name}}`)]),
@@ -91,14 +91,14 @@ export const classes = {
   rustWord: asOf16('\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}'),
   /** Rust's `char::is_numeric`: digits, letters and others, so ½ and Ⅷ too. */
   numeric: '[\\p{N}]',
-  /** ASCII punctuation, and what Unicode held for punctuation in the table of `unicode_categories` 0.1. */
+  /** ASCII punctuation, and Unicode punctuation by the table of `unicode_categories` 0.1. */
   punctuation: `[[\\p{P}!-\\/:-@\\[-\\\`\\{-~\\u{166d}\\u{111c9}]--[${ranges(
     `61d 9fd a76 c77 c84 1b4e-1b4f 1b7d-1b7f 2e43-2e4f 2e52-2e5d 10d6e 10ead 10ed0 10f55-10f59 10f86-10f89 113d4-113d5
     113d7-113d8 1144b-1144f 1145a-1145b 1145d 11660-1166c 116b9 1183b 11944-11946 119e2 11a3f-11a46 11a9a-11a9c 11a9e-11aa2
     11b00-11b09 11be1 11c41-11c45 11c70-11c71 11ef7-11ef8 11f43-11f4f 11fff 12ff1-12ff2 16d6d-16d6f 16e97-16e9a 16fe2 1e5ff
     1e95e-1e95f`,
   )}]]`,
-  /** Characters that the normalization tables of the library do not know yet: it leaves them as they are. */
+  /** Characters newer than the library's normalization tables, which it leaves unchanged. */
   unknownToCanonical: `[${ranges(
     `7fd 897-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1add 1ae0-1aeb 1df6-1dfa a82c 105c9 105d2 105da 105e4 10d24-10d27
     10d69-10d6d 10eab-10eac 10efa-10efb 10efd-10eff 10f46-10f50 10f82-10f85 11070 1133b 11382-11385 1138b 1138e 11390-11391
@@ -106,9 +106,9 @@ export const classes = {
     11d44-11d45 11d97 11f41-11f42 1611e 16121-16129 1612f 16d63 16d67-16d6a 16ff0-16ff1 1e08f 1e130-1e136 1e2ae 1e2ec-1e2ef
     1e4ec-1e4ef 1e5ee-1e5ef 1e6e3 1e6e6 1e6ee-1e6ef 1e6f5`,
   )}]`,
-  /** Beside those, what got its compatibility mapping later. */
+  /** In addition, characters whose compatibility mapping was added later. */
   unknownToCompatibility: `[${ranges('32ff a7f1-a7f4 ab69 10781-10785 10787-107b0 107b2-107ba 1ccd6-1ccf9 1e030-1e06d 1f16c 1fbf0-1fbf9')}]`,
-  /** Combining marks, as far as that library knows them. */
+  /** Combining marks known to that library. */
   combining: `[[\\p{M}\\u{1cf2}\\u{1cf3}]--[${ranges(
     `7fd 897-89f 8ca-8d3 9fe afa-aff b55 c04 c3c cf3 d00 d3b-d3c d81 eba ece 1715 180f 1abf-1add 1ae0-1aeb 1cf7
     1df6-1dfa a82c a8ff 10d24-10d27 10d69-10d6d 10eab-10eac 10efa-10eff 10f46-10f50 10f82-10f85 11070 11073-11074 110c2
@@ -119,9 +119,9 @@ export const classes = {
     16f7f-16f87 16fe4 16ff0-16ff1 1cf00-1cf2d 1cf30-1cf46 1e08f 1e130-1e136 1e2ae 1e2ec-1e2ef 1e4ec-1e4ef 1e5ee-1e5ef 1e6e3
     1e6e6 1e6ee-1e6ef 1e6f5`,
   )}]]`,
-  /** Control, format and private characters, as `unicode_categories` 0.1 has them. */
+  /** Control, format and private-use characters by `unicode_categories` 0.1. */
   other: `[[\\p{Cc}\\p{Cf}\\p{Co}]--[${ranges('890-891 8e2 110cd 13430-1343f')}]]`,
-  /** Marks that take no space, as `unicode_categories` 0.1 has them. */
+  /** Nonspacing marks by `unicode_categories` 0.1. */
   nonspacing: `[[\\p{Mn}\\u{1734}\\u{1171e}]--[${ranges(
     `7fd 897-89f 8ca-8e1 9fe afa-aff b55 c04 c3c d00 d3b-d3c d81 eba ece 180f 1885-1886 1abf-1add 1ae0-1aeb 1df6-1dfb a82c
     a8c5 a8ff a9bd 10d24-10d27 10d69-10d6d 10eab-10eac 10efa-10eff 10f46-10f50 10f82-10f85 11070 11073-11074 110c2 111c9 111cf
