@@ -26,16 +26,22 @@ from transformers.models.bloom.configuration_bloom import BloomConfig
 from transformers.models.falcon.configuration_falcon import FalconConfig
 from transformers.models.gemma2.configuration_gemma2 import Gemma2Config
 from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
+from transformers.models.granite.configuration_granite import GraniteConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.models.ministral3.configuration_ministral3 import Ministral3Config
 from transformers.models.mistral.configuration_mistral import MistralConfig
+from transformers.models.olmo2.configuration_olmo2 import Olmo2Config
+from transformers.models.olmo3.configuration_olmo3 import Olmo3Config
 from transformers.models.opt.configuration_opt import OPTConfig
+from transformers.models.phi3.configuration_phi3 import Phi3Config
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
+from transformers.models.smollm3.configuration_smollm3 import SmolLM3Config
 
 VOCAB = 1024  # of the demo's tokenizer
 SEQUENCES, T = 2, 13  # T is odd on purpose
 WINDOW = 5  # sliding windows are shorter than the sequences
-LIMIT, LIMIT_ALL = 600_000, 8_000_000
+LIMIT, LIMIT_ALL = 600_000, 11_000_000
 
 SPECIAL = dict(vocab_size=VOCAB, bos_token_id=0, eos_token_id=0, pad_token_id=None)
 ROTARY = dict(SPECIAL, max_position_embeddings=512)
@@ -173,6 +179,57 @@ VARIANTS = {
         FalconConfig(**ROTARY, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, multi_query=True, parallel_attn=False,
                      new_decoder_architecture=False, ffn_hidden_size=20, alibi=True, bias=False, rope_parameters=rope(10000)),
         {},
+    ),
+    # Queries grow at every fourth position; both ends of YaRN's ramp lie among the angles.
+    "ministral-3": (
+        Ministral3Config(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=4,
+                         num_key_value_heads=2, head_dim=8, tie_word_embeddings=True,
+                         rope_parameters=rope(100, rope_type="yarn", factor=8.0, original_max_position_embeddings=4, beta_fast=1.0,
+                                              beta_slow=0.05, mscale=1.0, mscale_all_dim=0.5, llama_4_scaling_beta=0.4)),
+        {},
+    ),
+    # Blocks without rotation have windows.
+    "smollm3": (
+        SmolLM3Config(**ROTARY, hidden_size=16, intermediate_size=36, num_hidden_layers=3, num_attention_heads=4,
+                      num_key_value_heads=2, no_rope_layer_interval=2, use_sliding_window=True, sliding_window=WINDOW,
+                      rope_parameters=rope(2000000)),
+        {"dtype": torch.bfloat16},
+    ),
+    "olmo2": (
+        Olmo2Config(**ROTARY, hidden_size=24, intermediate_size=28, num_hidden_layers=2, num_attention_heads=6,
+                    num_key_value_heads=2, rope_parameters=rope(500000)),
+        {"dtype": torch.bfloat16},
+    ),
+    # Settings by kind of attention.
+    "olmo3": (
+        Olmo3Config(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=4, num_attention_heads=2,
+                    num_key_value_heads=2, sliding_window=WINDOW,
+                    rope_parameters={"sliding_attention": rope(100),
+                                     "full_attention": rope(500, rope_type="yarn", factor=4.0, attention_factor=1.3,
+                                                            original_max_position_embeddings=8)}),
+        {"dtype": torch.bfloat16},
+    ),
+    # Windows on all blocks, a key/value head for each head, and the short factors of longrope.
+    "phi-3": (
+        Phi3Config(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=2,
+                   num_key_value_heads=2, sliding_window=WINDOW, original_max_position_embeddings=16,
+                   rope_parameters=rope(10000, rope_type="longrope", short_factor=[1.0, 1.1, 1.5, 2.0],
+                                        long_factor=[1.0, 3.0, 9.0, 27.0])),
+        {"dtype": torch.bfloat16},
+    ),
+    # Three quarters of each head rotate, by the long factors.
+    "phi-4-mini": (
+        Phi3Config(**ROTARY, hidden_size=24, intermediate_size=28, num_hidden_layers=2, num_attention_heads=3,
+                   num_key_value_heads=1, tie_word_embeddings=True, original_max_position_embeddings=8,
+                   rope_parameters=rope(10000, rope_type="longrope", partial_rotary_factor=0.75,
+                                        short_factor=[1.0, 1.1, 1.2], long_factor=[1.0, 4.0, 16.0])),
+        {"dtype": torch.bfloat16},
+    ),
+    "granite": (
+        GraniteConfig(**ROTARY, hidden_size=20, intermediate_size=28, num_hidden_layers=2, num_attention_heads=5,
+                      num_key_value_heads=1, tie_word_embeddings=True, attention_bias=True, mlp_bias=True, rope_parameters=rope(10000),
+                      embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=5.0),
+        {"dtype": torch.bfloat16},
     ),
 }
 

@@ -209,17 +209,17 @@ describe('row operations', () => {
     expect(await gpu.read(y)).toBeClose(expected.data, { relative: ROUNDING })
   })
 
-  it('rope rotates half-split pairs by position within the window', async () => {
+  it.each([8, 6])('rope rotates half-split pairs of %i dimensions by position within the window', async (rotating) => {
     const [heads, d, window] = [3, 8, 5]
     const x = noise(2 * window, heads * d, 9)
-    const angles = ref.matrix(window, d / 2, (t, i) => t * 10000 ** ((-2 * i) / d))
-    const table = new Float32Array(window * d)
+    const angles = ref.matrix(window, rotating / 2, (t, i) => t * 10000 ** ((-2 * i) / rotating))
+    const table = new Float32Array(window * rotating)
     angles.data.forEach((angle, i) => {
       table[2 * i] = Math.cos(angle)
       table[2 * i + 1] = Math.sin(angle)
     })
     const gx = up(x)
-    ops.rope(gpu, gx, gpu.upload(table, [window, d / 2, 2]), heads, d, window)
+    ops.rope(gpu, gx, gpu.upload(table, [window, rotating / 2, 2]), heads, d, window)
     expect(await gpu.read(gx)).toBeClose(ref.rope(x, angles, d, window).data, { ofLargest: 1e-6 })
   })
 

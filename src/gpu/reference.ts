@@ -57,12 +57,13 @@ export const activations = {
   gelu_tanh: (x: number) => (x / 2) * (1 + Math.tanh(0.79788456 * x * (1 + 0.044715 * x * x))),
 }
 
-/** `angles`: [window, d/2] in radians. */
+/** `angles`: [window, rotating / 2] in radians; other dimensions of a head stay. */
 export function rope(x: Matrix, angles: Matrix, d: number, window: number): Matrix {
-  const half = d / 2
+  const half = angles.cols
   return matrix(x.rows, x.cols, (t, c) => {
     const head = Math.floor(c / d)
     const i = c % d
+    if (i >= 2 * half) return x.data[t * x.cols + c]
     const angle = angles.data[(t % window) * half + (i % half)]
     const low = x.data[t * x.cols + head * d + (i % half)]
     const high = x.data[t * x.cols + head * d + (i % half) + half]

@@ -2,7 +2,7 @@
 import { describe, expect, it, test } from 'vitest'
 import { refusal } from '../io/testing.ts'
 import { readModel } from './index.ts'
-import { readRope } from './rope.ts'
+import { readRope } from './rope-settings.ts'
 
 const opt = { model_type: 'opt', hidden_size: 2048, num_hidden_layers: 24, num_attention_heads: 32, ffn_dim: 8192, vocab_size: 50272 }
 const opt350 = {
@@ -263,9 +263,9 @@ describe('refused before any weight is read', () => {
     ['one RoPE of two', { ...gemma3, rope_parameters: { full_attention: {} } }, 'config-invalid', /sliding_attention/, /./],
     [
       'an unknown RoPE',
-      { ...gemma3, rope_scaling: { rope_type: 'yarn', factor: 8 } },
+      { ...gemma3, rope_scaling: { rope_type: 'ntk', factor: 8 } },
       'config-unsupported',
-      /rope_scaling.rope_type is "yarn"/,
+      /rope_scaling.rope_type is "ntk"/,
       /linear/,
     ],
     [
@@ -315,7 +315,7 @@ describe('refused before any weight is read', () => {
       /post_layernorm is true/,
       /false/,
     ],
-    ['rope scaling', { ...falcon7, rope_scaling: { type: 'dynamic', factor: 2 } }, 'config-unsupported', /"dynamic"/, /linear/],
+    ['rope scaling', { ...falcon7, rope_scaling: { type: 'ntk', factor: 2 } }, 'config-unsupported', /"ntk"/, /linear/],
     ['a flag that is none', { ...falconRw, alibi: 'maybe' }, 'config-invalid', /alibi/, /./],
   ])('%s', async (_, config, code, message, hint) => {
     const error = await refusal(() => readModel(config))
@@ -434,6 +434,7 @@ describe('facts that stand twice', () => {
   test('llama3 takes the length of the model where it names none', () => {
     const config = { ...llama2, rope_parameters: { ...l3, rope_theta: 5e5 } }
     const length = { original_max_position_embeddings: 4096 }
-    expect(readRope(config)).toEqual(readRope({ ...llama2, rope_parameters: { ...l3, ...length, rope_theta: 5e5 } }))
+    const rules = { headDim: 128 }
+    expect(readRope(config, rules)).toEqual(readRope({ ...llama2, rope_parameters: { ...l3, ...length, rope_theta: 5e5 } }, rules))
   })
 })

@@ -14,7 +14,7 @@ import { falconAlibiTable, lastOf } from './alibi.ts'
 import { headWidth, invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
-import { readRope } from './rope.ts'
+import { readRope } from './rope-settings.ts'
 import { Scope, layernormVectors } from './scope.ts'
 
 /** Old files hold "true" as often as true. */
@@ -105,7 +105,7 @@ function read(given: Record<string, unknown>): Model {
     eps: config.layer_norm_epsilon,
     positions: config.alibi
       ? { kind: 'alibi', table: lastOf((t) => falconAlibiTable(heads, t, d)) }
-      : { kind: 'rope', settings: readRope({ ...given, max_position_embeddings: config.max_position_embeddings }) },
+      : { kind: 'rope', settings: readRope({ ...given, max_position_embeddings: config.max_position_embeddings }, { headDim: d }) },
     first: parallel && norms === 2 ? 'ln_attn' : 'input_layernorm',
     second: parallel ? (norms === 2 ? 'ln_mlp' : null) : 'post_attention_layernorm',
     parallel,

@@ -2,6 +2,7 @@
 import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder, NotLoaded } from '../io/formats/index.ts'
+import type { Architecture } from './architecture.ts'
 
 /** Sizes that every decoder has. */
 export interface ModelShape {
@@ -81,6 +82,8 @@ export interface Model {
   notLoaded?: NotLoaded
   /** The forward pass as data, for formats that write it down; not there: it is of another kind. */
   decoder?: Decoder
+  /** Of a model built like LLaMA, all that sets it apart. */
+  architecture?: Architecture
   /** Logits s become cap · tanh(s / cap). */
   logitCap?: number
   /** Prefixes under which checkpoints of this family are saved. */

@@ -30,7 +30,20 @@ describe.each(fixtures)('$name', (fixture) => {
 })
 
 /** One of each arrangement of a block. */
-const various = ['qwen3', 'gemma-2', 'gemma-3', 'opt', 'opt-350m', 'bloom', 'falcon-7b', 'falcon-40b', 'falcon-rw-1b']
+const various = [
+  'qwen3',
+  'gemma-2',
+  'gemma-3',
+  'olmo2',
+  'phi-4-mini',
+  'granite',
+  'opt',
+  'opt-350m',
+  'bloom',
+  'falcon-7b',
+  'falcon-40b',
+  'falcon-rw-1b',
+]
 
 describe('stopped half-way', () => {
   it.each(various)('%s frees what it used', async (name) => {

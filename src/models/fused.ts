@@ -5,7 +5,7 @@
 import { attention, rope, splitQkv } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Before, LinearShape, Windows } from './family.ts'
-import { type RopeSettings, ropeTable } from './rope.ts'
+import { type RopeSettings, ropeTables } from './rope.ts'
 import type { Scope } from './scope.ts'
 
 export const names = {
@@ -60,7 +60,7 @@ export async function fusedAttention(
   const shape = { windows, t, heads, kvHeads, d, span: t }
   let mixed: Tensor
   if (positions.kind === 'rope') {
-    const table = scope.keep(gpu.upload(ropeTable(positions.settings, d, t), [t, d / 2, 2]))
+    const table = scope.keep(gpu.upload(ropeTables(positions.settings, d, t).keys, [t, d / 2, 2]))
     rope(gpu, q, table, heads, d, t)
     rope(gpu, k, table, kvHeads, d, t)
     scope.drop(table)

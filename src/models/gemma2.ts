@@ -25,7 +25,13 @@ export function gemmaLike(
     switches: ['attention_bias'],
     window: 'some',
     act: 'gelu_pytorch_tanh',
-    gemma: true,
+    norms: 'around',
+    plus: 1,
+    capped: true,
+    multipliers: ({ hidden_size, query_pre_attn_scalar: scalar }) => ({
+      embedding: Math.sqrt(hidden_size),
+      ...(scalar && { scores: 1 / Math.sqrt(scalar) }),
+    }),
   })
   return {
     ...family,

@@ -5,13 +5,35 @@ import { bloom } from './bloom.ts'
 import { falcon } from './falcon.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'
+import { granite } from './granite.ts'
 import { llama } from './llama.ts'
+import { ministral3 } from './ministral3.ts'
 import { mistral } from './mistral.ts'
+import { olmo2 } from './olmo2.ts'
+import { olmo3 } from './olmo3.ts'
 import { opt } from './opt.ts'
+import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
+import { smollm3 } from './smollm3.ts'
 
-export const families: Family[] = [llama, mistral, opt, bloom, falcon, qwen2, qwen3, gemma2, gemma3]
+export const families: Family[] = [
+  llama,
+  mistral,
+  opt,
+  bloom,
+  falcon,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3,
+  ministral3,
+  smollm3,
+  olmo2,
+  olmo3,
+  phi3,
+  granite,
+]
 
 /** Fields that say: there is more to this model than one dense decoder of text. */
 const foreign = [

@@ -7,6 +7,6 @@ export const qwen3 = llamaLike({
   modelTypes: ['qwen3'],
   defaults: { num_key_value_heads: 32, head_dim: 128, max_position_embeddings: 32768, sliding_window: 4096, max_window_layers: 28 },
   switches: ['attention_bias'],
-  headNorms: true,
+  headNorms: 'each',
   window: 'some',
 })

@@ -1,140 +1,108 @@
-/** Rotary position embedding: reading its settings from config.json, and the table of angles. */
-import { z } from '../io/zod.ts'
-import { agreed, contradiction, type Home } from '../io/facts.ts'
-import { isObject, type JsonObject } from '../io/json.ts'
-import { invalid, unsupported } from './config.ts'
+/** Rotary position embedding: what its settings are, the angles that follow from them, and the tables that the kernels read. */
 
 export interface RopeSettings {
   theta: number
-  scaling:
-    | { kind: 'none' }
-    | { kind: 'linear'; factor: number }
-    | { kind: 'llama3'; factor: number; low: number; high: number; original: number }
+  /** The part of each head that rotates, its first dimensions; the others keep no position. */
+  share: number
+  scaling: RopeScaling
+  /** Queries at position i are multiplied by 1 + beta · ln(1 + ⌊i / original⌋), as in LLaMA 4 and Ministral 3. */
+  queries?: { beta: number; original: number }
 }
 
-const positive = z.number().positive()
-const llama3 = z.object({
-  factor: positive,
-  low_freq_factor: positive,
-  high_freq_factor: positive,
-  original_max_position_embeddings: z.number().int().positive(),
-})
+/** How angles are stretched to reach further than the `original` positions of the training. */
+export type RopeScaling =
+  | { kind: 'none' }
+  | { kind: 'linear'; factor: number }
+  /** Another base beyond `max_position_embeddings`, which no window here reaches; within them nothing changes. */
+  | { kind: 'dynamic'; factor: number }
+  | { kind: 'llama3'; factor: number; low: number; high: number; original: number }
+  /** Rotations `fast` and `slow` within the original positions end the ramp; `truncate` moves its ends to whole dimensions. */
+  | { kind: 'yarn'; factor: number; original: number; fast: number; slow: number; truncate: boolean; attention: number }
+  /** A factor for each angle: `long` in windows of more than `original` positions, else `short`. */
+  | { kind: 'longrope'; short: number[]; long: number[]; original: number; attention: number }
 
-const supported = 'Supported are default, linear and llama3.'
+/** Dimensions of a head of width `d` that rotate. */
+export const rotatingWidth = ({ share }: RopeSettings, d: number) => Math.trunc(d * share)
 
-/** An object that holds rotary settings, by its path in config.json. */
-interface RopeHome {
-  field: string
-  settings: JsonObject
-}
-
-/**
- * Rotary settings from `rope_theta`, `rope_scaling` and `rope_parameters`. The two objects have to ask for the same:
- * transformers 5.24 reads the first of them and nothing of the second, older versions know one of them only.
- * @throws WorkbenchError `config-invalid` for missing or contradicting fields, `config-unsupported`
- */
-export function readRope(config: JsonObject): RopeSettings {
-  return settingsOf(config, ropeHomes(config, ['rope_scaling', 'rope_parameters']), { where: 'rope_theta', says: config.rope_theta }, 1e4)
-}
-
-/** Those of the fields that are there and hold anything. @throws WorkbenchError `config-invalid` for one that is no object */
-export function ropeHomes(config: JsonObject, fields: string[], path = ''): RopeHome[] {
-  return fields.flatMap((name) => {
-    const settings = config[name]
-    const field = `${path}${name}`
-    if (settings != null && !isObject(settings)) throw invalid(`${field} is no object`)
-    return settings == null || !Object.keys(settings).length ? [] : [{ field, settings }]
-  })
-}
-
-/** What all homes agree upon; `theta` is where the base stands outside them, `otherwise` its default. */
-export function settingsOf(config: JsonObject, homes: RopeHome[], theta: Home, otherwise: number): RopeSettings {
-  if (!homes.length) homes = [{ field: 'rope_parameters', settings: {} }]
-  const read = homes.map((home) => readHome(config, home, theta, otherwise))
-  const other = read.findIndex((one) => describe(one) !== describe(read[0]))
-  if (other < 0) return read[0]
-  throw contradiction(`${homes[0].field} asks for ${describe(read[0])}, but ${homes[other].field} for ${describe(read[other])}`)
-}
-
-function readHome(config: JsonObject, { field, settings }: RopeHome, outside: Home, otherwise: number): RopeSettings {
-  const inside = (name: string): Home => ({ where: `${field}.${name}`, says: settings[name] })
-  const theta = agreed([inside('rope_theta'), outside]) ?? otherwise
-  if (!positive.safeParse(theta).success) throw invalid('rope_theta is not a positive number')
-  const share = agreed([inside('partial_rotary_factor'), { where: 'partial_rotary_factor', says: config.partial_rotary_factor }])
-  if (share != null && share !== 1)
-    throw unsupported(`partial_rotary_factor is ${JSON.stringify(share)}`, 'Supported are heads that rotate as a whole.')
-  return { theta: theta as number, scaling: readScaling(config, { field, settings }, agreed([inside('rope_type'), inside('type')])) }
-}
-
-function readScaling(config: JsonObject, { field, settings }: RopeHome, kind: unknown = 'default'): RopeSettings['scaling'] {
-  if (kind === 'default') {
-    // Settings for each kind of layer, or a factor that is not used: more than the default.
-    const more = Object.keys(settings).find((key) => isObject(settings[key]))
-    if (more !== undefined) throw unsupported(`${field} has settings of its own for ${more}`, supported)
-    if (settings.factor != null && settings.factor !== 1) throw invalid(`${field} has a factor, but no rope_type that uses it`)
-    return { kind: 'none' }
-  }
-  if (kind === 'linear') {
-    const factor = positive.safeParse(settings.factor)
-    if (!factor.success) throw invalid(`${field}: linear rope scaling without a positive factor`)
-    return { kind, factor: factor.data }
-  }
-  if (kind === 'llama3') {
-    // Models are trained at the length that they have, unless the settings tell of another.
-    const { original_max_position_embeddings: original = config.max_position_embeddings } = settings
-    const outside = { where: 'original_max_position_embeddings', says: config.original_max_position_embeddings }
-    agreed([{ where: `${field}.original_max_position_embeddings, by default max_position_embeddings,`, says: original }, outside])
-    const read = llama3.safeParse({ ...settings, original_max_position_embeddings: original })
-    if (!read.success) throw invalid(`${field}: llama3 rope scaling: ${read.error.issues[0].path.join('.')} is missing or wrong`)
-    return {
-      kind,
-      factor: read.data.factor,
-      low: read.data.low_freq_factor,
-      high: read.data.high_freq_factor,
-      original: read.data.original_max_position_embeddings,
+/** Angles per position step in windows of `t` positions, one for each rotating pair, in float64. */
+export function inverseFrequencies(settings: RopeSettings, d: number, t: number): number[] {
+  const { theta, scaling } = settings
+  const width = rotatingWidth(settings, d)
+  const plain = Array.from({ length: width / 2 }, (_, i) => theta ** ((-2 * i) / width))
+  switch (scaling.kind) {
+    case 'none':
+    case 'dynamic':
+      return plain
+    case 'linear':
+      return plain.map((inverse) => inverse / scaling.factor)
+    case 'longrope': {
+      const factors = t > scaling.original ? scaling.long : scaling.short
+      return plain.map((inverse, i) => inverse / factors[i])
     }
+    case 'yarn':
+      return yarn(plain, theta, width, scaling)
+    case 'llama3':
+      return plain.map((inverse) => llama3(inverse, scaling))
   }
-  throw unsupported(`${field}.${settings.rope_type == null ? 'type' : 'rope_type'} is ${JSON.stringify(kind)}`, supported)
 }
 
-function describe({ theta, scaling }: RopeSettings): string {
-  const base = `base ${theta}`
-  if (scaling.kind === 'none') return `${base} without scaling`
-  if (scaling.kind === 'linear') return `${base} with linear scaling by ${scaling.factor}`
-  const { factor, low, high, original } = scaling
-  return `${base} with llama3 scaling by ${factor} (low ${low}, high ${high}, ${original} positions)`
+function llama3(inverse: number, { factor, low, high, original }: RopeScaling & { kind: 'llama3' }): number {
+  const wavelength = (2 * Math.PI) / inverse
+  if (wavelength < original / high) return inverse
+  if (wavelength > original / low) return inverse / factor
+  const smooth = (original / wavelength - low) / (high - low)
+  return ((1 - smooth) * inverse) / factor + smooth * inverse
 }
 
-/** Angles per position step, `d / 2` of them, in float64. */
-export function inverseFrequencies({ theta, scaling }: RopeSettings, d: number): number[] {
-  return Array.from({ length: d / 2 }, (_, i) => {
-    const inverse = theta ** ((-2 * i) / d)
-    if (scaling.kind === 'none') return inverse
-    if (scaling.kind === 'linear') return inverse / scaling.factor
-    const { factor, low, high, original } = scaling
-    const wavelength = (2 * Math.PI) / inverse
-    if (wavelength < original / high) return inverse
-    if (wavelength > original / low) return inverse / factor
-    const smooth = (original / wavelength - low) / (high - low)
-    return ((1 - smooth) * inverse) / factor + smooth * inverse
+/** YaRN (arXiv 2309.00071): fast angles stay, slow ones are divided by the factor, on a ramp between. */
+function yarn(plain: number[], theta: number, width: number, scaling: RopeScaling & { kind: 'yarn' }): number[] {
+  const { factor, original, fast, slow, truncate } = scaling
+  /** The dimension that turns so often within the original positions. */
+  const turning = (times: number) => (width * Math.log(original / (times * 2 * Math.PI))) / (2 * Math.log(theta))
+  const ends = truncate ? [Math.floor(turning(fast)), Math.ceil(turning(slow))] : [turning(fast), turning(slow)]
+  const from = Math.max(ends[0], 0)
+  const to = Math.min(ends[1], width - 1)
+  return plain.map((inverse, i) => {
+    const ramp = Math.min(1, Math.max(0, (i - from) / (to === from ? 0.001 : to - from)))
+    return (inverse / factor) * ramp + inverse * (1 - ramp)
   })
 }
 
-/** The table made last of each settings: every block asks for the same one. */
-const made = new WeakMap<RopeSettings, { d: number; t: number; table: Float32Array<ArrayBuffer> }>()
+/** What cosines and sines are multiplied by. */
+export const attentionFactor = ({ scaling }: RopeSettings) => ('attention' in scaling ? scaling.attention : 1)
 
-/** (cos, sin) for positions 0 … t − 1: `[t, d/2, 2]`. To be read only. */
-export function ropeTable(settings: RopeSettings, d: number, t: number): Float32Array<ArrayBuffer> {
+/** Tables `[t, rotating width / 2, 2]` of (cos, sin) for positions 0 … t − 1, to be read only; often one and the same. */
+export interface RopeTables {
+  queries: Float32Array<ArrayBuffer>
+  keys: Float32Array<ArrayBuffer>
+}
+
+/** The tables made last of each settings: every block asks for the same ones. */
+const made = new WeakMap<RopeSettings, { d: number; t: number; tables: RopeTables }>()
+
+export function ropeTables(settings: RopeSettings, d: number, t: number): RopeTables {
   const last = made.get(settings)
-  if (last?.d === d && last.t === t) return last.table
-  const inverse = inverseFrequencies(settings, d)
-  const table = new Float32Array(t * d)
+  if (last?.d === d && last.t === t) return last.tables
+  const { queries } = settings
+  const keys = tableOf(inverseFrequencies(settings, d, t), t, attentionFactor(settings))
+  const tables = { keys, queries: keys }
+  if (queries && t > queries.original) {
+    const { beta, original } = queries
+    const width = rotatingWidth(settings, d)
+    tables.queries = keys.map((value, at) => value * (1 + beta * Math.log(1 + Math.floor(Math.floor(at / width) / original))))
+  }
+  made.set(settings, { d, t, tables })
+  return tables
+}
+
+function tableOf(inverse: number[], t: number, scale: number): Float32Array<ArrayBuffer> {
+  const width = 2 * inverse.length
+  const table = new Float32Array(t * width)
   for (let position = 0; position < t; position++) {
     inverse.forEach((step, i) => {
-      table[position * d + 2 * i] = Math.cos(position * step)
-      table[position * d + 2 * i + 1] = Math.sin(position * step)
+      table[position * width + 2 * i] = Math.cos(position * step) * scale
+      table[position * width + 2 * i + 1] = Math.sin(position * step) * scale
     })
   }
-  made.set(settings, { d, t, table })
   return table
 }

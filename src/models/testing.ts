@@ -1,6 +1,7 @@
 /** Float64 twin of the LLaMA forward pass, built from the float64 twins of the operations, and tiny random models. */
 import * as ref from '../gpu/reference.ts'
-import { inverseFrequencies, readRope } from './rope.ts'
+import { inverseFrequencies } from './rope.ts'
+import { readRope } from './rope-settings.ts'
 
 export interface TinyConfig {
   model_type: 'llama' | 'mistral'
@@ -75,7 +76,7 @@ export function twin(config: TinyConfig, tensors: Tensors, ids: number[]): TwinR
   const t = ids.length
   const { hidden_size: hidden, num_attention_heads: heads, num_key_value_heads: kvHeads, rms_norm_eps: eps } = config
   const d = config.head_dim ?? hidden / heads
-  const inverse = inverseFrequencies(readRope({ ...config }), d)
+  const inverse = inverseFrequencies(readRope({ ...config }, { headDim: d }), d, t)
   const angles = ref.matrix(t, d / 2, (position, i) => position * inverse[i])
   const span = config.model_type === 'mistral' && config.sliding_window ? config.sliding_window : t
   const linear = (x: ref.Matrix, name: string) => {

@@ -43,10 +43,11 @@ export function addRows(gpu: Device, x: Tensor, table: Tensor, { window, from }:
   byRows(gpu, 'add_rows', { x }, { table: used }, shape, (rows) => (rows * x.cols) / 4)
 }
 
-/** Rotates x `[tokens, heads · d]` in place; `table` holds (cos, sin) `[window, d/2, 2]`. */
+/** Rotates the first dimensions of each head of x `[tokens, heads · d]` in place; `table` holds (cos, sin) `[window, rotating / 2, 2]`. */
 export function rope(gpu: Device, x: Tensor, table: Tensor, heads: number, d: number, window: number): void {
-  const shape = ({ first, count }: RowPanel) => ({ tokens: count, heads, d, window, first })
-  byRows(gpu, 'rope', { x }, { table }, shape, (rows) => (rows * x.cols) / 2)
+  const rotating = 2 * table.shape[1]
+  const shape = ({ first, count }: RowPanel) => ({ tokens: count, heads, d, rotating, window, first })
+  byRows(gpu, 'rope', { x }, { table }, shape, (rows) => (rows * heads * rotating) / 2)
 }
 
 /**

@@ -54,8 +54,8 @@ const softmaxCausal: Kernel = ({ s, alibi }, { rows, t, span, heads, head0 }, { 
   }
 }
 
-const rope: Kernel = ({ x, table }, { tokens, heads, d, window, first }) => {
-  const half = d / 2
+const rope: Kernel = ({ x, table }, { tokens, heads, d, rotating, window, first }) => {
+  const half = rotating / 2
   over(tokens * heads * half, (at) => {
     const [i, token] = [at % half, Math.floor(at / (half * heads))]
     const entry = 2 * (((first + token) % window) * half + i)

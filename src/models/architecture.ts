@@ -1,0 +1,42 @@
+/** What a model built like LLaMA is made of: its sizes, and the switches by which families differ. */
+import type { RopeSettings } from './rope.ts'
+
+export interface Architecture {
+  hidden: number
+  blocks: number
+  heads: number
+  kvHeads: number
+  /** Width of a head. */
+  d: number
+  ffn: number
+  vocab: number
+  maxPositions: number
+  tied: boolean
+  eps: number
+  act: 'silu' | 'gelu_pytorch_tanh'
+  /** Where the RMS norms of a block stand: before its two branches, after them, or both. */
+  norms: 'before' | 'after' | 'around'
+  /** What files leave out of the weights of norms. */
+  plus: number
+  /** RMS norms of queries and keys before they are rotated: of each head, or of all heads as one vector. */
+  headNorms: 'none' | 'each' | 'all'
+  /** One linear for queries, keys and values, and one for gate and up. */
+  fused: boolean
+  /** Linears with a bias. */
+  biased(linear: string): boolean
+  /** Keys that a query of block k sees. */
+  spans: number[]
+  /** How block k rotates queries and keys; null: it does not. */
+  ropes: (RopeSettings | null)[]
+  /** What the embedding, each branch, the scores and the logits are multiplied by. */
+  multipliers: Multipliers
+  scoreCap?: number
+  logitCap?: number
+}
+
+export interface Multipliers {
+  embedding: number
+  residual: number
+  scores: number
+  logits: number
+}

@@ -1,0 +1,250 @@
+/** The tensors and the forward pass of LLaMA and the families built like it, as their configurations set the switches. */
+import type { Device } from '../gpu/device.ts'
+import { activate, add, attention, copyColumns, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { Decoder } from '../io/formats/index.ts'
+import type { Architecture } from './architecture.ts'
+import type { Before, BlockWeights, LinearShape, Model, StageInput, Windows } from './family.ts'
+import { attentionFactor, inverseFrequencies, ropeTables, rotatingWidth } from './rope.ts'
+import { Scope } from './scope.ts'
+
+const attn = (part: string) => `self_attn.${part}`
+const mlp = (part: string) => `mlp.${part}`
+
+export function modelOf(model: Architecture): Model {
+  const { hidden, blocks, heads, kvHeads, d, ffn, vocab, maxPositions, tied, plus, multipliers } = model
+  const stages = stagesOf(model)
+  const biases = stages.flat().filter(({ name }) => model.biased(name))
+  return {
+    shape: { hidden, blocks, heads, kvHeads, headDim: d, ffn, vocab, embedWidth: hidden, maxPositions, tied },
+    stages,
+    before: beforeOf(model),
+    vectors: [...normVectors(model), ...biases.map(({ name, q }) => ({ name: `${name}.bias`, length: q }))],
+    blockPath: (k) => `layers.${k}`,
+    embedding: 'embed_tokens.weight',
+    head: 'lm_head.weight',
+    outer: [{ name: 'norm.weight', shape: [hidden], plus }],
+    logitCap: model.logitCap,
+    prefixes: ['model.', ''],
+    decoder: decoderOf(model, biases),
+    architecture: model,
+    block: (gpu, weights, x, windows, k) => block(model, k, gpu, weights, x, windows),
+    start: (gpu, _outer, x) => multiplied(gpu, x, multipliers.embedding),
+    finish: (gpu, outer, x) => multiplied(gpu, rmsnorm(gpu, x, outer.get('norm.weight')!, model.eps), multipliers.logits),
+  }
+}
+
+/** What `block` computes, as data, where that has a place for all of it. */
+function decoderOf(model: Architecture, biased: LinearShape[]): Decoder | undefined {
+  const { norms, headNorms, fused, ropes, d, multipliers, act, scoreCap } = model
+  const distinct = [...new Set(ropes)]
+  const plain = distinct.every((one) => one?.share === 1 && one.scaling.kind !== 'longrope' && !one.queries && attentionFactor(one) === 1)
+  if (norms === 'after' || headNorms === 'all' || fused || !plain || multipliers.residual !== 1 || multipliers.logits !== 1)
+    return undefined
+  return {
+    vocab: model.vocab,
+    hidden: model.hidden,
+    heads: model.heads,
+    kvHeads: model.kvHeads,
+    headDim: d,
+    positions: model.maxPositions,
+    eps: model.eps,
+    plus: model.plus,
+    norms: {
+      last: 'norm',
+      attention: 'input_layernorm',
+      mlp: middleNorm(norms),
+      ...(norms === 'around' && { afterAttention: 'post_attention_layernorm', afterMlp: 'post_feedforward_layernorm' }),
+      ...(headNorms === 'each' && { query: attn('q_norm'), key: attn('k_norm') }),
+    },
+    biased: biased.map(({ name }) => name),
+    activation: act === 'silu' ? 'silu' : 'gelu_tanh',
+    embeddingScale: multipliers.embedding,
+    scoreScale: multipliers.scores,
+    scoreCap,
+    logitCap: model.logitCap,
+    rotary: distinct.map((one) => inverseFrequencies(one!, d, model.maxPositions)),
+    blocks: model.spans.map((span, k) => ({ path: `layers.${k}`, span, rotary: distinct.indexOf(ropes[k]) })),
+  }
+}
+
+function stagesOf({ hidden, heads, kvHeads, d, ffn, fused }: Architecture): LinearShape[][] {
+  const inputs: LinearShape[] = fused
+    ? [{ name: attn('qkv_proj'), q: (heads + 2 * kvHeads) * d, p: hidden, scoring: true }]
+    : [
+        { name: attn('q_proj'), q: heads * d, p: hidden, scoring: true },
+        { name: attn('k_proj'), q: kvHeads * d, p: hidden, scoring: true },
+        { name: attn('v_proj'), q: kvHeads * d, p: hidden },
+      ]
+  const gated = fused
+    ? [{ name: mlp('gate_up_proj'), q: 2 * ffn, p: hidden }]
+    : ['gate_proj', 'up_proj'].map((part) => ({ name: mlp(part), q: ffn, p: hidden }))
+  return [inputs, [{ name: attn('o_proj'), q: hidden, p: heads * d }], gated, [{ name: mlp('down_proj'), q: hidden, p: ffn }]]
+}
+
+function beforeOf({ norms, heads, kvHeads, d, ffn, fused }: Architecture): Before[] {
+  const norm = (name: string): Before =>
+    norms === 'after' ? { kind: 'none', why: 'it is the sum of all blocks before, which later blocks see too' } : { kind: 'norm', name }
+  const values: Before =
+    kvHeads < heads
+      ? { kind: 'none', why: 'several query heads share one value head, whose projection cannot take over a scale for each' }
+      : fused
+        ? { kind: 'linear', name: attn('qkv_proj'), output: (j) => 2 * heads * d + j }
+        : { kind: 'linear', name: attn('v_proj') }
+  const up: Before = fused
+    ? { kind: 'linear', name: mlp('gate_up_proj'), output: (j) => ffn + j }
+    : { kind: 'linear', name: mlp('up_proj') }
+  return [norm('input_layernorm'), values, norm(middleNorm(norms)), up]
+}
+
+/** The norm before the second branch. */
+const middleNorm = (norms: Architecture['norms']) => (norms === 'around' ? 'pre_feedforward_layernorm' : 'post_attention_layernorm')
+
+function normVectors({ norms, headNorms, hidden, heads, kvHeads, d, plus }: Architecture): Model['vectors'] {
+  const names = {
+    before: ['input_layernorm', 'post_attention_layernorm'],
+    after: ['post_attention_layernorm', 'post_feedforward_layernorm'],
+    around: ['input_layernorm', 'post_attention_layernorm', 'pre_feedforward_layernorm', 'post_feedforward_layernorm'],
+  }[norms]
+  const vectors = names.map((name) => ({ name: `${name}.weight`, length: hidden, plus }))
+  if (headNorms === 'none') return vectors
+  const [queries, keys] = headNorms === 'each' ? [d, d] : [heads * d, kvHeads * d]
+  return [...vectors, { name: attn('q_norm.weight'), length: queries, plus }, { name: attn('k_norm.weight'), length: keys, plus }]
+}
+
+/** x · factor, in place. */
+function multiplied(gpu: Device, x: Tensor, factor: number): Tensor {
+  if (factor === 1) return x
+  const cols = gpu.upload(new Float32Array(x.cols).fill(factor), [x.cols])
+  scale(gpu, x, { cols })
+  cols.dispose()
+  return x
+}
+
+async function* block(
+  model: Architecture,
+  index: number,
+  gpu: Device,
+  weights: BlockWeights,
+  x: Tensor,
+  windows: Windows,
+): AsyncGenerator<StageInput, Tensor> {
+  const { norms, eps } = model
+  const scope = new Scope(gpu, weights)
+  /** What a branch sees of x: a norm of it, or x itself, which stays. */
+  const before = (x: Tensor, name: string) => (norms === 'after' ? x : scope.keep(rmsnorm(gpu, x, scope.weight(`${name}.weight`), eps)))
+  try {
+    const a = before(x, 'input_layernorm')
+    yield { stage: 0, input: a }
+    const parts = projections(scope, model, a)
+    if (a !== x) scope.drop(a)
+    const mixed = await attend(scope, model, index, parts, windows)
+    yield { stage: 1, input: mixed }
+    const y = scope.copy(x)
+    branch(scope, model, mixed, attn('o_proj'), y, 'post_attention_layernorm')
+    scope.drop(mixed)
+    const m = before(y, middleNorm(norms))
+    yield { stage: 2, input: m }
+    const gated = gate(scope, model, m)
+    if (m !== y) scope.drop(m)
+    yield { stage: 3, input: gated }
+    branch(scope, model, gated, mlp('down_proj'), y, 'post_feedforward_layernorm')
+    scope.drop(gated)
+    return scope.give(y)
+  } finally {
+    scope.dispose()
+  }
+}
+
+interface Projections {
+  q: Tensor
+  k: Tensor
+  v: Tensor
+}
+
+/** Queries, keys and values of `a`, normed where the family norms them; kept by the scope. */
+function projections(scope: Scope, { heads, kvHeads, d, fused, headNorms, eps }: Architecture, a: Tensor): Projections {
+  const [q, k, v] = fused
+    ? split(scope, scope.linear(a, attn('qkv_proj')), [heads * d, kvHeads * d, kvHeads * d])
+    : ['q_proj', 'k_proj', 'v_proj'].map((part) => scope.linear(a, attn(part)))
+  if (headNorms === 'none') return { q, k, v }
+  const normed = (x: Tensor, name: string) => {
+    const width = headNorms === 'each' ? d : x.cols
+    const y = scope.keep(scope.gpu.empty(x.shape))
+    const rows = [x.size / width, width]
+    rmsnorm(scope.gpu, x.view(rows), scope.weight(attn(`${name}.weight`)), eps, y.view(rows))
+    scope.drop(x)
+    return y
+  }
+  return { q: normed(q, 'q_norm'), k: normed(k, 'k_norm'), v }
+}
+
+/** Takes `x` apart into tensors of so many columns each. */
+function split(scope: Scope, x: Tensor, widths: number[]): Tensor[] {
+  let from = 0
+  const parts = widths.map((width) => {
+    const part = scope.keep(scope.gpu.empty([x.rows, width]))
+    copyColumns(scope.gpu, x, from, part, 0, width)
+    from += width
+    return part
+  })
+  scope.drop(x)
+  return parts
+}
+
+/** Attention of block `index`, which uses up its projections: `[tokens, heads · d]`, kept by the scope. */
+async function attend(
+  scope: Scope,
+  model: Architecture,
+  index: number,
+  { q, k, v }: Projections,
+  { windows, t }: Windows,
+): Promise<Tensor> {
+  const { heads, kvHeads, d, multipliers, scoreCap: cap } = model
+  const { gpu } = scope
+  const settings = model.ropes[index]
+  if (settings) {
+    const { queries, keys } = ropeTables(settings, d, t)
+    const shape = [t, rotatingWidth(settings, d) / 2, 2]
+    const table = scope.keep(gpu.upload(keys, shape))
+    const own = queries === keys ? table : scope.keep(gpu.upload(queries, shape))
+    rope(gpu, q, own, heads, d, t)
+    rope(gpu, k, table, kvHeads, d, t)
+    scope.drop(...new Set([table, own]))
+  }
+  const span = model.spans[index]
+  const mixed = scope.keep(await attention(gpu, q, k, v, { windows, t, heads, kvHeads, d, span, scale: multipliers.scores, cap }))
+  scope.drop(q, k, v)
+  return mixed
+}
+
+/** act(m Wgate) ⊙ m Wup, kept by the scope. */
+function gate(scope: Scope, { ffn, fused, act }: Architecture, m: Tensor): Tensor {
+  const [gate, up] = fused
+    ? split(scope, scope.linear(m, mlp('gate_up_proj')), [ffn, ffn])
+    : ['gate_proj', 'up_proj'].map((part) => scope.linear(m, mlp(part)))
+  if (act === 'silu') swiglu(scope.gpu, gate, up)
+  else {
+    activate(scope.gpu, 'gelu_tanh', gate)
+    multiply(scope.gpu, gate, up)
+  }
+  scope.drop(up)
+  return gate
+}
+
+/** Adds to y what a branch puts out, through a norm where norms come after, times the residual multiplier. */
+function branch(scope: Scope, { norms, eps, multipliers }: Architecture, input: Tensor, name: string, y: Tensor, norm: string): void {
+  const { gpu } = scope
+  if (norms === 'before' && multipliers.residual === 1) {
+    scope.linear(input, name, y)
+    return
+  }
+  let out = scope.linear(input, name)
+  if (norms !== 'before') {
+    const normed = scope.keep(rmsnorm(gpu, out, scope.weight(`${norm}.weight`), eps))
+    scope.drop(out)
+    out = normed
+  }
+  add(gpu, y, multiplied(gpu, out, multipliers.residual))
+  scope.drop(out)
+}
