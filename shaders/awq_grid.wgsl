@@ -1,9 +1,10 @@
-// x = clamp(w, −m, m) with m = clip[group], and the grid (scale, zero) that spans each row and group of x
+// x = clamp(w, −m, m) with m = clip[group], and the cell that spans each row and group of x
 //
 // w, x: [p, q] f32 (input-major); clip: [groups, q] f32; groups are runs of `size` inputs
-// grid: [groups, q] vec2f (scale, zero); half: scales are rounded to float16, as they are stored
+// grid: [groups, q] vec2f, cells; half: they are float16 numbers, as they are stored
 //#include lib/item
-//#include lib/awq_grid
+//#include lib/awq_range
+//#include lib/grid
 struct Params { q: u32, p: u32, size: u32, groups: u32, most: f32, half: u32 }
 @group(0) @binding(0) var<storage, read> w: array<f32>;
 @group(0) @binding(1) var<storage, read> clip: array<f32>;
@@ -28,5 +29,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     lo = min(lo, v);
     hi = max(hi, v);
   }
-  grid[at] = awq_grid_of(lo, hi, params.most, params.half == 1u);
+  grid[at] = cell_of(awq_range(lo, hi), params.most, false, params.half == 1u);
 }

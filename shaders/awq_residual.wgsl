@@ -3,10 +3,10 @@
 // Q on the grid of the clamped group. The scale search varies c, the clip search `keep`.
 //
 // w: [p, q] f32 (input-major: row of W = column here); c: [p] f32; groups are runs of `size` inputs
-// d: [p, q] f32; half: scales are rounded to float16, as they are stored
+// d: [p, q] f32; half: cells are float16 numbers, as they are stored
 //#include lib/item
+//#include lib/awq_range
 //#include lib/grid
-//#include lib/awq_grid
 struct Params { q: u32, p: u32, size: u32, groups: u32, most: f32, keep: f32, half: u32 }
 @group(0) @binding(0) var<storage, read> w: array<f32>;
 @group(0) @binding(1) var<storage, read> c: array<f32>;
@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     hi = max(hi, v);
   }
   let m = params.keep * max(-lo, hi);
-  let cell = awq_grid_of(clamp(lo, -m, m), clamp(hi, -m, m), params.most, params.half == 1u);
+  let cell = cell_of(awq_range(clamp(lo, -m, m), clamp(hi, -m, m)), params.most, false, params.half == 1u);
   for (var j = first; j < last; j++) {
     let v = w[j * params.q + row] * c[j];
     d[j * params.q + row] = (quantized(clamp(v, -m, m), cell, params.most) - v) / c[j];

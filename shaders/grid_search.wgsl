@@ -1,13 +1,13 @@
-// Searches a better grid in smaller ranges: of all (a·lo, b·hi), (a, b) in `shrink`,
+// Searches a better grid in smaller ranges: of all shrunk by (a, b) in `shrink`, on uniform integers (a·lo, b·hi),
 // the first that has the least
 //   Σ_j weight_j · |w_j − Q(w_j)|^norm        over the columns j of the group, norm 2, or 2.4 with POWER
 // Twenty candidates a dispatch, their errors in registers while the columns pass once; `least` carries the best so far.
 //
 // w: [p, q] f32 (input-major); order: [p] u32, group g is order[g·size .. (g+1)·size]; weight: [p] f32
 // range: [groups, q] vec2f (lo, hi); shrink: [..] vec2f (a, b), this dispatch takes the 20 from `start` on
-// powers: the table of lib/power (anything without POWER); least: [groups, q] f32; grid: [groups, q] vec2f (scale, zero)
+// powers: the table of lib/power (anything without POWER); least: [groups, q] f32; grid: [groups, q] vec2f, cells
 //#include lib/item
-//#include lib/make_grid
+//#include lib/grid
 //#include lib/power
 //#include lib/run
 override POWER: bool = false;
@@ -30,14 +30,13 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let first = (at / params.q) * params.size;
   let last = min(first + params.size, params.p);
   let full = range[at];
-  var scale: array<vec4f, 5>;
-  var zero: array<vec4f, 5>;
+  var cells: array<mat2x4f, 5>;
   var error: array<vec4f, 5>;
-  for (var c = 0u; c < 20u; c++) {
-    let some = shrink[params.start + c] * full;
-    let cell = grid_of(some.x, some.y, params.most, params.symmetric == 1u, params.half == 1u);
-    scale[c / 4u][c % 4u] = cell.x;
-    zero[c / 4u][c % 4u] = cell.y;
+  for (var c = 0u; c < 5u; c++) {
+    cells[c] = mat2x4f(
+      vec4f(candidate(full, 4u * c), candidate(full, 4u * c + 1u)),
+      vec4f(candidate(full, 4u * c + 2u), candidate(full, 4u * c + 3u)),
+    );
   }
   for (var r0 = first; r0 < last; r0 += RUN) {
     var run = array<vec4f, 5>();
@@ -46,8 +45,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       let v = w[column * params.q + row];
       let much = weight[column];
       for (var c = 0u; c < 5u; c++) {
-        let code = clamp(round(v / scale[c]) + zero[c], vec4f(0.0), vec4f(params.most));
-        let off = abs(scale[c] * (code - zero[c]) - v);
+        let off = abs(quantized4(vec4f(v), cells[c], params.most) - v);
         if (POWER) { run[c] += much * vec4f(power(off.x), power(off.y), power(off.z), power(off.w)); } else { run[c] += much * off * off; }
       }
     }
@@ -57,8 +55,12 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   for (var c = 0u; c < 20u; c++) {
     if (error[c / 4u][c % 4u] < best) {
       best = error[c / 4u][c % 4u];
-      grid[at] = vec2f(scale[c / 4u][c % 4u], zero[c / 4u][c % 4u]);
+      grid[at] = candidate(full, c);
     }
   }
   least[at] = best;
+}
+
+fn candidate(full: vec2f, c: u32) -> vec2f {
+  return cell_of(shrunk(full, shrink[params.start + c]), params.most, params.symmetric == 1u, params.half == 1u);
 }

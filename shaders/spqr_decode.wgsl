@@ -1,10 +1,10 @@
-// codes[π_i, :] = y[i, :],  what[π_i, :] = scale · (code − zero)
+// codes[π_i, :] = y[i, :],  what[π_i, :] = value(code)
 // back from processing order (π = order) to the original order of the inputs; groups are runs of the processing order.
 //
-// y: [p, q] u32, codes in processing order; order: [p] u32; grid: [groups, q] vec2f (scale, zero)
+// y: [p, q] u32, codes in processing order; order: [p] u32; grid: [groups, q] vec2f, cells
 // codes: [p, q] u32; what: [p, q] f32
 //#include lib/item
-//#include lib/spqr_grid
+//#include lib/grid
 struct Params { q: u32, p: u32, size: u32 }
 @group(0) @binding(0) var<storage, read> y: array<u32>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;

@@ -3,16 +3,16 @@
 // Leave-one-out test, per row of W: with E the error of the row's grid on the group, Σ_j D_j (w_j − Q(w_j))², an entry
 // is left out of the range iff E − (E of the rest, on the grid of the rest) > τ. Only without its least or its greatest
 // entry does a row get another grid; any other entry gains its own error and no more.
-// Then the grid is searched (unless minmax): of the ranges shrunk about their middle by (a, b) in `shrink`, the first with the
+// Then the grid is searched (unless minmax): of the ranges shrunk by (a, b) in `shrink`, the first with the
 // least Σ_j D_j (w_j − Q(w_j))² over the entries in the range, or the least Σ_j |w_j − Q(w_j)|^2.4.
-// Bilevel: the scales and the zero points of 16 rows are rounded to 3 bits, again each on the grid of their range.
+// Bilevel: the scales and the zero points of 16 rows are rounded to 3 bits, each on such a grid of their own range.
 //
 // w: [size, q] f32 (input-major, processing order); root: [p] f32, √D_j; total: [1] f32, τ = total · relative
 // shrink: [candidates] vec2f (a, b), the first of them (1, 1); POWER: the second of these errors, with the table of
 // lib/power in powers (else anything)
-// grid: [groups, q] vec2f (scale, zero), row `group` is written
-// half: what is stored in 16 bits (statistics of the 16 rows, or else scales and zeros themselves) is float16
-//#include lib/spqr_grid
+// grid: [groups, q] vec2f, cells, row `group` is written
+// half: what is stored in 16 bits (statistics of the 16 rows, or else the cells themselves) is float16
+//#include lib/grid
 //#include lib/power
 override POWER: bool = false;
 const RUN = 16u;
@@ -34,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
   let bilevel = params.bilevel == 1u;
   var cell = vec2f();
   if (row < params.q) {
-    cell = search(row, range_of(row), half && !bilevel);
+    cell = search(row, kept_range(row), half && !bilevel);
   }
   cells[lane] = cell;
   workgroupBarrier();
@@ -48,15 +48,21 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_inde
       lo = min(lo, cells[i]);
       hi = max(hi, cells[i]);
     }
-    let scales = grid_of(lo.x, hi.x, 7.0, half);
-    let zeros = grid_of(lo.y, hi.y, 7.0, half);
-    cell = vec2f(value_of(code_of(cell.x, scales, 7.0), scales), value_of(code_of(cell.y, zeros, 7.0), zeros));
+    cell = vec2f(
+      quantized(cell.x, spanning(vec2f(lo.x, hi.x), 7.0, half), 7.0),
+      quantized(cell.y, spanning(vec2f(lo.y, hi.y), 7.0, half), 7.0),
+    );
   }
   grid[params.group * params.q + row] = cell;
 }
 
-// What the row's grid has to span.
-fn range_of(row: u32) -> vec2f {
+// The grid that spans the numbers of a range.
+fn spanning(range: vec2f, most: f32, half: bool) -> vec2f {
+  return cell_of(range_of(range.x, range.y, false), most, false, half);
+}
+
+// The least and the greatest weight that the row's grid has to span.
+fn kept_range(row: u32) -> vec2f {
   // The two least and the two greatest entries.
   var low = vec2f(3e38);
   var high = vec2f(-3e38);
@@ -69,9 +75,9 @@ fn range_of(row: u32) -> vec2f {
   }
   if (params.leave_out == 0u || params.size < 2u) { return vec2f(low.x, high.x); }
 
-  let whole = grid_of(low.x, high.x, params.most, false);
-  let no_least = grid_of(low.y, high.x, params.most, false);
-  let no_greatest = grid_of(low.x, high.y, params.most, false);
+  let whole = spanning(vec2f(low.x, high.x), params.most, false);
+  let no_least = spanning(vec2f(low.y, high.x), params.most, false);
+  let no_greatest = spanning(vec2f(low.x, high.y), params.most, false);
   var all = 0.0;
   var rest = vec2f();
   for (var i = 0u; i < params.size; i++) {
@@ -95,18 +101,17 @@ fn range_of(row: u32) -> vec2f {
 }
 
 // The best grid of the shrunk ranges.
-fn search(row: u32, range: vec2f, half: bool) -> vec2f {
-  var best = grid_of(range.x, range.y, params.most, half);
+fn search(row: u32, kept: vec2f, half: bool) -> vec2f {
+  var best = spanning(kept, params.most, half);
   var least = 3e38;
-  let middle = (range.x + range.y) / 2.0;
+  let full = range_of(kept.x, kept.y, false);
   for (var c = 0u; c < params.candidates; c++) {
-    let ends = middle + shrink[c] * (range - middle);
-    let cell = grid_of(ends.x, ends.y, params.most, half);
+    let cell = cell_of(shrunk(full, shrink[c]), params.most, false, half);
     var error = 0.0;
     for (var i = 0u; i < params.size; i++) {
       let v = weight(row, i);
-      if (v < range.x || v > range.y) { continue; }
-      let off = abs(value_of(code_of(v, cell, params.most), cell) - v);
+      if (v < kept.x || v > kept.y) { continue; }
+      let off = abs(quantized(v, cell, params.most) - v);
       if (POWER) {
         error += power(off);
       } else {
@@ -128,6 +133,6 @@ fn weight(row: u32, i: u32) -> f32 {
 
 fn loss(row: u32, i: u32, cell: vec2f) -> f32 {
   let v = weight(row, i);
-  let off = (value_of(code_of(v, cell, params.most), cell) - v) * root[params.j0 + i];
+  let off = (quantized(v, cell, params.most) - v) * root[params.j0 + i];
   return off * off;
 }

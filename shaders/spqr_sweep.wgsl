@@ -4,10 +4,11 @@
 // with G = R·V, formed by a GEMM before.
 //
 // x: [p, q] f32 (input-major, processing order), W before and H after; r: [p, q] f32; g: [width, q] f32
-// n: [.., p] f32, Vᵀ with √D on its diagonal, element n0 is that of column j0; grid: [groups, q, 2] f32 (scale, zero)
+// n: [.., p] f32, Vᵀ with √D on its diagonal, element n0 is that of column j0; grid: [groups, q, 2] f32, cells
 // total: [1] f32, τ = total · relative; codes: [p, q] u32, processing order; counts: [q] u32, outliers so far
 // half: H is rounded to float16
-//#include lib/spqr_grid
+//#include lib/grid
+//#include lib/half
 //#include lib/walk
 struct Params { q: u32, p: u32, j0: u32, n0: u32, width: u32, group: u32, most: f32, relative: f32, half: u32 }
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;

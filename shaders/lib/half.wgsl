@@ -5,3 +5,13 @@ fn half_of(v: f32) -> f32 {
   let bits = bitcast<u32>(v);
   return min(bitcast<f32>((bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u), 65504.0);
 }
+
+fn signed_half(v: f32) -> f32 {
+  return sign(v) * half_of(abs(v));
+}
+
+// A scale > 0, rounded to float16 if it is stored so, but never to 0.
+fn stored_scale(scale: f32, half: bool) -> f32 {
+  if (!half) { return scale; }
+  return max(half_of(scale), 5.9604644775390625e-8);
+}

@@ -72,12 +72,15 @@ export function kernelNames(): string[] {
 
 type Replace = (included: string) => { file: string; source: string } | null
 
-function expand(name: string, replace: Replace = () => null): SourceLine[] {
+/** A shader with the code of what it includes in place, each once. */
+function expand(name: string, replace: Replace = () => null, seen = new Set<string>()): SourceLine[] {
+  if (seen.has(name)) return []
+  seen.add(name)
   const { file, source } = replace(name) ?? { file: `${name}.wgsl`, source: sources[`/shaders/${name}.wgsl`] }
   if (source === undefined) throw new Error(`There is no shader "${name}".`)
   return source.split('\n').flatMap((text, i) => {
     const included = text.match(/^\/\/#include (\S+)$/)?.[1]
-    return included ? expand(included, replace) : [{ file, line: i + 1, text }]
+    return included ? expand(included, replace, seen) : [{ file, line: i + 1, text }]
   })
 }
 

@@ -9,7 +9,7 @@ import type { Device } from '../gpu/device.ts'
 import { dotParts, gemm, matmul, PARTS } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import { maxCode } from './grids/grid.ts'
+import type { Grid } from './grids/grid.ts'
 import { gridOf } from './grids/index.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { deadNote, finish } from './rounding.ts'
@@ -38,7 +38,7 @@ const awqOptions = [
 /** Groups of any size: the options offer some. */
 export type AwqOptions = Omit<OptionsOf<typeof awqOptions>, 'groupSize'> & { groupSize: number }
 
-const asymmetric = ({ bits, groupSize, grid }: AwqOptions) => gridOf({ bits, groupSize, grid, symmetric: false })
+const asymmetric = (options: AwqOptions) => gridOf({ ...options, symmetric: false })
 
 export const awq = defineSolver({
   id: 'awq',
@@ -71,10 +71,11 @@ async function roundClipped(problem: LinearProblem, layout: Layout, options: Awq
   const { gpu, weight } = problem
   const clip = await searchClip(problem, layout, options)
   const x = gpu.empty(weight.shape)
-  const grid = gpu.empty([layout.groups, weight.cols, 2])
-  const cells = layout.groups * weight.cols
-  gpu.run1d('awq_grid', { w: weight, clip, x, grid }, shapeOf(problem, weight, layout, options), cells, { flops: 4 * weight.size })
-  const result = finish(problem, x, layout, grid, asymmetric(options))
+  const grid = asymmetric(options)
+  const cells = gpu.empty([layout.groups, weight.cols, 2])
+  const shape = shapeOf(problem, weight, layout, grid)
+  gpu.run1d(grid.kernel('awq_grid'), { w: weight, clip, x, grid: cells }, shape, cells.size / 2, { flops: 4 * weight.size })
+  const result = finish(problem, x, layout, cells, grid)
   for (const tensor of [clip, x]) tensor.dispose()
   return result
 }
@@ -88,12 +89,12 @@ function roundSearched(problem: LinearProblem, layout: Layout, options: AwqOptio
 
 type Runs = Pick<Layout, 'groupSize' | 'groups'>
 
-const shapeOf = ({ halfScales }: { halfScales: boolean }, weight: Tensor, { groupSize, groups }: Runs, { bits }: AwqOptions) => ({
+const shapeOf = ({ halfScales }: { halfScales: boolean }, weight: Tensor, { groupSize, groups }: Runs, { most }: Grid) => ({
   q: weight.cols,
   p: weight.rows,
   size: groupSize,
   groups,
-  most: maxCode(bits),
+  most,
   half: Number(halfScales),
 })
 
@@ -112,11 +113,12 @@ export async function searchScale(stage: StageProblem, options: AwqOptions) {
   const p = gram.rows
   const groupSize = options.groupSize === -1 ? p : options.groupSize
   const runs = { groupSize, groups: Math.ceil(p / groupSize) }
+  const grid = asymmetric(options)
   const parts = gpu.empty([ALPHAS.length * weights.length, PARTS])
   for (const [i, alpha] of ALPHAS.entries()) {
     const c = gpu.upload(scaleFor(meanAbs, alpha), [p])
     for (const [k, weight] of weights.entries()) {
-      const d = residual(gpu, stage, weight, c, 1, runs, options)
+      const d = residual(gpu, stage, weight, c, 1, runs, grid)
       const product = matmul(gpu, gram, d)
       dotParts(gpu, product, d, parts.view([PARTS], (i * weights.length + k) * PARTS))
       for (const tensor of [d, product]) tensor.dispose()
@@ -143,9 +145,10 @@ export async function searchClip(problem: LinearProblem, layout: Runs, options: 
   if (!options.clip || problem.scoring) return clip
   const least = gpu.upload(new Float32Array(cells).fill(3e38), [cells])
   const ones = gpu.upload(new Float32Array(weight.rows).fill(1), [weight.rows])
-  const shape = shapeOf(problem, weight, layout, options)
+  const grid = asymmetric(options)
+  const shape = shapeOf(problem, weight, layout, grid)
   for (const keep of KEEPS) {
-    const d = residual(gpu, problem, weight, ones, keep, layout, options)
+    const d = residual(gpu, problem, weight, ones, keep, layout, grid)
     const product = groupProducts(gpu, gram, d, layout.groupSize)
     gpu.run1d('awq_clip', { w: weight, d, product, least, clip }, { ...shape, keep }, cells, { flops: 4 * weight.size })
     for (const tensor of [d, product]) tensor.dispose()
@@ -155,10 +158,10 @@ export async function searchClip(problem: LinearProblem, layout: Runs, options: 
   return clip
 }
 
-function residual(gpu: Device, rounding: { halfScales: boolean }, w: Tensor, c: Tensor, keep: number, runs: Runs, options: AwqOptions) {
+function residual(gpu: Device, rounding: { halfScales: boolean }, w: Tensor, c: Tensor, keep: number, runs: Runs, grid: Grid) {
   const d = gpu.empty(w.shape)
   const cells = runs.groups * w.cols
-  gpu.run1d('awq_residual', { w, c, d }, { ...shapeOf(rounding, w, runs, options), keep }, cells, { flops: 8 * w.size })
+  gpu.run1d(grid.kernel('awq_residual'), { w, c, d }, { ...shapeOf(rounding, w, runs, grid), keep }, cells, { flops: 8 * w.size })
   return d
 }
 

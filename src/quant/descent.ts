@@ -59,15 +59,13 @@ export async function fastestPanel(gpu: Device, { q, p }: { q: number; p: number
   const gramDiagonal = new Float32Array(p).fill(1)
   const derived = new Derived()
   const problem = { gpu, weight, gram, gramDiagonal, derived, halfScales: false }
-  const grid = gpu.upload(
-    Float32Array.from({ length: 2 * q }, (_, i) => (i & 1 ? 4 : 0.125)),
-    [1, q, 2],
-  )
   const layout = layoutOf(gramDiagonal, -1, false, true)
-  const descent = new Descent(problem, layout, grid, gridOf({ bits: 3, groupSize: -1, symmetric: false, grid: 'minmax' }))
+  const grid = gridOf({ bits: 3, groupSize: -1, symmetric: false, grid: 'minmax' })
+  const cells = grid.make(gpu, weight, layout, false)
+  const descent = new Descent(problem, layout, cells, grid)
   const times: number[] = []
   for (const panel of PANELS) times.push(await secondsOf(gpu, () => descent.sweep(false, panel)))
-  for (const tensor of [weight, gram, grid, descent.what, descent]) tensor.dispose()
+  for (const tensor of [weight, gram, cells, descent.what, descent]) tensor.dispose()
   gpu.trim()
   return PANELS[times.indexOf(Math.min(...times))]
 }

@@ -31,8 +31,8 @@ export interface SolvedLinear {
    */
   codes: Uint32Array
   /**
-   * The cells of the grid (scale, zero), `[groups, q, 2]` f32; uniform: W = scale · (code − zero). Scales are float16 numbers where a checkpoint stores them
-   * so; zeros are integers in 0 .. 2^bits − 1 (2^(bits−1) when symmetric), of SpQR any numbers.
+   * The cells of the grid, `[groups, q, 2]` f32; uniform: (scale, zero), W = scale · (code − zero). Scales are float16 numbers
+   * where a checkpoint stores them so; zeros are integers in 0 .. 2^bits − 1 (2^(bits−1) when symmetric), of SpQR any numbers.
    */
   grid: Float32Array
   /** `[p]`, the group of each input feature in its original order. */

@@ -6,10 +6,10 @@ import { diagonal } from '../gpu/ops.ts'
 import { testGpu } from '../gpu/testing.ts'
 import { goldenArrays } from './golden/golden.ts'
 import { layoutOf } from './layout.ts'
-import { quanteasePlus, refitScales } from './plus.ts'
+import { gridOf } from './grids/index.ts'
+import { quanteasePlus } from './plus.ts'
 import { quantease } from './quantease.ts'
 import { rtn } from './rtn.ts'
-import { Derived } from './solver.ts'
 import { anyLayer, expectRepresentable, flip, type Layer, solve } from './testing.ts'
 
 let gpu: Device
@@ -104,33 +104,38 @@ describe('on random layers', () => {
   it('refitted scales solve the normal equations as float64 does', async () => {
     let checked = 0
     await fc.assert(
-      fc.asyncProperty(anyLayer, fc.constantFrom(2, 3, 4), fc.constantFrom(-1, 8, 32), async (layer, bits, groupSize) => {
-        const { q, p, w, sigma } = layer
-        const start = await solve(gpu, rtn, layer, { bits, groupSize })
-        const groups = Math.max(...start.groupIndex) + 1
-        const weight = gpu.upload(flip(w, q, p), [p, q])
-        const gram = gpu.upload(Float32Array.from(sigma), [p, p])
-        const what = gpu.upload(flip(start.what, q, p), [p, q])
-        const cells = Float32Array.from({ length: groups * q * 2 }, (_, i) => (i & 1 ? start.zeros : start.scales)[i >> 1])
-        const grid = gpu.upload(cells, [groups, q, 2])
-        const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), derived: new Derived(), halfScales: false }
-        const off = flip(start.what, q, p).map((value, i) => w[(i % q) * p + Math.floor(i / q)] - value)
-        const rest = gpu.upload(off, [p, q])
-        const tensor = await refitScales(problem, what, rest, grid, layoutOf(problem.gramDiagonal, groupSize, false, true))
-        const refitted = await gpu.read(tensor)
-        for (const one of [weight, gram, what, rest, grid, tensor]) one.dispose()
-        for (let row = 0; row < q; row++) {
-          const scales = Array.from({ length: groups }, (_, g) => start.scales[g * q + row])
-          const codes = start.what.subarray(row * p, (row + 1) * p).map((value, j) => Math.round(value / scales[start.groupIndex[j]]))
-          const solution = normalEquations(layer, row, codes, start.groupIndex, groups)
-          // Groups that depend on each other have many solutions; with one that is not positive, the others differ too.
-          if (!solution || solution.some((scale, g) => scale < 0.1 * scales[g])) continue
-          solution.forEach((scale, g) => {
-            expect(Math.abs(refitted[2 * (g * q + row)] / scale - 1)).toBeLessThan(1e-4)
-            checked++
-          })
-        }
-      }),
+      fc.asyncProperty(
+        anyLayer,
+        fc.constantFrom(2 as const, 3 as const, 4 as const),
+        fc.constantFrom(-1, 8, 32),
+        async (layer, bits, groupSize) => {
+          const { q, p, w, sigma } = layer
+          const start = await solve(gpu, rtn, layer, { bits, groupSize })
+          const groups = Math.max(...start.groupIndex) + 1
+          const gram = gpu.upload(Float32Array.from(sigma), [p, p])
+          const what = gpu.upload(flip(start.what, q, p), [p, q])
+          const cells = Float32Array.from({ length: groups * q * 2 }, (_, i) => (i & 1 ? start.zeros : start.scales)[i >> 1])
+          const before = gpu.upload(cells, [groups, q, 2])
+          const off = flip(start.what, q, p).map((value, i) => w[(i % q) * p + Math.floor(i / q)] - value)
+          const rest = gpu.upload(off, [p, q])
+          const layout = layoutOf(await diagonal(gpu, gram), groupSize, false, true)
+          const grid = gridOf({ bits, groupSize, symmetric: false, grid: 'minmax' })
+          const tensor = await grid.refit({ gpu, gram, what, rest, halfScales: false }, before, layout)
+          const refitted = await gpu.read(tensor)
+          for (const one of [gram, what, rest, before, tensor]) one.dispose()
+          for (let row = 0; row < q; row++) {
+            const scales = Array.from({ length: groups }, (_, g) => start.scales[g * q + row])
+            const codes = start.what.subarray(row * p, (row + 1) * p).map((value, j) => Math.round(value / scales[start.groupIndex[j]]))
+            const solution = normalEquations(layer, row, codes, start.groupIndex, groups)
+            // Groups that depend on each other have many solutions; with one that is not positive, the others differ too.
+            if (!solution || solution.some((scale, g) => scale < 0.1 * scales[g])) continue
+            solution.forEach((scale, g) => {
+              expect(Math.abs(refitted[2 * (g * q + row)] / scale - 1)).toBeLessThan(1e-4)
+              checked++
+            })
+          }
+        },
+      ),
       { numRuns: 20, seed: 20260302 },
     )
     expect(checked).toBeGreaterThan(200)

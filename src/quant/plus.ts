@@ -18,7 +18,7 @@
  * second start in the other order is worth more than sweeps 8 to 30 of the first.
  */
 import type { Device } from '../gpu/device.ts'
-import { gatherRows, gemm } from '../gpu/ops.ts'
+import { gatherRows } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
@@ -45,9 +45,8 @@ const QUICK = [
 ]
 /** Plain sweeps after a refit, in act-order: the codes follow the new scales. */
 const REFIT_SWEEPS = 2
-/** Elements of Ŵ of all candidates that descend together, and of the systems that are solved together. */
+/** Elements of Ŵ of all candidates that descend together. */
 const BATCH = 2 ** 25
-const SYSTEMS = 2 ** 24
 
 const plusOptions = [
   ...pick(gridOptions, 'bits', 'groupSize', 'symmetric'),
@@ -113,8 +112,8 @@ export const quanteasePlus = defineSolver({
   options: plusOptions,
   gridOf,
   work(q, p, options) {
-    const refit = 2 * q * p * p + refitFlops(q, p, options.groupSize === -1 ? p : options.groupSize)
-    return gridOf(options).work(q, p) + totalSweeps(options) * sweepWork(q, p) + options.rounds * refit
+    const grid = gridOf(options)
+    return grid.work(q, p) + totalSweeps(options) * sweepWork(q, p) + options.rounds * grid.refitWork(q, p)
   },
   sweeps: totalSweeps,
   outliers: outlierCount,
@@ -185,7 +184,6 @@ class Best {
     const { problem, grid } = this
     const { gpu, weight, halfScales } = problem
     const [p, q] = [weight.rows, weight.cols]
-    const { groups } = layout
     const around = gpu.empty(this.cells.shape)
     gpu.copy(this.cells, around)
     // Together the candidates are one tall matrix, which fills a GPU that the few rows of a layer would not.
@@ -195,34 +193,27 @@ class Best {
       const copies = some.length
       const tall = gpu.empty([p, copies * q])
       gpu.run1d('plus_repeat', { x: weight, y: tall }, { q, p, copies }, tall.size)
-      const multiple = gpu.upload(Float32Array.from(some), [copies])
-      const candidates = gpu.empty([groups, copies * q, 2])
-      gpu.run1d(
-        'plus_candidates',
-        { grid: around, multiple, candidates },
-        { q, groups, copies, half: Number(halfScales) },
-        groups * copies * q,
-      )
+      const candidates = grid.multiples(gpu, around, some, halfScales)
       const descent = new Descent({ ...problem, weight: tall }, layout, candidates, grid, undefined, this.#mask(layout, copies))
       await sweeps(descent, iterations, relax)
       this.#keep(descent, copies)
-      for (const tensor of [tall, multiple, candidates, descent.what, descent.mask, descent]) tensor?.dispose()
+      for (const tensor of [tall, candidates, descent.what, descent.mask, descent]) tensor?.dispose()
     }
     around.dispose()
   }
 
   /** Scales fitted to the codes, then plain sweeps from there. */
   async refit(layout: Layout): Promise<void> {
-    const { problem, what, support } = this
-    const { gpu, weight } = problem
+    const { problem, what, support, grid } = this
+    const { gpu, weight, gram, halfScales } = problem
     const rest = difference(gpu, weight, what)
     const rounded = support ? gpu.empty(what.shape) : what
     if (support) gpu.run1d('plus_unmask', { x: what, h: support.h, y: rounded }, { n: what.size }, what.size)
-    const refitted = await refitScales(problem, rounded, rest, this.cells, layout)
+    const refitted = await grid.refit({ gpu, gram, what: rounded, rest, halfScales }, this.cells, layout)
     rest.dispose()
     if (support) rounded.dispose()
     // Ŵ is a little off the new grid; the first sweep rounds it, and counts from the error that Ŵ has.
-    const descent = new Descent(problem, layout, refitted, this.grid, what, this.#mask(layout, 1))
+    const descent = new Descent(problem, layout, refitted, grid, what, this.#mask(layout, 1))
     gpu.copy(this.#rows, descent.objective)
     await sweeps(descent, REFIT_SWEEPS, false)
     this.#keep(descent, 1)
@@ -283,51 +274,6 @@ class Best {
     this.what.dispose()
     this.#rows.dispose()
   }
-}
-
-/** Operations of the elimination, for groups of `size`. */
-const refitFlops = (q: number, p: number, size: number) => q * Math.ceil(p / size) ** 3 + 4 * q * p * Math.ceil(p / size)
-
-/**
- * With the codes fixed, f is quadratic in the scales of a row: (A Σ Aᵀ) s = A Σ wᵀ, A being the codes split by group. Written
- * for the factor 1 + δ on each scale, so that float32 solves for a small correction. On the GPU, since for small groups the
- * systems of all rows are too much to bring to the host (128 groups of 4096 rows: 256 MiB), and a step of the elimination is
- * one short dispatch for all rows. Returns a new grid.
- * `what` is the part of Ŵ on the grid, `rest` what the whole Ŵ leaves of W; `[p, q]` in the original order.
- */
-export async function refitScales(
-  { gpu, weight, gram, halfScales }: LinearProblem,
-  what: Tensor,
-  rest: Tensor,
-  grid: Tensor,
-  layout: Layout,
-): Promise<Tensor> {
-  const [p, q] = [weight.rows, weight.cols]
-  const { groups, groupSize: size } = layout
-  const refitted = gpu.empty(grid.shape)
-  const most = Math.min(q, Math.max(64, Math.floor(Math.min(SYSTEMS, gpu.info.maxBinding / 4) / (groups * (groups + 1)) / 64) * 64))
-  const product = gpu.empty([p, most])
-  const system = gpu.empty([groups, groups + 1, most])
-  for (let row0 = 0; row0 < q; row0 += most) {
-    const rows = Math.min(most, q - row0)
-    for (let g = 0; g < groups; g++) {
-      const k = Math.min(size, p - g * size)
-      gemm(gpu, { a: gram, b: what, c: product, m: p, n: rows, k, lda: p, ldb: q, ldc: rows, a0: g * size, b0: g * size * q + row0 })
-      const wide = groups + 1 - g
-      gpu.run1d('plus_normal', { product, what, rest, system }, { q, p, size, groups, g, row0, rows }, wide * rows, { flops: 4 * p * rows })
-      await gpu.pace()
-    }
-    for (let k = 0; k + 1 < groups; k++) {
-      const items = (groups - k - 1) * (groups - k) * rows
-      gpu.run1d('plus_eliminate', { system }, { groups, k, rows }, items, { flops: 3 * items })
-      await gpu.pace()
-    }
-    gpu.run1d('plus_scales', { system, grid, refitted }, { q, groups, row0, rows, half: Number(halfScales) }, rows, {
-      flops: 4 * groups * groups * rows,
-    })
-  }
-  for (const tensor of [product, system]) tensor.dispose()
-  return refitted
 }
 
 /** x − y */

@@ -7,7 +7,7 @@ import { type Golden, goldenCases } from './golden/golden.ts'
 import { Derived, disposeQuantized } from './solver.ts'
 import { spqr } from './spqr.ts'
 import { anyLayer, expectRepresentable, flip, goldenLayer, type Layer, type Solved, solve } from './testing.ts'
-import { shrinks } from './grids/uniform.ts'
+import { shrinks } from './grids/search.ts'
 
 let gpu: Device
 beforeAll(async () => {

@@ -14,9 +14,10 @@ import type { Tensor } from '../gpu/tensor.ts'
 import { choices, type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { BLOCK, rowsFrom, SWEEP_FLOPS } from './descent.ts'
 import { compensatedWork, dampingOption, factor, Pass, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
-import { maxCode } from './grids/grid.ts'
+import { type Grid, maxCode } from './grids/grid.ts'
 import { gridOf } from './grids/index.ts'
-import { candidateFlops, searchNorm, shrinks } from './grids/uniform.ts'
+import { real } from './grids/real.ts'
+import { searchFlops, searchNorm, shrinks } from './grids/search.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { objective } from './rounding.ts'
 import { orderOptions } from './quantease.ts'
@@ -26,8 +27,8 @@ import { defineSolver, gridOptions, type LinearProblem, type Outliers, type Quan
 const OUTER = 128
 /** Rows that share the statistics of their scales and zero points; fixed by `spqr_fit.wgsl`. */
 const RUN = 16
-/** Bits of a scale or a zero point then, and without. */
-const STATISTIC_BITS = { bilevel: 3, plain: 16 }
+/** Bits of a scale or a zero point then. */
+const STATISTIC_BITS = 3
 /** Operations per weight: the range, two more grids and their errors. */
 const FIT_FLOPS = 50
 
@@ -90,10 +91,7 @@ export const spqr = defineSolver({
   summary: 'GPTQ on small groups whose scales are compressed too, with the weights that rounding would hurt most kept as they are.',
   advice: 'When accuracy counts more than a packed file: near-lossless at 4 to 5 bits per weight, but no runtime here loads it packed.',
   options: spqrOptions,
-  gridOf: ({ bits, groupSize, grid, bilevel }) => ({
-    ...gridOf({ bits, groupSize, grid, symmetric: false }),
-    cellBits: (q, p) => cellBits(q, p, groupSize, bilevel),
-  }),
+  gridOf: realGrid,
   work(q, p, options) {
     const compensation = q * p * (p - Math.min(BLOCK, options.groupSize))
     return (
@@ -111,18 +109,24 @@ export const spqr = defineSolver({
       return { ...result, notes: [...trouble, ...result.notes] }
     }
     const rounded = await roundColumns(problem, layout, vt, options)
-    const result = decode(problem, layout, rounded)
+    const result = decode(problem, layout, rounded, realGrid(options))
     const ragged = options.bilevel && weight.cols % RUN
     const shorter = `${RUN} does not divide the ${weight.cols} outputs: the last ${ragged} rows share statistics among themselves.`
     return { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal), ...(ragged ? [shorter] : [])] }
   },
 })
 
-/** Of scales and zero points: both alike, as zero points are real numbers. */
-function cellBits(q: number, p: number, groupSize: number, bilevel: boolean): { scales: number; zeros: number } {
-  const groups = Math.ceil(p / groupSize)
-  const bits = bilevel ? groups * (q * STATISTIC_BITS.bilevel + Math.ceil(q / RUN) * 32) : groups * q * STATISTIC_BITS.plain
-  return { scales: bits, zeros: bits }
+/** Real zero points; compressed, scales and zero points take the same few bits and two numbers for every run of rows. */
+function realGrid({ bits, groupSize, grid, bilevel }: SpqrOptions): Grid {
+  const plain = gridOf({ bits, groupSize, grid, symmetric: false, kind: real.id })
+  if (!bilevel) return plain
+  return {
+    ...plain,
+    cellBits(q, p) {
+      const each = Math.ceil(p / groupSize) * (q * STATISTIC_BITS + Math.ceil(q / RUN) * 32)
+      return { scales: each, zeros: each }
+    },
+  }
 }
 
 /**
@@ -138,15 +142,14 @@ function dampedDiagonal(gramDiagonal: Float32Array, order: Uint32Array): (dampin
 }
 
 /** Operations per weight of the choice of the grids. */
-const fitFlops = ({ simplified, grid }: SpqrOptions) =>
-  (simplified ? 4 : FIT_FLOPS) + shrinks({ grid, symmetric: false }).length * candidateFlops(grid)
+const fitFlops = ({ simplified, grid }: SpqrOptions) => (simplified ? 4 : FIT_FLOPS) + searchFlops({ grid, symmetric: false })
 
-/** In processing order: codes, H and W − Ŵ − H, each `[p, q]`; the grid `[groups, q, 2]`; how many entries of H there are. */
+/** In processing order: codes, H and W − Ŵ − H, each `[p, q]`; the cells `[groups, q, 2]`; how many entries of H there are. */
 interface Rounded {
   codes: Tensor
   h: Tensor
   r: Tensor
-  grid: Tensor
+  cells: Tensor
   count: Reading<number>
 }
 
@@ -154,58 +157,86 @@ async function roundColumns(problem: LinearProblem, layout: Layout, vt: Tensor, 
   const { gpu, weight, gramDiagonal, halfScales } = problem
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups } = layout
-  const most = maxCode(options.bits)
+  const grid = realGrid(options)
   const clean = withoutDead(gpu, weight, gramDiagonal)
   const order = gpu.upload(layout.order, [p])
   const x = gatherRows(gpu, clean, order)
+  order.dispose()
   if (clean !== weight) clean.dispose()
-  const root = gpu.empty([p])
-  diagonalOf(gpu, vt, root)
-  const total = variances(gpu, x, root)
+  const fits = new Fits(problem, grid, x, vt, options)
   const codes = gpu.empty([p, q], 'u32')
-  const grid = gpu.empty([groups, q, 2])
+  const cells = gpu.empty([groups, q, 2])
   const counts = gpu.zeros([q], 'u32')
-  // τ stays on the GPU: the kernels multiply the sum by this.
-  const relative = options.threshold / p
-  const half = Number(halfScales)
-  const pairs = shrinks({ grid: options.grid, symmetric: false })
-  const shrink = gpu.upload(Float32Array.from(pairs.length ? pairs.flat() : [1, 1]), [Math.max(1, pairs.length), 2])
-  const fit = {
-    q,
-    most,
-    relative,
-    leave_out: Number(!options.simplified),
-    bilevel: Number(options.bilevel),
-    half,
-    candidates: pairs.length,
-  }
-  const { powers, constants } = searchNorm(gpu, options.grid)
-  const flops = q * fitFlops(options)
   const pass = new Pass(gpu, layout, x, vt, OUTER)
 
   for (let j0 = 0; j0 < p; ) {
     if (j0 % OUTER === 0) pass.begin(j0)
     const group = Math.floor(j0 / groupSize)
-    const start = group * groupSize
-    const end = Math.min(start + groupSize, p)
-    if (j0 === start) {
-      const size = end - start
-      const w = pass.compensated(start, end, grid)
-      gpu.run1d('spqr_fit', { w, root, total, shrink, powers, grid }, { ...fit, j0, size, group }, q, { constants, flops: size * flops })
+    const end = Math.min((group + 1) * groupSize, p)
+    if (j0 === group * groupSize) {
+      const w = pass.compensated(j0, end, cells)
+      fits.fit(w, cells, j0, group)
       w.dispose()
     }
     const width = Math.min(BLOCK, end - j0)
     const { r, g } = pass.state(j0, width)
     const { n, n0 } = rowsFrom(gpu, vt, j0, width)
-    const place = { q, p, j0, n0, width, group, most, relative, half }
-    gpu.run1d('spqr_sweep', { x, r, g, n, grid, total, codes, counts }, place, q / 4, { flops: q * width * SWEEP_FLOPS })
+    const place = { q, p, j0, n0, width, group, most: grid.most, relative: fits.relative, half: Number(halfScales) }
+    const bindings = { x, r, g, n, grid: cells, total: fits.total, codes, counts }
+    gpu.run1d(grid.kernel('spqr_sweep'), bindings, place, q / 4, { flops: q * width * SWEEP_FLOPS })
     pass.spread(j0, width)
     await gpu.pace()
     j0 += width
   }
   const count = (gpu.read(counts, 1) as Reading<Uint32Array>).map((each) => each.reduce((sum, some) => sum + some, 0))
-  for (const tensor of [order, root, total, shrink, powers, counts, pass]) tensor.dispose()
-  return { codes, h: x, r: pass.r, grid, count }
+  for (const tensor of [fits, counts, pass]) tensor.dispose()
+  return { codes, h: x, r: pass.r, cells, count }
+}
+
+/** The choice of the cells, group by group: by which weights they have to span, and by a search. */
+class Fits {
+  /** Σ_j D_j Var_i W_ij `[1]`. τ stays on the GPU: kernels take it as this times `relative`. */
+  readonly total: Tensor
+  readonly relative: number
+  /** √D_j, `[p]` */
+  readonly #root: Tensor
+  readonly #shrink: Tensor
+  readonly #norm: ReturnType<typeof searchNorm>
+  readonly #candidates: number
+
+  /** `x` `[p, q]` is W in processing order, `vt` has √D on its diagonal. */
+  constructor(
+    readonly problem: LinearProblem,
+    readonly grid: Grid,
+    x: Tensor,
+    vt: Tensor,
+    readonly options: SpqrOptions,
+  ) {
+    const { gpu } = problem
+    this.#root = gpu.empty([x.rows])
+    diagonalOf(gpu, vt, this.#root)
+    this.total = variances(gpu, x, this.#root)
+    this.relative = options.threshold / x.rows
+    const pairs = shrinks(grid)
+    this.#candidates = pairs.length
+    this.#shrink = gpu.upload(Float32Array.from(pairs.length ? pairs.flat() : [1, 1]), [Math.max(1, pairs.length), 2])
+    this.#norm = searchNorm(gpu, grid.grid)
+  }
+
+  /** Puts the cells of a group into `cells`, for its weights as they are now: `w` `[size, q]`, columns j0 .. j0 + size. */
+  fit(w: Tensor, cells: Tensor, j0: number, group: number): void {
+    const { grid, options } = this
+    const [size, q] = [w.rows, w.cols]
+    const bindings = { w, root: this.#root, total: this.total, shrink: this.#shrink, powers: this.#norm.powers, grid: cells }
+    const how = { leave_out: Number(!options.simplified), bilevel: Number(options.bilevel), half: Number(this.problem.halfScales) }
+    const params = { q, j0, size, group, most: grid.most, relative: this.relative, candidates: this.#candidates, ...how }
+    const { constants } = this.#norm
+    this.problem.gpu.run1d(grid.kernel('spqr_fit'), bindings, params, q, { constants, flops: size * q * fitFlops(options) })
+  }
+
+  dispose(): void {
+    for (const tensor of [this.total, this.#root, this.#shrink, this.#norm.powers]) tensor.dispose()
+  }
 }
 
 /** Σ_j D_j Var_i(W_ij), `[1]`; `root` are the √D_j. */
@@ -223,14 +254,15 @@ function variances(gpu: Device, x: Tensor, root: Tensor): Tensor {
 function decode(
   { gpu, weight, gram }: LinearProblem,
   layout: Layout,
-  { codes: y, h, r, grid, count }: Rounded,
+  { codes: y, h, r, cells, count }: Rounded,
+  grid: Grid,
 ): Omit<QuantizedLinear, 'iterations' | 'notes'> {
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups, groupIndex } = layout
   const order = gpu.upload(layout.order, [p])
   const codes = gpu.empty([p, q], 'u32')
   const what = gpu.empty([p, q])
-  gpu.run1d('spqr_decode', { y, order, grid, codes, what }, { q, p, size: groupSize }, p * q)
+  gpu.run1d(grid.kernel('spqr_decode'), { y, order, grid: cells, codes, what }, { q, p, size: groupSize }, p * q)
   const ordered = (x: Tensor) => {
     const y = gpu.empty([p, q])
     gpu.run1d('scatter_rows', { x, order, y }, { rows: p, cols: q, half: 0 }, p * q)
@@ -240,5 +272,5 @@ function decode(
   const rest = ordered(r)
   const error = objective(gpu, rest, gram)
   for (const tensor of [y, h, r, rest, order]) tensor.dispose()
-  return { codes, what, grid, groupSize, groups, groupIndex, outliers, error }
+  return { codes, what, grid: cells, groupSize, groups, groupIndex, outliers, error }
 }

@@ -1,8 +1,9 @@
 /** The one place where kinds of grids are registered. A new one is one file and one line here. */
 import type { Grid, GridKind, GridOptions } from './grid.ts'
+import { real } from './real.ts'
 import { uniform } from './uniform.ts'
 
-export const gridKinds: GridKind[] = [uniform]
+export const gridKinds: GridKind[] = [uniform, real]
 
 /** The kind of this id. */
 export function gridKind(id: string): GridKind {
@@ -11,4 +12,4 @@ export function gridKind(id: string): GridKind {
   return kind
 }
 
-export const gridOf = (options: GridOptions): Grid => gridKind(options.levels ?? uniform.id).of(options)
+export const gridOf = (options: GridOptions): Grid => gridKind(options.kind ?? uniform.id).of(options)

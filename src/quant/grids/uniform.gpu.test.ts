@@ -4,7 +4,7 @@ import type { Device } from '../../gpu/device.ts'
 import { testGpu } from '../../gpu/testing.ts'
 import { rtn } from '../rtn.ts'
 import { type GridOptions, maxCode } from './grid.ts'
-import { searchNorm, shrinks } from './uniform.ts'
+import { searchNorm, shrinks } from './search.ts'
 import { anyGrid, anyLayer, type Layer, solve } from '../testing.ts'
 
 let gpu: Device

@@ -1,9 +1,9 @@
-// candidates[g, c·q + row] = (multiple_c · scale, zero) of grid[g, row]
+// candidates[g, c·q + row] = grid[g, row] with multiple_c times its scale
 //
-// grid: [groups, q] vec2f (scale, zero); multiple: [copies] f32; candidates: [groups, copies·q] vec2f
-// half: scales are rounded to float16, as they are stored
+// grid: [groups, q] vec2f, cells; multiple: [copies] f32; candidates: [groups, copies·q] vec2f
+// half: cells are float16 numbers, as they are stored
 //#include lib/item
-//#include lib/make_grid
+//#include lib/grid
 struct Params { q: u32, groups: u32, copies: u32, half: u32 }
 @group(0) @binding(0) var<storage, read> grid: array<vec2f>;
 @group(0) @binding(1) var<storage, read> multiple: array<f32>;
@@ -15,7 +15,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let at = item(id, groups, 64u);
   let wide = params.copies * params.q;
   if (at >= params.groups * wide) { return; }
-  var cell = grid[at / wide * params.q + at % params.q];
-  cell.x = stored_scale(cell.x * multiple[at % wide / params.q], params.half == 1u);
-  candidates[at] = cell;
+  let cell = grid[at / wide * params.q + at % params.q];
+  candidates[at] = rescaled(cell, cell.x * multiple[at % wide / params.q], params.half == 1u);
 }

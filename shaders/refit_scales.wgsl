@@ -4,8 +4,8 @@
 // A scale that would not stay positive is kept. A scale rounded to float16 (half) enters the groups before it as rounded,
 // so they make up for it.
 //
-// system: [groups, groups + 1, rows] f32; grid, refitted: [groups, q] vec2f (scale, zero), rows row0 .. row0 + rows
-//#include lib/make_grid
+// system: [groups, groups + 1, rows] f32; grid, refitted: [groups, q] vec2f, cells whose x is the scale, rows row0 .. row0 + rows
+//#include lib/grid
 struct Params { q: u32, groups: u32, row0: u32, rows: u32, half: u32 }
 @group(0) @binding(0) var<storage, read> system: array<f32>;
 @group(0) @binding(1) var<storage, read> grid: array<vec2f>;
@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var cell = grid[k * params.q + row];
     // Also false for what is no number.
     if (pivot > 0.0 && left > -pivot && left < 1e3 * pivot) {
-      cell.x = stored_scale(cell.x + cell.x * left / pivot, params.half == 1u);
+      cell = rescaled(cell, cell.x + cell.x * left / pivot, params.half == 1u);
     }
     refitted[k * params.q + row] = cell;
   }
