@@ -46,7 +46,11 @@ export class ObjectiveReport {
   /** Tells what was added so far, each once and in order. */
   #tell(): Reading<void> {
     const tell = async (all: ObjectivePoint[][]) => {
-      while (this.#told < all.length) await this.hooks.report?.(all[this.#told++])
+      while (this.#told < all.length) {
+        // Counted even where nobody listens: the arguments of a call that is not made are not looked at.
+        const next = all[this.#told++]
+        await this.hooks.report?.(next)
+      }
     }
     return Reading.all(this.#points.slice()).map((all) => {
       this.#telling = this.#telling.then(() => tell(all))
