@@ -151,7 +151,7 @@ describe('npm run quantize', () => {
     expect(unasked.stderr).toMatch(/holds an unfinished job \([3-6] of 7 linears are solved\).*--resume/s)
     const other = quantize(...to('parts'), '--resume', '--seed', '1', '--wbits', '4')
     expect([other.status, other.stdout]).toEqual([1, ''])
-    expect(other.stderr).toMatch(/the methods or their options are others.*\(journal-mismatch\)/s)
+    expect(other.stderr).toMatch(/the methods or their options differ.*\(journal-mismatch\)/s)
     // Asked to end, it gives back what it holds.
     const asked = begun([...to('parts'), '--resume'])
     await asked.said('Going on with the job')
@@ -181,7 +181,7 @@ describe('npm run quantize', () => {
     const args = ['--model', model, ...texts, '--quantization-method', 'rtn', '--num-layers-to-quantize', '1', ...quick]
     for (const [place, words] of [
       ['model', /model’s own folder/],
-      ['model/out', /lies in the model’s folder/],
+      ['model/out', /is inside the model’s folder/],
       ['', /contains the model’s folder/],
       ['thesis', /did not write: thesis\.docx/],
     ] as const) {
@@ -216,7 +216,7 @@ describe('npm run quantize', () => {
       perplexity: JSON.parse(whole.stdout).perplexity,
       export_error: { code: 'option-invalid' },
     })
-    expect(failed.stderr).toMatch(/The checkpoint is not saved: .*parts is a file.*--resume writes the checkpoint again, without solving/s)
+    expect(failed.stderr).toMatch(/The checkpoint was not saved: .*parts is a file.*--resume writes the checkpoint again, without solving/s)
     expect(await readFile(place, 'utf8')).toBe('somebody else’s')
     await rm(place)
     expect((await readdir(out)).sort()).toEqual(['model', 'parts.journal', 'thesis', 'whole'])

@@ -69,7 +69,7 @@ test('a data set of the Hub is read, counted, and compared with the evaluation t
   const { page, field } = workbench
   await choose('calibration', 'wikitext2')
   await choose('evaluation', 'wikitext2')
-  await field('evaluation.text').getByText('of the evaluation tokens stand in the calibration samples too').waitFor({ timeout: 30_000 })
+  await field('evaluation.text').getByText('of the evaluation tokens also occur in the calibration samples').waitFor({ timeout: 30_000 })
   await page.getByRole('meter', { name: /Calibration tokens/ }).waitFor()
   expect(server.log.some(({ host }) => host === 'storage')).toBe(true)
 })

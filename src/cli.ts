@@ -307,7 +307,7 @@ function formatChoice(asked: string[] | undefined, keep: boolean, before: Job | 
 /** The result stands, but its checkpoint could not be written. */
 class ExportFailure extends WorkbenchError {
   constructor({ code, message, hint }: ErrorData, again: string) {
-    super(code, `The checkpoint is not saved: ${message}`, `${hint} ${again}`.trim())
+    super(code, `The checkpoint was not saved: ${message}`, `${hint} ${again}`.trim())
   }
 }
 

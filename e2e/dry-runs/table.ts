@@ -1,4 +1,4 @@
-/** Dry runs of the models whose config.json lies here, written after the values that their makers publish. */
+/** Dry runs of the models whose config.json is in this folder, written from published values. */
 import { readdir } from 'node:fs/promises'
 import { dryDevices } from '../../src/engine/devices.ts'
 import { dryRun } from '../../src/engine/plan/dry.ts'
@@ -14,7 +14,7 @@ const device = dryDevices.find(({ id }) => id === 'rtx-4090')!
 /** As the papers calibrate and evaluate. */
 const tokens = { calibration: { samples: 128, length: 2048 }, evaluation: { samples: 0, length: 2048 } }
 
-/** The models that there are, or those of them that are named. */
+/** All models in this folder, or the named ones. */
 export async function dryRuns(only: string[] = []): Promise<DryRun[]> {
   const names = (await readdir(folder)).flatMap((file) => (file.endsWith('.json') ? file.slice(0, -5) : []))
   const runs: DryRun[] = []
@@ -37,10 +37,18 @@ const time = (seconds: number | null) => {
       : `${(seconds / 3600).toFixed(1)} h`
 }
 
-/** One row a model; for each algorithm its work, time and peak of GPU memory. */
+/** One row per model; for each algorithm its work, time and peak GPU memory. */
 export function table(runs: DryRun[]): string {
   const [{ methods, calibration, evaluation }] = runs
-  const head = ['model', 'tensors', 'largest weights, Gram matrix', 'baseline', 'read a run', 'host', ...methods.map(({ label }) => label)]
+  const head = [
+    'model',
+    'tensors',
+    'largest weights, Gram matrix',
+    'baseline',
+    'read per run',
+    'host',
+    ...methods.map(({ label }) => label),
+  ]
   const rows = runs.map(({ model, tensors, largest, baseline, methods }) => [
     model.name,
     `${tensors.count}, ${gibibytes(tensors.bytes)}`,
@@ -55,7 +63,7 @@ export function table(runs: DryRun[]): string {
     ),
   ])
   return [
-    `${calibration.windows} × ${calibration.length} calibration and ${evaluation.windows} × ${evaluation.length} evaluation tokens, 3 bits, all options as by default; ${device.label}, ${gibibytes(device.memoryBudget)} to use, ${Math.round(device.gflops!)} GFLOP/s. ${device.from}`,
+    `${calibration.windows} × ${calibration.length} calibration and ${evaluation.windows} × ${evaluation.length} evaluation tokens, 3 bits, default options; ${device.label}, ${gibibytes(device.memoryBudget)} usable, ${Math.round(device.gflops!)} GFLOP/s. ${device.from}`,
     '',
     markdown(head, rows),
   ].join('\n')

@@ -1,21 +1,21 @@
-/** Pause, resume and stop; the engine asks between submits. */
+/** Pause, resume and stop; the engine checks them between GPU submits. */
 import { WorkbenchError } from '../errors.ts'
 
 export class Control {
   readonly #abort = new AbortController()
   #stopped: WorkbenchError | null = null
-  /** Seconds of pauses that are over. */
+  /** Seconds of finished pauses. */
   #waited = 0
-  /** When the job stood still, in a pause that lasts; null while it works on to the next place where it can stop. */
+  /** When the current pause began; null while the job still works towards a point where it can pause. */
   #stoodStill: number | null = null
   #resume: (() => void) | null = null
   #paused: Promise<void> | null = null
 
   cancel(): void {
-    this.stop(new WorkbenchError('cancelled', 'The run was cancelled.', 'What was finished is kept.'))
+    this.stop(new WorkbenchError('cancelled', 'The run was cancelled.', 'Finished layers are kept.'))
   }
 
-  /** Ends everything with this error. */
+  /** Stops the job with this error. */
   stop(error: WorkbenchError): void {
     this.#stopped ??= error
     this.#abort.abort()
@@ -36,7 +36,7 @@ export class Control {
     this.#paused = null
   }
 
-  /** Seconds on a clock that stands still while the job is paused or waits for storage; only differences mean something. */
+  /** Seconds on a clock that stops while the job is paused or waits for storage; only differences are meaningful. */
   get clock(): number {
     return (this.#stoodStill ?? now()) - this.#waited
   }
@@ -45,12 +45,12 @@ export class Control {
     return this.#stopped?.code === 'cancelled'
   }
 
-  /** Aborted by `stop` and `cancel`, for what waits outside of the GPU's submits. */
+  /** Aborted by `stop` and `cancel`, for work that waits outside of GPU submits. */
   get signal(): AbortSignal {
     return this.#abort.signal
   }
 
-  /** Nothing more will be done. */
+  /** Whether the job has been stopped. */
   get stopped(): boolean {
     return this.#stopped !== null
   }

@@ -1,7 +1,7 @@
-/** Devices known by their figures, for dry runs on machines that are not here. */
+/** Published figures of some devices, for dry runs without the device. */
 import type { DryDevice } from './job.ts'
 
-/** Part of the vendor's figure for f32 that well-made matrix products reach through WebGPU: 25 to 40 % were published. */
+/** Fraction of the vendor's f32 rate that good matrix products reach through WebGPU: 25 to 40 % have been published. */
 const REACHED = 0.3
 
 export const dryDevices: DryDevice[] = [
@@ -27,6 +27,6 @@ export const dryDevices: DryDevice[] = [
     maxBuffer: 2 ** 32,
     memoryBudget: gigabytes * 0.75 * 2 ** 30,
     gflops: teraflops * 1000 * REACHED,
-    from: `Published: ${gigabytes} GB, of which three quarters, and ${teraflops} TFLOP/s in f32, of which ${100 * REACHED} % are reckoned with; bindings up to 2 GiB, buffers up to 4 GiB.`,
+    from: `Published: ${gigabytes} GB, of which three quarters are assumed usable, and ${teraflops} TFLOP/s in f32, of which ${100 * REACHED} % are assumed; bindings up to 2 GiB, buffers up to 4 GiB.`,
   })),
 ]

@@ -1,4 +1,4 @@
-/** What a job is run with: the session that it works in, and where its host takes what comes out. */
+/** What a job runs with: the open session, and the host's places for its output. */
 import type { Score } from '../eval/perplexity.ts'
 import type { Sink, Store } from '../io/bytes.ts'
 import type { Network } from '../io/hub/network.ts'
@@ -12,22 +12,22 @@ export interface Host {
   emit(event: RunEvent): void
   /** Where a run's checkpoint goes. */
   sink(run: string): Promise<Sink>
-  /** Where a job keeps what it has done. */
+  /** Where the journal of a job is kept. */
   journal: Store
-  /** What the model's files come over, when they come over a network. */
+  /** The network that the model's files come from, if any. */
   network?: Network
 }
 
-/** How good a model is on the evaluation text. */
+/** Scores of a model on the evaluation text. */
 export type Judgement = Score & { lambada?: LastWords }
 
-/** A largest hidden state. */
+/** The largest absolute hidden state of a model. */
 export interface Peak {
   /** Largest |x|. */
   value: number
-  /** Which hidden states those are. */
+  /** Where in the model it occurs. */
   name: string
 }
 
-/** The full-precision model's, and the largest hidden state that it had on the way, where a checkpoint is written. */
+/** Scores of the full-precision model and, when a checkpoint is written, its largest hidden state. */
 export type Baseline = Judgement & { peak: Peak | null }

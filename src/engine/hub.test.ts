@@ -28,8 +28,8 @@ beforeAll(async () => {
 afterAll(() => server.close())
 
 test.each([
-  ['demo/gguf', /weights as tiny\.Q4_K_M\.gguf only \(GGUF, the format of llama\.cpp\), which is not read\.$/, /made from/],
-  ['demo/pickle', /pytorch_model\.bin only \(a PyTorch pickle.*No pull request/, /converter/],
+  ['demo/gguf', /weights only as tiny\.Q4_K_M\.gguf \(GGUF, the format of llama\.cpp\), which cannot be read\.$/, /made from/],
+  ['demo/pickle', /pytorch_model\.bin \(a PyTorch pickle.*No pull request/, /converter/],
   ['demo/nothing', /no weights at this revision/, /another revision/],
 ])('%s is told by its weights, and by nothing else', async (name, message, hint) => {
   const { problems } = await hubModel(hub, name)

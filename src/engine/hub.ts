@@ -1,4 +1,4 @@
-/** Models of the Hub, as the page and the terminal ask for them: what one is, and opening it. */
+/** Models of the Hub for the page and the command line: their information, and opening them. */
 import { toErrorData, WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
 import { type Hub, type HubFile, parseRepo, type Repo, weightBytes } from '../io/hub/hub.ts'
@@ -14,14 +14,14 @@ export { hubDatasets } from '../data/datasets.ts'
 export { type Hub, openHub } from '../io/hub/hub.ts'
 export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
 
-/** Bytes of what was read from the Hub that are kept when nobody says otherwise. */
+/** Default size of the Hub cache in bytes. */
 export const defaultCacheBudget = 10e9
 
-/** What belongs to a model beside its weights; repositories also hold pictures, other formats and training logs. */
+/** Files of a model besides its weights; repositories also contain images, other formats and training logs. */
 const companions = /^[^/]+\.(json|txt|model|jinja|md|tiktoken|spm)$|^(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*$/i
 const maxCompanion = 128 << 20
 
-/** @throws WorkbenchError of the network, or `option-invalid` for what is no repository */
+/** @throws WorkbenchError of the network, or `option-invalid` for an invalid repository name */
 export async function hubModel(hub: Hub, text: string, asked?: string): Promise<HubModel> {
   const { repo, ref } = designation(text, asked)
   const [facts, revisions] = await Promise.all([hub.facts(repo, ref), hub.refs(repo)])
@@ -40,7 +40,7 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
       problems.push({ severity: 'error', code, message, hint })
     }
   }
-  // Of a repository without a model's files only that is told.
+  // For a repository without a model's files, only that is reported.
   const empty = !bytes && !files.has('config.json')
   if (!empty)
     await look(async () => {
@@ -78,7 +78,7 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
   }
 }
 
-/** Reads headers, configuration and tokenizer of a model on the Hub; its weights come as they are needed. */
+/** Reads headers, configuration and tokenizer of a model on the Hub; weights are read when needed. */
 export async function openHubModel(hub: Hub, session: Session, text: string, asked?: string): Promise<ModelSummary> {
   const { repo, ref } = designation(text, asked)
   const check = session.opening()
@@ -95,7 +95,7 @@ function designation(text: string, asked: string | undefined): { repo: Repo; ref
   return { repo: { type: 'model', name }, ref: revision ?? 'main' }
 }
 
-/** @throws WorkbenchError `hub-answer` for a name that not every system can hold */
+/** @throws WorkbenchError `hub-answer` for a file name that not every system can store */
 function modelFiles(hub: Hub, repo: Repo, sha: string, listed: HubFile[]): Files {
   const wanted = listed.filter(({ path, size }) => /^[^/]+\.safetensors$/.test(path) || (companions.test(path) && size <= maxCompanion))
   for (const { path } of wanted) {
@@ -113,22 +113,22 @@ function modelFiles(hub: Hub, repo: Repo, sha: string, listed: HubFile[]): Files
 function noWeights({ name }: Repo, listed: HubFile[], conversions: { name: string }[]): WorkbenchError {
   const other = otherWeights(listed.map(({ path }) => path).filter((path) => !path.includes('/')))
   const what = other
-    ? `${name} has its weights as ${other.path} only (${other.what}), which is not read.`
+    ? `${name} has its weights only as ${other.path} (${other.what}), which cannot be read.`
     : `${name} has no weights at this revision.`
   if (conversions.length) {
     return new WorkbenchError(
       'file-missing',
-      `${what} A pull request holds them as safetensors.`,
-      `Open ${name}@${conversions[0].name}; look at the pull request first if you do not know who made it.`,
+      `${what} A pull request contains them as safetensors.`,
+      `Open ${name}@${conversions[0].name}; check the pull request first if you do not know its author.`,
     )
   }
-  // The Hub's converter takes pickles, and nothing else.
+  // The Hub's converter accepts pickles only.
   if (other && !/pickle/.test(other.what)) return new WorkbenchError('file-missing', what, other.hint)
   return new WorkbenchError(
     'file-missing',
-    `${what} No pull request of it holds them as safetensors.`,
+    `${what} No pull request contains them as safetensors.`,
     other
-      ? 'Ask the Hub’s converter for one (the Space safetensors/convert), or load the model with transformers and save it with safe_serialization=True.'
+      ? 'Request one from the Hub’s converter (the Space safetensors/convert), or load the model with transformers and save it with safe_serialization=True.'
       : 'Choose another revision or repository.',
   )
 }

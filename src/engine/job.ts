@@ -1,6 +1,6 @@
 /**
- * Everything that crosses between the engine and whoever drives it (the page, the terminal): plain JSON, no GPU,
- * no files. A Job can be saved, shared and replayed; a RunEvent is all that a view needs to follow it.
+ * The data passed between the engine and its callers (the page, the command line): plain JSON, no GPU, no files. A Job can be saved,
+ * shared and repeated; RunEvents are all that a view needs to follow it.
  */
 import type { TextFacts } from '../data/documents.ts'
 import type { ErrorCode, ErrorData } from '../errors.ts'
@@ -17,7 +17,7 @@ export type { TextFacts } from '../data/documents.ts'
 
 export interface Catalog {
   solvers: SolverInfo[]
-  /** Options that every run has, whatever its algorithm (true-sequential, number of blocks). */
+  /** Options of every run, independent of its algorithm (true-sequential, number of blocks). */
   runOptions: readonly OptionSpec[]
   families: { id: string; label: string; modelTypes: string[] }[]
   formats: { id: string; label: string; summary: string }[]
@@ -32,7 +32,7 @@ export interface Catalog {
 export interface GpuSummary {
   vendor: string
   architecture: string
-  /** Best human name for the adapter. */
+  /** The most readable name of the adapter. */
   name: string
   kind: 'gpu' | 'software'
   f16: boolean
@@ -40,16 +40,19 @@ export interface GpuSummary {
   /** Largest storage binding and buffer, bytes. */
   maxBinding: number
   maxBuffer: number
-  /** What the engine may use at most; an estimate, since WebGPU does not tell, bytes. */
+  /** Memory that the engine may use, in bytes; an estimate, since WebGPU does not report it. */
   memoryBudget: number
   /** Parameters of the largest model that fits, by the engine's own memory model. */
   fitsParameters: number
-  /** On a software adapter: those of a model that takes about an hour, by the measured rate. Null on others, where memory decides. */
+  /**
+   * On a software adapter: parameters of a model that takes about an hour, at the measured rate. Null on others, where memory is the
+   * limit.
+   */
   hourParameters: number | null
-  /** Measured at start: f32 GEMM, GFLOP/s. */
+  /** f32 GEMM rate measured at start, GFLOP/s. */
   gflops: number
   gemmKernel: 'direct' | 'tiled'
-  /** Columns of a panel in the sweeps of QuantEase, chosen by measurement at start; 32 = one block, one level. */
+  /** Width of the outer column blocks in QuantEase's sweeps, chosen by measurement at start; 32 = no outer blocks. */
   sweepPanel: number
 }
 
@@ -63,7 +66,7 @@ export interface TensorInfo {
   file: string
 }
 
-/** Something wrong or noteworthy about a model, a plan or a result. */
+/** An error, a warning or a note about a model, a plan or a result. */
 export interface Problem {
   severity: 'error' | 'warning' | 'note'
   code: ErrorCode | 'note'
@@ -76,9 +79,9 @@ export interface Problem {
 /** Where a model came from, when that was the Hub. */
 export interface HubOrigin {
   repo: string
-  /** What was asked for: a branch, a tag, `refs/pr/3`, a commit. */
+  /** The requested revision: a branch, a tag, `refs/pr/3`, a commit. */
   ref: string
-  /** The commit that it meant. */
+  /** The commit that it pointed to. */
   revision: string
 }
 
@@ -88,7 +91,7 @@ export interface ModelSummary {
   family: string
   familyLabel: string
   parameters: number
-  /** Parameters inside the linears of the blocks: what gets quantized. */
+  /** Parameters of the linears of the blocks, which are quantized. */
   quantizable: number
   dtype: string
   blocks: number
@@ -97,21 +100,21 @@ export interface ModelSummary {
   kvHeads: number
   ffn: number
   vocab: number
-  /** Longest window; null: any. */
+  /** Longest window; null: no limit. */
   maxPositions: number | null
   tiedHead: boolean
   bytes: number
-  /** Null for a config.json alone, which has no weights either: it can be checked, not run. */
+  /** Null for a config.json alone, without weights: it can be checked, but not run. */
   tokenizer: { kind: string; vocab: number } | null
-  /** The tokenizer's files hold a chat template that can be used. */
+  /** The tokenizer's files contain a usable chat template. */
   chatTemplate: boolean
   license: string | null
   /** Set when the folder is an already quantized checkpoint. */
   quantized: { format: string; bits: number; groupSize: number; symmetric: boolean; actOrder: boolean; method: string | null } | null
-  /** Linears of one block with `[out, in]`, in the order they are solved. */
+  /** Linears of one block with `[out, in]`, in the order in which they are solved. */
   linears: { name: string; shape: [number, number] }[]
   tensors: TensorInfo[]
-  /** Files that travel along unchanged into the export. */
+  /** Files that an export copies unchanged. */
   otherFiles: { name: string; bytes: number }[]
   problems: Problem[]
 }
@@ -127,10 +130,10 @@ export interface NamedFile {
 export type { Hit as HubHit } from '../io/hub/hub.ts'
 export type { Traffic } from '../io/hub/network.ts'
 
-/** What the Hub tells of a model before it is opened. */
+/** The Hub's information about a model before it is opened. */
 export interface HubModel {
   source: HubOrigin
-  /** Of our families; null when the model is of none. */
+  /** Supported family; null if the model has none. */
   familyLabel: string | null
   /** `model_type` of config.json, when there is one. */
   modelType: string | null
@@ -145,37 +148,37 @@ export interface HubModel {
   /** ISO date. */
   updated: string
   revisions: Refs
-  /** Pull requests with safetensors, looked for when this revision has none: open one by its `name` as revision. */
+  /** Pull requests with safetensors, searched when this revision has none; open one with its `name` as revision. */
   conversions: (Refs['pulls'][number] & { bytes: number })[]
-  /** What stands against opening it (errors) or should be known before. */
+  /** Errors that prevent opening it, and remarks. */
   problems: Problem[]
 }
 
-/** What is kept of files read from the Hub. Bytes. */
+/** State of the cache of Hub files. Sizes in bytes. */
 export interface CacheInfo {
   bytes: number
-  /** At most, as the user set it. */
+  /** Largest size, set by the user. */
   budget: number
-  /** Why nothing is added any more; null when all is well. */
+  /** Why nothing is added any more; null while the cache works. */
   full: string | null
-  /** Of everything that this page keeps in the browser, and what the browser allows. */
+  /** What this page stores in the browser, and how much the browser allows. */
   usage: number
   quota: number
-  /** Whether the browser promised not to clear it by itself. */
+  /** Whether the browser has agreed not to clear it. */
   persisted: boolean
 }
 
 /** A calibration or evaluation text that the engine can read by id. */
-/** The built-in stories are in words that small children know; a model with more tokens than this knows others. */
+/** The built-in stories use a small child's vocabulary; for a model with more tokens than this, they are unsuitable. */
 export const storyVocabulary = 8192
 
 export interface TextSource {
   id: string
   label: string
-  /** Null until it is asked for over the network. */
+  /** Null until it is read over the network. */
   bytes: number | null
   origin: 'builtin' | 'dataset' | 'file' | 'paste'
-  /** Of a data set: which split serves for what. */
+  /** Of a data set: the split for each purpose. */
   about?: string
   /** Of a data set: how its calibration samples are drawn in the published code. */
   sampling?: Sampling
@@ -188,10 +191,10 @@ export type Sampling = 'random' | 'consecutive' | 'documents'
 
 export interface RunSpec {
   id: string
-  /** What the user calls it; e.g. "QuantEase 3-bit". */
+  /** Label that the user sees, e.g. "QuantEase 3-bit". */
   label: string
   method: string
-  /** The solver's and the run's own options by key; missing ones take their default. */
+  /** Options of the solver and of the run by key; missing ones have their default. */
   options: Options
   /** As those of the job, for this run alone. */
   formats?: string[]
@@ -200,9 +203,9 @@ export interface RunSpec {
 export interface TextChoice {
   /** `TextSource.id`, or a data set of the Hub: `owner/name[:config[:split[:column]]]`. */
   text: string
-  /** Column or field that holds the text; found when not given. */
+  /** Column or field with the text; detected when not given. */
   column?: string
-  /** Apply the model's chat template to the text's conversations. */
+  /** Whether to apply the model's chat template to the text's conversations. */
   chat?: boolean
 }
 
@@ -213,7 +216,7 @@ export interface CalibrationSpec extends TextChoice {
 }
 
 export interface EvaluationSpec extends TextChoice {
-  /** Windows at most; the text may hold fewer. 0 = all. */
+  /** Most windows; the text may have fewer. 0 = all. */
   samples: number
   length: number
 }
@@ -222,40 +225,40 @@ export interface Job {
   runs: RunSpec[]
   calibration: CalibrationSpec
   evaluation: EvaluationSpec
-  /** Measure last-word accuracy too, on the first so many passages of a text; 0 = all. */
+  /** Also measure last-word accuracy, on at most this many passages of a text; 0 = all. */
   lambada?: TextChoice & { passages: number }
   seed: number
-  /** What a chat template takes for today, where it writes the date: `2026-11-30`. The day of the start when not given. */
+  /** Today's date for chat templates that write it, as `2026-11-30`. Default: the day of the start. */
   date?: string
-  /** Measure perplexity with the first k blocks quantized after every so many blocks; 0 = only at the end. */
+  /** Measure perplexity of the partly quantized model after every so many blocks; 0 = only at the end. */
   perplexityEvery: number
   /** Write a checkpoint for each run. */
   save: boolean
-  /** Ids of the formats that it is written in, several in a folder each; not given or empty: the first that holds the result. */
+  /** Ids of the formats to write, each in its own folder if there are several; missing or empty: the first that can store the result. */
   formats?: string[]
-  /** Keep what is solved when it is written, so that the job, resumed, can be written in other formats without solving. */
+  /** Keep the solved linears after writing, so that the job can be resumed and written in other formats without solving. */
   keepSolved?: boolean
 }
 
 export interface JobCheck {
-  /** Empty of errors = may start. */
+  /** Without errors, the job may start. */
   problems: Problem[]
   calibration: TokenCounts | null
   evaluation: TokenCounts | null
-  /** For last-word accuracy, where it is asked for. */
+  /** For last-word accuracy, if requested. */
   passages?: number
-  /** What was found in their text. */
+  /** What was found in the text. */
   passagesFrom?: TextFacts
   runs: {
     id: string
-    /** Over the quantized linears: codes + scales + zeros (+ group index and outliers where stored). */
+    /** Over the quantized linears: codes + scales + zero points (+ group index and outliers, if stored). */
     bitsPerWeight: number
     /** Predicted size of the whole checkpoint, bytes. */
     checkpointBytes: number
     /** What keeping the solved linears takes, outliers left out, bytes. */
     solvedBytes: number
     formats: FormatCheck[]
-    /** What the run will take; null when something stands against it. */
+    /** Forecast of time and memory; null when the run has errors. */
     forecast: Forecast | null
   }[]
 }
@@ -284,20 +287,20 @@ export interface LoadsIn {
 
 // ---------------------------------------------------------------- forecast
 
-/** What a run will take, the full-precision baseline before it not included. */
+/** Forecast of a run, without the full-precision baseline before it. */
 export interface Forecast {
   /** Floating-point operations of forward passes and Gram matrices, and of solving. */
   flops: { forward: number; solve: number }
   /** Bytes of weights read from disk. */
   readBytes: number
   /**
-   * Operations at the rate of matrix products, dispatches and waits at what they were measured to take, reading at a gigabyte a
-   * second, all of it corrected by what earlier runs took; null when no rate is known.
+   * Seconds: operations at the measured matrix product rate, dispatches and waits at their measured times, reading at 1 GB/s, corrected
+   * by the times of earlier runs; null when no rate is known.
    */
   seconds: number | null
-  /** Most GPU memory held in live and pooled buffers, readings on their way to the host included, bytes. */
+  /** Peak GPU memory in live and pooled buffers, including transfers to the host, bytes. */
   gpuBytes: number
-  /** Most bytes of states that wait on the host, and the largest transfer beside them. */
+  /** Peak host memory for hidden states and the largest transfer, bytes. */
   hostBytes: number
   stages: (StagePeaks & { stage: Stage | 'load' })[]
 }
@@ -307,44 +310,44 @@ export interface StagePeaks {
   hostBytes: number
 }
 
-/** A device known by its figures. */
+/** A device described by published figures. */
 export interface DryDevice {
   id: string
   label: string
   maxBinding: number
   maxBuffer: number
   memoryBudget: number
-  /** f32 matrix products, GFLOP/s; null when unknown. */
+  /** Rate of f32 matrix products, GFLOP/s; null when unknown. */
   gflops: number | null
   /** Where the figures come from. */
   from: string
 }
 
 export interface DryRunSpec {
-  /** For each algorithm that has them; the others, and all else, as by default. */
+  /** Option values by algorithm; everything else has its default. */
   options: Options
   calibration: { samples: number; length: number }
-  /** 0 samples: about as many as a usual text has. */
+  /** 0 samples: about as many as a usual text gives. */
   evaluation: { samples: number; length: number }
-  /** One by its figures, or null for the device at hand. */
+  /** A device by its figures, or null for the present one. */
   device: DryDevice | null
 }
 
-/** Every algorithm with its defaults on a model, foreseen. */
+/** The forecast for every algorithm on a model. */
 export interface DryRun {
   model: { name: string; family: string; parameters: number; blocks: number; dtype: string; weights: boolean }
   device: Omit<DryDevice, 'id'>
   tensors: { count: number; bytes: number }
-  /** The linear with the largest of these. */
+  /** The linears with the largest matrices. */
   largest: { weight: { name: string; bytes: number }; gram: { name: string; bytes: number } }
   calibration: { windows: number; length: number }
   evaluation: { windows: number; length: number }
-  /** The model as it is, measured once before all runs. */
+  /** The unquantized model, measured once before all runs. */
   baseline: { flops: number; readBytes: number; seconds: number | null }
   methods: {
     id: string
     label: string
-    /** Null when the options are not for this algorithm. */
+    /** Null when the options are invalid for this algorithm. */
     bitsPerWeight: number | null
     checkpointBytes: number | null
     forecast: Forecast | null
@@ -354,7 +357,7 @@ export interface DryRun {
 }
 
 export interface TokenCounts {
-  /** Tokens in the whole text; null where it was read only as far as needed. */
+  /** Tokens in the whole text; null when it was read only in part. */
   text: number | null
   windows: number
   length: number
@@ -362,14 +365,14 @@ export interface TokenCounts {
   from?: TextFacts
 }
 
-/** What was found in a text, in words: files, how they are read, the column, the rows, and the first words. */
+/** What was found in a text, as a sentence: files, format, column, rows, and the first words. */
 export function describeText({ files, form, column, rows, blank, start }: TextFacts): string {
   const count = (n: number, what: string) => `${n.toLocaleString('en')} ${what}${n === 1 ? '' : 's'}`
   const name = files.length > 1 ? `${files[0]} and ${count(files.length - 1, 'more file')}` : files[0]
   const table = form.startsWith('plain text')
     ? []
     : [
-        column === null ? 'rows that are texts themselves' : `column ${column}`,
+        column === null ? 'each row is a text' : `column ${column}`,
         count(rows, 'row') + (blank ? `, ${blank.toLocaleString('en')} without text` : ''),
       ]
   return [`${name}: ${form}`, ...table, `begins “${start}”`].join('; ')
@@ -377,22 +380,22 @@ export function describeText({ files, form, column, rows, blank, start }: TextFa
 
 // ---------------------------------------------------------------- results
 
-/** Bits stored per quantized linear, by what they hold. Sum / (q·p) = bits per weight. */
+/** Bits stored per quantized linear, by purpose. Sum / (q·p) = bits per weight. */
 export interface BitsBreakdown {
   codes: number
   scales: number
   zeros: number
   groupIndex: number
-  /** Values and positions of the weights kept beside the grid. */
+  /** Values and positions of outliers. */
   outliers: number
 }
 
-/** The relative objective f(Ŵ)/f(0) of one linear, iteration by iteration: what its curve is drawn from. */
+/** The relative objective f(Ŵ)/f(0) of one linear by iteration, for its chart. */
 export interface ObjectiveCurve {
   iterations: number[]
-  /** One for each of `iterations`. */
+  /** One value for each of `iterations`. */
   values: number[]
-  /** Those of `iterations` that were relaxed. */
+  /** Which of `iterations` were relaxed. */
   relaxed: number[]
 }
 
@@ -402,18 +405,18 @@ export interface LayerResult {
   block: number
   /** [out, in] */
   shape: [number, number]
-  /** ‖(W−Ŵ)X‖² / ‖WX‖², Ŵ with its outliers */
+  /** ‖(W−Ŵ)X‖² / ‖WX‖², with the outliers in Ŵ */
   relativeError: number
   seconds: number
   iterations: number
   bits: BitsBreakdown
-  /** Of methods that iterate. */
+  /** Only for iterative methods. */
   objective?: ObjectiveCurve
-  /** Dead columns, fallbacks, damping: anything that did not go the plain way. */
+  /** Remarks of the solver: dead columns, fallbacks, damping. */
   notes: string[]
 }
 
-/** How often the model would have said the last word of a passage. */
+/** How often the model predicts the last word of a passage. */
 export interface LastWords {
   passages: number
   right: number
@@ -427,14 +430,14 @@ export interface ExportFile {
 /** One of the formats that a result was written in. */
 export interface ExportedCheckpoint {
   format: string
-  /** Where it lies among the files, with a slash at its end; empty where it is the only one. */
+  /** Its folder among the files, with a trailing slash; empty when it is the only format. */
   folder: string
   loadsIn: LoadsIn[]
 }
 
 export interface RunResult {
   run: string
-  /** Every option of the run, those at their default included. */
+  /** Every option of the run, including those at their default. */
   options: Options
   state: 'finished' | 'cancelled' | 'failed'
   error?: ErrorData
@@ -444,34 +447,34 @@ export interface RunResult {
   perplexityError: number | null
   /** KL(full precision ‖ quantized), mean over the evaluation positions, nats. */
   kl: number | null
-  /** Share of evaluation positions where both models would pick the same token. */
+  /** Share of evaluation positions where both models predict the same token. */
   top1: number | null
-  /** Last-word accuracy, where it was asked for. */
+  /** Last-word accuracy, if requested. */
   lambada?: LastWords
-  /** With the first `blocks` blocks quantized, as often as the job asked for it. */
+  /** Perplexity with the first `blocks` blocks quantized, as requested by the job. */
   perplexities: { blocks: number; value: number }[]
   bitsPerWeight: number
   meanRelativeError: number | null
   worst: { name: string; relativeError: number } | null
   seconds: number
   layers: LayerResult[]
-  /** The checkpoint, when it was written whole and read back correctly. */
+  /** The checkpoint, once completely written and verified. */
   export: { files: ExportFile[]; bytes: number; checkpoints: ExportedCheckpoint[] } | null
-  /** Why there is no checkpoint although one was asked for. */
+  /** Why a requested checkpoint was not written. */
   exportError?: ErrorData
 }
 
 /** A text as a job used it. */
 export interface UsedText {
-  /** What the page or the terminal calls it; for a data set of the Hub its id. */
+  /** Its label; for a data set of the Hub its id. */
   name: string
-  /** SHA-256 of the token ids that were used, window after window, as int32 in little-endian order. */
+  /** SHA-256 of the used token ids, window after window, as little-endian int32. */
   tokensSha256: string
-  /** Tokens that were used. */
+  /** Number of tokens used. */
   tokens: number
 }
 
-/** The texts of a job; a measurement calibrates on none. */
+/** The texts of a job; a measurement has no calibration text. */
 export interface UsedTexts {
   calibration?: UsedText
   evaluation: UsedText
@@ -484,7 +487,7 @@ export interface MemoryPoint {
   held: number
 }
 
-/** Everything that the page shows of a job, and what is needed to compute it again. */
+/** Everything that the page shows of a job, and everything needed to reproduce it. */
 export interface JobReport {
   /** `code`: SHA-256 of the sources of the engine. */
   workbench: { version: string; code: string }
@@ -492,7 +495,7 @@ export interface JobReport {
   started: string
   ended: string
   adapter: GpuSummary
-  /** `sha256`: of configuration, tensor headers and samples of every tensor; of a model of the Hub, of its commit. */
+  /** `sha256`: of configuration, tensor headers and samples of every tensor; for a model of the Hub, of its commit. */
   model: {
     name: string
     family: string
@@ -506,66 +509,65 @@ export interface JobReport {
   texts: UsedTexts
   calibration: TokenCounts
   evaluation: TokenCounts
-  /** Blocks of the model, and module paths of the linears that runs solve, in order. */
+  /** Number of blocks, and module paths of the solved linears, in order. */
   blocks: number
   linears: string[]
-  /** Of the model as it was loaded, which may be quantized already. */
+  /** Perplexity of the model as loaded, which may already be quantized. */
   fpPerplexity: number | null
-  /** Standard error of that over the evaluation windows. */
+  /** Its standard error over the evaluation windows. */
   fpPerplexityError: number | null
   fpLambada?: LastWords
   runs: RunResult[]
   memory: MemoryPoint[]
   seconds: number
-  /** What the job read over the network; null when its files are local. */
+  /** Network traffic of the job; null when its files are local. */
   network: { fetched: number; cached: number; requests: number } | null
 }
 
 // ---------------------------------------------------------------- journal
 
-/** Where a model came from, as far as that can be asked for again. */
+/** Where a model came from, if it can be opened again from there. */
 export type ModelOrigin = { kind: 'demo' } | { kind: 'files'; name: string } | ({ kind: 'hub' } & HubOrigin)
 
-/** A job in the journal: one that was interrupted, or the last one that was finished. */
+/** A job in the journal: an interrupted one, or the last finished one. */
 export interface JournalSummary {
   job: Job
   model: ModelSummary
   origin: ModelOrigin
   /** ISO time of its start. */
   started: string
-  /** Linears solved, of all runs, and how many there will be. */
+  /** Solved linears of all runs, and their total number. */
   layers: { done: number; all: number }
-  /** Of the runs that are finished. */
+  /** Results of finished runs. */
   results: RunResult[]
-  /** What happened so far, for a view: linears and perplexities of runs that are not finished are in it. */
+  /** Events so far, for a view, including linears and perplexities of unfinished runs. */
   events: RunEvent[]
-  /** What the journal and the checkpoints of the job take, bytes. */
+  /** Size of the job's journal and checkpoints, bytes. */
   bytes: number
-  /** Set when the job is over. */
+  /** Set when the job has ended. */
   report: JobReport | null
-  /** Why it cannot be gone on with. */
+  /** Why it cannot be resumed. */
   problem: ErrorData | null
 }
 
 // ---------------------------------------------------------------- events
 
-/** `restore`: passing activations through blocks that were solved before. */
+/** `restore`: passing activations through blocks solved before an interruption. */
 export type Stage = 'baseline' | 'restore' | 'calibrate' | 'solve' | 'propagate' | 'evaluate' | 'write'
 
 /** What the job waits for while a disk is full. */
 export interface StorageNeed {
   /** What cannot be written, e.g. "the checkpoint of run-1". */
   what: string
-  /** Bytes that it still takes. */
+  /** Bytes still missing. */
   needed: number
-  /** How full the storage is, in words. */
+  /** How full the storage is, as a sentence. */
   problem: ErrorData
 }
 
 export type RunEvent =
   /**
-   * `layers`: module paths of all linears that a run will solve, in order (the x axis of the charts). `resumed`: when the
-   * job was first started and how many linears it finds solved.
+   * `layers`: module paths of all linears that a run solves, in order (the x axis of the charts). `resumed`: when the job was first started, and how many linears were already solved.
    */
   | {
       type: 'job-start'
@@ -580,29 +582,29 @@ export type RunEvent =
   | { type: 'baseline'; perplexity: number; perplexityError: number | null; lambada?: LastWords }
   | { type: 'run-start'; run: string; blocks: number }
   | { type: 'stage'; run: string | null; stage: Stage; block: number | null; linear: string | null }
-  /** Whole job: work done in [0, 1], seconds so far, seconds left (null until it can be told). */
+  /** Of the whole job: fraction of work done, seconds so far, seconds left (null until it can be estimated). */
   | { type: 'progress'; done: number; elapsed: number; eta: number | null; run: string | null; runDone: number }
-  /** Relative objective f(Ŵ)/f(0) after each QuantEase iteration; relaxed iterations are marked. */
+  /** Relative objective f(Ŵ)/f(0) after each iteration; relaxed iterations are marked. */
   | { type: 'objective'; run: string; linear: string; points: { iteration: number; value: number; relaxed: boolean }[]; iterations: number }
   | { type: 'layer'; run: string; layer: LayerResult }
   /** Perplexity with the first `blocks` blocks quantized. */
   | { type: 'perplexity'; run: string; blocks: number; value: number }
-  /** GPU memory held now, and the most since the event before, bytes. */
+  /** GPU memory in use, and the peak since the previous event, bytes. */
   | { type: 'memory'; held: number; most: number }
   | { type: 'network'; traffic: Traffic }
   | { type: 'notice'; run: string | null; problem: Problem }
-  /** By the person, or because of `storage`; either way until the person resumes it. */
+  /** Paused by the user or because of `storage`, until the user resumes. */
   | { type: 'paused'; storage: StorageNeed | null }
   | { type: 'resumed' }
-  /** The device went away or had no memory left, for the `losses`-th time of `most` that end the job; then there is a new one. */
+  /** The device was lost or out of memory for the `losses`-th time and is replaced; the job ends at `most`. */
   | { type: 'device'; state: 'lost' | 'back'; cause: 'lost' | 'memory'; losses: number; most: number }
   | { type: 'run-end'; result: RunResult }
   | { type: 'job-end'; report: JobReport }
 
-/** A chart shows no more points than this. */
+/** Most points of a memory chart. */
 export const maxPoints = 300
 
-/** Memory over time: the peak of each slice of time, slices doubling in width as the job gets longer. */
+/** Memory over time: the peak in each time slice; slices double in width as the job gets longer. */
 export function sampleMemory(series: MemoryPoint[], next: MemoryPoint): MemoryPoint[] {
   let width = 0.25
   while (next.seconds / width >= maxPoints) width *= 2
@@ -618,7 +620,7 @@ export function sampleMemory(series: MemoryPoint[], next: MemoryPoint): MemoryPo
 
 type Counted = { shape: [number, number]; bits: BitsBreakdown }[]
 
-/** Bits per weight of these layers together, by what they hold. */
+/** Bits per weight over these layers, by purpose. */
 export function bitsByContent(layers: Counted): BitsBreakdown {
   const weights = layers.reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
   const mean = (content: keyof BitsBreakdown) => (weights ? layers.reduce((sum, { bits }) => sum + bits[content], 0) / weights : 0)

@@ -1,4 +1,4 @@
-/** Options that every run has, whatever its algorithm. */
+/** Options of every run, independent of its algorithm. */
 import type { OptionSpec } from '../options.ts'
 
 export const runOptions = [
@@ -8,8 +8,8 @@ export const runOptions = [
     label: 'True-sequential',
     type: 'bool',
     default: false,
-    help: 'Inside a block, solve attention before the MLP and let each see what the quantized layers before it really put out.',
-    cost: 'Free when the calibration text fits on the GPU; up to 2.4 times the calibration otherwise. Usually a little less error.',
+    help: 'Inside a block, solve layers in the order of computation, each calibrated on the outputs of the quantized layers before it.',
+    cost: 'No extra time when the calibration text fits on the GPU, else up to 2.4 times the calibration time. Usually a little less error.',
   },
   {
     key: 'blocks',
@@ -19,8 +19,8 @@ export const runOptions = [
     default: 0,
     min: 0,
     max: 1024,
-    help: 'Only the first so many blocks; 0 means all. The rest stays as it is.',
-    cost: 'Less time, a larger file.',
+    help: 'Quantize only the first so many blocks; 0 means all. The rest stays in full precision.',
+    cost: 'Fewer blocks take less time, but make a larger file.',
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]

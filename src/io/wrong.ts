@@ -15,8 +15,8 @@ export const links =
 const weights: { pattern: RegExp; what: string; hint: string }[] = [
   {
     pattern: /\.(bin|pth?|ckpt|pkl)$/i,
-    what: 'a PyTorch pickle (loading one can run code)',
-    hint: 'Convert the model first: load it with transformers and call save_pretrained(folder, safe_serialization=True).',
+    what: 'a PyTorch pickle',
+    hint: 'Pickles are not opened, since loading one can run code. Convert the model: load it with transformers and call save_pretrained(folder, safe_serialization=True).',
   },
   { pattern: /\.(gguf|ggml)$/i, what: 'GGUF, the format of llama.cpp', hint: original },
   { pattern: /\.onnx(_data)?$/i, what: 'ONNX, an exported graph', hint: original },

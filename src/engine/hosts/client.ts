@@ -1,4 +1,4 @@
-/** The page's only door to the engine: a dedicated worker that owns the GPU, spoken to as plain async calls. */
+/** The page's only interface to the engine: async calls to a dedicated worker that owns the GPU. */
 import * as Comlink from 'comlink'
 import { type ErrorData, fromErrorData } from '../../errors.ts'
 import type {
@@ -25,7 +25,7 @@ import { finishSignIn, pageOf, type SignIn, signInUrl } from './signin.ts'
 import type { WorkerApi } from './worker.ts'
 import workerUrl from './worker.ts?worker&url'
 
-/** `name`: of the folder, where there was one; paths do not repeat it. */
+/** `name`: of the folder, if any; paths do not include it. */
 export type ModelSource =
   | { kind: 'demo' }
   | { kind: 'files'; name?: string; files: NamedFile[] }
@@ -34,11 +34,11 @@ export type ModelSource =
 
 export interface NetworkWatcher {
   traffic(traffic: Traffic): void
-  /** Something that did not go the plain way, e.g. Xet failed and plain ranges are used. */
+  /** A notice, e.g. that Xet failed and plain ranges are used. */
   notice(message: string, hint: string): void
 }
 
-/** The Hub that the page was built for. */
+/** The Hub that the page was built to use. */
 export const hubUrl: string = import.meta.env.VITE_HUB_URL?.replace(/\/+$/, '') || publicHub
 
 /** Who is signed in, and whether the browser keeps the token. */
@@ -47,22 +47,22 @@ export interface HubAccount {
   remembered: boolean
 }
 
-/** Only there when the user asked for it. */
+/** Present only when the user asked for it. */
 const tokenKey = 'hub-token'
 const budgetKey = 'hub-cache-bytes'
 
-/** Every call may reject with a WorkbenchError (code, message, hint). */
+/** The engine as the page calls it. Every call may reject with a WorkbenchError (code, message, hint). */
 export interface Engine {
   catalog(): Promise<Catalog>
   /** Opens the device on first use. */
   gpu(): Promise<GpuSummary>
   /** Reads headers and configuration only; replaces the model opened before. */
   open(source: ModelSource): Promise<ModelSummary>
-  /** Ends whatever is being asked of the Hub, an opening too, with `cancelled`. */
+  /** Cancels all requests to the Hub, including opening a model; they reject with `cancelled`. */
   stopHub(): Promise<void>
-  /** Models whose name holds the query. A newer search ends the one before it with `cancelled`. */
+  /** Models whose name contains the query. A newer search rejects the previous one with `cancelled`. */
   hubSearch(query: string): Promise<HubHit[]>
-  /** What the Hub tells of a model, and whether it can be opened; `repo` as in `open`. */
+  /** The Hub's information about a model, and whether it can be opened; `repo` as in `open`. */
   hubModel(repo: string, revision?: string): Promise<HubModel>
   /**
    * The access token for gated and private models, or null to sign out. It stays in memory, and in this browser when
@@ -70,62 +70,61 @@ export interface Engine {
    */
   setHubToken(token: string | null, remember?: boolean): Promise<HubAccount | null>
   /**
-   * Leaves for the Hub to sign in there and comes back to this address; null where the page is not registered at the Hub,
-   * and only a pasted token can be used.
+   * Navigates to the Hub to sign in, and back to this address; null when the page is not registered at the Hub, so that only a pasted
+   * token can be used.
    */
   readonly hubSignIn: (() => Promise<void>) | null
   /**
-   * The account signed in: by a pasted token, one remembered from an earlier visit, or by coming back from `hubSignIn`.
-   * Rejects once when that failed.
+   * The account signed in: by a pasted token, one remembered from an earlier visit, or by returning from `hubSignIn`. Rejects once when
+   * that failed.
    */
   hubAccount(): Promise<HubAccount | null>
-  /** Done once the page is back from signing in, if that is where it comes from: its address is its own only then. */
+  /** Resolves once a return from signing in is handled; until then the page's address contains the sign-in parameters. */
   readonly arrived: Promise<void>
-  /** How much of the Hub's files is kept in this browser. */
+  /** State of the cache of Hub files in this browser. */
   cacheInfo(): Promise<CacheInfo>
-  /** Bytes at most, now and in later visits; what is over goes at once. 0 keeps nothing. */
+  /** Sets the largest size of the cache in bytes, now and for later visits; the excess is removed at once. 0 keeps nothing. */
   setCacheBudget(bytes: number): Promise<void>
   clearCache(): Promise<void>
-  /** Everything that is read over the network from now on, in jobs and outside of them. */
+  /** Reports everything that is read over the network from now on, in jobs and outside. */
   watchNetwork(watcher: NetworkWatcher): void
-  /** Registers a .txt, .jsonl or .parquet file as a text; the returned id goes into the Job. */
+  /** Registers a file as a text; the returned id is used in the Job. */
   addText(file: File, origin?: 'file' | 'paste'): Promise<TextSource>
-  /** Tokenizes, counts, predicts, and finds what is wrong, before anything is started. */
+  /** Checks a job before it is started: tokenizes its texts, predicts sizes and times, and finds problems. */
   check(job: Job): Promise<JobCheck>
-  /** What every algorithm would take on the open model, which needs no weights for that. */
+  /** Forecast of every algorithm on the open model; needs no weights. */
   dryRun(spec: DryRunSpec): Promise<DryRun>
   /**
-   * Runs the job; resolves when it is over, cancelled or not. Failed runs are in the report. Unless it only measures, it
-   * takes the place of the job in the journal and its checkpoints, finished or not: `replacing` names that one by
-   * `JournalSummary.started`, null where there is none. May reject with `journal-busy`, and with `journal-kept` when
-   * another job than the one named is there.
+   * Runs the job; resolves when it ends, also when cancelled. Failed runs are in the report. Unless it only measures, it replaces the job
+   * in the journal and its checkpoints, finished or not: `replacing` identifies that job by `JournalSummary.started`, null when there is
+   * none. May reject with `journal-busy`, and with `journal-kept` when the journal contains another job.
    */
   start(job: Job, onEvent: (event: RunEvent) => void, replacing: string | null): Promise<JobReport>
   pause(): Promise<void>
   resume(): Promise<void>
   /** Takes effect within one GPU submit. */
   cancel(): Promise<void>
-  /** A file of a finished run's checkpoint, from the private file system, without a copy in memory. */
+  /** A file of a finished run's checkpoint, from the browser's private file system, not copied into memory. */
   exportFile(run: string, path: string): Promise<File>
-  /** The job in the journal, interrupted or over; `busy`: another tab is at work on it. */
+  /** The job in the journal, interrupted or finished; `busy`: another tab is running it. */
   journal(): Promise<{ busy: boolean; summary: JournalSummary | null }>
-  /** Texts that the person brought to that job; from now on they can be asked for by their ids. */
+  /** The user's own texts in that job; afterwards they can be used by their ids. */
   journalTexts(): Promise<TextSource[]>
   /**
-   * Goes on with that job, on the model that is open, once its texts are there. A finished run whose checkpoint could not be written
-   * (`RunResult.exportError`) gets it now, without solving anything again. May reject with `journal-mismatch`, `journal-busy`.
+   * Resumes that job on the open model, once its texts are registered. A finished run whose checkpoint could not be written
+   * (`RunResult.exportError`) is written now, without solving again. May reject with `journal-mismatch`, `journal-busy`.
    */
   goOn(job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
   /**
-   * Forgets the job that was started then (`JournalSummary.started`) and frees the storage of its checkpoints. May reject
-   * with `journal-busy`, and with `journal-kept` when it is another one by now.
+   * Discards the job with this start time (`JournalSummary.started`) and frees the storage of its checkpoints. May reject with
+   * `journal-busy`, and with `journal-kept` when the journal contains another job.
    */
   discard(started: string): Promise<void>
-  /** Resolves when no tab is at work. */
+  /** Resolves when no tab is running a job. */
   idle(): Promise<void>
 }
 
-/** The browser's storage, as far as it lets the page have any. */
+/** The browser's storage for this page, if it allows any. */
 const keptBy = (storage: () => Storage) => ({
   get: (key: string) => attempt(() => storage().getItem(key)),
   set: (key: string, value: string) => attempt(() => storage().setItem(key, value)),
@@ -141,11 +140,11 @@ function attempt<T>(work: () => T): T | null {
   }
 }
 
-/** Starts the engine. The page has one for its whole life. */
+/** Starts the engine. The page uses one for its whole lifetime. */
 export function connect(): Engine {
-  // From a blob, because a worker with an address of its own is not bound by the page's content security policy.
+  // From a blob, because a worker loaded from a URL is not bound by the page's content security policy.
   const script = new Blob([`import ${JSON.stringify(new URL(workerUrl, document.baseURI).href)}`], { type: 'text/javascript' })
-  // The worker's name tells it where the page lies; its own address does not, once it is built.
+  // The worker's name passes the page's address; in a build, the worker cannot derive it from its own.
   const worker = new Worker(URL.createObjectURL(script), { type: 'module', name: document.baseURI })
   const remote = Comlink.wrap<WorkerApi>(worker)
   const dead = new Promise<never>((_, reject) => {
@@ -154,7 +153,7 @@ export function connect(): Engine {
       reject(new Error(`The engine stopped: ${event.message || 'its worker could not be loaded'}.`))
     }
   })
-  dead.catch(() => {}) // reported by whichever call is waiting, or the next one
+  dead.catch(() => {}) // reported by the pending call, or the next one
   const call = async <T>(answer: Promise<T>): Promise<T> => {
     try {
       return await Promise.race([answer, dead])
@@ -176,13 +175,13 @@ export function connect(): Engine {
       history.replaceState(null, '', found.href)
       await call(remote.setHubToken(found.token))
     } catch (error) {
-      // The code of an attempt that failed is of no use in the address.
+      // Removes the code of a failed attempt from the address.
       history.replaceState(null, '', pageOf(href))
       throw error
     }
   }
-  returned?.catch(() => {}) // told by hubAccount
-  /** A call that may need the token, made once it is there. */
+  returned?.catch(() => {}) // reported by hubAccount
+  /** A call that may need the token, made once the token is known. */
   const signedIn = <T>(work: () => Promise<T>) => (returned ?? Promise.resolve()).catch(() => {}).then(() => call(work()))
   const budget = kept.get(budgetKey)
   if (budget) call(remote.setCacheBudget(Number(budget))).catch(() => kept.remove(budgetKey))
@@ -192,7 +191,7 @@ export function connect(): Engine {
     open: (source) => {
       if (source.kind === 'demo') return call(remote.openDemo())
       if (source.kind === 'hub') {
-        // So that the browser does not clear the cache while it is short of space; it may ask, or decide by itself.
+        // Asks the browser not to clear the cache when it is short of space; it may ask the user or decide itself.
         navigator.storage.persist().catch(() => {})
         return signedIn(() => remote.openHub(source.repo, source.revision))
       }

@@ -1,4 +1,4 @@
-/** The embedded demo model and its texts, wherever they are read from. */
+/** The embedded demo model and its texts. */
 import type { Bytes, Files } from '../../io/bytes.ts'
 import type { TextFile } from '../texts.ts'
 

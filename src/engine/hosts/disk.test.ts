@@ -56,7 +56,7 @@ test('a folder of that name that is somebody else’s is not used, and that is s
   await expect(cache.clear()).rejects.toThrow('did not write')
   for (const name of ['answers.json', `${key}-0-9`, 'CACHEDIR.TAG']) expect(await readFile(join(theirs, name), 'utf8')).toBe(name)
   expect((await readdir(theirs)).length).toBe(3)
-  expect(notices).toEqual([expect.stringContaining('holds what this program did not write. Nothing more is cached.')])
+  expect(notices).toEqual([expect.stringContaining('contains files that this program did not write. Nothing more is cached.')])
 })
 
 test('two programs may make it at the same time', async () => {

@@ -1,4 +1,4 @@
-/** Files of a disk: read in ranges, written whole, and errors that name the folder. */
+/** Node's file access: ranges of files, atomic writes, and errors that name the folder. */
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../../errors.ts'
@@ -21,7 +21,7 @@ class DiskBytes implements Bytes {
     const file = await open(this.path)
     try {
       const buffer = new ArrayBuffer(this.size)
-      // A file that shrank since it was listed gives fewer bytes: the reader notices.
+      // A file that has shrunk since it was listed returns fewer bytes, which the reader detects.
       const { bytesRead } = await readFully(file, new Uint8Array(buffer), this.from)
       return bytesRead === this.size ? buffer : buffer.slice(0, bytesRead)
     } finally {
@@ -44,7 +44,7 @@ export async function diskFile(path: string): Promise<Bytes> {
   return new DiskBytes(path, (await stat(path)).size)
 }
 
-/** Names what went wrong with files below `path`. */
+/** An error of the file system as an error about `path`. */
 export function storageOf(path: string, flag = '--save') {
   return <T>(work: Promise<T>): Promise<T> =>
     work.catch((cause) => {
@@ -65,19 +65,19 @@ export async function writeFully(file: FileHandle, data: Uint8Array, at: number)
   }
 }
 
-/** Inside the folder that somebody names for the cache, so that nothing of theirs lies in it. */
+/** A subfolder of the folder given for the cache, so that it contains no files of others. */
 const cacheName = 'quantease-hub'
-/** By https://bford.info/cachedir/: backup programs leave such a folder out. Also by which we know it again. */
+/** Marks a cache folder (https://bford.info/cachedir/), which backup programs skip; also shows that the folder is ours. */
 const cacheTag = {
   name: 'CACHEDIR.TAG',
   text: 'Signature: 8a477f597d28d172789f06886806bc55\n# Files of the Hugging Face Hub, kept by QuantEase Workbench; may be deleted at any time.\n',
 }
 const draftPattern = /^(?:[0-9a-f]{40,64}-\d+-\d+|[a-z]+\.json|CACHEDIR\.TAG)\.\d+-\d+\.tmp$/
-/** A draft this old, in ms, was left by a program that was killed. */
+/** A temporary file older than this, in ms, was left by a killed program. */
 const draftAge = 3600e3
 let drafts = 0
 
-/** A flat folder for the cache in `parent`. Its files appear whole: another program may look at any time. */
+/** A flat folder for the cache in `parent`. Files are written atomically, since other programs may read at any time. */
 export function diskCacheFolder(parent: string): CacheFolder {
   const path = join(parent, cacheName)
   const storage = storageOf(path, '--cache')
@@ -91,7 +91,7 @@ export function diskCacheFolder(parent: string): CacheFolder {
       throw error
     }
   }
-  /** Whether it is there and ours. @throws WorkbenchError `storage-failed` when it is somebody else's */
+  /** Whether it exists. @throws WorkbenchError `storage-failed` when it was not written by this program */
   const isOurs = async (): Promise<boolean> => {
     const tag = await readFile(join(path, cacheTag.name), 'utf8').catch(() => null)
     if (tag === cacheTag.text) return true
@@ -102,8 +102,8 @@ export function diskCacheFolder(parent: string): CacheFolder {
     if (names.every((name) => draftPattern.test(name))) return false
     throw new WorkbenchError(
       'storage-failed',
-      `${path} holds what this program did not write.`,
-      'Choose another folder with --cache, or move that one away.',
+      `${path} contains files that this program did not write.`,
+      'Choose another folder with --cache, or move this one.',
     )
   }
   const make = async () => {

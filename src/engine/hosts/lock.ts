@@ -1,4 +1,4 @@
-/** A file that says which process is at work on the files beside it, so that no two of them write the same ones. */
+/** A lock file that names the process using the files next to it, so that no two processes write the same files. */
 import { linkSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { WorkbenchError } from '../../errors.ts'
@@ -9,14 +9,14 @@ export interface LockHolder {
   host: string
   /** ISO time at which it took the lock. */
   started: string
-  /** On Linux: boot of the machine, namespace of process ids and start tick of the process; tells a reused process id. */
+  /** On Linux: boot id of the machine, namespace of process ids and start tick of the process, to detect a reused process id. */
   birth: string | null
 }
 
 /**
- * Takes the lock; what it returns gives it back. The lock of a process that is gone is taken over, and `say` is told so.
- * Synchronous, because it has to be given back while the process exits.
- * @throws WorkbenchError `journal-busy` when another process holds it, `option-invalid` when the file is somebody else's
+ * Takes the lock and returns a function that releases it. The lock of a process that has ended is taken over, and reported by `say`.
+ * Synchronous, because it has to be released while the process exits.
+ * @throws WorkbenchError `journal-busy` when another process has it, `option-invalid` when the file is not a lock of this program
  */
 export function takeLock(path: string, say: (sentence: string) => void, self = thisProcess()): () => void {
   const text = `${JSON.stringify(self)}\n`
@@ -28,7 +28,7 @@ export function takeLock(path: string, say: (sentence: string) => void, self = t
     if (!holder) {
       throw new WorkbenchError(
         'option-invalid',
-        `${path} is not a lock of this program, and it needs a file of this name.`,
+        `${path} is not a lock file of this program, which needs a file of this name.`,
         'Choose another folder with --save, or move that file.',
       )
     }
@@ -37,8 +37,8 @@ export function takeLock(path: string, say: (sentence: string) => void, self = t
       const elsewhere = holder.host === self.host ? '' : ` If it is no longer running there, delete ${path}.`
       throw new WorkbenchError(
         'journal-busy',
-        `Another run is at work on the same --save folder: ${who}.`,
-        `Wait until it is over, or choose another folder.${elsewhere}`,
+        `Another run is writing to the same --save folder: ${who}.`,
+        `Wait until it has finished, or choose another folder.${elsewhere}`,
       )
     }
     if (takeAway(path, found)) say(`Took over from ${who}, which is no longer running.`)
@@ -46,14 +46,14 @@ export function takeLock(path: string, say: (sentence: string) => void, self = t
   throw new WorkbenchError('journal-busy', `Another run is taking ${path} at this moment.`, 'Try again.')
 }
 
-/** Whether the holder's process has ended, as far as that can be told from here. */
+/** Whether the lock's process has ended, if this can be determined. */
 export function isGone(holder: LockHolder, self: LockHolder): boolean {
   if (holder.host !== self.host) return false
   if (holder.birth && self.birth) {
     const [boot, space] = self.birth.split(' ')
     const [thenBoot, thenSpace] = holder.birth.split(' ')
     if (boot !== thenBoot) return true
-    // In another container the same number means another process.
+    // In another container, the same process id is another process.
     return space === thenSpace && birthOf(holder.pid) !== holder.birth
   }
   try {
@@ -74,16 +74,16 @@ function birthOf(pid: number): string | null {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     const space = readlinkSync('/proc/self/ns/pid')
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // After the program's name, which may hold anything: state is field 3, the start tick field 22.
+    // Parsed after the program's name, which may contain anything: state is field 3, the start tick field 22.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    // One that has ended and that nobody has asked about yet.
+    // A zombie: ended, but not yet waited for.
     return fields[0] === 'Z' ? null : `${boot} ${space} ${fields[19]}`
   } catch {
     return null
   }
 }
 
-/** The file with all its content at once, unless there is one. Whether it was made. */
+/** Creates the file with its whole content at once, unless it exists. Returns whether it was created. */
 function createWhole(path: string, text: string): boolean {
   const draft = beside(path)
   try {
@@ -94,7 +94,7 @@ function createWhole(path: string, text: string): boolean {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EEXIST') return false
-      // File systems without hard links: two processes may then meet in the moment before the content is there.
+      // File systems without hard links: another process may then see the file before its content.
       writeFileSync(path, text, { flag: 'wx' })
       return true
     }
@@ -112,7 +112,7 @@ function createWhole(path: string, text: string): boolean {
   }
 }
 
-/** Removes the lock with this content, and no other: one that was taken meanwhile is put back. */
+/** Removes the lock if it has this content; a lock taken meanwhile is restored. */
 function takeAway(path: string, content: string): boolean {
   const away = beside(path)
   try {
@@ -138,7 +138,7 @@ function giveBack(path: string, content: string): void {
 
 function read(path: string): string | null {
   try {
-    // A lock is a line; whatever is larger is none.
+    // A lock is one line; a larger file is none.
     return statSync(path).size > 4096 ? '' : readFileSync(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null

@@ -1,32 +1,29 @@
-/**
- * A file in each folder that the terminal writes, by which it knows its own again: what it lists may be replaced and removed,
- * and nothing else ever is.
- */
+/** A manifest in each folder that the command line writes. Files that it lists may be replaced and removed; no others ever are. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { lstat, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-/** Hidden, so that no reader of checkpoints takes it for a part of one. */
+/** Hidden, so that readers of checkpoints ignore it. */
 export const manifestName = '.quantease-workbench.json'
 
 export interface Manifest {
   writtenBy: 'QuantEase Workbench'
   holds: 'checkpoint' | 'journal'
-  /** By path inside the folder, `/` between names. Of a folder that is not finished yet: without sizes. */
+  /** By path inside the folder, with `/`. In an unfinished folder: without sizes. */
   files: Record<string, { bytes: number; sha256?: string } | null>
-  /** Of a journal: SHA-256 of the manifest of the checkpoint that its job was about to put in its place. */
+  /** In a journal: SHA-256 of the manifest of the checkpoint that its job was about to move to its place. */
   placed?: string
 }
 
-/** Small files are told by their content, as somebody may have edited them; large ones, which nobody does, by their size. */
+/** Small files are identified by content, since a user may have edited them; larger ones by size. */
 const digestBelow = 64 << 20
-/** What `writeManifest` renames, and a disk that is full leaves behind. */
+/** The temporary file of `writeManifest`, which a full disk may leave behind. */
 const draftName = `${manifestName}.new`
-/** A manifest is a list of names. */
+/** Size cap; a manifest is a list of names. */
 const largest = 16 << 20
 
-/** The folder's manifest; null where there is none that this program can have written. */
+/** The folder's manifest; null when there is none or it was not written by this program. */
 export async function readManifest(folder: string): Promise<Manifest | null> {
   const path = join(folder, manifestName)
   try {
@@ -40,7 +37,7 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
   }
 }
 
-/** Writes it whole or not at all. */
+/** Writes the manifest atomically. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
   await mkdir(folder, { recursive: true })
   const draft = join(folder, draftName)
@@ -58,11 +55,11 @@ export function manifestText({ files, ...rest }: Manifest): string {
   return `${JSON.stringify({ ...rest, files: sorted }, null, 1)}\n`
 }
 
-/** A path inside a folder on every system: no drive, no way up, no other separator. */
+/** Whether a path stays inside its folder on every system: no drive, no `..`, no other separator. */
 export const isPlainPath = (path: string) =>
   /^[^\\\0]+$/.test(path) && !/^[a-z]:/i.test(path) && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
 
-/** Size and, of a file that somebody could have edited, digest. */
+/** Size and, for small files, digest. */
 export async function describeFile(path: string): Promise<{ bytes: number; sha256?: string }> {
   const { size } = await lstat(path)
   return size < digestBelow ? { bytes: size, sha256: await digestOf(path) } : { bytes: size }
@@ -74,10 +71,10 @@ async function digestOf(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** Behind the name of a file that was written here, and then changed or damaged. */
+/** Added to the name of a file that was written here and then changed or damaged. */
 export const changedSince = ' (changed since)'
 
-/** What in the folder the manifest does not answer for: other files and links, and listed ones that were changed since. */
+/** Contents of the folder that the manifest does not cover: other files and links, and listed files changed since. */
 export async function foreignTo(folder: string, manifest: Manifest | null): Promise<string[]> {
   const found: string[] = []
   const listed = Object.keys(manifest?.files ?? {})
@@ -88,7 +85,7 @@ export async function foreignTo(folder: string, manifest: Manifest | null): Prom
         if (listed.some((file) => file.startsWith(`${path}/`))) await walk(`${path}/`)
         else found.push(`${path}/`)
       } else if (manifest && path === manifestName) continue
-      // Nobody else's, with a manifest or before the first one could be written.
+      // Written by this program, even before its first manifest.
       else if (path === draftName && entry.isFile()) continue
       else if (!entry.isFile() || !manifest || !Object.hasOwn(manifest.files, path)) found.push(path)
       else {
@@ -103,7 +100,7 @@ export async function foreignTo(folder: string, manifest: Manifest | null): Prom
   return found
 }
 
-/** Removes the listed files, the manifest last, and the folders that are empty then. */
+/** Removes the listed files, then the manifest and empty folders. */
 export async function removeListed(folder: string, { files }: Manifest): Promise<void> {
   for (const path of Object.keys(files)) await rm(join(folder, path), { force: true })
   const parents = new Set<string>()
@@ -111,5 +108,5 @@ export async function removeListed(folder: string, { files }: Manifest): Promise
   // The deepest first.
   for (const parent of [...parents].sort((a, b) => b.length - a.length)) await rmdir(join(folder, parent)).catch(() => {})
   for (const name of [draftName, manifestName]) await rm(join(folder, name), { force: true })
-  await rmdir(folder).catch(() => {}) // holds something else, or is not there
+  await rmdir(folder).catch(() => {}) // contains other files, or does not exist
 }

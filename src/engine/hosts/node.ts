@@ -1,4 +1,4 @@
-/** The engine's host in Node: WebGPU by Dawn, files from disk, and how a program ends. */
+/** The engine's host in Node: WebGPU by Dawn, files from disk, and process exit. */
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { toErrorData, WorkbenchError } from '../../errors.ts'
@@ -11,8 +11,8 @@ export { memoryStore } from '../../io/memory.ts'
 export { diskFile } from './disk.ts'
 
 /**
- * Runs a program and leaves with an exit code, since Dawn keeps the process alive while its devices live. `fail` tells of an
- * error and gives the code.
+ * Runs a program and exits explicitly, since Dawn keeps the process alive while it has devices. `fail` reports an error and returns the
+ * exit code.
  */
 export function headless(main: () => Promise<void>, fail: (error: unknown) => number = tell): void {
   main().then(
@@ -27,12 +27,12 @@ function tell(error: unknown): number {
   return 1
 }
 
-/** A model folder has dozens of files; whoever names a home directory gets a sentence instead of hours. */
+/** A model folder has dozens of files; for a home directory, an error is better than hours of listing. */
 const maxFiles = 5000
 
 /**
- * A folder with everything below it, or a file alone. Links are followed, as in every snapshot of the Hub's own cache; one that
- * leads nowhere is left out, and a folder is entered once. Hidden folders are never part of a model.
+ * A folder with everything below it, or a single file. Links are followed, as needed for snapshots of the Hub's own cache; broken ones
+ * are left out, and a folder is entered once. Hidden folders are left out.
  * @throws WorkbenchError `file-missing` when it cannot be read
  */
 export async function diskFolder(path: string): Promise<Files> {
@@ -53,7 +53,7 @@ export async function diskFolder(path: string): Promise<Files> {
         throw new WorkbenchError(
           'file-missing',
           `There are more than ${maxFiles} files in ${path}, too many for one model.`,
-          'Give the folder that holds config.json and the safetensors files.',
+          'Give the folder that contains config.json and the safetensors files.',
         )
       }
     }
@@ -71,7 +71,7 @@ export async function textFile(path: string): Promise<TextFile> {
     throw new WorkbenchError('file-missing', `The text ${path} cannot be read.`, hint, { cause })
   })
   if (!info.isFile())
-    throw new WorkbenchError('file-missing', `${path} is ${info.isDirectory() ? 'a folder' : 'no file'}, not a text.`, hint)
+    throw new WorkbenchError('file-missing', `${path} is ${info.isDirectory() ? 'a folder' : 'not a regular file'}, not a text.`, hint)
   const fileName = basename(path)
   return { id: path, label: fileName, fileName, bytes: info.size, origin: 'file', open: () => diskFile(path) }
 }

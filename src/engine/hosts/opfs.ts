@@ -1,15 +1,15 @@
-/** Checkpoints and the journal in the origin's private file system: written in the worker, read by the page. */
+/** Checkpoints and the journal in the browser's origin-private file system (OPFS): written by the worker, read by the page. */
 import { WorkbenchError } from '../../errors.ts'
 import type { Sink, SinkFile, Store, StoreFile } from '../../io/bytes.ts'
 import type { CacheFolder } from '../../io/hub/cache.ts'
 
 const top = 'exports'
-/** Name of the Web Lock that whoever changes any of it holds. */
+/** Name of the Web Lock for changing any of it. */
 export const jobLock = 'quantease-job'
-/** Of the one that whoever reads the journal holds meanwhile. */
+/** Name of the Web Lock for reading the journal. */
 export const readLock = 'quantease-journal'
 
-/** TypeScript keeps this part of the standard in its worker library, which excludes the page's. */
+/** TypeScript declares this part of the standard only in its worker library, which excludes the page's. */
 interface SyncAccessHandle {
   getSize(): number
   truncate(size: number): void
@@ -20,10 +20,10 @@ interface SyncAccessHandle {
 }
 type SyncFileHandle = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncAccessHandle> }
 
-/** Handles that were asked for something and have not answered yet. */
+/** Handles with a pending call. */
 const asked = new Set<FileSystemHandle>()
 
-/** Holds a handle until it answers: in Chromium the answer never comes when the handle is collected as garbage before. */
+/** Keeps a handle referenced until its call ends: in Chromium, the call never ends if the handle is garbage collected before. */
 async function ask<H extends FileSystemHandle, T>(handle: H, what: (handle: H) => Promise<T>): Promise<T> {
   asked.add(handle)
   try {
@@ -33,7 +33,7 @@ async function ask<H extends FileSystemHandle, T>(handle: H, what: (handle: H) =
   }
 }
 
-/** The folder `names` below the private root, made when it is not there. */
+/** The folder `names` below the private root, created if missing. */
 async function folder(names: string[], create: boolean): Promise<FileSystemDirectoryHandle> {
   let at = await navigator.storage.getDirectory()
   for (const name of names) at = await ask(at, (parent) => parent.getDirectoryHandle(name, { create }))
@@ -50,10 +50,10 @@ async function openSync(within: string[], path: string): Promise<SyncAccessHandl
   return ask((await fileHandle(within, path, true)) as SyncFileHandle, (file) => file.createSyncAccessHandle())
 }
 
-/** How long a file may be held by somebody else, in tries and the milliseconds between them. */
+/** Retries for a file that is locked, and milliseconds between them. */
 const tries = { most: 200, pause: 50 }
 
-/** As `openSync`, for a file that another tab may be looking into, or one that was closed just now may not have let go of yet. */
+/** `openSync` with retries, for a file that another tab may be reading, or that was closed a moment ago. */
 async function openPatiently(within: string[], path: string): Promise<SyncAccessHandle> {
   for (let left = tries.most; ; left--) {
     try {
@@ -67,10 +67,10 @@ async function openPatiently(within: string[], path: string): Promise<SyncAccess
 
 function writeWhole(handle: SyncAccessHandle, data: Uint8Array, at: number): void {
   const written = handle.write(data, { at })
-  if (written < data.length) throw new DOMException('The file could not take all of it.', 'QuotaExceededError')
+  if (written < data.length) throw new DOMException('Not all bytes could be written.', 'QuotaExceededError')
 }
 
-/** Removes a file or folder; one that is not there is fine. */
+/** Removes a file or folder, if it exists. */
 async function remove(within: string[], name: string): Promise<void> {
   try {
     await ask(await folder(within, false), (parent) => parent.removeEntry(name, { recursive: true }))
@@ -79,7 +79,7 @@ async function remove(within: string[], name: string): Promise<void> {
   }
 }
 
-/** A finished file; reading it copies nothing. */
+/** A finished file, not copied into memory. */
 export async function exportedFile(run: string, path: string): Promise<File> {
   return guard(async () => ask(await fileHandle([top, run], path, false), (file) => file.getFile()))
 }
@@ -89,7 +89,7 @@ export async function removeExports(run?: string): Promise<void> {
   await guard(() => (run ? remove([top], run) : remove([], top)))
 }
 
-/** A fresh folder for one run; what an earlier run of the same id left there is gone. Only in a worker. */
+/** A new folder for one run; what an earlier run with the same id left there is removed. Only in a worker. */
 export async function opfsSink(run: string): Promise<Sink> {
   await removeExports(run)
   const handles = new Set<SyncAccessHandle>()
@@ -98,11 +98,11 @@ export async function opfsSink(run: string): Promise<Sink> {
       return guard(async () => {
         const handle = await openSync([top, run], path)
         try {
-          // Claims the space now: better here than after an hour of work.
+          // Reserves the space now: better to fail here than after an hour of work.
           handle.truncate(size)
           if (handle.getSize() !== size) throw new DOMException('The file did not get its size.', 'QuotaExceededError')
         } catch (error) {
-          // Chromium loses count of a file whose growth it once refused.
+          // Chromium miscounts the size of a file after it once refused to grow it.
           handle.close()
           const names = path.split('/')
           await remove([top, run, ...names.slice(0, -1)], names.at(-1)!)
@@ -122,7 +122,7 @@ export async function opfsSink(run: string): Promise<Sink> {
       })
     },
     open: (path) => exportedFile(run, path),
-    // Only what a result lists is ever offered, and there is no result before this.
+    // Only files listed in a result are offered, and there is no result before this.
     commit: async () => {},
     async remove() {
       for (const handle of handles) handle.close()
@@ -132,7 +132,7 @@ export async function opfsSink(run: string): Promise<Sink> {
   }
 }
 
-/** The files of one folder, kept until they are removed. Only in a worker. */
+/** A persistent store in one folder. Only in a worker. */
 export function opfsStore(name: string): Store {
   return {
     edit: (path) =>
@@ -182,7 +182,7 @@ export function opfsCacheFolder(name: string): CacheFolder {
     async write(file, data) {
       await guard(async () => {
         const handle = await openSync([name], file).catch((error) => {
-          // Another tab is writing the same file; then it is there, or will be.
+          // Another tab is writing the same file.
           if (error instanceof DOMException && error.name === 'NoModificationAllowedError') return null
           throw error
         })
@@ -220,7 +220,7 @@ async function guard<T>(work: () => Promise<T>): Promise<T> {
         'storage-full',
         usage > quota / 2
           ? `The browser’s private storage is full: ${mebibytes(usage)} of ${mebibytes(quota)} are used.`
-          : `The browser’s private storage is full: it holds ${mebibytes(usage)} and might hold ${mebibytes(quota)}, so the disk itself seems to have no room.`,
+          : `The browser’s private storage is full: it uses ${mebibytes(usage)} of ${mebibytes(quota)}, so the disk itself seems to be full.`,
         'Free disk space, remove earlier checkpoints, or quantize fewer runs at once.',
         { cause: error },
       )
@@ -228,7 +228,7 @@ async function guard<T>(work: () => Promise<T>): Promise<T> {
     throw new WorkbenchError(
       'storage-failed',
       `The browser’s private storage failed: ${error.message}`,
-      'Private windows may forbid it; use a normal window.',
+      'It may be unavailable in private windows; use a normal window.',
       { cause: error },
     )
   }

@@ -1,28 +1,28 @@
 /**
- * Signing in at the Hub by OAuth with PKCE, where the page is registered there: away to the Hub, and back with a code that
- * only this tab can turn into a token. The library speaks the protocol; it is loaded when it is needed.
+ * Signing in at the Hub by OAuth with PKCE, when the page is registered there: the browser goes to the Hub and returns with a code that
+ * only this tab can exchange for a token. `@huggingface/hub` implements the protocol and is loaded when needed.
  */
 import { WorkbenchError } from '../../errors.ts'
 
 export interface SignIn {
   hubUrl: string
-  /** What the Hub gave the page when it was registered. */
+  /** The client id that the Hub gave the page when it was registered. */
   clientId: string
-  /** Keeps a few words for this tab while it is away. */
+  /** Storage for this tab while it is at the Hub. */
   keep: { get(key: string): string | null; set(key: string, value: string): unknown; remove(key: string): unknown }
 }
 
-/** Reading what the account may read, public, gated or private, and nothing else. */
+/** Read access to what the account can read, and nothing else. */
 const scopes = 'openid profile read-repos gated-repos'
 const key = 'hub-sign-in'
 
-/** Where to go; `href`: the page as it is now, to come back to. */
+/** The address to navigate to; `href`: the page's current address, to return to. */
 export async function signInUrl({ hubUrl, clientId, keep }: SignIn, href: string): Promise<string> {
   const { oauthLoginUrl } = await import('@huggingface/hub')
   const away: { codeVerifier?: string; nonce?: string } = {}
   const { search, hash } = new URL(href)
   try {
-    // The registered address has no query; that travels along as state.
+    // The registered address has no query; the query is passed along as state.
     const url = await oauthLoginUrl({ hubUrl, clientId, scopes, redirectUrl: pageOf(href), state: search + hash, localStorage: away })
     keep.set(key, JSON.stringify(away))
     return url
@@ -31,7 +31,7 @@ export async function signInUrl({ hubUrl, clientId, keep }: SignIn, href: string
   }
 }
 
-/** The token, and the address that the page had before; null when the page does not come from signing in. */
+/** The token, and the page's previous address; null when the page is not returning from signing in. */
 export async function finishSignIn({ hubUrl, keep }: SignIn, href: string): Promise<{ token: string; href: string } | null> {
   const { searchParams } = new URL(href)
   const kept = keep.get(key)
@@ -48,7 +48,7 @@ export async function finishSignIn({ hubUrl, keep }: SignIn, href: string): Prom
   }
 }
 
-/** The address without what belongs to signing in. */
+/** The address without the parameters of signing in. */
 export function pageOf(href: string): string {
   const { origin, pathname } = new URL(href)
   return origin + pathname

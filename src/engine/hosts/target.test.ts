@@ -89,11 +89,11 @@ describe('a place that is refused', () => {
     await refused(claim(at('models/../models/m'), m), /own folder/)
     await refused(claim(at('linked'), m), /own folder/)
     await refused(claim(at('models/m'), { model: at('linked') }), /own folder/)
-    await refused(claim(at('models/m/out'), m), /lies in the model’s folder/)
-    await refused(claim(at('linked/deep/out'), m), /lies in the model’s folder/)
+    await refused(claim(at('models/m/out'), m), /is inside the model’s folder/)
+    await refused(claim(at('linked/deep/out'), m), /is inside the model’s folder/)
     await refused(claim(at('models'), m), /contains the model’s folder/)
     await refused(claim('/', m), /contains the model’s folder/)
-    await refused(claim(at('blobs'), { model: at('snapshot') }), /would touch the model/, /blobs\/abc/)
+    await refused(claim(at('blobs'), { model: at('snapshot') }), /would change the model/, /blobs\/abc/)
     expect(await contents(base)).toEqual(before)
     // Beside it is fine.
     ;(await claim(at('models/m-quantized'), m)).release()
@@ -103,12 +103,12 @@ describe('a place that is refused', () => {
     await folder(base, { 'out.txt': 'mine' })
     await symlink('nowhere', at('dangling'))
     await refused(claim(at('out.txt')), /is a file/)
-    await refused(claim(at('dangling')), /leads nowhere/)
-    await refused(claim(at('dangling/deeper')), /leads nowhere/)
+    await refused(claim(at('dangling')), /is a broken link/)
+    await refused(claim(at('dangling/deeper')), /is a broken link/)
     await refused(claim(''), /needs the name/)
     for (const name of ['a.partial', 'a.journal', 'a.replaced', 'a.lock']) await refused(claim(at(name)), /Choose another name|ends in/)
     await folder(base, { 'poetry.lock': '[[package]]' })
-    await refused(claim(at('poetry')), /poetry\.lock is not a lock of this program/)
+    await refused(claim(at('poetry')), /poetry\.lock is not a lock file of this program/)
     await writeFile(at('empty.lock'), '')
     await refused(claim(at('empty')), /empty\.lock is not a lock/)
     expect(await contents(base)).toEqual({ 'out.txt': 'mine', dangling: '(link)', 'poetry.lock': '[[package]]', 'empty.lock': '' })
@@ -126,7 +126,7 @@ describe('a place that is refused', () => {
       for (const name of ['partial', 'journal', 'replaced']) {
         await refused(
           claim(at(`${name}-case`), { overwrite }),
-          new RegExp(`${name}-case\\.${name} holds what this program did not write: head`),
+          new RegExp(`${name}-case\\.${name} contains files that this program did not write: head`),
         )
       }
     }
@@ -135,9 +135,9 @@ describe('a place that is refused', () => {
 
   test('an earlier checkpoint without --overwrite, or with it once something in it is not as it was written', async () => {
     await save(at('out'), made)
-    await refused(claim(at('out')), /holds an earlier checkpoint/)
+    await refused(claim(at('out')), /contains an earlier checkpoint/)
     const changes: [(path: string) => Promise<unknown>, RegExp][] = [
-      [(path) => writeFile(join(path, 'config.json'), '{"new":2}'), /not as it was written: config\.json \(changed since\)/],
+      [(path) => writeFile(join(path, 'config.json'), '{"new":2}'), /changed since it was written: config\.json \(changed since\)/],
       [(path) => writeFile(join(path, 'README.md'), 'my model card'), /README\.md/],
       [(path) => writeFile(join(path, 'notes/mine.txt'), ''), /notes\/mine\.txt/],
       [(path) => mkdir(join(path, 'runs')), /runs\//],
@@ -182,7 +182,7 @@ describe('a checkpoint', () => {
   test('that lost a file is said to have, and is replaced only when asked', async () => {
     await save(at('out'), made)
     await rm(at('out/model.safetensors'))
-    await refused(claim(at('out')), /no longer whole: model\.safetensors is missing/)
+    await refused(claim(at('out')), /incomplete: model\.safetensors is missing/)
     const target = await claim(at('out'), { overwrite: true })
     expect(await target.whole()).toBe(false)
     await (await written(target, made)).commit()
@@ -262,8 +262,8 @@ describe('a program that was killed', () => {
     await save(at('out'), made)
     const before = await contents(base)
     await rename(at('out'), at('out.replaced'))
-    await refused(claim(at('out')), /holds an earlier checkpoint/)
-    expect(said).toEqual([expect.stringContaining('back')])
+    await refused(claim(at('out')), /contains an earlier checkpoint/)
+    expect(said).toEqual([expect.stringContaining('Restored')])
     expect(await contents(base)).toEqual(before)
   })
 
@@ -284,7 +284,7 @@ describe('a program that was killed', () => {
     await (await written(again, made)).commit()
     await again.journal.remove('head')
     again.release()
-    await refused(claim(at('out')), /holds an earlier checkpoint/)
+    await refused(claim(at('out')), /contains an earlier checkpoint/)
     expect(await readdir(base)).toEqual(['out'])
   })
 })

@@ -1,12 +1,12 @@
 /**
- * Where the terminal writes a checkpoint NAME, and beside it, while the job is not over:
+ * Where the command line writes a checkpoint NAME. Next to it, until the job is finished:
  *
- *     NAME.partial    the checkpoint as far as it is written; takes its name when all of it has been read back
- *     NAME.journal    what is solved
- *     NAME.replaced   an earlier checkpoint of ours, for the moment in which the new one takes its place
- *     NAME.lock       who is at work on them
+ *     NAME.partial    the unfinished checkpoint; renamed to NAME after all of it has been read back
+ *     NAME.journal the solved linears
+ *     NAME.replaced   an earlier checkpoint, while the new one takes its place
+ *     NAME.lock the process that is using them
  *
- * Everything is checked before anything is computed, and nothing is removed that this program did not write.
+ * Everything is checked before anything is computed, and only files written by this program are ever removed.
  */
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -32,11 +32,11 @@ import {
 export interface TargetRequest {
   /** As given with `--save`. */
   path: string
-  /** Folder of the model; null for one that is read from elsewhere. */
+  /** Folder of the model; null for a model from elsewhere. */
   model: string | null
   /** Replace an earlier checkpoint of this program. */
   overwrite: boolean
-  /** Hears what was found and put right. */
+  /** Called with messages about what was found and repaired. */
   say(sentence: string): void
 }
 
@@ -48,20 +48,23 @@ export class Target {
     /** Links resolved. */
     readonly path: string,
     readonly overwrite: boolean,
-    /** Gives the lock back; may be called at any time, also while the process exits. */
+    /** Releases the lock; may be called at any time, also while the process exits. */
     readonly release: () => void,
   ) {
     this.journal = journalStore(this.#beside('journal'))
     this.#storage = storageOf(path)
   }
 
-  /** @throws WorkbenchError `option-invalid` for a place that holds something else, `journal-busy`, `storage-failed` */
+  /** @throws WorkbenchError `option-invalid` for a path with other contents, `journal-busy`, `storage-failed` */
   static async claim({ path: given, model, overwrite, say }: TargetRequest): Promise<Target> {
     if (!given) throw refusal('--save needs the name of a folder.', '')
     const path = await resolved(given)
     const ending = /\.(partial|journal|replaced|lock)$/i.exec(path)?.[0]
     if (ending)
-      throw refusal(`--save ${given} ends in ${ending}, as files beside a checkpoint do while it is written.`, 'Choose another name.')
+      throw refusal(
+        `--save ${given} ends in ${ending}, which is reserved for files next to a checkpoint while it is written.`,
+        'Choose another name.',
+      )
     if (model !== null) await keepApart(path, model)
     await storageOf(path)(mkdir(dirname(path), { recursive: true }))
     const target = new Target(path, overwrite, takeLock(`${path}.lock`, say))
@@ -79,7 +82,7 @@ export class Target {
     return `${this.path}.${what}`
   }
 
-  /** Ends the exchange of an earlier checkpoint for a new one that was interrupted. */
+  /** Completes or undoes an interrupted replacement of an earlier checkpoint. */
   async #settle(say: (sentence: string) => void): Promise<void> {
     const replaced = this.#beside('replaced')
     if (!(await exists(replaced))) return
@@ -87,7 +90,7 @@ export class Target {
     if (await exists(this.path)) await this.#storage(removeListed(replaced, manifest))
     else {
       await this.#storage(rename(replaced, this.path))
-      say(`Put the earlier checkpoint ${this.path} back, which was about to be replaced when the program ended.`)
+      say(`Restored the earlier checkpoint ${this.path}, which was about to be replaced when the program ended.`)
     }
   }
 
@@ -100,7 +103,7 @@ export class Target {
       if (await exists(this.#beside(what))) await ownFolder(this.#beside(what), holds)
   }
 
-  /** That the place is free, or holds an earlier checkpoint that may be replaced; that one is returned. */
+  /** Checks that the path is free, or has an earlier checkpoint that may be replaced, which is returned. */
   async #checkPlace(): Promise<Manifest | null> {
     const { path } = this
     const info = await lstatOf(path)
@@ -108,36 +111,36 @@ export class Target {
     if (!info.isDirectory()) throw refusal(`${path} is a file.`, 'Choose the name of a folder with --save.')
     if (info.dev !== (await lstat(dirname(path))).dev) {
       throw refusal(
-        `${path} is where another disk is mounted, so no finished folder can take its name.`,
-        `Choose a folder in it, e.g. ${join(path, 'model')}.`,
+        `${path} is a mount point, so a finished folder cannot be renamed to it.`,
+        `Choose a folder inside it, e.g. ${join(path, 'model')}.`,
       )
     }
     if (!(await readdir(path)).length) return null
     const manifest = await ownFolder(path, 'checkpoint')
-    // The very checkpoint that the job in the journal was about to put here when it was killed.
+    // The checkpoint that the job in the journal was moving here when it was killed.
     const own = (await readManifest(this.#beside('journal')))?.placed === digest(manifestText(manifest))
     const lost = await lostFrom(path, manifest)
     if (!this.overwrite && lost.length) {
       throw refusal(
-        `${path} holds an earlier checkpoint that is no longer whole: ${listOf(lost)} ${lost.length > 1 ? 'are' : 'is'} missing.`,
+        `${path} contains an earlier checkpoint that is incomplete: ${listOf(lost)} ${lost.length > 1 ? 'are' : 'is'} missing.`,
         own
-          ? 'Add --overwrite to --resume to write it again from what its journal keeps, or choose another folder with --save.'
+          ? 'Add --overwrite to --resume to write it again from its journal, or choose another folder with --save.'
           : 'Nothing is left to resume: add --overwrite to replace it by a new run, or choose another folder with --save.',
       )
     }
     if (!this.overwrite && !own) {
-      throw refusal(`${path} holds an earlier checkpoint.`, 'Choose another folder with --save, or add --overwrite to replace it.')
+      throw refusal(`${path} contains an earlier checkpoint.`, 'Choose another folder with --save, or add --overwrite to replace it.')
     }
     return manifest
   }
 
-  /** Whether a checkpoint stands in the place with all its files. */
+  /** Whether the path has a checkpoint with all its files. */
   async whole(): Promise<boolean> {
     const manifest = await readManifest(this.path)
     return manifest !== null && !(await lostFrom(this.path, manifest)).length
   }
 
-  /** An empty place for the checkpoint; what was left of an earlier attempt is removed. */
+  /** An empty folder for the checkpoint; remains of an earlier attempt are removed. */
   async sink(): Promise<Sink> {
     const partial = this.#beside('partial')
     const storage = this.#storage
@@ -150,7 +153,7 @@ export class Target {
         if (!isPlainPath(name)) throw new Error(`${name} leads out of the folder.`)
         const full = join(partial, name)
         manifest.files[name] = null
-        // First listed, then written: whatever is there is known to be ours.
+        // Listed in the manifest before it is written, so every file there is known to be ours.
         await storage(writeManifest(partial, manifest))
         await storage(mkdir(dirname(full), { recursive: true }))
         const file = await storage(open(full, 'w+'))
@@ -174,14 +177,14 @@ export class Target {
     }
   }
 
-  /** Gives the finished folder its name. */
+  /** Renames the finished folder to its final name. */
   async #place(manifest: Manifest): Promise<void> {
     const [partial, replaced, journal] = (['partial', 'replaced', 'journal'] as const).map((what) => this.#beside(what))
     await this.#storage(
       (async () => {
         for (const name of Object.keys(manifest.files)) manifest.files[name] = await describeFile(join(partial, name))
         await writeManifest(partial, manifest)
-        // Hours may have passed since the place was looked at.
+        // Hours may have passed since the path was checked.
         const earlier = await this.#checkPlace()
         const marker = await readManifest(journal)
         if (marker) await writeManifest(journal, { ...marker, placed: digest(manifestText(manifest)) })
@@ -201,37 +204,38 @@ const refusal = (message: string, hint: string) => new WorkbenchError('option-in
 const lstatOf = (path: string) => lstat(path).catch(() => null)
 const exists = async (path: string) => (await lstatOf(path)) !== null
 
-/** Listed files that are not there. */
+/** Listed files that are missing. */
 async function lostFrom(path: string, { files }: Manifest): Promise<string[]> {
   const lost: string[] = []
   for (const name of Object.keys(files)) if (!(await exists(join(path, name)))) lost.push(name)
   return lost
 }
 
-/** The manifest of a folder that this program wrote. @throws WorkbenchError `option-invalid` when it holds anything else */
+/** The manifest of a folder that this program wrote. @throws WorkbenchError `option-invalid` when it contains anything else */
 async function ownFolder(path: string, holds: Manifest['holds']): Promise<Manifest> {
   const info = await lstat(path)
-  if (!info.isDirectory()) throw refusal(`${path} is in the way: it is no folder of this program.`, 'Choose another folder with --save.')
+  if (!info.isDirectory())
+    throw refusal(`${path} already exists and is not a folder of this program.`, 'Choose another folder with --save.')
   const found = await readManifest(path)
   const manifest = found?.holds === holds ? found : null
-  // Of a journal the names are known.
+  // The file names of a journal are known.
   const foreign = manifest && holds === 'journal' ? [] : await foreignTo(path, manifest)
   if (!foreign.length) return manifest ?? { writtenBy: 'QuantEase Workbench', holds, files: {} }
   if (foreign.every((name) => name.endsWith(changedSince))) {
     throw refusal(
-      `${path} holds an earlier checkpoint that is not as it was written: ${listOf(foreign)}.`,
-      'Move it away, or choose another folder with --save; --overwrite replaces only what is as this program wrote it.',
+      `${path} contains an earlier checkpoint that was changed since it was written: ${listOf(foreign)}.`,
+      'Move it, or choose another folder with --save; --overwrite replaces only unchanged checkpoints of this program.',
     )
   }
   throw refusal(
-    `${path} holds what this program did not write: ${listOf(foreign)}.`,
-    `Choose another folder with --save, or move ${path} away; --overwrite replaces nothing but an earlier checkpoint of this program.`,
+    `${path} contains files that this program did not write: ${listOf(foreign)}.`,
+    `Choose another folder with --save, or move ${path}; --overwrite replaces only an earlier checkpoint of this program.`,
   )
 }
 
-// ---------------------------------------------------------------- where folders lie
+// ---------------------------------------------------------------- relations of paths
 
-/** Absolute and with all links resolved, as far as the path exists. @throws WorkbenchError `option-invalid` for a link to nowhere */
+/** The absolute path with links resolved in its existing part. @throws WorkbenchError `option-invalid` for a broken link */
 async function resolved(given: string): Promise<string> {
   let at = resolve(given)
   const rest: string[] = []
@@ -239,7 +243,7 @@ async function resolved(given: string): Promise<string> {
     try {
       return join(await realpath(at), ...rest)
     } catch {
-      if (await exists(at)) throw refusal(`${at} is a link that leads nowhere.`, 'Choose another folder with --save.')
+      if (await exists(at)) throw refusal(`${at} is a broken link.`, 'Choose another folder with --save.')
       const parent = dirname(at)
       if (parent === at) return join(at, ...rest)
       rest.unshift(basename(at))
@@ -248,7 +252,7 @@ async function resolved(given: string): Promise<string> {
   }
 }
 
-/** How folder `a` lies to folder `b`, by their names alone; `path` of the system that they are on. */
+/** The relation of folder `a` to folder `b`, by names only; `path`: path functions of their system. */
 export function relation(a: string, b: string, { path = nodePath, ignoreCase = caseless } = {}): 'same' | 'inside' | 'around' | null {
   const plain = (name: string) => (ignoreCase ? path.resolve(name).normalize('NFC').toLowerCase() : path.resolve(name))
   const [from, to] = [plain(b), plain(a)]
@@ -257,15 +261,15 @@ export function relation(a: string, b: string, { path = nodePath, ignoreCase = c
   return below(from, to) ? 'inside' : below(to, from) ? 'around' : null
 }
 
-/** Where names that differ in their case alone usually mean the same file. */
+/** Systems where names that differ only in case usually mean the same file. */
 const caseless = process.platform === 'win32' || process.platform === 'darwin'
 
-/** @throws WorkbenchError `option-invalid` when the target is the model's folder, lies in it or around it, or holds one of its files */
+/** @throws WorkbenchError `option-invalid` when the target is the model's folder, inside or around it, or contains one of its files */
 async function keepApart(target: string, model: string): Promise<void> {
   const folder = await realpath(model).catch(() => resolve(model))
   const found = (await placed(target, folder)) ?? null
   if (found) {
-    const how = { same: 'is the model’s own folder', inside: 'lies in the model’s folder', around: 'contains the model’s folder' }[found]
+    const how = { same: 'is the model’s own folder', inside: 'is inside the model’s folder', around: 'contains the model’s folder' }[found]
     throw refusal(
       `--save ${target} ${how}${found === 'same' ? '' : ` ${folder}`}.`,
       'The model is never changed: choose a folder elsewhere.',
@@ -276,11 +280,11 @@ async function keepApart(target: string, model: string): Promise<void> {
     const link = join(entry.parentPath, entry.name)
     const file = await realpath(link).catch(() => null)
     const where = file && (await placed(target, file))
-    if (where) throw refusal(`--save ${target} would touch the model: its ${link} leads to ${file}.`, 'Choose a folder elsewhere.')
+    if (where) throw refusal(`--save ${target} would change the model: its ${link} is a link to ${file}.`, 'Choose a folder elsewhere.')
   }
 }
 
-/** As `relation`, and by what the file system says is the same, whatever it is called. */
+/** Like `relation`, but also by the identity of files in the file system. */
 async function placed(target: string, other: string): Promise<ReturnType<typeof relation>> {
   const [a, b] = await Promise.all([identities(target), identities(other)])
   const [here, there] = [a.get(target), b.get(other)]
@@ -290,12 +294,12 @@ async function placed(target: string, other: string): Promise<ReturnType<typeof 
   return relation(target, other)
 }
 
-/** Device and number of a path and of the folders above it, as far as they exist. */
+/** Device and inode numbers of a path and of the folders above it, as far as they exist. */
 async function identities(path: string): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for (let at = path; ; at = dirname(at)) {
     const info = await stat(at, { bigint: true }).catch(() => null)
-    // Some file systems number nothing.
+    // Some file systems have no inode numbers.
     if (info?.ino) found.set(at, `${info.dev}:${info.ino}`)
     if (dirname(at) === at) return found
   }
@@ -303,7 +307,7 @@ async function identities(path: string): Promise<Map<string, string>> {
 
 // ---------------------------------------------------------------- renaming
 
-/** Windows refuses for a moment while a virus scanner looks at a new file. */
+/** Retried, since Windows refuses while a virus scanner reads a new file. */
 const busy = new Set(['EPERM', 'EACCES', 'EBUSY'])
 const patience = { tries: process.platform === 'win32' ? 40 : 1, pause: 50 }
 
@@ -327,7 +331,7 @@ async function syncFolder(path: string): Promise<void> {
 
 // ---------------------------------------------------------------- the journal
 
-/** Files of one folder with a manifest; it goes when the last of them is removed. */
+/** A store in one folder with a manifest; the folder is removed with its last file. */
 function journalStore(path: string): Store {
   const storage = storageOf(path)
   const list = async () => (await readdir(path).catch(() => [])).filter((name) => !name.startsWith(manifestName))

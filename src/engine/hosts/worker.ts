@@ -1,4 +1,4 @@
-/** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the private file system. */
+/** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the origin-private file system. */
 import * as Comlink from 'comlink'
 import { tryText } from '../../data/documents.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
@@ -24,7 +24,7 @@ import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports 
 import { runJob } from '../run/run.ts'
 import { Session } from '../session.ts'
 
-/** The page names the worker after its own address; the demo lies beside it. */
+/** The page passes its address as the worker's name; the demo's files are next to it. */
 async function fetchDemo(name: string): Promise<Blob> {
   const missing = (why: string, cause?: unknown) =>
     new WorkbenchError(
@@ -44,7 +44,7 @@ const hub = openHub({
   url: import.meta.env.VITE_HUB_URL || undefined,
   cache: { store: opfsCacheFolder('hub'), budget: defaultCacheBudget },
 })
-// The page's address, which is this worker's name, may ask for what the device does (gpu/webgpu/trace.ts).
+// The page's address, which is this worker's name, may turn on GPU tracing (gpu/webgpu/trace.ts).
 const debug = new URL(self.name).searchParams.has('debug') ? console.error : null
 const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug })
 let search: AbortController | null = null
@@ -53,7 +53,7 @@ let origin: ModelOrigin
 let control: Control | null = null
 
 /**
- * Does what changes the journal or the checkpoints; one tab at a time. Nobody reads the journal while such work begins.
+ * Runs work that changes the journal or the checkpoints, in one tab at a time, and not while another reads the journal.
  * @throws WorkbenchError `journal-busy`
  */
 function alone<T>(work: () => Promise<T>): Promise<T> {
@@ -77,7 +77,7 @@ async function busy(): Promise<WorkbenchError> {
   return new WorkbenchError(
     'journal-busy',
     `Another tab of the workbench is running a job${what}.`,
-    'Wait until it is over, or cancel it in that tab.',
+    'Wait until it has finished, or cancel it in that tab.',
   )
 }
 
@@ -111,7 +111,7 @@ const api = {
   openHub: (repo: string, revision?: string) => openHubModel(hub, session, repo, revision),
   stopHub: () => hub.network.interrupt(),
   async hubSearch(query: string): Promise<HubHit[]> {
-    search?.abort(new WorkbenchError('cancelled', 'A newer search took its place.'))
+    search?.abort(new WorkbenchError('cancelled', 'Replaced by a newer search.'))
     search = new AbortController()
     return hub.search(query, 10, search.signal)
   },
@@ -129,11 +129,11 @@ const api = {
       listener(event.type === 'traffic' ? { traffic: event.traffic } : { notice: { message: event.message, hint: event.hint } }),
     )
   },
-  /** @throws WorkbenchError `text-invalid`, `text-short` for a file that cannot be a text, which is then not among them */
+  /** @throws WorkbenchError `text-invalid`, `text-short` for a file that cannot be a text, which is then not registered */
   async addText(file: File, origin: 'file' | 'paste' = 'file'): Promise<TextSource> {
     await tryText(file.name, file)
     return session.texts.add({
-      // Not a number: texts of the journal come from other visits.
+      // Not a counter: texts of the journal come from other visits.
       id: `file-${crypto.randomUUID()}`,
       label: file.name,
       fileName: file.name,
@@ -144,7 +144,7 @@ const api = {
   },
   check: (job: Job) => checkJob(job, session),
   dryRun: (spec: DryRunSpec) => dryRun(session.model, spec, session),
-  /** A measurement leaves nothing behind; another job takes the place of the one that is kept, which has to be named. */
+  /** A measurement keeps nothing; another job replaces the kept one, which has to be named. */
   start: (job: Job, emit: (event: RunEvent) => void, replacing: string | null): Promise<JobReport> =>
     job.runs.length
       ? alone(async () => {
@@ -153,9 +153,9 @@ const api = {
           return run(job, emit, false)
         })
       : run(job, emit, false),
-  /** Goes on with the job in the journal, on the model that is open. */
+  /** Resumes the job in the journal on the open model. */
   goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> => alone(() => run(job, emit, true)),
-  /** Texts that the person brought to the job in the journal, from now on those of this visit too. */
+  /** Registers the user's own texts of the job in the journal for this visit. */
   journalTexts: (): Promise<TextSource[]> =>
     navigator.locks.request(readLock, async () => (await journalTexts(journal)).map((text) => session.texts.add(text))),
   journal: (): Promise<{ busy: boolean; summary: JournalSummary | null }> =>
@@ -177,7 +177,7 @@ const api = {
 
 export type WorkerApi = typeof api
 
-// Errors cross as plain data, so that code and hint survive; client.ts makes errors of them again.
+// Errors are sent as plain data, so that code and hint survive; client.ts converts them back.
 const thrown = Comlink.transferHandlers.get('throw') as Comlink.TransferHandler<{ value: unknown }, unknown>
 thrown.serialize = ({ value }) => [{ isError: false, value: toErrorData(value) }, []]
 

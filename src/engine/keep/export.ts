@@ -1,7 +1,7 @@
 /**
- * A run's checkpoint, in each of its formats, written while the run goes on: copied tensors at the start, each quantized linear
- * as it is solved, small files at the end; then read back and compared. A full disk is waited for; other trouble with storage
- * ends the export, not the run.
+ * Writes a run's checkpoint in each of its formats during the run: copied tensors at the start, each quantized linear when it is solved,
+ * small files at the end; then reads it back and compares. When the disk is full, the run waits; other storage errors end the export, not
+ * the run.
  */
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import type { Sink } from '../../io/bytes.ts'
@@ -13,7 +13,7 @@ import type { RunResult } from '../job.ts'
 import { patient, withRoom } from './room.ts'
 import type { Host } from '../host.ts'
 
-/** One of the formats, and where it lies among the files. */
+/** One of the formats, and its folder. */
 interface Output {
   format: ExportFormat
   folder: string
@@ -21,7 +21,7 @@ interface Output {
 }
 
 export class CheckpointExport {
-  /** Why there is no checkpoint, once something went wrong. */
+  /** Why there is no checkpoint, after an error. */
   error: ErrorData | null = null
   #sink: Sink | null = null
   #outputs: Output[] = []
@@ -32,11 +32,11 @@ export class CheckpointExport {
     readonly opened: OpenModel,
     readonly plan: Plan,
     readonly host: Host,
-    /** The largest hidden state that was seen. */
+    /** The largest absolute hidden state seen. */
     readonly peak: number,
   ) {}
 
-  /** Claims the room and copies what stays as it is, where the job asks for a checkpoint. */
+  /** If the job writes a checkpoint, reserves space and copies unchanged tensors. */
   async begin(): Promise<void> {
     if (this.plan.job.save) await this.#guard(() => this.#copy())
   }
@@ -55,21 +55,21 @@ export class CheckpointExport {
     for (const { stream } of this.#outputs) await stream.copy(() => this.host.control.check())
   }
 
-  /** Whether weights are written, and not only codes. */
+  /** Whether a format stores weights, not only codes. */
   get storesWeights(): boolean {
     return this.#outputs.some(({ format }) => format.stores === 'weights')
   }
 
-  /** Writes one solved linear, if it is not there yet; `weights`: Ŵ + H as the run used it, `[q, p]`, where that is asked for. */
+  /** Writes one solved linear, if not yet written; `weights`: Ŵ + H as the run used it, `[q, p]`, called when a format needs it. */
   async linear(name: string, solved: SolvedLinear, weights: () => PromiseLike<Float32Array<ArrayBuffer>>): Promise<void> {
     if (!this.#outputs.length || this.#written.has(name)) return
-    // What reading the GPU throws is no trouble with storage.
+    // Errors of reading the GPU are not storage errors.
     const values = this.storesWeights ? await weights() : null
     await this.#each(({ stream }) => stream.linear(name, solved, async () => values!))
     this.#written.add(name)
   }
 
-  /** Writes norm weights and biases that a transform changed, by full name, as far as they are not there yet. */
+  /** Writes norm weights and biases that a transform changed, by full name, if not yet written. */
   async vectors(changed: Iterable<[string, Uint8Array]>): Promise<void> {
     for (const [name, bytes] of changed) {
       if (this.#written.has(name)) continue
@@ -78,7 +78,7 @@ export class CheckpointExport {
     }
   }
 
-  /** Writes what is left, reads everything back, and says what came out. */
+  /** Writes the rest, reads everything back, and returns the result. */
   async finish(between: () => Promise<void>): Promise<RunResult['export']> {
     const sink = this.#sink
     if (!sink) return null
@@ -97,7 +97,7 @@ export class CheckpointExport {
     return { files, bytes: files.reduce((sum, file) => sum + file.bytes, 0), checkpoints }
   }
 
-  /** Removes what was written of a run that did not finish. */
+  /** Removes the files of an unfinished run. */
   async abandon(): Promise<void> {
     this.#outputs = []
     const sink = this.#sink
@@ -113,7 +113,7 @@ export class CheckpointExport {
     })
   }
 
-  /** Trouble with files stops the export and is kept for the result; what stops the run goes through. */
+  /** A storage error ends the export and is kept for the result; errors that stop the run are rethrown. */
   async #guard(work: () => Promise<void>): Promise<void> {
     if (this.error) return
     try {
@@ -125,14 +125,14 @@ export class CheckpointExport {
       this.host.emit({
         type: 'notice',
         run: this.run.spec.id,
-        problem: { severity: 'error', code: data.code, message: `The checkpoint is not saved: ${data.message}`, hint: data.hint },
+        problem: { severity: 'error', code: data.code, message: `The checkpoint was not saved: ${data.message}`, hint: data.hint },
       })
       await this.abandon()
     }
   }
 }
 
-/** A folder inside a sink, which is made with its first file; '' is the sink itself. */
+/** A folder inside a sink, created with its first file; '' is the sink itself. */
 function below(sink: Sink, folder: string): Sink {
   if (!folder) return sink
   return {

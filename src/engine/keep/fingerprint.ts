@@ -1,4 +1,4 @@
-/** What a result depends on, as digests: a journal is gone on with only where all of them are the same. */
+/** Digests of everything that a result depends on; a journal is resumed only if all of them are equal. */
 import type { AdapterTraits } from '../session.ts'
 import { readRange } from '../../io/bytes.ts'
 import type { OpenModel } from '../../models/weights.ts'
@@ -7,24 +7,24 @@ import { sha256 } from '../../io/digest.ts'
 import type { HubOrigin, UsedText, UsedTexts } from '../job.ts'
 
 export interface Fingerprint {
-  /** Configuration, headers of all tensors, and what the weights hold. */
+  /** Configuration, headers of all tensors, and samples of the weights. */
   model: string
-  /** The windows of tokens that were drawn, whatever text and seed they came from. */
+  /** The drawn windows of tokens, independent of text and seed. */
   text: string
-  /** Methods and their options, resolved. */
+  /** Methods and their resolved options. */
   options: string
-  /** Other adapters round other products: all that one tells of itself, and bits of its arithmetic. */
+  /** The adapter, since arithmetic differs between adapters: its description, and bits of its arithmetic. */
   adapter: string
-  /** Name and version of the browser: another one compiles kernels in another way. */
+  /** Name and version of the browser: others compile kernels differently. */
   browser: string
-  /** Everything that is built from: see vite.config.ts. */
+  /** Digest of the sources: see vite.config.ts. */
   code: string
 }
 
 declare const __CODE_VERSION__: string
 declare const __VERSION__: string
 export const codeVersion = __CODE_VERSION__
-/** For people. */
+/** For messages. */
 export const version = __VERSION__
 
 export async function fingerprintOf(opened: OpenModel, source: HubOrigin | null, plan: Plan, traits: AdapterTraits): Promise<Fingerprint> {
@@ -42,7 +42,7 @@ export async function fingerprintOf(opened: OpenModel, source: HubOrigin | null,
   }
 }
 
-/** The texts of a plan by their names and the tokens that were drawn from them. */
+/** The texts of a plan by name, with digests of the drawn tokens. */
 export async function usedTexts({ job, calibration, evaluation, passages }: Plan, nameOf: (text: string) => string): Promise<UsedTexts> {
   const used = async (text: string, windows: Int32Array[]): Promise<UsedText> => ({
     name: nameOf(text),
@@ -62,12 +62,12 @@ export async function usedTexts({ job, calibration, evaluation, passages }: Plan
 }
 
 const words: Record<keyof Fingerprint, string> = {
-  model: 'the model holds other weights',
-  text: 'the calibration or evaluation text gives other tokens',
-  options: 'the methods or their options are others',
-  adapter: 'the GPU, its driver or its arithmetic is another',
-  browser: 'the browser is another, or another version of it',
-  code: 'the workbench is another version',
+  model: 'the model has other weights',
+  text: 'the calibration or evaluation text has other tokens',
+  options: 'the methods or their options differ',
+  adapter: 'the GPU, its driver or its arithmetic differs',
+  browser: 'the browser or its version differs',
+  code: 'the version of the workbench differs',
 }
 
 /** What differs, in the order of `words`. */
@@ -75,12 +75,12 @@ export function differences(a: Fingerprint, b: Fingerprint): string[] {
   return (Object.keys(words) as (keyof Fingerprint)[]).filter((part) => a[part] !== b[part]).map((part) => words[part])
 }
 
-/** Read at the start, in the middle and at the end of each tensor: two trained models differ in all of these. */
+/** Bytes read at the start, in the middle and at the end of each tensor: two trained models differ in all of these. */
 const SAMPLE = 2 ** 16
 
 /**
- * Small tensors are read whole, others in three places. That is megabytes for a model of gigabytes, and tells apart all
- * models but those that somebody made to be confused. What lies on the Hub is told apart by its commit, without a read.
+ * Digest of the weights: small tensors are read whole, others in three places. That is megabytes for a model of gigabytes, and
+ * distinguishes all models but deliberately similar ones. A model on the Hub is identified by its commit, without reading.
  */
 async function modelDigest({ folder }: OpenModel, source: HubOrigin | null): Promise<string> {
   if (source) return digestOf([source.repo, source.revision, folder.configText])
@@ -101,7 +101,7 @@ async function modelDigest({ folder }: OpenModel, source: HubOrigin | null): Pro
 
 const digestOf = (value: unknown) => sha256(new TextEncoder().encode(JSON.stringify(value)))
 
-/** Windows one after the other, each behind its length where that counts. */
+/** Windows one after the other, each after its length if lengths matter. */
 function joinedTokens(windows: Int32Array[], lengths = true): Int32Array {
   const extra = lengths ? 1 : 0
   const all = new Int32Array(windows.reduce((sum, { length }) => sum + length + extra, 0))

@@ -93,7 +93,7 @@ describe('a job', () => {
         severity: 'error',
         code: 'option-invalid',
         field: 'formats.gptq',
-        message: 'GPTQ cannot hold Sparse: GPTQ files have no place for outliers beside the codes.',
+        message: 'GPTQ cannot store Sparse: GPTQ files cannot store outliers beside the codes.',
         hint: 'Choose an algorithm without outliers, or the format of plain weights.',
       },
     ])
@@ -121,7 +121,7 @@ describe('a finished job', () => {
     expect([...stages]).toEqual(['write'])
     const notices = later.events.flatMap((event) => (event.type === 'job-start' ? event.notices.map(({ message }) => message) : []))
     expect(notices).toEqual([
-      expect.stringMatching(/measured with the weights of GPTQ, as they were solved; those of Plain weights are rounded/),
+      expect.stringMatching(/measured with the weights of GPTQ, stored exactly; those of Plain weights are rounded/),
     ])
     const [{ export: again, ...figures }] = later.report.runs
     expect(again!.checkpoints.map(({ format }) => format)).toEqual(['dense'])

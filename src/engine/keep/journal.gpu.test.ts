@@ -132,9 +132,9 @@ describe(`a killed job (seed ${SEED})`, () => {
     const { journal } = moments.findLast(({ event }) => event.type === 'layer' && event.run === 'small')!
     const refused = (changes: Partial<Job>) => resume(copy(journal), changes).catch((error: WorkbenchError) => error)
     const runs = job.runs.map((one) => ({ ...one, options: { ...one.options, bits: 8 } }))
-    expect(await refused({ runs })).toMatchObject({ code: 'journal-mismatch', message: expect.stringContaining('options are others') })
+    expect(await refused({ runs })).toMatchObject({ code: 'journal-mismatch', message: expect.stringContaining('options differ') })
     expect(await refused({ seed: 1, calibration: { ...job.calibration, sampling: 'random' } })).toMatchObject({
-      message: expect.stringMatching(/text gives other tokens\./),
+      message: expect.stringMatching(/text has other tokens\./),
     })
     const other = new Session(testSource(), [...testTexts(), mine()])
     await other.open(await tinyFiles((tensors) => tensors.get('model.layers.1.mlp.up_proj.weight')!.data.fill(0.5, 3, 4), config), 'tiny')
@@ -146,9 +146,9 @@ describe(`a killed job (seed ${SEED})`, () => {
     const { journal } = moments.findLast(({ event }) => event.type === 'layer' && event.run === 'small')!
     const traits = await session.adapterTraits()
     const others: [Partial<typeof traits>, string][] = [
-      [{ arithmetic: traits.arithmetic.map((bits, i) => (i === 7 ? bits ^ 1 : bits)) }, 'the GPU, its driver or its arithmetic is another'],
-      [{ told: traits.told.replace(/\d/, '0') }, 'the GPU, its driver or its arithmetic is another'],
-      [{ browser: 'Mozilla/5.0 Firefox/160.0' }, 'the browser is another, or another version of it'],
+      [{ arithmetic: traits.arithmetic.map((bits, i) => (i === 7 ? bits ^ 1 : bits)) }, 'the GPU, its driver or its arithmetic differs'],
+      [{ told: traits.told.replace(/\d/, '0') }, 'the GPU, its driver or its arithmetic differs'],
+      [{ browser: 'Mozilla/5.0 Firefox/160.0' }, 'the browser or its version differs'],
     ]
     for (const [change, words] of others) {
       const other = new Session(session.gpuSource, [...testTexts(), mine()])
@@ -386,7 +386,7 @@ it('storage that fails in other ways ends the journal or the export, not the run
   expect(report.runs[0]).toMatchObject({ state: 'finished', export: null, exportError: { code: 'storage-failed' } })
   expect(report.runs[0].perplexity).toBe(whole[2].perplexity)
   const hints = of(host.events, 'notice').map(({ problem }) => `${problem.message} ${problem.hint}`)
-  expect(hints).toEqual([expect.stringContaining('The checkpoint is not saved'), expect.stringContaining('cannot be resumed')])
+  expect(hints).toEqual([expect.stringContaining('The checkpoint was not saved'), expect.stringContaining('cannot be resumed')])
 
   const none = memoryHost(session)
   const { report: _, ...rest } = {

@@ -1,12 +1,12 @@
 /**
- * What a job has done so far, kept so that nothing but the layer at hand is done twice: after a closed tab, a killed
- * process, a lost device. One job at a time; a job that is over stays until the next one starts.
+ * The journal: what a job has done so far, so that after a closed tab, a killed process or a lost device only the current layer is
+ * repeated. One job at a time; a finished job stays until the next one starts.
  *
- *     head        the job, the model it runs on, and the fingerprint of everything its results depend on
+ *     head the job, its model, and the fingerprint of everything its results depend on
  *     job         full-precision score, result of each finished run, report
- *     run-i       of a run without its checkpoint: each solved linear with its result, vectors that a transform changed, scores
- *     states-…    hidden states between two blocks; what is too large to be written again and again is computed again
- *     text-i      texts that the person brought
+ *     run-i of a run whose checkpoint is not written: solved linears with results, vectors changed by a transform, scores
+ *     states-… hidden states between two blocks; if too large to be written repeatedly, they are computed again
+ *     text-i the user's own texts
  */
 import { inWords, WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
@@ -27,29 +27,29 @@ export interface JournalHead {
   job: Job
   model: ModelSummary
   origin: ModelOrigin
-  /** `GpuSummary.sweepPanel`: a choice by measurement, which may come out otherwise the next time. */
+  /** `GpuSummary.sweepPanel`: chosen by measurement, so it may differ the next time. */
   sweepPanel: number
   /** `GpuSummary.gemmKernel`, likewise. */
   gemmKernel: 'direct' | 'tiled'
-  /** Those of the job that lie in the journal themselves, by the number of their file. */
+  /** Texts of the job stored in the journal itself, by the number of their file. */
   texts: (Pick<TextSource, 'id' | 'label' | 'origin'> & { fileName: string })[]
 }
 
-/** A linear that was solved before. */
+/** A linear solved before an interruption. */
 export interface KeptLinear {
   layer: LayerResult
   stored: SolvedLinear
 }
 
-/** Hidden states that a run may write in all: a disk wears out, and passing activations on again costs less. */
+/** Most bytes of hidden states that a run writes in total: more would wear out the disk, and computing them again costs less. */
 const STATES_BYTES = 8 * 2 ** 30
 const ours = /^(head|job|run-\d+|states-\w+|text-\d+)$/
 
 export class Journal {
   #run: { id: string; log: Log } | null = null
-  /** Seconds that the run took up to its last linear, before it was interrupted. */
+  /** Seconds of the run up to its last linear before the interruption. */
   secondsBefore = 0
-  /** Seconds that the job took before it was interrupted. */
+  /** Seconds of the job before the interruption. */
   #jobSecondsBefore = 0
   readonly #opened: number
   #broken = false
@@ -65,7 +65,7 @@ export class Journal {
     this.#jobSecondsBefore = log.get('seconds') ?? 0
   }
 
-  /** A new journal in place of whatever is there; where storage cannot be had, one that ends with this process. */
+  /** Starts a new journal, replacing any other; without storage, one in memory. */
   static async begin(host: Host, texts: TextFile[], given: Omit<JournalHead, 'texts'>): Promise<Journal> {
     const kept = texts.filter(({ origin }) => origin === 'file' || origin === 'paste')
     const head = { ...given, texts: kept.map(({ id, label, origin, fileName }) => ({ id, label, origin, fileName })) }
@@ -74,19 +74,19 @@ export class Journal {
     } catch (error) {
       const { code, message } = toErrorData(error)
       if (!code.startsWith('storage-')) throw error
-      // Half a beginning is nothing to go on with.
+      // An incomplete start cannot be resumed.
       await discardJournal(host.journal).catch(() => {})
       const store = memoryStore()
       const journal = new Journal(host, store, head, await write(store, head, []))
-      journal.#note('warning', message, 'The job goes on, but it cannot be resumed once this page or program is closed.')
+      journal.#note('warning', message, 'The job continues, but it cannot be resumed once this page or program is closed.')
       return journal
     }
   }
 
-  /** Goes on with the journal that is there. @throws WorkbenchError `journal-mismatch` */
+  /** Resumes the existing journal. @throws WorkbenchError `journal-mismatch` */
   static async resume(host: Host, fingerprint: Fingerprint): Promise<Journal> {
     const head = await readHead(host.journal)
-    if (!head) throw new WorkbenchError('journal-mismatch', 'There is no unfinished job to go on with.', 'Start it from the beginning.')
+    if (!head) throw new WorkbenchError('journal-mismatch', 'There is no unfinished job to resume.', 'Start it from the beginning.')
     const found = differences(head.fingerprint, fingerprint)
     if (found.length) throw mismatch(found)
     return new Journal(host, host.journal, head, await Log.open(host.journal, 'job'))
@@ -94,7 +94,7 @@ export class Journal {
 
   // ---------------------------------------------------------------- the whole job
 
-  /** What the job told when it began, for whoever shows it another time. */
+  /** The job's first events, for later views. */
   keepBeginning(event: RunEvent): Promise<void> {
     return this.#put(this.log, 'beginning', event)
   }
@@ -108,17 +108,17 @@ export class Journal {
     await this.#put(this.log, 'seconds', this.seconds)
   }
 
-  /** Seconds that the job has taken, those before an interruption included and pauses not. */
+  /** Seconds of the job so far, including those before an interruption, without pauses. */
   get seconds(): number {
     return this.#jobSecondsBefore + this.host.control.clock - this.#opened
   }
 
-  /** Of a run that was finished before; with an `exportError`, its linears are still here to be written again. */
+  /** The result of a run finished earlier; with an `exportError`, its linears are still here to be written again. */
   result(run: string): RunResult | null {
     return this.log.get(`result:${run}`) ?? null
   }
 
-  /** The run is finished. Its linears are given up once they are in its checkpoint, or when it was to have none, unless the job keeps them. */
+  /** Records a finished run. Its linears are dropped once its checkpoint is written, or if it has none, unless the job keeps them. */
   async keepResult(result: RunResult): Promise<void> {
     await this.#put(this.log, `result:${result.run}`, result)
     await this.#put(this.log, 'seconds', this.seconds)
@@ -127,7 +127,7 @@ export class Journal {
     if (!this.#broken) for (const name of done) await this.store.remove(name)
   }
 
-  /** The job is over and nothing is left to resume. */
+  /** Records the end of the job; nothing is left to resume. */
   keepReport(report: JobReport): Promise<void> {
     return this.#put(this.log, 'report', report)
   }
@@ -143,14 +143,14 @@ export class Journal {
     return `run-${this.head.job.runs.findIndex(({ id }) => id === run)}`
   }
 
-  /** What follows is about this run. */
+  /** Selects the run that the following calls are about. */
   async enter(run: string): Promise<void> {
     await this.leave()
     let log: Log | null = null
     await this.#keep(0, async () => {
       log = await Log.open(this.store, this.#fileOf(run))
     })
-    // Without storage the run remembers for itself, as long as this process lives.
+    // Without storage, the run is kept in memory.
     log ??= await Log.open(memoryStore(), this.#fileOf(run))
     this.#run = { id: run, log }
     this.secondsBefore = this.result(run)?.seconds ?? 0
@@ -161,7 +161,7 @@ export class Journal {
     }
   }
 
-  /** Linears solved of all runs. */
+  /** Number of solved linears of all runs. */
   async solved(): Promise<number> {
     let count = 0
     for (const { id } of this.head.job.runs) {
@@ -173,14 +173,14 @@ export class Journal {
     return count
   }
 
-  /** @throws WorkbenchError `journal-mismatch` when the linears of a finished run were given up */
+  /** @throws WorkbenchError `journal-mismatch` when the linears of a finished run were dropped */
   async requireLinears({ run, layers }: RunResult, label: string): Promise<void> {
     await this.enter(run)
     if (countLinears(this.#run!.log) >= layers.length) return
     throw new WorkbenchError(
       'journal-mismatch',
-      `${label} is finished, and what it solved was given up when its checkpoint was written, so it cannot be written again.`,
-      'Run it again, and have what it solves kept.',
+      `${label} is finished, and its solved layers were dropped when its checkpoint was written, so it cannot be written again.`,
+      'Run it again with the option to keep solved layers (--keep-solved).',
     )
   }
 
@@ -189,7 +189,7 @@ export class Journal {
     this.#run = null
   }
 
-  /** Those of `names` that were solved before and can be read. */
+  /** Those of `names` that are solved in the journal and readable. */
   async linears(names: string[]): Promise<Map<string, KeptLinear>> {
     const found = new Map<string, KeptLinear>()
     for (const name of names) {
@@ -202,14 +202,14 @@ export class Journal {
     return found
   }
 
-  /** `seconds` that the run has taken. */
+  /** Records `seconds` of the run so far. */
   keepLinear(layer: LayerResult, { codes, grid, groupIndex, outliers, ...stored }: SolvedLinear, seconds: number): Promise<void> {
     const arrays: Arrays = { codes, grid, groupIndex, ...outliers }
     const value = { layer, stored, seconds, jobSeconds: this.seconds }
     return this.#put(this.#run!.log, `linear:${layer.name}`, value, arrays)
   }
 
-  /** Vectors of block k that a transform changed, by full name; null when it was not there yet. */
+  /** Vectors of block k that a transform changed, by full name; null when not recorded yet. */
   async vectors(k: number): Promise<Map<string, Uint8Array<ArrayBuffer>> | null> {
     const arrays = await this.#run!.log.arrays(`vectors:${k}`)
     return arrays && (new Map(Object.entries(arrays)) as Map<string, Uint8Array<ArrayBuffer>>)
@@ -219,7 +219,7 @@ export class Journal {
     return this.#put(this.#run!.log, `vectors:${k}`, null, Object.fromEntries(vectors) as Arrays)
   }
 
-  /** With the first `blocks` blocks quantized. */
+  /** Scores with the first `blocks` blocks quantized. */
   score(blocks: number): Judgement | null {
     return this.#run!.log.get(`score:${blocks}`) ?? null
   }
@@ -230,7 +230,7 @@ export class Journal {
 
   // ---------------------------------------------------------------- hidden states
 
-  /** The full-precision states after the last block, into `hidden`. */
+  /** Reads the full-precision states after the last block into `hidden`. */
   async reference(hidden: Hidden): Promise<boolean> {
     const digests = this.log.get<string[]>('reference')
     return digests !== undefined && (await this.#load('states-reference', digests, [hidden]))
@@ -242,24 +242,24 @@ export class Journal {
     if (digests) await this.#put(this.log, 'reference', digests)
   }
 
-  /** Fills the states with the latest that were kept, and says how many blocks they have passed; 0 when there are none. */
+  /** Reads the latest kept states, and returns how many blocks they have passed; 0 when there are none. */
   async states(states: Hidden[]): Promise<number> {
     const kept = this.#run!.log.get<{ blocks: number; path: string; digests: string[] }>('states')
     return kept && (await this.#load(kept.path, kept.digests, states)) ? kept.blocks : 0
   }
 
-  /** Keeps the states after `blocks` of `all` blocks, as often as the disk can bear. */
+  /** Keeps the states after `blocks` of `all` blocks, within the limit on written bytes. */
   async keepStates(blocks: number, all: number, states: Hidden[]): Promise<void> {
     const bytes = states.reduce((sum, hidden) => sum + hidden.bytes, 0)
     if (bytes > STATES_BYTES || blocks % Math.ceil((bytes * all) / STATES_BYTES)) return
     const log = this.#run!.log
-    // Never over those that count.
+    // Never overwrites the current ones.
     const path = log.get<{ path: string }>('states')?.path === 'states-0' ? 'states-1' : 'states-0'
     const digests = await this.#save(path, states)
     if (digests) await this.#put(log, 'states', { blocks, path, digests })
   }
 
-  /** Window by window, so that the size of the batches may change. Null when there was no room. */
+  /** Written window by window, so that the batch size may change. Null when there was no space. */
   async #save(path: string, states: Hidden[]): Promise<string[] | null> {
     if (this.#broken || !this.#keepsStates) return null
     const digests: string[] = []
@@ -285,7 +285,7 @@ export class Journal {
       if (!code.startsWith('storage-')) throw error
       this.#keepsStates = false
       await this.store.remove(path).catch(() => {})
-      this.#note('note', message, 'The hidden states are not kept, so going on after an interruption will take a little longer.')
+      this.#note('note', message, 'The hidden states are not kept, so resuming after an interruption will take a little longer.')
       return null
     }
   }
@@ -306,13 +306,13 @@ export class Journal {
     }
   }
 
-  // ---------------------------------------------------------------- trouble
+  // ---------------------------------------------------------------- storage errors
 
   #put(log: Log, key: string, value: unknown, arrays: Arrays = {}): Promise<void> {
     return this.#keep(sizeOf(value, arrays), () => log.put(key, value, arrays))
   }
 
-  /** Waits for room; any other trouble ends the journal, not the job. */
+  /** Waits for free space; any other error ends the journal, not the job. */
   async #keep(bytes: number, work: () => Promise<void>): Promise<void> {
     if (this.#broken) return
     try {
@@ -321,7 +321,7 @@ export class Journal {
       const { code, message } = toErrorData(error)
       if (code !== 'storage-failed') throw error
       this.#broken = true
-      this.#note('warning', message, 'The run goes on, but what it does from here on cannot be resumed after an interruption.')
+      this.#note('warning', message, 'The run continues, but what it does from now on cannot be resumed after an interruption.')
     }
   }
 
@@ -330,14 +330,14 @@ export class Journal {
   }
 }
 
-/** @throws WorkbenchError `journal-kept` when the journal holds a job that was not started at `named` */
+/** @throws WorkbenchError `journal-kept` when the journal contains a job that was not started at `named` */
 export async function checkNamed(store: Store, named: string | null): Promise<void> {
   const head = await readHead(store)
   if (!head || head.started === named) return
   throw new WorkbenchError(
     'journal-kept',
-    `A job on ${head.model.name} is kept here (${head.job.runs.map(({ label }) => label).join('; ')}); its results and checkpoints would be lost.`,
-    'Look at it first: open its results, resume it or discard it.',
+    `A job on ${head.model.name} is kept (${head.job.runs.map(({ label }) => label).join('; ')}); its results and checkpoints would be lost.`,
+    'First open its results, resume it or discard it.',
   )
 }
 
@@ -359,7 +359,7 @@ async function write(store: Store, head: JournalHead, texts: TextFile[]): Promis
   return Log.open(store, 'job')
 }
 
-/** Texts that the person brought to the job in the journal. */
+/** The user's own texts of the job in the journal. */
 export async function journalTexts(store: Store): Promise<TextFile[]> {
   const texts: TextFile[] = []
   for (const [i, text] of ((await readHead(store))?.texts ?? []).entries()) {
@@ -374,8 +374,8 @@ export async function journalTexts(store: Store): Promise<TextFile[]> {
 function mismatch(found: string[]): WorkbenchError {
   return new WorkbenchError(
     'journal-mismatch',
-    `The unfinished job cannot be gone on with: ${inWords(found, 'and')}. Results of both would be mixed.`,
-    'Bring back what it was started with, or start it from the beginning.',
+    `The unfinished job cannot be resumed: ${inWords(found, 'and')}. Results of both would be mixed.`,
+    'Restore what it was started with, or start it from the beginning.',
   )
 }
 
@@ -393,7 +393,7 @@ export async function discardJournal(store: Store): Promise<void> {
   for (const name of await store.list()) if (ours.test(name)) await store.remove(name)
 }
 
-/** About the bytes that a record takes. */
+/** Approximate size of a record in bytes. */
 const sizeOf = (value: unknown, arrays: Arrays) =>
   JSON.stringify(value).length + Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0)
 
@@ -410,7 +410,7 @@ function beginningOf(log: Log): RunEvent[] {
   ]
 }
 
-/** What a run that is not finished has told of its linears and blocks. */
+/** Events of an unfinished run about its linears and blocks. */
 function eventsOf(run: string, log: Log): RunEvent[] {
   return log.keys().flatMap((key): RunEvent[] => {
     const [kind, blocks] = key.split(':')
@@ -420,7 +420,7 @@ function eventsOf(run: string, log: Log): RunEvent[] {
   })
 }
 
-/** What is in the journal, without a model or a device; `busy` leaves alone what another tab has open. */
+/** Summary of the journal, without a model or a device; `busy`: does not open files that another tab has open. */
 export async function readJournal(store: Store, busy: boolean): Promise<JournalSummary | null> {
   const head = await readHead(store)
   if (!head) return null

@@ -1,6 +1,6 @@
 /**
- * Values by key in one file that is only appended to. A record is whole or not there: each carries its length and a
- * digest, and whatever follows the last whole one (a write cut short) is dropped when the file is opened again.
+ * An append-only file of values by key. Each record has its length and a digest; whatever follows the last complete record (an
+ * interrupted write) is dropped when the file is opened.
  */
 import type { Store, StoreFile } from '../../io/bytes.ts'
 import { hex, sha256, unhex } from '../../io/digest.ts'
@@ -11,7 +11,7 @@ export type Arrays = Record<string, Words>
 /** Magic, length of head and of payload, SHA-256 of the head. */
 const PREFIX = 4 + 4 + 4 + 32
 const MAGIC = 0x314a4551 // QEJ1
-/** A head is names and figures, a payload one linear. Longer is no record. */
+/** Size limits: a head is names and figures, a payload one linear. */
 const MOST = { head: 2 ** 24, payload: 2 ** 31 }
 
 const types = { u8: Uint8Array, u32: Uint32Array, i32: Int32Array, f32: Float32Array }
@@ -65,7 +65,7 @@ export class Log {
     return this.#records.get(key)?.head.value as T | undefined
   }
 
-  /** The arrays beside it; null when there is no such record or when they are damaged. */
+  /** The arrays of a record; null when there is no such record or they are damaged. */
   async arrays(key: string): Promise<Arrays | null> {
     const record = this.#records.get(key)
     if (!record) return null
@@ -81,7 +81,7 @@ export class Log {
     return found
   }
 
-  /** Appends a record; returns when it is safe. After an error nothing has changed, and the call may be repeated. */
+  /** Appends a record; returns once it is durable. After an error nothing has changed, and the call may be repeated. */
   async put(key: string, value: unknown, arrays: Arrays = {}): Promise<void> {
     const payload = joined(Object.values(arrays))
     const head: Head = {

@@ -1,4 +1,4 @@
-/** Storage that may be full: the job waits for room instead of losing what it has. */
+/** Full storage: the job waits for free space instead of losing its work. */
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Sink } from '../../io/bytes.ts'
 import type { Control } from '../control.ts'
@@ -10,7 +10,7 @@ interface Pausable {
 }
 
 /**
- * Repeats `work` until there is room for it, pausing the job in between. `needed` tells the bytes that are still missing.
+ * Repeats `work` until there is enough space, pausing the job in between. `needed` returns the bytes still missing.
  * @throws WorkbenchError what `work` throws but `storage-full`; `cancelled`
  */
 export async function withRoom<T>({ control, emit }: Pausable, what: string, needed: () => number, work: () => Promise<T>): Promise<T> {
@@ -26,7 +26,7 @@ export async function withRoom<T>({ control, emit }: Pausable, what: string, nee
   }
 }
 
-/** A sink that waits for room; `total` bytes will go into it. */
+/** A sink that waits for free space; `total` bytes will be written. */
 export function patient(sink: Sink, host: Pausable, what: string, total: number): Sink {
   let claimed = 0
   let written = 0

@@ -1,4 +1,4 @@
-/** From a Job to a plan: tokens drawn, options resolved, sizes predicted, and everything wrong with it found. */
+/** Turns a Job into a plan: draws tokens, resolves options, predicts sizes, and finds everything wrong with it. */
 import { overlap } from '../../data/corpus.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
@@ -12,7 +12,7 @@ import { Findings } from './findings.ts'
 import { type PlannedRun, type Plan, planRun, plannedBits, checkpointBytes, solvedBytes } from './plan.ts'
 import { remarks, gibibytes } from './remarks.ts'
 
-/** Looks at a job from all sides but that of time and memory (dry.ts). `plan` is there when nothing stands against it. */
+/** Checks a job in every respect but time and memory (dry.ts). `plan` is set when there are no errors. */
 export async function examine(job: Job, session: Session): Promise<{ check: JobCheck; plan: Plan | null }> {
   const found = new Findings()
   const { problems } = found
@@ -62,7 +62,7 @@ function judgeFormat(format: ExportFormat, run: PlannedRun, opened: OpenModel): 
   }
 }
 
-/** What the texts are good for: too short, too few, the wrong ones, or seen before. */
+/** Remarks on the texts: too short, too few, unsuitable, or overlapping. */
 function judgeTexts(job: Job, session: Session, { calibration, evaluation }: DrawnTexts, found: Findings): void {
   const { texts, model: opened } = session
   const { shape } = opened.model
@@ -70,12 +70,12 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
     found.warn(
       'evaluation.length',
       `The evaluation text has only ${evaluation.counts.text} tokens: perplexity is measured over one window of ${evaluation.counts.length} tokens.`,
-      'Choose a longer text for a figure that means more.',
+      'Choose a longer text for a more reliable figure.',
     )
   } else if (evaluation && job.evaluation.samples > evaluation.counts.windows) {
     found.warn(
       'evaluation.samples',
-      `The evaluation text holds ${evaluation.counts.windows} windows of ${evaluation.counts.length} tokens; all of them are used.`,
+      `The evaluation text has only ${evaluation.counts.windows} windows of ${evaluation.counts.length} tokens; all of them are used.`,
       '',
       'note',
     )
@@ -87,14 +87,14 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
       found.warn(
         'calibration.samples',
         `${tokens} calibration tokens are fewer than the widest layer has inputs (${widest}): the Gram matrix cannot have full rank.`,
-        'Take more or longer samples.',
+        'Use more or longer samples.',
       )
     }
     if (texts.file(job.calibration.text)?.origin === 'builtin' && shape.vocab > storyVocabulary) {
       found.warn(
         'calibration.text',
-        'These are stories in a small child’s words, made for the demo: little of what this model knows is felt in them.',
-        'Calibrate on C4, WikiText-2, or text like that which the model will read.',
+        'These are stories in a small child’s vocabulary, made for the demo model: they use little of what this model can do.',
+        'Calibrate on C4, WikiText-2, or on text like that which the model will process.',
         'note',
       )
     }
@@ -102,8 +102,8 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
     if (shared >= 0.001) {
       found.warn(
         'evaluation.text',
-        `${percent(shared)} of the evaluation tokens stand in the calibration samples too, so perplexity will look better than it is.`,
-        'Evaluate on a text that was not used to calibrate.',
+        `${percent(shared)} of the evaluation tokens also occur in the calibration samples, so perplexity will look better than it is.`,
+        'Evaluate on a text that is not used for calibration.',
       )
     }
   }
@@ -116,7 +116,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): Pl
       'runs',
       'plan-invalid',
       `${opened.folder.name} is quantized already (${opened.folder.packing.bits} bits).`,
-      'Open the full-precision model to quantize it; here only its perplexity can be measured.',
+      'Open the full-precision model to quantize it; of this one, only the perplexity can be measured.',
     )
   }
   const known = (ids: readonly string[], field: string) =>
@@ -139,7 +139,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): Pl
     for (const format of run.formats) {
       const refusal = format.accepts(run.output)
       if (!refusal) continue
-      const why = `${format.label} cannot hold ${spec.label}: ${refusal.why}`
+      const why = `${format.label} cannot store ${spec.label}: ${refusal.why}`
       found.fail(spec.formats ? `runs.${i}.formats` : `formats.${format.id}`, 'option-invalid', why, refusal.instead)
     }
     for (const { field, message, hint, severity } of remarks(run, opened, job.save))
@@ -149,7 +149,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): Pl
   return runs
 }
 
-/** Whether the device can hold the largest matrices, whole or in slices. */
+/** Whether the largest matrices fit the device, whole or in slices of rows. */
 function judgeSizes(job: Job, opened: OpenModel, gpu: Device, runs: PlannedRun[], found: Findings): void {
   const largest = [
     ...opened.model.stages.flat().flatMap(({ name, q, p }) => [
@@ -172,17 +172,17 @@ function judgeSizes(job: Job, opened: OpenModel, gpu: Device, runs: PlannedRun[]
       `runs.${job.runs.indexOf(spec)}.method`,
       'gpu-too-small',
       `${solver.label} cannot quantize ${name} this way: its weights take ${gibibytes(q * p * 4)}, more than a binding of this GPU, so it is solved in slices of rows, and ${sliceProblem(solver, q, p, options)}.`,
-      'Leave whole columns off, choose another method, or a GPU (or browser) with a larger binding limit.',
+      'Turn structured outliers off, choose another method, or a GPU (or browser) with a larger binding limit.',
     )
   })
 }
 
-/** The plan, or the first thing that stands against it as an error. */
+/** The plan. @throws the first error found */
 export async function planJob(job: Job, session: Session): Promise<Plan> {
   const { check, plan } = await examine(job, session)
   const problem = check.problems.find((one) => one.severity === 'error')
   if (problem) throw new WorkbenchError(problem.code === 'note' ? 'plan-invalid' : problem.code, problem.message, problem.hint)
-  if (!plan) throw new Error('A plan without problems is no plan.')
+  if (!plan) throw new Error('There is no plan, although no error was found.')
   return plan
 }
 

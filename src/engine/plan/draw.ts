@@ -1,4 +1,4 @@
-/** The texts of a job: read, cut into tokens, and drawn from. */
+/** Reads and tokenizes the texts of a job, and draws its windows. */
 import { evaluationWindows, sampleWindows } from '../../data/corpus.ts'
 import { maxText, remarksOn, type TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
@@ -10,18 +10,18 @@ import type { Findings } from './findings.ts'
 
 type Part = 'calibration' | 'evaluation' | 'lambada'
 
-/** Windows of a text, and what is told of them. */
+/** Windows of a text, and facts about them. */
 interface Drawn {
   windows: Int32Array[]
   counts: TokenCounts
 }
 
 export interface DrawnTexts {
-  /** Null where something stands against it, or none is needed. */
+  /** Null when there are errors, or when none is needed. */
   calibration: Drawn | null
   evaluation: Drawn | null
   lastWords: { passages: Passage[]; facts: TextFacts } | null
-  /** Of `lastWords`; none when they are not measured, null when something stands against it. */
+  /** Passages for `lastWords`; none when it is not measured, null when there are errors. */
   passages: Passage[] | null
 }
 
@@ -34,7 +34,7 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
     found.fail(
       field,
       'option-invalid',
-      `The model has ${shape.maxPositions} positions, but windows of ${value} tokens were asked for.`,
+      `The model has ${shape.maxPositions} positions, but windows of ${value} tokens were requested.`,
       `Choose ${shape.maxPositions} or less.`,
     )
     return false
@@ -75,7 +75,7 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
   const seedFits = found.whole('seed', 'The seed', job.seed, 0, 2 ** 32 - 1)
   found.whole('perplexityEvery', 'Measuring perplexity every so many blocks', job.perplexityEvery, 0, 1024)
 
-  // Without runs, a job only measures the model as it is: no calibration text is needed.
+  // A job without runs only measures the model and needs no calibration text.
   const calibrates =
     job.runs.length > 0 &&
     found.whole('calibration.samples', 'The number of samples', job.calibration.samples, 1, 2 ** 20) &&
@@ -111,7 +111,7 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
   const passages = job.lambada ? (lastWords?.passages ?? null) : []
 
   const dated = (['calibration', 'evaluation', 'lambada'] as const).find((part) => job[part] && texts.usesDate(job[part]))
-  if (dated) found.warn(`${dated}.chat`, `The chat template writes the date into the text; this job takes ${date} for today.`, '', 'note')
+  if (dated) found.warn(`${dated}.chat`, `The chat template writes today’s date into the text; this job uses ${date}.`, '', 'note')
 
   return { calibration, evaluation, lastWords, passages }
 }

@@ -1,6 +1,6 @@
 /**
- * Runs foreseen: the engine itself, on a device that computes nothing and only counts (gpu/dry.ts). What a run will hold and
- * read is therefore never stated a second time, for no algorithm and no family.
+ * Forecasts of runs, made by running the engine itself on a device that computes nothing and only counts (gpu/dry.ts). So no algorithm or
+ * family has to state a second time how much memory it takes and how much it reads.
  */
 import { noFacts, type TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
@@ -24,14 +24,14 @@ import { runJob } from '../run/run.ts'
 import { type AdapterTraits, Session } from '../session.ts'
 import { Texts, type TokenStream } from '../texts.ts'
 
-/** What a dispatch takes on a GPU known by its figures alone: about what drivers take to encode and start one. */
+/** Assumed time of a dispatch on a GPU that is not present, s: about what drivers take to encode and start one. */
 const DISPATCH_SECONDS = 1e-5
-/** Bytes a second that weights are read at, where nothing was measured: a plain SSD through a browser. */
+/** Assumed read rate of weights, bytes per second: a usual SSD through a browser. */
 const READ_RATE = 1e9
-/** Evaluation windows where the text that decides it is not there: about those of WikiText-2, 2048 tokens each. */
+/** Assumed evaluation windows when there is no text: about those of WikiText-2 with 2048 tokens each. */
 const WINDOWS = 160
 
-/** Times that the host waits for the GPU in each linear, at most. */
+/** Most times that the host waits for the GPU per linear. */
 const WAITS = 2
 
 const has = ({ options }: Solver, key: string) => options.some((option) => option.key === key)
@@ -47,7 +47,7 @@ interface Counts {
   passages: Passage[]
 }
 
-/** Tokens of no text, as many as are asked for. */
+/** Placeholder tokens for texts that do not exist. */
 class BlankTexts extends Texts {
   constructor(readonly counts: Counts) {
     super([], null)
@@ -55,7 +55,7 @@ class BlankTexts extends Texts {
 
   override async tokens(_: unknown, purpose: 'calibration' | 'evaluation'): Promise<TokenStream> {
     const { windows, length } = this.counts[purpose]
-    // Not the same ones: nobody should find one text in the other.
+    // Different ones, so that no overlap of the texts is reported.
     return { tokens: new Int32Array(windows * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts() }
   }
 
@@ -68,7 +68,7 @@ class BlankTexts extends Texts {
   }
 }
 
-/** A session whose device only counts. */
+/** A session with a device that only counts. */
 class DrySession extends Session {
   override readonly texts: Texts
 
@@ -108,14 +108,14 @@ class DrySession extends Session {
   }
 }
 
-/** Time does not pass in a dry run, so that it comes out alike on every machine. */
+/** Time stands still in a dry run, so that its result is the same on every machine. */
 class Standstill extends Control {
   override get clock(): number {
     return 0
   }
 }
 
-/** A journal that keeps nothing. */
+/** A journal that stores nothing. */
 const nowhere: Store = {
   edit: async () => ({
     size: 0,
@@ -131,7 +131,7 @@ const nowhere: Store = {
 
 type Place = Stage | 'load'
 
-/** What one run of a job held and read, or what stopped it. */
+/** Memory and bytes read of one run, or the error that stopped it. */
 interface Trial {
   stages: Map<Place, StagePeaks>
   read: number
@@ -139,8 +139,8 @@ interface Trial {
   error: ErrorData | null
 }
 
-/** Runs of a model shortened to so many blocks, on a counting device. `''` stands for the baseline before them. */
-/** The device, and how it sweeps. */
+/** Dry runs of a model shortened to `blocks` blocks, on a counting device. `''` is the baseline before them. */
+/** The device, and its settings of the sweeps. */
 type SweepingDevice = DeviceFacts & { sweepPanel: number }
 
 async function attempt(
@@ -169,7 +169,7 @@ async function attempt(
     trial.read += bytes
     note('load')
   })
-  // The number of parameters decides whether blocks are kept: it stays that of the whole model.
+  // The number of parameters decides whether blocks stay on the GPU, so it remains that of the whole model.
   const short = { ...model, model: { ...model.model, shape: { ...model.model.shape, blocks } } }
   const { runs: results } = await runJob(jobOf(runs, counts), {
     session: new DrySession(gpu, short, counts),
@@ -179,11 +179,11 @@ async function attempt(
       throw new Error('A dry run writes nothing.')
     },
     emit: (event) => {
-      // What is read before is a few samples, to know the model again.
+      // Only a few samples are read before, for the fingerprint.
       if (event.type === 'job-start') trial.read = 0
       if (event.type !== 'stage' && event.type !== 'run-start') return
       note(stage)
-      // A run begins with embedding its texts, and with the first block.
+      // A run begins by embedding its texts, with the first block.
       stage = event.type === 'stage' ? event.stage : 'load'
       trial = trials.get(event.run ?? '')!
     },
@@ -205,7 +205,7 @@ function jobOf(runs: RunSpec[], { calibration, evaluation, passages }: Counts): 
   }
 }
 
-/** What a run holds and reads, and what the baseline reads. */
+/** Memory and bytes read of a run, and bytes read of the baseline. */
 type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & {
   dispatches: number
   baselineReadBytes: number
@@ -213,16 +213,16 @@ type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & {
   error: ErrorData | null
 }
 
-/** Forecasts so far: a plan is checked again after every edit. */
+/** Cached forecasts: a plan is checked again after every edit. */
 const known = new WeakMap<OpenModel, Map<string, Foreseen>>()
 
-/** What runs hold and read, by their id. All blocks are alike: what the third one adds, each further one adds as well. */
+/** Memory and bytes read of runs, by id. All blocks are alike: each further block adds what the third one adds. */
 async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, device: SweepingDevice): Promise<Map<string, Foreseen>> {
   const before = known.get(opened) ?? new Map<string, Foreseen>()
   known.set(opened, before)
   const specs = runs.map(({ spec, solver }): RunSpec => {
     const options: Options = { ...spec.options, blocks: 0 }
-    // No sweep holds more than the first.
+    // No sweep needs more memory than the first.
     if (has(solver, 'iterations')) options.iterations = 1
     return { ...spec, options }
   })
@@ -238,13 +238,13 @@ async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, de
   return new Map(specs.map((spec) => [spec.id, before.get(key(spec))!]))
 }
 
-/** From runs of some blocks and of one less to a run of `more` blocks. */
+/** Extrapolates from runs of n and n − 1 blocks to `more` further blocks. */
 function extended(long: Map<string, Trial>, short: Map<string, Trial>, id: string, more: number): Foreseen {
   const grow = (value: number, less = value) => value + more * (value - less)
   const [base, run] = ['', id].map((one) => ({ trial: long.get(one)!, less: short.get(one)! }))
   const stages = [base, run].flatMap(({ trial, less }) =>
     [...trial.stages].flatMap(([stage, { gpuBytes, hostBytes }]) => {
-      // The baseline's own loading comes before that of the run, and holds less. Nothing is written.
+      // The baseline is loaded before the run and needs less memory. Nothing is written.
       if ((trial === base.trial && stage === 'load') || stage === 'write') return []
       const before = less.stages.get(stage)
       return { stage, gpuBytes: grow(gpuBytes, before?.gpuBytes), hostBytes: grow(hostBytes, before?.hostBytes) }
@@ -262,7 +262,7 @@ function extended(long: Map<string, Trial>, short: Map<string, Trial>, id: strin
   }
 }
 
-/** Seconds; null where nobody knows the rate of the device. */
+/** Seconds; null when the rate of the device is unknown. */
 function duration(
   device: DeviceFacts,
   { flops, bytes, dispatches, waits }: { flops: number; bytes: number; dispatches: number; waits: number },
@@ -271,14 +271,14 @@ function duration(
   return flops / (device.gflops * 1e9) + bytes / READ_RATE + dispatches * device.dispatchSeconds + waits * device.tick
 }
 
-/** Dispatches of the sweeps that a dry run leaves out: a product and a walk for every block of columns. */
+/** Dispatches of the sweeps that a dry run skips: a product and a walk for every column block. */
 function sweepDispatches({ solver, options, spec, blocks }: PlannedRun, { model }: OpenModel): number {
   const tried = resolveOptions(solver.options, { ...spec.options, ...(has(solver, 'iterations') && { iterations: 1 }) }).options
   const more = (solver.sweeps?.(options) ?? 0) - (solver.sweeps?.(tried) ?? 0)
   return more * blocks * model.stages.flat().reduce((sum, { p }) => sum + 2 * Math.ceil(p / BLOCK), 0)
 }
 
-/** A forecast, its time not yet corrected by what earlier runs took. */
+/** A forecast, its time not yet corrected by earlier runs. */
 function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Counts, every: number, device: DeviceFacts): Forecast {
   const { forward, solve } = runWork(run, opened, counts.calibration, counts.evaluation, every)
   const { stages, gpuBytes, hostBytes, readBytes } = held
@@ -292,12 +292,12 @@ function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Co
   return { flops, stages, gpuBytes, hostBytes, readBytes, seconds }
 }
 
-/** Corrects a forecast by what earlier runs on this device took. */
+/** Corrects a forecast by the times of earlier runs on this device. */
 function corrected({ pace }: Session, method: string, made: Forecast): Forecast {
   return { ...made, seconds: made.seconds === null ? null : made.seconds * pace.factor(method) }
 }
 
-/** Looks at a job from all sides: `examine`, and what each run will take on the device at hand. */
+/** Checks a job completely: `examine`, and the forecast of each run on the present device. */
 export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
   const device = await deviceAtHand(session)
   const { model } = session
@@ -319,7 +319,7 @@ export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
   return check
 }
 
-/** Without weights there is no tokenizer: as many tokens are planned with as are asked for. */
+/** Without weights there is no tokenizer: the requested number of tokens is assumed. */
 function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
   const counts: Counts = {
     calibration: { windows: job.calibration.samples, length: job.calibration.length },
@@ -331,15 +331,15 @@ function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
   return examine(blank, new DrySession(new DryDevice(device), model, counts))
 }
 
-/** Said of runs that will need more GPU memory than the device should have. */
+/** The warning for runs that will need more GPU memory than the device probably has. */
 export function memoryProblem(runs: JobCheck['runs'], memoryBudget: number): Problem | null {
   const peak = Math.max(0, ...runs.map((run) => run.forecast?.gpuBytes ?? 0))
   if (peak <= memoryBudget) return null
   return {
     severity: 'warning',
     code: 'note',
-    message: `This needs about ${gibibytes(peak)} of GPU memory; this GPU should hold about ${gibibytes(memoryBudget)}.`,
-    hint: 'Take fewer or shorter samples, or a smaller model.',
+    message: `This needs about ${gibibytes(peak)} of GPU memory; this GPU probably has about ${gibibytes(memoryBudget)}.`,
+    hint: 'Use fewer or shorter samples, or a smaller model.',
     field: 'calibration.samples',
   }
 }
@@ -350,13 +350,13 @@ async function deviceAtHand(session: Session): Promise<SweepingDevice> {
   return { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, dispatchSeconds, tick, sweepPanel }
 }
 
-/** Every algorithm on a model, on the device asked for; without one, on that of the session. */
+/** The forecast of every algorithm on a model, for the given device or that of the session. */
 export async function dryRun(
   opened: OpenModel,
   { options, calibration, evaluation, device }: DryRunSpec,
   session: Session,
 ): Promise<DryRun> {
-  // Of the panels that a GPU may choose, the largest takes the most memory.
+  // Of the outer column blocks that a GPU may use, the widest take the most memory.
   const facts: SweepingDevice = device
     ? { ...device, name: device.label, kind: 'gpu', dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
     : await deviceAtHand(session)
@@ -375,7 +375,7 @@ export async function dryRun(
     const given = Object.entries(options).filter(([key]) => own.some((spec) => spec.key === key))
     return { id, label, method: id, options: Object.fromEntries(given) }
   })
-  // One by one: what stands against one method must not stand against the others.
+  // One by one, so that an error of one method does not affect the others.
   const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
   const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])
   const foreseen = await foresee(opened, runs, counts, facts)
@@ -387,7 +387,7 @@ export async function dryRun(
     const { bitsPerWeight = null, checkpointBytes = null } = check.runs.at(0) ?? {}
     if (held) Object.assign(baseline, { readBytes: held.baselineReadBytes, dispatches: held.baselineDispatches })
     const raw = held && plan && !problem ? forecast(opened, plan.runs[0], held, counts, 0, facts) : null
-    // What was learned here says nothing about another device.
+    // Corrections from this device do not apply to another.
     const made = raw && !device ? corrected(session, id, raw) : raw
     return { id, label, bitsPerWeight, checkpointBytes, forecast: made, problem }
   })
@@ -401,7 +401,7 @@ export async function dryRun(
       maxBuffer,
       memoryBudget,
       gflops,
-      from: device?.from ?? 'Measured here; memory is a guess from the limits.',
+      from: device?.from ?? 'Measured on this device; memory is estimated from the limits.',
     },
     tensors: { count: folder.checkpoint.tensors.size, bytes: folder.checkpoint.bytes },
     largest: { weight: largest(({ q, p }) => q * p * 4), gram: largest(({ p }) => p * p * 4) },

@@ -1,6 +1,6 @@
 import type { Problem } from '../job.ts'
 
-/** What stands against a job, and what should be known of it, in the order in which it was found. */
+/** Errors and remarks about a job, in the order in which they were found. */
 export class Findings {
   readonly problems: Problem[] = []
 
@@ -12,10 +12,10 @@ export class Findings {
     this.problems.push({ severity, code: 'note', message, hint, field })
   }
 
-  /** Whether a value is a whole number in its range; if not, that is found. */
+  /** Whether a value is a whole number in its range; if not, adds an error. */
   whole(field: string, label: string, value: number, min: number, max: number): boolean {
     if (Number.isInteger(value) && value >= min && value <= max) return true
-    this.fail(field, 'option-invalid', `${label} is a whole number from ${min} to ${max}, not ${value}.`)
+    this.fail(field, 'option-invalid', `${label} has to be a whole number from ${min} to ${max}, not ${value}.`)
     return false
   }
 }

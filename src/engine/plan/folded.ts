@@ -1,4 +1,4 @@
-/** What a transform folds its scales into: the norms and linears before a stage. */
+/** The norms and linears before a stage, into which a transform folds its scales. */
 import type { Model } from '../../models/family.ts'
 
 /** Norm weights and biases that a transform may change, by their name inside the block. */
@@ -6,7 +6,7 @@ export function foldedVectors({ before, vectors }: Pick<Model, 'before' | 'vecto
   return before.flatMap((one) => (one.kind === 'none' ? [] : vectorsOf(one.name, vectors)))
 }
 
-/** The weight (of a norm) and the bias of a module, in this order, as far as they are vectors. */
+/** The weight (of a norm) and the bias of a module, in this order, if they are vectors. */
 export function vectorsOf(module: string, vectors: Model['vectors']): string[] {
   return ['weight', 'bias'].map((part) => `${module}.${part}`).filter((name) => vectors.some((vector) => vector.name === name))
 }

@@ -1,4 +1,4 @@
-/** A plan: runs with their options resolved, and the sizes of what they will write. */
+/** A plan: runs with resolved options, and the sizes of what they will write. */
 import type { Passage } from '../../data/lambada.ts'
 import { type ExportFormat, type ExportPlan, type ExportSettings, formatsFor, modelDtype } from '../../io/formats/index.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
@@ -15,14 +15,14 @@ export interface PlannedRun {
   options: Options
   grid: Grid
   trueSequential: boolean
-  /** Blocks to quantize, the first ones. */
+  /** Number of blocks to quantize, from the first. */
   blocks: number
   /** Largest binding of the device: larger linears are solved in slices. */
   maxBinding: number
   output: ExportPlan
-  /** Those that the checkpoint is written in. */
+  /** Formats of the checkpoint. */
   formats: ExportFormat[]
-  /** The format whose weights are measured: of some, files hold rounded ones. */
+  /** The format whose weights are measured, since some formats store rounded ones. */
   measured: ExportFormat
 }
 
@@ -37,8 +37,8 @@ export interface Plan {
 }
 
 /**
- * Bits that a linear takes: a symmetric grid needs no zero points, runs of columns no group index. Outliers are float16
- * with a column index each and a pointer per row, or whole columns with one index each.
+ * Bits of a linear: a symmetric grid needs no zero points, consecutive groups no group index. Outliers are float16 with a column index
+ * each and a pointer per row, or whole columns with one index each.
  */
 export function linearBits(
   { q, p }: { q: number; p: number },
@@ -64,7 +64,7 @@ export function planRun(
 ): PlannedRun | null {
   const solver = solvers.find((one) => one.id === spec.method)
   if (!solver) {
-    fail('method', `There is no method ${JSON.stringify(spec.method)}.`, `Choose one of ${solvers.map((one) => one.id).join(', ')}.`)
+    fail('method', `There is no algorithm ${JSON.stringify(spec.method)}.`, `Choose one of ${solvers.map((one) => one.id).join(', ')}.`)
     return null
   }
   const { options, problems } = resolveOptions([...solver.options, ...runOptions], spec.options)
@@ -75,13 +75,13 @@ export function planRun(
   if (problems.length || asked > all) return null
   const grid = solver.gridOf(options)
   const blocks = asked || all
-  // Not every method offers these.
+  // Not every method has these options.
   const { actOrder, staticGroups } = { actOrder: options.actOrder === true, staticGroups: options.staticGroups === true }
   const stored = opened.folder.checkpoint.tensors.get(opened.embedding)!.dtype
   const settings: ExportSettings = {
     bits: grid.bits,
     groupSize: grid.groupSize,
-    // What the file has to say is whether the group index is out of order.
+    // The file has to record whether columns are out of order.
     actOrder: actOrder && !staticGroups && grid.groupSize !== -1,
     symmetric: grid.symmetric,
     trueSequential: trueSequential && !solver.transform,
@@ -104,7 +104,7 @@ function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): 
   return decoder ? { ...decoder, prefix, embedding, head } : null
 }
 
-/** Of a format's files and of those that travel along. */
+/** Bytes of a format's files and of the copied files. */
 export function checkpointBytes({ output }: PlannedRun, format: ExportFormat, { folder }: OpenModel): number {
   return format.bytes(output) + folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0)
 }
@@ -115,7 +115,7 @@ export function solvedBytes({ output: { linears } }: PlannedRun): number {
   return linears.reduce((sum, { q, p, bits, groups }) => sum + 4 * (q * Math.ceil((p * bits) / 32) + 2 * groups * q + p), 0)
 }
 
-/** What a checkpoint holds: quantized linears in place of their weights, all else as it is, or as a transform leaves it. */
+/** Contents of a checkpoint: quantized linears instead of their weights, everything else unchanged, or as a transform changed it. */
 function contentOf(
   solver: Solver,
   blocks: number,
@@ -138,7 +138,7 @@ function contentOf(
   return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
-/** The blocks are alike, so one stands for all. */
+/** The blocks are alike, so one is enough. */
 export function plannedBits({ grid, output, solver, options }: PlannedRun, opened: OpenModel) {
   return opened.model.stages.flat().map(({ q, p }) => {
     const outliers = solver.outliers?.(q, p, options) ?? null

@@ -1,11 +1,11 @@
-/** What is unusual about a run but not wrong. */
+/** Remarks on a run: unusual, but not errors. */
 import { type ExportFormat, type Remark, dtypeNames } from '../../io/formats/index.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { outlierOptions } from '../../quant/outliers.ts'
 import { bitsPerWeight } from '../job.ts'
 import { type PlannedRun, plannedBits } from './plan.ts'
 
-/** What is unusual about a run but not wrong. */
+/** Remarks on a run: unusual, but not errors. */
 export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
   const { options, solver, output } = run
   const { settings } = output
@@ -15,41 +15,51 @@ export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Rema
   else if (Number(options.threshold) < surelySmall && Number(options.bits) < 4) {
     found.push({
       field: 'threshold',
-      message: `Below ${surelySmall} the threshold may leave so many outliers that the result takes more than ${PLAIN_BITS} bits per weight, as plain weights would.`,
-      hint: 'How many there are is known at the end.',
+      message: `Below ${surelySmall} the threshold may keep so many outliers that the result takes more than ${PLAIN_BITS} bits per weight, like unquantized weights.`,
+      hint: 'Their number is known at the end.',
       severity: 'note',
     })
   }
   if (solver.transform && options.trueSequential) {
     found.push({
       field: 'trueSequential',
-      message: `${solver.label} scales a whole block before it rounds any of it, so true-sequential changes nothing within a block.`,
+      message: `${solver.label} scales a whole block before it rounds any of it, so true-sequential has no effect within a block.`,
       hint: '',
       severity: 'note',
     })
   }
   if (settings.staticGroups && !options.actOrder) {
-    found.push({ field: 'staticGroups', message: 'Static groups change nothing without act-order.', hint: '', severity: 'note' })
+    found.push({ field: 'staticGroups', message: 'Static groups have no effect without act-order.', hint: '', severity: 'note' })
   }
   if (save) found.push(...storageRemarks(run, opened))
   if (options.outlier === 0) {
     for (const { key, label } of outlierOptions) {
       const spec = solver.options.find((one) => one.key === key)
       if (!spec || key === 'outlier' || options[key] === spec.default) continue
-      found.push({ field: key, message: `${label} changes nothing without outliers.`, hint: 'Ask for some, e.g. 0.01.', severity: 'note' })
+      found.push({
+        field: key,
+        message: `${label} has no effect without outliers.`,
+        hint: 'Set a fraction of outliers, e.g. 0.01.',
+        severity: 'note',
+      })
     }
   } else if (options.outlierMode === 'masked' && options.alpha !== 1) {
-    found.push({ field: 'alpha', message: 'Masked outliers take no steps, so their length changes nothing.', hint: '', severity: 'note' })
+    found.push({
+      field: 'alpha',
+      message: 'Masked outliers take no gradient steps, so the step has no effect.',
+      hint: '',
+      severity: 'note',
+    })
   }
   return found
 }
 
-/** Of a weight that is not quantized. */
+/** Bits of an unquantized weight. */
 const PLAIN_BITS = 16
-/** Thresholds of SpQR from here on were measured to stay below that. */
+/** With SpQR thresholds from this on, results were measured to stay below that. */
 const surelySmall = 0.05
 
-/** What there is to say of a result that takes more than plain weights; null when it takes less. */
+/** A warning for a result that is larger than unquantized weights; null when it is smaller. */
 export function oversized(bits: number): { message: string; hint: string } | null {
   if (bits <= PLAIN_BITS) return null
   return {
@@ -58,18 +68,18 @@ export function oversized(bits: number): { message: string; hint: string } | nul
   }
 }
 
-/** What files hold otherwise than one would think: plain weights for want of a packed format, and weights that are rounded. */
+/** Remarks on formats: dense weights when no packed format fits, and rounded weights. */
 function storageRemarks(run: PlannedRun, opened: OpenModel): Remark[] {
   const { options, solver, output, measured } = run
   const { settings } = output
   const found: Remark[] = []
   if (measured.stores === 'weights' && output.outliers) {
     const bits = bitsPerWeight(plannedBits(run, opened))
-    // Not every method can do without.
-    const off = options.outlier === undefined ? 'choose another method' : 'leave outliers out'
+    // Not every method can do without outliers.
+    const off = options.outlier === undefined ? 'choose another method' : 'turn outliers off'
     found.push({
       field: solver.options.find(({ flag }) => flag === 'outlier')?.key ?? 'method',
-      message: `Packed formats have no place for outliers, so the checkpoint will hold plain weights in ${dtypeNames[settings.dtype]}: ${mebibytes(measured.bytes(output))}, no less than the model itself, although the result itself takes only ${bits.toFixed(2)} bits per weight.`,
+      message: `Packed formats cannot store outliers, so the checkpoint will store plain weights in ${dtypeNames[settings.dtype]}: ${mebibytes(measured.bytes(output))}, as large as the model itself, although the result takes only ${bits.toFixed(2)} bits per weight.`,
       hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}.`,
       severity: 'note',
     })
@@ -77,11 +87,11 @@ function storageRemarks(run: PlannedRun, opened: OpenModel): Remark[] {
   return [...found, ...roundingRemarks(run)]
 }
 
-/** Where a file holds other weights than those that are measured. */
+/** A remark when a file stores other weights than the measured ones. */
 export function roundingRemarks({ formats, measured, output: { settings } }: PlannedRun): Remark[] {
   const held = (format: ExportFormat) => {
     const dtype = format.rounds(settings)
-    return dtype ? `rounded to ${dtypeNames[dtype]}` : 'as they were solved'
+    return dtype ? `rounded to ${dtypeNames[dtype]}` : 'stored exactly'
   }
   return formats
     .filter((format) => format.rounds(settings) !== measured.rounds(settings))

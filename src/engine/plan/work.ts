@@ -1,4 +1,4 @@
-/** Floating-point operations of a job, by the same formulas that the operations count by. */
+/** Floating-point operations of a job, by the formulas that the GPU operations use for counting. */
 import type { Passage } from '../../data/lambada.ts'
 import type { LinearShape, ModelShape } from '../../models/family.ts'
 import type { OpenModel } from '../../models/weights.ts'
@@ -14,17 +14,17 @@ export interface PlannedWork {
 export interface RunWork extends PlannedWork {
   /** Blocks after which perplexity is measured. */
   measured: number[]
-  /** Of the forward work, measuring once the first `k` blocks are quantized. */
+  /** Part of the forward work: measuring perplexity when the first `k` blocks are quantized. */
   measure(k: number): number
 }
 
-/** Work of the forward pass of one block for so many tokens, as the operations count it. */
+/** Work of the forward pass of one block for `tokens` tokens. */
 export function blockWork({ heads, headDim }: ModelShape, linears: LinearShape[], tokens: number, t: number): number {
   const weights = linears.reduce((sum, { q, p }) => sum + q * p, 0)
   return tokens * (2 * weights + t * heads * (4 * headDim + 6))
 }
 
-/** The head once, or twice beside the full-precision states. */
+/** The head once, or twice when compared with full-precision states. */
 export function headWork({ vocab, embedWidth }: ModelShape, tokens: number, compared: boolean): number {
   return tokens * vocab * (compared ? 4 * embedWidth + 12 : 2 * embedWidth + 4)
 }
@@ -36,15 +36,12 @@ interface Counts {
 
 const padded = ({ windows, length }: Counts) => ({ t: Math.ceil(length / 4) * 4, tokens: windows * Math.ceil(length / 4) * 4 })
 
-/** Blocks after which perplexity is measured on the way; the last is always measured. */
+/** Blocks after which perplexity is measured; always after the last. */
 export function measuredBlocks(blocks: number, every: number): number[] {
   return every ? Array.from({ length: blocks }, (_, i) => i + 1).filter((k) => k % every === 0 || k === blocks) : [blocks]
 }
 
-/**
- * Operations of solving linears of one stage, beside others of it that were solved before: what they share is done for the
- * first of them.
- */
+/** Operations of solving linears of one stage, when others of it are already solved: shared work counts for the first. */
 export function stageWork({ solver, options, maxBinding }: PlannedRun, linears: LinearShape[]): number {
   const shared = linears.length ? (linears.length - 1) * (solver.sharedWork?.(linears[0].p, options) ?? 0) : 0
   return linears.reduce((sum, { q, p }) => sum + solveWork(solver, q, p, options, maxBinding) + 2 * q * p * p, -shared)
@@ -79,7 +76,7 @@ export function baselineWork({ model }: OpenModel, evaluation: Counts): PlannedW
   }
 }
 
-/** Operations of judging the last words of passages, with one model. */
+/** Operations of scoring the last words of passages with one model. */
 export function passagesWork({ model }: OpenModel, passages: Passage[]): number {
   const linears = model.stages.flat()
   return passages.reduce((sum, { ids, word }) => {

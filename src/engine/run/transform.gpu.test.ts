@@ -242,7 +242,7 @@ describe('AWQ over a whole model', () => {
     const { check } = await examine(job, session)
     expect(check.problems.find(({ field }) => field === 'runs.0.options.trueSequential')).toMatchObject({
       severity: 'note',
-      message: expect.stringMatching(/^AWQ .* changes nothing/),
+      message: expect.stringMatching(/^AWQ .* has no effect/),
     })
     const { host, sinks } = memoryHost(session)
     expect((await runJob(job, host)).runs[0].state).toBe('finished')
