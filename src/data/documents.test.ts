@@ -318,7 +318,11 @@ test('what cannot be a text is told before it is taken as one; what only needs a
     ['latin.txt', Uint8Array.of(0x47, 0x72, 0xfc, 0xdf, 0x65), /latin\.txt is not UTF-8 text/],
     ['bad.csv', 'text,n\n"a,1\nb,2\n', /bad\.csv is not a valid table row/],
     ['bad.jsonl', '{"text": "a"}\n{"text": }\n', /Line 2 of bad\.jsonl/],
-    ['photo.png', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a), /photo\.png is a PNG picture, which cannot be read as text/],
+    [
+      'photo.png',
+      Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
+      /photo\.png is a PNG picture, which cannot be read as text/,
+    ],
   ]
   for (const [name, content, why] of refused) expect((await refusal(() => tried(name, content))).message).toMatch(why)
   await tried('mine.txt', 'a')

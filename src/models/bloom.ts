@@ -71,7 +71,10 @@ function read(given: Record<string, unknown>): Model {
     embedding: 'word_embeddings.weight',
     head: 'lm_head.weight',
     outer: outside.map(({ name, length }): OuterTensor => ({ name, shape: [length] })),
-    notLoaded: fromNorm ? { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know BLOOM with residuals from the norms.' } : {},
+    notLoaded: {
+      'mlx-lm': 'No: mlx-lm does not know BLOOM.',
+      ...(fromNorm ? { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know BLOOM with residuals from the norms.' } : {}),
+    },
     prefixes: ['transformer.', ''],
     start: (gpu, weights, x) => {
       const scope = new Scope(gpu, weights)

@@ -204,7 +204,9 @@ describe('published models', () => {
 })
 
 test('what other programs do not load', () => {
-  const notLoaded = (config: Record<string, unknown>) => Object.entries(readModel(config).model.notLoaded ?? {})
+  const all = (config: Record<string, unknown>) => Object.entries(readModel(config).model.notLoaded ?? {})
+  const notLoaded = (config: Record<string, unknown>) => all(config).filter(([runtime]) => runtime !== 'mlx-lm')
+  for (const config of [opt, bloom, falcon7, falcon40]) expect(all(config).some(([runtime]) => runtime === 'mlx-lm')).toBe(true)
   const converter = 'llama.cpp (convert_hf_to_gguf)'
   expect(notLoaded(opt)).toEqual([[converter, expect.stringContaining('OPT')]])
   expect(notLoaded(bloom)).toEqual([])

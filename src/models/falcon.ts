@@ -121,6 +121,7 @@ function notLoaded(config: z.infer<typeof schema>, { hidden, ffn, kvHeads, paral
         ? `No: the converter counts ${config.num_kv_heads ?? 1} key/value heads (num_kv_heads in config.json), and the model has ${kvHeads}.`
         : wide
   return {
+    'mlx-lm': 'No: mlx-lm does not know Falcon.',
     ...(type === 'falcon'
       ? {}
       : { transformers: `No: transformers knows this model as type "falcon" and not as ${JSON.stringify(type)}.` }),

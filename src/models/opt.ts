@@ -99,7 +99,7 @@ function read(given: Record<string, unknown>): Model {
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
     outer,
-    notLoaded: { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know OPT.' },
+    notLoaded: { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know OPT.', 'mlx-lm': 'No: mlx-lm does not know OPT.' },
     prefixes: ['model.decoder.', 'decoder.'],
     start: (gpu, weights, x, { t }) => {
       const scope = new Scope(gpu, weights)

@@ -111,7 +111,8 @@ export function finder(tokens: Iterable<{ token: AddedToken; id: number }>, norm
       node.next.set(code, child)
       node = child
     }
-    if (node.found) throw invalid(`its added tokens ${shown(node.found.token.content)} and ${shown(one.token.content)} are alike after normalization`)
+    if (node.found)
+      throw invalid(`its added tokens ${shown(node.found.token.content)} and ${shown(one.token.content)} are alike after normalization`)
     node.found = one
     begins[content.charCodeAt(0)] = 1
     any = true

@@ -104,8 +104,9 @@ function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): 
   return decoder ? { ...decoder, prefix, embedding, head } : null
 }
 
-/** Bytes of a format's files and of the copied files. */
+/** Bytes of a format's files and of the copied files; 0 where the format cannot store the result. */
 export function checkpointBytes({ output }: PlannedRun, format: ExportFormat, { folder }: OpenModel): number {
+  if (format.accepts(output)) return 0
   return format.bytes(output) + folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0)
 }
 

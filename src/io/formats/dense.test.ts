@@ -21,7 +21,7 @@ describe('plain weights', () => {
   ] as const)('of a model in %s are rounded to nearest, laid out [out, in], and read back', async (dtype, expected, decoded) => {
     const sink = memorySink()
     const own = { ...plan, dtype }
-    const writer = new CheckpointWriter(sink, denseLayout.tensorsFor(own))
+    const writer = new CheckpointWriter(sink, denseLayout.tensorsFor(own, settingsIn(dtype)))
     const { tensors, content } = await encode(Float32Array.from(given), dtype)
     for (const [name, bytes] of tensors) await writer.write(name, bytes)
     await writer.writeFile('config.json', new Blob(['{}']))

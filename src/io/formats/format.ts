@@ -50,7 +50,7 @@ export interface ExportSettings {
 }
 
 /** Programs that read checkpoints. */
-export type Runtime = 'vLLM' | 'transformers' | 'GPTQModel' | 'llama.cpp (convert_hf_to_gguf)'
+export type Runtime = 'vLLM' | 'transformers' | 'GPTQModel' | 'llama.cpp (convert_hf_to_gguf)' | 'mlx-lm'
 
 /** Why a runtime does not load an architecture in any format: a sentence. */
 export type NotLoaded = Partial<Record<Runtime, string>>
@@ -126,7 +126,7 @@ export interface ExportFormat {
   rounds(settings: ExportSettings): Exclude<FloatDtype, 'F32'> | null
   /** The compute dtype that its config declares, for a model whose hidden states reach at most `peak`. */
   declares(dtype: FloatDtype, peak: number): DtypeName
-  /** Size in bytes of all files but the configuration and the copied files. */
+  /** Size in bytes of all files but the configuration and the copied files; only for a plan that it accepts. */
   bytes(plan: ExportPlan): number
   remarks(plan: ExportPlan): Remark[]
   /** Begins a checkpoint of `model` in `sink`. */

@@ -2,6 +2,7 @@
 import { dense } from './dense.ts'
 import type { ExportFormat, ExportPlan } from './format.ts'
 import { gptq } from './gptq.ts'
+import { mlx } from './mlx.ts'
 
 export type { Decoder } from './decoder.ts'
 export type {
@@ -18,7 +19,7 @@ export type {
 } from './format.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
 export { withCommands } from './runtimes.ts'
-export const formats: readonly ExportFormat[] = [gptq, dense]
+export const formats: readonly ExportFormat[] = [gptq, dense, mlx]
 
 /** The formats that a result is written in: those with these ids, or else the first that can store it. */
 export function formatsFor(plan: ExportPlan, asked: readonly string[] = []): ExportFormat[] {

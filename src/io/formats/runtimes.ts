@@ -8,6 +8,7 @@ const commands: Record<string, string> = {
   transformers: `python -c "from transformers import pipeline; print(pipeline('text-generation', '{folder}')('Once upon a time'))"`,
   GPTQModel: `python -c "from gptqmodel import GPTQModel; m = GPTQModel.load('{folder}'); print(m.tokenizer.decode(m.generate('Once upon a time')[0]))"`,
   'llama.cpp (convert_hf_to_gguf)': 'python convert_hf_to_gguf.py {folder}',
+  'mlx-lm': "mlx_lm.generate --model {folder} --prompt 'Once upon a time'",
 }
 
 /** The same, each runtime that loads it with its command. */

@@ -29,7 +29,7 @@ export interface Encoded {
 
 export interface SafetensorsLayout {
   /** Specs of the tensors that replace `<name>.weight`. */
-  tensorsFor(linear: LinearPlan): TensorSpec[]
+  tensorsFor(linear: LinearPlan, settings: ExportSettings): TensorSpec[]
   /** Contents of those tensors. They may share memory with the linear. */
   encode(linear: LinearContent, settings: ExportSettings): Promise<Encoded>
   /**
@@ -53,10 +53,10 @@ export function safetensorsFolder(layout: SafetensorsLayout): Pick<ExportFormat,
 }
 
 /** Every tensor of the checkpoint in file order, the copied ones first. */
-const tensorsOf = ({ copied, changed, linears }: ExportPlan, layout: SafetensorsLayout) => [
+const tensorsOf = ({ copied, changed, linears, settings }: ExportPlan, layout: SafetensorsLayout) => [
   ...copied,
   ...changed,
-  ...linears.flatMap((linear) => layout.tensorsFor(linear)),
+  ...linears.flatMap((linear) => layout.tensorsFor(linear, settings)),
 ]
 
 class FolderStream implements CheckpointStream {

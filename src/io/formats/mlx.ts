@@ -1,0 +1,202 @@
+/**
+ * MLX's own layout, affine. Per linear of `[q, p]` = `[out, in]`, b bits and groups of m inputs (32, 64 or 128):
+ *   `.weight` U32 `[q, p·b/32]`   codes, a little-endian bit stream along the inputs, one per output
+ *   `.scales` F16 or F32 `[q, p/m]`
+ *   `.biases` F16 or F32 `[q, p/m]`, minus scale · zero
+ * W[n,k] = scales[n,k/m] · code[n,k] + biases[n,k/m]. A group that is larger than MLX has them, or a full row, repeats its scale.
+ *
+ * MLX multiplies in the wider of the dtypes of scales and inputs, so nothing is rounded once more where it loads.
+ *
+ * Typed arrays stand for little-endian files here: there is no WebGPU on a big-endian machine.
+ */
+import { WorkbenchError } from '../../errors.ts'
+import type { SolvedLinear } from '../../quant/linear.ts'
+import type { Files } from '../bytes.ts'
+import { readConfig } from '../folder.ts'
+import { f32ToF16 } from '../half.ts'
+import { isObject } from '../json.ts'
+import { openCheckpoint } from '../safetensors.ts'
+import { denseLayout } from './dense.ts'
+import {
+  type Compatibility,
+  configWith,
+  dtypeNames,
+  type ExportFormat,
+  type ExportPlan,
+  type ExportSettings,
+  type LinearPlan,
+  type NotLoaded,
+  type Remark,
+} from './format.ts'
+import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
+
+/** Groups that MLX has kernels for, the cheapest first. */
+const GROUPS = [128, 64, 32]
+
+/**
+ * What scales and biases are kept in. Scales are float16 numbers, and so is a symmetric grid's minimum, which is a scale times a
+ * power of two. Another one is rounded in a float16 model of few bits, since MLX would compute everything in float32 otherwise; at
+ * 8 bits that could move it by an eighth of a step.
+ */
+const scaleDtype = ({ dtype, symmetric, bits }: Pick<ExportSettings, 'dtype' | 'symmetric' | 'bits'>) =>
+  symmetric || (dtype === 'F16' && bits < 8) ? 'F16' : 'F32'
+
+/** The largest of MLX's groups that no group of the result cuts; none where rows do not divide. */
+function groupOf(p: number, groupSize: number): number | undefined {
+  return GROUPS.find((size) => p % size === 0 && (groupSize === -1 || groupSize % size === 0))
+}
+
+const layout: SafetensorsLayout = {
+  tensorsFor(linear, settings) {
+    const { name, q, p, bits } = linear
+    const cells = { dtype: scaleDtype(settings), shape: [q, p / groupOf(p, settings.groupSize)!] }
+    return [
+      { name: `${name}.weight`, dtype: 'U32', shape: [q, (p * bits) / 32] },
+      { name: `${name}.scales`, ...cells },
+      { name: `${name}.biases`, ...cells },
+    ]
+  },
+
+  async encode({ name, solved }, settings) {
+    const tensors = encodeMlx(name, solved, settings)
+    return { tensors, content: [...tensors.values()] }
+  },
+
+  open: openMlx,
+  declares: denseLayout.declares,
+  configFiles(originalText, { settings, linears }, declared) {
+    const quantization = quantizationOf(settings, linears)
+    // Written twice, as mlx-lm does; the second is where the Hub looks.
+    return [{ path: 'config.json', text: configWith(originalText, declared, { quantization, quantization_config: quantization }) }]
+  },
+}
+
+export const mlx: ExportFormat = {
+  id: 'mlx',
+  label: 'MLX',
+  summary: 'safetensors as Apple’s MLX has them: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
+  stores: 'codes',
+  accepts({ levels, outliers, settings, linears }) {
+    if (levels !== 'uniform')
+      return { why: 'MLX files hold uniform integers only.', instead: 'Choose a uniform grid, or write plain weights.' }
+    if (outliers)
+      return { why: 'MLX files have no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
+    if (settings.actOrder)
+      return { why: 'MLX has no group index, and act-order moves columns between groups.', instead: 'Turn on static groups.' }
+    const odd = linears.find(({ p }) => !groupOf(p, settings.groupSize))
+    if (!odd) return null
+    const { groupSize: size } = settings
+    if (odd.p % 32 === 0) return { why: `MLX has no groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
+    return { why: `${odd.name} has ${odd.p} inputs, and MLX takes rows that groups of 32 divide.`, instead: 'Write GPTQ or plain weights.' }
+  },
+  rounds: () => null,
+  remarks,
+  ...safetensorsFolder(layout),
+  compatibility,
+}
+
+/**
+ * The three tensors of a linear, by full name.
+ * @throws {WorkbenchError} `weights-not-finite` for a minimum that float16 cannot hold
+ */
+export function encodeMlx(
+  name: string,
+  { q, p, bits, codes, grid, groupIndex }: SolvedLinear,
+  settings: Pick<ExportSettings, 'bits' | 'dtype' | 'symmetric' | 'groupSize'>,
+): Map<string, Uint8Array> {
+  const words = (p * bits) / 32
+  const weight = new Uint32Array(q * words)
+  for (let word = 0; word < words; word++) for (let n = 0; n < q; n++) weight[n * words + word] = codes[word * q + n]
+  const size = groupOf(p, settings.groupSize)!
+  const groups = p / size
+  const [scales, biases] = [new Float32Array(q * groups), new Float32Array(q * groups)]
+  for (let group = 0; group < groups; group++) {
+    const own = groupIndex[group * size] * q
+    for (let n = 0; n < q; n++) {
+      const [scale, zero] = [grid[2 * (own + n)], grid[2 * (own + n) + 1]]
+      scales[n * groups + group] = scale
+      biases[n * groups + group] = -scale * zero
+    }
+  }
+  const dtype = scaleDtype(settings)
+  const stored = (values: Float32Array<ArrayBuffer>) => {
+    const array = dtype === 'F32' ? values : f32ToF16(values)
+    return new Uint8Array(array.buffer)
+  }
+  const beyond = dtype === 'F16' ? biases.find((bias) => Math.abs(bias) >= 65520) : undefined
+  if (beyond !== undefined) {
+    throw new WorkbenchError(
+      'weights-not-finite',
+      `${name} has a group that starts at ${beyond}, which float16 cannot hold.`,
+      'Write GPTQ instead.',
+    )
+  }
+  return new Map([
+    [`${name}.weight`, new Uint8Array(weight.buffer)],
+    [`${name}.scales`, stored(scales)],
+    [`${name}.biases`, stored(biases)],
+  ])
+}
+
+/** What config.json says: settings that most linears have, and a line for each with others. What has no scales stays whole. */
+function quantizationOf({ bits, groupSize }: ExportSettings, linears: readonly LinearPlan[]) {
+  const sizes = linears.map(({ p }) => groupOf(p, groupSize)!)
+  const common = GROUPS.map((size) => ({ size, count: sizes.filter((one) => one === size).length })).sort((a, b) => b.count - a.count)[0]
+    .size
+  const own = (group_size: number) => ({ group_size, bits, mode: 'affine' })
+  const others = linears.flatMap(({ name }, i) => (sizes[i] === common ? [] : [[name, own(sizes[i])]]))
+  return { ...own(common), ...Object.fromEntries(others) }
+}
+
+/** A folder in this layout, as its config describes it. Reading gives the bytes of the three tensors. */
+async function openMlx(files: Files): Promise<(linear: LinearPlan) => Promise<ArrayBufferView[] | null>> {
+  const { config } = await readConfig(files)
+  const checkpoint = await openCheckpoint(files)
+  return async ({ name, q, p }) => {
+    const all = isObject(config.quantization) ? config.quantization : {}
+    const { group_size: size, bits } = isObject(all[name]) ? all[name] : all
+    const [weight, scales, biases] = ['weight', 'scales', 'biases'].map((part) => checkpoint.tensors.get(`${name}.${part}`))
+    const cells = `${q},${p / Number(size)}`
+    const fits = weight?.dtype === 'U32' && weight.shape.join() === `${q},${(p * Number(bits)) / 32}`
+    if (!fits || scales?.shape.join() !== cells || biases?.shape.join() !== cells || scales.dtype !== biases.dtype) return null
+    return await Promise.all([weight, scales, biases].map((entry) => checkpoint.read(entry.name)))
+  }
+}
+
+/** Of a step, the most by which a minimum of `bits` moves when it is rounded to float16. */
+const rounding = (bits: number) => (2 ** bits - 1) * 2 ** -11
+
+function remarks({ settings }: ExportPlan): Remark[] {
+  const { bits, symmetric, dtype } = settings
+  const found: Remark[] = []
+  if (scaleDtype(settings) === 'F16' && !symmetric) {
+    found.push({
+      field: 'symmetric',
+      message: `MLX stores the minimum of a group, which is rounded to float16 here: by at most ${(100 * rounding(bits)).toPrecision(2)} % of a step. Figures are measured before that.`,
+      hint: 'A symmetric grid is stored exactly.',
+      severity: 'note',
+    })
+  }
+  if (dtype === 'BF16' || (dtype === 'F16' && scaleDtype(settings) === 'F32')) {
+    found.push({
+      field: 'formats',
+      message: `MLX will compute in float32, because scales and minima are kept exact, which ${dtypeNames[dtype]} could not hold.`,
+      hint: `model.set_dtype(mlx.core.${dtypeNames[dtype]}) after loading makes it faster and rounds them.`,
+      severity: 'note',
+    })
+  }
+  return found
+}
+
+/** As of November 2026. */
+function compatibility({ linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  const foreign = linears.find(({ name }) => !name.startsWith('model.layers.'))
+  const unnamed = foreign && `No: mlx-lm expects names like model.layers.0, and here one is ${foreign.name}.`
+  const reason = notLoaded['mlx-lm'] ?? unnamed
+  const others = (['transformers', 'vLLM'] as const).map((runtime) => ({
+    runtime,
+    loads: false,
+    note: notLoaded[runtime] ?? 'No: it does not read MLX files.',
+  }))
+  return [{ runtime: 'mlx-lm', loads: !reason, note: reason ?? 'Yes, on Apple silicon, and on Linux by its CPU build.' }, ...others]
+}
