@@ -115,6 +115,39 @@ test('says what is rounded, and where MLX will compute in float32', () => {
   expect(mlx.compatibility(bare)[0]).toMatchObject({ loads: false, note: expect.stringContaining('layers.0.x') })
 })
 
+test.each([
+  ['{"rope_theta": 5, "rope_parameters": {"rope_theta": 5, "rope_type": "default"}}', {}],
+  ['{"rope_parameters": {"rope_theta": 5, "rope_type": "default"}}', { rope_theta: 5 }],
+  [
+    '{"rope_parameters": {"rope_theta": 5, "rope_type": "linear", "factor": 2}}',
+    { rope_theta: 5, rope_scaling: { rope_theta: 5, rope_type: 'linear', factor: 2 } },
+  ],
+  [
+    '{"layer_types": ["sliding_attention", "full_attention"], "rope_parameters": {"full_attention": {"rope_theta": 7, "rope_type": "default"}, "sliding_attention": {"rope_theta": 5}}}',
+    { rope_theta: 7, rope_local_base_freq: 5, sliding_window_pattern: 2 },
+  ],
+])('positions are spelled as mlx-lm reads them: %s', async (config, added) => {
+  const sink = memorySink()
+  const tensor = safetensors({ x: { dtype: 'F16', shape: [2], data_offsets: [0, 4] } }, 4)
+  const model = await openFolder(
+    memoryFiles([
+      ['config.json', config],
+      ['model.safetensors', tensor],
+    ]),
+  )
+  const plan = planOf({}, [64])
+  const stream = mlx.write({ ...plan, linears: [], copied: [{ name: 'x', dtype: 'F16', shape: [2] }] }, model, sink)
+  await stream.copy(async () => {})
+  await stream.finish(1)
+  const {
+    quantization: _,
+    quantization_config: __,
+    torch_dtype: ___,
+    ...rest
+  } = JSON.parse(new TextDecoder().decode(sink.files.get('config.json')))
+  expect(rest).toEqual({ ...JSON.parse(config), ...added })
+})
+
 test('a minimum beyond float16 is refused', async () => {
   const { solved } = await recorded(golden, 4, 128)
   const wide = { ...solved, grid: solved.grid.map((value, i) => (i & 1 ? 15 : 6e4 + value)) }

@@ -14,7 +14,7 @@ import type { SolvedLinear } from '../../quant/linear.ts'
 import type { Files } from '../bytes.ts'
 import { readConfig } from '../folder.ts'
 import { f32ToF16 } from '../half.ts'
-import { isObject } from '../json.ts'
+import { isObject, type JsonObject } from '../json.ts'
 import { openCheckpoint } from '../safetensors.ts'
 import { denseLayout } from './dense.ts'
 import {
@@ -67,7 +67,12 @@ const layout: SafetensorsLayout = {
   configFiles(originalText, { settings, linears }, declared) {
     const quantization = quantizationOf(settings, linears)
     // Written twice, as mlx-lm does; the second is where the Hub looks.
-    return [{ path: 'config.json', text: configWith(originalText, declared, { quantization, quantization_config: quantization }) }]
+    return [
+      {
+        path: 'config.json',
+        text: configWith(originalText, declared, { ...spelledOut(originalText), quantization, quantization_config: quantization }),
+      },
+    ]
   },
 }
 
@@ -148,6 +153,28 @@ function quantizationOf({ bits, groupSize }: ExportSettings, linears: readonly L
   return { ...own(common), ...Object.fromEntries(others) }
 }
 
+/**
+ * Positions as mlx-lm looks for them: most of its classes do not read `rope_parameters`, where transformers 5 writes them, and would
+ * compute with their defaults. Which blocks of Gemma 3 see everything is a pattern there and a list in transformers.
+ */
+function spelledOut(originalText: string): Record<string, unknown> {
+  const { rope_parameters: given, layer_types: types, ...config } = JSON.parse(originalText) as JsonObject
+  const found: Record<string, unknown> = {}
+  const set = (key: string, value: unknown) => {
+    if (value != null && config[key] == null) found[key] = value
+  }
+  if (!isObject(given)) return {}
+  const { full_attention: full = given, sliding_attention: sliding } = given
+  if (!isObject(full)) return {}
+  set('rope_theta', full.rope_theta)
+  if (full.rope_type !== 'default') set('rope_scaling', full)
+  if (isObject(sliding)) {
+    set('rope_local_base_freq', sliding.rope_theta)
+    if (Array.isArray(types)) set('sliding_window_pattern', types.indexOf('full_attention') + 1 || types.length + 1)
+  }
+  return found
+}
+
 /** A folder in this layout, as its config describes it. Reading gives the bytes of the three tensors. */
 async function openMlx(files: Files): Promise<(linear: LinearPlan) => Promise<ArrayBufferView[] | null>> {
   const { config } = await readConfig(files)
@@ -189,14 +216,18 @@ function remarks({ settings }: ExportPlan): Remark[] {
 }
 
 /** As of November 2026. */
-function compatibility({ linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+function compatibility({ linears, decoder }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
   const foreign = linears.find(({ name }) => !name.startsWith('model.layers.'))
   const unnamed = foreign && `No: mlx-lm expects names like model.layers.0, and here one is ${foreign.name}.`
   const reason = notLoaded['mlx-lm'] ?? unnamed
+  const span = Math.min(...(decoder?.blocks ?? []).map((block) => block.span))
+  // Of two kinds of blocks with angles of their own, it knows both.
+  const ignored = Number.isFinite(span) && decoder!.rotary.length === 1
+  const limit = ignored ? `; beyond ${span} tokens it leaves out this model's sliding window` : ''
   const others = (['transformers', 'vLLM'] as const).map((runtime) => ({
     runtime,
     loads: false,
     note: notLoaded[runtime] ?? 'No: it does not read MLX files.',
   }))
-  return [{ runtime: 'mlx-lm', loads: !reason, note: reason ?? 'Yes, on Apple silicon, and on Linux by its CPU build.' }, ...others]
+  return [{ runtime: 'mlx-lm', loads: !reason, note: reason ?? `Yes, on Apple silicon, and on Linux by its CPU build${limit}.` }, ...others]
 }
