@@ -1,0 +1,143 @@
+/** The arguments: which there are, what was given, and the text of --help. */
+import { parseArgs } from 'node:util'
+import { dryDevices } from '../engine/devices.ts'
+import { defaultCacheBudget, publicHub } from '../engine/hub.ts'
+import type { Catalog, OptionSpec } from '../engine/job.ts'
+
+/** Arguments that do not go together, or not at all. */
+export class UsageError extends Error {}
+
+export type Values = Readonly<Record<string, string | boolean | undefined>>
+
+/** What a text argument may name. */
+export const textHelpOf = (texts: Catalog['texts']) =>
+  `a file (plain text, .json, .jsonl, .csv, .tsv, .parquet; .gz and .zst too; FILE:COLUMN names a column or field), ${datasetsOf(texts).join(', ')}, or any data set of the Hub as owner/name[:config[:split[:column]]]`
+
+/** Data sets that have a name of their own. */
+export const datasetsOf = (texts: Catalog['texts']) => texts.filter(({ origin }) => origin === 'dataset').map(({ id }) => id)
+
+/** Options of all methods; two of them may share a flag, and then the chosen method says what it means. */
+export const specsOf = ({ solvers, runOptions }: Catalog): Set<OptionSpec> =>
+  new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
+
+/** Flags that are not options of a method: [value, help]. */
+const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: string, help: string]> => {
+  const textHelp = textHelpOf(texts)
+  return {
+    model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
+    'hub-url': ['URL', `the Hub or a mirror of it (default ${publicHub}); an access token is taken from $HF_TOKEN`],
+    cache: ['DIR', 'where files of the Hub are kept (default ~/.cache/quantease-workbench)'],
+    'cache-gb': ['N', `gigabytes of them at most (default ${defaultCacheBudget / 1e9}; 0 keeps nothing)`],
+    dataset: ['TEXT', `calibration text: ${textHelp} (demo: its own)`],
+    eval: ['TEXT', 'evaluation text, named likewise (demo: its own; default wikitext2 where --dataset names a data set above)'],
+    lambada: ['TEXT', 'measure last-word accuracy too: lambada for the published passages, or a text of one passage a row'],
+    'lambada-passages': ['N', 'passages at most (default 0 = all)'],
+    nsamples: ['N', 'calibration samples (default 128)'],
+    seqlen: ['N', 'tokens per sample (default 2048, or what the model has)'],
+    sampling: [
+      'HOW',
+      'random: seeded random windows of the joined text; consecutive: its first windows; documents: a window from each of some documents (default: as published for the data set, else random)',
+    ],
+    'eval-samples': ['N', 'evaluation windows at most (default 0 = all)'],
+    'eval-seqlen': ['N', 'tokens per window (default: as --seqlen)'],
+    seed: ['N', 'seed of the sampling (default 0)'],
+    date: ['YYYY-MM-DD', 'what a chat template takes for today, where it writes the date (default: the day of the start)'],
+    'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
+    save: [
+      'DIR',
+      'write the quantized checkpoint into this folder, a new or empty one; until it is whole, DIR.partial and a journal lie beside it',
+    ],
+    format: [
+      'NAME,…',
+      `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; several go into a subfolder of --save each (default: the first that can hold the result)`,
+    ],
+    device: [
+      'NAME',
+      `with --dry-run: a device by its published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the one here)`,
+    ],
+    'device-memory': ['GIB', 'with --dry-run: memory of the device'],
+    'device-binding': ['MIB', 'with --dry-run: largest binding of the device'],
+    'device-gflops': ['N', 'with --dry-run: rate of its f32 matrix products'],
+  }
+}
+const switches = {
+  'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
+  'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
+  overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
+  resume:
+    'go on with the unfinished job whose journal lies beside the folder of --save; of a solved one write the checkpoint that could not be written, or those of --format after --keep-solved',
+  'keep-solved': 'keep the journal when all is written, so that --resume can write the checkpoint in other formats without solving',
+  'dry-run': 'say what every algorithm would take, from the config.json in --model (its folder or its path) alone',
+  json: 'print one JSON object to stdout',
+  help: 'print this',
+} as const
+
+/** What was given, by the names of the flags. */
+export class Given {
+  constructor(readonly values: Values) {}
+
+  on(name: string): boolean {
+    return this.values[name] === true
+  }
+
+  text(name: string): string | undefined {
+    return this.values[name] as string | undefined
+  }
+
+  whole(name: string, otherwise: number, min: number): number {
+    const text = this.text(name)
+    const value = text === undefined ? otherwise : Number(text)
+    if (!Number.isInteger(value) || value < min) throw new UsageError(`--${name} takes a whole number from ${min} on, not "${text}".`)
+    return value
+  }
+
+  /** A number above 0, null where none was given. */
+  measure(name: string): number | null {
+    const text = this.text(name)
+    if (text === undefined) return null
+    const value = Number(text)
+    if (!(value > 0 && value < 1e9)) throw new UsageError(`--${name} takes a number above 0, not "${text}".`)
+    return value
+  }
+}
+
+/** @throws {UsageError} */
+export function readArguments(catalog: Catalog, argv: string[]): Given {
+  const known = Object.fromEntries([
+    ...Object.keys(flagsOf(catalog)).map((name) => [name, { type: 'string' as const }]),
+    ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
+    ...[...specsOf(catalog)].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
+  ])
+  // A number below zero is a value, as for Python's argparse, and no flag: `--groupsize -1`.
+  const args: string[] = []
+  for (const arg of argv) {
+    if (/^-\d/.test(arg) && /^--[^=]+$/.test(args.at(-1) ?? '')) args.push(`${args.pop()}=${arg}`)
+    else args.push(arg)
+  }
+  try {
+    return new Given(parseArgs({ args, options: known, strict: true, allowNegative: true }).values as Values)
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message.split('. ')[0]}. --help lists the arguments.`)
+  }
+}
+
+/** The text of --help. */
+export function help(catalog: Catalog): string {
+  const { solvers } = catalog
+  const rows: [string, string][] = Object.entries(flagsOf(catalog)).map(([flag, [value, text]]) => [`--${flag} ${value}`, text])
+  for (const spec of specsOf(catalog)) rows.push(optionRow(spec, solvers))
+  for (const [flag, text] of Object.entries(switches)) rows.push([`--${flag}`, text])
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2
+  return `Quantizes a language model on the local GPU.\n\n${rows.map(([name, text]) => `  ${name.padEnd(width)}${text}`).join('\n')}\n`
+}
+
+/** Of --help: how an option is given, and what it does; `[methods]` where not all have it. */
+function optionRow(spec: OptionSpec, solvers: Catalog['solvers']): [given: string, help: string] {
+  const of = solvers.filter(({ options }) => options.includes(spec)).map(({ id }) => id)
+  const some = of.length && of.length < solvers.length ? ` [${of.join(', ')}]` : ''
+  if (spec.type === 'bool')
+    return spec.default ? [`--no-${spec.flag}`, `turn off: ${spec.help}${some}`] : [`--${spec.flag}`, `${spec.help}${some}`]
+  if (spec.type !== 'choice') return [`--${spec.flag} N`, `${spec.help} (default ${spec.default})${some}`]
+  const values = spec.choices.map(({ value }) => value).join('|')
+  return [`--${spec.flag} ${values}`, `${spec.help} (default ${spec.default}${spec.flag === 'wbits' ? '; 16 only evaluates' : ''})${some}`]
+}

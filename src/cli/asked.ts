@@ -1,0 +1,129 @@
+/** What the arguments ask for, checked as far as they tell by themselves. */
+import type { Catalog, OptionSpec, OptionValue, Sampling } from '../engine/job.ts'
+import { optionProblem } from '../engine/job.ts'
+import { datasetsOf, type Given, specsOf, UsageError } from './arguments.ts'
+
+/** Options that the published script takes with every method, whether the method knows them or not. */
+const publishedFlags = ['num-iter', 'groupsize', 'sym', 'outlier', 'alpha', 'act-order', 'static-groups', 'structure-outlier']
+
+/** What only calibrating and solving look at, beside those options. */
+const calibrationFlags = [
+  'dataset',
+  'nsamples',
+  'sampling',
+  'seed',
+  'date',
+  'chat-template',
+  'quantization-method',
+  'compute-quantization-recon-error',
+]
+
+export interface Asked {
+  model: string
+  method: string
+  options: Record<string, OptionValue>
+  /** Flags of the published script that this method does not know. */
+  strange: string[]
+  /** Nothing is quantized. */
+  measureOnly: boolean
+  /** Folder of the checkpoint. */
+  saved: string | undefined
+  formats: string[] | undefined
+  sampling: Sampling | undefined
+  samples: number
+  /** Tokens per window; null: as many as suit the model. */
+  seqlen: number | null
+  evalSamples: number
+  evalSeqlen: number | null
+  passages: number
+  seed: number
+}
+
+/** @throws {UsageError} */
+export function understand(catalog: Catalog, given: Given): Asked {
+  const { solvers } = catalog
+  const model = given.text('model')
+  if (!model) throw new UsageError('--model is needed: a model folder, owner/name on the Hub, or "demo".')
+  const method = given.text('quantization-method') ?? 'quantease'
+  const solver = solvers.find(({ id }) => id === method)
+  if (!solver) throw new UsageError(`--quantization-method can be ${solvers.map(({ id }) => id).join(', ')}, not "${method}".`)
+  const samplings = ['random', 'consecutive', 'documents'] as const
+  const sampling = samplings.find((one) => one === given.text('sampling'))
+  if (given.text('sampling') !== undefined && !sampling)
+    throw new UsageError(`--sampling can be ${samplings.join(', ')}, not "${given.text('sampling')}".`)
+  const measureOnly = given.text('wbits') === '16'
+  return {
+    model,
+    method,
+    sampling,
+    measureOnly,
+    ...optionsOf(catalog, given, method, [...solver.options, ...catalog.runOptions], measureOnly),
+    ...saving(catalog, given, measureOnly),
+    samples: given.whole('nsamples', 128, 1),
+    seqlen: given.text('seqlen') ? given.whole('seqlen', 0, 2) : null,
+    evalSamples: given.whole('eval-samples', 0, 0),
+    evalSeqlen: given.text('eval-seqlen') ? given.whole('eval-seqlen', 0, 2) : null,
+    passages: given.whole('lambada-passages', 0, 0),
+    seed: given.whole('seed', 0, 0),
+  }
+}
+
+/** Values for the options of the method and of every run, `own`. */
+function optionsOf(catalog: Catalog, { values }: Given, method: string, own: readonly OptionSpec[], measureOnly: boolean) {
+  const options: Record<string, OptionValue> = {}
+  const strange: string[] = []
+  const specs = [...specsOf(catalog)]
+  for (const flag of new Set(specs.map((spec) => spec.flag))) {
+    if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
+    const mine = own.find((one) => one.flag === flag)
+    if (!mine && !publishedFlags.includes(flag)) throw new UsageError(`--${flag} is no option of ${method}.`)
+    const spec = mine ?? specs.find((one) => one.flag === flag)!
+    const value = optionValue(spec, values[flag])
+    const problem = optionProblem(spec, value)
+    if (problem) throw new UsageError(`--${flag}: ${problem}`)
+    if (mine) options[spec.key] = value
+    else strange.push(flag)
+  }
+  return { options, strange }
+}
+
+/** Where the checkpoint goes, and in which formats. */
+function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Asked, 'saved' | 'formats'> {
+  const saved = given.text('save')
+  if (given.on('resume') && !saved) throw new UsageError('--resume needs the folder of --save: the journal lies beside it.')
+  if (given.on('overwrite') && !saved) throw new UsageError('--overwrite needs the folder of --save.')
+  if (given.on('keep-solved') && !saved) throw new UsageError('--keep-solved needs the folder of --save: the journal lies beside it.')
+  const format = given.text('format')
+  const formats = format === undefined ? undefined : formatIds(catalog, format)
+  if (formats && !saved) throw new UsageError('--format needs the folder of --save.')
+  if (measureOnly && saved) throw new UsageError('--save needs something to save: --wbits 16 only evaluates.')
+  return { saved, formats }
+}
+
+function optionValue(spec: OptionSpec, given: string | boolean | undefined): OptionValue {
+  if (spec.type === 'bool') return given === true
+  if (spec.type === 'choice' && typeof spec.default === 'string') return String(given)
+  return String(given).trim() === '' ? String(given) : Number(given)
+}
+
+/** Ids of formats, by commas. */
+function formatIds({ formats }: Catalog, given: string): string[] {
+  const ids = [...new Set(given.split(',').map((id) => id.trim()))]
+  const unknown = ids.find((id) => !formats.some((format) => format.id === id))
+  if (unknown !== undefined) throw new UsageError(`--format can be ${formats.map(({ id }) => id).join(', ')}, not "${unknown}".`)
+  return ids
+}
+
+/** Which of the given flags change nothing. `strange`: those that the method does not know. */
+export function withoutEffect(catalog: Catalog, { values }: Given, { method, strange }: Asked): string[] {
+  const note = (flags: string[], why: string) => {
+    const given = flags.filter((flag) => values[flag] !== undefined).map((flag) => `--${flag}`)
+    return given.length ? [`Note: ${given.join(', ')} ${given.length > 1 ? 'have' : 'has'} no effect ${why}.`] : []
+  }
+  if (values.wbits !== '16')
+    return [...note(strange, `with ${method}`), ...(values['chat-template'] ? [] : note(['date'], 'without --chat-template'))]
+  // Where no text is named for it, the data set of the calibration says what is measured on.
+  const chooses = values.eval === undefined && datasetsOf(catalog.texts).includes(String(values.dataset))
+  const solving = [...new Set([...specsOf(catalog)].map(({ flag }) => flag))].filter((flag) => flag !== 'wbits')
+  return note([...solving, ...calibrationFlags.filter((flag) => flag !== 'dataset' || !chooses)], 'with --wbits 16, which only measures')
+}

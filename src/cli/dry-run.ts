@@ -1,0 +1,76 @@
+/** `--dry-run`: what every method would take on some device, from a config.json alone. */
+import { basename, dirname, join, resolve } from 'node:path'
+import { dryDevices } from '../engine/devices.ts'
+import { diskFile } from '../engine/hosts/node.ts'
+import type { DryDevice, DryRun } from '../engine/job.ts'
+import { dryRun } from '../engine/plan/dry.ts'
+import type { Session } from '../engine/session.ts'
+import { WorkbenchError } from '../errors.ts'
+import { type Given, UsageError } from './arguments.ts'
+import type { Asked } from './asked.ts'
+import { demo } from './inputs.ts'
+
+/** The device that the flags describe; null for the one that is here. */
+function device(given: Given): DryDevice | null {
+  const [memory, binding, gflops] = ['device-memory', 'device-binding', 'device-gflops'].map((flag) => given.measure(flag))
+  const name = given.text('device')
+  const base = dryDevices.find(({ id }) => id === (name ?? 'webgpu'))
+  if (!base) throw new UsageError(`--device can be ${dryDevices.map(({ id }) => id).join(', ')}, not "${name}".`)
+  if (memory === null && binding === null && gflops === null) return name === undefined ? null : base
+  const maxBinding = binding === null ? base.maxBinding : binding * 2 ** 20
+  return {
+    ...base,
+    label: name === undefined ? 'a device as given' : `${base.label}, changed`,
+    maxBinding,
+    maxBuffer: Math.max(base.maxBuffer, maxBinding),
+    memoryBudget: memory === null ? base.memoryBudget : memory * 2 ** 30,
+    gflops: gflops ?? base.gflops,
+    from: `As given; what was not given: ${base.from}`,
+  }
+}
+
+export async function foresee(session: Session, given: Given, asked: Asked): Promise<DryRun> {
+  const { model: path, options, samples, seqlen, evalSamples, evalSeqlen } = asked
+  const on = device(given)
+  if (path === 'demo') await session.open(new Map([['config.json', await demo('config.json')]]), 'Demo model')
+  else {
+    const alone = path.endsWith('.json')
+    const file = alone ? path : join(path, 'config.json')
+    const bytes = await diskFile(file).catch((cause) => {
+      throw new WorkbenchError('file-missing', `${file} cannot be read.`, 'Give a config.json, or a folder that has one, with --model.', {
+        cause,
+      })
+    })
+    const name = alone && basename(path) !== 'config.json' ? basename(path, '.json') : basename(dirname(resolve(file)))
+    await session.open(new Map([['config.json', bytes]]), name)
+  }
+  const length = seqlen ?? Math.min(2048, session.model.model.shape.maxPositions ?? 2048)
+  const spec = { options, calibration: { samples, length }, evaluation: { samples: evalSamples, length: evalSeqlen ?? length }, device: on }
+  return dryRun(session.model, spec, session)
+}
+
+export function dryText({ model, device, tensors, largest, calibration, evaluation, baseline, methods }: DryRun): string {
+  const size = (bytes: number) => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toPrecision(3)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`)
+  const time = (seconds: number | null) =>
+    seconds === null ? '–' : seconds < 120 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(0)} min`
+  const work = (flops: number) => `${(flops / 1e12).toPrecision(3)} TFLOP`
+  const lines = [
+    `${model.name}: ${model.family}, ${(model.parameters / 1e6).toPrecision(4)} million parameters, ${model.blocks} blocks; ${tensors.count} tensors in ${model.dtype}, ${size(tensors.bytes)}.`,
+    `Largest matrices in f32: weights ${largest.weight.name}, ${size(largest.weight.bytes)}; Gram matrix of ${largest.gram.name}, ${size(largest.gram.bytes)}.`,
+    `On ${device.label}: bindings up to ${size(device.maxBinding)}, ${size(device.memoryBudget)} of memory, ${device.gflops === null ? 'rate unknown' : `${Math.round(device.gflops)} GFLOP/s`}. ${device.from}`,
+    `Calibration ${calibration.windows} × ${calibration.length} tokens, evaluation ${evaluation.windows} × ${evaluation.length}. No weights were read: a check only.`,
+    `The model as it is: ${work(baseline.flops)}, ${size(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
+  ]
+  for (const { label, forecast, problem, bitsPerWeight } of methods) {
+    if (!forecast) {
+      lines.push(`${label}: not here. ${problem?.message} ${problem?.hint}`)
+      continue
+    }
+    const { flops, readBytes, seconds, gpuBytes, hostBytes, stages } = forecast
+    lines.push(
+      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${gpuBytes > device.memoryBudget ? ' (more than there is)' : ''}, host ${size(hostBytes)}`,
+      `  ${stages.map((one) => `${one.stage} ${size(one.gpuBytes)}`).join(', ')}`,
+    )
+  }
+  return `${lines.join('\n')}\n`
+}

@@ -1,0 +1,42 @@
+/** What the process has to do with a job: the folder that is its own until it ends, signals, and somebody who can make room. */
+import type { Control } from '../engine/control.ts'
+import { Target } from '../engine/hosts/target.ts'
+import type { StorageNeed } from '../engine/job.ts'
+import { WorkbenchError } from '../errors.ts'
+import type { Speaker } from './speaker.ts'
+
+/** The place of the checkpoint, for this process alone until it ends. */
+export async function claim(saved: string, model: string | null, overwrite: boolean, say: Speaker): Promise<Target> {
+  const target = await Target.claim({ path: saved, model, overwrite, say: (sentence) => say.note(sentence) })
+  process.once('exit', target.release)
+  for (const signal of signals) process.once(signal, leave)
+  return target
+}
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** By way of the exit, which gives the lock back. */
+const leave = () => process.exit(130)
+
+/** The first signal ends the job in order, with what it has; another one ends the program. */
+export function stopOnSignals(control: Control): void {
+  const stop = () => {
+    control.cancel()
+    for (const signal of signals) process.off(signal, stop).once(signal, leave)
+  }
+  for (const signal of signals) process.off(signal, leave).on(signal, stop)
+}
+
+/** On a terminal somebody can make room and say so; a script has to be told by the exit code. */
+export function waitForRoom(control: Control, { what, needed, problem }: StorageNeed): void {
+  const size = needed < 2 ** 20 ? `${Math.ceil(needed / 2 ** 10)} KiB` : `${(needed / 2 ** 20).toFixed(1)} MiB`
+  const missing = `There is no room for ${what}${needed > 0 ? `, which still takes ${size}` : ''}. ${problem.message}`
+  if (!process.stdin.isTTY) {
+    control.stop(new WorkbenchError('storage-full', missing, problem.hint))
+    return
+  }
+  process.stderr.write(`\n${missing}\nMake room and press Enter to go on, or Ctrl-C to stop.\n`)
+  process.stdin.once('data', () => {
+    process.stdin.pause()
+    control.resume()
+  })
+}

@@ -1,0 +1,83 @@
+/** What a job came to, on stdout: a summary for people, or one JSON object. */
+import { type JobReport, type LastWords, type LayerResult, bitsByContent } from '../engine/job.ts'
+
+/** What `--json` prints. */
+export function resultOf(report: JobReport) {
+  const run = report.runs.at(0)
+  const { method = null, options = null } = report.job.runs.at(0) ?? {}
+  return {
+    adapter: report.adapter.name,
+    model: report.model.name,
+    source: report.model.source,
+    method,
+    options: {
+      ...options,
+      calibration: report.job.calibration,
+      evaluation: { ...report.job.evaluation, samples: report.evaluation.windows, length: report.evaluation.length },
+      seed: report.job.seed,
+      ...(report.job.date !== undefined && { date: report.job.date }),
+    },
+    fp_perplexity: report.fpPerplexity,
+    perplexity: run ? run.perplexity : report.fpPerplexity,
+    perplexity_se: run ? run.perplexityError : report.fpPerplexityError,
+    kl: run?.kl ?? null,
+    top1: run?.top1 ?? null,
+    fp_lambada: accuracyOf(report.fpLambada),
+    lambada: accuracyOf(run ? run.lambada : report.fpLambada),
+    mean_relative_error: run?.meanRelativeError ?? null,
+    bits_per_weight: run ? run.bitsPerWeight : null,
+    bits: run ? bitsOf(run.layers) : null,
+    seconds: run ? run.seconds : report.seconds,
+    network: report.network,
+    export_error: run?.exportError ?? null,
+    layers: (run?.layers ?? []).map((layer) => ({
+      name: layer.name,
+      relative_error: layer.relativeError,
+      seconds: layer.seconds,
+      iterations: layer.iterations,
+      bits: bitsOf([layer]),
+      notes: layer.notes,
+    })),
+  }
+}
+
+/** Bits per weight by what they hold; they add up to `bits_per_weight`. */
+function bitsOf(layers: LayerResult[]) {
+  const { groupIndex, ...others } = bitsByContent(layers)
+  return { ...others, group_index: groupIndex }
+}
+
+/** With its standard error, that of a share of independent passages. */
+function accuracyOf(words: LastWords | undefined) {
+  if (!words) return null
+  const accuracy = words.right / words.passages
+  return { accuracy, se: Math.sqrt((accuracy * (1 - accuracy)) / words.passages), passages: words.passages }
+}
+
+export function summary(report: JobReport, saved: string | undefined): string {
+  const run = report.runs.at(0)
+  const { name, quantized } = report.model
+  const kind = quantized ? `quantized to ${quantized.bits} bits` : 'full precision'
+  const spread = (error: number | null) => (error === null ? '' : ` ± ${error.toFixed(3)} (standard error over windows)`)
+  const lines = [`Perplexity of ${name}, ${kind} as stored: ${report.fpPerplexity?.toFixed(3)}${spread(report.fpPerplexityError)}`]
+  const words = (what: string, measured: LastWords | undefined) => {
+    const found = accuracyOf(measured)
+    if (!found) return
+    const [accuracy, se] = [found.accuracy, found.se].map((share) => (share * 100).toFixed(1))
+    lines.push(`Last-word accuracy ${what}: ${accuracy} ± ${se} % of ${found.passages} passages`)
+  }
+  words('as stored', report.fpLambada)
+  if (run) {
+    lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}${spread(run.perplexityError)}`)
+    lines.push(
+      `KL divergence from full precision: ${run.kl?.toExponential(2)} nats; same top token: ${((run.top1 ?? 0) * 100).toFixed(1)} %`,
+    )
+    words('quantized', run.lambada)
+    lines.push(`Bits per weight: ${run.bitsPerWeight.toFixed(2)}`)
+    lines.push(
+      `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,
+    )
+  }
+  if (run?.export) lines.push(`Checkpoint: ${saved}`)
+  return `${lines.join('\n')}\n`
+}
