@@ -52,7 +52,7 @@ export interface GpuSummary {
   /** f32 GEMM rate measured at start, GFLOP/s. */
   gflops: number
   gemmKernel: 'direct' | 'tiled'
-  /** Width of the outer column blocks in QuantEase's sweeps, chosen by measurement at start; 32 = no outer blocks. */
+  /** Width of the column panels in QuantEase's sweeps, chosen by measurement at start; 32 = one column block, no panels. */
   sweepPanel: number
 }
 

@@ -1,6 +1,6 @@
 /**
- * Last-word accuracy: a passage counts as right when the model, word for word of the passage before it, would pick every
- * token of the last word greedily. All of them are judged in one forward pass, since each sees the true ones before it.
+ * Last-word accuracy: a passage counts as correct when the model, given the true text before it, greedily predicts every token of the
+ * last word. One forward pass scores all of them, since each token sees the true ones before it.
  */
 import type { Passage } from '../data/lambada.ts'
 import type { Device } from '../gpu/device.ts'
@@ -12,11 +12,11 @@ import type { Outer } from '../models/weights.ts'
 import type { TokenBatch } from './perplexity.ts'
 
 export interface PassageBatch extends TokenBatch {
-  /** Where the last word of each passage begins, and the place behind it. */
+  /** Where the last word of each passage begins, and the position after it. */
   words: { begin: number; end: number }[]
 }
 
-/** Passages of about the same length together, padded at their end; `rows`: what a batch may have with its padding. */
+/** Batches of passages of similar length, padded at the end; `rows`: most rows of a batch, including padding. */
 export function batchedPassages(passages: Passage[], rows: number): PassageBatch[] {
   const batches: PassageBatch[] = []
   const longestFirst = [...passages].sort((a, b) => b.ids.length - a.ids.length)
@@ -36,7 +36,10 @@ export function batchedPassages(passages: Passage[], rows: number): PassageBatch
   return batches
 }
 
-/** How many passages of a batch end right, NaN when a loss is not finite; from the hidden states after the last block `[windows · t, hidden]`. */
+/**
+ * How many passages of a batch are predicted correctly, NaN when a loss is not finite; from the hidden states after the last block
+ * `[windows · t, hidden]`.
+ */
 export async function countRight(
   gpu: Device,
   model: Model,

@@ -40,7 +40,7 @@ export interface WindowScore {
   loss: number
   /** KL(full precision ‖ model), nats; NaN without a reference. */
   kl: number
-  /** Share of positions where both would pick the same token; NaN without a reference. */
+  /** Share of positions where both predict the same token; NaN without a reference. */
   top1: number
 }
 

@@ -1,8 +1,8 @@
 /**
- * AWQ (arXiv 2306.00978): inputs that are large on average get finer steps.
+ * AWQ (arXiv 2306.00978): scales up the weights of inputs that are large on average, so that they are rounded more finely.
  *   c_j = mean|x_j|^α, normalised;   Ŵ = Q(W diag c) diag c⁻¹
- * α is searched for the linears that share an input; c is a transform, which the engine folds into what precedes them, so
- * that inference costs nothing. What is left is rounding to nearest on a clipped range, searched per row and group.
+ * α is searched jointly for the linears that share an input; c is a transform, which the engine folds into the preceding norm or linear,
+ * so that inference costs nothing extra. The scaled weights are rounded to nearest on a clipped range, searched per row and group.
  */
 import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import type { Device } from '../gpu/device.ts'
@@ -16,9 +16,9 @@ import { deadNote, finish } from './rounding.ts'
 import { defineSolver, gridOptions, type LinearProblem, type StageProblem } from './solver.ts'
 
 const ALPHAS = Array.from({ length: 20 }, (_, i) => i / 20)
-/** Parts of the largest weight at which a range may be clipped. */
+/** Fractions of the largest weight at which a range may be clipped. */
 const KEEPS = Array.from({ length: 10 }, (_, i) => 1 - i / 20)
-/** Least mean |x_j| beside the average one: a dead input would get the scale 0. */
+/** Smallest mean |x_j| relative to the average: a dead input would get the scale 0. */
 const LEAST = 1e-4
 
 const awqOptions = [
@@ -29,8 +29,8 @@ const awqOptions = [
     label: 'Clip search',
     type: 'bool',
     default: true,
-    help: 'Cut off the largest weights of a group where that makes the rest finer and the error smaller; query and key projections are left whole. A searched grid takes its place.',
-    cost: 'Ten roundings of each layer, cheap with groups; usually a smaller error.',
+    help: 'Clip the largest weights of a group when that reduces the error, except in query and key projections. Not used with an error-based grid search.',
+    cost: 'Costs ten roundings of each layer, cheap with groups; usually a smaller error.',
   },
   ...pick(gridOptions, 'grid'),
 ] as const satisfies readonly OptionSpec[]
@@ -44,7 +44,7 @@ export const awq = defineSolver({
   id: 'awq',
   label: 'AWQ',
   summary: 'Scales up the weights of inputs that are large on average, clips ranges, then rounds to nearest.',
-  advice: 'Fast and sturdy at 4 bits with groups, and the calibration text matters little; asymmetric grids only. Not for 2 bits.',
+  advice: 'Fast and reliable at 4 bits with groups, and not sensitive to the calibration text; asymmetric grids only. Not for 2 bits.',
   options: awqOptions,
   gridOf: asymmetric,
   work: (q, p, options) => {
@@ -80,7 +80,7 @@ async function roundClipped(problem: LinearProblem, layout: Layout, options: Awq
   return result
 }
 
-/** The search of the grid shrinks ranges too: clipping on top of it would count what it cuts off as gained. */
+/** The grid search also shrinks ranges; clipping in addition would ignore the error of what it cuts off. */
 function roundSearched(problem: LinearProblem, layout: Layout, options: AwqOptions) {
   const grid = asymmetric(options)
   const cells = grid.make(problem.gpu, problem.weight, layout, problem.halfScales)
@@ -107,7 +107,7 @@ function scaleFor(meanAbs: Float32Array, alpha: number): Float32Array<ArrayBuffe
   return Float32Array.from(c, (value) => value / middle)
 }
 
-/** The α of least output error, summed over the linears; α = 0 leaves everything as it is. */
+/** The α of least output error, summed over the linears; α = 0 changes nothing. */
 export async function searchScale(stage: StageProblem, options: AwqOptions) {
   const { gpu, weights, gram, meanAbs } = stage
   const p = gram.rows
@@ -137,7 +137,7 @@ export async function searchScale(stage: StageProblem, options: AwqOptions) {
   return { found }
 }
 
-/** Thresholds m `[groups, q]`: weights of a group are clamped to ±m. Judged group by group, by dᵀ Σ[g, g] d. */
+/** Thresholds m `[groups, q]`: weights of a group are clamped to ±m. Chosen per group by the error dᵀ Σ[g, g] d. */
 export async function searchClip(problem: LinearProblem, layout: Runs, options: AwqOptions): Promise<Tensor> {
   const { gpu, weight, gram } = problem
   const cells = layout.groups * weight.cols

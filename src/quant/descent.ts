@@ -1,10 +1,10 @@
 /**
- * Cyclic coordinate descent over the columns of W on f(Ŵ) = tr((W − Ŵ) Σ (W − Ŵ)ᵀ), in blocks of 32 columns,
- * left-looking: a GEMM forms [(W − Ŵ) Σ] for the block afresh, one kernel walks the block. The iterates are those of the
- * column-by-column algorithm (arXiv 2309.01885, Algorithm 1). Shared by every solver that descends.
+ * Cyclic coordinate descent over the columns of W on f(Ŵ) = tr((W − Ŵ) Σ (W − Ŵ)ᵀ), in blocks of 32 columns, left-looking: a GEMM
+ * computes [(W − Ŵ) Σ] for the block, then one kernel processes its columns in order. The iterates are those of the column-by-column
+ * algorithm (arXiv 2309.01885, Algorithm 1). Shared by every solver that descends.
  *
- * On two levels, one tall GEMM forms what the columns outside a panel of several blocks contribute to all of it, and each
- * block adds what its panel does: the same operations, most of them in products with enough rows to fill a GPU.
+ * With column panels of several blocks, one tall GEMM computes the contribution of all columns outside the panel, and each block adds
+ * that of its panel: the same operations, most of them in products with enough rows to fill a GPU.
  */
 import type { Device } from '../gpu/device.ts'
 import { secondsOf } from '../gpu/measure.ts'
@@ -18,38 +18,38 @@ import { type Layout, layoutOf } from './layout.ts'
 import type { ObjectiveReport } from './report.ts'
 import { Derived, type LinearProblem } from './solver.ts'
 
-/** Columns per block; fixed by `lib/walk.wgsl`. */
+/** Columns per column block; fixed by `lib/walk.wgsl`. */
 export const BLOCK = 32
 /** Operations per weight of the in-block walk: half a block of updates, and the rounding itself. */
 export const SWEEP_FLOPS = BLOCK + 16
 /** Iterations between two reports of the objective. */
 export const REPORT_EVERY = 5
 
-/** Columns of a panel that are tried on a GPU; a panel of one block is the sweep on one level. */
+/** Widths of column panels that are timed on a GPU; a panel of one block means no panels. */
 export const PANELS = [BLOCK, 256, 512]
-/** Rows and columns of the layer on which they are tried: 9 GFLOP a sweep. */
+/** Rows and columns of the layer used for timing: 9 GFLOP per sweep. */
 const TRIAL = { q: 1024, p: 2048 }
 
 const panels = new WeakMap<Device, number>()
 
-/** Columns of a panel in the sweeps on this device: one block unless `choosePanel` found better. */
+/** Width of the column panels on this device: one block unless `choosePanel` found a faster one. */
 export const panelOf = (gpu: Device) => panels.get(gpu) ?? BLOCK
 
 /**
- * Chooses the panel of all further sweeps on this device by measuring. On a software adapter, which has no rows to fill,
- * it stays at one block without a trial: measured there, all panels take the same time within a few per cent.
+ * Chooses the width of column panels on this device by timing. On a software adapter it stays one block without timing, since there all
+ * widths take the same time within a few per cent.
  */
 export async function choosePanel(gpu: Device): Promise<number> {
   if (!panels.has(gpu)) panels.set(gpu, gpu.info.kind === 'software' ? BLOCK : await fastestPanel(gpu, TRIAL))
   return panelOf(gpu)
 }
 
-/** Sums come out the same only with the same panels: what was begun with some is ended with them, also on another device. */
+/** Float sums depend on the panels, so a job keeps the width that it began with, also on another device. */
 export function usePanel(gpu: Device, columns: number): void {
   panels.set(gpu, columns)
 }
 
-/** The panel of the fastest sweep on a layer of noise with Σ = 1 + noise. */
+/** The panel width of the fastest sweep on a random layer with Σ = 1 + noise. */
 export async function fastestPanel(gpu: Device, { q, p }: { q: number; p: number }): Promise<number> {
   const noise = (length: number) => Float32Array.from({ length }, () => Math.random() - 0.5)
   const weight = gpu.upload(noise(q * p), [p, q])
@@ -87,12 +87,12 @@ export interface Walked {
   columns: Tensor
   grid: Tensor
   objective: Tensor
-  /** Whether all columns of a block are of one group, in every block. */
+  /** Whether every column block is within one group. */
   oneGroup: boolean
   mask?: Tensor
 }
 
-/** Where a walk goes: column j0 of `what` and `r`, column `at` of `n`, and how many columns, a multiple of 4 up to 32. */
+/** Position of a walk: column j0 of `what` and `r`, column `at` of `n`, and how many columns, a multiple of 4 up to 32. */
 export interface Place {
   j0: number
   at: number
@@ -117,7 +117,7 @@ export function rowsFrom(gpu: Device, n: Tensor, at: number, width: number): { n
 }
 
 export class Descent {
-  /** Ŵ `[p, q]` in processing order; `dispose` leaves it to the caller. */
+  /** Ŵ `[p, q]` in processing order; `dispose` does not free it. */
   readonly what: Tensor
   /** W − Ŵ `[p, q]` in processing order. */
   readonly r: Tensor
@@ -162,7 +162,7 @@ export class Descent {
     order.dispose()
   }
 
-  /** One pass over all columns, in panels of so many of them, a multiple of 32. */
+  /** One pass over all columns, in panels of `panel` columns, a multiple of 32. */
   async sweep(relaxed: boolean, panel = panelOf(this.problem.gpu)): Promise<void> {
     const { gpu, weight } = this.problem
     const [p, q] = [weight.rows, weight.cols]
@@ -199,8 +199,7 @@ export class Descent {
 }
 
 /**
- * `iterations` sweeps, relaxed by the paper's schedule when asked; `report` hears f after each, starting from `f0`. Nothing
- * is waited for.
+ * `iterations` sweeps, relaxed by the paper's schedule when asked; `report` receives f after each, starting from `f0`. Does not wait for the GPU.
  */
 export async function sweeps(
   descent: Descent,
@@ -219,7 +218,7 @@ export async function sweeps(
       const since = Array.from({ length: t + 1 - reported }, (_, i) => reported + i)
       report.add(
         Reading.all([gpu.read(history), f0]).map(([values, start]) =>
-          // The recurrence only adds differences: rounding may leave it a hair below 0.
+          // The recurrence only adds differences, so rounding may leave it slightly below 0.
           since.map((iteration) => ({
             iteration,
             value: Math.max(0, start + values[iteration]),
@@ -244,7 +243,7 @@ export function columnTable({ order, groupIndex, diagonal }: Layout): Uint32Arra
   return table
 }
 
-/** Whether the columns of every block are of one group: always, but where act-order mixes groups that stay what they were. */
+/** Whether every column block is within one group: always, except for act-order with static groups. */
 export function hasWholeBlocks({ order, groupIndex }: Layout): boolean {
   return order.every((column, i) => groupIndex[column] === groupIndex[order[i - (i % BLOCK)]])
 }

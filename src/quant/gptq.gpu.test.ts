@@ -207,7 +207,7 @@ describe('when H cannot be factored', () => {
 
   it('raises the damping and says so', async () => {
     const got = await solve(gpu, gptq, layer(1.05), {})
-    expect(got.notes).toEqual(['Damping was raised from 1 % to 10 %, because this layer’s inputs nearly determine each other.'])
+    expect(got.notes).toEqual(['Damping was raised from 1 % to 10 %, because this layer’s inputs are nearly linearly dependent.'])
     expectRepresentable(got, 4)
   })
 
@@ -215,7 +215,7 @@ describe('when H cannot be factored', () => {
     // Damped by 100 % the covariance is 1 − 2⁻²⁴ of the variance: a pivot of 1.2e-7, all noise in float32.
     const got = await solve(gpu, gptq, layer(2 - 2 ** -23), {})
     expect(got.notes).toEqual([
-      'The factorization failed on the GPU at every damping up to 100 %; it was done in double precision on the processor, at 100 %.',
+      'The factorization failed on the GPU at every damping up to 100 %; it was done in double precision on the CPU, at 100 %.',
     ])
     expectRepresentable(got, 4)
   })
@@ -223,7 +223,7 @@ describe('when H cannot be factored', () => {
   it('goes to QuantEase and says so', async () => {
     const got = await solve(gpu, gptq, layer(3), { bits: 4 })
     expect(got.notes.length).toBe(1)
-    expect(got.notes[0]).toContain('QuantEase, which needs none, took the place of GPTQ')
+    expect(got.notes[0]).toContain('QuantEase, which needs no factorization, was used instead of GPTQ')
     expect(got.codes).toEqual((await solve(gpu, quantease, layer(3), { bits: 4 })).codes)
     expectRepresentable(got, 4)
   })

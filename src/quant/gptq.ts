@@ -1,9 +1,9 @@
 /**
- * GPTQ (Frantar et al., arXiv 2210.17323, Algorithm 1): one pass over the columns, each rounded in turn, its error spread
- * over the columns still to come. With H = V D Vᵀ, V unit upper triangular, that is (Chee et al., arXiv 2307.13304, theorem 6)
+ * GPTQ (Frantar et al., arXiv 2210.17323, Algorithm 1): one pass over the columns, each rounded in turn, its error distributed over the
+ * columns not yet rounded. With H = V D Vᵀ, V unit upper triangular, that is (Chee et al., arXiv 2307.13304, theorem 6)
  *   β_k = W_k + Σ_{j<k} (W_j − Ŵ_j) V_jk,  Ŵ_k = Q(β_k)
- * one sweep of coordinate descent with Vᵀ for Σ, which needs no inverse: what earlier blocks add by a GEMM per block of
- * `blockSize` columns, what the block itself does by one kernel per 32 columns and GEMMs between them.
+ * which is one sweep of coordinate descent with Vᵀ in place of Σ and needs no inverse. Earlier blocks contribute by one GEMM per block of
+ * `blockSize` columns; within the block, by one kernel per 32 columns and GEMMs between them.
  */
 import type { Device } from '../gpu/device.ts'
 import { factorWork, feedback, feedback64 } from '../gpu/linalg.ts'
@@ -19,7 +19,7 @@ import { finish } from './rounding.ts'
 import { orderOptions, quantease } from './quantease.ts'
 import { defineSolver, gridOptions, type LinearProblem, type QuantizedLinear } from './solver.ts'
 
-/** The most damping that is tried before the factorization is given up, as a share of the mean diagonal. */
+/** Largest damping that is tried, as a fraction of the mean diagonal. */
 const MOST_DAMPING = 1
 
 export const dampingOption = {
@@ -30,8 +30,8 @@ export const dampingOption = {
   default: 0.01,
   min: 0.0001,
   max: 1,
-  help: 'How much is added to the diagonal of Σ, as a share of its mean, so that it can be factored.',
-  cost: 'Free. Where it is too little it is raised tenfold, with a note on that layer.',
+  help: 'What is added to the diagonal of the Hessian before it is factored, as a fraction of the mean diagonal.',
+  cost: 'No extra time. If it is too small for a layer, it is raised tenfold, with a note on that layer.',
   advanced: true,
 } as const satisfies OptionSpec
 
@@ -46,18 +46,18 @@ export const gptqOptions = [
     type: 'choice',
     default: 128,
     choices: choices([32, 64, 128, 256, 512, 1024]),
-    help: 'Columns whose errors are gathered before one matrix product spreads them over the rest.',
-    cost: 'Changes the speed, hardly the result.',
+    help: 'Columns whose errors are collected before one matrix product applies them to the remaining columns.',
+    cost: 'Affects the speed, hardly the result.',
     advanced: true,
   },
   {
     key: 'freshGroups',
     flag: 'fresh-groups',
-    label: 'Fresh groups',
+    label: 'Up-to-date groups',
     type: 'bool',
     default: true,
-    help: 'Take the range of each group from weights that carry all errors so far; off, as in the published code, only those of earlier blocks.',
-    cost: 'Free; a smaller error where groups are smaller than a block.',
+    help: 'Take the range of each group from weights updated by all errors so far; when off, as in the published code, only by those of earlier blocks.',
+    cost: 'No extra time; a smaller error when groups are smaller than a block.',
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]
@@ -67,8 +67,8 @@ export type GptqOptions = OptionsOf<typeof gptqOptions>
 export const gptq = defineSolver({
   id: 'gptq',
   label: 'GPTQ',
-  summary: 'Rounds the columns one after the other in a single pass, each time spreading the error over the columns still to come.',
-  advice: 'Fast and widely used; switch on act-order, which often brings it level with QuantEase at 3 and 4 bits.',
+  summary: 'Rounds the columns one after the other in a single pass, each time distributing the error over the columns not yet rounded.',
+  advice: 'Fast and widely used; turn on act-order, which often makes it as good as QuantEase at 3 and 4 bits.',
   options: gptqOptions,
   gridOf,
   work(q, p, options) {
@@ -79,7 +79,7 @@ export const gptq = defineSolver({
   solve: async (problem, options) => (await solveGptq(problem, options)).result,
 })
 
-/** GPTQ's result, and those of its notes that tell of trouble with the factorization. */
+/** GPTQ's result, and its notes on problems of the factorization. */
 export async function solveGptq(problem: LinearProblem, options: GptqOptions): Promise<{ result: QuantizedLinear; trouble: string[] }> {
   const { gramDiagonal } = problem
   const diagonal = liveDiagonal(gramDiagonal)
@@ -108,7 +108,7 @@ export function zeroedNote(diagonal: Float32Array): string[] {
 
 const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`
 
-/** Vᵀ `[p, p]` with √D on its diagonal, null when nothing helped, and what it took to get it. */
+/** Vᵀ `[p, p]` with √D on its diagonal (null when no factorization succeeded), and how it was obtained. */
 interface Factor {
   vt: Tensor | null
   trouble: string[]
@@ -116,9 +116,9 @@ interface Factor {
 }
 
 /**
- * Vᵀ of H in processing order (of H / 2, to be exact: V does not feel the factor), once for all linears that share Σ. On
- * the GPU with damping ten times higher on every failure, then in float64 on the host likewise; null when nothing helps.
- * `damped` is diag H / 2 by position, as damped as told. `method` and `order` are the same for all linears of a run.
+ * Vᵀ of H in processing order (of H / 2, to be exact: V does not feel the factor), once for all linears that share Σ. On the GPU with
+ * damping ten times higher on every failure, then in float64 on the host likewise; null when nothing helps.
+ * `damped` is diag H / 2 by position, with the reported damping. `method` and `order` are the same for all linears of a run.
  */
 export function factor(
   problem: LinearProblem,
@@ -145,7 +145,7 @@ async function climb(
   while (ladder.at(-1)! < MOST_DAMPING) ladder.push(Math.min(MOST_DAMPING, 10 * ladder.at(-1)!))
   const raised = (damping: number) =>
     damping > asked
-      ? [`Damping was raised from ${percent(asked)} to ${percent(damping)}, because this layer’s inputs nearly determine each other.`]
+      ? [`Damping was raised from ${percent(asked)} to ${percent(damping)}, because this layer’s inputs are nearly linearly dependent.`]
       : []
   for (const damping of ladder) {
     const vt = await feedback(gpu, { gram, order, diagonal: damped(damping) })
@@ -153,32 +153,32 @@ async function climb(
   }
   const values = await gpu.read(gram)
   const pace = async () => {
-    // Lets messages in, such as the one that cancels.
+    // Yields to the event loop, so that the job can be cancelled.
     await new Promise((done) => setTimeout(done))
     await gpu.pace()
   }
   for (const damping of ladder) {
     const vt = await feedback64(values, order, damped(damping), pace)
     if (!vt) continue
-    const moved = `The factorization failed on the GPU at every damping up to ${percent(MOST_DAMPING)}; it was done in double precision on the processor, at ${percent(damping)}.`
-    // Progress counts it like work of the GPU.
+    const moved = `The factorization failed on the GPU at every damping up to ${percent(MOST_DAMPING)}; it was done in double precision on the CPU, at ${percent(damping)}.`
+    // Counted in the progress like GPU work.
     gpu.flops += factorWork(p)
     return { vt: gpu.upload(Float32Array.from(vt), [p, p]), trouble: [moved] }
   }
-  const replaced = `This layer’s inputs admit no factorization, even in double precision; QuantEase, which needs none, took the place of ${method}.`
+  const replaced = `The Hessian of this layer cannot be factored, even in double precision; QuantEase, which needs no factorization, was used instead of ${method}.`
   return { vt: null, trouble: [replaced] }
 }
 
-/** QuantEase with its defaults, for a layer whose H cannot be factored. */
+/** The fallback: QuantEase with its defaults, for a layer whose H cannot be factored. */
 export function solveQuantease(problem: LinearProblem, given: Options): Promise<QuantizedLinear> {
   const shared = [...gridOptions, ...orderOptions].map(({ key }) => [key, given[key]])
   return quantease.solve(problem, resolveOptions(quantease.options, Object.fromEntries(shared)).options, {})
 }
 
-/** Whether grids are taken from the weights as they are when the pass comes to their group. */
+/** Whether grids are computed from the updated weights when the pass reaches their group. */
 const moves = ({ groupSize, staticGroups }: GptqOptions) => groupSize !== -1 && !staticGroups
 
-/** Columns of a block; never fewer than a group has, as sizes of both divide each other. */
+/** Columns of a block; a multiple or a divisor of the group size. */
 const blockOf = (options: GptqOptions) => (moves(options) ? Math.max(options.blockSize, options.groupSize) : options.blockSize)
 
 /** The loop over the columns. Returns Ŵ `[p, q]` in processing order and the cells of the grid `[groups, q, 2]`. */
@@ -192,7 +192,7 @@ async function roundColumns(
   const [p, q] = [weight.rows, weight.cols]
   const { groupSize, groups } = layout
   const clean = withoutDead(gpu, weight, gramDiagonal)
-  // Ranges of whole rows are taken before dead inputs are zeroed, those of groups after: as the published code does.
+  // As in the published code, ranges of full rows are taken before dead inputs are zeroed, those of groups after.
   const moving = moves(options)
   const cells = moving ? gpu.empty([groups, q, 2]) : grid.make(gpu, options.groupSize === -1 ? weight : clean, layout, halfScales)
   const order = gpu.upload(layout.order, [p])
@@ -201,7 +201,7 @@ async function roundColumns(
   const block = blockOf(options)
   const pass = new Pass(gpu, layout, x, vt, block)
 
-  /** Grids of the groups that start in columns from .. to, from the weights as they would be now. */
+  /** Grids of the groups that start in columns from .. to, from the weights updated so far. */
   const refreshGrid = (from: number, to: number) => {
     const first = Math.ceil(from / groupSize)
     const last = Math.ceil(to / groupSize)
@@ -232,19 +232,19 @@ async function roundColumns(
   return { x, cells }
 }
 
-/** What the errors of the columns that a pass has rounded add to the columns still to come. */
+/** What the errors of rounded columns add to the columns not yet rounded. */
 export class Pass {
   /** W − Ŵ of the columns that are done `[p, q]`, in processing order, zero for the others. */
   readonly r: Tensor
-  /** Σ_{j<k} R_j V_jk of the columns k of the block at hand, over the columns j that are done: `[block, q]` */
+  /** Σ_{j<k} R_j V_jk of the columns k of the block at hand, over the rounded columns j: `[block, q]` */
   readonly #g: Tensor
   readonly #columns: Tensor
   readonly #oneGroup: boolean
-  /** What a walk counts is QuantEase's objective: of no use here. */
+  /** A walk accumulates QuantEase's objective, which is not used here. */
   readonly #unused: Tensor
   #b0 = 0
 
-  /** `x` `[p, q]` holds W in processing order, and what was made of it in the columns that are done. */
+  /** `x` `[p, q]`: W in processing order, replaced by Ŵ in rounded columns. */
   constructor(
     readonly gpu: Device,
     layout: Layout,
@@ -260,7 +260,7 @@ export class Pass {
     this.#unused = gpu.zeros([q])
   }
 
-  /** Comes to the block of columns that starts at b0. */
+  /** Starts the column block at b0. */
   begin(b0: number): void {
     this.#b0 = b0
     const [p, q] = [this.x.rows, this.x.cols]
@@ -319,7 +319,7 @@ export class Pass {
       const at = from + j0
       const rest = rowsOf(g, { first: j0, count: count - j0 })
       const state = { ...this.state(at, width), what, r, g: rowsOf(rest, { first: 0, count: width }), grid }
-      // Rounds nothing: the cells are not looked at.
+      // Does not round, so the cells are unused.
       walk(gpu, state, { j0, at, width }, null)
       this.#spread(rowsOf(r, { first: j0, count: width }), rest, at)
     }
@@ -328,16 +328,16 @@ export class Pass {
     return what
   }
 
-  /** Leaves `r` to the caller. */
+  /** Does not free `r`. */
   dispose(): void {
     for (const tensor of [this.#g, this.#columns, this.#unused]) tensor.dispose()
   }
 }
 
-/** Work of `compensated` over all columns, so many at a time. */
+/** Work of `compensated` over all columns, in blocks. */
 export const compensatedWork = (q: number, p: number, columns: number) => q * p * (SWEEP_FLOPS + Math.max(0, Math.min(columns, p) - BLOCK))
 
-/** W with the rows of dead inputs set to zero, `[p, q]`: `weight` itself when there are none. */
+/** W with the rows of dead inputs set to zero, `[p, q]`; `weight` itself when there are none. */
 export function withoutDead(gpu: Device, weight: Tensor, gramDiagonal: Float32Array): Tensor {
   const q = weight.cols
   const dead = [...gramDiagonal.keys()].filter((j) => !(gramDiagonal[j] > 0))

@@ -1,7 +1,7 @@
 /**
- * GPTQ, then QuantEase from there: GPTQ's grid is kept, its Ŵ is where the coordinate descent starts, and the target is the
- * original W (arXiv 2309.01885; the published code aimed at GPTQ's own weights, which makes the second stage idle). The
- * start is feasible, so no sweep without relaxation ends above it.
+ * GPTQ followed by QuantEase: keeps GPTQ's grid, starts the coordinate descent from its Ŵ, and uses the original W as target (arXiv
+ * 2309.01885; the published code used GPTQ's weights as target, so that the second step did nothing). The start is on the grid, so no
+ * unrelaxed sweep ends with a larger error.
  */
 import { Reading } from '../gpu/reading.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
@@ -16,9 +16,9 @@ import { defineSolver } from './solver.ts'
 export const gptqQuantease = defineSolver({
   id: 'gptq_quantease',
   label: 'GPTQ, then QuantEase',
-  summary: 'Runs GPTQ, then improves its weights by the sweeps of QuantEase on the same grid.',
+  summary: 'Runs GPTQ, then improves its weights by QuantEase sweeps on the same grid.',
   advice:
-    'For layers with a few huge inputs, where the start matters; with act-order and relaxed sweeps it usually beats both of its parts.',
+    'For layers with a few very large inputs, where the start matters; with act-order and relaxed sweeps it is usually better than GPTQ or QuantEase alone.',
   options: [...gptqOptions, ...sweepOptions],
   gridOf,
   work: (q, p, options) => gptq.work(q, p, options) + options.iterations * sweepWork(q, p) + 2 * q * p * p,
@@ -34,7 +34,7 @@ export const gptqQuantease = defineSolver({
     }
     const from = gpu.empty(weight.shape)
     gpu.copy(start.what, from)
-    // Dead inputs change nothing: rounded from their own weights, as QuantEase does, they serve other texts better than 0.
+    // Dead inputs do not change the error; rounding their original weights, as QuantEase does, is better for other texts than 0.
     gramDiagonal.forEach((value, j) => {
       if (value <= 0) gpu.copy(weight, from, weight.cols, j * weight.cols, j * weight.cols)
     })
@@ -43,7 +43,7 @@ export const gptqQuantease = defineSolver({
     const report = new ObjectiveReport(gpu, hooks)
     await sweeps(descent, options.iterations, options.relax, report, start.error)
     const result = finish(problem, descent.what, layout, start.grid, grid)
-    // Only relaxed sweeps can end above their start: the rounding after them may not find back.
+    // Only relaxed sweeps can end with a larger error than they started with.
     const change = gpu.empty([1])
     gpu.run('sum', { x: descent.objective, out: change }, { n: weight.cols, index: 0 }, [1])
     if (options.relax) {
@@ -58,7 +58,7 @@ export const gptqQuantease = defineSolver({
     const notes = [...trouble, ...deadNote(gramDiagonal)]
     const ends = Reading.all([result.error, start.error, gpu.read(change)]).map(([after, before, [grown]]) => {
       if (!options.relax || grown <= 0) return after
-      const kept = 'The sweeps ended above where GPTQ had started them, so GPTQ’s weights were kept.'
+      const kept = 'The sweeps ended with a larger error than GPTQ’s, so GPTQ’s weights were kept.'
       notes.splice(0, notes.length, ...start.notes, kept)
       return before
     })

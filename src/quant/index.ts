@@ -1,4 +1,4 @@
-/** The one place where algorithms are registered. */
+/** The list of algorithms. */
 import { awq } from './awq.ts'
 import { gptq } from './gptq.ts'
 import { gptqQuantease } from './gptq_quantease.ts'

@@ -1,4 +1,4 @@
-/** A solved linear on the host: what a journal keeps, and what a checkpoint is made of and read as. */
+/** A solved linear on the host, as the journal stores it and as checkpoints are written from and read into. */
 import type { Device } from '../gpu/device.ts'
 import { add, packCodes, unpack } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
@@ -8,13 +8,13 @@ import { gridKind } from './grids/index.ts'
 import { uniform } from './grids/uniform.ts'
 import type { QuantizedLinear } from './solver.ts'
 
-/** The largest float16, and where those below have five bits left. */
+/** The largest float16, and the size below which float16 has at most five significant bits. */
 const MOST_HALF = 65504
 const FEW_DIGITS = 2 ** -19
 
-/** Enough to make the weights again, bit for bit: what was left of W on the GPU depends on nothing else. */
+/** Sufficient to recompute the quantized weights bit for bit. */
 export interface SolvedLinear {
-  /** `GridKind.id`; not there: uniform integers. */
+  /** `GridKind.id`; missing: uniform integers. */
   levels?: string
   bits: 2 | 3 | 4 | 8
   /** Output features (rows of W) and input features (columns of W). */
@@ -37,11 +37,11 @@ export interface SolvedLinear {
   grid: Float32Array
   /** `[p]`, the group of each input feature in its original order. */
   groupIndex: Int32Array
-  /** Entries of H that are not +0: where in `[p, q]`, and what. */
+  /** Entries of H other than +0: positions in `[p, q]`, and values. */
   outliers: { at: Uint32Array; values: Float32Array } | null
 }
 
-/** Packs codes on the GPU and brings the result to the host, in one wait. */
+/** Packs codes on the GPU and reads the result to the host, with one wait. */
 export function collect(gpu: Device, result: QuantizedLinear, { bits, levels }: Pick<Grid, 'bits' | 'levels'>): Reading<SolvedLinear> {
   const [p, q] = [result.codes.rows, result.codes.cols]
   const packed = packCodes(gpu, result.codes, bits)
@@ -73,7 +73,7 @@ export function restore(gpu: Device, solved: SolvedLinear): Tensor {
   return what
 }
 
-/** Scales that are stored as float16 and do not fit it well: a note each way, or none. */
+/** Notes on scales that are too large or too small for float16. */
 export function scaleNotes({ grid }: SolvedLinear): { beyond: string | null; below: string | null } {
   let [beyond, below] = [0, 0]
   for (let i = 0; i < grid.length; i += 2) {
@@ -82,8 +82,8 @@ export function scaleNotes({ grid }: SolvedLinear): { beyond: string | null; bel
   }
   const share = (count: number) => `${count} of ${grid.length / 2} scales`
   return {
-    beyond: beyond ? `${share(beyond)} pass 65504, the largest float16, and are cut to it: those weights are lost.` : null,
-    below: below ? `${share(below)} lie below 2e-6, where float16 has few digits: those rows are rounded coarsely.` : null,
+    beyond: beyond ? `${share(beyond)} exceed 65504, the largest float16, and are clipped to it: those weights are lost.` : null,
+    below: below ? `${share(below)} are below 2e-6, where float16 has few digits: those rows are rounded coarsely.` : null,
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * Outlier-aware QuantEase (arXiv 2309.01885, Algorithm 3): a few weights H stay beside the grid,
+ * Outlier-aware QuantEase (arXiv 2309.01885, Algorithm 3): a few weights H are kept as outliers,
  *   min ‖W X − (Ŵ + H) X‖²,  at most k entries (or whole columns) of H not 0,
  * by sweeps toward the target W − H and one step of iterative hard thresholding after each,
  *   H ← P_k(H + α/λ · (W − H − Ŵ) Σ),  λ = λ_max(Σ);
- * or with the entries of H fixed from the start (masked), taking their unrounded minimiser inside the sweeps.
+ * or with the entries of H fixed from the start (masked), taking their unrounded minimizer inside the sweeps.
  */
 import type { Device } from '../gpu/device.ts'
 import { gatherRows, gemm } from '../gpu/ops.ts'
@@ -26,8 +26,8 @@ export const outlierOptions = [
     default: 0,
     min: 0,
     max: 0.49,
-    help: 'Fraction of the weights kept in float16 beside the grid, e.g. 0.01: the grid no longer has to span the few largest ones.',
-    cost: '32 bits for each weight kept (0.32 bits per weight at 1 %), twice the time, and a checkpoint that holds plain weights, as large as the model.',
+    help: 'Fraction of the weights kept in float16 as outliers, e.g. 0.01: the grid then need not span the few largest ones.',
+    cost: '32 bits for each outlier (0.32 bits per weight at 1 %), twice the time, and a checkpoint of plain weights, as large as the model.',
     symbol: 's/(qp)',
   },
   {
@@ -37,7 +37,7 @@ export const outlierOptions = [
     type: 'bool',
     default: false,
     help: 'Keep whole input columns instead of single weights.',
-    cost: 'Half the bits (16 for each weight kept) and simpler kernels; a larger error.',
+    cost: 'Half the bits (16 for each outlier) and simpler kernels; a larger error.',
   },
   {
     key: 'outlierMode',
@@ -46,7 +46,7 @@ export const outlierOptions = [
     type: 'choice',
     default: 'iht',
     choices: choices(['iht', 'masked']),
-    help: 'iht: the paper’s Algorithm 3, which chooses the outliers anew after every sweep. masked: our own variant, which keeps the first choice and never rounds those weights.',
+    help: 'iht: the paper’s Algorithm 3, which chooses the outliers again after every sweep. masked: our own variant, which keeps the first choice and never rounds those weights.',
     cost: 'iht: two matrix products a sweep. masked: one; usually the same error.',
     advanced: true,
   },
@@ -57,8 +57,8 @@ export const outlierOptions = [
     type: 'choice',
     default: 'exclude',
     choices: choices(['exclude', 'trimmed', 'whole']),
-    help: 'What the grid has to span: all weights but the outliers (exclude), each row without its tails as the published code does (trimmed), or all weights (whole).',
-    cost: 'Free. The others lose most of what outliers gain.',
+    help: 'Which weights the grid has to span: all but the outliers (exclude), each row without its tails as in the published code (trimmed), or all (whole).',
+    cost: 'No extra time. The other choices lose most of what outliers gain.',
     advanced: true,
   },
   {
@@ -69,8 +69,8 @@ export const outlierOptions = [
     default: 1,
     min: 0.1,
     max: 2,
-    help: 'Multiple of the step 1/(2λ) that moves the outliers after a sweep; 1 or less never raises the error.',
-    cost: 'Free; changes little.',
+    help: 'Length of the gradient step for the outliers after a sweep, in units of 1/(2λ); up to 1 it never increases the error.',
+    cost: 'No extra time; has little effect.',
     symbol: 'α',
     advanced: true,
   },
@@ -103,22 +103,22 @@ export function eigenvalueWork(p: number, { outlier, outlierMode }: Pick<Outlier
 
 // ---------------------------------------------------------------- the k largest
 
-/** Workgroups of one count, and items that make one worth its start: a software adapter pays much for each. */
+/** Most workgroups of one count, and fewest items for each: starting one is expensive on a software adapter. */
 const COUNT_GROUPS = 256
 const COUNT_ITEMS = 65536
 
 /**
- * The k largest of n scores by magnitude, equals by index, found on the GPU: a radix select that leaves a threshold in
- * `state` (`lib/topk.wgsl`) and never a list of all of them.
+ * The k largest of n scores by magnitude, equals by index, found on the GPU by a radix select, which leaves a threshold in `state`
+ * (`lib/topk.wgsl`) instead of a list.
  */
 export class TopK {
   readonly state: Tensor
-  /** Candidates for the next selection, which may then skip all others. */
+  /** Candidates for the next selection, which then skips all others. */
   readonly list: Tensor
   readonly capacity: number
   readonly #bins: Tensor
 
-  /** `listing`: whoever makes the scores lists candidates; without, all n are always looked at. */
+  /** `listing`: the producer of the scores lists candidates; otherwise all n are examined. */
   constructor(
     readonly gpu: Device,
     readonly n: number,
@@ -159,8 +159,8 @@ const POWER_STEPS = 64
 const POWER_ROWS = 64
 
 /**
- * The largest eigenvalue of Σ by power iteration, `[1]`, left on the GPU. Never much below it: what is reported is the
- * Rayleigh quotient plus the residual, a margin that is a few per cent for flat spectra and vanishes as the iteration converges.
+ * The largest eigenvalue of Σ by power iteration, `[1]`, left on the GPU. Practically never an underestimate: it is the Rayleigh quotient
+ * plus the residual, a margin of a few per cent for flat spectra that vanishes as the iteration converges.
  */
 export function largestEigenvalue(gpu: Device, gram: Tensor, diagonal: Float32Array): Tensor {
   const p = gram.rows
@@ -179,7 +179,7 @@ export function largestEigenvalue(gpu: Device, gram: Tensor, diagonal: Float32Ar
   return lambda
 }
 
-/** Noise, always the same, so that no eigenvector is missed by symmetry; large where Σ is. Of norm 1. */
+/** A fixed random start vector of norm 1, scaled by the diagonal of Σ, so that no eigenvector is missed by symmetry. */
 function startVector(diagonal: Float32Array): Float32Array<ArrayBuffer> {
   let state = 1
   const v = Float64Array.from(diagonal, (value) => {

@@ -1,21 +1,20 @@
 /**
- * quantease_plus, our own method, one step past the paper: at 2 and 3 bits it is the grid, not the descent, that limits
- * QuantEase, so this searches for the grid by what the layer's output feels.
+ * QuantEase+ (`quantease_plus`), our own extension of the paper: at 2 and 3 bits the grid, not the descent, limits QuantEase, so this
+ * method searches the grid by the error of the layer's output.
  *
- *  1. The weighted grid: ranges shrunk to the least Σ_j Σ_jj (w_j − Q(w_j))² (grid_search.wgsl).
- *  2. Rows are independent given Σ. So every row tries several multiples of its scale, each by a short QuantEase descent
- *     from W, and keeps the grid and the codes that end with the least true error; again with finer multiples around what it
- *     kept, the columns in the other order.
- *  3. The scales refitted by least squares, given the codes, then two plain sweeps; per row only where the error falls.
+ * 1. The weighted grid: ranges shrunk to the least Σ_j Σ_jj (w_j − Q(w_j))² (grid_search.wgsl). 2. Rows are independent given Σ, so every
+ * row tries several multiples of its scale, each by a short QuantEase descent from W, and keeps the grid and codes with the smallest
+ * error; then again with finer multiples around the best, in reverse column order. 3. The scales refitted by least squares, given the
+ * codes, then two plain sweeps; per row only where the error falls.
  *
- * With outliers, the largest weights stay beside the grid: the grid is searched for the others, and in every sweep they take
- * their unrounded minimiser.
+ * With outliers, the largest weights are kept: the grid is searched for the others, and in every sweep outliers take their unrounded
+ * minimizer.
  *
  * The result is stored like any other: one scale and integer zero per row and group, groups of consecutive inputs.
  *
- * Measured on the golden sets against the float64 prototype, which spends its products with Σ on ten multiples × 7 sweeps and
- * one descent of 30 sweeps: fifteen short descents in three narrowing rounds end 7 % lower at about the same work, since a
- * second start in the other order is worth more than sweeps 8 to 30 of the first.
+ * Measured on the golden sets against the float64 prototype, which spends its products with Σ on ten multiples × 7 sweeps and one descent
+ * of 30 sweeps: fifteen short descents in three narrowing rounds end 7 % lower at about the same work, since a second start in the other
+ * order is worth more than sweeps 8 to 30 of the first.
  */
 import type { Device } from '../gpu/device.ts'
 import { gatherRows } from '../gpu/ops.ts'
@@ -59,8 +58,8 @@ const plusOptions = [
     default: 30,
     min: 1,
     max: 1000,
-    help: 'A budget in the units of QuantEase: each of the short descents that search for the scales takes a quarter of it, at least one sweep (7 of 30).',
-    cost: 'The time grows with it; more than 30 gains little.',
+    help: 'Sweeps as in QuantEase: each short descent of the scale search takes a quarter of them, at least one (7 of 30).',
+    cost: 'The time grows proportionally; more than 30 gains little.',
     symbol: 'T',
   },
   ...pick(sweepOptions, 'relax'),
@@ -71,7 +70,7 @@ const plusOptions = [
     type: 'bool',
     default: false,
     help: 'Try only four scales per row instead of fifteen.',
-    cost: 'A third of the time, about as long as QuantEase; some 7 % more error.',
+    cost: 'A third of the time, about as long as QuantEase; about 7 % more error.',
   },
   {
     key: 'rounds',
@@ -81,11 +80,11 @@ const plusOptions = [
     default: 3,
     min: 0,
     max: 10,
-    help: 'How often the scales are fitted again to the codes; a row keeps a round only if its error falls.',
+    help: 'How often the scales are refitted to the codes; a row keeps a refit only if its error decreases.',
     cost: 'Each costs three matrix products of the layer with Σ.',
     advanced: true,
   },
-  // The outliers chosen first are kept (`masked`): choosing anew would cost a product a sweep, and moves hardly any.
+  // The outliers chosen first are kept (`masked`): choosing again would cost a matrix product per sweep and changes hardly any.
   ...pick(outlierOptions, 'outlier', 'structureOutlier'),
 ] as const satisfies readonly OptionSpec[]
 
@@ -106,8 +105,7 @@ const totalSweeps = (options: PlusOptions) => {
 export const quanteasePlus = defineSolver({
   id: 'quantease_plus',
   label: 'QuantEase+',
-  summary:
-    'Our own method, one step past the paper: QuantEase, with the scale of every row chosen by trying several and fitted again to the codes.',
+  summary: 'Our own extension of the paper: QuantEase with the scale of every row chosen among several and refitted to the codes.',
   advice: 'The smallest error at 2 and 3 bits for the same file; takes about four times as long as QuantEase, or as long with Quick.',
   options: plusOptions,
   gridOf,
@@ -250,7 +248,7 @@ class Best {
     return mask
   }
 
-  /** What the unrounded weights keep beside the grid. `layout` is that of the original order. */
+  /** The values of the outliers. `layout` is that of the original order. */
   outliers(layout: Layout): Outliers | null {
     const { support, grid, cells } = this
     const mask = this.#mask(layout, 1)

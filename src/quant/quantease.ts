@@ -1,7 +1,7 @@
 /**
- * QuantEase (arXiv 2309.01885), Algorithm 1: cyclic coordinate descent, each column taking its closed-form minimiser
+ * QuantEase (arXiv 2309.01885), Algorithm 1: cyclic coordinate descent, each column takes its closed-form minimizer, rounded:
  *   Ŵ_j ← Q(β_j),  β_j = Ŵ_j + [(W − Ŵ) Σ]_j / Σ_jj
- * No inverse, no damping. The sweeps are in descent.ts; with outliers (Algorithm 3) in outliers.ts.
+ * It needs no inverse and no damping. The sweeps are in descent.ts; with outliers (Algorithm 3) in outliers.ts.
  */
 import type { OptionSpec, OptionsOf } from '../options.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
@@ -29,7 +29,7 @@ export const orderOptions = [
     type: 'bool',
     default: false,
     help: 'Process the columns by descending activation size (diagonal of Σ) instead of left to right.',
-    cost: 'Free to compute. With groups that are not static, the file needs a group index and runs slower.',
+    cost: 'No extra time. Without static groups, the file needs a group index and inference is slower.',
     advanced: true,
   },
   {
@@ -39,7 +39,7 @@ export const orderOptions = [
     type: 'bool',
     default: false,
     help: 'Keep groups as runs of the original columns, also under act-order.',
-    cost: 'Free; makes act-order checkpoints as fast as others.',
+    cost: 'No extra time; makes inference with act-order as fast as without.',
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]
@@ -63,8 +63,8 @@ export const sweepOptions = [
     label: 'Relaxed sweeps',
     type: 'bool',
     default: true,
-    help: 'Leave every third sweep up to the 26th unrounded, which helps the descent out of poor minima.',
-    cost: 'Free; usually 2 to 12 % less error.',
+    help: 'Do not round in every third sweep up to the 26th, which helps the descent out of poor local minima.',
+    cost: 'No extra time; usually 2 to 12 % less error.',
   },
 ] as const satisfies readonly OptionSpec[]
 
@@ -74,8 +74,9 @@ export const quantease = defineSolver({
   id: 'quantease',
   label: 'QuantEase',
   summary:
-    'Coordinate descent on the error of the layer’s output: rounds one column at a time, again and again, each time making up for all the others.',
-  advice: 'The method to start with: no matrix inverse, so it never breaks down, and it beats RTN and plain GPTQ at 2 to 4 bits.',
+    'Coordinate descent on the error of the layer’s output: rounds one column at a time, in repeated sweeps, each time compensating for the errors of all other columns.',
+  advice:
+    'The method to start with: no matrix inverse that could fail, and a smaller error than RTN and GPTQ without act-order at 2 to 4 bits.',
   options: quanteaseOptions,
   gridOf,
   work: (q, p, options) =>

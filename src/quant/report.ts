@@ -1,12 +1,9 @@
-/** What a solver says while it is at work. */
+/** Progress reports of solvers. */
 import type { Device } from '../gpu/device.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { ObjectivePoint, SolverHooks } from './solver.ts'
 
-/**
- * Reports how the objective falls without making the GPU wait for it: what was not looked at on the way is told with the
- * result, when that is awaited.
- */
+/** Reports the objective without making the GPU wait: values not yet read are reported when the result is awaited. */
 export class ObjectiveReport {
   readonly #points: Reading<ObjectivePoint[]>[] = []
   #told = 0
@@ -19,12 +16,12 @@ export class ObjectiveReport {
     readonly hooks: SolverHooks,
   ) {}
 
-  /** Whether anybody listens; otherwise there is no need to ask for points. */
+  /** Whether there is a listener; otherwise no values need to be read. */
   get wanted(): boolean {
     return this.hooks.report !== undefined
   }
 
-  /** What a reading that was just asked for will say. */
+  /** Adds a value that is being read from the GPU. */
   add(points: Reading<ObjectivePoint[]>): void {
     this.#points.push(points)
     if (this.#looking || performance.now() - this.#looked < this.gpu.lookEvery) return
@@ -34,20 +31,20 @@ export class ObjectiveReport {
         this.#looking = false
         this.#looked = performance.now()
       },
-      () => {}, // told to whoever awaits the result
+      () => {}, // the error reaches whoever awaits the result
     )
   }
 
-  /** `value`, once all is told. */
+  /** `value`, once everything is reported. */
   before<T>(value: Reading<T>): Reading<T> {
     return Reading.all([value, this.#tell()]).map(([first]) => first)
   }
 
-  /** Tells what was added so far, each once and in order. */
+  /** Reports the values added so far, each once and in order. */
   #tell(): Reading<void> {
     const tell = async (all: ObjectivePoint[][]) => {
       while (this.#told < all.length) {
-        // Counted even where nobody listens: the arguments of a call that is not made are not looked at.
+        // Counted even without a listener.
         const next = all[this.#told++]
         await this.hooks.report?.(next)
       }

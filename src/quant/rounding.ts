@@ -1,4 +1,4 @@
-/** The way from real weights to codes, which ends every solver, and what is measured there. */
+/** The final step of every solver: rounding to codes, and measuring the error. */
 import type { Device } from '../gpu/device.ts'
 import { dot, matmul } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
@@ -8,8 +8,8 @@ import type { Layout } from './layout.ts'
 import type { LinearProblem, Outliers, QuantizedLinear } from './solver.ts'
 
 /**
- * Rounds `x` (`[p, q]`, processing order) to the grid, whose cells are `[groups, q, 2]`, and goes back to the original order; also measures the error.
- * Takes over `cells`. `outliers.h`, in processing order as well, counts as part of the weight; the result has its own.
+ * Rounds `x` (`[p, q]`, processing order) to the grid, whose cells are `[groups, q, 2]`, and returns to the original order; also measures
+ * the error. Takes ownership of `cells`. `outliers.h`, in processing order as well, counts as part of the weight; the result has its own.
  */
 export function finish(
   problem: LinearProblem,
@@ -52,7 +52,7 @@ export function objective(gpu: Device, d: Tensor, gram: Tensor): Reading<number>
   return value
 }
 
-/** Dead inputs (Σ_jj = 0): they never change the error, and a result should say how many there were. */
+/** A note on the number of dead inputs (Σ_jj = 0), which never change the error. */
 export function deadNote(diagonal: Float32Array): string[] {
   const dead = diagonal.reduce((count, value) => count + Number(value <= 0), 0)
   return dead ? [`${dead} of ${diagonal.length} inputs are always zero in the calibration text; their weights are rounded to nearest.`] : []

@@ -7,7 +7,7 @@ import { defineSolver, gridOptions } from './solver.ts'
 export const rtn = defineSolver({
   id: 'rtn',
   label: 'RTN',
-  summary: 'Rounds every weight to the nearest level of its grid, without looking at any text.',
+  summary: 'Rounds every weight to the nearest level of its grid, without calibration.',
   advice: 'The baseline: instant, fine at 8 bits, the first to break below 4.',
   options: gridOptions,
   gridOf,

@@ -1,8 +1,8 @@
 /**
- * Linears larger than a binding. Given Σ, the rows of W are independent of each other, and so is everything that the solvers
- * do to them: such a linear is solved as several of fewer rows (columns of the `[p, q]` that lies on the GPU), one after the
- * other, each small enough to be bound whole. Codes and weights come out as they would in one piece. Only what a method
- * chooses among all weights of a linear, its outliers, is chosen slice by slice.
+ * Solves linears larger than a binding in slices of rows. Given Σ, the rows of W are independent of each other, and so is everything that
+ * the solvers do to them: such a linear is solved as several of fewer rows (columns of the `[p, q]` that lies on the GPU), one after the
+ * other, each small enough for one binding. Codes and weights are the same as without slices, except that outliers, which a method
+ * chooses among all weights of a linear, are chosen slice by slice.
  */
 import type { Device } from '../gpu/device.ts'
 import { copyColumns } from '../gpu/ops.ts'
@@ -14,7 +14,7 @@ import { disposeQuantized, type LinearProblem, type OutlierKind, type QuantizedL
 /** Slices start at multiples of this: whole words of masks, whole runs of SpQR. */
 const UNIT = 64
 
-/** Rows of W in each slice of a linear `[q, p]`; all of them when a binding of `most` bytes holds it. */
+/** Rows of W in each slice of a linear `[q, p]`; all of them when it fits a binding of `most` bytes. */
 export function sliceRows(q: number, p: number, most: number): number {
   if (q * p * 4 <= most) return q
   return Math.max(UNIT, Math.floor((most / 4 - 2048) / p / UNIT) * UNIT)
@@ -28,7 +28,7 @@ export function slices(q: number, p: number, most: number): number[] {
 
 /** Why a method cannot solve a linear in slices with these options, or null. */
 export function sliceProblem(solver: Solver, q: number, p: number, options: Options): string | null {
-  return solver.outliers?.(q, p, options)?.kind === 'columns' ? 'whole columns can only be chosen from all rows at once' : null
+  return solver.outliers?.(q, p, options)?.kind === 'columns' ? 'structured outliers can only be chosen from all rows at once' : null
 }
 
 /** The slices of a weight `[p, q]`, each a tensor of its own; the weight itself when it needs none. */
@@ -69,7 +69,7 @@ export async function solveLinear(solver: Solver, problem: LinearProblem, option
     copyColumns(gpu, weight, from, part, 0, rows)
     const result = await solver.solve({ ...problem, weight: part }, options, { report: reports.of(i) })
     part.dispose()
-    // Awaited slice by slice: the report of the next one needs to know how this one went.
+    // Awaited slice by slice, since the report of the next one includes this one's result.
     error += await result.error
     copyColumns(gpu, result.codes, 0, codes, from, rows)
     copyColumns(gpu, result.what, 0, what, from, rows)
@@ -89,7 +89,10 @@ export async function solveLinear(solver: Solver, problem: LinearProblem, option
     await gpu.pace()
   }
   if (!whole) throw new Error(`A linear of ${q} rows has no slices.`)
-  if (kept) whole.notes.push(`Solved in ${sizes.length} slices of rows, since no binding holds all of it: each chose its own outliers.`)
+  if (kept)
+    whole.notes.push(
+      `Solved in ${sizes.length} slices of rows, since it is larger than a binding: outliers were chosen in each slice separately.`,
+    )
   return { ...whole, error: Reading.of(error), outliers: kept }
 }
 
@@ -111,7 +114,7 @@ class SummedReports {
     if (!report) return undefined
     if (slice + 1 < this.#points.length) return (points) => void this.#points[slice].push(...points)
     const before = this.#points.slice(0, slice)
-    // A slice that ended early stays where it ended.
+    // A slice that ended early keeps its last value.
     const at = (points: Parameters<Report>[0], iteration: number) =>
       (points.findLast((point) => point.iteration <= iteration) ?? points[0])?.value ?? 0
     return (points) =>

@@ -1,6 +1,6 @@
 /**
- * What an algorithm is to the engine: a function from one linear's weights and Gram matrix to a quantized linear, with a
- * label and typed options on it. No model, no files, no progress bar.
+ * The interface of an algorithm: a function from one linear's weights and Gram matrix to a quantized linear, with a label and typed
+ * options. No model, no files, no progress display.
  */
 import type { Grid } from './grids/grid.ts'
 import { type OptionSpec, type Options, type OptionsOf, type SolverInfo, choices } from '../options.ts'
@@ -10,25 +10,25 @@ import type { Tensor } from '../gpu/tensor.ts'
 
 export interface LinearProblem {
   gpu: Device
-  /** W transposed, `[p, q]` = [in, out], f32. Left as it is. */
+  /** W transposed, `[p, q]` = [in, out], f32. Not modified. */
   weight: Tensor
   /** Σ = X Xᵀ, `[p, p]`, f32, symmetric. */
   gram: Tensor
   /** diag Σ on the host, `[p]`. */
   gramDiagonal: Float32Array
-  /** What was derived from this Σ before; it belongs to whoever owns Σ. */
+  /** Values already derived from this Σ; owned by the owner of Σ. */
   derived: Derived
   /** Round scales to float16, as checkpoints store them, before anything is rounded to them. */
   halfScales: boolean
-  /** A query or key projection: its outputs meet in the attention scores, where their errors multiply. */
+  /** A query or key projection: errors of its outputs are multiplied in the attention scores. */
   scoring?: boolean
 }
 
-/** What solvers derive from one Σ, made when first asked for and freed with it: linears that see one input share it. */
+/** Cache of values that solvers derive from one Σ, freed with it; shared by the linears with the same input. */
 export class Derived {
   readonly #kept = new Map<string, { dispose(): void }>()
 
-  /** The thing of this name, or else what `make` gives; the caller does not dispose it. */
+  /** The cached value of this name, or else the result of `make`; the caller must not dispose it. */
   async get<T extends { dispose(): void }>(name: string, make: () => T | Promise<T>): Promise<T> {
     const kept = this.#kept.get(name) ?? (await make())
     this.#kept.set(name, kept)
@@ -41,10 +41,10 @@ export class Derived {
   }
 }
 
-/** Linears that see one input, before any of their block is solved. */
+/** Linears with the same input, before any linear of their block is solved. */
 export interface StageProblem {
   gpu: Device
-  /** W transposed of each linear, `[p, q]`, f32. Left as they are. */
+  /** W transposed of each linear, `[p, q]`, f32. Not modified. */
   weights: Tensor[]
   /** Σ `[p, p]` */
   gram: Tensor
@@ -53,12 +53,11 @@ export interface StageProblem {
   halfScales: boolean
 }
 
-/** Moves difficulty from one place to another before anything of a block is rounded. */
+/** Rescales a block, without changing its output, before anything of it is rounded. */
 export interface Transform<O = Options> {
   /**
-   * Scales c of a stage's inputs, all above 0: its linears become W diag(c), and what comes before is divided by c. Asked
-   * for all stages of a block before the first is solved, and awaited together; the block in full precision puts out the
-   * same as before.
+   * Scales c of a stage's inputs, all above 0: its linears become W diag(c), and the preceding norm or linear is divided by c. Requested
+   * for all stages of a block before the first is solved, and awaited together; in full precision the block's output does not change.
    */
   scales(stage: StageProblem, options: O): Promise<{ scales: Reading<Float32Array<ArrayBuffer>> }>
   /** Floating-point operations of `scales` for one linear `[q, p]`. */
@@ -76,11 +75,11 @@ export interface ObjectivePoint {
   relaxed: boolean
 }
 
-/** The sparse part H of a result that keeps some weights beside the grid; the weight used is Ŵ + H. */
+/** The outliers H of a result; the weight used is Ŵ + H. */
 export interface Outliers {
   /** H `[p, q]` f32, 0 elsewhere; float16 numbers where scales are. In the original order of the inputs. */
   h: Tensor
-  /** Entries or whole columns (inputs) kept, as they are stored; what a method finds on the GPU is read with the result. */
+  /** Entries or whole columns (inputs) kept, as they are stored; a number found on the GPU is read with the result. */
   count: number | Reading<number>
   kind: OutlierKind
 }
@@ -99,7 +98,7 @@ export interface QuantizedLinear {
   groups: number
   /** `[p]`, group of each input. */
   groupIndex: Int32Array
-  /** Kept apart from `what`, which stays on the grid. */
+  /** Kept separate from `what`, which is on the grid. */
   outliers?: Outliers | null
   /** ‖(W−Ŵ−H)X‖² */
   error: Reading<number>
@@ -110,22 +109,22 @@ export interface QuantizedLinear {
 
 /** `O`: its options by key. The engine knows solvers by `Options`; `defineSolver` gives each one its own type. */
 export interface Solver<O = Options> extends SolverInfo {
-  /** The grid that these options ask for. */
+  /** The grid for these options. */
   gridOf(options: O): Grid
   /** Floating-point operations to solve one linear `[q, p]`, for estimates and progress. */
   work(q: number, p: number, options: O): number
-  /** Those of them that are done once for all linears with the same Σ `[p, p]`. */
+  /** The part of it that is done once for all linears with the same Σ `[p, p]`. */
   sharedWork?(p: number, options: O): number
-  /** Sweeps that `solve` reports on; without it there are none. */
+  /** Number of sweeps that `solve` reports; missing: none. */
   sweeps?(options: O): number
   /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */
   outliers?(q: number, p: number, options: O): { count: number; kind: OutlierKind } | null
-  /** Comes before `solve`, block by block; such a solver is never true-sequential within a block. */
+  /** Runs before `solve`, block by block; such a solver is never true-sequential within a block. */
   transform?: Transform<O>
   solve(problem: LinearProblem, options: O, hooks: SolverHooks): Promise<QuantizedLinear>
 }
 
-/** A solver whose functions see the options that it declares; outside, options are checked against `specs` before they come in. */
+/** A solver typed by the options that it declares; callers check options against `specs` first. */
 export function defineSolver<const Specs extends readonly OptionSpec[]>(
   solver: Omit<Solver<OptionsOf<Specs>>, 'options'> & { options: Specs },
 ): Solver {
@@ -146,7 +145,7 @@ export const gridOptions = [
     type: 'choice',
     default: 3,
     choices: choices([2, 3, 4, 8]),
-    help: 'How many bits each weight keeps.',
+    help: 'Bits per weight.',
     cost: 'Fewer bits: a smaller file and a larger error.',
     symbol: 'b',
   },
@@ -177,8 +176,8 @@ export const gridOptions = [
     type: 'choice',
     default: 'minmax',
     choices: choices(['minmax', 'mse', 'weighted']),
-    help: 'Let the grid span the extremes (minmax), shrink it to where rounding hurts the weights least (mse), or to where it hurts the layer’s output least (weighted).',
-    cost: 'Free for minmax; 80 or 289 roundings of the weights for the others, less than one sweep on a large layer.',
+    help: 'Let the grid span the extreme weights (minmax), or shrink it to the smallest error of the weights (mse) or of the weights weighted by their inputs (weighted).',
+    cost: 'No extra time for minmax; 80 or 289 roundings of the weights for the others, less than one sweep on a large layer.',
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]

@@ -1,10 +1,10 @@
 /**
- * SpQR (Dettmers et al., arXiv 2306.03078): GPTQ's pass over the columns with float weights H beside the grid wherever
- * rounding would hurt the output most,
+ * SpQR (Dettmers et al., arXiv 2306.03078): GPTQ's pass over the columns, with outliers H kept in float wherever rounding would increase
+ * the output error most,
  *   D_j (β_ij − Q(β_ij))² > τ,   τ = threshold · mean_j (D_j Var_i W_ij),   D_j = 1 / U_jj² for H⁻¹ = UᵀU,
- * and with grids of small groups (real zero points, zero need not be on them) whose scales and zero points are rounded to
- * 3 bits themselves, 16 rows sharing the statistics of that. What is stored: b bits of code for every weight, that of 0
- * where there is an outlier; 3 + 3 bits a group; four 16-bit numbers for 16 groups; H in 16 bits, and its column in 16.
+ * and with grids of small groups (real zero points, zero need not be on them) whose scales and zero points are rounded to 3 bits
+ * themselves, 16 rows sharing the statistics of that. Stored are: b bits of code for every weight (the code of 0 for an outlier); 3 + 3
+ * bits a group; four 16-bit numbers for 16 groups; H in 16 bits, and its column in 16.
  */
 import type { Device } from '../gpu/device.ts'
 import { factorWork } from '../gpu/linalg.ts'
@@ -23,7 +23,7 @@ import { objective } from './rounding.ts'
 import { orderOptions } from './quantease.ts'
 import { defineSolver, gridOptions, type LinearProblem, type Outliers, type QuantizedLinear } from './solver.ts'
 
-/** Columns whose share in the earlier errors one GEMM gathers: the largest group. */
+/** Columns per GEMM that collects earlier errors: the largest group. */
 const OUTER = 128
 /** Rows that share the statistics of their scales and zero points; fixed by `spqr_fit.wgsl`. */
 const RUN = 16
@@ -53,8 +53,8 @@ const spqrOptions = [
     default: 0.2,
     min: 0.01,
     max: 1e6,
-    help: 'Keep a weight in float16 when rounding it would hurt the output more than this many times what the average weight contributes to it.',
-    cost: 'Lower: more outliers (32 bits each) and a smaller error. 0.2 keeps about 1 % at 3 bits; take 1 at 2 bits, 0.05 at 4; a million keeps none.',
+    help: 'Keep a weight in float16 when rounding it would add more error than this multiple of the average weight’s contribution to the output.',
+    cost: 'Lower: more outliers (32 bits each) and a smaller error. 0.2 keeps about 1 % at 3 bits; use 1 at 2 bits, 0.05 at 4; a million keeps none.',
     symbol: 'τ',
     byBits: { 2: 1, 4: 0.05 },
   },
@@ -65,7 +65,7 @@ const spqrOptions = [
     type: 'bool',
     default: false,
     help: 'Let each grid span its likely outliers as well, instead of testing for every weight whether the grid is better without it.',
-    cost: 'Hardly faster here; usually a larger error.',
+    cost: 'Hardly faster; usually a larger error.',
     advanced: true,
   },
   {
@@ -75,7 +75,7 @@ const spqrOptions = [
     type: 'bool',
     default: true,
     help: 'Round scales and zero points to 3 bits, sixteen rows sharing their statistics.',
-    cost: 'Saves 22 bits a group, which pays for the small groups; a slightly larger error.',
+    cost: 'Saves 22 bits per group, which makes small groups affordable; a slightly larger error.',
     advanced: true,
   },
   ...pick(gridOptions, 'grid'),
@@ -88,8 +88,9 @@ type SpqrOptions = OptionsOf<typeof spqrOptions>
 export const spqr = defineSolver({
   id: 'spqr',
   label: 'SpQR',
-  summary: 'GPTQ on small groups whose scales are compressed too, with the weights that rounding would hurt most kept as they are.',
-  advice: 'When accuracy counts more than a packed file: near-lossless at 4 to 5 bits per weight, but no runtime here loads it packed.',
+  summary: 'GPTQ on small groups with quantized scales; the weights with the largest rounding errors are kept as outliers.',
+  advice:
+    'When accuracy matters more than a packed file: near-lossless at 4 to 5 bits per weight, but it cannot be exported in a packed format.',
   options: spqrOptions,
   gridOf: realGrid,
   work(q, p, options) {
@@ -130,7 +131,7 @@ function realGrid({ bits, groupSize, grid, bilevel }: SpqrOptions): Grid {
 }
 
 /**
- * Share of outliers to plan with; how many there will be, only the weights know. Fitted to the demo model, 2 to 4 bits and
+ * Expected fraction of outliers for planning; the actual number depends on the weights. Fitted to the demo model, 2 to 4 bits and
  * thresholds from 0.05 to 1: within a factor of 2.
  */
 const expectedShare = ({ bits, threshold }: SpqrOptions) => 0.3 * Math.exp(-0.9 * maxCode(bits) * Math.sqrt(threshold))
@@ -250,7 +251,7 @@ function variances(gpu: Device, x: Tensor, root: Tensor): Tensor {
   return total
 }
 
-/** From processing order to the result, and its error. Takes over what it is given. */
+/** Converts from processing order to the result and measures its error. Takes ownership of its arguments. */
 function decode(
   { gpu, weight, gram }: LinearProblem,
   layout: Layout,

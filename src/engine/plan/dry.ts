@@ -356,7 +356,7 @@ export async function dryRun(
   { options, calibration, evaluation, device }: DryRunSpec,
   session: Session,
 ): Promise<DryRun> {
-  // Of the outer column blocks that a GPU may use, the widest take the most memory.
+  // Of the column panels that a GPU may use, the widest take the most memory.
   const facts: SweepingDevice = device
     ? { ...device, name: device.label, kind: 'gpu', dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
     : await deviceAtHand(session)

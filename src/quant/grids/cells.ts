@@ -1,6 +1,6 @@
 /**
- * Grids whose kernels know them by the functions of `lib/grid` alone: whoever gives these has a kind that every solver can
- * round to, with a search of its ranges, multiples of its scales and a refit.
+ * Grids defined by the shader functions of `lib/grid` alone: implementing these is enough for a kind that every solver can use, with
+ * range search, multiples of scales and refit.
  */
 import type { Device } from '../../gpu/device.ts'
 import { kernelVariant } from '../../gpu/kernel.ts'
@@ -10,12 +10,12 @@ import { type Grid, type GridKind, type GridOptions, maxCode } from './grid.ts'
 import { refitScales, refitWork } from './refit.ts'
 import { candidateFlops, searchFlops, searchNorm, shrinks } from './search.ts'
 
-/** What tells one kind from another. */
+/** What distinguishes one kind from another. */
 export interface CellKind {
   id: string
-  /** The functions of `lib/grid` (shaders/lib/grid.wgsl says which); not given: that file as it stands. */
+  /** The functions of `lib/grid` (shaders/lib/grid.wgsl says which); default: that file unchanged. */
   wgsl?: string
-  /** `Grid.levels`; not given: its own id. */
+  /** `Grid.levels`; default: its own id. */
   levels?: string
   /** `Grid.cellBits` */
   cellBits(q: number, p: number, options: GridOptions): { scales: number; zeros: number }
@@ -63,7 +63,7 @@ function spanning(gpu: Device, grid: Grid, weight: Tensor, layout: Layout, halfS
   return cells
 }
 
-/** Puts the best cell of the shrunk ranges into `grid`. */
+/** Writes the best cell of the shrunk ranges into `grid`. */
 function search(
   gpu: Device,
   grid: Grid,
@@ -74,7 +74,7 @@ function search(
   const { q, p, groups } = params
   const pairs = shrinks(grid)
   const padded = Math.ceil(pairs.length / CANDIDATES) * CANDIDATES
-  // The last dispatch is filled up with the last pair: repeated, it cannot win.
+  // The last dispatch is padded by repeating the last pair, which cannot win.
   const shrink = gpu.upload(
     Float32Array.from({ length: 2 * padded }, (_, i) => (pairs[i >> 1] ?? pairs.at(-1)!)[i & 1]),
     [padded, 2],

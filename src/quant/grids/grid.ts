@@ -1,47 +1,47 @@
 /**
- * What weights are rounded to. A grid knows its codes, how its kernels round, how its cells are made from weights and fitted
- * to codes, and what they take in a file; solvers ask it and know no more. On the GPU it has a cell for every group and row of
- * W, two numbers of which the first is a scale, `[groups, q, 2]`, made by one kind of grid and read by the kernels of that kind alone.
+ * Quantization grids: what weights are rounded to. A grid defines its codes, how kernels round, how its cells are computed from weights
+ * and refitted to codes, and their size in a file; solvers use only this interface. On the GPU it has a cell for every group and row of
+ * W, `[groups, q, 2]`: two numbers, of which the first is a scale, interpreted only by the kernels of that kind of grid.
  */
 import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { Layout } from '../layout.ts'
 
-/** What a grid is made by. */
+/** Options of a grid. */
 export interface GridOptions {
   bits: 2 | 3 | 4 | 8
   groupSize: number
   symmetric: boolean
   /** How the range of a cell is found. */
   grid: 'minmax' | 'mse' | 'weighted'
-  /** `GridKind.id`; not given: uniform integers. */
+  /** `GridKind.id`; default: uniform integers. */
   kind?: string
 }
 
-/** Weights and what was made of them, for cells to be fitted to. All in the original order of the inputs. */
+/** Weights and quantized weights, for a refit of the cells. All in the original order of the inputs. */
 export interface Fit {
   gpu: Device
   /** Σ `[p, p]` */
   gram: Tensor
   /** The part of the weights that is on the grid, `[p, q]`. */
   what: Tensor
-  /** W less all that stands for it, `[p, q]`. */
+  /** W minus everything that represents it, `[p, q]`. */
   rest: Tensor
   halfScales: boolean
 }
 
 export interface Grid extends Readonly<GridOptions> {
-  /** `GridKind.id` of the kind that reads codes and cells in a file as this one does: its own, or one with the same values. */
+  /** `GridKind.id` of the kind with the same meaning of codes and cells in a file: its own, or an equivalent one. */
   readonly levels: string
   /** Largest code. */
   readonly most: number
-  /** As that of its kind. */
+  /** Its kind's shader code. */
   kernel(name: string): string
-  /** The cells of W `[p, q]`, from W itself: `[groups, q, 2]`. `halfScales`: what a checkpoint stores of them is float16 numbers. */
+  /** The cells of W `[p, q]`, from W itself: `[groups, q, 2]`. `halfScales`: scales are rounded to float16, as checkpoints store them. */
   make(gpu: Device, weight: Tensor, layout: Layout, halfScales: boolean): Tensor
   /** Cells `[groups, q, 2]` with the scale times each of the multiples, side by side: `[groups, multiples · q, 2]`. */
   multiples(gpu: Device, cells: Tensor, multiples: number[], halfScales: boolean): Tensor
-  /** Cells of the least error for the codes as they are, a new tensor. Groups are runs of the original inputs. */
+  /** New cells with the smallest error for fixed codes. Groups are consecutive original inputs. */
   refit(fit: Fit, cells: Tensor, layout: Layout): Promise<Tensor>
   /** Bits that the cells of a linear `[q, p]` take in a file. */
   cellBits(q: number, p: number): { scales: number; zeros: number }
@@ -54,7 +54,7 @@ export interface Grid extends Readonly<GridOptions> {
 /** One kind of grid, of any number of bits. */
 export interface GridKind {
   id: string
-  /** The name by which a kernel runs on such grids: those that include `lib/grid` know a grid by its functions alone. */
+  /** Name of a kernel for this kind of grid; kernels that include `lib/grid` are compiled with its functions. */
   kernel(name: string): string
   of(options: GridOptions): Grid
 }

@@ -1,4 +1,4 @@
-/** The one place where kinds of grids are registered. A new one is one file and one line here. */
+/** The list of grid kinds. A new kind is one file and one line here. */
 import type { Grid, GridKind, GridOptions } from './grid.ts'
 import { real } from './real.ts'
 import { uniform } from './uniform.ts'

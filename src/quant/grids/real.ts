@@ -1,4 +1,7 @@
-/** W = scale · (code − zero) as with uniform integers, but the zero point is any number, and zero need not be on the grid. */
+/**
+ * Grids with real zero points: W = scale · (code − zero) as for uniform integers, but the zero point is any number, so 0 need not be on
+ * the grid.
+ */
 import { cellKind } from './cells.ts'
 import { groupsOf } from './grid.ts'
 import { uniform } from './uniform.ts'
@@ -6,7 +9,7 @@ import { uniform } from './uniform.ts'
 export const real = cellKind({
   id: 'real',
   wgsl: '//#include lib/grid_real',
-  // Whoever only goes from codes to weights need not know what kind of number the zero point is.
+  // Dequantization is the same for integer and real zero points.
   levels: uniform.id,
   cellBits(q, p, { groupSize }) {
     const bits = 16 * q * groupsOf(p, groupSize)

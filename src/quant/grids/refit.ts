@@ -1,15 +1,15 @@
 /**
- * Scales by least squares. With the codes fixed, f is quadratic in the scales of a row: (A Σ Aᵀ) s = A Σ wᵀ, A being the
- * values of unit scale split by group. Written for the factor 1 + δ on each scale, so that float32 solves for a small
- * correction. On the GPU, since for small groups the systems of all rows are too much to bring to the host (128 groups of
- * 4096 rows: 256 MiB), and a step of the elimination is one short dispatch for all rows.
+ * Scales by least squares. With the codes fixed, f is quadratic in the scales of a row: (A Σ Aᵀ) s = A Σ wᵀ, A being the values of unit
+ * scale split by group. Written for the factor 1 + δ on each scale, so that float32 solves for a small correction. Solved on the GPU,
+ * since for small groups the systems of all rows are too large to transfer (128 groups of 4096 rows: 256 MiB), and a step of the
+ * elimination is one short dispatch for all rows.
  */
 import { gemm } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { Layout } from '../layout.ts'
 import type { Fit } from './grid.ts'
 
-/** Elements of the systems that are solved together. */
+/** Most elements of the systems that are solved together. */
 const SYSTEMS = 2 ** 24
 
 /** Operations of the elimination, for groups of `size`, and of the products. */

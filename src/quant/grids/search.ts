@@ -1,4 +1,4 @@
-/** The search of a cell in ranges that are smaller than that of the weights. */
+/** Grid search: candidates for shrinking a cell's range below that of its weights. */
 import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { GridOptions } from './grid.ts'
@@ -16,7 +16,7 @@ export function shrinks({ grid, symmetric }: Pick<GridOptions, 'grid' | 'symmetr
   return symmetric ? ends.map(both) : ends.flatMap((a) => ends.map((b): [number, number] => [a, b]))
 }
 
-/** Kernels that search take `constants` and bind `powers`, the table of lib/power.wgsl for the norm that is no square. */
+/** Kernels that search take `constants` and bind `powers`, the table of lib/power.wgsl for the norm with an exponent other than 2. */
 export function searchNorm(gpu: Device, grid: GridOptions['grid']): { powers: Tensor; constants: { POWER: number } } {
   const table = () =>
     Uint32Array.from({ length: 5 * 2049 }, (_, at) => Math.round(2 ** (27 + Math.floor(at / 2049) / 5) * (1 + (at % 2049) / 2048) ** 2.4))
