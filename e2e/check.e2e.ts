@@ -30,7 +30,7 @@ it('a config.json dropped alone is checked for this device and for others, and c
   await button('Try the demo').and(page.locator(':enabled')).waitFor()
   await drop(page, '.drop-zone', [file])
   await page.getByText('No weights: check only.').waitFor()
-  const table = page.getByRole('region', { name: 'What each algorithm would take' })
+  const table = page.getByRole('region', { name: 'Forecast for each algorithm' })
   await table.getByRole('rowheader', { name: 'QuantEase', exact: true }).waitFor({ timeout: 60_000 })
   const row = () => table.getByRole('row', { name: /^QuantEase / }).innerText()
   const here = await row()

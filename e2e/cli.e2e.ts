@@ -121,7 +121,7 @@ describe('npm run quantize', () => {
     const said = /Note: (.*) have no effect with rtn\./.exec(stderr)?.[1].split(', ').sort()
     expect(said).toEqual(['--act-order', '--alpha', '--num-iter', '--outlier', '--static-groups', '--structure-outlier'])
     // Without a terminal it says where it is, the baseline included, and nothing of Dawn's own.
-    expect(stderr).toContain('measuring the model as it is')
+    expect(stderr).toContain('measuring the unquantized model')
     expect(stderr).toMatch(/^\d+ %, \d+ s(, about \d+ s left)?: block 4 of 4, solving$/m)
     expect(stderr).not.toMatch(/Vulkan|BackendVk|operator\(\)/)
   })
@@ -148,21 +148,21 @@ describe('npm run quantize', () => {
     expect((await readdir(out)).sort()).toContain('parts.journal')
     const unasked = quantize(...to('parts'))
     expect([unasked.status, unasked.stdout]).toEqual([1, ''])
-    expect(unasked.stderr).toMatch(/holds an unfinished job \([3-6] of 7 linears are solved\).*--resume/s)
+    expect(unasked.stderr).toMatch(/contains an unfinished job \([3-6] of 7 linears are solved\).*--resume/s)
     const other = quantize(...to('parts'), '--resume', '--seed', '1', '--wbits', '4')
     expect([other.status, other.stdout]).toEqual([1, ''])
     expect(other.stderr).toMatch(/the methods or their options differ.*\(journal-mismatch\)/s)
     // Asked to end, it gives back what it holds.
     const asked = begun([...to('parts'), '--resume'])
-    await asked.said('Going on with the job')
+    await asked.said('Resuming the job')
     asked.kill('SIGTERM')
-    expect((await asked.end).stderr).toMatch(/cancelled.*--resume goes on/s)
+    expect((await asked.end).stderr).toMatch(/cancelled.*--resume continues/s)
     expect((await readdir(out)).sort()).toEqual(['parts.journal', 'whole'])
 
     const resumed = quantize(...to('parts'), '--resume')
     expect(resumed.status, resumed.stderr).toBe(0)
     expect(resumed.stdout.replaceAll('parts', 'whole')).toBe(undisturbed.stdout)
-    expect(resumed.stderr).toMatch(/Going on with the job of .*: [3-6] linears are solved already\./)
+    expect(resumed.stderr).toMatch(/Resuming the job of .*: [3-6] linears are solved already\./)
     expect(await folderContents(join(out, 'parts'))).toEqual(await folderContents(join(out, 'whole')))
     expect((await readdir(out)).sort()).toEqual(['parts', 'whole'])
   })
@@ -199,7 +199,7 @@ describe('npm run quantize', () => {
     await started.said('block 1 of')
     const second = quantize(...to('parts'), '--resume')
     expect([second.status, second.stdout]).toEqual([1, ''])
-    expect(second.stderr).toMatch(/Another run is at work on the same --save folder: process \d+ on \S+ since 20.*\(journal-busy\)/s)
+    expect(second.stderr).toMatch(/Another run is writing to the same --save folder: process \d+ on \S+ since 20.*\(journal-busy\)/s)
     // It has taken the small files first.
     await started.killedWhen(() => existsSync(join(out, 'parts.partial', 'big.txt')))
     expect((await readdir(out)).sort()).toEqual(['model', 'parts.journal', 'parts.lock', 'parts.partial', 'thesis', 'whole'])
@@ -207,7 +207,7 @@ describe('npm run quantize', () => {
     // The place is gone when the rest is to be written.
     const again = begun([...to('parts'), '--resume'])
     await again.said('Took over from process')
-    await again.said('Going on with the job')
+    await again.said('Resuming the job')
     const place = join(out, 'parts')
     await writeFile(place, 'somebody else’s')
     const failed = await again.end

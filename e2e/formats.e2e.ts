@@ -22,7 +22,7 @@ test('a format that cannot hold a run says why before and after it is chosen', a
   const gptq = field('formats.gptq')
   await gptq.getByText(/^Not for QuantEase 3-bit, 1 % outliers: GPTQ files have no place for outliers/).waitFor()
   await gptq.getByRole('switch').click()
-  await gptq.getByText('GPTQ cannot hold QuantEase 3-bit, 1 % outliers').waitFor()
+  await gptq.getByText('GPTQ cannot store QuantEase 3-bit, 1 % outliers').waitFor()
   const start = page.getByRole('button', { name: /^Start/ })
   expect(await start.isDisabled()).toBe(true)
   expect(await accessibilityProblems(page)).toEqual([])

@@ -82,7 +82,7 @@ describe('--model owner/name', () => {
 
   test('says what stands against a model, and what to do', async () => {
     const cases: [string, RegExp][] = [
-      ['demo/stories', /gated.*\(hub-denied\)\nAsk for access/s],
+      ['demo/stories', /gated.*\(hub-denied\)\nRequest access/s],
       ['demo/nothing', /demo\/nothing.*not on 127\.0\.0\.1.*\(hub-missing\)/s],
       ['demo/bin', /model\.bin only.*\nOpen demo\/bin@refs\/pr\/7/s],
     ]

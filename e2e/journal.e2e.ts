@@ -209,7 +209,7 @@ test('what is finished is there after a restart; one tab works at a time; three 
   await begin(second)
   await stopped
   const third = await openWorkbench(browser.context, site.url)
-  await third.page.getByRole('heading', { name: 'Another tab is at work on stories' }).waitFor({ timeout: 60_000 })
+  await third.page.getByRole('heading', { name: 'Another tab is running a job on stories' }).waitFor({ timeout: 60_000 })
   expect(await accessibilityProblems(third.page)).toEqual([])
   site.release()
 

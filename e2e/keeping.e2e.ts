@@ -86,7 +86,7 @@ test('options stay open while they are mended, and what is no number is said to 
   expect(await alpha.evaluate((element) => element === document.activeElement)).toBe(true)
   const seed = field('seed').getByRole('textbox')
   await seed.fill('abc')
-  await field('seed').getByText('“abc” is no whole number.').waitFor()
+  await field('seed').getByText('“abc” is not a whole number.').waitFor()
   await seed.blur()
   expect(await seed.inputValue()).toBe('abc')
   const start = page.getByRole('button', { name: /^Start/ })

@@ -123,7 +123,7 @@ test('a browser without a WebGPU adapter gets a page that says what to do', asyn
     const devices = page.getByRole('combobox', { name: 'Device' })
     expect(await devices.locator('option').allInnerTexts()).not.toContainEqual(expect.stringMatching(/^This one/))
     await page.getByRole('button', { name: 'Check', exact: true }).click()
-    const table = page.getByRole('region', { name: 'What each algorithm would take' })
+    const table = page.getByRole('region', { name: 'Forecast for each algorithm' })
     await table.waitFor({ timeout: 60_000 })
     expect(
       await table

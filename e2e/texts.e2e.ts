@@ -76,7 +76,7 @@ test('a data set of the Hub is read, counted, and compared with the evaluation t
 
 test('a name that is no data set is refused as typed, and one that is not there where it was chosen', async () => {
   const { page, button, field } = workbench
-  await button('Take a data set of the Hub for calibration').click()
+  await button('Use a data set of the Hub for calibration').click()
   const name = page.getByRole('textbox', { name: 'Data set of the Hub' })
   await name.fill('https://x')
   expect(await button('Use this data set').isDisabled()).toBe(true)
@@ -94,9 +94,9 @@ test('a picked file is read as what its bytes say, and refused at its field', as
     await (await chooser).setFiles(path)
   }
   await pick('e2e/cases/text/table.arrow')
-  await field('evaluation.text').getByText('table.arrow holds an Arrow file, which is not read here').waitFor({ timeout: 30_000 })
+  await field('evaluation.text').getByText('table.arrow is an Arrow file, which cannot be read as text').waitFor({ timeout: 30_000 })
   await pick('e2e/cases/text/two-members.jsonl.gz')
-  await page.getByText('two-members.jsonl.gz: JSON rows, packed with gzip; column text; 3 rows; begins “The rope was long.”').waitFor()
+  await page.getByText('two-members.jsonl.gz: JSON rows, compressed with gzip; column text; 3 rows; begins “The rope was long.”').waitFor()
   await pick('e2e/cases/text/brotli.parquet')
   await page.getByText('brotli.parquet: parquet table; column text').waitFor()
   await pick('README.md')
@@ -126,5 +126,5 @@ test('pasted text is evaluated, and last words are measured beside it', async ()
   const { fpLambada, runs } = await report(90_000)
   expect(fpLambada?.passages).toBe(20)
   expect(runs[0].lambada?.passages).toBe(20)
-  await page.getByRole('columnheader', { name: 'Last words right' }).waitFor()
+  await page.getByRole('columnheader', { name: 'Last-word accuracy' }).waitFor()
 })

@@ -1,4 +1,4 @@
-/** The same engine from a terminal: progress on stderr, the result on stdout. */
+/** The command line: the same engine in a terminal, with progress on stderr and the result on stdout. */
 import { join } from 'node:path'
 import { Control } from './engine/control.ts'
 import { demoTexts } from './engine/hosts/demo.ts'
@@ -19,7 +19,7 @@ import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
 import { resultOf, summary } from './cli/result.ts'
 import { Speaker } from './cli/speaker.ts'
 
-/** Those of the Hub, whose address is among the arguments. */
+/** The data sets of the Hub, whose address is among the arguments. */
 let datasets: ReturnType<typeof hubDatasets>
 const session = new Session(dawn(), demoTexts(demo), (...which) => datasets(...which))
 const { catalog } = session
@@ -69,7 +69,7 @@ async function jobOf(
   const { method } = asked
   const options = { ...asked.options }
   const length = asked.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
-  // As in the published script, whose default is 1000: the first so many blocks, if there are so many.
+  // As in the published script, whose default is 1000: a number above that of the blocks means all.
   if (Number(options.blocks) > model.blocks) {
     say.note(`Note: --num-layers-to-quantize ${options.blocks}: the model has ${model.blocks} blocks, and all of them are quantized.`)
     options.blocks = 0
@@ -96,7 +96,7 @@ async function jobOf(
   }
 }
 
-/** What was asked for, and else what the job in the journal had. */
+/** The formats given, or else those of the job in the journal. */
 function formatChoice(asked: string[] | undefined, keep: boolean, before: Job | undefined): Pick<Job, 'formats' | 'keepSolved'> {
   const chosen = asked ?? before?.formats
   return { ...(chosen && { formats: chosen }), ...((keep || before?.keepSolved) && { keepSolved: true }) }
@@ -113,9 +113,9 @@ function standing({ path }: Target, unfinished: Unfinished, resume: boolean): vo
   throw new WorkbenchError(
     'plan-invalid',
     unfinished.report
-      ? `${path}.journal holds a solved job ${unfinished.results.some(({ exportError }) => exportError) ? 'whose checkpoint was not written' : 'that was kept'}.`
-      : `${path}.journal holds an unfinished job (${done} of ${all} linears are solved).`,
-    'Add --resume to go on with it, or remove that folder to start over.',
+      ? `${path}.journal contains a solved job ${unfinished.results.some(({ exportError }) => exportError) ? 'whose checkpoint was not written' : 'that was kept'}.`
+      : `${path}.journal contains an unfinished job (${done} of ${all} linears are solved).`,
+    'Add --resume to continue it, or remove that folder to start over.',
   )
 }
 
@@ -153,7 +153,7 @@ async function perform(job: Job, { target, hub, journal, say, resume, remote }: 
 
 /** What --resume will find of a job that did not come to its end. */
 const later = async (journal: Store, { job }: JobReport) =>
-  job.save && (await readJournal(journal, false)) ? 'What was finished is kept: the same command with --resume goes on.' : ''
+  job.save && (await readJournal(journal, false)) ? 'Finished layers are kept: the same command with --resume continues.' : ''
 
 /** Prints the result. @throws {WorkbenchError} what the run or its export failed of */
 async function tell(report: JobReport, given: Given, { saved }: Asked, journal: Store): Promise<void> {
@@ -164,12 +164,12 @@ async function tell(report: JobReport, given: Given, { saved }: Asked, journal: 
   if (!run?.exportError) return
   const kept = saved === undefined ? null : await readJournal(journal, false)
   const again = kept?.results.some(({ exportError }) => exportError)
-    ? 'What was solved is kept: the same command with --resume writes the checkpoint again, without solving.'
+    ? 'Solved layers are kept: the same command with --resume writes the checkpoint again, without solving.'
     : goOn
   throw new ExportFailure(run.exportError, again)
 }
 
-/** The result stands, but its checkpoint could not be written. */
+/** The result is valid, but its checkpoint could not be written. */
 class ExportFailure extends WorkbenchError {
   constructor({ code, message, hint }: ErrorData, again: string) {
     super(code, `The checkpoint was not saved: ${message}`, `${hint} ${again}`.trim())

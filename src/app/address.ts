@@ -1,4 +1,4 @@
-/** The page's address: `?model=owner/name&revision=...` when a model of the Hub is open, and the step after `#`. */
+/** The page's address: `?model=owner/name&revision=...` for an open model of the Hub, and the step after `#`. */
 import { type HubPlace, type State, type Step, steps } from './store/state.ts'
 
 export interface Address {
@@ -19,7 +19,7 @@ export function readAddress({ search, hash }: Pick<URL, 'search' | 'hash'>): Add
   }
 }
 
-/** Nothing but the model, its revision and the step ever gets in; whatever else the address had is dropped. */
+/** Contains only the model, its revision and the step; anything else in the address is dropped. */
 export function writeAddress({ step, hub }: { step: Step; hub: HubPlace | null }): string {
   if (!hub) return `#${step}`
   // Slashes and @ are fine in a query, and people read addresses.

@@ -1,4 +1,4 @@
-/** The page around the steps: header, stepper, keys, drops, and what screen readers hear. */
+/** The page around the steps: header, stepper, keyboard, drag and drop, and announcements for screen readers. */
 import { AlertDialog, DropdownMenu, Popover, Tooltip } from 'radix-ui'
 import { Component, type ReactNode, StrictMode, useEffect, useRef, useState } from 'react'
 import { createRoot } from 'react-dom/client'
@@ -25,12 +25,12 @@ import './app.css'
 
 const titles: Record<Step, string> = { model: 'Model', plan: 'Plan', run: 'Run', results: 'Results' }
 const faultTitles: Partial<Record<ErrorCode, string>> = {
-  'journal-busy': 'Another tab is at work',
+  'journal-busy': 'Another tab is running a job',
   'journal-mismatch': 'This job cannot be resumed here',
 }
 const panels = { model: ModelPanel, plan: PlanPanel, run: RunPanel, results: ResultsPanel }
 
-/** The whole page on an engine, whatever that is. */
+/** The whole page, on any implementation of the engine. */
 export function mount(root: HTMLElement, engine: Engine) {
   createRoot(root).render(
     <StrictMode>
@@ -115,7 +115,7 @@ function Shown({ children }: { children: ReactNode }) {
   return <div ref={place}>{children}</div>
 }
 
-/** What a text that was dropped somewhere on the page is used for. */
+/** Says what a dropped text is used for. */
 function DroppedText() {
   const workbench = useWorkbench()
   const dropped = useView((state) => state.dropped)
@@ -164,7 +164,7 @@ function Question() {
   )
 }
 
-/** A bug in one panel leaves the rest of the page, and the job, alone. */
+/** Keeps a bug in one panel from affecting the rest of the page and the job. */
 class Boundary extends Component<{ children: ReactNode }, { error: ErrorData | null }> {
   override state = { error: null as ErrorData | null }
 
@@ -398,7 +398,7 @@ function useKeys(toggleHelp: () => void) {
   }, [workbench])
 }
 
-/** While a job runs: leaving asks, the title tells, the screen stays on where the browser lets it. */
+/** While a job runs: leaving asks for confirmation, the title shows progress, the screen stays on if the browser allows it. */
 function useLeaving() {
   const busy = useView(isBusy)
   const title = useView(({ view }) => {
@@ -429,7 +429,7 @@ function useLeaving() {
   }, [busy])
 }
 
-/** Files may be dropped anywhere on the page. */
+/** Accepts files dropped anywhere on the page. */
 function useDrops(): boolean {
   const workbench = useWorkbench()
   const [dragging, setDragging] = useState(false)

@@ -1,4 +1,4 @@
-/** How components reach the workbench: one context, one hook per need. */
+/** React context and hooks through which components use the workbench. */
 import { createContext, use } from 'react'
 import { useStore } from 'zustand'
 import type { JobCheck } from '../engine/job.ts'

@@ -1,4 +1,7 @@
-/** Files into the page (drops and pickers) and out of it (folders, zips, single files), without holding them in memory. */
+/**
+ * Reads files into the page (drag and drop, file pickers) and saves files from it (folders, zip, single files), without loading them into
+ * memory.
+ */
 import { downloadZip } from 'client-zip'
 import { createStore, get, set } from 'idb-keyval'
 import type { NamedFile } from '../engine/job.ts'
@@ -36,7 +39,7 @@ class Collector {
       throw new WorkbenchError(
         'file-missing',
         `There are more than ${maxFiles} files in this folder, too many for one model.`,
-        'Drop the folder that holds config.json and the safetensors files.',
+        'Drop the folder that contains config.json and the safetensors files.',
       )
     }
     this.files.push({ path, file })
@@ -87,8 +90,8 @@ async function readable<T>(reading: Promise<T>): Promise<T> {
     if (!(cause instanceof DOMException) || cause.name === 'AbortError') throw cause
     throw new WorkbenchError(
       'file-missing',
-      `What was chosen could not be read: ${cause.message.replace(/\.$/, '')}.`,
-      'It may have been moved, renamed or deleted meanwhile. Choose it again.',
+      `The chosen files could not be read: ${cause.message.replace(/\.$/, '')}.`,
+      'They may have been moved, renamed or deleted meanwhile. Choose them again.',
       { cause },
     )
   }

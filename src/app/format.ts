@@ -1,4 +1,4 @@
-/** Numbers as people read them. Units follow a narrow no-break space, so that figures align and never wrap. */
+/** Formats numbers for display. Units follow a narrow no-break space, so that figures align and never wrap. */
 
 const space = '\u202f'
 const none = '–'

@@ -1,4 +1,4 @@
-/** The job while it is being made: defaults, names and edits of runs. Pure; what is valid is the engine's to say. */
+/** Pure functions on the job that is being planned: defaults, names and edits of runs. The engine decides what is valid. */
 import type {
   Catalog,
   EvaluationSpec,
@@ -147,7 +147,7 @@ export interface Preset {
 export const presets: Preset[] = [
   {
     label: 'The paper’s table',
-    summary: 'QuantEase at 4 bits, at 3 bits, and at 3 bits with 1 % of the weights kept apart: whole columns, then single weights.',
+    summary: 'QuantEase at 4 bits, at 3 bits, and at 3 bits with 1 % of the weights kept as outliers: whole columns, then single weights.',
     method: 'quantease',
     variants: [{ bits: 4 }, { bits: 3 }, { bits: 3, outlier: 0.01, structureOutlier: true }, { bits: 3, outlier: 0.01 }],
   },
@@ -401,7 +401,7 @@ export function losses({ job, model, results, report, layers, started }: Journal
     ...(report
       ? []
       : [`It is not finished: ${layers.done} of ${format.plural(layers.all, 'linear')} are solved, and it could be resumed.`]),
-    ...(written.length ? [`Its results and ${format.plural(written.length, 'checkpoint')} go with it (${bytes}).`] : []),
+    ...(written.length ? [`Its results and ${format.plural(written.length, 'checkpoint')} are deleted with it (${bytes}).`] : []),
     ...(written.length === 0
       ? []
       : unsaved.length

@@ -193,7 +193,7 @@ test('stages are announced once per block, not once per linear', () => {
     view = next
   }
   expect(said).toEqual([
-    'Measuring the perplexity of the model as it is.',
+    'Measuring the perplexity of the unquantized model.',
     'RTN 2-bit: block 1 of 1.',
     'RTN 2-bit: writing the checkpoint.',
   ])

@@ -1,4 +1,4 @@
-/** What the page knows of a job: a pure function of the events so far. No clock, no engine, no React. */
+/** The page's view of a job: a pure function of its events. No clock, no engine, no React. */
 import type { ErrorData } from '../errors.ts'
 import {
   type BitsBreakdown,
@@ -121,7 +121,7 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         texts: event.texts,
         notices: [...view.notices, ...event.notices.map((problem) => ({ run: null, problem }))],
         resumed: event.resumed,
-        announcement: event.resumed ? `Going on with ${event.resumed.layers} linears solved before.` : view.announcement,
+        announcement: event.resumed ? `Resumed with ${event.resumed.layers} solved linears.` : view.announcement,
       }
     case 'baseline':
       return { ...view, fpPerplexity: event.perplexity, fpPerplexityError: event.perplexityError, fpLambada: event.lambada }
@@ -183,7 +183,7 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         : {
             ...view,
             phase: 'running',
-            announcement: 'The GPU is back. Going on from the last finished linear.',
+            announcement: 'The GPU is available again. Continuing after the last finished linear.',
             notices: [...view.notices, { run: null, problem: lossNote(event) }],
           }
     }
@@ -249,7 +249,7 @@ export function abort(view: JobView, error: ErrorData): JobView {
 export function outcome({ error, runs, fpPerplexity }: Pick<JobView, 'error' | 'runs' | 'fpPerplexity'>): string {
   if (error && error.code !== 'cancelled') return 'Stopped'
   const failed = runs.filter((run) => run.state === 'failed').length
-  if (failed) return failed === 1 ? 'Over, one run failed' : `Over, ${failed} runs failed`
+  if (failed) return failed === 1 ? 'Finished, one run failed' : `Finished, ${failed} runs failed`
   return isWhole(runs, fpPerplexity) && !error ? 'Finished' : 'Cancelled'
 }
 
@@ -339,17 +339,17 @@ function lossNote({ cause, losses, most }: Extract<RunEvent, { type: 'device' }>
   return {
     severity: 'note',
     code: 'note',
-    message: `${cause === 'lost' ? 'The GPU went away' : 'The GPU had no memory left'} (${losses} of ${most}); the run went on from the last finished linear.`,
+    message: `${cause === 'lost' ? 'The GPU was lost' : 'The GPU had no memory left'} (${losses} of ${most}); the run continued after the last finished linear.`,
     hint:
       cause === 'lost'
         ? 'Close other programs that use the GPU heavily if it happens again.'
-        : 'It goes on in pieces half as large. Close other programs that use the GPU.',
+        : 'It continues in pieces half as large. Close other programs that use the GPU.',
   }
 }
 
 function sayStage(view: JobView, event: Extract<RunEvent, { type: 'stage' }>): string {
   const who = event.run === null ? '' : `${labelOf(view, event.run)}: `
-  if (event.stage === 'baseline') return 'Measuring the perplexity of the model as it is.'
+  if (event.stage === 'baseline') return 'Measuring the perplexity of the unquantized model.'
   if (event.stage === 'write') return `${who}writing the checkpoint.`
   return `${who}block ${(event.block ?? 0) + 1} of ${view.blocks}.`
 }

@@ -1,4 +1,4 @@
-/** A job's results as text to paste into an issue. */
+/** A job's results as Markdown. */
 import type { Catalog, GpuSummary, ModelSummary, UsedText } from '../engine/job.ts'
 import * as format from './format.ts'
 import { describeRun } from './plan.ts'
@@ -36,7 +36,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   })
   const heads = [
     ...['Run', 'Options', 'Bits per weight', 'Checkpoint', 'Perplexity ± standard error', 'KL, nats', 'Same top token'],
-    ...(job.lambada ? ['Last words right'] : []),
+    ...(job.lambada ? ['Last-word accuracy'] : []),
     ...['Mean relative error', 'Worst', 'Time', 'State'],
   ]
   const table = [heads, heads.map((head) => (['Run', 'Options', 'State'].includes(head) ? '---' : '---:')), ...rows]
@@ -48,7 +48,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     `Perplexity of the model ${model.quantized ? `as it was loaded (${model.quantized.bits}-bit ${model.quantized.format})` : 'at full precision'}: ${withError(view.fpPerplexity, view.fpPerplexityError)}`,
     '',
     ...(view.fpLambada
-      ? [`Last words right as it was loaded: ${format.accuracy(view.fpLambada)?.text} of ${view.fpLambada.passages} passages`, '']
+      ? [`Last-word accuracy as loaded: ${format.accuracy(view.fpLambada)?.text} of ${view.fpLambada.passages} passages`, '']
       : []),
     ...(rows.length ? [...table.map((row) => `| ${row.join(' | ')} |`), ''] : []),
     rows.length && calibration

@@ -1,4 +1,4 @@
-/** The page's state and everything that can be done to it. No React here, so that it can be driven without a page. */
+/** The page's state and all actions on it. No React here, so that it can be tested without a page. */
 import type { Engine } from '../engine/hosts/client.ts'
 import { bind, Core } from './store/core.ts'
 import * as hub from './store/hub.ts'

@@ -13,10 +13,10 @@ export type Values = Readonly<Record<string, string | boolean | undefined>>
 export const textHelpOf = (texts: Catalog['texts']) =>
   `a file (plain text, .json, .jsonl, .csv, .tsv, .parquet; .gz and .zst too; FILE:COLUMN names a column or field), ${datasetsOf(texts).join(', ')}, or any data set of the Hub as owner/name[:config[:split[:column]]]`
 
-/** Data sets that have a name of their own. */
+/** Data sets with a short name. */
 export const datasetsOf = (texts: Catalog['texts']) => texts.filter(({ origin }) => origin === 'dataset').map(({ id }) => id)
 
-/** Options of all methods; two of them may share a flag, and then the chosen method says what it means. */
+/** Options of all methods; two methods may share a flag, whose meaning then depends on the chosen method. */
 export const specsOf = ({ solvers, runOptions }: Catalog): Set<OptionSpec> =>
   new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
 
@@ -26,38 +26,38 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
   return {
     model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
     'hub-url': ['URL', `the Hub or a mirror of it (default ${publicHub}); an access token is taken from $HF_TOKEN`],
-    cache: ['DIR', 'where files of the Hub are kept (default ~/.cache/quantease-workbench)'],
-    'cache-gb': ['N', `gigabytes of them at most (default ${defaultCacheBudget / 1e9}; 0 keeps nothing)`],
-    dataset: ['TEXT', `calibration text: ${textHelp} (demo: its own)`],
-    eval: ['TEXT', 'evaluation text, named likewise (demo: its own; default wikitext2 where --dataset names a data set above)'],
-    lambada: ['TEXT', 'measure last-word accuracy too: lambada for the published passages, or a text of one passage a row'],
-    'lambada-passages': ['N', 'passages at most (default 0 = all)'],
+    cache: ['DIR', 'folder of the cache for files of the Hub (default ~/.cache/quantease-workbench)'],
+    'cache-gb': ['N', `largest size of that cache in gigabytes (default ${defaultCacheBudget / 1e9}; 0 keeps nothing)`],
+    dataset: ['TEXT', `calibration text: ${textHelp} (default for the demo: its own)`],
+    eval: ['TEXT', 'evaluation text, given in the same way (default: for the demo its own; wikitext2 if --dataset names a data set above)'],
+    lambada: ['TEXT', 'also measure last-word accuracy: lambada for the published passages, or a text with one passage per row'],
+    'lambada-passages': ['N', 'most passages (default 0 = all)'],
     nsamples: ['N', 'calibration samples (default 128)'],
-    seqlen: ['N', 'tokens per sample (default 2048, or what the model has)'],
+    seqlen: ['N', 'tokens per sample (default 2048, or the model’s positions if fewer)'],
     sampling: [
       'HOW',
-      'random: seeded random windows of the joined text; consecutive: its first windows; documents: a window from each of some documents (default: as published for the data set, else random)',
+      'random: seeded random windows of the joined text; consecutive: its first windows; documents: one window from each of some documents (default: as published for the data set, else random)',
     ],
-    'eval-samples': ['N', 'evaluation windows at most (default 0 = all)'],
-    'eval-seqlen': ['N', 'tokens per window (default: as --seqlen)'],
+    'eval-samples': ['N', 'most evaluation windows (default 0 = all)'],
+    'eval-seqlen': ['N', 'tokens per evaluation window (default: same as --seqlen)'],
     seed: ['N', 'seed of the sampling (default 0)'],
-    date: ['YYYY-MM-DD', 'what a chat template takes for today, where it writes the date (default: the day of the start)'],
+    date: ['YYYY-MM-DD', 'today’s date for chat templates that write it (default: the day of the start)'],
     'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
     save: [
       'DIR',
-      'write the quantized checkpoint into this folder, a new or empty one; until it is whole, DIR.partial and a journal lie beside it',
+      'write the quantized checkpoint into this folder, which has to be new or empty; until it is complete, DIR.partial and a journal are next to it',
     ],
     format: [
       'NAME,…',
-      `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; several go into a subfolder of --save each (default: the first that can hold the result)`,
+      `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; with several, each goes into its own subfolder of --save (default: the first that can store the result)`,
     ],
     device: [
       'NAME',
-      `with --dry-run: a device by its published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the one here)`,
+      `with --dry-run: a device with published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the present one)`,
     ],
     'device-memory': ['GIB', 'with --dry-run: memory of the device'],
     'device-binding': ['MIB', 'with --dry-run: largest binding of the device'],
-    'device-gflops': ['N', 'with --dry-run: rate of its f32 matrix products'],
+    'device-gflops': ['N', 'with --dry-run: its rate of f32 matrix products'],
   }
 }
 const switches = {
@@ -65,11 +65,11 @@ const switches = {
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
   overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
   resume:
-    'go on with the unfinished job whose journal lies beside the folder of --save; of a solved one write the checkpoint that could not be written, or those of --format after --keep-solved',
-  'keep-solved': 'keep the journal when all is written, so that --resume can write the checkpoint in other formats without solving',
-  'dry-run': 'say what every algorithm would take, from the config.json in --model (its folder or its path) alone',
+    'resume the unfinished job whose journal is next to the folder of --save; for a solved job, write the checkpoint that could not be written or, after --keep-solved, those of --format',
+  'keep-solved': 'keep the journal after everything is written, so that --resume can write the checkpoint in other formats without solving',
+  'dry-run': 'forecast time and memory of every algorithm, from the config.json in --model (a folder or a path) alone',
   json: 'print one JSON object to stdout',
-  help: 'print this',
+  help: 'print this help',
 } as const
 
 /** What was given, by the names of the flags. */
@@ -108,7 +108,7 @@ export function readArguments(catalog: Catalog, argv: string[]): Given {
     ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
     ...[...specsOf(catalog)].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
   ])
-  // A number below zero is a value, as for Python's argparse, and no flag: `--groupsize -1`.
+  // As in Python's argparse, a negative number is a value, not a flag: `--groupsize -1`.
   const args: string[] = []
   for (const arg of argv) {
     if (/^-\d/.test(arg) && /^--[^=]+$/.test(args.at(-1) ?? '')) args.push(`${args.pop()}=${arg}`)

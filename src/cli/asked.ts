@@ -3,10 +3,10 @@ import type { Catalog, OptionSpec, OptionValue, Sampling } from '../engine/job.t
 import { optionProblem } from '../engine/job.ts'
 import { datasetsOf, type Given, specsOf, UsageError } from './arguments.ts'
 
-/** Options that the published script takes with every method, whether the method knows them or not. */
+/** Options that the published script accepts with every method, even if they have no effect. */
 const publishedFlags = ['num-iter', 'groupsize', 'sym', 'outlier', 'alpha', 'act-order', 'static-groups', 'structure-outlier']
 
-/** What only calibrating and solving look at, beside those options. */
+/** Further arguments that are used only for calibrating and solving. */
 const calibrationFlags = [
   'dataset',
   'nsamples',
@@ -76,7 +76,7 @@ function optionsOf(catalog: Catalog, { values }: Given, method: string, own: rea
   for (const flag of new Set(specs.map((spec) => spec.flag))) {
     if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
     const mine = own.find((one) => one.flag === flag)
-    if (!mine && !publishedFlags.includes(flag)) throw new UsageError(`--${flag} is no option of ${method}.`)
+    if (!mine && !publishedFlags.includes(flag)) throw new UsageError(`--${flag} is not an option of ${method}.`)
     const spec = mine ?? specs.find((one) => one.flag === flag)!
     const value = optionValue(spec, values[flag])
     const problem = optionProblem(spec, value)
@@ -90,13 +90,13 @@ function optionsOf(catalog: Catalog, { values }: Given, method: string, own: rea
 /** Where the checkpoint goes, and in which formats. */
 function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Asked, 'saved' | 'formats'> {
   const saved = given.text('save')
-  if (given.on('resume') && !saved) throw new UsageError('--resume needs the folder of --save: the journal lies beside it.')
+  if (given.on('resume') && !saved) throw new UsageError('--resume needs the folder of --save: the journal is next to it.')
   if (given.on('overwrite') && !saved) throw new UsageError('--overwrite needs the folder of --save.')
-  if (given.on('keep-solved') && !saved) throw new UsageError('--keep-solved needs the folder of --save: the journal lies beside it.')
+  if (given.on('keep-solved') && !saved) throw new UsageError('--keep-solved needs the folder of --save: the journal is next to it.')
   const format = given.text('format')
   const formats = format === undefined ? undefined : formatIds(catalog, format)
   if (formats && !saved) throw new UsageError('--format needs the folder of --save.')
-  if (measureOnly && saved) throw new UsageError('--save needs something to save: --wbits 16 only evaluates.')
+  if (measureOnly && saved) throw new UsageError('--save has nothing to write: --wbits 16 only evaluates.')
   return { saved, formats }
 }
 
@@ -106,7 +106,7 @@ function optionValue(spec: OptionSpec, given: string | boolean | undefined): Opt
   return String(given).trim() === '' ? String(given) : Number(given)
 }
 
-/** Ids of formats, by commas. */
+/** Ids of formats, separated by commas. */
 function formatIds({ formats }: Catalog, given: string): string[] {
   const ids = [...new Set(given.split(',').map((id) => id.trim()))]
   const unknown = ids.find((id) => !formats.some((format) => format.id === id))
@@ -114,7 +114,7 @@ function formatIds({ formats }: Catalog, given: string): string[] {
   return ids
 }
 
-/** Which of the given flags change nothing. `strange`: those that the method does not know. */
+/** A note on given flags without effect. `strange`: those that the method does not have. */
 export function withoutEffect(catalog: Catalog, { values }: Given, { method, strange }: Asked): string[] {
   const note = (flags: string[], why: string) => {
     const given = flags.filter((flag) => values[flag] !== undefined).map((flag) => `--${flag}`)
@@ -122,7 +122,7 @@ export function withoutEffect(catalog: Catalog, { values }: Given, { method, str
   }
   if (values.wbits !== '16')
     return [...note(strange, `with ${method}`), ...(values['chat-template'] ? [] : note(['date'], 'without --chat-template'))]
-  // Where no text is named for it, the data set of the calibration says what is measured on.
+  // Without --eval, the calibration data set determines the evaluation text.
   const chooses = values.eval === undefined && datasetsOf(catalog.texts).includes(String(values.dataset))
   const solving = [...new Set([...specsOf(catalog)].map(({ flag }) => flag))].filter((flag) => flag !== 'wbits')
   return note([...solving, ...calibrationFlags.filter((flag) => flag !== 'dataset' || !chooses)], 'with --wbits 16, which only measures')

@@ -10,7 +10,7 @@ import { type Given, UsageError } from './arguments.ts'
 import type { Asked } from './asked.ts'
 import { demo } from './inputs.ts'
 
-/** The device that the flags describe; null for the one that is here. */
+/** The device that the flags describe; null for the present one. */
 function device(given: Given): DryDevice | null {
   const [memory, binding, gflops] = ['device-memory', 'device-binding', 'device-gflops'].map((flag) => given.measure(flag))
   const name = given.text('device')
@@ -20,12 +20,12 @@ function device(given: Given): DryDevice | null {
   const maxBinding = binding === null ? base.maxBinding : binding * 2 ** 20
   return {
     ...base,
-    label: name === undefined ? 'a device as given' : `${base.label}, changed`,
+    label: name === undefined ? 'the given device' : `${base.label}, changed`,
     maxBinding,
     maxBuffer: Math.max(base.maxBuffer, maxBinding),
     memoryBudget: memory === null ? base.memoryBudget : memory * 2 ** 30,
     gflops: gflops ?? base.gflops,
-    from: `As given; what was not given: ${base.from}`,
+    from: `As given; otherwise: ${base.from}`,
   }
 }
 
@@ -37,7 +37,7 @@ export async function foresee(session: Session, given: Given, asked: Asked): Pro
     const alone = path.endsWith('.json')
     const file = alone ? path : join(path, 'config.json')
     const bytes = await diskFile(file).catch((cause) => {
-      throw new WorkbenchError('file-missing', `${file} cannot be read.`, 'Give a config.json, or a folder that has one, with --model.', {
+      throw new WorkbenchError('file-missing', `${file} cannot be read.`, 'Give a config.json, or a folder with one, by --model.', {
         cause,
       })
     })
@@ -59,16 +59,16 @@ export function dryText({ model, device, tensors, largest, calibration, evaluati
     `Largest matrices in f32: weights ${largest.weight.name}, ${size(largest.weight.bytes)}; Gram matrix of ${largest.gram.name}, ${size(largest.gram.bytes)}.`,
     `On ${device.label}: bindings up to ${size(device.maxBinding)}, ${size(device.memoryBudget)} of memory, ${device.gflops === null ? 'rate unknown' : `${Math.round(device.gflops)} GFLOP/s`}. ${device.from}`,
     `Calibration ${calibration.windows} × ${calibration.length} tokens, evaluation ${evaluation.windows} × ${evaluation.length}. No weights were read: a check only.`,
-    `The model as it is: ${work(baseline.flops)}, ${size(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
+    `Unquantized model: ${work(baseline.flops)}, ${size(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
   ]
   for (const { label, forecast, problem, bitsPerWeight } of methods) {
     if (!forecast) {
-      lines.push(`${label}: not here. ${problem?.message} ${problem?.hint}`)
+      lines.push(`${label}: not possible. ${problem?.message} ${problem?.hint}`)
       continue
     }
     const { flops, readBytes, seconds, gpuBytes, hostBytes, stages } = forecast
     lines.push(
-      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${gpuBytes > device.memoryBudget ? ' (more than there is)' : ''}, host ${size(hostBytes)}`,
+      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${gpuBytes > device.memoryBudget ? ' (more than available)' : ''}, host ${size(hostBytes)}`,
       `  ${stages.map((one) => `${one.stage} ${size(one.gpuBytes)}`).join(', ')}`,
     )
   }

@@ -34,7 +34,7 @@ export async function openModel(session: Session, hub: Hub, model: string): Prom
   return session.open(await diskFolder(model), basename(resolve(model)))
 }
 
-/** The Hub; nothing is asked of it yet. */
+/** The Hub; no request is made yet. */
 export function connect(given: Given, say: Speaker): Hub {
   const url = given.text('hub-url')
   const budget = given.whole('cache-gb', defaultCacheBudget / 1e9, 0)
@@ -53,7 +53,7 @@ export async function chooseTexts(session: Session, given: Given, { model, measu
     if (name) return namedText(session, name)
     if (model === 'demo') return { text: builtin }
     if (flag === 'dataset' && measureOnly) return { text: '' }
-    // The published script names no evaluation text either: it measures on WikiText-2.
+    // The published script has no argument for the evaluation text either: it measures on WikiText-2.
     if (flag === 'eval' && datasetsOf(texts).includes(given.text('dataset') ?? '')) return { text: 'wikitext2' }
     throw new UsageError(`--${flag} is needed: ${textHelpOf(texts)}.`)
   }
@@ -61,7 +61,7 @@ export async function chooseTexts(session: Session, given: Given, { model, measu
   return { evaluation, calibration: await choose('dataset', 'demo-calibration') }
 }
 
-/** A data set by its name, or a file, perhaps with the column or field that holds the text behind a colon. */
+/** A data set by name, or a file, optionally with a colon and the column or field of the text. */
 export async function namedText(session: Session, given: string): Promise<TextChoice> {
   if (datasetsOf(session.catalog.texts).includes(given)) return { text: given }
   const [, before, after] = /^(.+):([^:]+)$/.exec(given) ?? []

@@ -5,7 +5,7 @@ import type { StorageNeed } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Speaker } from './speaker.ts'
 
-/** The place of the checkpoint, for this process alone until it ends. */
+/** Claims the folder of the checkpoint for this process. */
 export async function claim(saved: string, model: string | null, overwrite: boolean, say: Speaker): Promise<Target> {
   const target = await Target.claim({ path: saved, model, overwrite, say: (sentence) => say.note(sentence) })
   process.once('exit', target.release)
@@ -14,10 +14,10 @@ export async function claim(saved: string, model: string | null, overwrite: bool
 }
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** By way of the exit, which gives the lock back. */
+/** By process.exit, which releases the lock. */
 const leave = () => process.exit(130)
 
-/** The first signal ends the job in order, with what it has; another one ends the program. */
+/** The first signal cancels the job, which keeps what it has; a second one ends the program. */
 export function stopOnSignals(control: Control): void {
   const stop = () => {
     control.cancel()
@@ -26,15 +26,15 @@ export function stopOnSignals(control: Control): void {
   for (const signal of signals) process.off(signal, leave).on(signal, stop)
 }
 
-/** On a terminal somebody can make room and say so; a script has to be told by the exit code. */
+/** On a terminal the user can free space and continue; a script gets an exit code. */
 export function waitForRoom(control: Control, { what, needed, problem }: StorageNeed): void {
   const size = needed < 2 ** 20 ? `${Math.ceil(needed / 2 ** 10)} KiB` : `${(needed / 2 ** 20).toFixed(1)} MiB`
-  const missing = `There is no room for ${what}${needed > 0 ? `, which still takes ${size}` : ''}. ${problem.message}`
+  const missing = `There is no space for ${what}${needed > 0 ? `, which still takes ${size}` : ''}. ${problem.message}`
   if (!process.stdin.isTTY) {
     control.stop(new WorkbenchError('storage-full', missing, problem.hint))
     return
   }
-  process.stderr.write(`\n${missing}\nMake room and press Enter to go on, or Ctrl-C to stop.\n`)
+  process.stderr.write(`\n${missing}\nFree some space and press Enter to continue, or Ctrl-C to stop.\n`)
   process.stdin.once('data', () => {
     process.stdin.pause()
     control.resume()

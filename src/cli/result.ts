@@ -41,13 +41,13 @@ export function resultOf(report: JobReport) {
   }
 }
 
-/** Bits per weight by what they hold; they add up to `bits_per_weight`. */
+/** Bits per weight by purpose; they add up to `bits_per_weight`. */
 function bitsOf(layers: LayerResult[]) {
   const { groupIndex, ...others } = bitsByContent(layers)
   return { ...others, group_index: groupIndex }
 }
 
-/** With its standard error, that of a share of independent passages. */
+/** With its standard error, that of a fraction of independent passages. */
 function accuracyOf(words: LastWords | undefined) {
   if (!words) return null
   const accuracy = words.right / words.passages

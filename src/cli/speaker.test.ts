@@ -48,7 +48,7 @@ test('without a terminal, every stage of a block is one line that says how far t
   for (const one of ['calibrate', 'solve', 'calibrate', 'solve'] as const) speaker.hear(stage(one, 2))
   speaker.hear(stage('calibrate', 3))
   expect(take()).toEqual([
-    'measuring the model as it is',
+    'measuring the unquantized model',
     '25 %, 61 s, about 50 min left: block 3 of 12, collecting activations',
     '25 %, 61 s, about 50 min left: block 3 of 12, solving',
     '25 %, 61 s, about 50 min left: block 4 of 12, collecting activations',
@@ -64,7 +64,7 @@ test('without a terminal, no minute passes in silence: not before the job, not d
   take()
   speaker.hear({ type: 'progress', done: 0.01, elapsed: 30, eta: 20_000, run: null, runDone: 0 })
   later(60)
-  expect(take()).toEqual(['1 %, 30 s, about 5 h 34 min left: measuring the model as it is'])
+  expect(take()).toEqual(['1 %, 30 s, about 5 h 34 min left: measuring the unquantized model'])
 })
 
 test('on a terminal one line rewrites itself', () => {

@@ -1,19 +1,19 @@
-/** Progress on stderr: a line that rewrites itself on a terminal; elsewhere, as jobs run, a line at every stage and at least one a minute. */
+/** Progress on stderr: on a terminal one line that is rewritten; otherwise a line at every stage and at least once a minute. */
 import type { NetworkEvent } from '../engine/hub.ts'
 import { describeText, type JobCheck, type LayerResult, type RunEvent, type Stage, type TokenCounts } from '../engine/job.ts'
 
-/** Where lines go. */
+/** The stream for the lines. */
 export interface Terminal {
   isTTY?: boolean
   write(text: string): void
 }
 
-/** Seconds without a line after which one is due. */
+/** Longest time without a line, s. */
 const SILENCE = 50
 
 const words: Record<Stage, string> = {
-  baseline: 'measuring the model as it is',
-  restore: 'passing activations through the blocks solved before',
+  baseline: 'measuring the unquantized model',
+  restore: 'passing activations through the finished blocks',
   calibrate: 'collecting activations',
   solve: 'solving',
   propagate: 'passing activations on',
@@ -22,7 +22,7 @@ const words: Record<Stage, string> = {
 }
 
 export class Speaker {
-  /** From then on the job reports what the network has to say. */
+  /** From now on the job reports notices of the network. */
   #running = false
   #waiting: string | null = null
   #transfer = ''
@@ -30,13 +30,13 @@ export class Speaker {
   #blocks = 0
   /** Share done and times, once there are any. */
   #progress = ''
-  /** Stages of the present block that were told. */
+  /** Stages of the current block that were reported. */
   #told = new Set<string>()
   #lastLine: number
   readonly #live: boolean
 
   constructor(
-    /** Tell the error of every linear. */
+    /** Report the error of every linear. */
     readonly errors: boolean,
     readonly out: Terminal = process.stderr,
     /** Seconds. */
@@ -46,7 +46,7 @@ export class Speaker {
     this.#lastLine = clock()
   }
 
-  /** Says where the job is if nothing was said for long; called every few seconds. */
+  /** Reports the progress if nothing was printed for long; called every few seconds. */
   tick(): void {
     if (!this.#live && this.clock() - this.#lastLine >= SILENCE) this.#status()
   }
@@ -69,7 +69,7 @@ export class Speaker {
         this.#layer(event.layer)
         break
       case 'device':
-        if (event.state === 'back') this.#line('The GPU is back; going on from the last finished linear.')
+        if (event.state === 'back') this.#line('The GPU is available again; continuing after the last finished linear.')
         else this.#line(`${event.cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'} (${event.losses} of ${event.most}).`)
         break
       case 'notice':
@@ -77,7 +77,7 @@ export class Speaker {
     }
   }
 
-  /** What was found in the texts of a job. */
+  /** Reports what was found in the texts of a job. */
   texts({ calibration, evaluation, passagesFrom }: JobCheck): void {
     const counted = ({ text }: TokenCounts) => (text === null ? '' : `; ${text.toLocaleString('en')} tokens`)
     if (calibration?.from) this.#line(`Calibration text: ${describeText(calibration.from)}${counted(calibration)}`)
@@ -85,7 +85,7 @@ export class Speaker {
     if (passagesFrom) this.#line(`Passages: ${describeText(passagesFrom)}`)
   }
 
-  /** What a connection does, before the job and during it. */
+  /** Reports network traffic and notices, before and during the job. */
   network(event: NetworkEvent): void {
     if (event.type === 'notice') {
       if (!this.#running) this.note(event.message, event.hint)
@@ -110,7 +110,7 @@ export class Speaker {
     this.#blocks = blocks
     const measured = `Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`
     this.#line(calibration.windows ? `Calibration: ${calibration.windows} × ${calibration.length} tokens. ${measured}` : measured)
-    if (resumed) this.#line(`Going on with the job of ${resumed.started}: ${resumed.layers} linears are solved already.`)
+    if (resumed) this.#line(`Resuming the job of ${resumed.started}: ${resumed.layers} linears are already solved.`)
     for (const { severity, message, hint } of notices) this.note(`${severity === 'error' ? 'Error' : 'Note'}: ${message}`, hint)
   }
 
@@ -119,7 +119,7 @@ export class Speaker {
     const where = `${place}${words[stage]}`
     if (!this.#where.startsWith(place) || !place) this.#told.clear()
     this.#where = where
-    // Inside a block the same stages come again for every group of linears.
+    // Inside a block, the same stages repeat for every group of linears.
     if (this.#live || this.#told.has(where)) return
     this.#told.add(where)
     this.#status()

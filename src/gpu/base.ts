@@ -1,4 +1,4 @@
-/** What all devices have in common: the checks of a call, tensors in counted memory, and what follows from the basic operations. */
+/** Base class of all devices: checks of a call, tensors with memory accounting, and helpers built on the basic operations. */
 import { WorkbenchError } from '../errors.ts'
 import type { Bindings, Device, DispatchOptions, GpuInfo, Params } from './device.ts'
 import { type KernelSource, kernelSource } from './kernel.ts'

@@ -1,4 +1,4 @@
-/** `expect(values).toBeClose(expected, { absolute, relative, ofLargest })`: numbers one by one, and what differs where. */
+/** `expect(values).toBeClose(expected, { absolute, relative, ofLargest })`: compares arrays of numbers, and reports where they differ. */
 import { expect } from 'vitest'
 
 export interface Tolerance {

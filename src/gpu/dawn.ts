@@ -1,7 +1,7 @@
 /**
- * WebGPU in Node, by Dawn. For as long as one of its promises is open the package asks Dawn on every turn of the event
- * loop whether it is done, without pause. That takes a whole core, and where the GPU is a software adapter on two of them
- * it made every product 1.5 times slower. So the loop rests between two turns. Importing this makes WebGPU's names global.
+ * WebGPU in Node, by Dawn. While one of its promises is pending, the package polls Dawn on every turn of the event loop without a pause.
+ * That takes a whole core; with a software adapter on two cores, it made every matrix product 1.5 times slower. So the loop sleeps
+ * between two turns. Importing this module makes WebGPU's names global.
  */
 import { create, globals } from 'webgpu'
 

@@ -1,7 +1,7 @@
 /**
- * What the rest of the program knows of a device that runs kernels. Three kinds implement it: WebGPU (webgpu/device.ts), a
- * device that computes nothing and only counts, for dry runs (dry.ts), and one that runs kernels in float64 on the host, for
- * tests (twin.ts). What they have in common is in base.ts.
+ * The interface of a device that runs kernels. Three classes implement it: WebGPU (webgpu/device.ts), a device that computes nothing and
+ * only counts, for dry runs (dry.ts), and one that runs kernels in float64 on the host, for tests (twin.ts). Their common part is in
+ * base.ts.
  */
 import type { MemoryCount } from './memory.ts'
 import type { Reading } from './reading.ts'
@@ -12,7 +12,7 @@ export interface GpuInfo {
   architecture: string
   name: string
   kind: 'gpu' | 'software'
-  /** What the adapter could do besides; no kernel uses either. */
+  /** Further features of the adapter; no kernel uses them. */
   f16: boolean
   subgroups: boolean
   /** Largest binding and buffer, bytes. */
@@ -35,7 +35,7 @@ export interface Device {
   readonly info: GpuInfo
   /** Bytes that a run may use. */
   readonly memoryBudget: number
-  /** What is held now and was at most. */
+  /** Memory in use now, and its peak. */
   readonly memory: MemoryCount
   /** The form of matrix products: direct from storage, or by tiles in workgroup memory; `chooseGemm` measures which is faster. */
   gemm: 'direct' | 'tiled'

@@ -1,7 +1,4 @@
-/**
- * A device that computes nothing: the same tensors, the same count of the memory they would take and of the operations,
- * for a run that is only to be foreseen. Needs no WebGPU.
- */
+/** The dry device, which computes nothing: it counts the memory of tensors and the operations of a run, for forecasts. Needs no WebGPU. */
 import { BaseDevice, type Dispatch } from './base.ts'
 import { Memory } from './memory.ts'
 import { Reading } from './reading.ts'

@@ -1,4 +1,4 @@
-/** What a device says when something goes wrong, in words. */
+/** Errors of a device as sentences. */
 import { WorkbenchError } from '../errors.ts'
 import { type KernelSource, originOf } from './kernel.ts'
 
@@ -6,7 +6,7 @@ export function lostError(lost: GPUDeviceLostInfo): WorkbenchError {
   return new WorkbenchError(
     'gpu-lost',
     `The GPU was lost (${lost.reason})${lost.message ? `: ${lost.message}` : '.'}`,
-    'What was finished is kept. Close other programs that use the GPU, reload the page and start again.',
+    'Finished layers are kept. Close other programs that use the GPU, reload the page and start again.',
   )
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the head makes of hidden states, without ever holding all logits: panels of the head times turns of rows. The
- * vocabulary is summed in blocks on the GPU, and the blocks in float64 here.
+ * Losses of the output head without materializing all logits: row panels of the head times batches of rows. The vocabulary is summed in
+ * blocks of entries on the GPU, and the blocks in float64 on the host.
  */
 import type { Device } from './device.ts'
 import { applyCap, gemm, type Panels, scratchBytes } from './ops.ts'

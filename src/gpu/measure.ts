@@ -1,4 +1,4 @@
-/** What a device can do, measured: the rate of matrix products, the form of them that is faster, and its arithmetic. */
+/** Measures a device: the rate of matrix products, the faster form of them, and bits of its arithmetic. */
 import type { Device } from './device.ts'
 import { gemm } from './ops.ts'
 import type { Reading } from './reading.ts'

@@ -1,4 +1,4 @@
-/** The exact count of what a device holds, and the buffers behind its tensors: freed ones are kept for reuse. */
+/** Memory of a device: exact accounting, and the pool of buffers, in which freed ones are kept for reuse. */
 import { type DeviceBuffer, type DType, elements, Tensor } from './tensor.ts'
 
 /** Freed buffers kept for reuse; zeroing a new one costs as much as a small kernel. */

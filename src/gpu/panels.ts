@@ -1,5 +1,5 @@
 /**
- * Tensors larger than a binding: kernels see them as panels of whole rows. Operations cut what they are given, so that
+ * Tensors larger than a binding: kernels see them as row panels, i.e. ranges of whole rows. Operations split their arguments, so that
  * callers need not know the limit.
  */
 import type { DispatchOptions, Device } from './device.ts'

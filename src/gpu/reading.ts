@@ -1,7 +1,7 @@
 /**
- * Values on their way from the GPU. Waiting for them costs a trip to the GPU and back, in Firefox up to 100 ms whatever is
- * read. So nothing is waited for until somebody asks: the first `then` maps all that was to be read by then, in one wait.
- * An `async` function must not return one bare, since that would await it.
+ * A reading: values being read from the GPU. Waiting costs a round trip to the GPU, in Firefox up to 100 ms regardless of size, so
+ * nothing waits until a value is needed: the first `then` maps all pending readings in one wait. An `async` function must not return a
+ * bare reading, since that would await it.
  */
 export class Reading<T> implements PromiseLike<T> {
   #value: Promise<T> | null = null

@@ -1,4 +1,4 @@
-/** Float64 twins of the GPU operations, as plain as possible: what the kernels are tested against. Row-major. */
+/** Reference implementations of the GPU operations in float64, which the kernels are tested against. Row-major. */
 
 export type Matrix = { rows: number; cols: number; data: Float64Array }
 

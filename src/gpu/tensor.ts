@@ -1,4 +1,4 @@
-/** A tensor is a piece of a device's buffer with a shape and an element type. Row-major; 4 bytes per element. */
+/** A tensor: a range of a device's buffer with a shape and an element type. Row-major; 4 bytes per element. */
 
 export type DType = 'f32' | 'u32'
 export type TypedArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>

@@ -1,7 +1,7 @@
 /**
- * A device that runs kernels in float64 on the host, by name, where they have a twin (twin/kernels.ts): for tests, which run
- * the same operation here and on the GPU. Slow and plain. Elements are kept as numbers, not as bits: a tensor that was written
- * as one element type cannot be read as another.
+ * The twin device, which runs kernels in float64 on the host, if they have a twin (twin/kernels.ts). Tests run the same operation on it
+ * and on the GPU. Slow and simple. Elements are kept as numbers, not as bits: a tensor that was written as one element type cannot be
+ * read as another.
  */
 import { BaseDevice, type Dispatch } from './base.ts'
 import { Memory } from './memory.ts'

@@ -1,4 +1,6 @@
-/** Attention with linear biases (Press et al., arXiv 2108.12409): each head penalizes keys by their distance, at its own slope. */
+/**
+ * Attention with linear biases (ALiBi; Press et al., arXiv 2108.12409): each head penalizes keys by their distance, with its own slope.
+ */
 import { bf16ToF32, f32ToBf16 } from '../io/half.ts'
 
 /** 2^(−8 i / p) for i = 1 … p, the largest power of two below or at `heads`; then every other slope of twice as many. */

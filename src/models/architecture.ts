@@ -1,4 +1,4 @@
-/** What a model built like LLaMA is made of: its sizes, and the switches by which families differ. */
+/** Architecture of LLaMA-like models: sizes, and the switches by which families differ. */
 import type { RopeSettings } from './rope.ts'
 
 export interface Architecture {

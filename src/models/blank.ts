@@ -1,4 +1,4 @@
-/** A model known by its config.json alone: the checkpoint that it would have, for runs that are only to be foreseen. */
+/** A model from its config.json alone, with the tensors that its checkpoint would have; for dry runs. */
 import { WorkbenchError } from '../errors.ts'
 import { agreed } from '../io/facts.ts'
 import type { ConfigFile } from '../io/folder.ts'
@@ -30,14 +30,14 @@ export function blankModel({ name, config, configText }: ConfigFile): OpenModel 
   const given = agreed(['dtype', 'torch_dtype'].map((where) => ({ where, says: config[where] })))
   const dtype = given == null ? 'F16' : typeof given === 'string' ? dtypes[given] : undefined
   if (!dtype) {
-    const hint = `The workbench reads ${Object.keys(dtypes).join(', ')}.`
+    const hint = `Supported are ${Object.keys(dtypes).join(', ')}.`
     throw new WorkbenchError('config-unsupported', `config.json: torch_dtype is ${JSON.stringify(given)}.`, hint)
   }
   if (config.quantization_config != null) {
     throw new WorkbenchError(
       'config-unsupported',
       'config.json describes a quantized model.',
-      'Only models in full precision can be planned without their weights.',
+      'Only full-precision models can be planned without their weights.',
     )
   }
   const { shape } = model

@@ -1,4 +1,4 @@
-/** Reading a config.json: one way to check fields, and one way to refuse what is wrong or not supported. */
+/** Reads fields of config.json, and the errors for wrong or unsupported ones. */
 import { z } from '../io/zod.ts'
 import { WorkbenchError } from '../errors.ts'
 import { agreed } from '../io/facts.ts'
@@ -46,16 +46,12 @@ export function headWidth(given: Record<string, unknown>, hidden: number, heads:
 /** The kernels read four values at a time. @throws WorkbenchError `config-unsupported` */
 export function requireFours(sizes: Record<string, number>): void {
   for (const [field, value] of Object.entries(sizes)) {
-    if (value % 4) throw unsupported(`${field} is ${value}`, 'The GPU kernels need sizes that 4 divides.')
+    if (value % 4) throw unsupported(`${field} is ${value}`, 'The GPU kernels need sizes that are multiples of 4.')
   }
 }
 
 export function invalid(what: string): WorkbenchError {
-  return new WorkbenchError(
-    'config-invalid',
-    `config.json: ${what}.`,
-    'Compare the field with the config.json that the model was published with, and correct it.',
-  )
+  return new WorkbenchError('config-invalid', `config.json: ${what}.`, 'Compare the field with the published config.json, and correct it.')
 }
 
 export function unsupported(what: string, hint: string): WorkbenchError {

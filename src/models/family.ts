@@ -1,4 +1,4 @@
-/** What a model family is: a reading of config.json, a table of tensors, and a forward pass block by block. */
+/** The interface of a model family: reading config.json, a table of tensors, and a forward pass block by block. */
 import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder, NotLoaded } from '../io/formats/index.ts'

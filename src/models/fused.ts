@@ -1,6 +1,6 @@
 /**
- * What BLOOM and Falcon share: attention from one fused projection, whose rows hold, per key/value head, the query heads
- * that read it, the key and the value.
+ * The common part of BLOOM and Falcon: attention with one fused projection, whose rows contain, per key/value head, its query heads, the
+ * key and the value.
  */
 import { attention, rope, splitQkv } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'

@@ -1,4 +1,4 @@
-/** The one place where model families are registered. */
+/** The list of model families. */
 import { WorkbenchError } from '../errors.ts'
 import type { Family, Model } from './family.ts'
 import { bloom } from './bloom.ts'
@@ -35,7 +35,7 @@ export const families: Family[] = [
   granite,
 ]
 
-/** Fields that say: there is more to this model than one dense decoder of text. */
+/** Fields that show that a model is more than one dense text decoder. */
 const foreign = [
   {
     fields: ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts'],
@@ -45,7 +45,7 @@ const foreign = [
   {
     fields: ['vision_config', 'visual', 'mm_vision_tower', 'audio_config'],
     what: 'a model with vision or audio parts',
-    hint: 'Only models of text are supported.',
+    hint: 'Only text models are supported.',
   },
 ]
 
@@ -63,7 +63,9 @@ export function readModel(config: Record<string, unknown>): { family: Family; mo
   if (!family) {
     throw new WorkbenchError(
       'config-unsupported',
-      type === undefined ? 'config.json names no model_type.' : `The workbench does not know models of the type ${JSON.stringify(type)}.`,
+      type === undefined
+        ? 'config.json names no model_type.'
+        : `The workbench does not support models of the type ${JSON.stringify(type)}.`,
       knownTypes(),
     )
   }
@@ -71,5 +73,5 @@ export function readModel(config: Record<string, unknown>): { family: Family; mo
 }
 
 function knownTypes(): string {
-  return `The workbench knows these model types: ${families.flatMap((one) => one.modelTypes).join(', ')}.`
+  return `Supported model types: ${families.flatMap((one) => one.modelTypes).join(', ')}.`
 }

@@ -139,7 +139,7 @@ function spansOf(config: Fields, window: Kind['window'], given: Record<string, u
   }
   const spans = types.map((type) => (type === 'sliding_attention' ? span : Number.POSITIVE_INFINITY))
   if (window !== 'some' && spans.some((one, k) => one !== plain[k]))
-    throw unsupported('layer_types mixes kinds of attention', 'In this family all blocks attend alike.')
+    throw unsupported('layer_types mixes kinds of attention', 'In this family all blocks have the same kind of attention.')
   if (!Number.isFinite(span) && types.includes('sliding_attention'))
     throw invalid('layer_types asks for sliding_attention without a sliding_window in use')
   return spans

@@ -1,4 +1,4 @@
-/** Reading rotary settings from config.json, in every spelling that transformers 4 and 5 write. */
+/** Reads rotary settings from config.json, in every spelling of transformers 4 and 5. */
 import { z } from '../io/zod.ts'
 import { agreed, contradiction, type Home } from '../io/facts.ts'
 import { isObject, type JsonObject } from '../io/json.ts'
@@ -98,7 +98,7 @@ function readHome(config: JsonObject, home: RopeHome, outside: Home[], rules: Ro
   const share = agreed([inside('partial_rotary_factor'), { where: 'partial_rotary_factor', says: config.partial_rotary_factor }]) ?? 1
   const width = typeof share === 'number' ? Math.trunc(rules.headDim * share) : 0
   if (share !== 1 && !rules.partial)
-    throw unsupported(`partial_rotary_factor is ${JSON.stringify(share)}`, 'In this family heads rotate as a whole.')
+    throw unsupported(`partial_rotary_factor is ${JSON.stringify(share)}`, 'In this family whole heads are rotated.')
   if (!(width > 0 && width <= rules.headDim && width % 2 === 0))
     throw invalid(`partial_rotary_factor is ${JSON.stringify(share)}: of heads ${rules.headDim} wide, an even number of dimensions rotates`)
   const kind = kindOf(home, agreed([inside('rope_type'), inside('type')]) ?? 'default', rules)
@@ -118,7 +118,8 @@ const readers: { [K in RopeScaling['kind']]: (config: JsonObject, home: RopeHome
   none(_, { field, settings }) {
     // Settings for each kind of layer, or a factor that is not used: more than the default.
     const more = Object.keys(settings).find((key) => isObject(settings[key]))
-    if (more !== undefined) throw unsupported(`${field} has settings of its own for ${more}`, 'In this family all blocks rotate alike.')
+    if (more !== undefined)
+      throw unsupported(`${field} has settings of its own for ${more}`, 'In this family all blocks have the same rotary settings.')
     if (settings.factor != null && settings.factor !== 1) throw invalid(`${field} has a factor, but no rope_type that uses it`)
     return { kind: 'none' }
   },

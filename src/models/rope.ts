@@ -1,4 +1,4 @@
-/** Rotary position embedding: what its settings are, the angles that follow from them, and the tables that the kernels read. */
+/** Rotary position embedding: its settings, the angles computed from them, and the tables for the kernels. */
 
 export interface RopeSettings {
   theta: number

@@ -1,4 +1,4 @@
-/** What every forward pass through a block needs: weights by name, and intermediate tensors that are freed whatever happens. */
+/** A scope for the forward pass of a block: weights by name, and intermediate tensors that are freed even after an error. */
 import type { Device } from '../gpu/device.ts'
 import { addBias, layernorm, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'

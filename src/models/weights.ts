@@ -1,4 +1,4 @@
-/** From files to the GPU: which tensor of a checkpoint is which, whether all of them fit, and one block at a time. */
+/** Loads weights to the GPU: maps tensors of a checkpoint to the model, checks them, and loads one block at a time. */
 import { WorkbenchError } from '../errors.ts'
 import type { Device } from '../gpu/device.ts'
 import { BLOCK } from '../gpu/head.ts'
@@ -81,7 +81,7 @@ export function openModel(folder: Folder): OpenModel {
   }
   if (folder.packing && !packed)
     throw contradiction(
-      `quantization_config says that the model is quantized to ${folder.packing.bits} bits, but the weights hold no linear as codes`,
+      `quantization_config says that the model is quantized to ${folder.packing.bits} bits, but no linear in the weights is quantized`,
     )
   opened.parameters = parameters
   opened.dtype = [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? tensors.get(embedding)!.dtype
@@ -94,7 +94,7 @@ function ends(folder: Folder, { embedding, head, shape }: Model, prefix: string)
   const { tensors } = folder.checkpoint
   const own = `${prefix}${embedding}`
   for (const name of [own, head])
-    refuseQuantized(folder, name.replace(/\.weight$/, ''), 'Embedding and head are read in full precision only.')
+    refuseQuantized(folder, name.replace(/\.weight$/, ''), 'Only full-precision embedding and head can be read.')
   const has = { own: tensors.has(own), head: tensors.has(head) }
   if (!has.own && !(has.head && shape.tied)) throw missing(own)
   if (!has.head && !shape.tied) throw missing(head)
@@ -109,7 +109,7 @@ function storedPacked(folder: Folder, module: string): boolean {
     return false
   }
   if (checkpoint.tensors.has(`${module}.weight`))
-    throw contradiction(`${module} stands twice in the weights, as codes and as ${module}.weight`, 'The weights')
+    throw contradiction(`${module} is in the weights twice, as codes and as ${module}.weight`, 'The weights')
   return true
 }
 
@@ -117,7 +117,7 @@ function storedPacked(folder: Folder, module: string): boolean {
 function refuseQuantized({ checkpoint, packing }: Folder, module: string, why = ''): void {
   const found = foreignLayout(checkpoint, module)
   if (!found) return
-  const what = `The weights are quantized already, as ${found.layout}: they hold ${found.tensor.name}`
+  const what = `The weights are quantized already, as ${found.layout}: they contain ${found.tensor.name}`
   if (found.layout === 'packed codes' && !packing && !why)
     throw new WorkbenchError(
       'config-unsupported',
@@ -140,12 +140,12 @@ function remarksOn({ folder, model, embedding, head }: OpenModel, used: Readonly
     const subject = unused.length > 1 ? `${unused.length} tensors of the weights are not used` : 'A tensor of the weights is not used'
     remarks.push({
       message: `${subject}: ${unused.slice(0, maxNames).join(', ')}${more}.`,
-      hint: `The ${folder.config.model_type} that config.json describes has no place for ${unused.length > 1 ? 'them. If they belong' : 'it. If it belongs'} to the model, config.json does not.`,
+      hint: `The ${folder.config.model_type} that config.json describes has no such ${unused.length > 1 ? 'tensors. If they belong' : 'tensor. If it belongs'} to the model, config.json is wrong.`,
     })
   }
   if (folder.files.has('adapter_config.json')) {
     remarks.push({
-      message: 'The folder holds an adapter beside the model (adapter_config.json), which is not applied.',
+      message: 'The folder also contains an adapter (adapter_config.json), which is not applied.',
       hint: 'To use it, merge it into the model first (PEFT: merge_and_unload, then save_pretrained).',
     })
   }
@@ -157,8 +157,8 @@ function remarksOn({ folder, model, embedding, head }: OpenModel, used: Readonly
   }
   if (model.shape.tied && head !== embedding) {
     remarks.push({
-      message: `config.json says that the head is the embedding (tie_word_embeddings), but the weights hold ${head} too, which is used.`,
-      hint: 'transformers from version 5 on does the same; older versions use the embedding. If the two tensors are equal, nothing differs.',
+      message: `config.json says that the head is the embedding (tie_word_embeddings), but the weights also contain ${head}, which is used.`,
+      hint: 'transformers from version 5 on does the same; older versions use the embedding. If the two tensors are equal, there is no difference.',
     })
   }
   return remarks
@@ -175,8 +175,8 @@ function expectTensor({ folder }: OpenModel, name: string, shape: readonly numbe
   if (entry.shape.length !== shape.length || entry.shape.some((extent, i) => extent !== shape[i])) {
     throw new WorkbenchError(
       'tensor-mismatch',
-      `${name} in ${entry.file} has the shape [${entry.shape.join(', ')}], but config.json asks for [${shape.join(', ')}].`,
-      'config.json and the weights belong to different models; take both from the same place.',
+      `${name} in ${entry.file} has the shape [${entry.shape.join(', ')}], but by config.json it should be [${shape.join(', ')}].`,
+      'config.json and the weights belong to different models; take both from the same source.',
     )
   }
   if (!stored.includes(entry.dtype)) {
@@ -193,7 +193,7 @@ function missing(name: string): WorkbenchError {
   return new WorkbenchError(
     'tensor-missing',
     `The weights have no tensor ${name}.`,
-    'Check that all .safetensors files of the model are there and that config.json belongs to them.',
+    'Check that all .safetensors files of the model are present and that config.json belongs to them.',
   )
 }
 
@@ -222,7 +222,7 @@ class FiniteCheck {
     if (at < 0) return
     throw new WorkbenchError(
       'weights-not-finite',
-      `${this.#names[at]} holds ${counts[at * 64]} values that are NaN or infinite.`,
+      `${this.#names[at]} contains ${counts[at * 64]} values that are NaN or infinite.`,
       'The checkpoint is damaged or its training diverged; download it again or choose another.',
     )
   }

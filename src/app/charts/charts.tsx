@@ -1,4 +1,4 @@
-/** The charts of a job, each from the job's view alone. */
+/** The charts of a job, computed from the job's view. */
 import { useId, useState } from 'react'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
@@ -129,7 +129,7 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
     <Curves
       title="Objective f(Ŵ) / f(0) by iteration"
       note={curves.some(({ points }) => points.some(({ hollow }) => hollow)) ? 'hollow: relaxed' : '\u00a0'}
-      empty="Methods that iterate, such as QuantEase, draw their progress here, linear by linear."
+      empty="Iterative methods, such as QuantEase, show their progress here for each linear."
       height={170}
       controls={
         shown !== null && (
@@ -137,7 +137,7 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
             <span className="sr">Linear whose objective is shown</span>
             <select id={id} className="input" value={picked ?? ''} onChange={(event) => setPicked(event.target.value || null)}>
               <option value="">
-                {latest ? 'At work: ' : 'Last: '}
+                {latest ? 'Running: ' : 'Last: '}
                 {shortName(latest ?? linears.at(-1) ?? '')}
               </option>
               {linears.map((name) => (
@@ -192,9 +192,9 @@ export function MemoryOverTime({ view }: { view: JobView }) {
     [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600].find((each) => last / each <= 5) ?? Math.ceil(last / 5 / 3600) * 3600
   return (
     <Curves
-      title="GPU memory held, MiB"
-      note={peak > 0 ? `most so far ${format.bytes(peak)}` : '\u00a0'}
-      empty={view.phase === 'over' ? 'Not kept of a job that was interrupted.' : 'Memory held on the GPU, as it is taken and given back.'}
+      title="GPU memory in use, MiB"
+      note={peak > 0 ? `peak so far ${format.bytes(peak)}` : '\u00a0'}
+      empty={view.phase === 'over' ? 'Not recorded across interruptions of a job.' : 'GPU memory over time, as it is allocated and freed.'}
       height={130}
       legend={false}
       series={[{ run: null, label: 'Held', points: series.map(({ seconds, held }) => ({ x: seconds, y: mib(held) })) }]}

@@ -1,4 +1,4 @@
-/** Lines over a numeric axis, one per run, each with its colour and shape. The one way this page draws a chart. */
+/** A line chart over a numeric axis, one line per run, each with its colour and shape. */
 import { Fragment, memo, type ReactNode } from 'react'
 import { CartesianGrid, Line, LineChart, ReferenceLine, Tooltip, XAxis, YAxis } from 'recharts'
 import { RunMark, runColour, runShape } from '../panels/controls.tsx'

@@ -1,4 +1,7 @@
-/** Which linears a run hurts most: blocks down, linears across, relative error as colour. On a canvas: thousands of cells. */
+/**
+ * The error map: relative error of each linear as colour, one row per block, one column per linear. Drawn on a canvas, since it may have
+ * thousands of cells.
+ */
 import { useEffect, useId, useMemo, useRef, useState } from 'react'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
@@ -126,7 +129,7 @@ export function ErrorMap({ view }: { view: JobView }) {
         ]),
       }}
       height={height + wordsHeight}
-      empty={values.size ? null : 'Blocks down, linears across: each cell takes its colour once its linear is solved.'}
+      empty={values.size ? null : 'One row per block, one column per linear: each cell gets its colour when its linear is solved.'}
       toPng={() => toPng(canvas.current!, drawing, title, height)}
     >
       {(width) => <Heat canvas={canvas} width={width} height={height} drawing={drawing} view={view} run={at} title={title} />}

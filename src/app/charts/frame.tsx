@@ -1,4 +1,4 @@
-/** What every chart has around it: title with quantity and unit, legend, the table behind it, and saving as a picture. */
+/** The frame of a chart: title with quantity and unit, legend, its data as a table, and saving as an image. */
 import { DropdownMenu } from 'radix-ui'
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { download } from '../files.ts'

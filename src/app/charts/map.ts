@@ -1,4 +1,4 @@
-/** The arithmetic of the error map: where linears stand, what colour a value has, where an arrow key leads. */
+/** Layout of the error map: positions of linears, colours of values, and moves by arrow keys. */
 import type { LayerResult } from '../../engine/job.ts'
 import { placeIn } from './names.ts'
 

@@ -1,4 +1,4 @@
-/** Module paths as people read them. */
+/** Module paths, shortened for display. */
 
 const inBlock = /(?:layers|h|blocks?)\.(\d+)\.(.*)$/
 

@@ -1,4 +1,4 @@
-/** A chart as a file: the drawn SVG with its styles written out, under its title and legend. */
+/** A chart as an image file: the drawn SVG with inlined styles, below its title and legend. */
 import { runColour, runShape } from '../panels/controls.tsx'
 
 export interface Picture {

@@ -1,4 +1,4 @@
-/** Where axes begin and end, and where their ticks are. */
+/** Ranges and ticks of chart axes. */
 
 /** Whole steps of 1, 2, 5 around the values, with as many ticks as stay legible. */
 export function logScale(values: number[]): { domain: [number, number]; ticks: number[] } {

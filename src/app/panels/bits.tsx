@@ -1,4 +1,4 @@
-/** Bits per weight, with what they hold on hover, focus or tap. */
+/** Bits per weight, with a breakdown on hover, focus or tap. */
 import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
 import * as format from '../format.ts'
 import { bitsParts } from '../reduce.ts'

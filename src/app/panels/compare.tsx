@@ -1,4 +1,4 @@
-/** Compare: several methods at once, each told in plain words, and presets. What it adds stands behind what is there. */
+/** The comparison panel: adds runs of several methods at once, or of presets, after the existing runs. */
 import { useEffect, useId, useRef, useState } from 'react'
 import type { Catalog, Job, JobCheck, Options, SolverInfo } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
@@ -33,10 +33,10 @@ export function Compare({ catalog, job, onClose }: { catalog: Catalog; job: Job;
   }
   const words =
     wanted.length === 0
-      ? 'Tick the methods to compare.'
+      ? 'Select the methods to compare.'
       : missing.length < wanted.length
-        ? `${wanted.length - missing.length} of ${wanted.length} in the plan already, with the same options. Runs that are there stay as they are.`
-        : 'Runs that are there stay as they are.'
+        ? `${wanted.length - missing.length} of ${wanted.length} in the plan already, with the same options. Existing runs do not change.`
+        : 'Existing runs do not change.'
 
   return (
     <section className="panel compare" id="compare" aria-labelledby="compare-title">

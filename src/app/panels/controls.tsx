@@ -1,4 +1,4 @@
-/** The few controls that every panel is made of. */
+/** Controls that all panels share: buttons, fields, tables, tips. */
 import { Tooltip } from 'radix-ui'
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { useView, useWorkbench } from '../context.ts'
@@ -246,7 +246,9 @@ export function NumberField({
         <p className="field-problem error" role="alert" id={`${id}-refused`}>
           <Icon name="warning" />
           <span>
-            {draft.trim() ? `“${draft.trim()}” is no ${whole ? 'whole ' : ''}number.` : `A ${whole ? 'whole ' : ''}number is needed here.`}{' '}
+            {draft.trim()
+              ? `“${draft.trim()}” is not a ${whole ? 'whole ' : ''}number.`
+              : `A ${whole ? 'whole ' : ''}number is needed here.`}{' '}
             <Button kind="quiet" onClick={takeBack}>
               Back to {String(value)}
             </Button>

@@ -1,4 +1,4 @@
-/** Check: what every algorithm would take on the open model, here or on a device known by its figures. */
+/** The check panel: forecasts of time and memory for every algorithm on the open model, here or on a device with published figures. */
 import { useEffect, useState } from 'react'
 import type { DryDevice, DryRun, Forecast, ModelSummary } from '../../engine/job.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
@@ -50,8 +50,8 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
         <div>
           <h2 id="dry-title">Check</h2>
           <p className="hint">
-            What each algorithm would take, 3 bits and options as by default. Foreseen by running the engine without computing: no weights
-            are read.
+            Forecast of time and memory for each algorithm, at 3 bits with default options. Made by running the engine without computing: no
+            weights are read.
           </p>
         </div>
       </div>
@@ -80,7 +80,7 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
       </div>
       <div aria-live="polite">
         {answer.state === 'asked' && <p className="hint">Checking …</p>}
-        {answer.state === 'failed' && <ErrorNote title="This cannot be foreseen" error={answer.error} />}
+        {answer.state === 'failed' && <ErrorNote title="No forecast is possible" error={answer.error} />}
         {answer.state === 'known' && <Table run={answer.run} />}
       </div>
     </section>
@@ -111,12 +111,12 @@ function Table({ run }: { run: DryRun }) {
         <Fact name="Tokens">
           {calibration.windows} × {calibration.length} to calibrate, {evaluation.windows} × {evaluation.length} to evaluate
         </Fact>
-        <Fact name="The model as it is">
+        <Fact name="Unquantized model">
           {format.flops(baseline.flops)}, {format.bytes(baseline.readBytes)} read, {format.duration(baseline.seconds)}
         </Fact>
       </dl>
       <p className="hint">{device.from}</p>
-      <Scroll label="What each algorithm would take">
+      <Scroll label="Forecast for each algorithm">
         <table>
           <thead>
             <tr>
@@ -134,10 +134,10 @@ function Table({ run }: { run: DryRun }) {
                 Checkpoint
               </th>
               <th scope="col" className="number">
-                GPU, at most
+                GPU, peak
               </th>
               <th scope="col" className="number">
-                Host, at most
+                Host, peak
               </th>
               {order.map((stage) => (
                 <th key={stage} scope="col" className="number">
@@ -178,7 +178,7 @@ function Table({ run }: { run: DryRun }) {
         </table>
       </Scroll>
       <p className="hint">
-        The columns from baseline on are peaks of GPU memory in that stage. Time counts all operations at the speed of matrix products, and
+        The columns from baseline on are the peak GPU memory in that stage. Time counts all operations at the speed of matrix products, and
         reading at 1 GB/s.
       </p>
     </>

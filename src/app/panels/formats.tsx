@@ -1,4 +1,4 @@
-/** In which formats the checkpoints are written, and why one cannot hold a run. */
+/** The choice of checkpoint formats, and why one cannot store a run. */
 import type { Catalog, Job, JobCheck } from '../../engine/job.ts'
 import { useDone, useWorkbench } from '../context.ts'
 import { chooseFormat, refusedBy } from '../plan.ts'
@@ -13,10 +13,10 @@ export function FormatsCard({ catalog, job }: { catalog: Catalog; job: Job }) {
       <h2 id="formats-title">Checkpoint</h2>
       <p className="hint">
         {chosen.length === 0
-          ? 'Every run is written in the first of these formats that can hold its result. Choose to have others.'
+          ? 'Every run is written in the first of these formats that can store its result. Select formats to change this.'
           : chosen.length === 1
             ? 'Every run is written in this format.'
-            : 'Every run is written in these formats, in a folder each.'}
+            : 'Every run is written in these formats, each in its own folder.'}
       </p>
       <div className="fields">
         {catalog.formats.map(({ id, label, summary }) => (
@@ -48,5 +48,5 @@ function takenFor(job: Job, check: JobCheck | null, id: string): string {
   if (job.formats?.length || !check) return ''
   const runs = check.runs.filter(({ formats }) => formats.some((format) => format.id === id && format.written))
   const labels = runs.flatMap((run) => job.runs.find((one) => one.id === run.id)?.label ?? [])
-  return labels.length ? `Taken for ${labels.join('; ')}.` : ''
+  return labels.length ? `Used for ${labels.join('; ')}.` : ''
 }

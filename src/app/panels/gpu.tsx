@@ -1,4 +1,4 @@
-/** The GPU: what it is, what it may hold, and what to do where there is none. */
+/** The GPU: its properties and memory, and what to do when there is none. */
 import { Popover } from 'radix-ui'
 import type { GpuSummary } from '../../engine/job.ts'
 import type { ErrorData } from '../../errors.ts'
@@ -38,8 +38,8 @@ function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; 
     <dl className="facts">
       <Fact name="Kind">{summary.kind === 'software' ? 'Software (runs on the CPU)' : 'Graphics processor'}</Fact>
       <Fact name="Vendor, architecture">{[summary.vendor, summary.architecture].filter(Boolean).join(', ') || 'not told'}</Fact>
-      <Fact name="Memory held">{format.bytes(held)}</Fact>
-      {peak !== null && <Fact name="Most held in this job">{format.bytes(peak)}</Fact>}
+      <Fact name="Memory in use">{format.bytes(held)}</Fact>
+      {peak !== null && <Fact name="Peak in this job">{format.bytes(peak)}</Fact>}
       <Fact name="Memory it may use">{format.bytes(summary.memoryBudget)} (estimate)</Fact>
       {summary.hourParameters === null ? (
         <Fact name="Largest model that fits">about {format.parameters(summary.fitsParameters)} parameters</Fact>
@@ -56,7 +56,7 @@ function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; 
       <Fact name="Subgroups">{summary.subgroups ? 'yes' : 'no (not needed)'}</Fact>
       <Fact name="Matrix product">{summary.gemmKernel === 'tiled' ? 'tiled in workgroup memory' : 'direct from storage'}</Fact>
       <Fact name="QuantEase sweeps">
-        {summary.sweepPanel === 32 ? 'one level, blocks of 32 columns' : `two levels, panels of ${summary.sweepPanel} columns`}
+        {summary.sweepPanel === 32 ? 'column blocks of 32' : `column blocks of 32 in panels of ${summary.sweepPanel}`}
       </Fact>
     </dl>
   )

@@ -1,4 +1,4 @@
-/** Who is signed in at the Hub, and the form for a token. */
+/** The Hub account that is signed in, and the form for a token. */
 import { useId, useState } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'

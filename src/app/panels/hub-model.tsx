@@ -1,4 +1,4 @@
-/** A model on the Hub before it is opened: what it is, in which revisions, and what helps where it cannot be read. */
+/** A model on the Hub before it is opened: facts, revisions, and what to do when it cannot be read. */
 import { useId } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
 import type { HubModel } from '../../engine/job.ts'
@@ -68,7 +68,7 @@ function Card({ model }: { model: HubModel }) {
       </dl>
       <Revisions model={model} />
       <ProblemList
-        label={`What stands against opening ${source.repo}`}
+        label={`Problems of ${source.repo}`}
         problems={[
           ...problems,
           ...(large
@@ -76,8 +76,8 @@ function Card({ model }: { model: HubModel }) {
                 {
                   severity: 'warning' as const,
                   code: 'note' as const,
-                  message: `This GPU should hold models up to about ${format.parameters(gpu.fitsParameters)} parameters.`,
-                  hint: 'The plan says exactly what a run would need.',
+                  message: `This GPU probably fits models up to about ${format.parameters(gpu.fitsParameters)} parameters.`,
+                  hint: 'The plan shows exactly what a run needs.',
                 },
               ]
             : []),
@@ -116,9 +116,9 @@ function Card({ model }: { model: HubModel }) {
 function accessOf({ gated, private: secret, problems }: HubModel): string {
   if (gated) {
     const how = gated === 'manual' ? 'its owner decides who may read it' : 'granted to all who ask'
-    return problems.some(({ code }) => code === 'hub-denied') ? `gated: ${how}` : 'gated, and open to you'
+    return problems.some(({ code }) => code === 'hub-denied') ? `gated: ${how}` : 'gated, you have access'
   }
-  return secret ? 'private, and open to you' : 'open to all'
+  return secret ? 'private, you have access' : 'open to all'
 }
 
 /** Branches, tags, and pull requests, with those among them that bring safetensors. */
@@ -178,7 +178,7 @@ export function Remedies({ place, code, again }: { place: HubPlace; code: string
     <>
       {denied && (
         <a className="button plain" href={pageOf(place.repo)} target="_blank" rel="noreferrer">
-          Ask for access on {host}
+          Request access on {host}
         </a>
       )}
       {!account && (denied || code === 'hub-missing') && <Button onClick={() => workbench.showSignIn(true)}>Sign in</Button>}

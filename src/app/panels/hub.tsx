@@ -1,4 +1,4 @@
-/** Models on the Hub: find one, see what it is and whether it can be opened, sign in where that is needed. */
+/** The Hub panel: search for a model, see whether it can be opened, and sign in if needed. */
 import { useId, useSyncExternalStore } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
 import type { Traffic } from '../../engine/job.ts'
@@ -55,8 +55,8 @@ function Offline() {
         <p className="notice warn row tight">
           <Icon name="warning" />
           <span>
-            There is no network connection, so the Hub cannot be reached. Model folders on this machine open as before, and what is open can
-            be planned.
+            There is no network connection, so the Hub cannot be reached. Model folders on this machine can still be opened, and an open
+            model can be planned.
           </span>
         </p>
       )}
@@ -82,23 +82,23 @@ function Cache() {
       {cache && (
         <>
           <p className="help">
-            What a run has read is kept in this browser, so that the next pass and the next run need not read it again. What was used
-            longest ago goes first.
+            What a run has read is kept in this browser, so that the next pass and the next run need not read it again. The least recently
+            used parts are removed first.
           </p>
           {cache.full && (
             <p className="notice warn row tight">
               <Icon name="warning" />
-              <span>Nothing more is kept: {cache.full} Runs go on without.</span>
+              <span>Nothing more is cached: {cache.full} Runs continue without the cache.</span>
             </p>
           )}
           <dl className="facts">
-            <Fact name="Kept now">{format.bytes(cache.bytes)}</Fact>
+            <Fact name="Cached now">{format.bytes(cache.bytes)}</Fact>
             <Fact name="All that this page stores">{format.bytesOf(cache.usage, cache.quota)} that the browser allows</Fact>
             <Fact name="Cleared">{cache.persisted ? 'only when you ask for it' : 'by the browser too, when the disk is nearly full'}</Fact>
           </dl>
           <div className="row revision">
             <label className="field-label" htmlFor={id}>
-              Keep at most
+              Cache at most
             </label>
             <select
               id={id}

@@ -1,4 +1,4 @@
-/** The job in the journal: interrupted and waiting, over, or at work in another tab. */
+/** The job in the journal: interrupted, finished, or running in another tab. */
 import { samePlace } from '../address.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
@@ -25,7 +25,7 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
   const labels = job.runs.map(({ label }) => label)
   const when = new Date(started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
   const title = busy
-    ? `Another tab is at work on ${model.name}`
+    ? `Another tab is running a job on ${model.name}`
     : report
       ? `The last job on ${model.name} is finished`
       : `A job on ${model.name} is not finished`
@@ -57,20 +57,20 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
         )}
         {lacks && (
           <p>
-            <b>Choose or drop the folder “{origin.kind === 'files' ? origin.name : model.name}” again</b> to go on: this browser may not
+            <b>Choose or drop the folder “{origin.kind === 'files' ? origin.name : model.name}” again</b> to resume: this browser cannot
             open it by itself.
           </p>
         )}
         <p className="hint">
           {busy
-            ? 'One tab runs at a time, since both would write the same files. This page takes over as soon as the other one is done.'
+            ? 'One tab runs at a time, since both would write the same files. This page can continue as soon as the other one has finished.'
             : compact
               ? 'Only one job is kept: starting another asks before it deletes this one.'
               : report
                 ? 'Only one job is kept: the next one asks before it takes their place.'
                 : refused
                   ? 'It can be resumed as soon as that commit can be read again.'
-                  : 'It goes on after the last solved linear and ends in the same files as if nothing had happened.'}
+                  : 'It continues after the last solved linear and writes the same files as an uninterrupted job.'}
         </p>
       </div>
       {!busy && (

@@ -1,4 +1,4 @@
-/** The layer table: one row for each linear, and below it, when opened, everything that is known of it. */
+/** The layer table: one row per linear, which expands to all details. */
 import { Fragment, useId, useState } from 'react'
 import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'

@@ -1,4 +1,4 @@
-/** Model: bring one in, see what it is. */
+/** The Model step: open a model and see its properties. */
 import { useMemo, useState } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
 import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
@@ -100,8 +100,8 @@ function DropZone({ again = false }: { again?: boolean }) {
         </h1>
         {missing && (
           <p>
-            <b>Without a GPU</b> nothing can be quantized or measured, but a model can be looked at, and checked for what it would take on
-            another device.
+            <b>Without a GPU</b> nothing can be quantized or measured, but a model can be inspected, and its time and memory on another
+            device forecast.
           </p>
         )}
         <p>
@@ -124,7 +124,7 @@ function DropZone({ again = false }: { again?: boolean }) {
           {demoSizes.calibration.samples} windows of {demoSizes.calibration.length} tokens and evaluated on {demoSizes.evaluation.samples}{' '}
           of {demoSizes.evaluation.length}, from the built-in texts.
         </p>
-        {missing && <Button onClick={() => workbench.open({ kind: 'demo' })}>Look at the demo model</Button>}
+        {missing && <Button onClick={() => workbench.open({ kind: 'demo' })}>Inspect the demo model</Button>}
       </div>
       <HubPanel />
       <GpuLine />
@@ -194,9 +194,11 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
           </div>
         </div>
         {missing && (
-          <p className="notice">Runs and measurements need a GPU. The check below tells what they would take on a device that has one.</p>
+          <p className="notice">
+            Runs and measurements need a GPU. The check below forecasts their time and memory on a device that has one.
+          </p>
         )}
-        {busy && <p className="notice">A job is running on this model. Another one can be opened when it is over.</p>}
+        {busy && <p className="notice">A job is running on this model. Another model can be opened when it has finished.</p>}
         <ProblemList problems={[...summary.problems, ...(source ? notices : [])]} label="Problems of the model" />
         <dl className="facts wide">
           {source && (
@@ -231,7 +233,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
           <Fact name="Licence">{summary.license ?? 'not given'}</Fact>
         </dl>
         {summary.otherFiles.length > 0 && (
-          <p className="hint">Files that travel along unchanged: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
+          <p className="hint">Files copied unchanged: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
         )}
       </section>
       {!quantized && <DryPanel key={summary.name} summary={summary} />}
@@ -241,7 +243,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
 }
 
 function about({ quantized, problems, tokenizer }: ModelSummary, demo: boolean): string {
-  if (problems.some(isError)) return 'Cannot be used as it is; the list says why.'
+  if (problems.some(isError)) return 'Cannot be used; the list says why.'
   if (tokenizer === null) return 'No weights: check only. Nothing but config.json was opened, so this model can be planned, not run.'
   if (!quantized) return demo ? 'The demo model, trained by this project on its own synthetic stories.' : 'Ready to be planned.'
   const parts = [

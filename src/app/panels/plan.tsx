@@ -1,4 +1,4 @@
-/** Plan: which runs, with which options, measured on which text. Every option comes from the catalog. */
+/** The Plan step: runs, options and texts. All options come from the catalog. */
 import { JournalCard } from './journal.tsx'
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
@@ -349,7 +349,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
       : empty
         ? 'Add a run first.'
         : unread
-          ? 'Put a number into the field that holds none first.'
+          ? 'First enter a number in the marked field.'
           : check.state === 'pending'
             ? 'Checking the plan …'
             : errors.length

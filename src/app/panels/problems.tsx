@@ -1,4 +1,4 @@
-/** What went wrong or is worth knowing, always as: what happened, and what to do. */
+/** Lists of errors and remarks: what happened, and what to do. */
 import { useState } from 'react'
 import type { Problem } from '../../engine/job.ts'
 import type { ErrorData } from '../../errors.ts'

@@ -1,4 +1,4 @@
-/** Results: which run hurts the model least, and the files to take away. */
+/** The Results step: comparison of the runs, and their files. */
 import type { ExportedCheckpoint, JobReport, LastWords, RunResult, UsedText } from '../../engine/job.ts'
 import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { ErrorMap } from '../charts/error-map.tsx'
@@ -91,7 +91,7 @@ function Measured({ view, name }: { view: JobView; name: string }) {
         )}
         {view.fpLambada && (
           <p className="figures">
-            Last words right: <b>{format.accuracy(view.fpLambada)?.text}</b> of {format.plural(view.fpLambada.passages, 'passage')},
+            Last-word accuracy: <b>{format.accuracy(view.fpLambada)?.text}</b> of {format.plural(view.fpLambada.passages, 'passage')},
             standard error {format.accuracy(view.fpLambada)?.error}
           </p>
         )}
@@ -219,7 +219,7 @@ function ResultTable({ view }: { view: JobView }) {
     ...(view.job.lambada
       ? [
           {
-            name: 'Last words right',
+            name: 'Last-word accuracy',
             value: (run: RunView) => (run.result?.lambada ? 1 - run.result.lambada.right / run.result.lambada.passages : null),
             show: (run: RunView) => <LastWordsRight words={run.result?.lambada} />,
             full: <LastWordsRight words={view.fpLambada} />,
@@ -308,9 +308,9 @@ function ResultTable({ view }: { view: JobView }) {
         </table>
       </Scroll>
       <p className="help">
-        Bold: the best of the finished runs that store as many bits per weight, within 2 %. Bits per weight: point at a figure for what they
-        hold. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text. On small models layer errors and KL divergence rank methods more sharply
-        than perplexity.
+        Bold: the best of the finished runs that store as many bits per weight, within 2 %. Bits per weight: point at a figure for a
+        breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text. On small models layer errors and KL divergence rank methods more
+        sharply than perplexity.
       </p>
     </section>
   )
@@ -350,9 +350,9 @@ function Worst({ worst, show }: { worst: RunResult['worst']; show: (value: numbe
 // ---------------------------------------------------------------- export
 
 function whyNoCheckpoint({ state }: RunView, asked: boolean): string {
-  if (state === 'waiting' || state === 'running') return 'The checkpoint appears here when the run is over.'
-  if (state === 'skipped') return 'The job was over before this run began.'
-  return asked ? 'A run that did not finish leaves no checkpoint.' : 'No checkpoint was asked for in the plan.'
+  if (state === 'waiting' || state === 'running') return 'The checkpoint appears here when the run has finished.'
+  if (state === 'skipped') return 'The job ended before this run began.'
+  return asked ? 'An unfinished run has no checkpoint.' : 'No checkpoint was requested in the plan.'
 }
 
 function LoadsIn({ title, loadsIn }: { title: string; loadsIn: ExportedCheckpoint['loadsIn'] }) {
@@ -402,7 +402,7 @@ function Export({ run, asked }: { run: RunView; asked: boolean }) {
       {run.result?.exportError && (
         <div className="field-problem error">
           <p>
-            No checkpoint: {run.result.exportError.message} {run.result.exportError.hint} What the run solved is kept.
+            No checkpoint: {run.result.exportError.message} {run.result.exportError.hint} The solved layers are kept.
           </p>
           <Button icon="file" disabled={away} onClick={workbench.goOn}>
             Write the checkpoint again

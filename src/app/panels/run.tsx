@@ -1,4 +1,4 @@
-/** Run: the job as it happens. */
+/** The Run step: progress of the job. */
 import { useEffect, useRef, useState } from 'react'
 import type { Stage, TokenCounts, UsedText } from '../../engine/job.ts'
 import type { ErrorCode } from '../../errors.ts'
@@ -16,7 +16,7 @@ import { ErrorNote, ProblemList } from './problems.tsx'
 import './run.css'
 
 const stageWords: Record<Stage, string> = {
-  baseline: 'Perplexity of the model as it is',
+  baseline: 'Perplexity of the unquantized model',
   restore: 'Passing through finished blocks',
   calibrate: 'Collecting activations',
   solve: 'Solving',
@@ -75,7 +75,7 @@ function Interruption({ view }: { view: JobView }) {
       <section className="error-note" aria-label="The storage is full" data-code="storage-full">
         <Icon name="pause" />
         <div>
-          <h2>Paused: there is no room for {storage.what}</h2>
+          <h2>Paused: there is no space for {storage.what}</h2>
           <p>
             {storage.needed > 0 && `${format.bytes(storage.needed)} are still needed. `}
             {storage.problem.message}
@@ -96,11 +96,11 @@ function Interruption({ view }: { view: JobView }) {
         <Icon name="warning" />
         <div>
           <h2>
-            {loss.cause === 'lost' ? 'The GPU went away and is being opened again' : 'The GPU has no memory left; trying smaller pieces'}
+            {loss.cause === 'lost' ? 'The GPU was lost and is being opened again' : 'The GPU has no memory left; trying smaller pieces'}
           </h2>
           <p>
-            Everything up to the last finished linear is kept, and the run goes on from there. That was the {ordinal[loss.losses]} time; at
-            the {ordinal[loss.most]} the job stops with what it has.
+            Everything up to the last finished linear is kept, and the run continues from there. That was the {ordinal[loss.losses]} time;
+            at the {ordinal[loss.most]} the job stops with what it has.
           </p>
         </div>
       </section>
@@ -120,7 +120,7 @@ function Interruption({ view }: { view: JobView }) {
 const ordinal = ['', 'first', 'second', 'third']
 
 const failureTitles: Partial<Record<ErrorCode, string>> = {
-  'gpu-lost': 'the GPU went away in the middle',
+  'gpu-lost': 'the GPU was lost',
   'gpu-out-of-memory': 'the GPU ran out of memory',
   'storage-full': 'the storage of this browser is full',
 }
@@ -211,7 +211,7 @@ function Now({ view }: { view: JobView }) {
         ? 'Pausing …'
         : view.phase === 'paused'
           ? view.storage
-            ? 'Waiting for room'
+            ? 'Waiting for space'
             : 'Paused'
           : view.phase === 'recovering'
             ? 'Opening the GPU again'
@@ -305,7 +305,7 @@ function Now({ view }: { view: JobView }) {
             <span>{view.network.waiting} What is on the GPU goes on; nothing is lost.</span>
           </p>
         )}
-        {!over && <p className="help">The run goes on in a hidden tab. After a closed page it can be resumed.</p>}
+        {!over && <p className="help">The run continues in a hidden tab. After the page is closed, it can be resumed.</p>}
         <ProblemList
           label="Notices of the job"
           problems={mergeProblems(

@@ -1,4 +1,4 @@
-/** The texts of a plan: what the methods calibrate on, what they are judged by, and where it comes from. */
+/** The texts of a plan: calibration and evaluation, and their sources. */
 import { useEffect, useState } from 'react'
 import {
   type Job,
@@ -72,7 +72,7 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
         <Button
           icon="add"
           aria-expanded={adding === 'dataset'}
-          aria-label={`Take a data set of the Hub for ${words[purpose]}`}
+          aria-label={`Use a data set of the Hub for ${words[purpose]}`}
           onClick={() => toggle('dataset')}
         >
           Data set
@@ -83,7 +83,7 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
       {source && isStructured(source, found) && (
         <div className="fields">
           {!choice.text.split(':')[3] && (
-            <Field label="Column" help="The column or field that holds the text; empty: found by its name." path={`${purpose}.column`}>
+            <Field label="Column" help="The column or field with the text; empty: detected." path={`${purpose}.column`}>
               {(control) => (
                 <input
                   {...control}
@@ -101,8 +101,8 @@ function TextField({ purpose, label, choice, model }: { purpose: TextPurpose; la
             label="Chat template"
             help={
               model.chatTemplate
-                ? 'For conversations: write each as the model saw them in training.'
-                : 'The tokenizer files of this model hold no chat template.'
+                ? 'For conversations: render each in the format that the model was trained on.'
+                : 'The tokenizer files of this model contain no chat template.'
             }
             path={`${purpose}.chat`}
           >
@@ -196,10 +196,10 @@ function DatasetForm({ purpose, onClose }: { purpose: TextPurpose; onClose: () =
       }}
     >
       <div className="fields">
-        {field('repository', 'Data set of the Hub', 'As its page is called.', 'owner/name')}
+        {field('repository', 'Data set of the Hub', 'Its name on the Hub, owner/name.', 'owner/name')}
         {field('config', 'Configuration', 'Empty: the only one, or “default”.', '')}
         {field('split', 'Split', 'Empty: train to calibrate, test to evaluate.', '')}
-        {field('column', 'Column', 'Empty: found by its name.', '')}
+        {field('column', 'Column', 'Empty: detected.', '')}
       </div>
       {wrong && (
         <p className="field-problem error" role="alert">
@@ -238,7 +238,7 @@ function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined
           {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
         </b>{' '}
         {counts.text === null ? 'from as many documents' : `from ${format.count(counts.text)} tokens of text`}
-        {!all && counts.windows < asked && '; the text holds no more'}
+        {!all && counts.windows < asked && '; the text has no more'}
       </p>
       {counts.from && <p className="help text-found">{describeText(counts.from)}</p>}
     </>
@@ -268,7 +268,9 @@ function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary 
       </div>
       <p className="help figures">
         {format.count(tokens)} tokens for the {format.count(widest)} inputs of the widest layer: <b>{format.ratio(ratio)}</b>.{' '}
-        {enough ? 'More of them makes Σ steadier.' : 'With fewer tokens than inputs its Σ cannot have full rank.'}
+        {enough
+          ? 'More of them give a more reliable Gram matrix Σ.'
+          : 'With fewer tokens than inputs, its Gram matrix Σ cannot have full rank.'}
       </p>
     </div>
   )
@@ -290,10 +292,10 @@ export function CalibrationCard({ job, model }: { job: Job; model: ModelSummary 
   return (
     <section className="panel" aria-labelledby="calibration-title">
       <h2 id="calibration-title">Calibration</h2>
-      <p className="help">The text whose activations the methods keep the layers true to.</p>
+      <p className="help">The methods minimize the error of the layers on the activations of this text.</p>
       <TextField purpose="calibration" label="Text" choice={calibration} model={model} />
       <div className="fields">
-        <Field label="Samples" help="More is steadier and slower." path="calibration.samples">
+        <Field label="Samples" help="More is more reliable and slower." path="calibration.samples">
           {(control) => <NumberField {...control} whole value={calibration.samples} onChange={(samples) => change({ samples })} />}
         </Field>
         <Field label="Window length" help="Tokens per sample." path="calibration.length">
@@ -328,7 +330,7 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
       <p className="help">Perplexity is measured on this text, in windows that do not overlap.</p>
       <TextField purpose="evaluation" label="Text" choice={evaluation} model={model} />
       <div className="fields">
-        <Field label="Windows at most" help="0: all that the text holds." path="evaluation.samples">
+        <Field label="Most windows" help="0: the whole text." path="evaluation.samples">
           {(control) => <NumberField {...control} whole value={evaluation.samples} onChange={(samples) => change({ samples })} />}
         </Field>
         <Field label="Window length" help="In tokens." path="evaluation.length">
@@ -338,7 +340,7 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
           <>
             <Field
               label="Perplexity every n blocks"
-              help={`With the first blocks quantized and the rest as they were. 0: only at the end, after all ${model.blocks}.`}
+              help={`With the first blocks quantized and the rest in full precision. 0: only at the end, after all ${model.blocks}.`}
               path="perplexityEvery"
             >
               {(control) => (
@@ -355,11 +357,7 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
             </Field>
           </>
         )}
-        <Field
-          label="Last-word accuracy"
-          help="How often the model by itself would say the last word of a passage, as LAMBADA measures it."
-          path="lambada"
-        >
+        <Field label="Last-word accuracy" help="How often the model predicts the last word of a passage, as in LAMBADA." path="lambada">
           {(control) => <Switch {...control} checked={lambada !== undefined} onChange={workbench.measureLastWords} />}
         </Field>
       </div>
@@ -367,7 +365,7 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
         <div className="last-words">
           <TextField purpose="lambada" label="Passages" choice={lambada} model={model} />
           <div className="fields">
-            <Field label="Passages at most" help="0: all. Published figures take all 5,153." path="lambada.passages">
+            <Field label="Most passages" help="0: all. Published figures use all 5,153." path="lambada.passages">
               {(control) => (
                 <NumberField
                   {...control}

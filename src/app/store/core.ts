@@ -1,4 +1,4 @@
-/** What every action of the page works on: the engine, the state, and what is under way. */
+/** Shared by all actions of the page: the engine, the state, and pending work. */
 import { createStore } from 'zustand/vanilla'
 import type { Engine } from '../../engine/hosts/client.ts'
 import type { Catalog } from '../../engine/job.ts'

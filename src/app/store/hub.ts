@@ -1,4 +1,4 @@
-/** Models on the Hub, who is signed in there, and what of it this browser keeps. */
+/** Actions on the Hub: models, account, and cache. */
 import { toErrorData } from '../../errors.ts'
 import type { Core } from './core.ts'
 import { open } from './model.ts'
@@ -98,5 +98,5 @@ function clearCache(core: Core) {
   return cacheAfter(core, core.engine.clearCache())
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = { searchHub, lookAt, stopLooking, showSignIn, signIn, signOut, readCache, setCacheBudget, clearCache }

@@ -1,4 +1,4 @@
-/** The job in the journal: what is kept of it, and what may be deleted. */
+/** Actions on the job in the journal: resume and discard. */
 import type { Job } from '../../engine/job.ts'
 import { toErrorData, WorkbenchError } from '../../errors.ts'
 import * as plan from '../plan.ts'
@@ -82,5 +82,5 @@ export async function findJournal(core: Core) {
     core.set({ spoken: `An unfinished job on ${found.summary.model.name} can be resumed.` })
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = { openResults, discard }

@@ -1,4 +1,4 @@
-/** The device and the model that is open. */
+/** Actions on the device and the open model. */
 import type { ModelSource } from '../../engine/hosts/client.ts'
 import { toErrorData } from '../../errors.ts'
 import * as plan from '../plan.ts'
@@ -68,5 +68,5 @@ function stopReading(core: Core) {
   return core.engine.stopHub().catch(core.fail)
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = { openGpu, open, close, stopReading }

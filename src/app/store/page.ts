@@ -1,4 +1,4 @@
-/** What belongs to the page as a whole: the step that is shown, preferences, messages. */
+/** Actions on the page as a whole: the current step, preferences, messages. */
 import type { Core } from './core.ts'
 import { isOpen, type Preferences, type Step, writePreferences } from './state.ts'
 
@@ -24,5 +24,5 @@ function dismissDropped(core: Core) {
   core.set({ dropped: null })
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = { go, prefer, answer, dismissFault, dismissDropped }

@@ -1,4 +1,4 @@
-/** The job while it is being made: every change is checked by the engine, once the person pauses. */
+/** Actions on the job that is being planned: the engine checks every change once the user pauses. */
 import type { Catalog, DryRunSpec, Job, JobCheck, OptionValue, Problem, RunSpec, TextChoice, TextSource } from '../../engine/job.ts'
 import { toErrorData } from '../../errors.ts'
 import * as plan from '../plan.ts'
@@ -161,7 +161,7 @@ function dryRun(core: Core, spec: DryRunSpec) {
   return core.engine.dryRun(spec)
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = {
   holdStart,
   evaluateOnDropped,

@@ -1,4 +1,4 @@
-/** Checkpoints out of the page. */
+/** Actions that save checkpoints. */
 import { toErrorData } from '../../errors.ts'
 import { type Source, saveAsZip, saveToFolder } from '../files.ts'
 import { exportNames } from '../report.ts'
@@ -32,7 +32,7 @@ async function save(core: Core, run: string, how: 'folder' | 'zip') {
     const saved = await saveToFolder(name, files, progress, (free) =>
       core.confirm({
         title: `There is a “${name}” already`,
-        lines: ['Nothing in it is changed. The checkpoint can be saved under another name beside it.'],
+        lines: ['It is not changed. The checkpoint can be saved next to it under another name.'],
         action: `Save as “${free}”`,
       }),
     )
@@ -48,5 +48,5 @@ function file(core: Core, run: string, path: string) {
   return core.engine.exportFile(run, path)
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = { save, file }

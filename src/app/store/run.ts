@@ -1,4 +1,4 @@
-/** Jobs at work: started, gone on with, paused and ended. */
+/** Actions on running jobs: start, resume, pause and cancel. */
 import type { Job, JobReport, ModelOrigin, ModelSummary, RunEvent } from '../../engine/job.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { pickAgain } from '../files.ts'
@@ -121,7 +121,7 @@ async function reopen(core: Core, origin: ModelOrigin): Promise<boolean> {
   if (origin.kind === 'hub') return open(core, { kind: 'hub', repo: origin.repo, revision: origin.revision })
   // Said before the browser asks: its question may go unnoticed, or never come.
   const known = core.get().journal
-  if (known) core.set({ journal: { ...known, lacks: true }, spoken: `Choose or drop the folder ${origin.name} again to go on.` })
+  if (known) core.set({ journal: { ...known, lacks: true }, spoken: `Choose or drop the folder ${origin.name} again to resume.` })
   const picked = await pickAgain(origin.name)
   return picked !== null && open(core, { kind: 'files', ...picked })
 }
@@ -137,5 +137,5 @@ export async function goOn(core: Core) {
     await launch(core, job, model.summary, (hear) => core.engine.goOn(job, hear))
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = { start, tryDemo, goOn, pause, resume, cancel }

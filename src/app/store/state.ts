@@ -1,4 +1,4 @@
-/** What the page knows, and questions about it that several parts ask. */
+/** The page's state, and functions of it that several parts use. */
 import type { HubAccount } from '../../engine/hosts/client.ts'
 import type {
   CacheInfo,

@@ -1,4 +1,4 @@
-/** Files that are dropped or picked. */
+/** Actions on dropped or picked files. */
 import { toErrorData } from '../../errors.ts'
 import { areTexts, type Picked, rememberFolder } from '../files.ts'
 import type { TextPurpose } from '../plan.ts'
@@ -47,5 +47,5 @@ async function drop(core: Core, file: File) {
   }
 }
 
-/** What a page can be asked to do here. */
+/** The actions of this file. */
 export const actions = { take }

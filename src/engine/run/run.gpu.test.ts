@@ -359,7 +359,7 @@ describe('what goes wrong', () => {
       const { problems } = (await examine(job, session)).check
       return problems.find(({ field }) => field === 'evaluation.text')?.message
     }
-    expect(await shared('mixed')).toMatch(/% of the evaluation tokens stand in the calibration samples/)
+    expect(await shared('mixed')).toMatch(/% of the evaluation tokens also occur in the calibration samples/)
     expect(await shared('demo-calibration')).toBeUndefined()
   })
 

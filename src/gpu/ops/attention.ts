@@ -1,4 +1,4 @@
-/** Causal attention, in turns whose scores fit. */
+/** Causal attention, in parts whose scores fit the memory limit. */
 import type { Device } from '../device.ts'
 import type { Tensor } from '../tensor.ts'
 import { applyCap } from './elementwise.ts'

@@ -1,4 +1,4 @@
-/** Kernels that take every element by itself. */
+/** Elementwise kernels. */
 import type { Device } from '../device.ts'
 import { byRows, type RowPanel } from '../panels.ts'
 import type { Tensor } from '../tensor.ts'

@@ -1,4 +1,4 @@
-/** How a product of matrices is cut into dispatches. Nothing is run here. */
+/** Plans how a matrix product is split into dispatches. Nothing is run here. */
 import type { Device } from '../device.ts'
 import type { Tensor } from '../tensor.ts'
 

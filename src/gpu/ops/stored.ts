@@ -1,4 +1,4 @@
-/** Weights between the forms that files hold and f32. */
+/** Conversions between stored weights and f32. */
 import type { Device } from '../device.ts'
 import { byRows, elementsOf, rowPanels, rowsOf } from '../panels.ts'
 import type { Tensor } from '../tensor.ts'

@@ -1,4 +1,4 @@
-/** What a kernel is on the host. */
+/** The interface of a kernel's float64 twin. */
 import type { Params } from '../device.ts'
 
 export type Values = Float64Array<ArrayBuffer>

@@ -1,4 +1,4 @@
-/** Kernels in float64, by name. Each is what the head of its WGSL file says, on whole tensors and without any blocks. */
+/** Float64 twins of kernels, by name. Each computes the formula in the header of its WGSL file, on whole tensors and without blocking. */
 import type { Params } from '../device.ts'
 import * as ref from '../reference.ts'
 import type { Kernel, Tensors, Values } from './kernel.ts'

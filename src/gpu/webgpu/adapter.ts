@@ -1,4 +1,4 @@
-/** The best adapter that there is, opened with all its limits. */
+/** Opens the best available adapter with all its limits. */
 import { WorkbenchError } from '../../errors.ts'
 import type { GpuInfo } from '../device.ts'
 
