@@ -340,6 +340,11 @@ export function planCheckpoint(tensors: Iterable<TensorSpec>, shardBytes = defau
   return { shards, index, bytes: shards.reduce((sum, { size }) => sum + size, indexBytes) }
 }
 
+/** A whole file of a few tensors, which are all in memory; they lie in it one after the other, as they are given. */
+export function packSafetensors(tensors: readonly (readonly [TensorSpec, Uint8Array])[]): Blob {
+  return new Blob([encodeHeader(tensors.map(([spec]) => spec)), ...tensors.map(([, bytes]) => bytes as Uint8Array<ArrayBuffer>)])
+}
+
 /** Header length and header, padded with spaces so that the data starts at a multiple of 8. */
 function encodeHeader(tensors: TensorSpec[]): Uint8Array<ArrayBuffer> {
   let at = 0

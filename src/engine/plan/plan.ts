@@ -94,7 +94,13 @@ export function planRun(
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
   const outliers = opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
-  const output = { settings, levels: grid.levels, outliers, ...contentOf(solver, blocks, settings, opened), decoder: decoderOf(opened) }
+  const output = {
+    settings,
+    levels: grid.levels,
+    outliers,
+    ...contentOf(solver, options, blocks, settings, opened),
+    decoder: decoderOf(opened),
+  }
   const chosen = formatsFor(output, ids)
   const { trueSequential: sequential } = settings
   return { spec, solver, options, grid, trueSequential: sequential, blocks, maxBinding, output, formats: chosen, measured: chosen[0] }
@@ -119,6 +125,7 @@ export function solvedBytes({ output: { linears } }: PlannedRun): number {
 /** Contents of a checkpoint: quantized linears instead of their weights, everything else unchanged, or as a transform changed it. */
 function contentOf(
   solver: Solver,
+  options: Options,
   blocks: number,
   settings: ExportSettings,
   opened: OpenModel,
@@ -127,8 +134,11 @@ function contentOf(
   const vectors = new Set<string>()
   const linears: ExportPlan['linears'] = []
   for (let k = 0; k < blocks; k++) {
-    for (const { name, q, p } of opened.model.stages.flat())
-      linears.push({ name: blockName(opened, k, name), q, p, bits, groups: groupsOf(p, groupSize), dtype })
+    for (const { name, q, p } of opened.model.stages.flat()) {
+      const found = solver.outliers?.(q, p, options)
+      const outliers = found ? found.count * (found.kind === 'columns' ? q : 1) : 0
+      linears.push({ name: blockName(opened, k, name), q, p, bits, groups: groupsOf(p, groupSize), outliers, dtype })
+    }
     if (solver.transform) for (const name of foldedVectors(opened.model)) vectors.add(blockName(opened, k, name))
   }
   const replaced = new Set(linears.map(({ name }) => `${name}.weight`))

@@ -80,7 +80,7 @@ function storageRemarks(run: PlannedRun, opened: OpenModel): Remark[] {
     found.push({
       field: solver.options.find(({ flag }) => flag === 'outlier')?.key ?? 'method',
       message: `Packed formats cannot store outliers, so the checkpoint will store plain weights in ${dtypeNames[settings.dtype]}: ${mebibytes(measured.bytes(output))}, as large as the model itself, although the result takes only ${bits.toFixed(2)} bits per weight.`,
-      hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}.`,
+      hint: `It loads anywhere and keeps the accuracy. For a small file, ${off}, or write codes and outliers, which need a loader of their own.`,
       severity: 'note',
     })
   }

@@ -22,6 +22,8 @@ export interface LinearPlan {
   p: number
   bits: SolvedLinear['bits']
   groups: number
+  /** How many outliers the method is expected to keep. */
+  outliers?: number | null
   /** The dtype of the model's weights. */
   dtype: FloatDtype
 }

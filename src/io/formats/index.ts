@@ -3,6 +3,7 @@ import { dense } from './dense.ts'
 import type { ExportFormat, ExportPlan } from './format.ts'
 import { gptq } from './gptq.ts'
 import { mlx } from './mlx.ts'
+import { sidecar } from './sidecar.ts'
 
 export type { Decoder } from './decoder.ts'
 export type {
@@ -19,7 +20,7 @@ export type {
 } from './format.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
 export { withCommands } from './runtimes.ts'
-export const formats: readonly ExportFormat[] = [gptq, dense, mlx]
+export const formats: readonly ExportFormat[] = [gptq, dense, mlx, sidecar]
 
 /** The formats that a result is written in: those with these ids, or else the first that can store it. */
 export function formatsFor(plan: ExportPlan, asked: readonly string[] = []): ExportFormat[] {

@@ -24,6 +24,8 @@ export interface LinearContent {
 /** A linear's tensors by full name, and the arrays that reading them has to return, byte for byte. */
 export interface Encoded {
   tensors: Map<string, Uint8Array>
+  /** Files of its own, by path. */
+  files?: Map<string, Blob>
   content: ArrayBufferView[]
 }
 
@@ -31,6 +33,8 @@ export interface SafetensorsLayout {
   /** Specs of the tensors that replace `<name>.weight`. */
   tensorsFor(linear: LinearPlan, settings: ExportSettings): TensorSpec[]
   /** Contents of those tensors. They may share memory with the linear. */
+  /** Bytes of the linears' own files, where they have any: at most, or as many as are expected. */
+  filesBytes?(plan: ExportPlan): number
   encode(linear: LinearContent, settings: ExportSettings): Promise<Encoded>
   /**
    * Opens a finished folder like any other checkpoint. Returns a function that reads a linear, and returns null when its tensors are not
@@ -47,7 +51,7 @@ export interface SafetensorsLayout {
 export function safetensorsFolder(layout: SafetensorsLayout): Pick<ExportFormat, 'bytes' | 'declares' | 'write'> {
   return {
     declares: layout.declares,
-    bytes: (plan) => planCheckpoint(tensorsOf(plan, layout)).bytes,
+    bytes: (plan) => planCheckpoint(tensorsOf(plan, layout)).bytes + (layout.filesBytes?.(plan) ?? 0),
     write: (plan, model, sink) => new FolderStream(layout, plan, model, sink),
   }
 }
@@ -87,8 +91,9 @@ class FolderStream implements CheckpointStream {
   }
 
   async linear(name: string, solved: SolvedLinear, weights: LinearContent['weights']): Promise<void> {
-    const { tensors, content } = await this.layout.encode({ name, solved, weights }, this.plan.settings)
+    const { tensors, files, content } = await this.layout.encode({ name, solved, weights }, this.plan.settings)
     for (const [tensor, bytes] of tensors) await this.#writer.write(tensor, bytes)
+    for (const [path, file] of files ?? []) await this.#writer.writeFile(path, file)
     this.#digests.set(name, await digestOf(content))
   }
 
