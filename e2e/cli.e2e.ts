@@ -262,7 +262,7 @@ describe('npm run quantize', () => {
       // One flag, two meanings.
       [['--model', 'demo', '--quantization-method', 'quantease', '--outlier', '1.5'], 2, /0 to 0.49, not 1.5/],
       [['--model', 'demo', '--quantization-method', 'spqr', '--outlier', '0'], 2, /0.01 to 1000000, not 0/],
-      [['--model', 'demo', '--nsamples', 'many'], 2, /--nsamples takes a whole number/],
+      [['--model', 'demo', '--nsamples', 'many'], 2, /--nsamples has to be a whole number/],
       [['--model', 'demo', '--dry-run', '--device', 'abacus'], 2, /rtx-4090, not "abacus"/],
       [['--model', 'demo', '--colour'], 2, /--colour/],
       [['--model', 'demo', '--sampling', 'best'], 2, /random, consecutive, documents, not "best"/],

@@ -1,10 +1,10 @@
-/** The arguments: which there are, what was given, and the text of --help. */
+/** The arguments of the command line: their declaration, parsing, and the text of --help. */
 import { parseArgs } from 'node:util'
 import { dryDevices } from '../engine/devices.ts'
 import { defaultCacheBudget, publicHub } from '../engine/hub.ts'
 import type { Catalog, OptionSpec } from '../engine/job.ts'
 
-/** Arguments that do not go together, or not at all. */
+/** Arguments that are wrong or contradict each other. */
 export class UsageError extends Error {}
 
 export type Values = Readonly<Record<string, string | boolean | undefined>>
@@ -87,7 +87,8 @@ export class Given {
   whole(name: string, otherwise: number, min: number): number {
     const text = this.text(name)
     const value = text === undefined ? otherwise : Number(text)
-    if (!Number.isInteger(value) || value < min) throw new UsageError(`--${name} takes a whole number from ${min} on, not "${text}".`)
+    if (!Number.isInteger(value) || value < min)
+      throw new UsageError(`--${name} has to be a whole number of at least ${min}, not "${text}".`)
     return value
   }
 
@@ -96,7 +97,7 @@ export class Given {
     const text = this.text(name)
     if (text === undefined) return null
     const value = Number(text)
-    if (!(value > 0 && value < 1e9)) throw new UsageError(`--${name} takes a number above 0, not "${text}".`)
+    if (!(value > 0 && value < 1e9)) throw new UsageError(`--${name} has to be a number above 0, not "${text}".`)
     return value
   }
 }

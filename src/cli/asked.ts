@@ -1,4 +1,4 @@
-/** What the arguments ask for, checked as far as they tell by themselves. */
+/** Turns the arguments into a job, and checks them. */
 import type { Catalog, OptionSpec, OptionValue, Sampling } from '../engine/job.ts'
 import { optionProblem } from '../engine/job.ts'
 import { datasetsOf, type Given, specsOf, UsageError } from './arguments.ts'

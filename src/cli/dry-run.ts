@@ -1,4 +1,4 @@
-/** `--dry-run`: what every method would take on some device, from a config.json alone. */
+/** `--dry-run`: forecasts of time and memory of every algorithm on a device, from a config.json alone. */
 import { basename, dirname, join, resolve } from 'node:path'
 import { dryDevices } from '../engine/devices.ts'
 import { diskFile } from '../engine/hosts/node.ts'

@@ -1,4 +1,4 @@
-/** Where the model and the texts of a job come from: a folder, files, the Hub, or the demo. */
+/** Opens the model and the texts of a job: from a folder, files, the Hub, or the demo. */
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'

@@ -1,4 +1,4 @@
-/** What the process has to do with a job: the folder that is its own until it ends, signals, and somebody who can make room. */
+/** Process-level work of a job: locking the output folder, signals, and waiting for free disk space. */
 import type { Control } from '../engine/control.ts'
 import { Target } from '../engine/hosts/target.ts'
 import type { StorageNeed } from '../engine/job.ts'

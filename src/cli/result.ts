@@ -1,4 +1,4 @@
-/** What a job came to, on stdout: a summary for people, or one JSON object. */
+/** The result of a job on stdout: a readable summary, or one JSON object. */
 import { type JobReport, type LastWords, type LayerResult, bitsByContent } from '../engine/job.ts'
 
 /** What `--json` prints. */
