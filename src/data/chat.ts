@@ -112,6 +112,11 @@ async function jsonFile(files: Files, name: string): Promise<JsonObject | null> 
 
 // ---------------------------------------------------------------- which template
 
+/** The source of the template that `loadChatTemplate` takes. @throws WorkbenchError `tokenizer-invalid` likewise */
+export async function chatTemplateSource(files: Files): Promise<string | null> {
+  return (await chosenSource(files, (await jsonFile(files, 'tokenizer_config.json')) ?? {}))?.source ?? null
+}
+
 interface Source {
   source: string
   /** Name of the file. */

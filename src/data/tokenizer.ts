@@ -1,6 +1,7 @@
 /** Encodes text with the model's own tokenizer.json into exactly the token ids of the Rust library `tokenizers` 0.23. */
 import { WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
+import type { Vocabulary } from '../io/formats/index.ts'
 import { type JsonObject, readJson } from '../io/json.ts'
 import { type AddedTokens, finder, readAddedTokens } from './tokenizer/added.ts'
 import { invalid, shown, unsupported } from './tokenizer/fields.ts'
@@ -17,6 +18,8 @@ export interface TextTokenizer {
   vocab: number
   /** How many tokens its template appends to a text. */
   after: number
+  /** Its tables, for formats that store them. */
+  tables: Omit<Vocabulary, 'special' | 'specialIds' | 'chatTemplate'>
   /** Remarks on it that a plan shows. */
   remarks: { message: string; hint: string }[]
   /**
@@ -63,7 +66,7 @@ export async function loadTokenizer(files: Files): Promise<TextTokenizer> {
   return { ...assembled(withPrefixSpace(value, side), model, tokens), remarks: remark ? [remark] : [] }
 }
 
-async function readBeside(files: Files, name: string): Promise<JsonObject> {
+export async function readBeside(files: Files, name: string): Promise<JsonObject> {
   const file = files.get(name)
   if (!file) return {}
   return (await readJson(file, name, { cap: maxConfigBytes, code: 'tokenizer-invalid', hint })).value
@@ -106,6 +109,20 @@ function assembled(definition: JsonObject, model: TokenModel, tokens: AddedToken
   let names: Map<number, string> | null = null
   return {
     kind: model.kind,
+    tables: {
+      kind: model.kind,
+      definition: withoutTables(definition),
+      tokens: () => {
+        const tokens: (string | undefined)[] = Array(highest + 1).fill(undefined)
+        for (const [token, id] of model.vocab) tokens[id] = token
+        for (const { token, id } of all) tokens[id] = token.content
+        return tokens
+      },
+      merges: () => model.merges?.() ?? new Int32Array(),
+      added: all.map(({ token, id }) => ({ ...token, id })),
+      before: template.before,
+      after: template.after,
+    },
     vocab: highest + 1,
     after: template.after.length,
     encode(text, { special = true } = {}) {
@@ -122,6 +139,11 @@ function assembled(definition: JsonObject, model: TokenModel, tokens: AddedToken
       return names.get(id)
     },
   }
+}
+
+function withoutTables({ model, ...definition }: JsonObject): JsonObject {
+  const { vocab: _, merges: __, ...rest } = model as JsonObject
+  return { ...definition, model: rest }
 }
 
 function highestOf(...lists: Iterable<number>[]): number {

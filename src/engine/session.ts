@@ -5,6 +5,7 @@
 import { type ChatTemplateFile, loadChatTemplate } from '../data/chat.ts'
 import type { ListDataset } from '../data/datasets.ts'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.ts'
+import { loadVocabulary } from '../data/vocabulary.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Device } from '../gpu/device.ts'
 import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
@@ -162,10 +163,11 @@ export class Session {
     const folder = await openFolder(files, name)
     const model = openModel(folder)
     const tokenizer = await loadTokenizer(folder.files)
+    const vocabulary = await loadVocabulary(folder.files, tokenizer)
     const { chat, problems } = await openChatTemplate(folder.files)
     const remarks = [...model.remarks, ...tokenizer.remarks].map((remark): Problem => ({ severity: 'warning', code: 'note', ...remark }))
     check()
-    this.#model = model
+    this.#model = { ...model, vocabulary }
     this.#tokenizer = tokenizer
     this.source = source
     this.texts.use(tokenizer, chat, model.model.shape.vocab)

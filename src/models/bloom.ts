@@ -75,6 +75,14 @@ function read(given: Record<string, unknown>): Model {
       'mlx-lm': 'No: mlx-lm does not know BLOOM.',
       ...(fromNorm ? { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know BLOOM with residuals from the norms.' } : {}),
     },
+    attention: fromNorm
+      ? undefined
+      : {
+          eps,
+          ropes: Array(config.num_hidden_layers).fill(null),
+          spans: Array(config.num_hidden_layers).fill(Number.POSITIVE_INFINITY),
+          scoreScale: 1 / Math.sqrt(shape.d),
+        },
     prefixes: ['transformer.', ''],
     start: (gpu, weights, x) => {
       const scope = new Scope(gpu, weights)

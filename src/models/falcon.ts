@@ -14,6 +14,7 @@ import { falconAlibiTable, lastOf } from './alibi.ts'
 import { headWidth, invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
 import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
+import { ropeFacts } from './rope.ts'
 import { readRope } from './rope-settings.ts'
 import { Scope, layernormVectors } from './scope.ts'
 
@@ -131,7 +132,7 @@ function notLoaded(config: z.infer<typeof schema>, { hidden, ffn, kvHeads, paral
 }
 
 function modelOf(config: z.infer<typeof schema>, type: string, shape: Shape): Model {
-  const { hidden, heads, kvHeads, d, ffn, eps, first, second } = shape
+  const { hidden, heads, kvHeads, d, ffn, eps, first, second, positions } = shape
   const { qkv, dense, up, down } = fusedLinears(shape)
   const stages: LinearShape[][] = second ? [[qkv], [dense], [up], [down]] : [[qkv, up], [dense], [down]]
   const attentionInput: Before = { kind: 'norm', name: first }
@@ -161,6 +162,12 @@ function modelOf(config: z.infer<typeof schema>, type: string, shape: Shape): Mo
     head: 'lm_head.weight',
     outer: layernormVectors('ln_f', hidden).map(({ name, length }): OuterTensor => ({ name, shape: [length] })),
     notLoaded: notLoaded(config, shape, type),
+    attention: {
+      eps,
+      ropes: Array(config.num_hidden_layers).fill(positions.kind === 'rope' ? ropeFacts(positions.settings, d) : null),
+      spans: Array(config.num_hidden_layers).fill(Number.POSITIVE_INFINITY),
+      scoreScale: 1 / Math.sqrt(d),
+    },
     prefixes: ['transformer.', ''],
     start: (_gpu, _outer, x) => x,
     block: (gpu, weights, x, windows) => block(shape, gpu, weights, x, windows),

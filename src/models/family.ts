@@ -1,7 +1,7 @@
 /** The interface of a model family: reading config.json, a table of tensors, and a forward pass block by block. */
 import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { Decoder, NotLoaded } from '../io/formats/index.ts'
+import type { AttentionFacts, Decoder, NotLoaded } from '../io/formats/index.ts'
 import type { Architecture } from './architecture.ts'
 
 /** Sizes that every decoder has. */
@@ -82,6 +82,8 @@ export interface Model {
   notLoaded?: NotLoaded
   /** The forward pass as data, for formats that write it down; not there: it is of another kind. */
   decoder?: Decoder
+  /** How its attention works, in the numbers that formats store; not there for arrangements that none describes. */
+  attention?: AttentionFacts
   /** Of a model built like LLaMA, all that sets it apart. */
   architecture?: Architecture
   /** Logits s become cap · tanh(s / cap). */

@@ -5,7 +5,7 @@ import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder } from '../io/formats/index.ts'
 import type { Architecture } from './architecture.ts'
 import type { Before, BlockWeights, LinearShape, Model, StageInput, Windows } from './family.ts'
-import { attentionFactor, inverseFrequencies, ropeTables, rotatingWidth } from './rope.ts'
+import { attentionFactor, inverseFrequencies, ropeFacts, ropeTables, rotatingWidth } from './rope.ts'
 import { Scope } from './scope.ts'
 
 const attn = (part: string) => `self_attn.${part}`
@@ -28,6 +28,13 @@ export function modelOf(model: Architecture): Model {
     prefixes: ['model.', ''],
     decoder: decoderOf(model, biases),
     architecture: model,
+    attention: {
+      eps: model.eps,
+      ropes: model.ropes.map((one) => one && ropeFacts(one, d)),
+      spans: model.spans,
+      scoreScale: multipliers.scores,
+      scoreCap: model.scoreCap,
+    },
     block: (gpu, weights, x, windows, k) => block(model, k, gpu, weights, x, windows),
     start: (gpu, _outer, x) => multiplied(gpu, x, multipliers.embedding),
     finish: (gpu, outer, x) => multiplied(gpu, rmsnorm(gpu, x, outer.get('norm.weight')!, model.eps), multipliers.logits),

@@ -1,4 +1,5 @@
 /** Rotary position embedding: its settings, the angles computed from them, and the tables for the kernels. */
+import type { Rope } from '../io/formats/index.ts'
 
 export interface RopeSettings {
   theta: number
@@ -70,6 +71,19 @@ function yarn(plain: number[], theta: number, width: number, scaling: RopeScalin
 
 /** What cosines and sines are multiplied by. */
 export const attentionFactor = ({ scaling }: RopeSettings) => ('attention' in scaling ? scaling.attention : 1)
+
+/** As formats store them; a text names a kind of scaling that has no such form. */
+export function ropeFacts(settings: RopeSettings, d: number): Rope | string {
+  const { theta, share, scaling, queries } = settings
+  if (share !== 1) return 'a rotation of a part of each head'
+  if (queries) return 'a scale of queries by their position'
+  if (scaling.kind === 'none') return { theta, linear: 1, factors: null }
+  if (scaling.kind === 'linear') return { theta, linear: scaling.factor, factors: null }
+  if (scaling.kind !== 'llama3') return scaling.kind
+  const plain = inverseFrequencies({ ...settings, scaling: { kind: 'none' } }, d, 1)
+  const scaled = inverseFrequencies(settings, d, 1)
+  return { theta, linear: 1, factors: plain.map((inverse, i) => inverse / scaled[i]) }
+}
 
 /** Tables `[t, rotating width / 2, 2]` of (cos, sin) for positions 0 … t − 1, to be read only; often one and the same. */
 export interface RopeTables {

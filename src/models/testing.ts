@@ -1,7 +1,13 @@
 /** Float64 twin of the LLaMA forward pass, built from the float64 twins of the operations, and tiny random models. */
+import type { Device } from '../gpu/device.ts'
+import { applyCap, embed, matmul } from '../gpu/ops.ts'
 import * as ref from '../gpu/reference.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import { blankModel } from './blank.ts'
+import type { StageInput, Windows } from './family.ts'
 import { inverseFrequencies } from './rope.ts'
 import { readRope } from './rope-settings.ts'
+import { type OpenModel, disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from './weights.ts'
 
 export interface TinyConfig {
   model_type: 'llama' | 'mistral'
@@ -129,4 +135,59 @@ export function safetensorsOf(tensors: Tensors): Uint8Array<ArrayBuffer> {
     to += data.byteLength
   }
   return bytes
+}
+
+/** Logits `[windows · t, vocab]` of a model whose vocabulary is one panel; `see` looks on at every pause. */
+export async function logitsOf(
+  gpu: Device,
+  opened: OpenModel,
+  ids: Uint32Array<ArrayBuffer>,
+  windows: Windows,
+  see: (block: number, pause: StageInput) => Promise<void> = async () => {},
+): Promise<Tensor> {
+  const { model } = opened
+  const table = await loadPanels(gpu, opened, opened.embedding)
+  const outer = await loadOuter(gpu, opened)
+  let x = model.start(gpu, outer.weights, embed(gpu, table, ids), windows)
+  disposePanels(table)
+  for (let k = 0; k < model.shape.blocks; k++) {
+    const weights = await loadBlock(gpu, opened, k)
+    const steps = model.block(gpu, weights, x, windows, k)
+    let step = await steps.next()
+    for (; !step.done; step = await steps.next()) await see(k, step.value)
+    disposeBlock(weights)
+    x.dispose()
+    x = step.value
+  }
+  const last = model.finish(gpu, outer.weights, x)
+  const logits = matmul(gpu, last, outer.head.parts[0].tensor, { tb: true })
+  if (model.logitCap !== undefined) applyCap(gpu, logits, logits.size, model.logitCap)
+  for (const tensor of [x, last]) tensor.dispose()
+  disposeBlock(outer.weights)
+  disposePanels(outer.head)
+  return logits
+}
+
+/** A random model of any family, as its config.json describes it, in float32: activations around 1, norms away from 1. */
+export function randomModel(config: Record<string, unknown>, seed: number): [string, string | Uint8Array<ArrayBuffer>][] {
+  const configText = JSON.stringify({ ...config, torch_dtype: 'float32' })
+  const { folder, model } = blankModel({ name: 'random', config: JSON.parse(configText), configText })
+  let state = seed >>> 0
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 31 - 1
+  }
+  const norm = /norm\w*\.weight$|ln_\w+\.weight$/
+  const plus = model.outer[0].plus ?? 0
+  const tensors: Tensors = new Map()
+  for (const { name, shape } of folder.checkpoint.tensors.values()) {
+    const size = shape.reduce((a, b) => a * b, 1)
+    const scale = shape.length > 1 && !/embed/.test(name) ? 2 / Math.sqrt(shape[1]) : shape.length > 1 ? 1 : 0.5
+    const data = Float32Array.from({ length: size }, () => next() * scale + (shape.length === 1 && norm.test(name) ? 1 - plus : 0))
+    tensors.set(name, { shape: [...shape], data })
+  }
+  return [
+    ['config.json', configText],
+    ['model.safetensors', safetensorsOf(tensors)],
+  ]
 }

@@ -66,7 +66,9 @@ describe('tensors that nothing uses', () => {
 
   it('and files that are left aside', async () => {
     expect(await said({ beside: ['adapter_config.json', 'chat.json'] })).toEqual([expect.stringContaining('adapter_config.json')])
-    expect(await said({ beside: ['aux.json'] })).toEqual(['"aux.json" is not copied into checkpoints: Windows reserves that name for a device.'])
+    expect(await said({ beside: ['aux.json'] })).toEqual([
+      '"aux.json" is not copied into checkpoints: Windows reserves that name for a device.',
+    ])
   })
 
   it('are not told of where the config has the same facts', async () => {

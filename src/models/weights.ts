@@ -6,6 +6,7 @@ import { type Panels, type StoredDType, addBias, convert, unpack } from '../gpu/
 import type { Tensor } from '../gpu/tensor.ts'
 import { discard } from '../io/bytes.ts'
 import type { Folder } from '../io/folder.ts'
+import type { Vocabulary } from '../io/formats/index.ts'
 import { contradiction } from '../io/facts.ts'
 import { foreignLayout } from '../io/formats/foreign.ts'
 import { readable } from '../io/formats/packing.ts'
@@ -28,6 +29,8 @@ export interface OpenModel {
   /** dtype of most of the weights. */
   dtype: string
   parameters: number
+  /** The tokenizer, for formats that store it; not there in dry runs. */
+  vocabulary?: Vocabulary
   /** What is unusual about the weights but not wrong: tensors that nothing uses, a head that config.json does not expect. */
   remarks: { message: string; hint: string }[]
 }

@@ -14,7 +14,10 @@ const longPiece = 256
 const mostKept = 50_000
 
 /** @throws WorkbenchError `tokenizer-invalid` that names what is wrong or not supported */
-export function readBpe(component: JsonObject, vocab: ReadonlyMap<string, number>): (piece: string, ids: number[]) => void {
+export function readBpe(
+  component: JsonObject,
+  vocab: ReadonlyMap<string, number>,
+): { encode(piece: string, ids: number[]): void; merges(): Int32Array } {
   const fields = fieldsOf(component, 'the model BPE', {
     vocab: object,
     merges: list,
@@ -80,7 +83,7 @@ export function readBpe(component: JsonObject, vocab: ReadonlyMap<string, number
     return symbols
   }
 
-  return encode
+  return { encode, merges: () => merges.inOrder() }
 }
 
 function unknownId(vocab: ReadonlyMap<string, number>, token: string): number {
@@ -120,6 +123,13 @@ class Merges {
     this.#right[at] = right
     this.ranks[at] = rank
     this.results[at] = result
+  }
+
+  /** Left, right and result of every merge, three by three, by rank. */
+  inOrder(): Int32Array {
+    const places = Array.from(this.#left.keys()).filter((at) => this.#left[at] >= 0)
+    places.sort((a, b) => this.ranks[a] - this.ranks[b])
+    return Int32Array.from(places.flatMap((at) => [this.#left[at], this.#right[at], this.results[at]]))
   }
 
   /** The index of a pair; -1 when no merge joins it. */

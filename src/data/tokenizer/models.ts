@@ -10,6 +10,8 @@ export interface TokenModel {
   vocab: ReadonlyMap<string, number>
   /** Appends the ids of a non-empty piece. */
   encode(piece: string, ids: number[]): void
+  /** Of BPE, in their order: left, right and result of each, three by three. */
+  merges?(): Int32Array
 }
 
 /** Cap of the vocabulary: four times the largest in use. */
@@ -29,7 +31,7 @@ export function readModel(value: unknown): TokenModel {
   if (type === undefined) throw unsupported('its model has no type')
   if (type === 'Unigram') return readUnigram(value)
   const vocab = readVocab(value.vocab)
-  if (type === 'BPE') return { kind: 'BPE', vocab, encode: readBpe(value, vocab) }
+  if (type === 'BPE') return { kind: 'BPE', vocab, ...readBpe(value, vocab) }
   if (type === 'WordPiece') return { kind: 'WordPiece', vocab, encode: readWordPiece(value, vocab) }
   if (type === 'WordLevel') return { kind: 'WordLevel', vocab, encode: readWordLevel(value, vocab) }
   throw unsupported(`it has the model ${shown(type)}`)

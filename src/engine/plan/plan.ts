@@ -1,6 +1,14 @@
 /** A plan: runs with resolved options, and the sizes of what they will write. */
 import type { Passage } from '../../data/lambada.ts'
-import { type ExportFormat, type ExportPlan, type ExportSettings, formatsFor, modelDtype } from '../../io/formats/index.ts'
+import {
+  formatsFor,
+  modelDtype,
+  type ExportFormat,
+  type ExportPlan,
+  type ExportSettings,
+  type ModelFacts,
+  type ModelPart,
+} from '../../io/formats/index.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import { solvers } from '../../quant/index.ts'
 import { type Grid, groupsOf } from '../../quant/grids/grid.ts'
@@ -100,6 +108,7 @@ export function planRun(
     outliers,
     ...contentOf(solver, options, blocks, settings, opened),
     decoder: decoderOf(opened),
+    model: factsOf(opened),
   }
   const chosen = formatsFor(output, ids)
   const { trueSequential: sequential } = settings
@@ -110,10 +119,34 @@ function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): 
   return decoder ? { ...decoder, prefix, embedding, head } : null
 }
 
+/** What formats may know of a model. */
+export function factsOf(opened: OpenModel): ModelFacts {
+  const { folder, family, model, prefix, embedding, head, vocabulary } = opened
+  const { shape, logitCap, attention } = model
+  const parts: ModelPart[] = [{ name: embedding, block: null, part: 'embedding', plus: 0 }]
+  if (head !== embedding) parts.push({ name: head, block: null, part: 'head', plus: 0 })
+  for (const { name, plus = 0 } of model.outer) parts.push({ name: `${prefix}${name}`, block: null, part: name, plus })
+  for (let k = 0; k < shape.blocks; k++) {
+    const linears = model.stages.flat().map(({ name }) => ({ name: `${name}.weight`, plus: 0 }))
+    for (const { name, plus = 0 } of [...model.vectors, ...linears])
+      parts.push({ name: blockName(opened, k, name), block: k, part: name, plus })
+  }
+  const { hidden, blocks, heads, kvHeads, headDim, ffn, vocab, maxPositions } = shape
+  return {
+    ...{ hidden, blocks, heads, kvHeads, headDim, ffn, vocab, maxPositions, logitCap, parts },
+    name: folder.name,
+    license: folder.license,
+    family: family.id,
+    label: family.label,
+    attention: attention ?? null,
+    vocabulary: vocabulary ?? null,
+  }
+}
+
 /** Bytes of a format's files and of the copied files; 0 where the format cannot store the result. */
 export function checkpointBytes({ output }: PlannedRun, format: ExportFormat, { folder }: OpenModel): number {
   if (format.accepts(output)) return 0
-  return format.bytes(output) + folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0)
+  return format.bytes(output) + (format.alone ? 0 : folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0))
 }
 
 /** What the solved linears of a run take in the journal, but for outliers. */

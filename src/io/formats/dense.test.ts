@@ -4,6 +4,7 @@ import { memoryFiles, memorySink } from '../memory.ts'
 import { CheckpointWriter } from '../safetensors.ts'
 import { dense, denseLayout } from './dense.ts'
 import { type ExportSettings, type FloatDtype, modelDtype } from './index.ts'
+import { someModel } from './testing.ts'
 
 const plan = { name: 'm.x', q: 2, p: 3, bits: 3 as const, groups: 1 }
 const given = [1, -0.5, 1e-7, 2.0009765625, -65504, 0]
@@ -50,7 +51,16 @@ describe('plain weights', () => {
   ] as const)('the config stays an unquantized model’s: %s with states up to %s declares %s', (dtype, peak, name) => {
     const declared = dense.declares(dtype, peak)
     expect(declared).toBe(name)
-    const plan = { settings: settingsIn(dtype), linears: [], levels: 'uniform', outliers: false, copied: [], changed: [], decoder: null }
+    const plan = {
+      settings: settingsIn(dtype),
+      linears: [],
+      levels: 'uniform',
+      outliers: false,
+      copied: [],
+      changed: [],
+      decoder: null,
+      model: someModel,
+    }
     const files = denseLayout.configFiles('{"a": 1, "dtype": "float64"}', plan, declared)
     expect(files).toEqual([{ path: 'config.json', text: `{"a": 1, "dtype": "${name}"}` }])
   })

@@ -5,6 +5,7 @@ import type { Folder } from '../folder.ts'
 import { withMembers } from '../json.ts'
 import type { TensorSpec } from '../safetensors.ts'
 import type { NamedDecoder } from './decoder.ts'
+import type { ModelFacts } from './model.ts'
 
 /** Dtypes of weights, and their names in config.json. */
 export const dtypeNames = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const
@@ -81,6 +82,8 @@ export interface ExportPlan {
   changed: TensorSpec[]
   /** How the model computes, where it is of LLaMA's kind. */
   decoder: NamedDecoder | null
+  /** The model itself. */
+  model: ModelFacts
 }
 
 /** Why a format cannot store a result, and what to do instead: two sentences. */
@@ -120,6 +123,8 @@ export interface ExportFormat {
   label: string
   /** What it stores and where it loads, in one sentence. */
   summary: string
+  /** It stores tokenizer and configuration in its own files, so no other file is copied beside them. */
+  alone?: boolean
   /** What it stores of a linear: codes and grid, or dequantized weights. */
   stores: 'codes' | 'weights'
   /** Whether it can store such a result: null, or why not. */

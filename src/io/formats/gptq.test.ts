@@ -8,6 +8,7 @@ import { memoryFiles, memorySink } from '../memory.ts'
 import { CheckpointWriter, openCheckpoint, type TensorSpec } from '../safetensors.ts'
 import { refusal } from '../testing.ts'
 import type { ExportPlan, ExportSettings } from './format.ts'
+import { someModel } from './testing.ts'
 import { encodeLinear, gptq, gptqLayout, quantizationConfig } from './gptq.ts'
 import { formats, formatsFor } from './index.ts'
 import { type GptqConfig, isPacked, readGptqConfig, readPackedLinear } from './read-gptq.ts'
@@ -38,6 +39,7 @@ function planOf(settings: ExportSettings, shapes: { name: string; q: number; p: 
     copied: [],
     changed: [],
     decoder: null,
+    model: someModel,
   }
 }
 

@@ -1,6 +1,7 @@
 /** The list of export formats, in the order in which they are offered. A new format is one file and one line here. */
 import { dense } from './dense.ts'
 import type { ExportFormat, ExportPlan } from './format.ts'
+import { gguf } from './gguf.ts'
 import { gptq } from './gptq.ts'
 import { mlx } from './mlx.ts'
 import { sidecar } from './sidecar.ts'
@@ -18,9 +19,10 @@ export type {
   NotLoaded,
   Remark,
 } from './format.ts'
+export type { AttentionFacts, ModelFacts, ModelPart, Rope, Vocabulary } from './model.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
 export { withCommands } from './runtimes.ts'
-export const formats: readonly ExportFormat[] = [gptq, dense, mlx, sidecar]
+export const formats: readonly ExportFormat[] = [gptq, gguf, dense, mlx, sidecar]
 
 /** The formats that a result is written in: those with these ids, or else the first that can store it. */
 export function formatsFor(plan: ExportPlan, asked: readonly string[] = []): ExportFormat[] {

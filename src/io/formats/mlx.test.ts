@@ -10,6 +10,7 @@ import { type Checkpoint, openCheckpoint } from '../safetensors.ts'
 import { refusal, safetensors } from '../testing.ts'
 import type { ExportPlan, ExportSettings } from './format.ts'
 import { encodeMlx, mlx } from './mlx.ts'
+import { someModel } from './testing.ts'
 
 const golden = await openCheckpoint(memoryFiles([['mlx.safetensors', await readFile('src/io/formats/fixtures/mlx.safetensors')]]))
 const [q, p] = [3, 128]
@@ -84,6 +85,7 @@ const planOf = (change: Partial<ExportSettings>, sizes: number[]): ExportPlan =>
   copied: [],
   changed: [],
   decoder: null,
+  model: someModel,
 })
 
 test.each([

@@ -9,6 +9,7 @@ import { packSafetensors } from '../safetensors.ts'
 import { refusal, safetensors } from '../testing.ts'
 import type { ExportPlan, ExportSettings } from './format.ts'
 import { encodeSidecar, readSidecar, sidecar } from './sidecar.ts'
+import { someModel } from './testing.ts'
 
 interface Shape {
   bits: SolvedLinear['bits']
@@ -76,6 +77,7 @@ test('a folder is told its size, holds loader and schema, reads back, and a chan
     copied: [{ name: 'x', dtype: 'F16', shape: [2] }],
     changed: [],
     decoder: null,
+    model: someModel,
   }
   const model = await openFolder(
     memoryFiles([

@@ -1,0 +1,95 @@
+/**
+ * GGUF, the format of llama.cpp and all that is built on it: one file with weights, architecture and tokenizer. Its simplest
+ * types hold what solvers choose exactly, up to the minimum of Q4_1 (see gguf/blocks.ts); nothing is quantized anew.
+ */
+import type { Compatibility, ExportFormat, ExportPlan, NotLoaded, Remark } from './format.ts'
+import { dtypeNames } from './format.ts'
+import { blockType } from './gguf/blocks.ts'
+import { layoutOf, refusalOf } from './gguf/layout.ts'
+import { GgufStream } from './gguf/stream.ts'
+
+export const gguf: ExportFormat = {
+  id: 'gguf',
+  label: 'GGUF',
+  summary:
+    'one file with weights and tokenizer, for llama.cpp, Ollama, LM Studio and wllama: Q4_0 (2 to 4 bits symmetric), Q4_1 (asymmetric) or Q8_0.',
+  alone: true,
+  stores: 'codes',
+  accepts: refusalOf,
+  // Minima of Q4_1 are, by less than one in a hundred of a step: said in the remarks.
+  rounds: () => null,
+  declares: (dtype) => dtypeNames[dtype],
+  bytes: (plan) => layoutOf(plan).files.reduce((sum, { size }) => sum + size, 0),
+  remarks,
+  write: (plan, model, sink) => new GgufStream(plan, layoutOf(plan), model, sink),
+  compatibility,
+}
+
+function remarks(plan: ExportPlan): Remark[] {
+  if (refusalOf(plan)) return []
+  const { bits, symmetric } = plan.settings
+  const { architecture, vocabulary } = layoutOf(plan)
+  const found: Remark[] = []
+  const add = (field: string, severity: Remark['severity'], message: string, hint = '') => found.push({ field, severity, message, hint })
+  const type = blockType(bits, symmetric)
+  if (type === 'Q4_1') {
+    // Half a unit in the last place of the largest product of scale and zero.
+    const share = ((2 ** bits - 1) / 2048) * 100
+    add(
+      'bits',
+      'note',
+      `GGUF’s Q4_1 keeps the smallest value of each block in float16: weights move by ${share.toFixed(2)} % of a step at most against those that are measured.`,
+    )
+  }
+  if (bits < 4)
+    add(
+      'bits',
+      'note',
+      `In GGUF codes of ${bits} bits take the room of 4 (${type}, ${type === 'Q4_1' ? 5 : 4.5} bits per weight), since its smaller types round scales too.`,
+      'Choose 4 bits for more accuracy in a file of the same size.',
+    )
+  if (architecture.exactTo !== null)
+    add(
+      'bits',
+      'warning',
+      `llama.cpp does not know the sliding window of this model, so the GGUF file says that it reads ${architecture.exactTo} tokens at a time, within which nothing differs.`,
+    )
+  for (const one of vocabulary?.differs ?? []) add('bits', 'note', `llama.cpp’s tokenizer differs from the model’s: ${one}.`)
+  return found
+}
+
+/** Families whose GGUF files transformers dequantizes (`GGUF_CONFIG_MAPPING` of version 5.24). */
+const inTransformers = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3', 'falcon', 'bloom']
+
+/** As of November 2026. */
+function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  const { files } = layoutOf(plan)
+  const { family, label } = plan.model
+  const many = files.length > 1
+  const run = files[0].path
+  const transformers =
+    notLoaded.transformers ??
+    (!inTransformers.includes(family)
+      ? `No: transformers reads no GGUF files of ${label}.`
+      : many
+        ? 'No: transformers reads GGUF from one file only, and this one is split.'
+        : null)
+  return [
+    { runtime: 'QuantEase Workbench', loads: false, note: 'No: it opens safetensors; write GPTQ as well to measure the checkpoint again.' },
+    { runtime: 'llama.cpp', loads: true, note: `Yes: llama-cli -m ${run}${many ? ', which finds the other parts' : ''}.` },
+    {
+      runtime: 'Ollama',
+      loads: !many,
+      note: many
+        ? 'No: Ollama takes a model from one file; join the parts first with llama-gguf-split --merge.'
+        : `Yes: write “FROM ./${run}” into a Modelfile, then ollama create.`,
+    },
+    { runtime: 'LM Studio', loads: true, note: `Yes: lms import ${run}, or put the folder among its models.` },
+    { runtime: 'wllama', loads: true, note: 'Yes, in the browser, as far as the model fits into the 4 GB of WebAssembly.' },
+    {
+      runtime: 'transformers',
+      loads: !transformers,
+      note: transformers ?? 'Yes, with the package gguf: it dequantizes the file to float32.',
+    },
+  ]
+}

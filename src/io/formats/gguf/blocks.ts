@@ -1,0 +1,98 @@
+/**
+ * Solved linears as blocks of 32 weights along the inputs (ggml, ggml-common.h and gguf-py/gguf/quants.py):
+ *   Q8_0  f16 d; 32 × i8 q                                w = d · q
+ *   Q4_0  f16 d; 16 bytes, j: q[j] | q[j + 16] << 4       w = d · (q − 8)
+ *   Q4_1  f16 d; f16 m; the same 16 bytes                 w = d · q + m
+ * With scale s and zero z of our grid, W = s · (code − z): d = s, and q = code − z + 8 (symmetric, where z is the middle code
+ * and q fits from 2 bits on), q = code − 128 (8 bits, z = 128), or q = code with m = −s · z, rounded to float16.
+ */
+import type { SolvedLinear } from '../../../quant/linear.ts'
+import { f16ToF32, f32ToF16 } from '../../half.ts'
+import { type TensorType, tensorTypes } from './file.ts'
+
+/** Weights in a block. */
+export const BLOCK = 32
+
+/** The type that holds a grid's codes as they are; null where there is none. */
+export function blockType(bits: SolvedLinear['bits'], symmetric: boolean): 'Q4_0' | 'Q4_1' | 'Q8_0' | null {
+  if (bits === 8) return symmetric ? 'Q8_0' : null
+  return symmetric ? 'Q4_0' : 'Q4_1'
+}
+
+/** Order of rows: row `n` of the file is row `from(n)` of the model, and rows of a band come from one stretch of as many. */
+export interface RowOrder {
+  band: number
+  from(row: number): number
+}
+
+/**
+ * The blocks of a linear, row by row.
+ * @throws {Error} for scales that are no float16 numbers, groups out of their order, and zeros other than the grid's
+ */
+export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowOrder | null, name: string): Uint8Array {
+  const { q, p, bits, groups, groupSize, codes } = solved
+  const type = blockType(bits, symmetric)
+  if (!type || p % BLOCK || (groups > 1 && groupSize % BLOCK)) throw new Error(`${name} fits no block of GGUF`)
+  const outOfPlace = solved.groupIndex.findIndex((group, k) => group !== Math.floor(k / groupSize))
+  if (outOfPlace >= 0) throw new Error(`Input ${outOfPlace} of ${name} is out of the order of the groups`)
+  const { scales, shifts } = cells(solved, type, name)
+  const bytes = tensorTypes[type].bytes
+  const rowBytes = (p / BLOCK) * bytes
+  const out = new Uint8Array(q * rowBytes)
+  const view = new DataView(out.buffer)
+  // Where row n of the model goes.
+  const target = new Uint32Array(q)
+  for (let row = 0; row < q; row++) target[order ? order.from(row) : row] = row
+  const mask = (1 << bits) - 1
+  const some = new Uint8Array(BLOCK)
+  for (let block = 0; block < p / BLOCK; block++) {
+    const group = groups > 1 ? Math.floor((block * BLOCK) / groupSize) : 0
+    for (let n = 0; n < q; n++) {
+      // 32 codes fill `bits` words, whatever the bits.
+      let word = 0
+      let held = 0
+      let next = block * bits * q + n
+      for (let k = 0; k < BLOCK; k++) {
+        let code = word & mask
+        if (held < bits) {
+          const more = codes[next]
+          next += q
+          code = (word | (more << held)) & mask
+          word = more >>> (bits - held)
+          held += 32 - bits
+        } else {
+          word >>>= bits
+          held -= bits
+        }
+        some[k] = code
+      }
+      const cell = group * q + n
+      let at = target[n] * rowBytes + block * bytes
+      view.setUint16(at, scales[cell], true)
+      at += 2
+      if (type === 'Q8_0') for (let k = 0; k < BLOCK; k++) out[at + k] = some[k] ^ 0x80
+      else {
+        if (type === 'Q4_1') {
+          view.setUint16(at, shifts[cell], true)
+          at += 2
+        }
+        const offset = type === 'Q4_0' ? 8 - (1 << (bits - 1)) : 0
+        for (let k = 0; k < 16; k++) out[at + k] = (some[k] + offset) | ((some[k + 16] + offset) << 4)
+      }
+    }
+  }
+  return out
+}
+
+/** Scales and, of Q4_1, minima as float16 words, by group and row of the model. */
+function cells({ bits, groups, q, grid }: SolvedLinear, type: TensorType, name: string) {
+  const floats = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
+  const scales = f32ToF16(floats)
+  const back = f16ToF32(scales)
+  const inexact = back.findIndex((scale, i) => scale !== floats[i])
+  if (inexact >= 0) throw new Error(`Scale ${floats[inexact]} of ${name} is no float16 number`)
+  if (type === 'Q4_1') return { scales, shifts: f32ToF16(floats.map((scale, i) => -scale * grid[2 * i + 1])) }
+  const middle = 2 ** (bits - 1)
+  if (floats.some((_, i) => grid[2 * i + 1] !== middle)) throw new Error(`${name} has zeros that are not the middle code`)
+  return { scales, shifts: scales }
+}

@@ -1,0 +1,93 @@
+/** A result in GGUF's terms: which tensors of which types, under what names, in which files; or why it has none. */
+import type { PartedFile } from '../../parts.ts'
+import type { TensorSpec } from '../../safetensors.ts'
+import type { ExportPlan, Refusal } from '../format.ts'
+import { architectureOf, type GgufArchitecture, type Target } from './architectures.ts'
+import { BLOCK, blockType } from './blocks.ts'
+import { type GgufTensor, type MetaValue, type TensorType, defaultFileBytes, ggufTensor, planFiles } from './file.ts'
+import { type GgufVocabulary, vocabularyOf } from './vocabulary.ts'
+
+export interface GgufLayout {
+  architecture: GgufArchitecture
+  vocabulary: GgufVocabulary | null
+  /** By name in the model's checkpoint. */
+  tensors: Map<string, { target: Target; tensor: GgufTensor }>
+  /** Factors of the rotary angles, where there are any. */
+  factors: { tensor: GgufTensor; values: Float32Array } | null
+  files: PartedFile[]
+}
+
+/** `general.file_type` by the type of most weights. */
+const fileTypes: Record<TensorType, number> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }
+
+const codesOnly = 'write plain weights'
+
+/** Why GGUF does not hold a result, and what would. */
+export function refusalOf(plan: ExportPlan): Refusal | null {
+  const { settings, linears, levels, outliers, model } = plan
+  const { bits, groupSize, symmetric, actOrder } = settings
+  if (levels !== 'uniform')
+    return { why: 'GGUF’s exact types hold uniform integers only.', instead: `Choose a uniform grid, or ${codesOnly}.` }
+  if (outliers) return { why: 'GGUF files have no place for outliers beside the codes.', instead: `Leave outliers out, or ${codesOnly}.` }
+  const architecture = architectureOf(model)
+  if (typeof architecture === 'string') return { why: architecture, instead: 'Write GPTQ or plain weights.' }
+  if (!blockType(bits, symmetric))
+    return {
+      why: 'GGUF has no type for asymmetric codes of 8 bits.',
+      instead: 'Choose 8 bits symmetric (Q8_0), or 4 bits asymmetric (Q4_1).',
+    }
+  if (groupSize > 0 && groupSize % BLOCK)
+    return {
+      why: `A block of GGUF has ${BLOCK} weights and one scale, and groups of ${groupSize} cut it.`,
+      instead: 'Choose groups of 32, 64 or 128, or the full row.',
+    }
+  if (actOrder)
+    return {
+      why: 'GGUF keeps groups in the order of the columns, and act-order moves columns between them.',
+      instead: 'Turn on static groups, choose the full row, or leave act-order out.',
+    }
+  const loose = linears.find(({ p }) => p % BLOCK)
+  if (loose)
+    return {
+      why: `The rows of ${loose.name} have ${loose.p} weights, which GGUF’s blocks of ${BLOCK} do not divide.`,
+      instead: 'Write GPTQ or plain weights.',
+    }
+  const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
+  if (typeof vocabulary === 'string') return { why: vocabulary, instead: 'Write GPTQ or plain weights.' }
+  return null
+}
+
+/** @throws {Error} for what `refusalOf` refuses */
+export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLayout {
+  const { settings, linears, copied, changed, model } = plan
+  const architecture = architectureOf(model)
+  const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
+  if (typeof architecture === 'string' || typeof vocabulary === 'string') throw new Error('GGUF does not hold this model')
+  const type = blockType(settings.bits, settings.symmetric)!
+  const tensors: GgufLayout['tensors'] = new Map()
+  const add = (name: string, dtype: TensorType, shape: readonly number[]) => {
+    const target = architecture.targets.get(name)
+    // Tensors that the forward pass does not use stay behind.
+    if (target) tensors.set(name, { target, tensor: ggufTensor(target.name, dtype, shape) })
+  }
+  const plain = ({ name, dtype, shape }: TensorSpec) => add(name, shape.length === 1 ? 'F32' : (dtype as TensorType), shape)
+  copied.forEach(plain)
+  changed.forEach(plain)
+  for (const { name, q, p } of linears) add(`${name}.weight`, type, [q, p])
+  const values = architecture.factors && Float32Array.from(architecture.factors)
+  const factors = values && { tensor: ggufTensor('rope_freqs.weight', 'F32', [values.length]), values }
+  const most = linears.length ? type : settings.dtype
+  const metadata = new Map<string, MetaValue>([
+    ['general.architecture', { type: 'text', value: architecture.name }],
+    ['general.type', { type: 'text', value: 'model' }],
+    ['general.name', { type: 'text', value: model.name }],
+    ...(model.license ? [['general.license', { type: 'text', value: model.license }] as const] : []),
+    ['general.quantization_version', { type: 'u32', value: 2 }],
+    ['general.file_type', { type: 'u32', value: fileTypes[most] }],
+    ...architecture.metadata,
+    ...(vocabulary?.metadata ?? []),
+  ])
+  const stem = `${model.name.replace(/[^\w.-]+/g, '-')}-${most}`
+  const all = [...(factors ? [factors.tensor] : []), ...[...tensors.values()].map(({ tensor }) => tensor)]
+  return { architecture, vocabulary, tensors, factors, files: planFiles(stem, metadata, all, fileBytes) }
+}

@@ -1,0 +1,135 @@
+/** A GGUF checkpoint on its way into a folder: the head first, since all sizes are known, and each tensor where it belongs. */
+import { WorkbenchError } from '../../../errors.ts'
+import type { SolvedLinear } from '../../../quant/linear.ts'
+import { readRange, type Sink } from '../../bytes.ts'
+import { sha256 } from '../../digest.ts'
+import type { Folder } from '../../folder.ts'
+import { bf16ToF32, f16ToF32 } from '../../half.ts'
+import { PartWriter } from '../../parts.ts'
+import type { TensorSpec } from '../../safetensors.ts'
+import type { CheckpointStream, ExportPlan } from '../format.ts'
+import type { GgufLayout } from './layout.ts'
+import { packBlocks } from './blocks.ts'
+import { type GgufTensor, readHead, tensorTypes } from './file.ts'
+
+/** Bytes copied at a time. */
+const PIECE = 16 * 2 ** 20
+
+export class GgufStream implements CheckpointStream {
+  readonly #writer: PartWriter
+  /** Digests of all that is not copied as it is, by name in the file. */
+  readonly #digests = new Map<string, string>()
+  #written: { path: string; bytes: number }[] = []
+
+  constructor(
+    readonly plan: ExportPlan,
+    readonly layout: GgufLayout,
+    readonly model: Folder,
+    readonly sink: Sink,
+  ) {
+    this.#writer = new PartWriter(sink, layout.files)
+  }
+
+  async copy(between: () => Promise<void>): Promise<void> {
+    const { checkpoint } = this.model
+    const used = this.plan.copied.filter(({ name }) => this.layout.tensors.has(name))
+    checkpoint.ahead(used.map(({ name }) => name))
+    const { factors } = this.layout
+    if (factors) await this.#write(factors.tensor, bytesOf(factors.values))
+    for (const spec of used) {
+      const { target } = this.layout.tensors.get(spec.name)!
+      if (spec.shape.length === 1) {
+        await between()
+        await this.#writeVector(spec, await checkpoint.read(spec.name))
+      } else if (target.order) await this.#copyRows(spec, between)
+      else {
+        const { bytes } = checkpoint.tensors.get(spec.name)!
+        for (let at = 0; at < bytes; at += PIECE) {
+          await between()
+          await this.#writer.write(target.name, await checkpoint.readRange(spec.name, at, Math.min(bytes, at + PIECE)), at)
+        }
+      }
+    }
+  }
+
+  /** A matrix in another order of rows, band by band. */
+  async #copyRows({ name, shape }: TensorSpec, between: () => Promise<void>): Promise<void> {
+    const { checkpoint } = this.model
+    const { target } = this.layout.tensors.get(name)!
+    const { band, from } = target.order!
+    const rowBytes = checkpoint.tensors.get(name)!.bytes / shape[0]
+    for (let row = 0; row < shape[0]; row += band) {
+      await between()
+      const sources = Array.from({ length: band }, (_, i) => from(row + i))
+      const first = Math.min(...sources)
+      const read = await checkpoint.readRange(name, first * rowBytes, (first + band) * rowBytes)
+      const out = new Uint8Array(read.length)
+      for (const [i, source] of sources.entries())
+        out.set(read.subarray((source - first) * rowBytes, (source - first + 1) * rowBytes), i * rowBytes)
+      await this.#writer.write(target.name, out, row * rowBytes)
+    }
+  }
+
+  async linear(name: string, solved: SolvedLinear): Promise<void> {
+    const { target, tensor } = this.layout.tensors.get(`${name}.weight`)!
+    await this.#write(tensor, packBlocks(solved, this.plan.settings.symmetric, target.order, name))
+  }
+
+  async vector(name: string, bytes: Uint8Array): Promise<void> {
+    await this.#writeVector(this.plan.changed.find((spec) => spec.name === name)!, bytes)
+  }
+
+  /** Norm weights and biases are float32 in the file, whatever the model has. */
+  async #writeVector({ name, dtype }: TensorSpec, bytes: Uint8Array): Promise<void> {
+    const { target, tensor } = this.layout.tensors.get(name)!
+    // A copy of their own, so that any typed array fits over them.
+    const { buffer } = bytes.slice()
+    const stored = dtype === 'F32' ? new Float32Array(buffer) : (dtype === 'F16' ? f16ToF32 : bf16ToF32)(new Uint16Array(buffer))
+    await this.#write(tensor, bytesOf(stored.map((_, i) => stored[target.order ? target.order.from(i) : i] + target.plus)))
+  }
+
+  async #write({ name }: GgufTensor, bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(name, bytes)
+    this.#digests.set(name, await sha256(bytes))
+  }
+
+  async finish(): Promise<{ path: string; bytes: number }[]> {
+    this.#written = await this.#writer.finish()
+    return this.#written
+  }
+
+  async verify(between: () => Promise<void>): Promise<void> {
+    const { tensors, factors } = this.layout
+    const planned = new Map(
+      [...[...tensors.values()].map(({ tensor }) => tensor), ...(factors ? [factors.tensor] : [])].map((tensor) => [tensor.name, tensor]),
+    )
+    for (const { path } of this.#written) {
+      const file = await this.sink.open(path)
+      const head = await readHead(file, path).catch((cause) => {
+        throw failed(path, cause)
+      })
+      for (const [name, { type, shape, offset }] of head.tensors) {
+        const tensor = planned.get(name)
+        const fits = tensor && type === tensorTypes[tensor.dtype].id && shape.join() === tensor.shape.join()
+        if (!fits || offset + tensor.bytes > file.size) throw failed(name)
+        planned.delete(name)
+        const digest = this.#digests.get(name)
+        if (!digest) continue
+        await between()
+        if ((await sha256(await readRange(file, offset, offset + tensor.bytes, path))) !== digest) throw failed(name)
+      }
+    }
+    for (const name of planned.keys()) throw failed(name)
+  }
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength)
+
+function failed(name: string, cause?: unknown): WorkbenchError {
+  return new WorkbenchError(
+    'storage-failed',
+    `${name} reads back differently from what was written.`,
+    'The disk may be failing; free some space and run again.',
+    { cause },
+  )
+}

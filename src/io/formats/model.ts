@@ -1,0 +1,91 @@
+/** What formats may know of a model beyond its tensors: those that hold a whole program's input tell all of it. */
+import type { JsonObject } from '../json.ts'
+
+/** Rotary positions as most programs are told of them: angles θ^(−2i/d) · position / (linear · factors[i]). */
+export interface Rope {
+  theta: number
+  linear: number
+  /** One for each pair of dimensions; null for all ones. */
+  factors: readonly number[] | null
+}
+
+/** What a family's code reads from its config, as far as the tensors do not tell. */
+export interface AttentionFacts {
+  /** Added to the variance in norms. */
+  eps: number
+  /** By block; null: positions are not rotary. A text: a kind of scaling that this cannot say. */
+  ropes: (Rope | string | null)[]
+  /** How many keys a query sees at most, itself among them, by block; Infinity for all. */
+  spans: number[]
+  /** What products of queries and keys are multiplied by. */
+  scoreScale: number
+  /** Scores s become cap · tanh(s / cap). */
+  scoreCap?: number
+}
+
+/** A tensor that the forward pass uses, and its place. */
+export interface ModelPart {
+  /** In the checkpoint. */
+  name: string
+  /** Counted from 0; null outside the blocks. */
+  block: number | null
+  /** Name inside the block or the family, e.g. `self_attn.q_proj.weight`; `embedding` and `head` for those two. */
+  part: string
+  /** Added to what the file stores. */
+  plus: number
+}
+
+export interface ModelFacts {
+  /** Of the folder. */
+  name: string
+  license: string | null
+  /** Id of the family, and what people call it. */
+  family: string
+  label: string
+  hidden: number
+  blocks: number
+  heads: number
+  kvHeads: number
+  headDim: number
+  ffn: number
+  vocab: number
+  /** Longest window; null where positions know no end. */
+  maxPositions: number | null
+  logitCap?: number
+  /** Not given by families that no format describes yet. */
+  attention: AttentionFacts | null
+  parts: ModelPart[]
+  /** null without a tokenizer, in dry runs. */
+  vocabulary: Vocabulary | null
+}
+
+/** A tokenizer's tables, and all that happens to a text around them. */
+export interface Vocabulary {
+  /** BPE, Unigram, WordPiece, WordLevel. */
+  kind: string
+  /** tokenizer.json, its model without `vocab` and `merges`. */
+  definition: JsonObject
+  /** Tokens by id; undefined where an id has none. */
+  tokens(): (string | undefined)[]
+  /** Of BPE, in their order: the ids that are joined and the id that comes out, three by three. */
+  merges(): Int32Array
+  added: readonly AddedTokenFacts[]
+  /** Ids put before and after a text. */
+  before: readonly number[]
+  after: readonly number[]
+  /** Tokens by what they are for: `bos_token`, `eos_token` …; as tokenizer_config.json and its kin say. */
+  special: ReadonlyMap<string, string>
+  /** The same by id, as config.json says: `bos_token_id` …. */
+  specialIds: ReadonlyMap<string, number>
+  /** Source of the chat template, if there is one. */
+  chatTemplate: string | null
+}
+
+export interface AddedTokenFacts {
+  content: string
+  id: number
+  special: boolean
+  single_word: boolean
+  lstrip: boolean
+  rstrip: boolean
+}
