@@ -52,8 +52,8 @@ const steps = [
   ['QuantEase', 'QuantEase'],
   ['on a grid weighted by the inputs', 'QuantEase, weighted grid'],
   ['with a search for the scale of every row', 'QuantEase+, no refits'],
-  ['with scales fitted again to the codes', 'QuantEase+'],
-  ['with 1 % of the weights beside the grid', 'QuantEase+, 1 % unstructured outliers'],
+  ['with scales refitted to the codes', 'QuantEase+'],
+  ['with 1 % of the weights kept as outliers', 'QuantEase+, 1 % unstructured outliers'],
 ]
 
 /** AWQ scales a whole block before it rounds; SpQR's threshold is relative to an error that depends on the bits. */

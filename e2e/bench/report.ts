@@ -81,7 +81,7 @@ export async function report(host: 'chromium' | 'node', title: string, bench: Be
   for (const p of large) {
     const samples = await bench.panels(p, rounds)
     const widths = Object.keys(samples)
-    if (!panels.length) head('One sweep, p = q', ...widths.map((width, i) => (i ? `panels of ${width}` : `one level, blocks of ${width}`)))
+    if (!panels.length) head('One sweep, p = q', ...widths.map((width, i) => (i ? `panels of ${width}` : `no panels, blocks of ${width}`)))
     row(p, ...widths.map((width, i) => ms(samples[width]) + (i ? `, ${times(ratio(samples[width], samples[widths[0]]))}` : '')))
     panels.push({ p, milliseconds: samples })
   }
