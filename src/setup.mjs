@@ -110,7 +110,10 @@ function installPackages() {
     .digest('hex')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return
   console.error('Installing packages (once) ...')
-  const npm = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], { ...toStderr, shell: process.platform === 'win32' })
+  const options = { ...toStderr, shell: process.platform === 'win32' }
+  // Its script would fetch CUDA libraries from elsewhere. Newer versions of npm do not run it: package.json says so in allowScripts.
+  const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' }
+  const npm = spawnSync('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], { ...options, env })
   if (npm.status !== 0) fail('npm could not install the packages; its own words are above.')
   writeFileSync(stamp, lock)
 }

@@ -4,6 +4,7 @@ import type { ExportFormat, ExportPlan } from './format.ts'
 import { gguf } from './gguf.ts'
 import { gptq } from './gptq.ts'
 import { mlx } from './mlx.ts'
+import { onnx } from './onnx.ts'
 import { sidecar } from './sidecar.ts'
 
 export type { Decoder } from './decoder.ts'
@@ -22,7 +23,7 @@ export type {
 export type { AttentionFacts, ModelFacts, ModelPart, Rope, Vocabulary } from './model.ts'
 export { dtypeNames, MOST_HALF, modelDtype } from './format.ts'
 export { withCommands } from './runtimes.ts'
-export const formats: readonly ExportFormat[] = [gptq, gguf, dense, mlx, sidecar]
+export const formats: readonly ExportFormat[] = [gptq, gguf, dense, mlx, onnx, sidecar]
 
 /** The formats that a result is written in: those with these ids, or else the first that can store it. */
 export function formatsFor(plan: ExportPlan, asked: readonly string[] = []): ExportFormat[] {

@@ -1,0 +1,106 @@
+/**
+ * ONNX checkpoints: the decoder as a graph (`onnx/model_q4.onnx`) with its weights beside it, each linear a MatMulNBits node of
+ * onnxruntime; with config.json and tokenizer the folder that transformers.js reads. Graph and protobuf are loaded when one is written.
+ */
+import type { CheckpointStream, Compatibility, ExportFormat, ExportPlan, Refusal, Remark } from './format.ts'
+import { layoutOf } from './onnx/layout.ts'
+import { blocksOf } from './onnx/nbits.ts'
+
+/** Chromium's largest ArrayBuffer. */
+const MOST_BUFFER = 2 ** 31
+
+export const onnx: ExportFormat = {
+  id: 'onnx',
+  label: 'ONNX',
+  summary: 'the model as a graph of ONNX Runtime (MatMulNBits): runs in transformers.js, in the browser and in Node.',
+  stores: 'codes',
+  accepts,
+  rounds: () => null,
+  // What the graph computes in, whatever the model’s own is.
+  declares: () => 'float32',
+  bytes: (plan) => (accepts(plan) ? 0 : layoutOf(plan, plan.decoder!).files.reduce((sum, bytes) => sum + bytes, 0)),
+  remarks,
+  write(plan, model, sink): CheckpointStream {
+    const loaded = import('./onnx/stream.ts').then(({ OnnxStream }) => new OnnxStream(plan, model, sink))
+    return {
+      copy: async (between) => (await loaded).copy(between),
+      linear: async (name, solved) => (await loaded).linear(name, solved),
+      vector: async (name, bytes) => (await loaded).vector(name, bytes),
+      finish: async () => (await loaded).finish(),
+      verify: async (between) => (await loaded).verify(between),
+    }
+  },
+  compatibility,
+}
+
+function accepts({ decoder, levels, outliers, settings, linears }: ExportPlan): Refusal | null {
+  if (!decoder)
+    return {
+      why: 'The graph of this family is not written yet: LLaMA, Mistral, Qwen2, Qwen3 and Gemma are.',
+      instead: 'Choose another format.',
+    }
+  if (levels !== 'uniform')
+    return { why: 'MatMulNBits holds uniform integers only.', instead: 'Choose a uniform grid, or write plain weights.' }
+  if (outliers)
+    return { why: 'MatMulNBits has no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
+  if (settings.actOrder)
+    return {
+      why: 'MatMulNBits has groups of neighbouring inputs only, not of reordered ones.',
+      instead: 'Turn on static groups, or turn off act-order.',
+    }
+  if (decoder.headDim % 8)
+    return { why: `Its attention needs heads whose size 8 divides, not ${decoder.headDim}.`, instead: 'Choose another format.' }
+  if (linears.some((linear) => !blocksOf(linear, settings)))
+    return {
+      why: `MatMulNBits has blocks of 16, 32, 64 … inputs, not of ${settings.groupSize}.`,
+      instead: 'Choose groups of 32, 64 or 128, or full rows.',
+    }
+  return null
+}
+
+function remarks({ settings, linears, decoder }: ExportPlan): Remark[] {
+  const found: Remark[] = []
+  const note = (field: string, message: string, hint = '') => found.push({ field, message, hint, severity: 'note' })
+  if (settings.bits === 3)
+    note('bits', 'ONNX Runtime has no 3-bit weights: the file holds the same values in 4 bits each, and is as large as with 4.')
+  if (settings.groupSize === -1 && linears.length) {
+    const sizes = new Set(linears.map((linear) => blocksOf(linear, settings)!.size))
+    const extra = linears.reduce((sum, linear) => sum + 32 * linear.q * (blocksOf(linear, settings)!.count - 1), 0)
+    const weights = linears.reduce((sum, { q, p }) => sum + q * p, 0)
+    note(
+      'groupSize',
+      `ONNX Runtime has no full rows: each row’s scale is repeated for blocks of ${[...sizes].join(' or ')} inputs, ${(extra / weights).toFixed(2)} bits per weight more.`,
+    )
+  }
+  if (settings.dtype === 'BF16' && decoder)
+    note('formats', 'ONNX has embedding and head in float16: values of bfloat16 nearer to 0 than 8e-6 are rounded there, by 3e-8 at most.')
+  return found
+}
+
+/** As of November 2026: onnxruntime 1.30, transformers.js 4.3. */
+function compatibility(plan: ExportPlan): Compatibility[] {
+  const { decoder, settings } = plan
+  const { bits } = settings
+  const dtype = { 2: 'q2', 3: 'q4', 4: 'q4', 8: 'q8' }[bits]
+  const js = bits === 2 ? '4.1' : '4.0'
+  const largest = Math.max(0, ...(decoder ? layoutOf(plan, decoder).files : []))
+  const big = largest > MOST_BUFFER && `No: a file has ${(largest / 2 ** 30).toFixed(1)} GiB, more than a browser reads into memory.`
+  const capped = decoder?.scoreCap && 'No: its attention kernel overlooks the cap on scores that this model has, and answers wrongly.'
+  const rule = (runtime: string, against: (string | false | undefined | 0)[], note: string, command?: string): Compatibility => {
+    const reason = against.find(Boolean) || ''
+    return { runtime, loads: !reason, note: reason || note, ...(command && !reason && { command }) }
+  }
+  const load = (device: string) =>
+    `const generate = await pipeline('text-generation', '{folder}', { device: '${device}' }); await generate('Once upon a time')`
+  return [
+    rule('ONNX Runtime (CPU)', [], 'Yes, in Node, Python and others; the graph is in onnx/.'),
+    rule('transformers.js (Node)', [], `Yes, from version ${js} on, on the CPU; config.json says that its dtype is ${dtype}.`, load('cpu')),
+    rule(
+      'transformers.js (browser, WebAssembly)',
+      [big],
+      `Yes, from version ${js} on; all weights have to fit into 4 GB of memory.`,
+      load('wasm'),
+    ),
+    rule('transformers.js (browser, WebGPU)', [capped, big], `Yes, from version ${js} on.`, load('webgpu')),
+  ]
+}
