@@ -20,7 +20,7 @@ test('a format that cannot hold a run says why before and after it is chosen', a
   const outliers = field('runs.1.options.outlier').getByRole('textbox')
   await outliers.fill('0.01')
   const gptq = field('formats.gptq')
-  await gptq.getByText(/^Not for QuantEase 3-bit, 1 % outliers: GPTQ files have no place for outliers/).waitFor()
+  await gptq.getByText(/^Not for QuantEase 3-bit, 1 % outliers: GPTQ files cannot store outliers/).waitFor()
   await gptq.getByRole('switch').click()
   await gptq.getByText('GPTQ cannot store QuantEase 3-bit, 1 % outliers').waitFor()
   const start = page.getByRole('button', { name: /^Start/ })

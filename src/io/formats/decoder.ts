@@ -1,4 +1,4 @@
-/** A decoder of LLaMA's kind as plain data: what a format needs that writes down the computation beside the weights. */
+/** A LLaMA-like decoder described as plain data, for formats that store the computation in addition to the weights. */
 
 /**
  * Blocks of x = x + attention(norm(x)); x = x + MLP(norm(x)) with rotary positions, grouped-query attention and a gated MLP, with

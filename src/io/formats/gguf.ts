@@ -1,6 +1,6 @@
 /**
- * GGUF, the format of llama.cpp and all that is built on it: one file with weights, architecture and tokenizer. Its simplest
- * types hold what solvers choose exactly, up to the minimum of Q4_1 (see gguf/blocks.ts); nothing is quantized anew.
+ * GGUF, the format of llama.cpp and all that is built on it: one file with weights, architecture and tokenizer. Its simplest types store
+ * solved codes exactly, except for the minimum of Q4_1 (see gguf/blocks.ts); nothing is quantized again.
  */
 import type { Compatibility, ExportFormat, ExportPlan, NotLoaded, Remark } from './format.ts'
 import { dtypeNames } from './format.ts'
@@ -16,7 +16,7 @@ export const gguf: ExportFormat = {
   alone: true,
   stores: 'codes',
   accepts: refusalOf,
-  // Minima of Q4_1 are, by less than one in a hundred of a step: said in the remarks.
+  // Except minima of Q4_1, by less than a hundredth of a step, which a remark says.
   rounds: () => null,
   declares: (dtype) => dtypeNames[dtype],
   bytes: (plan) => layoutOf(plan).files.reduce((sum, { size }) => sum + size, 0),
@@ -38,21 +38,21 @@ function remarks(plan: ExportPlan): Remark[] {
     add(
       'bits',
       'note',
-      `GGUF’s Q4_1 keeps the smallest value of each block in float16: weights move by ${share.toFixed(2)} % of a step at most against those that are measured.`,
+      `GGUF’s Q4_1 stores the smallest value of each block in float16: weights differ by at most ${share.toFixed(2)} % of a step from the measured ones.`,
     )
   }
   if (bits < 4)
     add(
       'bits',
       'note',
-      `In GGUF codes of ${bits} bits take the room of 4 (${type}, ${type === 'Q4_1' ? 5 : 4.5} bits per weight), since its smaller types round scales too.`,
+      `In GGUF, codes of ${bits} bits take the space of 4 bits (${type}, ${type === 'Q4_1' ? 5 : 4.5} bits per weight), since its smaller types also round scales.`,
       'Choose 4 bits for more accuracy in a file of the same size.',
     )
   if (architecture.exactTo !== null)
     add(
       'bits',
       'warning',
-      `llama.cpp does not know the sliding window of this model, so the GGUF file says that it reads ${architecture.exactTo} tokens at a time, within which nothing differs.`,
+      `llama.cpp does not support the sliding window of this model, so the GGUF file declares a context of ${architecture.exactTo} tokens, within which there is no difference.`,
     )
   for (const one of vocabulary?.differs ?? []) add('bits', 'note', `llama.cpp’s tokenizer differs from the model’s: ${one}.`)
   return found
@@ -70,22 +70,22 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
   const transformers =
     notLoaded.transformers ??
     (!inTransformers.includes(family)
-      ? `No: transformers reads no GGUF files of ${label}.`
+      ? `No: transformers does not read GGUF files of ${label}.`
       : many
-        ? 'No: transformers reads GGUF from one file only, and this one is split.'
+        ? 'No: transformers reads single GGUF files only, and this one is split.'
         : null)
   return [
     { runtime: 'QuantEase Workbench', loads: false, note: 'No: it opens safetensors; write GPTQ as well to measure the checkpoint again.' },
-    { runtime: 'llama.cpp', loads: true, note: `Yes: llama-cli -m ${run}${many ? ', which finds the other parts' : ''}.` },
+    { runtime: 'llama.cpp', loads: true, note: `Yes: llama-cli -m ${run}${many ? ', which finds the other shards' : ''}.` },
     {
       runtime: 'Ollama',
       loads: !many,
       note: many
-        ? 'No: Ollama takes a model from one file; join the parts first with llama-gguf-split --merge.'
+        ? 'No: Ollama takes a model from one file; join the shards first with llama-gguf-split --merge.'
         : `Yes: write “FROM ./${run}” into a Modelfile, then ollama create.`,
     },
-    { runtime: 'LM Studio', loads: true, note: `Yes: lms import ${run}, or put the folder among its models.` },
-    { runtime: 'wllama', loads: true, note: 'Yes, in the browser, as far as the model fits into the 4 GB of WebAssembly.' },
+    { runtime: 'LM Studio', loads: true, note: `Yes: lms import ${run}, or put the folder into its folder of models.` },
+    { runtime: 'wllama', loads: true, note: 'Yes, in the browser, if the model fits into the 4 GB of WebAssembly.' },
     {
       runtime: 'transformers',
       loads: !transformers,

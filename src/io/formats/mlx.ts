@@ -79,20 +79,24 @@ const layout: SafetensorsLayout = {
 export const mlx: ExportFormat = {
   id: 'mlx',
   label: 'MLX',
-  summary: 'safetensors as Apple’s MLX has them: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
+  summary: 'safetensors in the layout of Apple’s MLX: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
   stores: 'codes',
   accepts({ levels, outliers, settings, linears }) {
     if (levels !== 'uniform')
-      return { why: 'MLX files hold uniform integers only.', instead: 'Choose a uniform grid, or write plain weights.' }
+      return { why: 'MLX files can store uniform integer grids only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
     if (outliers)
-      return { why: 'MLX files have no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
+      return {
+        why: 'MLX files cannot store outliers beside the codes.',
+        instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+      }
     if (settings.actOrder)
-      return { why: 'MLX has no group index, and act-order moves columns between groups.', instead: 'Turn on static groups.' }
+      return { why: 'MLX files have no group index, but act-order moves columns between groups.', instead: 'Turn on static groups.' }
     const odd = linears.find(({ p }) => !groupOf(p, settings.groupSize))
     if (!odd) return null
     const { groupSize: size } = settings
-    if (odd.p % 32 === 0) return { why: `MLX has no groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
-    return { why: `${odd.name} has ${odd.p} inputs, and MLX takes rows that groups of 32 divide.`, instead: 'Write GPTQ or plain weights.' }
+    if (odd.p % 32 === 0)
+      return { why: `MLX does not support groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
+    return { why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`, instead: 'Choose GPTQ or plain weights.' }
   },
   rounds: () => null,
   remarks,
@@ -132,8 +136,8 @@ export function encodeMlx(
   if (beyond !== undefined) {
     throw new WorkbenchError(
       'weights-not-finite',
-      `${name} has a group that starts at ${beyond}, which float16 cannot hold.`,
-      'Write GPTQ instead.',
+      `${name} has a group whose minimum is ${beyond}, outside the range of float16.`,
+      'Choose GPTQ instead.',
     )
   }
   return new Map([
@@ -199,7 +203,7 @@ function remarks({ settings }: ExportPlan): Remark[] {
   if (scaleDtype(settings) === 'F16' && !symmetric) {
     found.push({
       field: 'symmetric',
-      message: `MLX stores the minimum of a group, which is rounded to float16 here: by at most ${(100 * rounding(bits)).toPrecision(2)} % of a step. Figures are measured before that.`,
+      message: `MLX stores the minimum of a group, here rounded to float16: by at most ${(100 * rounding(bits)).toPrecision(2)} % of a step. Figures are measured without this rounding.`,
       hint: 'A symmetric grid is stored exactly.',
       severity: 'note',
     })
@@ -207,7 +211,7 @@ function remarks({ settings }: ExportPlan): Remark[] {
   if (dtype === 'BF16' || (dtype === 'F16' && scaleDtype(settings) === 'F32')) {
     found.push({
       field: 'formats',
-      message: `MLX will compute in float32, because scales and minima are kept exact, which ${dtypeNames[dtype]} could not hold.`,
+      message: `MLX will compute in float32, because scales and minima are stored exactly, which ${dtypeNames[dtype]} cannot do.`,
       hint: `model.set_dtype(mlx.core.${dtypeNames[dtype]}) after loading makes it faster and rounds them.`,
       severity: 'note',
     })
@@ -218,12 +222,12 @@ function remarks({ settings }: ExportPlan): Remark[] {
 /** As of November 2026. */
 function compatibility({ linears, decoder }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
   const foreign = linears.find(({ name }) => !name.startsWith('model.layers.'))
-  const unnamed = foreign && `No: mlx-lm expects names like model.layers.0, and here one is ${foreign.name}.`
+  const unnamed = foreign && `No: mlx-lm expects names like model.layers.0, but here one is ${foreign.name}.`
   const reason = notLoaded['mlx-lm'] ?? unnamed
   const span = Math.min(...(decoder?.blocks ?? []).map((block) => block.span))
   // Of two kinds of blocks with angles of their own, it knows both.
   const ignored = Number.isFinite(span) && decoder!.rotary.length === 1
-  const limit = ignored ? `; beyond ${span} tokens it leaves out this model's sliding window` : ''
+  const limit = ignored ? `; beyond ${span} tokens it ignores this model's sliding window` : ''
   const others = (['transformers', 'vLLM'] as const).map((runtime) => ({
     runtime,
     loads: false,

@@ -1,4 +1,4 @@
-/** What formats may know of a model beyond its tensors: those that hold a whole program's input tell all of it. */
+/** Description of a model for formats that store more than its tensors, e.g. GGUF: architecture and tokenizer. */
 import type { JsonObject } from '../json.ts'
 
 /** Rotary positions as most programs are told of them: angles θ^(−2i/d) · position / (linear · factors[i]). */

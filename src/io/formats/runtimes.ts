@@ -1,4 +1,4 @@
-/** What to type for a runtime to open a checkpoint, where its format says nothing else. */
+/** Commands that open a checkpoint in each runtime, unless its format gives others. */
 import type { Compatibility } from './format.ts'
 
 /** `{folder}` stands for the checkpoint's folder. */

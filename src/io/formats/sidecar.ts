@@ -1,6 +1,6 @@
 /**
- * Codes, grid and outliers of a linear as they were solved, in a file of their own: for results that no common format holds, at
- * their true size. sidecar/FORMAT.md is the schema, sidecar/loader.py reads it in Python; both lie in every folder.
+ * Export format of codes, grid and outliers exactly as solved, one file per linear: for results that no common format can store, at their
+ * true size. sidecar/FORMAT.md is the schema, sidecar/loader.py reads it in Python; both are copied into every folder.
  *
  * A file for each linear, since how many outliers there are is known only once it is solved.
  *
@@ -60,7 +60,7 @@ export const sidecar: ExportFormat = {
   accepts({ levels }) {
     return levels === 'uniform'
       ? null
-      : { why: 'It stores codes of integers only.', instead: 'Choose a uniform grid, or write plain weights.' }
+      : { why: 'It can store integer codes only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
   },
   rounds: () => null,
   remarks: () => [],

@@ -1,6 +1,6 @@
 /**
- * What llama.cpp calls the families and their tensors, and what it has to be told of each (llama.cpp v0.5.0, src/models and
- * conversion/). Whatever its code of a family does otherwise than the model at hand is a reason against it.
+ * llama.cpp's names of families and tensors, and the metadata that each needs (llama.cpp v0.5.0, src/models and conversion/). A model
+ * that its code would compute differently is refused.
  */
 import type { Rope } from '../model.ts'
 import type { ModelFacts } from '../model.ts'
@@ -162,17 +162,17 @@ export interface GgufArchitecture {
 export function architectureOf(model: ModelFacts): GgufArchitecture | string {
   const kind = Object.hasOwn(kinds, model.family) ? kinds[model.family] : null
   if (!kind || !model.attention)
-    return `llama.cpp does not know ${kind ? 'this kind of ' : ''}${model.label} models, as far as is known here: ${knownFamilies}.`
+    return `llama.cpp does not support ${kind ? 'this kind of ' : ''}${model.label} models; supported are ${knownFamilies}.`
   const against = problemOf(kind, model)
   if (against) return against
   const targets = new Map<string, Target>()
   for (const { name, block, part, plus } of model.parts) {
     const theirs = (block === null ? kind.outside : kind.block)[part]
-    if (!theirs) return `llama.cpp’s ${model.label} has no place for ${name}.`
+    if (!theirs) return `llama.cpp’s ${model.label} has no tensor ${name}.`
     targets.set(name, { name: block === null ? theirs : `blk.${block}.${theirs}`, plus, order: rowOrder(kind, model, part) })
   }
   if (new Set([...targets.values()].map(({ name }) => name)).size < targets.size)
-    return `llama.cpp’s ${model.label} does not have norms like this one.`
+    return `llama.cpp’s ${model.label} has other norms than this model.`
   const ropes = model.attention.ropes.filter((one) => typeof one === 'object')
   return {
     name: kind.name,
@@ -194,28 +194,29 @@ function problemOf(kind: Kind, model: ModelFacts): string | null {
   const { label, hidden, heads, headDim, blocks, parts, logitCap } = model
   const { ropes, spans, scoreScale, scoreCap } = model.attention!
   const odd = ropes.find((one) => typeof one === 'string')
-  if (odd !== undefined) return `Rotary positions scaled by ${odd} are not written.`
+  if (odd !== undefined) return `Rotary positions with ${odd} scaling cannot be written.`
   const rotary = ropes.every((one) => one !== null)
-  if (rotary === (kind.positions === 'alibi')) return `llama.cpp knows ${label} with ${rotary ? 'ALiBi' : 'rotary positions'} only.`
+  if (rotary === (kind.positions === 'alibi')) return `llama.cpp supports ${label} with ${rotary ? 'ALiBi' : 'rotary positions'} only.`
   const scaled = kind.largest === blocks ? Math.floor(hidden / heads) : headDim
   if (Math.abs(scoreScale * Math.sqrt(scaled) - 1) > 1e-6)
     return `llama.cpp divides the scores of ${label} with ${blocks} blocks by √${scaled}, and this model by ${(1 / scoreScale).toFixed(3)}.`
-  if (kind.caps ? !scoreCap || !logitCap : scoreCap) return `llama.cpp’s ${label} caps scores and logits otherwise than this model.`
+  if (kind.caps ? !scoreCap || !logitCap : scoreCap) return `llama.cpp’s ${label} caps scores and logits differently from this model.`
   if (kind.square && heads * headDim !== hidden)
-    return `llama.cpp knows ${label} only with heads that are together as wide as the hidden state.`
-  if (kind.tied && parts.some(({ part }) => part === 'head')) return `llama.cpp knows ${label} only with the embedding as its head.`
+    return `llama.cpp supports ${label} only if all heads together are as wide as the hidden state.`
+  if (kind.tied && parts.some(({ part }) => part === 'head')) return `llama.cpp supports ${label} only with tied embeddings.`
   const rope = (want: (finite: boolean) => boolean) => [
     ...new Set((ropes as Rope[]).filter((_, k) => want(Number.isFinite(spans[k]))).map(said)),
   ]
   const [full, sliding] = [rope((finite) => !finite), rope((finite) => finite)]
   if (rotary && (full.length > 1 || sliding.length > 1 || (!kind.windows && new Set([...full, ...sliding]).size > 1)))
-    return `llama.cpp knows ${label} with one kind of rotary positions only.`
+    return `llama.cpp supports ${label} with one kind of rotary positions only.`
   if (kind.positions !== 'factors' && (ropes as (Rope | null)[]).some((one) => one?.factors))
-    return `llama.cpp’s ${label} knows no rotary positions scaled as in LLaMA 3.`
+    return `llama.cpp’s ${label} does not support LLaMA 3’s scaling of rotary positions.`
   // In Gemma 3 it scales the positions of full attention alone.
   if (kind.name === 'gemma3' && sliding.length && (JSON.parse(sliding[0]) as Rope).linear !== 1)
-    return `llama.cpp’s ${label} does not scale the rotary positions of windows.`
-  if (kind.windows && new Set(spans.filter(Number.isFinite)).size > 1) return `llama.cpp knows ${label} with windows of one size only.`
+    return `llama.cpp’s ${label} does not scale the rotary positions of sliding attention.`
+  if (kind.windows && new Set(spans.filter(Number.isFinite)).size > 1)
+    return `llama.cpp supports ${label} with sliding windows of one size only.`
   return null
 }
 

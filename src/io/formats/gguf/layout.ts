@@ -1,4 +1,4 @@
-/** A result in GGUF's terms: which tensors of which types, under what names, in which files; or why it has none. */
+/** Layout of a GGUF checkpoint: names and types of its tensors, and its files; or why a result cannot be stored. */
 import type { PartedFile } from '../../parts.ts'
 import type { TensorSpec } from '../../safetensors.ts'
 import type { ExportPlan, Refusal } from '../format.ts'
@@ -20,17 +20,18 @@ export interface GgufLayout {
 /** `general.file_type` by the type of most weights. */
 const fileTypes: Record<TensorType, number> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }
 
-const codesOnly = 'write plain weights'
+const codesOnly = 'the format of plain weights'
 
-/** Why GGUF does not hold a result, and what would. */
+/** Why GGUF cannot store a result, and what to do instead. */
 export function refusalOf(plan: ExportPlan): Refusal | null {
   const { settings, linears, levels, outliers, model } = plan
   const { bits, groupSize, symmetric, actOrder } = settings
   if (levels !== 'uniform')
-    return { why: 'GGUF’s exact types hold uniform integers only.', instead: `Choose a uniform grid, or ${codesOnly}.` }
-  if (outliers) return { why: 'GGUF files have no place for outliers beside the codes.', instead: `Leave outliers out, or ${codesOnly}.` }
+    return { why: 'GGUF’s exact types can store uniform integer grids only.', instead: `Choose a uniform grid, or ${codesOnly}.` }
+  if (outliers)
+    return { why: 'GGUF files cannot store outliers beside the codes.', instead: `Choose an algorithm without outliers, or ${codesOnly}.` }
   const architecture = architectureOf(model)
-  if (typeof architecture === 'string') return { why: architecture, instead: 'Write GPTQ or plain weights.' }
+  if (typeof architecture === 'string') return { why: architecture, instead: 'Choose GPTQ or plain weights.' }
   if (!blockType(bits, symmetric))
     return {
       why: 'GGUF has no type for asymmetric codes of 8 bits.',
@@ -38,22 +39,22 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
     }
   if (groupSize > 0 && groupSize % BLOCK)
     return {
-      why: `A block of GGUF has ${BLOCK} weights and one scale, and groups of ${groupSize} cut it.`,
+      why: `GGUF has one scale per ${BLOCK} weights, which groups of ${groupSize} do not fit.`,
       instead: 'Choose groups of 32, 64 or 128, or the full row.',
     }
   if (actOrder)
     return {
-      why: 'GGUF keeps groups in the order of the columns, and act-order moves columns between them.',
-      instead: 'Turn on static groups, choose the full row, or leave act-order out.',
+      why: 'GGUF stores groups in column order, but act-order moves columns between groups.',
+      instead: 'Turn on static groups, choose the full row, or turn act-order off.',
     }
   const loose = linears.find(({ p }) => p % BLOCK)
   if (loose)
     return {
-      why: `The rows of ${loose.name} have ${loose.p} weights, which GGUF’s blocks of ${BLOCK} do not divide.`,
-      instead: 'Write GPTQ or plain weights.',
+      why: `The rows of ${loose.name} have ${loose.p} weights, which is not a multiple of ${BLOCK}.`,
+      instead: 'Choose GPTQ or plain weights.',
     }
   const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
-  if (typeof vocabulary === 'string') return { why: vocabulary, instead: 'Write GPTQ or plain weights.' }
+  if (typeof vocabulary === 'string') return { why: vocabulary, instead: 'Choose GPTQ or plain weights.' }
   return null
 }
 

@@ -1,4 +1,4 @@
-/** A GGUF checkpoint on its way into a folder: the head first, since all sizes are known, and each tensor where it belongs. */
+/** Writes a GGUF checkpoint into a folder: the head first, since all sizes are known, then each tensor at its position. */
 import { WorkbenchError } from '../../../errors.ts'
 import type { SolvedLinear } from '../../../quant/linear.ts'
 import { readRange, type Sink } from '../../bytes.ts'

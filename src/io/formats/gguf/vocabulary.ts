@@ -80,7 +80,7 @@ function read(vocabulary: Vocabulary, rows: number): GgufVocabulary | string {
   if (kind !== 'BPE') return `llama.cpp reads byte-pair tokenizers, and this one is ${kind}.`
   const model = definition.model as JsonObject
   const odd = ['continuing_subword_prefix', 'end_of_word_suffix'].find((field) => model[field])
-  if (odd) return `llama.cpp knows no tokenizer whose model has ${odd}.`
+  if (odd) return `llama.cpp does not support tokenizers whose model has ${odd}.`
   const tokens = tokensOf(vocabulary, rows)
   if (typeof tokens === 'string') return tokens
   const own = model.byte_fallback === true ? sentencePiece(vocabulary, tokens) : byteLevel(vocabulary, tokens)
@@ -93,7 +93,7 @@ function read(vocabulary: Vocabulary, rows: number): GgufVocabulary | string {
     metadata: [...own.metadata, ...specials, ...(chatTemplate === null ? [] : [text('tokenizer.chat_template', chatTemplate)])],
     differs: [
       ...own.differs,
-      ...(stripping ? [`white space and letters beside ${JSON.stringify(stripping.content)} are kept or split as beside any token`] : []),
+      ...(stripping ? [`white space and letters beside ${JSON.stringify(stripping.content)} are kept or split as next to any token`] : []),
     ],
   }
 }
@@ -113,8 +113,8 @@ function tokensOf({ tokens }: Vocabulary, rows: number): string[] | string {
   for (const [id, token] of listed.entries()) {
     const other = seen.get(token)
     if (other !== undefined)
-      return `llama.cpp takes no two tokens that are written alike, and ${other} and ${id} are both ${JSON.stringify(token)}.`
-    if (!token) return `llama.cpp takes no empty token, and ${id} is one.`
+      return `llama.cpp does not accept two tokens with the same text, but ${other} and ${id} are both ${JSON.stringify(token)}.`
+    if (!token) return `llama.cpp does not accept empty tokens, but ${id} is one.`
     seen.set(token, id)
   }
   return listed
@@ -147,21 +147,21 @@ function byteLevel(vocabulary: Vocabulary, listed: readonly string[]): GgufVocab
   const same = preTokenizers.filter((one) => one.steps.join('\n') === steps.join('\n'))
   if (!same.length) {
     const known = preTokenizers.map(({ name }) => name).join(', ')
-    return `llama.cpp would split text otherwise than this tokenizer, whose pre-tokenizer is ${steps.join(', ').slice(0, 200) || 'none'}; known to be the same are ${known}.`
+    return `llama.cpp would split text differently from this tokenizer, whose pre-tokenizer is ${steps.join(', ').slice(0, 200) || 'none'}; known to be the same are ${known}.`
   }
   const pre = same.find((one) => (one.whole ?? false) === whole)
   if (!pre)
     return `llama.cpp ${whole ? 'joins' : 'does not join'} pieces that are tokens by their merges under ${same[0].name}, unlike this tokenizer (ignore_merges).`
   const normalizers = normalizer ? (Array.isArray(normalizer.normalizers) ? normalizer.normalizers : [normalizer]) : []
   const other = normalizers.find((one) => !(isObject(one) && one.type === 'NFC'))
-  if (other) return `llama.cpp does not normalize text, and this tokenizer does (${isObject(other) ? other.type : typeof other}).`
+  if (other) return `llama.cpp does not normalize text, but this tokenizer does (${isObject(other) ? other.type : typeof other}).`
   const { types, texts } = typed(vocabulary, listed, () => tokenTypes.normal)
   const merges = mergesOf()
   const pairs: string[] = []
   for (let i = 0; i < merges.length; i += 3) {
     const pair = [merges[i], merges[i + 1]].map((id) => vocabularyToken(listed, id))
     if (pair.some((token) => token.includes(' ')))
-      return `llama.cpp takes no merges of tokens with a space, such as ${JSON.stringify(pair)}.`
+      return `llama.cpp does not accept merges of tokens with a space, such as ${JSON.stringify(pair)}.`
     pairs.push(pair.join(' '))
   }
   return {
@@ -203,11 +203,11 @@ function sentencePiece(vocabulary: Vocabulary, listed: readonly string[]): GgufV
   const spaces = spacesOf(definition)
   const model = definition.model as JsonObject
   if (!spaces || model.ignore_merges === true) {
-    return 'llama.cpp would split text otherwise than this tokenizer with fallback to bytes: it knows those that write spaces as ▁, with or without one before a text, and nothing else.'
+    return 'llama.cpp would split text differently from this tokenizer with byte fallback: it supports only those that write spaces as ▁, with or without one before a text.'
   }
   const byteIds = new Set(Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
   const missing = [...byteIds].find((token) => !listed.includes(token))
-  if (missing) return `llama.cpp needs a token for every byte, and this tokenizer has no ${missing}.`
+  if (missing) return `llama.cpp needs a token for every byte, but this tokenizer has no ${missing}.`
   const scores = scoresOf(vocabulary, listed, byteIds)
   if (typeof scores === 'string') return scores
   const { types, texts } = typed(vocabulary, listed, (token) =>
@@ -222,7 +222,7 @@ function sentencePiece(vocabulary: Vocabulary, listed: readonly string[]): GgufV
       list('tokenizer.ggml.token_type', 'i32', types),
       flag('tokenizer.ggml.add_space_prefix', spaces.prefix),
     ],
-    differs: spaces.first ? ['it puts a space before text behind every special token, and this tokenizer only at the start'] : [],
+    differs: spaces.first ? ['it puts a space before text after every special token, but this tokenizer only at the start'] : [],
   }
 }
 
@@ -241,7 +241,7 @@ function scoresOf({ merges: mergesOf, added }: Vocabulary, listed: readonly stri
     const made = merges[i + 2]
     if (made >= listed.length) return `a merge makes token ${made}, for which the embedding has no row.`
     if (made !== last && ways[made])
-      return `llama.cpp would join other pairs than this tokenizer: its merges that make ${JSON.stringify(listed[made])} do not stand side by side.`
+      return `llama.cpp would join other pairs than this tokenizer: its merges that make ${JSON.stringify(listed[made])} are not adjacent.`
     if (made !== last) scores[made] = -++rank
     ways[made]++
     last = made
@@ -286,7 +286,7 @@ function specialsOf({ special, specialIds, before, after }: Vocabulary, listed: 
     [after, 'eos'],
   ] as const) {
     if (around.length > 1 || (around.length && around[0] !== ids.get(name)))
-      return `llama.cpp puts one token ${name === 'bos' ? 'before' : 'behind'} a text at most, the ${name} token, and this tokenizer ${around.map((id) => listed[id]).join(' ')}.`
+      return `llama.cpp adds at most one token ${name === 'bos' ? 'before' : 'after'} a text, the ${name} token, but this tokenizer adds ${around.map((id) => listed[id]).join(' ')}.`
   }
   return [
     ...[...ids].map(([name, id]): [string, MetaValue] => [`tokenizer.ggml.${name}_token_id`, { type: 'u32', value: id }]),
