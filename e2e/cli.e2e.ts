@@ -162,7 +162,7 @@ describe('npm run quantize', () => {
     const resumed = quantize(...to('parts'), '--resume')
     expect(resumed.status, resumed.stderr).toBe(0)
     expect(resumed.stdout.replaceAll('parts', 'whole')).toBe(undisturbed.stdout)
-    expect(resumed.stderr).toMatch(/Resuming the job of .*: [3-6] linears are solved already\./)
+    expect(resumed.stderr).toMatch(/Resuming the job of .*: [3-6] linears are already solved\./)
     expect(await folderContents(join(out, 'parts'))).toEqual(await folderContents(join(out, 'whole')))
     expect((await readdir(out)).sort()).toEqual(['parts', 'whole'])
   })

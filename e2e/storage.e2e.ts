@@ -26,7 +26,7 @@ test('a full disk makes the job wait, with the bytes that it needs, and go on wh
 
   const note = page.getByRole('region', { name: 'The storage is full' })
   await note.waitFor({ timeout: 60_000 })
-  expect(await note.innerText()).toMatch(/no room for the checkpoint of RTN.*[\d.]+\s[KM]iB are still needed.*private storage is full/s)
+  expect(await note.innerText()).toMatch(/no space for the checkpoint of RTN.*[\d.]+\s[KM]iB are still needed.*private storage is full/s)
   expect(await page.getByTestId('announcer').innerText()).toContain('storage is full')
   expect(await accessibilityProblems(page)).toEqual([])
   await quota()
