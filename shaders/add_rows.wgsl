@@ -1,6 +1,6 @@
 // x[t, :] += table[min(offset + (first + t) mod window, count − 1), :]      (a bias is a table of one row)
 //
-// x: [rows, cols] f32, in place, `first` being its row in all; table: [count, cols] f32
+// x: [rows, cols] f32, in place, `first`: index of its first row in the whole matrix; table: [count, cols] f32
 //#include lib/item
 struct Params { rows: u32, cols: u32, first: u32, window: u32, offset: u32, count: u32 }
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;

@@ -1,7 +1,7 @@
 // x = clamp(w, −m, m) with m = clip[group], and the cell that spans each row and group of x
 //
 // w, x: [p, q] f32 (input-major); clip: [groups, q] f32; groups are runs of `size` inputs
-// grid: [groups, q] vec2f, cells; half: they are float16 numbers, as they are stored
+// grid: [groups, q] vec2f, cells; half: scales are rounded to float16, as stored
 //#include lib/item
 //#include lib/awq_range
 //#include lib/grid

@@ -1,4 +1,4 @@
-// What rounding loses of one candidate of AWQ's searches, for every row and group:
+// Rounding error of one candidate of AWQ's searches, for every row and group:
 //   v = w ⊙ c,  m = keep · max|v|,  d = (Q(clamp(v, −m, m)) − v) / c
 // Q on the grid of the clamped group. The scale search varies c, the clip search `keep`.
 //

@@ -1,6 +1,6 @@
 // Cholesky factor of one diagonal block, RᵀR = A[k0 .., k0 ..], R upper, right-looking, four rows at a time: one workgroup,
 // one invocation per column. Only the upper half of A is read. The first pivot that is not finite or not above `least` is
-// recorded, as its index + 1; what follows it is worthless. The block of the result is that of cholesky_panel, with
+// recorded, as its index + 1; later entries are then invalid. The block of the result is that of cholesky_panel, with
 //   N[k, k] = √D_k = R[j, j] / s_j
 //
 // a: [64, p] f32, rows k0 on; columns: [p] vec2u (unused, bits of s), last column first

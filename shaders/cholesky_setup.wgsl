@@ -1,7 +1,7 @@
 // Prepares a symmetric matrix for `feedback`, in reversed order and scaled to unit diagonal:
-//   A[i, j] = s_i s_j G[c_i, c_j] for i < j,  A[i, i] = 1,  nothing of use below
+//   A[i, j] = s_i s_j G[c_i, c_j] for i < j,  A[i, i] = 1,  undefined below
 //
-// for the rows i whose c_i is in the panel of G at hand; four by four neighbours per invocation
+// for the rows i whose c_i is in the bound row panel of G; four by four neighbours per invocation
 //
 // g: [g_rows, p] f32, rows g0 on; columns: [p] vec2u (c_i, bits of s_i), last column first; a: [rows, p] f32, rows row0 on
 struct Params { p: u32, g0: u32, g_rows: u32, row0: u32, rows: u32 }

@@ -1,4 +1,4 @@
-// y[i, y0 .. y0 + cols] = x[i, x0 .. x0 + cols]: some columns of a matrix into some columns of another, as words
+// y[i, y0 .. y0 + cols] = x[i, x0 .. x0 + cols]: copies columns of a matrix into columns of another, as 32-bit words
 //
 // x: [rows, ldx] u32, y: [rows, ldy] u32
 //#include lib/item

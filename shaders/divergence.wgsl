@@ -1,4 +1,4 @@
-// What the Kullback–Leibler divergence of a model from a reference needs of each row and block of 1024 vocabulary entries.
+// Partial sums of the Kullback–Leibler divergence of a model from a reference, for each row and block of 1024 vocabulary entries.
 // With logits f of the reference and x of the model, m their largest f in the block (see logsumexp), p = e^(f − m),
 //   r = Σ p (x − f) / Σ p, roughly;  u = x − f − r,   a = Σ p (e^u − 1 − u),   b = Σ p u
 // No term of a is negative and b is about 0, so nothing cancels, however alike the two are; the host joins the blocks in

@@ -1,5 +1,5 @@
 // out[i] = Σ x_e y_e over the i-th of `parts` interleaved slices: the first half of a long dot product, which the host
-// finishes in float64. `further`: added to what is there, for operands in several panels.
+// finishes in float64. `further`: added to the previous values, for operands in several row panels.
 //
 // x, y: [n / 4] vec4f; out: [parts] f32
 //#include lib/run

@@ -1,4 +1,4 @@
-// y[t, :] = E[id_t, :] for the ids inside this panel of the embedding
+// y[t, :] = E[id_t, :] for the ids inside this row panel of the embedding
 //
 // table: [panel rows, d] f32, rows first .. first + count of E;  ids: [tokens] u32;  y: [tokens, d] f32
 //#include lib/item

@@ -1,7 +1,7 @@
-// candidates[g, c·q + row] = grid[g, row] with multiple_c times its scale
+// candidates[g, c·q + row] = grid[g, row] with its scale multiplied by multiple_c
 //
 // grid: [groups, q] vec2f, cells; multiple: [copies] f32; candidates: [groups, copies·q] vec2f
-// half: cells are float16 numbers, as they are stored
+// half: scales are rounded to float16, as stored
 //#include lib/item
 //#include lib/grid
 struct Params { q: u32, groups: u32, copies: u32, half: u32 }

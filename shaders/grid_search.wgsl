@@ -1,4 +1,4 @@
-// Searches a better grid in smaller ranges: of all shrunk by (a, b) in `shrink`, on uniform integers (a·lo, b·hi),
+// Searches a better grid with smaller ranges: of the ranges shrunk by each (a, b) in `shrink`, on uniform integers (a·lo, b·hi),
 // the first that has the least
 //   Σ_j weight_j · |w_j − Q(w_j)|^norm        over the columns j of the group, norm 2, or 2.4 with POWER
 // Twenty candidates a dispatch, their errors in registers while the columns pass once; `least` carries the best so far.

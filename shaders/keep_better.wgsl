@@ -1,6 +1,6 @@
-// y = x where the error has grown, change > 0; else y stays: which of two results is kept, decided without the host
+// y = x if the error has increased (change > 0), else y is unchanged: keeps the better of two results without the host
 //
-// change: [1] f32; x, y: [n] u32, bits of anything
+// change: [1] f32; x, y: [n] u32, any type, as bits
 //#include lib/item
 struct Params { n: u32 }
 @group(0) @binding(0) var<storage, read> change: array<f32>;

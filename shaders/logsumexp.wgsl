@@ -1,6 +1,6 @@
-// Of each row and each block of 1024 entries of the vocabulary:
+// For each row and each block of 1024 vocabulary entries:
 //   m = max x,  s = Σ e^(x − m),  top = entry of the largest logit (the first of equals; exact in f32 below 2^24 entries)
-//   hit = logit of the target if it stands in this block, else 0
+//   hit = logit of the target if it is in this block, else 0
 // The host joins the blocks in float64: cross-entropy = ln Σ_blocks s e^m − target. Blocks start at the same entries
 // however the head is cut into panels, so the sums do not depend on it. One invocation for each row and block.
 //

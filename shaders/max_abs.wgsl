@@ -1,4 +1,4 @@
-// peaks[slot] = max(peaks[slot], bits of |x_e|), e < n: bits of numbers that are not negative have their order. An
+// peaks[slot] = max(peaks[slot], bits of |x_e|), e < n: the bits of non-negative floats are ordered like the floats. An
 // invocation takes every lanes-th four.
 //
 // x: [n / 4] vec4f; peaks: [..] u32, bits of f32

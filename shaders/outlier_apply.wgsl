@@ -1,4 +1,4 @@
-// H ← P_k(C) and R −= ΔH. A dead input (Σ_jj = 0) never feels R: there Ŵ takes the change, to be rounded again (DEAD:
+// H ← P_k(C) and R −= ΔH. For a dead input (Σ_jj = 0), R has no effect: there Ŵ takes the change, to be rounded again (DEAD:
 // there are such inputs).
 //
 // c, h, r, what: [p, q] f32 in processing order; columns: [p] vec2u (group, bits of Σ_jj)

@@ -1,4 +1,4 @@
-// Splits weights of which some stay unrounded: H = V − Q(V) where masked, 0 elsewhere (there V is on the grid already).
+// Separates the unrounded weights: H = V − Q(V) where masked, 0 elsewhere (there V is on the grid already).
 //
 // v, h: [p, q] f32 in processing order; mask: [p, words] u32 of outlier_mask; columns: [p] vec2u (group, bits of Σ_jj)
 // grid: [groups, q] vec2f (scale, zero)

@@ -1,4 +1,4 @@
-// Packs codes into a little-endian bit stream down the inputs, one stream per output: code k at bit bits · k.
+// Packs codes into a little-endian bit stream along the inputs, one stream per output: code k at bit bits · k.
 // The same words as GPTQ's qweight for 2, 3, 4 and 8 bits.
 //
 // codes: [p, q] u32; packed: [ceil(p · bits / 32), q] u32 from element `start` on

@@ -1,4 +1,4 @@
-// y = x where h is 0, else 0: the part of Ŵ that lies on the grid
+// y = x where h is 0, else 0: the part of Ŵ that is on the grid
 //
 // x, h, y: [n] f32
 //#include lib/item

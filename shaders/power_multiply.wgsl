@@ -1,6 +1,6 @@
 // Half of a step of the power iteration: parts[part, i] = Σ_j Σ[j, i] · v_j over the part's share of the rows j.
 //
-// sigma: [.., p] f32, symmetric, of which the rows row0 .. row0 + panel are bound; v: [p] f32; parts: [.., p] f32, of which
+// sigma: [.., p] f32, symmetric, of which the row panel row0 .. row0 + panel is bound; v: [p] f32; parts: [.., p] f32, of which
 // those that belong to these rows are written
 //#include lib/item
 struct Params { p: u32, rows: u32, row0: u32, panel: u32 }

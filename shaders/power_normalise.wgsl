@@ -1,5 +1,5 @@
 // The other half: u = Σ v (summed over the parts), ρ = vᵀu, v ← u / ‖u‖. An eigenvalue lies within ‖u − ρ v‖ of ρ, so
-// their sum, which is reported, errs upwards, and by less the closer the iteration has come.
+// their sum, which is reported, is an upper bound that becomes tighter as the iteration converges.
 //
 // parts: [parts, p] f32; v: [p] f32, of norm 1; u: [p] f32; lambda: [1] f32          (one workgroup)
 struct Params { p: u32, parts: u32 }

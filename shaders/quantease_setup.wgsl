@@ -1,7 +1,7 @@
 // Prepares Σ for the sweeps, in processing order (π = order):
 //   N[k, j] = Σ[π_k, π_j] / Σ[π_k, π_k]          (rows of dead inputs, Σ_kk = 0, become 0)
 //
-// for the rows k whose π_k is in the panel of Σ at hand; four neighbouring columns per invocation
+// for the rows k whose π_k is in the bound row panel of Σ; four neighbouring columns per invocation
 //
 // sigma: [sigma_rows, p] f32, rows sigma0 on; order: [p] u32; n: [rows, p] f32, rows row0 on
 struct Params { p: u32, sigma0: u32, sigma_rows: u32, row0: u32, rows: u32 }

@@ -1,7 +1,7 @@
 // Up to 32 columns of a sweep of coordinate descent (arXiv 2309.01885, Algorithm 1, in blocks), left-looking. Per row of W,
 // for the columns j in order:
 //   β = Ŵ_j + G_j,  v = Q(β) (relaxed sweep: v = β),  d = v − Ŵ_j
-//   Ŵ_j = v,  R_j −= d,  G_k −= d N_kj  for the later columns k of these
+//   Ŵ_j = v,  R_j −= d,  G_k −= d N_kj  for the later columns k of the block
 // with R = W − Ŵ and G = R·Nᵀ, formed by a GEMM before. For QuantEase N = Σ with every row divided by its Σ_kk; for GPTQ,
 // one sweep from Ŵ = W, N = Vᵀ, of which only what is left of the diagonal counts.
 // ONE_GROUP: all these columns are of one group, so that the grid is read once.

@@ -1,6 +1,6 @@
 // One step k of Gaussian elimination on the upper triangle and the right-hand side of every row's system:
 //   A_ij −= A_ki A_kj / A_kk     for k < i ≤ j ≤ groups
-// The matrix is positive semidefinite: no pivoting; a group whose codes are all zero has A_kk = 0 and is left alone.
+// The matrix is positive semidefinite: no pivoting; a group whose codes are all zero has A_kk = 0 and is skipped.
 //
 // system: [groups, groups + 1, rows] f32
 //#include lib/item

@@ -1,6 +1,6 @@
 // One row g of the normal equations of the scales, for every row of W: with ŵ_h = Ŵ restricted to the columns of group h,
 //   system[g, h] = ŵ_g Σ ŵ_hᵀ (h ≥ g),   system[g, groups] = ŵ_g Σ (w − ŵ)ᵀ
-// from product = Σ ŵ_g, a GEMM. The diagonal grows by a millionth, so that groups that depend on each other stay solvable.
+// from product = Σ ŵ_g, a GEMM. The diagonal is increased by a millionth, so that the system is solvable for linearly dependent groups.
 //
 // product: [p, rows] f32; what, rest (W − Ŵ): [p, q] f32, of which columns row0 .. row0 + rows are meant
 // system: [groups, groups + 1, rows] f32

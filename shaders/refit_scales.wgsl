@@ -1,4 +1,4 @@
-// The scales with the least error for the codes as they are, by back-substitution in the eliminated system: group k's scale
+// The scales with the least error for fixed codes, by back-substitution in the eliminated system: group k's scale
 // is multiplied by 1 + δ_k with
 //   A_kk δ_k = A_k,groups − Σ_{j > k} A_kj δ_j
 // A scale that would not stay positive is kept. A scale rounded to float16 (half) enters the groups before it as rounded,

@@ -1,5 +1,5 @@
-// x = the nearest number to it (ties to even) that the checkpoint's dtype holds, in place, so that what is measured is what
-// is stored. What float16 cannot hold stays as it is, for the writer to refuse.
+// x = x rounded to the checkpoint's dtype (ties to even), in place, so that the measured weights are the stored ones. Values
+// outside the range of float16 are left unchanged, for the writer to reject.
 //
 // x: [n] f32; bf16: 1 bfloat16, 0 float16
 //#include lib/item

@@ -1,5 +1,5 @@
 // P[i, j] = exp(S[i, j] − max) / Σ_j exp(S[i, j] − max) over the visible keys i − span < j ≤ i, and 0 elsewhere, in place;
-// with ALIBI, S[i, j] + alibi[head, j] stands for S[i, j]
+// with ALIBI, S[i, j] + alibi[head, j] instead of S[i, j]
 //
 // s: [matrices, t, t] f32 (t a multiple of 4); span: sliding window (t or more: none)
 // alibi: [heads, t] f32; matrix m is that of head head0 + m mod heads      (anything without ALIBI)

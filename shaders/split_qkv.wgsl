@@ -1,4 +1,4 @@
-// Takes a fused projection apart. A row of x holds, per key/value head g: `share` query heads, the key head, the value head.
+// Splits a fused projection. A row of x contains, per key/value head g: `share` query heads, the key head, the value head.
 //   q[t, (g · share + r) d + c] = x[t, (g (share + 2) + r) d + c];   k[t, g d + c]: r = share;   v[t, g d + c]: r = share + 1
 //
 // x: [rows, kv · (share + 2) · d] f32; q: [rows, kv · share · d]; k, v: [rows, kv · d]; d a multiple of 4

@@ -1,5 +1,5 @@
-// The grid of one SpQR group (Dettmers et al., arXiv 2306.03078), columns j0 .. j0 + size − 1, from the weights as
-// the errors of earlier columns have made them.
+// The grid of one SpQR group (Dettmers et al., arXiv 2306.03078), columns j0 .. j0 + size − 1, from the weights
+// updated by the errors of earlier columns.
 // Leave-one-out test, per row of W: with E the error of the row's grid on the group, Σ_j D_j (w_j − Q(w_j))², an entry
 // is left out of the range iff E − (E of the rest, on the grid of the rest) > τ. Only without its least or its greatest
 // entry does a row get another grid; any other entry gains its own error and no more.

@@ -1,6 +1,6 @@
 // One digit of a radix select: bins[d] += number of items whose key has digit d at `shift` and, above it, the digits
 // found so far. Keys: half 0, the bits of |score|, largest first; half 1, ~index of the items that equal the k-th, so that
-// lower indices go first. Items are those listed when that list surely holds the k largest, else all n.
+// lower indices go first. Items are those in the list if it certainly contains the k largest, else all n.
 //
 // scores: [n] f32; list: [1 + capacity] u32 (count, indices); state: [8] u32 of lib/topk; bins: [256] u32, zero before
 //#include lib/topk

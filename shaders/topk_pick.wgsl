@@ -1,7 +1,7 @@
 // After topk_count: the digit at which the count from above reaches k, appended to the digits found; bins cleared.
 // After the last digit the list of candidates is emptied and its floor set 10 % below the k-th largest: between two
 // selections of slowly changing scores nothing rises from further below, and if it does, the list is too short and all
-// items are looked at.
+// items are examined.
 //
 // bins: [256] u32; list: [..] u32 (count, ..); state: [8] u32 of lib/topk          (one workgroup)
 //#include lib/topk

@@ -1,4 +1,4 @@
-// y = x with the tails of every row of W and group taken out (0): of n entries everything below the m-th smallest and
+// y = x with the tails of every row of W and group set to 0: of n entries everything below the m-th smallest and
 // above the (m+1)-th largest, m = round(n · fraction / 2). Both by bisection on the ordered bits of the numbers.
 //
 // x, y: [p, q] f32 (input-major); order: [p] u32, group g is order[g·size .. (g+1)·size]

@@ -1,4 +1,5 @@
-// W[k, n] = value(code[k, n]) on the grid of g_k and n, scale · (code − zero) if uniform: a packed linear back to f32, input-major, rows row0 .. row0 + rows.
+// W[k, n] = value(code[k, n]) on the grid of g_k and n, scale · (code − zero) if uniform: dequantizes a packed linear to f32,
+// input-major, rows row0 .. row0 + rows.
 //
 // packed: [ceil(p · bits / 32), q] u32 as pack.wgsl writes it; group: [p] u32; grid: [groups, q] vec2f; w: [rows, q] f32
 //#include lib/item

@@ -1,4 +1,4 @@
-// The interface that both GEMM kernels share; gemm_direct.wgsl says what the fields mean.
+// The common interface of both GEMM kernels; gemm_direct.wgsl explains the fields.
 override TA: bool = false;
 override TB: bool = false;
 

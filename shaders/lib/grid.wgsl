@@ -1,7 +1,7 @@
-// What every grid has, here that of uniform integers: a cell of two numbers for each row and group, from which
+// The functions that define a grid, here uniform integers: a cell of two numbers for each row and group, with
 //   value = scale · (code − zero),  code = clamp(round(v / scale) + zero, 0, M),  M = most;  x = scale, y = zero, an integer
 // Rounding is half-to-even (WGSL `round`); v / s is rounded first, then the integer zero point is added.
-// A kind of grid has an include of its own in the place of this one, with the same functions (src/quant/grids).
+// Other kinds of grid replace this include by one with the same functions (src/quant/grids).
 //#include lib/half
 fn code_of(v: f32, cell: vec2f, most: f32) -> f32 {
   return clamp(round(v / cell.x) + cell.y, 0.0, most);

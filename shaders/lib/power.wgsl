@@ -1,4 +1,4 @@
-// v^2.4 of v >= 0 to 2e-7, by integers alone: pow differs between devices, and what a search finds must not.
+// v^2.4 of v >= 0 to 2e-7, by integer arithmetic: pow differs between devices, and the result of a search must not.
 // With v = m 2^e, 1 <= m < 2, the exponent 12 e / 5 has a whole part and r fifths, and 2^(r/5) m^2.4 comes from a table by
 // linear interpolation. The float that is made of it has 24 bits, so that its product with a power of two is exact.
 // Below 2^-42 it is 0.

@@ -1,2 +1,2 @@
-// Long float32 sums are made in runs of so many terms: of one plain sum, every term meets the rounding of all before it.
+// Long float32 sums are computed in runs of RUN terms, since in one plain sum, rounding errors accumulate over all terms.
 const RUN = 64u;

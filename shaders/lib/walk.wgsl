@@ -1,7 +1,7 @@
-// One walk over the columns j0 .. j0 + width of four rows of W, in order, four rows per invocation and no barrier: each
-// column is given to the shader's own
+// One walk over the columns j0 .. j0 + width of four rows of W, in order, four rows per invocation and no barrier: for each
+// column it calls the shader's own
 //   fn step(quad: u32, k: u32, g: vec4f, diagonal: f32) -> vec4f     (column j0 + k; returns d, by how much W − Ŵ falls)
-// with g = G_k, and the later ones of these columns learn of it,  G_m −= d_k N[m, k].
+// with g = G_k, and updates the later columns of the block:  G_m −= d_k N[m, k].
 //
 // The shader binds g: [width, q] f32 as vec4f; n: [.., p] f32 as vec4f, whose element n0 is N[j0, j0], the diagonal that
 // `step` is told; grid: [groups, q, 2] f32 (scale, zero) as vec4f; and params with q, p, n0 and width, a multiple of 4 up
