@@ -4,25 +4,22 @@
  * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
  */
 import type { TokenBatch } from '../../eval/perplexity.ts'
-import { absSum, add, diagonal, gramUpper, mirror, roundTo, scale, subtract, transpose } from '../../gpu/ops.ts'
+import { absSum, diagonal, gramUpper, mirror } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { bf16ToF32, f16ToF32 } from '../../io/half.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../../models/family.ts'
 import { blockName } from '../../models/weights.ts'
-import { objective } from '../../quant/rounding.ts'
-import { collect, restore, scaleNotes, type SolvedLinear } from '../../quant/linear.ts'
-import { cutWeight, solveLinear } from '../../quant/slices.ts'
-import { Derived, type LinearProblem } from '../../quant/solver.ts'
+import { cutWeight } from '../../quant/slices.ts'
+import { Derived } from '../../quant/solver.ts'
 import type { Judgement } from '../host.ts'
-import type { LayerResult, ObjectiveCurve, RunEvent } from '../job.ts'
-import type { KeptLinear } from '../keep/journal.ts'
-import { linearBits, type PlannedRun } from '../plan/plan.ts'
+import type { PlannedRun } from '../plan/plan.ts'
 import { stageWork } from '../plan/work.ts'
 import { ForwardPass, last } from './forward.ts'
 import type { Hidden } from './hidden.ts'
 import { FORWARD } from './pulse.ts'
-import { type Settle, Settling } from './settling.ts'
+import { Linears } from './linears.ts'
+import { Settling } from './settling.ts'
 import type { Run } from './single.ts'
 import { fold } from './transform.ts'
 
@@ -37,23 +34,20 @@ type SolveStage = (
   outputs?: ReadonlyMap<string, Tensor>,
 ) => Promise<void>
 
-type ObjectivePoint = Extract<RunEvent, { type: 'objective' }>['points'][number]
-
 export class BlockLoop extends ForwardPass {
-  /** The run at hand, whose quantized blocks the journal has. */
-  #run: Run | null = null
+  /** Of the run at hand, whose quantized blocks the journal has. */
+  #linears: Linears | null = null
 
   // ---------------------------------------------------------------- one run
 
   /** Quantizes block by block; what the journal has is taken from there. */
   async quantize(run: Run): Promise<Judgement> {
-    const { blocks, solver } = run.plan
-    const { model } = this.opened
-    const { journal, host } = this
-    this.#run = run
+    const { journal } = this
+    const { blocks } = run.plan
+    this.#linears = new Linears(run, this)
     this.progress.enter(FORWARD)
     let solved = 0
-    while (solved < blocks && (await this.#recallBlock(run, solved))) solved++
+    while (solved < blocks && (await this.#recallBlock(this.#linears, solved))) solved++
     const { measured } = run.work
     const known = measured.filter((k) => k <= solved && journal.score(k))
     for (const k of known) run.tellPerplexity(k, journal.score(k)!)
@@ -64,48 +58,7 @@ export class BlockLoop extends ForwardPass {
     run.reach(solved, from, known)
     let score: Judgement | null = null
     for (let k = from; k < blocks; k++) {
-      const full = await this.load(k)
-      const weights: BlockWeights = new Map(full)
-      if (k < solved) {
-        this.stage(run.plan, 'restore', k)
-        await this.restoreBlock(k, weights)
-        await this.advance(seen, weights, k)
-      } else {
-        const kept = await journal.linears(this.#names(k))
-        const solve: SolveStage = async (stage, gram, diagonal, outputs) => {
-          const derived = new Derived()
-          const shared = gram && diagonal && { gram, gramDiagonal: await diagonal, derived }
-          const before = model.before[stage]
-          const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
-          const settle = new Settling(host.control)
-          for (const linear of model.stages[stage]) {
-            const scaled = weights.get(`${linear.name}.weight`)!
-            const known = kept.get(blockName(this.opened, k, linear.name))
-            if (known) {
-              await this.#recall(run, known)
-              weights.set(`${linear.name}.weight`, this.#restore(known.stored))
-            } else {
-              const settled = await this.#solve(run, k, linear, shared!, weights, note, outputs?.get(linear.name))
-              // Codes and weights, four bytes each, and what the error is measured by.
-              await settle.after(settled, 12 * linear.q * linear.p)
-            }
-            if (scaled !== full.get(`${linear.name}.weight`)) scaled.dispose()
-          }
-          await settle.all()
-          const left = model.stages[stage].filter(({ name }) => !kept.has(blockName(this.opened, k, name)))
-          this.progress.credit(solver.id, stageWork(run.plan, model.stages[stage]) - stageWork(run.plan, left))
-          derived.dispose()
-          this.progress.enter(FORWARD)
-        }
-        const open = model.stages.map((stage) => stage.some(({ name }) => !kept.has(blockName(this.opened, k, name))))
-        if (run.plan.trueSequential) await this.#sequential(run.plan, k, seen, weights, open, solve)
-        else await this.#atOnce(run, k, seen, weights, open, solve)
-      }
-      this.stage(run.plan, 'propagate', k)
-      await this.advance(judged, weights, k)
-      await this.advance(passages, weights, k)
-      for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
-      this.unload(full)
+      await this.#quantizeBlock(this.#linears, k, solved, seen, [judged, passages])
       if (measured.includes(k + 1)) {
         score = journal.score(k + 1) ?? (await this.#measure(run, k, judged, passages))
         run.tellPerplexity(k + 1, score)
@@ -124,25 +77,75 @@ export class BlockLoop extends ForwardPass {
     return score
   }
 
+  /** Quantizes block k, or takes it from the journal that has all before `solved`, and carries the states of all texts through it. */
+  async #quantizeBlock(linears: Linears, k: number, solved: number, seen: Hidden, others: Hidden[]): Promise<void> {
+    const { plan } = linears.run
+    const full = await this.load(k)
+    const weights: BlockWeights = new Map(full)
+    if (k < solved) {
+      this.stage(plan, 'restore', k)
+      await this.restoreBlock(k, weights)
+      await this.advance(seen, weights, k)
+    } else await this.#solveBlock(linears, k, seen, full, weights)
+    this.stage(plan, 'propagate', k)
+    for (const hidden of others) await this.advance(hidden, weights, k)
+    for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
+    this.unload(full)
+  }
+
+  /** Puts quantized weights in the place of `full` ones in `weights`, and carries the calibration text through the block. */
+  async #solveBlock(linears: Linears, k: number, seen: Hidden, full: BlockWeights, weights: BlockWeights): Promise<void> {
+    const { run } = linears
+    const { model } = this.opened
+    const { solver } = run.plan
+    const kept = await this.journal.linears(this.#names(k))
+    const knownOf = ({ name }: LinearShape) => kept.get(blockName(this.opened, k, name))
+    const solve: SolveStage = async (stage, gram, diagonal, outputs) => {
+      const derived = new Derived()
+      const shared = gram && diagonal && { gram, gramDiagonal: await diagonal, derived }
+      const before = model.before[stage]
+      const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
+      const settle = new Settling(this.host.control)
+      for (const linear of model.stages[stage]) {
+        const weight = `${linear.name}.weight`
+        const scaled = weights.get(weight)!
+        const known = knownOf(linear)
+        if (known) {
+          await linears.recall(known)
+          weights.set(weight, linears.restore(known.stored))
+        } else {
+          const settled = await linears.solve({ k, linear, shared: shared!, note, outputs: outputs?.get(linear.name) }, weights)
+          // Codes and weights, four bytes each, and what the error is measured by.
+          await settle.after(settled, 12 * linear.q * linear.p)
+        }
+        if (scaled !== full.get(weight)) scaled.dispose()
+      }
+      await settle.all()
+      const left = model.stages[stage].filter((linear) => !knownOf(linear))
+      this.progress.credit(solver.id, stageWork(run.plan, model.stages[stage]) - stageWork(run.plan, left))
+      derived.dispose()
+      this.progress.enter(FORWARD)
+    }
+    const open = model.stages.map((stage) => stage.some((linear) => !knownOf(linear)))
+    if (run.plan.trueSequential) await this.#sequential(run.plan, k, seen, weights, open, solve)
+    else await this.#atOnce(run, k, seen, weights, open, solve)
+  }
+
   #names(k: number): string[] {
     return this.opened.model.stages.flat().map(({ name }) => blockName(this.opened, k, name))
   }
 
   /** Tells and writes what was solved of block k in earlier times. Whether that is all of it. */
-  async #recallBlock(run: Run, k: number): Promise<boolean> {
+  async #recallBlock(linears: Linears, k: number): Promise<boolean> {
     const names = this.#names(k)
     const kept = await this.journal.linears(names)
+    const { run } = linears
     const vectors = run.plan.solver.transform ? await this.journal.vectors(k) : new Map()
     if (kept.size < names.length || !vectors) return false
     if (vectors.size) await run.output.vectors(vectors)
-    for (const linear of kept.values()) await this.#recall(run, linear)
+    for (const linear of kept.values()) await linears.recall(linear)
     await this.gpu.pace()
     return true
-  }
-
-  async #recall(run: Run, known: KeptLinear): Promise<void> {
-    run.tell(known.layer)
-    await this.#write(run, known.layer.name, known.stored)
   }
 
   /** Puts the quantized weights of block k, and vectors that a transform changed, in place of the full ones. */
@@ -150,7 +153,7 @@ export class BlockLoop extends ForwardPass {
     const { gpu, opened, journal } = this
     const kept = await journal.linears(this.#names(k))
     for (const { name } of opened.model.stages.flat()) {
-      weights.set(`${name}.weight`, this.#restore(kept.get(blockName(opened, k, name))!.stored))
+      weights.set(`${name}.weight`, this.#linears!.restore(kept.get(blockName(opened, k, name))!.stored))
     }
     const changed = await journal.vectors(k)
     for (const { name, plus = 0 } of opened.model.vectors) {
@@ -312,139 +315,6 @@ export class BlockLoop extends ForwardPass {
       gramUpper(this.gpu, input, gram, w * t, length)
       if (sums) absSum(this.gpu, input, sums, w * t, length)
     }
-  }
-
-  /** tr(D Σ Dᵀ), D = W or W − Ŵ, with outputs as they were before a transform divided them by `outputs`. */
-  #lost(weight: Tensor, what: Tensor | null, gram: Tensor, outputs?: Tensor): Reading<number> {
-    const { gpu } = this
-    if (!what && !outputs) return objective(gpu, weight, gram)
-    const d = gpu.empty(weight.shape)
-    gpu.copy(weight, d)
-    if (what) subtract(gpu, d, what)
-    if (outputs) scale(gpu, d, { cols: outputs })
-    const value = objective(gpu, d, gram)
-    d.dispose()
-    return value
-  }
-
-  /** Ŵ + H as the checkpoint will hold it, where that rounds weights; whether it does. */
-  #roundStored({ plan: { measured, output } }: Run, what: Tensor): boolean {
-    const dtype = measured.rounds(output.settings)
-    if (dtype) roundTo(this.gpu, dtype, what)
-    return dtype !== null
-  }
-
-  /** A linear from the journal as the run used it. */
-  #restore(stored: SolvedLinear): Tensor {
-    const what = restore(this.gpu, stored)
-    this.#roundStored(this.#run!, what)
-    return what
-  }
-
-  /** Solves a linear, up to what has to come back from the GPU: the returned function waits for that, tells and keeps it. */
-  async #solve(
-    run: Run,
-    k: number,
-    { name, q, p, scoring }: LinearShape,
-    shared: Pick<LinearProblem, 'gram' | 'gramDiagonal' | 'derived'>,
-    weights: BlockWeights,
-    note: string | null,
-    outputs?: Tensor,
-  ): Promise<Settle> {
-    const { gpu, host } = this
-    const { solver, options, grid, output } = run.plan
-    const { gram } = shared
-    const full = blockName(this.opened, k, name)
-    const started = host.control.clock
-    this.stage(run.plan, 'solve', k, full)
-    this.progress.enter(solver.id)
-    const weight = weights.get(`${name}.weight`)!
-    const base = this.#lost(weight, null, gram, outputs)
-    const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
-    const iterations = solver.sweeps?.(options) ?? 0
-    const problem = { gpu, weight, ...shared, halfScales: true, scoring }
-    const curve = new Map<number, ObjectivePoint>()
-    const result = await solveLinear(solver, problem, options, {
-      report: async (points) => {
-        const share = await relative
-        const shown = points.map((point) => ({ ...point, value: share(point.value) }))
-        if (host.control.stopped) return
-        for (const point of shown) curve.set(point.iteration, point)
-        host.emit({ type: 'objective', run: run.id, linear: full, points: shown, iterations })
-      },
-    })
-    const { outliers = null } = result
-    const collected = collect(gpu, result, grid)
-    if (outliers) add(gpu, result.what, outliers.h)
-    const rounds = this.#roundStored(run, result.what)
-    const lost = outputs || rounds ? this.#lost(weight, result.what, gram, outputs) : result.error
-    const dense = run.output.storesWeights ? this.#rows(result.what) : null
-    weights.set(`${name}.weight`, result.what)
-    for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
-    const seconds = host.control.clock - started
-    return async () => {
-      // One wait for all that is known of this linear; the report of its objective ends before.
-      const waiting = host.control.clock
-      const counted = Reading.of(0).map(() => outliers?.count ?? 0)
-      const [stored, share, , error, count] = await Reading.all([collected, relative, result.error, lost, counted])
-      if (!Number.isFinite(await base)) throw await this.overflow(this.calibration, k, `the sum of squares that ${full} puts out`, k + 1)
-      const { beyond, below } = scaleNotes(stored)
-      if (beyond) {
-        const problem = {
-          severity: 'warning',
-          code: 'note',
-          message: `${full}: ${beyond}`,
-          hint: 'More bits make smaller scales.',
-        } as const
-        host.emit({ type: 'notice', run: run.id, problem })
-      }
-      const kept = outliers && count ? { count, kind: outliers.kind } : null
-      const layer: LayerResult = {
-        name: full,
-        block: k,
-        shape: [q, p],
-        relativeError: share(error),
-        seconds: seconds + host.control.clock - waiting,
-        iterations: result.iterations,
-        bits: {
-          ...linearBits({ q, p }, grid, !output.settings.actOrder, kept),
-        },
-        ...(curve.size && { objective: curveOf([...curve.values()]) }),
-        notes: [...result.notes, note, beyond, below].filter((one) => one !== null),
-      }
-      await this.journal.keepLinear(layer, stored, run.seconds)
-      await this.#write(run, full, stored, dense)
-      run.tell(layer)
-    }
-  }
-
-  /** A weight `[p, q]` as checkpoints have it, `[q, p]`, on the host. */
-  #rows(weight: Tensor): Reading<Float32Array<ArrayBuffer>> {
-    const rows = transpose(this.gpu, weight)
-    const values = this.gpu.read(rows) as Reading<Float32Array<ArrayBuffer>>
-    rows.dispose()
-    return values
-  }
-
-  /** Into the checkpoint; `rows`: Ŵ + H where it was read already. */
-  async #write(run: Run, name: string, stored: SolvedLinear, rows: Reading<Float32Array<ArrayBuffer>> | null = null): Promise<void> {
-    await run.output.linear(name, stored, () => {
-      if (rows) return rows
-      const what = this.#restore(stored)
-      const read = this.#rows(what)
-      what.dispose()
-      return read
-    })
-  }
-}
-
-/** Six digits are more than a chart shows, and keep the journal small. */
-function curveOf(points: ObjectivePoint[]): ObjectiveCurve {
-  const sorted = points.sort((a, b) => a.iteration - b.iteration)
-  return {
-    iterations: sorted.map(({ iteration }) => iteration),
-    values: sorted.map(({ value }) => Number(value.toPrecision(6))),
-    relaxed: sorted.filter(({ relaxed }) => relaxed).map(({ iteration }) => iteration),
   }
 }
 

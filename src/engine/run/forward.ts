@@ -33,7 +33,7 @@ const BATCH_FLOATS = 24 * 2 ** 20
 
 export abstract class ForwardPass {
   protected readonly budget: number
-  protected readonly calibration: TokenBatch[]
+  readonly calibration: TokenBatch[]
   protected readonly evaluation: TokenBatch[]
   protected readonly passages: PassageBatch[]
   /** Full-precision blocks, kept while the whole model is small beside the budget. */
@@ -138,7 +138,7 @@ export abstract class ForwardPass {
   }
 
   /** The error for numbers that are not finite. `blocks`: how many of the model to look at, from the first. */
-  protected async overflow(batches: TokenBatch[], quantized: number, found: string, blocks = this.opened.model.shape.blocks) {
+  async overflow(batches: TokenBatch[], quantized: number, found: string, blocks = this.opened.model.shape.blocks) {
     const full = new Map<number, BlockWeights>()
     const start = async (batch: TokenBatch) => (await this.embed([batch])).take(0)
     const enter = async (k: number) => {
@@ -223,7 +223,7 @@ export abstract class ForwardPass {
     if (!this.#keepsBlocks) disposeBlock(weights)
   }
 
-  protected stage(run: PlannedRun | null, stage: Stage, block: number | null, linear: string | null = null): void {
+  stage(run: PlannedRun | null, stage: Stage, block: number | null, linear: string | null = null): void {
     this.host.emit({ type: 'stage', run: run?.spec.id ?? null, stage, block, linear })
   }
 

@@ -1,32 +1,22 @@
 /** A job from its plan to its report: the baseline, then run by run, with what is kept, recovered and told on the way. */
 import { type ErrorCode, type ErrorData, toErrorData, WorkbenchError } from '../../errors.ts'
-import type { Store } from '../../io/bytes.ts'
-import { formatsFor } from '../../io/formats/index.ts'
-import type { Network } from '../../io/hub/network.ts'
 import { memoryStore } from '../../io/memory.ts'
-import { type OpenModel, blockName } from '../../models/weights.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
-import type { Job, JobReport, LastWords, ModelOrigin, Problem, RunEvent, RunResult, Traffic } from '../job.ts'
+import type { Job, JobReport, LastWords, ModelOrigin, RunResult } from '../job.ts'
 import { CheckpointExport } from '../keep/export.ts'
-import { codeVersion, fingerprintOf, usedTexts, version } from '../keep/fingerprint.ts'
-import { Journal, readJournal } from '../keep/journal.ts'
-import { planJob } from '../plan/check.ts'
-import type { Plan, PlannedRun } from '../plan/plan.ts'
-import { roundingRemarks } from '../plan/remarks.ts'
-import { baselineWork, passagesWork, runWork } from '../plan/work.ts'
-import type { Session } from '../session.ts'
-import { today } from '../texts.ts'
+import { codeVersion, version } from '../keep/fingerprint.ts'
+import type { PlannedRun } from '../plan/plan.ts'
 import { BlockLoop } from './blocks.ts'
 import { outOfRange } from './peaks.ts'
+import { type Prepared, prepare } from './prepare.ts'
 import { Pulse, FORWARD } from './pulse.ts'
 import { Recovery } from './recovery.ts'
 import { finiteOrNull, Run } from './single.ts'
+import { follow, trafficSince } from './traffic.ts'
 
 /** What the next run would fail of as well. */
 const deviceErrors = new Set<ErrorCode>(['gpu-lost', 'gpu-failed', 'gpu-out-of-memory', 'gpu-missing'])
-
-type JobStart = Extract<RunEvent, { type: 'job-start' }>
 
 interface JobOptions {
   /** Go on with the journal instead of beginning a new one. */
@@ -37,13 +27,6 @@ interface JobOptions {
   origin?: ModelOrigin
 }
 
-/** One day for a whole job, though it may be resumed on another. */
-async function withDate(job: Job, { texts }: Session, resumed: Store | null): Promise<Job> {
-  const chosen = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])]
-  if (job.date !== undefined || !chosen.some((choice) => texts.usesDate(choice))) return job
-  return { ...job, date: (resumed && (await readJournal(resumed, false))?.job.date) ?? today() }
-}
-
 /**
  * Runs a job. A run that fails or is cancelled ends with what it had; only a job that cannot start, or whose baseline
  * fails, throws. Whatever is not finished stays in the journal, and the linears of a run whose checkpoint could not be
@@ -51,194 +34,170 @@ async function withDate(job: Job, { texts }: Session, resumed: Store | null): Pr
  * @throws WorkbenchError `plan-invalid` and what else stands against the plan; `journal-mismatch`
  */
 export async function runJob(asked: Job, given: Host, { resume = false, rewrite = false, origin }: JobOptions = {}): Promise<JobReport> {
-  const started = given.control.clock
-  const begun = new Date().toISOString()
   // A measurement is soon made again, and must not take the place of an unfinished job.
   const host = asked.runs.length ? given : { ...given, journal: memoryStore() }
-  const { session, control, emit } = host
-  const job = await withDate(asked, session, resume ? host.journal : null)
-  const asPlanned = await planJob(job, session)
-  const opened = session.model
-  const counts = asPlanned.check.evaluation!
-  const calibrationCounts = asPlanned.check.calibration ?? { text: 0, windows: 0, length: 0 }
-  const adapter = await session.gpuSummary()
-  const fingerprint = await fingerprintOf(opened, session.source, asPlanned, await session.adapterTraits())
-  const { folder } = opened
-  const chosen = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])]
-  const texts = [...new Set(chosen.map(({ text }) => text))].flatMap((id) => session.texts.file(id) ?? [])
-  const journal = resume
-    ? await Journal.resume(host, fingerprint)
-    : await Journal.begin(host, texts, {
-        started: begun,
-        fingerprint,
-        job,
-        model: session.summary!,
-        sweepPanel: adapter.sweepPanel,
-        gemmKernel: adapter.gemmKernel,
-        origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: folder.name }),
-      })
-
-  // What was begun with the weights of one format is measured with them to the end, whatever formats it is then written in.
-  const first = journal.head.job
-  const begunWith = (id: string) => first.runs.find((run) => run.id === id)?.formats ?? first.formats
-  const runs = asPlanned.runs.map((run) => ({ ...run, measured: formatsFor(run.output, begunWith(run.spec.id))[0] }))
-  const plan: Plan = { ...asPlanned, runs }
-  const moved = runs.filter(({ measured }, i) => measured !== asPlanned.runs[i].measured)
-  const elsewhere = moved.flatMap(roundingRemarks).map((remark): Problem => ({ code: 'note', ...remark }))
-
-  const prepared = control.clock - started
-  const works = plan.runs.map((run) => runWork(run, opened, calibrationCounts, counts, job.perplexityEvery))
-  const baseline = baselineWork(opened, counts)
-  const words = passagesWork(opened, plan.passages)
-  for (const work of [baseline, ...works]) work.forward += words
-  const planned = new Map([[FORWARD, baseline.forward]])
-  for (const [i, run] of plan.runs.entries()) {
-    planned.set(FORWARD, planned.get(FORWARD)! + works[i].forward)
-    planned.set(run.solver.id, (planned.get(run.solver.id) ?? 0) + works[i].solve)
-  }
-  const pulse = new Pulse(host, planned)
-  const { progress } = pulse
-  /** Of the plan, what is over. */
-  const reached = new Map<string, number>()
-  const pass = (kind: string, operations: number) => {
-    reached.set(kind, (reached.get(kind) ?? 0) + operations)
-    progress.reach(kind, reached.get(kind)!)
-  }
-  const devices = new Recovery(host, (gpu, halvings) => {
-    pulse.attach(gpu)
-    // Sums come out the same only in the same form: what was begun with one is ended with it.
-    gpu.gemm = journal.head.gemmKernel
-    usePanel(gpu, journal.head.sweepPanel)
-    return new BlockLoop(gpu, opened, plan, host, journal, progress, halvings)
-  })
+  const prepared = await prepare(asked, host, resume, origin)
+  const { journal, beginning, opened } = prepared
   const offline = host.network && follow(host.network, host)
   const before = host.network?.traffic
-  const results: RunResult[] = []
-  let fpPerplexity: number | null = null
-  let fpPerplexityError: number | null = null
-  let fpLambada: LastWords | undefined
-  let peak = 0
-  const beginning: JobStart = {
-    type: 'job-start',
-    calibration: calibrationCounts,
-    evaluation: counts,
-    blocks: opened.model.shape.blocks,
-    layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
-    texts: await usedTexts(plan, (id) => session.texts.file(id)?.label ?? id),
-    notices: [...plan.check.problems, ...elsewhere],
-    resumed: null,
-  }
+  const going = new Going(prepared, host, rewrite)
   try {
     if (!resume) await journal.keepBeginning(beginning)
-    emit(resume ? { ...beginning, resumed: { started: journal.head.started, layers: await journal.solved() } } : beginning)
-    try {
-      const kept = journal.baseline
-      const whole = kept ?? (await devices.do((engine) => engine.baseline()))
-      const { perplexity, perplexityError, lambada } = whole
-      peak = whole.peak?.value ?? 0
-      fpPerplexity = perplexity
-      fpPerplexityError = finiteOrNull(perplexityError)
-      fpLambada = lambada
-      pass(FORWARD, baseline.forward)
-      emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, lambada })
-      for (const problem of whole.peak ? outOfRange(whole.peak, plan) : []) emit({ type: 'notice', run: null, problem })
-    } catch (error) {
-      if (!control.cancelled) throw error
-    }
-    for (const [i, planned] of plan.runs.entries()) {
-      const { id } = planned.spec
-      const known = journal.result(id)
-      if (control.stopped && !known) break
-      emit({ type: 'run-start', run: id, blocks: planned.blocks })
-      let result = known
-      const unwritten = known?.exportError !== undefined || (job.save && known !== null && (rewrite || !holds(known, planned)))
-      if (!control.stopped && (!known || unwritten)) {
-        if (known && !known.exportError) {
-          await journal.requireLinears(known, planned.spec.label)
-          // What was written makes room for what will be: until that is there, there is nothing.
-          await journal.keepResult(withoutCheckpoint(known, interrupted))
-        }
-        pulse.enter(id, works[i])
-        const before = { forward: reached.get(FORWARD) ?? 0, solve: reached.get(planned.solver.id) ?? 0 }
-        const run = new Run(planned, works[i], before, host, journal, pulse, new CheckpointExport(planned, opened, plan, host, peak))
-        result = await run.quantize(() => devices.do((loop) => loop.quantize(run)), fpPerplexity)
-        if (result.state === 'finished') await journal.keepResult(result)
-        else devices.drop()
-        // Whatever came of the files, the figures are as they were.
-        if (known && result.state !== 'finished') result = withoutCheckpoint(known, result.error ?? interrupted)
-      }
-      if (!result) break
-      // Of a run that failed nothing more will come.
-      if (result.state !== 'cancelled') {
-        pass(FORWARD, works[i].forward)
-        pass(planned.solver.id, works[i].solve)
-      }
-      results.push(result)
-      emit({ type: 'run-end', result })
-      const trouble = result.error ?? result.exportError
-      if (trouble && deviceErrors.has(trouble.code)) break
-    }
-    const report: JobReport = {
-      workbench: { version, code: codeVersion },
-      started: journal.head.started,
-      ended: new Date().toISOString(),
-      adapter,
-      model: {
-        name: folder.name,
-        family: opened.family.id,
-        parameters: opened.parameters,
-        // A dry run opens no files.
-        bytes: session.summary?.bytes ?? 0,
-        sha256: fingerprint.model,
-        quantized: session.summary?.quantized ?? null,
-        source: session.source,
-      },
-      job,
-      texts: beginning.texts,
-      calibration: calibrationCounts,
-      evaluation: counts,
-      blocks: beginning.blocks,
-      linears: beginning.layers,
-      fpPerplexity,
-      fpPerplexityError,
-      fpLambada,
-      runs: results,
-      memory: pulse.memory,
-      seconds: prepared + journal.seconds,
-      network: before && host.network ? trafficSince(before, host.network.traffic) : null,
-    }
-    if (results.length === job.runs.length && results.every(({ state }) => state === 'finished')) await journal.keepReport(report)
-    devices.drop()
-    pulse.tell()
-    emit({ type: 'job-end', report })
+    host.emit(resume ? { ...beginning, resumed: { started: journal.head.started, layers: await journal.solved() } } : beginning)
+    await going.baseline()
+    await going.runs()
+    const network = before && host.network ? trafficSince(before, host.network.traffic) : null
+    const report = reportOf(prepared, host, { ...going.figures, runs: going.results, memory: going.pulse.memory, network })
+    if (report.runs.length === asked.runs.length && report.runs.every(({ state }) => state === 'finished')) await journal.keepReport(report)
+    going.devices.drop()
+    going.pulse.tell()
+    host.emit({ type: 'job-end', report })
     return report
   } finally {
     offline?.()
-    folder.checkpoint.ahead([])
-    devices.drop()
+    opened.folder.checkpoint.ahead([])
+    going.devices.drop()
     await journal.close()
   }
 }
 
-/** Reports what the network does, lets cancelling reach it, and has it wait out a lost connection. Undone by the result. */
-function follow(network: Network, { control, emit }: Host): () => void {
-  const interrupt = () => network.interrupt()
-  control.signal.addEventListener('abort', interrupt)
-  network.patient = true
-  const before = network.traffic
-  const deaf = network.listen((event) => {
-    if (event.type === 'traffic') emit({ type: 'network', traffic: { ...event.traffic, ...trafficSince(before, event.traffic) } })
-    else emit({ type: 'notice', run: null, problem: { severity: 'note', code: event.code, message: event.message, hint: event.hint } })
-  })
-  return () => {
-    control.signal.removeEventListener('abort', interrupt)
-    network.patient = false
-    deaf()
+/** A job under way: what of its plan is over, and what came of it. */
+class Going {
+  readonly results: RunResult[] = []
+  /** Of the model as it is. */
+  readonly figures = {
+    fpPerplexity: null as number | null,
+    fpPerplexityError: null as number | null,
+    fpLambada: undefined as LastWords | undefined,
+  }
+  readonly pulse: Pulse
+  readonly devices: Recovery<BlockLoop>
+  /** Operations of the plan that are over, by kind. */
+  readonly #over = new Map<string, number>()
+  /** Largest magnitude that the model puts out, for checkpoints with a narrow range. */
+  #peak = 0
+
+  constructor(
+    readonly prepared: Prepared,
+    readonly host: Host,
+    readonly rewrite: boolean,
+  ) {
+    const { opened, plan, journal, work } = prepared
+    this.pulse = new Pulse(host, work.planned)
+    this.devices = new Recovery(host, (gpu, halvings) => {
+      this.pulse.attach(gpu)
+      // Sums come out the same only in the same form: what was begun with one is ended with it.
+      gpu.gemm = journal.head.gemmKernel
+      usePanel(gpu, journal.head.sweepPanel)
+      return new BlockLoop(gpu, opened, plan, host, journal, this.pulse.progress, halvings)
+    })
+  }
+
+  /** Measures the model as it is. A cancelled job goes on to its end, which tells what is known. */
+  async baseline(): Promise<void> {
+    const { journal, plan, work } = this.prepared
+    const { control, emit } = this.host
+    try {
+      const kept = journal.baseline
+      const { perplexity, perplexityError, lambada, peak } = kept ?? (await this.devices.do((engine) => engine.baseline()))
+      this.#peak = peak?.value ?? 0
+      const fpPerplexityError = finiteOrNull(perplexityError)
+      Object.assign(this.figures, { fpPerplexity: perplexity, fpPerplexityError, fpLambada: lambada })
+      this.#pass(FORWARD, work.baseline.forward)
+      emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, lambada })
+      for (const problem of peak ? outOfRange(peak, plan) : []) emit({ type: 'notice', run: null, problem })
+    } catch (error) {
+      if (!control.cancelled) throw error
+    }
+  }
+
+  /** All runs, up to one after which nothing more can come. */
+  async runs(): Promise<void> {
+    const { journal, plan, work } = this.prepared
+    const { control, emit } = this.host
+    for (const [i, run] of plan.runs.entries()) {
+      const known = journal.result(run.spec.id)
+      if (control.stopped && !known) return
+      emit({ type: 'run-start', run: run.spec.id, blocks: run.blocks })
+      const result = control.stopped || (known && !this.#unwritten(known, run)) ? known : await this.#run(i, known)
+      if (!result) return
+      // Of a run that failed nothing more will come.
+      if (result.state !== 'cancelled') {
+        this.#pass(FORWARD, work.runs[i].forward)
+        this.#pass(run.solver.id, work.runs[i].solve)
+      }
+      this.results.push(result)
+      emit({ type: 'run-end', result })
+      const trouble = result.error ?? result.exportError
+      if (trouble && deviceErrors.has(trouble.code)) return
+    }
+  }
+
+  /** Solves and writes one run; `known`, its result from the journal, is only written. */
+  async #run(i: number, known: RunResult | null): Promise<RunResult> {
+    const { journal, plan, opened, work } = this.prepared
+    const { host, pulse, devices } = this
+    const planned = plan.runs[i]
+    if (known && !known.exportError) {
+      await journal.requireLinears(known, planned.spec.label)
+      // What was written makes room for what will be: until that is there, there is nothing.
+      await journal.keepResult(withoutCheckpoint(known, interrupted))
+    }
+    pulse.enter(planned.spec.id, work.runs[i])
+    const before = { forward: this.#over.get(FORWARD) ?? 0, solve: this.#over.get(planned.solver.id) ?? 0 }
+    const output = new CheckpointExport(planned, opened, plan, host, this.#peak)
+    const run = new Run(planned, work.runs[i], before, host, journal, pulse, output)
+    const result = await run.quantize(() => devices.do((loop) => loop.quantize(run)), this.figures.fpPerplexity)
+    if (result.state === 'finished') await journal.keepResult(result)
+    else devices.drop()
+    // Whatever came of the files, the figures are as they were.
+    return known && result.state !== 'finished' ? withoutCheckpoint(known, result.error ?? interrupted) : result
+  }
+
+  /** Whether a result that is known has a checkpoint yet to be written. */
+  #unwritten(known: RunResult, planned: PlannedRun): boolean {
+    return known.exportError !== undefined || (this.prepared.job.save && (this.rewrite || !holds(known, planned)))
+  }
+
+  #pass(kind: string, operations: number): void {
+    this.#over.set(kind, (this.#over.get(kind) ?? 0) + operations)
+    this.pulse.progress.reach(kind, this.#over.get(kind)!)
   }
 }
 
-function trafficSince(before: Traffic, now: Traffic): NonNullable<JobReport['network']> {
-  return { fetched: now.fetched - before.fetched, cached: now.cached - before.cached, requests: now.requests - before.requests }
+type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpLambada' | 'runs' | 'memory' | 'network'>
+
+function reportOf({ job, journal, beginning, ...prepared }: Prepared, { session }: Host, measured: Measured): JobReport {
+  const { opened } = prepared
+  return {
+    workbench: { version, code: codeVersion },
+    started: journal.head.started,
+    ended: new Date().toISOString(),
+    adapter: prepared.adapter,
+    model: {
+      name: opened.folder.name,
+      family: opened.family.id,
+      parameters: opened.parameters,
+      // A dry run opens no files.
+      bytes: session.summary?.bytes ?? 0,
+      sha256: prepared.sha256,
+      quantized: session.summary?.quantized ?? null,
+      source: session.source,
+    },
+    job,
+    texts: beginning.texts,
+    calibration: prepared.calibration,
+    evaluation: prepared.evaluation,
+    blocks: beginning.blocks,
+    linears: beginning.layers,
+    fpPerplexity: measured.fpPerplexity,
+    fpPerplexityError: measured.fpPerplexityError,
+    fpLambada: measured.fpLambada,
+    runs: measured.runs,
+    memory: measured.memory,
+    seconds: prepared.seconds + journal.seconds,
+    network: measured.network,
+  }
 }
 
 const interrupted = toErrorData(new WorkbenchError('cancelled', 'Writing was interrupted.', 'Write it again.'))
@@ -250,8 +209,4 @@ function withoutCheckpoint(result: RunResult, exportError: ErrorData): RunResult
 /** Whether a result was written in all of these formats. */
 function holds({ export: made }: RunResult, { formats }: PlannedRun): boolean {
   return formats.every(({ id }) => made?.checkpoints.some(({ format }) => format === id))
-}
-
-function layerNames(opened: OpenModel, blocks: number): string[] {
-  return Array.from({ length: blocks }, (_, k) => opened.model.stages.flat().map(({ name }) => blockName(opened, k, name))).flat()
 }

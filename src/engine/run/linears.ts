@@ -1,0 +1,196 @@
+/** The linears of one run: solved, or taken from the journal, and handed to the checkpoint as they will be stored. */
+import { add, roundTo, scale, subtract, transpose } from '../../gpu/ops.ts'
+import { Reading } from '../../gpu/reading.ts'
+import type { Tensor } from '../../gpu/tensor.ts'
+import type { BlockWeights, LinearShape } from '../../models/family.ts'
+import { blockName } from '../../models/weights.ts'
+import { collect, restore, scaleNotes, type SolvedLinear } from '../../quant/linear.ts'
+import { objective } from '../../quant/rounding.ts'
+import { solveLinear } from '../../quant/slices.ts'
+import type { LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
+import type { LayerResult, ObjectiveCurve, RunEvent } from '../job.ts'
+import type { KeptLinear } from '../keep/journal.ts'
+import { linearBits } from '../plan/plan.ts'
+import type { ForwardPass } from './forward.ts'
+import type { Settle } from './settling.ts'
+import type { Run } from './single.ts'
+
+type ObjectivePoint = Extract<RunEvent, { type: 'objective' }>['points'][number]
+
+/** A linear of block k, and what its stage knows of it. */
+export interface LinearTask {
+  k: number
+  linear: LinearShape
+  shared: Pick<LinearProblem, 'gram' | 'gramDiagonal' | 'derived'>
+  /** For its result: why its inputs were not scaled. */
+  note: string | null
+  /** What a transform divided its outputs by. */
+  outputs?: Tensor
+}
+
+/** What was asked for of a solved linear while its tensors were there. */
+interface Asked {
+  full: string
+  result: QuantizedLinear
+  stored: Reading<SolvedLinear>
+  /** ‖WX‖², and what part of it a value is. */
+  base: Reading<number>
+  relative: Reading<(value: number) => number>
+  /** What the stored weights lose. */
+  lost: Reading<number>
+  /** Ŵ + H, where the checkpoint holds it. */
+  rows: Reading<Float32Array<ArrayBuffer>> | null
+  curve: Map<number, ObjectivePoint>
+  /** Seconds until all was asked for. */
+  seconds: number
+}
+
+export class Linears {
+  constructor(
+    readonly run: Run,
+    readonly pass: ForwardPass,
+  ) {}
+
+  /**
+   * Solves a linear and puts Ŵ + H in its place among `weights`; the returned function waits for what has to come back from
+   * the GPU, tells and keeps it.
+   */
+  async solve(task: LinearTask, weights: BlockWeights): Promise<Settle> {
+    const { run, pass } = this
+    const { gpu, host } = pass
+    const { solver, options, grid } = run.plan
+    const { k, linear, shared, outputs } = task
+    const full = blockName(pass.opened, k, linear.name)
+    const started = host.control.clock
+    pass.stage(run.plan, 'solve', k, full)
+    pass.progress.enter(solver.id)
+    const weight = weights.get(`${linear.name}.weight`)!
+    const base = this.#lost(weight, null, shared.gram, outputs)
+    const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
+    const curve = new Map<number, ObjectivePoint>()
+    const problem = { gpu, weight, ...shared, halfScales: true, scoring: linear.scoring }
+    const result = await solveLinear(solver, problem, options, { report: (points) => this.#report(full, points, relative, curve) })
+    const { outliers = null, what } = result
+    const stored = collect(gpu, result, grid)
+    if (outliers) add(gpu, what, outliers.h)
+    const rounds = this.#roundStored(what)
+    const lost = outputs || rounds ? this.#lost(weight, what, shared.gram, outputs) : result.error
+    const rows = run.output.storesWeights ? this.#rows(what) : null
+    weights.set(`${linear.name}.weight`, what)
+    for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
+    const seconds = host.control.clock - started
+    return () => this.#settle(task, { full, result, stored, base, relative, lost, rows, curve, seconds })
+  }
+
+  /** Tells how the objective falls, and gathers it for the result. */
+  async #report(
+    linear: string,
+    points: ObjectivePoint[],
+    relative: Reading<(value: number) => number>,
+    curve: Map<number, ObjectivePoint>,
+  ): Promise<void> {
+    const { host } = this.pass
+    const share = await relative
+    const shown = points.map((point) => ({ ...point, value: share(point.value) }))
+    if (host.control.stopped) return
+    for (const point of shown) curve.set(point.iteration, point)
+    const iterations = this.run.plan.solver.sweeps?.(this.run.plan.options) ?? 0
+    host.emit({ type: 'objective', run: this.run.id, linear, points: shown, iterations })
+  }
+
+  async #settle({ k, linear: { q, p }, note }: LinearTask, asked: Asked): Promise<void> {
+    const { run, pass } = this
+    const { host } = pass
+    const { full, result, base, curve } = asked
+    const { grid, output } = run.plan
+    // One wait for all that is known of this linear; the report of its objective ends before.
+    const waiting = host.control.clock
+    const { outliers = null } = result
+    const counted = Reading.of(0).map(() => outliers?.count ?? 0)
+    const [stored, share, , error, count] = await Reading.all([asked.stored, asked.relative, result.error, asked.lost, counted])
+    if (!Number.isFinite(await base)) throw await pass.overflow(pass.calibration, k, `the sum of squares that ${full} puts out`, k + 1)
+    const { beyond, below } = scaleNotes(stored)
+    if (beyond) {
+      const told = { code: 'note', message: `${full}: ${beyond}`, hint: 'More bits make smaller scales.' } as const
+      host.emit({ type: 'notice', run: run.id, problem: { severity: 'warning', ...told } })
+    }
+    const kept = outliers && count ? { count, kind: outliers.kind } : null
+    const layer: LayerResult = {
+      name: full,
+      block: k,
+      shape: [q, p],
+      relativeError: share(error),
+      seconds: asked.seconds + host.control.clock - waiting,
+      iterations: result.iterations,
+      bits: linearBits({ q, p }, grid, !output.settings.actOrder, kept),
+      ...(curve.size && { objective: curveOf([...curve.values()]) }),
+      notes: [...result.notes, note, beyond, below].filter((one) => one !== null),
+    }
+    await pass.journal.keepLinear(layer, stored, run.seconds)
+    await this.#write(full, stored, asked.rows)
+    run.tell(layer)
+  }
+
+  /** Tells and writes what was solved in earlier times. */
+  async recall(known: KeptLinear): Promise<void> {
+    this.run.tell(known.layer)
+    await this.#write(known.layer.name, known.stored)
+  }
+
+  /** A linear from the journal as the run used it. */
+  restore(stored: SolvedLinear): Tensor {
+    const what = restore(this.pass.gpu, stored)
+    this.#roundStored(what)
+    return what
+  }
+
+  /** tr(D Σ Dᵀ), D = W or W − Ŵ, with outputs as they were before a transform divided them by `outputs`. */
+  #lost(weight: Tensor, what: Tensor | null, gram: Tensor, outputs?: Tensor): Reading<number> {
+    const { gpu } = this.pass
+    if (!what && !outputs) return objective(gpu, weight, gram)
+    const d = gpu.empty(weight.shape)
+    gpu.copy(weight, d)
+    if (what) subtract(gpu, d, what)
+    if (outputs) scale(gpu, d, { cols: outputs })
+    const value = objective(gpu, d, gram)
+    d.dispose()
+    return value
+  }
+
+  /** Ŵ + H as the checkpoint will hold it, where that rounds weights; whether it does. */
+  #roundStored(what: Tensor): boolean {
+    const { measured, output } = this.run.plan
+    const dtype = measured.rounds(output.settings)
+    if (dtype) roundTo(this.pass.gpu, dtype, what)
+    return dtype !== null
+  }
+
+  /** A weight `[p, q]` as checkpoints have it, `[q, p]`, on the host. */
+  #rows(weight: Tensor): Reading<Float32Array<ArrayBuffer>> {
+    const rows = transpose(this.pass.gpu, weight)
+    const values = this.pass.gpu.read(rows) as Reading<Float32Array<ArrayBuffer>>
+    rows.dispose()
+    return values
+  }
+
+  /** Into the checkpoint; `rows`: Ŵ + H where it was read already. */
+  async #write(name: string, stored: SolvedLinear, rows: Reading<Float32Array<ArrayBuffer>> | null = null): Promise<void> {
+    await this.run.output.linear(name, stored, () => {
+      if (rows) return rows
+      const what = this.restore(stored)
+      const read = this.#rows(what)
+      what.dispose()
+      return read
+    })
+  }
+}
+
+/** Six digits are more than a chart shows, and keep the journal small. */
+function curveOf(points: ObjectivePoint[]): ObjectiveCurve {
+  const sorted = points.sort((a, b) => a.iteration - b.iteration)
+  return {
+    iterations: sorted.map(({ iteration }) => iteration),
+    values: sorted.map(({ value }) => Number(value.toPrecision(6))),
+    relaxed: sorted.filter(({ relaxed }) => relaxed).map(({ iteration }) => iteration),
+  }
+}
