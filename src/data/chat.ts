@@ -2,8 +2,8 @@
 import { WorkbenchError } from '../errors.ts'
 import { type Bytes, type Files, readRange } from '../io/bytes.ts'
 import { isObject, type JsonObject, readJson } from '../io/json.ts'
-import { type Day, Template, TemplateError } from './jinja/template.ts'
-import { Dict, Raised, type Value } from './jinja/values.ts'
+import { type Day, Raised, Template, TemplateError } from './jinja/template.ts'
+import { Dict, type Value } from './jinja/values.ts'
 import { specialTokens } from './special.ts'
 
 /** One turn, with all fields that the data set gives. */

@@ -71,6 +71,34 @@ function read(given: Record<string, unknown>): Model {
   const parallel = config.parallel_attn ?? true
   const shared = config.multi_query ?? true
   const norms = config.num_ln_in_parallel_attn ?? (grouped ? 2 : 1)
+  refuse(config, { grouped, parallel, shared, norms })
+  const kvHeads = grouped ? (config.num_kv_heads ?? heads) : shared ? 1 : heads
+  if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
+  const d = headWidth(given, hidden, heads)
+  const ffn = config.ffn_hidden_size ?? 4 * hidden
+  requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': d, ffn_hidden_size: ffn })
+  return modelOf(config, String(given.model_type), {
+    hidden,
+    heads,
+    kvHeads,
+    d,
+    ffn,
+    eps: config.layer_norm_epsilon,
+    positions: config.alibi
+      ? { kind: 'alibi', table: lastOf((t) => falconAlibiTable(heads, t, d)) }
+      : { kind: 'rope', settings: readRope({ ...given, max_position_embeddings: config.max_position_embeddings }, { headDim: d }) },
+    first: parallel && norms === 2 ? 'ln_attn' : 'input_layernorm',
+    second: parallel ? (norms === 2 ? 'ln_mlp' : null) : 'post_attention_layernorm',
+    parallel,
+  })
+}
+
+/** What of a config is not supported. */
+function refuse(
+  config: z.infer<typeof schema>,
+  { grouped, parallel, shared, norms }: { grouped: boolean; parallel: boolean; shared: boolean; norms: number },
+): void {
+  const { num_attention_heads: heads } = config
   if (config.activation !== 'gelu')
     throw unsupported(`activation is ${JSON.stringify(config.activation)}`, 'Only gelu is supported in this family.')
   if (config.apply_residual_connection_post_layernorm)
@@ -92,25 +120,6 @@ function read(given: Record<string, unknown>): Model {
       `num_kv_heads is ${config.num_kv_heads}, while multi_query and new_decoder_architecture are false`,
       `Groups of heads are supported in the new architecture; here every one of the ${heads} heads has its own keys and values.`,
     )
-  const kvHeads = grouped ? (config.num_kv_heads ?? heads) : shared ? 1 : heads
-  if (heads % kvHeads) throw invalid(`${heads} attention heads cannot share ${kvHeads} key/value heads evenly`)
-  const d = headWidth(given, hidden, heads)
-  const ffn = config.ffn_hidden_size ?? 4 * hidden
-  requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': d, ffn_hidden_size: ffn })
-  return modelOf(config, String(given.model_type), {
-    hidden,
-    heads,
-    kvHeads,
-    d,
-    ffn,
-    eps: config.layer_norm_epsilon,
-    positions: config.alibi
-      ? { kind: 'alibi', table: lastOf((t) => falconAlibiTable(heads, t, d)) }
-      : { kind: 'rope', settings: readRope({ ...given, max_position_embeddings: config.max_position_embeddings }, { headDim: d }) },
-    first: parallel && norms === 2 ? 'ln_attn' : 'input_layernorm',
-    second: parallel ? (norms === 2 ? 'ln_mlp' : null) : 'post_attention_layernorm',
-    parallel,
-  })
 }
 
 function notLoaded(config: z.infer<typeof schema>, { hidden, ffn, kvHeads, parallel }: Shape, type: string): NotLoaded {

@@ -36,10 +36,11 @@ const firstPosition = 2
 
 export const opt: Family = { id: 'opt', label: 'OPT', modelTypes: ['opt'], read }
 
+type Config = z.infer<typeof schema>
+
 function read(given: Record<string, unknown>): Model {
   const config = parseConfig(schema, given)
   const { hidden_size: hidden, num_attention_heads: heads, ffn_dim: ffn, do_layer_norm_before: before } = config
-  const embedWidth = config.word_embed_proj_dim ?? hidden
   if (config.activation_function !== 'relu')
     throw unsupported(
       `activation_function is ${JSON.stringify(config.activation_function)}`,
@@ -48,31 +49,15 @@ function read(given: Record<string, unknown>): Model {
   if (!config.layer_norm_elementwise_affine)
     throw unsupported('layer_norm_elementwise_affine is false', 'Only norms with weights and biases are supported in this family.')
   const d = headWidth(given, hidden, heads)
+  const embedWidth = config.word_embed_proj_dim ?? hidden
   requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': d, ffn_dim: ffn, word_embed_proj_dim: embedWidth })
 
-  const stages: LinearShape[][] = [
-    [
-      { name: 'self_attn.q_proj', q: hidden, p: hidden, scoring: true },
-      { name: 'self_attn.k_proj', q: hidden, p: hidden, scoring: true },
-      { name: 'self_attn.v_proj', q: hidden, p: hidden },
-    ],
-    [{ name: 'self_attn.out_proj', q: hidden, p: hidden }],
-    [{ name: 'fc1', q: ffn, p: hidden }],
-    [{ name: 'fc2', q: hidden, p: ffn }],
-  ]
+  const stages = stagesOf(hidden, ffn)
   const norm = (name: string): Before =>
     before
       ? { kind: 'norm', name }
       : { kind: 'none', why: 'the norm before it also feeds the residual connection, which cannot take over a scale' }
   const biased = config.enable_bias ? stages.flat().map(({ name, q }) => ({ name: `${name}.bias`, length: q })) : []
-  const outer: OuterTensor[] = [{ name: 'embed_positions.weight', shape: [config.max_position_embeddings + firstPosition, hidden] }]
-  if (embedWidth !== hidden) {
-    outer.push({ name: 'project_in.weight', shape: [hidden, embedWidth], linear: true })
-    outer.push({ name: 'project_out.weight', shape: [embedWidth, hidden], linear: true })
-  }
-  if (before && !config._remove_final_layer_norm) {
-    outer.push(...layernormVectors('final_layer_norm', hidden).map(({ name, length }): OuterTensor => ({ name, shape: [length] })))
-  }
   return {
     shape: {
       hidden,
@@ -98,25 +83,52 @@ function read(given: Record<string, unknown>): Model {
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
-    outer,
     notLoaded: { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know OPT.', 'mlx-lm': 'No: mlx-lm does not know OPT.' },
     prefixes: ['model.decoder.', 'decoder.'],
+    block: (gpu, weights, x, windows) => block({ heads, d, before }, gpu, weights, x, windows),
+    ...outside(config, embedWidth),
+  }
+}
+
+const stagesOf = (hidden: number, ffn: number): LinearShape[][] => [
+  [
+    { name: 'self_attn.q_proj', q: hidden, p: hidden, scoring: true },
+    { name: 'self_attn.k_proj', q: hidden, p: hidden, scoring: true },
+    { name: 'self_attn.v_proj', q: hidden, p: hidden },
+  ],
+  [{ name: 'self_attn.out_proj', q: hidden, p: hidden }],
+  [{ name: 'fc1', q: ffn, p: hidden }],
+  [{ name: 'fc2', q: hidden, p: ffn }],
+]
+
+/** Before the first block and after the last: positions, the way to another width and back, and the last norm. */
+function outside(config: Config, embedWidth: number): Pick<Model, 'outer' | 'start' | 'finish'> {
+  const { hidden_size: hidden } = config
+  const projects = embedWidth !== hidden
+  const norms = config.do_layer_norm_before && !config._remove_final_layer_norm
+  const outer: OuterTensor[] = [{ name: 'embed_positions.weight', shape: [config.max_position_embeddings + firstPosition, hidden] }]
+  if (projects) {
+    outer.push({ name: 'project_in.weight', shape: [hidden, embedWidth], linear: true })
+    outer.push({ name: 'project_out.weight', shape: [embedWidth, hidden], linear: true })
+  }
+  if (norms) outer.push(...layernormVectors('final_layer_norm', hidden).map(({ name, length }): OuterTensor => ({ name, shape: [length] })))
+  return {
+    outer,
     start: (gpu, weights, x, { t }) => {
       const scope = new Scope(gpu, weights)
       let y = x
-      if (embedWidth !== hidden) {
+      if (projects) {
         y = matmul(gpu, x, scope.weight('project_in.weight'))
         x.dispose()
       }
       addRows(gpu, y, scope.weight('embed_positions.weight'), { window: t, from: firstPosition })
       return y
     },
-    block: (gpu, weights, x, windows) => block({ heads, d, before }, gpu, weights, x, windows),
     finish: (gpu, weights, x) => {
       const scope = new Scope(gpu, weights)
       let y = x
-      if (before && !config._remove_final_layer_norm) y = scope.layernorm(y, 'final_layer_norm', eps)
-      if (embedWidth !== hidden) y = scope.keep(matmul(gpu, y, scope.weight('project_out.weight')))
+      if (norms) y = scope.layernorm(y, 'final_layer_norm', eps)
+      if (projects) y = scope.keep(matmul(gpu, y, scope.weight('project_out.weight')))
       if (y === x) y = scope.copy(x)
       scope.give(y)
       scope.dispose()

@@ -1,6 +1,7 @@
 /** Access to values in a template: attributes, items, slices, and the supported methods of Python's types. */
-import { strFormat } from './format.ts'
 import * as text from './text.ts'
+import { strFormat } from './fields.ts'
+import { paid, pay, payFor, TemplateError, Unsupported } from './meter.ts'
 import {
   type Args,
   Callable,
@@ -14,16 +15,11 @@ import {
   Markup,
   Namespace,
   number,
-  paid,
-  pay,
-  payFor,
   Range,
-  TemplateError,
   Tuple,
   typeName,
   Undefined,
   undefinedError,
-  Unsupported,
   type Value,
   View,
 } from './values.ts'

@@ -1,9 +1,11 @@
 /** Jinja's filters and tests, as configured by transformers for chat templates. */
+import * as text from './text.ts'
 import { bind, integer, itemOf, ownAttribute, replaced } from './access.ts'
-import { dumps, percent } from './format.ts'
+import { percent } from './format.ts'
+import { dumps } from './json.ts'
+import { paid, pay, payFor, TemplateError, Unsupported } from './meter.ts'
 import { fixed, parseFloatText, parseInteger, roundFloat, roundInt } from './numbers.ts'
 import { binary, compare, escaped } from './operations.ts'
-import * as text from './text.ts'
 import {
   type Args,
   Callable,
@@ -15,26 +17,21 @@ import {
   isInteger,
   isIterable,
   isNumber,
-  iterate,
   Iter,
+  iterate,
   lazily,
   len,
   lengthOf,
   less,
   Markup,
   number,
-  paid,
-  pay,
-  payFor,
   sorted,
   str,
-  TemplateError,
   truth,
   Tuple,
   typeName,
   Undefined,
   undefinedError,
-  Unsupported,
   type Value,
   View,
 } from './values.ts'

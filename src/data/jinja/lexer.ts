@@ -1,6 +1,6 @@
 /** Jinja's lexer with trim_blocks and lstrip_blocks, the settings for chat templates. */
+import { TemplateError } from './meter.ts'
 import { hex, strip, whiteSpace } from './text.ts'
-import { TemplateError } from './values.ts'
 
 export type Token =
   | { type: 'data'; value: string; line: number }
@@ -26,128 +26,143 @@ const operators = /\/\/|\*\*|==|!=|>=|<=|[-+/*%~[\](){}><=.:|,;]/y
 const closers: Record<string, string> = { '{': '}', '(': ')', '[': ']' }
 const spaces = new RegExp(`${space}*`, 'y')
 
-export function tokenize(template: string): Token[] {
-  const source = template.replace(/\r\n?/g, '\n').replace(/\n$/, '')
-  const tokens: Token[] = []
-  let at = 0
-  let line = 1
-  let lineStarting = true
-  const fail = (what: string): never => {
-    throw new SyntaxProblem(what, line)
-  }
-  const advance = (to: number) => {
-    for (let i = source.indexOf('\n', at); i >= 0 && i < to; i = source.indexOf('\n', i + 1)) line++
-    if (to > at) lineStarting = source[to - 1] === '\n'
-    at = to
-  }
-  const match = (pattern: RegExp): string | null => {
-    pattern.lastIndex = at
-    return pattern.exec(source)?.[0] ?? null
-  }
-  /** Position after a tag: `-` removes all white space after it; without a sign, a block or comment removes the line end. */
-  const closeTag = (from: number, sign: string, trims: boolean): void => {
-    advance(from)
-    if (sign === '-') advance(at + match(spaces)!.length)
-    else if (trims && sign === '' && source[at] === '\n') advance(at + 1)
+export const tokenize = (template: string): Token[] => new Lexer(template).all()
+
+/** Where in a template the reading is, and what was read. */
+class Lexer {
+  readonly source: string
+  readonly tokens: Token[] = []
+  #at = 0
+  #line = 1
+  /** Nothing of the line stands before. */
+  #lineStarting = true
+
+  constructor(template: string) {
+    this.source = template.replace(/\r\n?/g, '\n').replace(/\n$/, '')
   }
 
-  while (at < source.length) {
-    const opening = /\{[{%#]/g
-    opening.lastIndex = at
-    const found = opening.exec(source)
-    const tagAt = found ? found.index : source.length
-    const kind = found?.[0] ?? ''
-    const raw = kind === '{%' ? rawBegin(tagAt) : null
-    const sign = found && (source[tagAt + 2] === '-' || source[tagAt + 2] === '+') ? source[tagAt + 2] : ''
-    let text = source.slice(at, tagAt)
-    if (found) text = stripBefore(text, sign, kind !== '{{')
-    if (text) tokens.push({ type: 'data', value: text, line })
-    if (!found) break
-    advance(tagAt)
-    if (raw) readRaw(raw)
-    else if (kind === '{#') readComment(sign)
-    else readTag(kind, sign)
+  all(): Token[] {
+    while (this.#at < this.source.length) {
+      const opening = /\{[{%#]/g
+      opening.lastIndex = this.#at
+      const found = opening.exec(this.source)
+      const tagAt = found ? found.index : this.source.length
+      const kind = found?.[0] ?? ''
+      const raw = kind === '{%' ? this.#rawBegin(tagAt) : null
+      const sign = found && (this.source[tagAt + 2] === '-' || this.source[tagAt + 2] === '+') ? this.source[tagAt + 2] : ''
+      let text = this.source.slice(this.#at, tagAt)
+      if (found) text = this.#stripBefore(text, sign, kind !== '{{')
+      if (text) this.tokens.push({ type: 'data', value: text, line: this.#line })
+      if (!found) break
+      this.#advance(tagAt)
+      if (raw) this.#readRaw(raw)
+      else if (kind === '{#') this.#readComment(sign)
+      else this.#readTag(kind, sign)
+    }
+    this.tokens.push({ type: 'sign', value: 'end', line: this.#line })
+    return this.tokens
   }
-  tokens.push({ type: 'sign', value: 'end', line })
-  return tokens
 
   /** White space before a tag on its own line is removed, unless `+` keeps it. */
-  function stripBefore(text: string, sign: string, strips: boolean): string {
+  #stripBefore(text: string, sign: string, strips: boolean): string {
     if (sign === '-') return strip(text, null, false, true)
     if (sign === '+' || !strips) return text
     const start = text.lastIndexOf('\n') + 1
-    if (start === 0 && !lineStarting) return text
+    if (start === 0 && !this.#lineStarting) return text
     const last = text.slice(start)
     return last && strip(last) === '' ? text.slice(0, start) : text
   }
 
-  function rawBegin(tagAt: number): string | null {
+  #rawBegin(tagAt: number): string | null {
     const pattern = new RegExp(`\\{%[-+]?${space}*raw${space}*(?:-%\\}${space}*|%\\})`, 'y')
     pattern.lastIndex = tagAt
-    return pattern.exec(source)?.[0] ?? null
+    return pattern.exec(this.source)?.[0] ?? null
   }
 
-  function readRaw(begin: string): void {
-    advance(at + begin.length)
+  #readRaw(begin: string): void {
+    this.#advance(this.#at + begin.length)
     const pattern = new RegExp(`\\{%([-+]?)${space}*endraw${space}*([-+]?)%\\}`, 'g')
-    pattern.lastIndex = at
-    const end = pattern.exec(source) ?? fail('endraw is missing')
-    const text = stripBefore(source.slice(at, end.index), end[1], true)
-    if (text) tokens.push({ type: 'data', value: text, line })
-    closeTag(end.index + end[0].length, end[2], true)
+    pattern.lastIndex = this.#at
+    const end = pattern.exec(this.source) ?? this.#fail('endraw is missing')
+    const text = this.#stripBefore(this.source.slice(this.#at, end.index), end[1], true)
+    if (text) this.tokens.push({ type: 'data', value: text, line: this.#line })
+    this.#closeTag(end.index + end[0].length, end[2], true)
   }
 
-  function readComment(opened: string): void {
-    const from = at + 2 + opened.length
-    const close = source.indexOf('#}', from)
-    if (close < 0) fail('a comment is not closed')
-    const sign = close > from && /[-+]/.test(source[close - 1]) ? source[close - 1] : ''
-    closeTag(close + 2, sign, true)
+  #readComment(opened: string): void {
+    const from = this.#at + 2 + opened.length
+    const close = this.source.indexOf('#}', from)
+    if (close < 0) this.#fail('a comment is not closed')
+    const sign = close > from && /[-+]/.test(this.source[close - 1]) ? this.source[close - 1] : ''
+    this.#closeTag(close + 2, sign, true)
   }
 
-  function readTag(kind: string, opened: string): void {
+  #readTag(kind: string, opened: string): void {
     const end = kind === '{{' ? '}}' : '%}'
-    tokens.push({ type: 'sign', value: kind, line })
-    advance(at + 2 + opened.length)
+    this.tokens.push({ type: 'sign', value: kind, line: this.#line })
+    this.#advance(this.#at + 2 + opened.length)
     const open: string[] = []
     for (;;) {
-      advance(at + match(spaces)!.length)
-      if (at >= source.length) fail(`${kind} has no ${end}`)
-      const sign = /[-+]/.test(source[at]) && !(kind === '{{' && source[at] === '+') ? source[at] : ''
-      if (!open.length && source.startsWith(end, at + sign.length)) {
-        tokens.push({ type: 'sign', value: end, line })
-        closeTag(at + sign.length + 2, sign, kind === '{%')
+      this.#advance(this.#at + this.#match(spaces)!.length)
+      if (this.#at >= this.source.length) this.#fail(`${kind} has no ${end}`)
+      const sign = /[-+]/.test(this.source[this.#at]) && !(kind === '{{' && this.source[this.#at] === '+') ? this.source[this.#at] : ''
+      if (!open.length && this.source.startsWith(end, this.#at + sign.length)) {
+        this.tokens.push({ type: 'sign', value: end, line: this.#line })
+        this.#closeTag(this.#at + sign.length + 2, sign, kind === '{%')
         return
       }
-      readToken(open)
+      this.#readToken(open)
     }
   }
 
-  function readToken(open: string[]): void {
-    const last = tokens.at(-1)!
-    const number = source[at - 1] === '.' ? null : match(floatText)
-    if (number) push({ type: 'float', value: Number(number.replaceAll('_', '')), line }, number)
-    else if (match(integerText)) {
-      const text = match(integerText)!
-      push({ type: 'integer', value: BigInt(text.replaceAll('_', '')), line }, text)
-    } else if (match(nameText)) push({ type: 'name', value: match(nameText)!, line }, match(nameText)!)
-    else if (match(stringText)) {
-      const text = match(stringText)!
-      push({ type: 'string', value: unescaped(text.slice(1, -1), fail), line }, text)
+  #readToken(open: string[]): void {
+    const last = this.tokens.at(-1)!
+    const number = this.source[this.#at - 1] === '.' ? null : this.#match(floatText)
+    if (number) this.#push({ type: 'float', value: Number(number.replaceAll('_', '')), line: this.#line }, number)
+    else if (this.#match(integerText)) {
+      const text = this.#match(integerText)!
+      this.#push({ type: 'integer', value: BigInt(text.replaceAll('_', '')), line: this.#line }, text)
+    } else if (this.#match(nameText)) this.#push({ type: 'name', value: this.#match(nameText)!, line: this.#line }, this.#match(nameText)!)
+    else if (this.#match(stringText)) {
+      const text = this.#match(stringText)!
+      this.#push({ type: 'string', value: unescaped(text.slice(1, -1), (what) => this.#fail(what)), line: this.#line }, text)
     } else {
       const sign =
-        match(operators) ?? fail(`unexpected ${JSON.stringify(source.slice(at, at + 1))} after ${JSON.stringify(String(last.value))}`)
+        this.#match(operators) ??
+        this.#fail(`unexpected ${JSON.stringify(this.source.slice(this.#at, this.#at + 1))} after ${JSON.stringify(String(last.value))}`)
       if (closers[sign]) open.push(closers[sign])
       else if (sign === '}' || sign === ')' || sign === ']') {
-        if (open.pop() !== sign) fail(`unexpected '${sign}'`)
+        if (open.pop() !== sign) this.#fail(`unexpected '${sign}'`)
       }
-      push({ type: 'sign', value: sign, line }, sign)
+      this.#push({ type: 'sign', value: sign, line: this.#line }, sign)
     }
   }
 
-  function push(token: Token, text: string): void {
-    tokens.push(token)
-    advance(at + text.length)
+  #push(token: Token, text: string): void {
+    this.tokens.push(token)
+    this.#advance(this.#at + text.length)
+  }
+
+  #fail(what: string): never {
+    throw new SyntaxProblem(what, this.#line)
+  }
+
+  #advance(to: number): void {
+    for (let i = this.source.indexOf('\n', this.#at); i >= 0 && i < to; i = this.source.indexOf('\n', i + 1)) this.#line++
+    if (to > this.#at) this.#lineStarting = this.source[to - 1] === '\n'
+    this.#at = to
+  }
+
+  #match(pattern: RegExp): string | null {
+    pattern.lastIndex = this.#at
+    return pattern.exec(this.source)?.[0] ?? null
+  }
+
+  /** Position after a tag: `-` removes all white space after it; without a sign, a block or comment removes the line end. */
+  #closeTag(from: number, sign: string, trims: boolean): void {
+    this.#advance(from)
+    if (sign === '-') this.#advance(this.#at + this.#match(spaces)!.length)
+    else if (trims && sign === '' && this.source[this.#at] === '\n') this.#advance(this.#at + 1)
   }
 }
 

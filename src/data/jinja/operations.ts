@@ -1,24 +1,7 @@
 /** Python's operators on template values. */
 import { percent } from './format.ts'
-import {
-  contains,
-  defined,
-  equal,
-  isInteger,
-  isNumber,
-  less,
-  Markup,
-  number,
-  paid,
-  pay,
-  payFor,
-  str,
-  TemplateError,
-  Tuple,
-  typeName,
-  Unsupported,
-  type Value,
-} from './values.ts'
+import { paid, pay, payFor, TemplateError, Unsupported } from './meter.ts'
+import { contains, defined, equal, isInteger, isNumber, less, Markup, number, str, Tuple, typeName, type Value } from './values.ts'
 
 /** As `markupsafe.escape`. */
 export function escaped(value: Value): Markup {

@@ -3,46 +3,33 @@
  * without HTML escapes, `raise_exception`, `strftime_now`, the tag `generation`), read by Python's rules. What is not implemented exactly
  * is refused by name.
  */
-import { bind, fromKeys, integer, itemOf, attributeOf, Slice } from './access.ts'
-import { applyFilter, applyTest, missing } from './filters.ts'
-import { strftime } from './format.ts'
+import { attributeOf, itemOf, Slice } from './access.ts'
+import { applyFilter, applyTest } from './filters.ts'
+import { checkMember, type Day, globals, Scope } from './globals.ts'
+import { Leave, Loop } from './loops.ts'
+import { metered, paid, pay, TemplateError, Unsupported } from './meter.ts'
 import { binary, compare, unary } from './operations.ts'
 import { type Arguments, type Expression, parse, type Signature, type Statement, type Target } from './parser.ts'
+import { survey } from './survey.ts'
 import {
   type Args,
   Callable,
   Dict,
-  equal,
   Instance,
   iterate,
-  Iter,
   lazily,
-  lengthOf,
-  metered,
   Namespace,
-  paid,
-  pay,
-  Raised,
-  Range,
   str,
-  TemplateError,
   truth,
   Tuple,
   typeName,
   Undefined,
   undefinedError,
-  Unsupported,
   type Value,
 } from './values.ts'
 
-export { TemplateError } from './values.ts'
-
-/** A date of the Gregorian calendar. */
-export interface Day {
-  year: number
-  month: number
-  day: number
-}
+export type { Day } from './globals.ts'
+export { Raised, TemplateError } from './meter.ts'
 
 /** Deepest recursion of macros; Python stops at about as many. */
 const deepest = 200
@@ -69,343 +56,6 @@ export class Template {
       const scope = new Scope(null, new Map([...globals(today), ...context]))
       return new Renderer().text(this.#body, new Scope(scope))
     })
-  }
-}
-
-// ---------------------------------------------------------------- before rendering
-
-/**
- * Collects the names that are read. An unknown filter or test is an error where Jinja reports it before rendering: everywhere but
- * directly in the branches of an `if`.
- */
-function survey(body: Statement[], names: Set<string>, soft = false): void {
-  const know = (kind: 'filter' | 'test', name: string, inSoft: boolean) => {
-    const problem = inSoft ? null : missing(kind, name)
-    if (problem) throw problem
-  }
-  const args = ({ positional, named, spread, namedSpread }: Arguments, inSoft: boolean) => {
-    for (const one of [...positional, ...named.map(([, value]) => value), spread, namedSpread]) if (one) read(one, inSoft)
-  }
-  const signature = ({ defaults }: Signature) => {
-    for (const one of defaults) read(one, false)
-  }
-  const read = (one: Expression, inSoft: boolean): void => {
-    switch (one.type) {
-      case 'name':
-        names.add(one.name)
-        return
-      case 'filter':
-      case 'test':
-        know(one.type, one.name, inSoft)
-        if (one.of) read(one.of, inSoft)
-        args(one.args, inSoft)
-        return
-      case 'call':
-        read(one.of, inSoft)
-        args(one.args, inSoft)
-        return
-      case 'choice':
-        read(one.test, true)
-        read(one.yes, true)
-        if (one.no) read(one.no, true)
-        return
-      default:
-        for (const part of partsOf(one)) read(part, inSoft)
-    }
-  }
-  const target = (one: Target) => {
-    if (one.type === 'member') names.add(one.name)
-    if (one.type === 'tuple') one.items.forEach(target)
-  }
-  for (const one of body) {
-    switch (one.type) {
-      case 'output':
-        read(one.value, soft)
-        break
-      case 'set':
-        read(one.value, soft)
-        target(one.target)
-        break
-      case 'set-block':
-        target(one.target)
-        if (one.filter) read(one.filter, false)
-        survey(one.body, names)
-        break
-      case 'if':
-        for (const branch of one.branches) {
-          read(branch.test, true)
-          survey(branch.body, names, true)
-        }
-        survey(one.otherwise, names, true)
-        break
-      case 'for':
-        read(one.over, soft)
-        if (one.test) read(one.test, false)
-        survey(one.body, names)
-        survey(one.otherwise, names)
-        break
-      case 'with':
-        for (const value of one.values) read(value, soft)
-        survey(one.body, names)
-        break
-      case 'macro':
-        signature(one.signature)
-        survey(one.body, names)
-        break
-      case 'call-block':
-        read(one.call, soft)
-        signature(one.signature)
-        survey(one.body, names)
-        break
-      case 'filter-block':
-        read(one.filter, false)
-        survey(one.body, names)
-        break
-      case 'generation':
-        survey(one.body, names)
-    }
-  }
-}
-
-function partsOf(one: Expression): Expression[] {
-  switch (one.type) {
-    case 'list':
-    case 'tuple':
-      return one.items
-    case 'dict':
-      return one.entries.flat()
-    case 'and':
-    case 'or':
-    case 'binary':
-      return [one.left, one.right]
-    case 'not':
-    case 'unary':
-      return [one.value]
-    case 'concat':
-      return one.parts
-    case 'compare':
-      return [one.first, ...one.others.map(({ value }) => value)]
-    case 'attribute':
-      return [one.of]
-    case 'item':
-      return [one.of, one.key]
-    case 'slice':
-      return [one.start, one.stop, one.step].filter((part) => part !== null)
-    default:
-      return []
-  }
-}
-
-// ---------------------------------------------------------------- names
-
-class Scope {
-  constructor(
-    readonly parent: Scope | null,
-    readonly values = new Map<string, Value>(),
-  ) {}
-
-  get(name: string): Value | undefined {
-    for (let scope: Scope | null = this; scope; scope = scope.parent) {
-      const value = scope.values.get(name)
-      if (value !== undefined) return value
-    }
-    return undefined
-  }
-}
-
-/** Limit of the sandbox for the length of `range`. */
-const mostCounted = 100_000
-
-function globals(today: Day): [string, Value][] {
-  const functions: Record<string, (args: Args) => Value> = {
-    range: (args) => {
-      if (args.named.size) throw new TemplateError('range() takes no keyword arguments')
-      const [first, second, third = 1n] = bind('range', ['start', 'stop', 'step'], args, 1)
-      const numbers = [second === undefined ? 0n : first!, second === undefined ? first! : second, third].map((one) => {
-        integer(one, 'range')
-        return BigInt(one as bigint | boolean)
-      })
-      if (numbers[2] === 0n) throw new TemplateError('range() arg 3 must not be zero')
-      const range = new Range(numbers[0], numbers[1], numbers[2])
-      if (!(range.size <= mostCounted)) throw new TemplateError(`range() is longer than ${mostCounted}`)
-      return range
-    },
-    raise_exception: (args) => {
-      throw new Raised(str(bind('raise_exception', ['message'], args, 1)[0]!))
-    },
-    strftime_now: (args) => {
-      const [format] = bind('strftime_now', ['format'], args, 1)
-      if (typeof format !== 'string') throw new TemplateError(`strftime() argument 1 must be str, not ${typeName(format!)}`)
-      return strftime(format, today.year, today.month, today.day)
-    },
-    namespace: (args) => {
-      const attributes = makeDict(args)
-      for (const name of attributes.keys()) checkMember(name)
-      return new Namespace(attributes)
-    },
-    cycler: ({ positional, named }) => {
-      if (named.size || !positional.length) throw new TemplateError('at least one item has to be provided')
-      return cycler(positional)
-    },
-    joiner: (args) => {
-      const [separator = ', '] = bind('joiner', ['sep'], args)
-      let used = false
-      const call = () => {
-        const before = used
-        used = true
-        return before ? separator : ''
-      }
-      return new Instance('Joiner', (name) => (name === 'sep' ? separator : name === 'used' ? used : undefined), { call })
-    },
-    lipsum: () => {
-      throw new Unsupported('the function lipsum, which draws words at random')
-    },
-  }
-  const dict = new Instance('TemplateDict', (name) => (name === 'fromkeys' ? new Callable(name, fromKeys) : undefined), { call: makeDict })
-  return [...Object.entries(functions).map(([name, call]): [string, Value] => [name, new Callable(name, call)]), ['dict', dict]]
-}
-
-/** As `dict(mapping or pairs, **named)`. */
-function makeDict({ positional, named }: Args): Dict {
-  if (positional.length > 1) throw new TemplateError(`dict expected at most 1 argument, got ${positional.length}`)
-  const dict = new Dict()
-  const [from] = positional
-  if (from instanceof Dict) for (const [key, value] of from.entries()) dict.set(key, value)
-  else if (from !== undefined) {
-    for (const pair of iterate(from)) {
-      const items = [...iterate(pair)]
-      if (items.length !== 2) throw new TemplateError(`dictionary update sequence element has length ${items.length}; 2 is required`)
-      dict.set(items[0], items[1])
-    }
-  }
-  for (const [name, value] of named) dict.set(name, value)
-  return dict
-}
-
-function cycler(items: Value[]): Value {
-  let at = 0
-  const next = new Callable('next', (args) => {
-    bind('next', [], args)
-    const item = items[at]
-    at = (at + 1) % items.length
-    return item
-  })
-  const reset = new Callable('reset', (args) => {
-    bind('reset', [], args)
-    at = 0
-    return null
-  })
-  return new Instance('Cycler', (name) => {
-    if (name === 'next') return next
-    if (name === 'reset') return reset
-    if (name === 'current') return items[at]
-    if (name === 'pos') return BigInt(at)
-    return name === 'items' ? new Tuple(items) : undefined
-  })
-}
-
-function checkMember(name: Value): void {
-  if (typeof name === 'string' && name.startsWith('_'))
-    throw new TemplateError(`a namespace takes no attribute ${name} that begins with an underscore`)
-}
-
-// ---------------------------------------------------------------- loops
-
-/** `loop` within a loop. */
-class Loop {
-  index0 = -1
-  #before: Value | undefined
-  #current: Value | undefined
-  #after: IteratorResult<Value> | null = null
-  #changed: Value[] | null = null
-  #size: number | null
-  #source: Iterator<Value>
-
-  constructor(
-    over: Value,
-    source: Iterator<Value>,
-    readonly depth0: number,
-    readonly again: ((over: Value, depth0: number) => string) | null,
-  ) {
-    this.#source = source
-    this.#size = lengthOf(over)
-  }
-
-  next(): boolean {
-    const result = this.#peek()
-    this.#after = null
-    if (result.done) return false
-    this.index0++
-    this.#before = this.#current
-    this.#current = result.value
-    return true
-  }
-
-  get item(): Value {
-    return this.#current!
-  }
-
-  #peek(): IteratorResult<Value> {
-    this.#after ??= this.#source.next()
-    return this.#after
-  }
-
-  /** The length of a generator is known only after it is consumed. */
-  #length(): number {
-    if (this.#size === null) {
-      const ahead = this.#after
-      const rest = [...iterate(new Iter(this.#source))]
-      this.#source = rest.values()
-      this.#size = rest.length + this.index0 + 1 + (ahead && !ahead.done ? 1 : 0)
-    }
-    return this.#size
-  }
-
-  value(): Instance {
-    const whole = (number: number) => BigInt(number)
-    const attributes: Record<string, () => Value> = {
-      index: () => whole(this.index0 + 1),
-      index0: () => whole(this.index0),
-      revindex: () => whole(this.#length() - this.index0),
-      revindex0: () => whole(this.#length() - this.index0 - 1),
-      first: () => this.index0 === 0,
-      last: () => this.#peek().done === true,
-      length: () => whole(this.#length()),
-      depth: () => whole(this.depth0 + 1),
-      depth0: () => whole(this.depth0),
-      previtem: () => this.#before ?? (this.index0 ? null : new Undefined('there is no previous item')),
-      nextitem: () => {
-        const next = this.#peek()
-        return next.done ? new Undefined('there is no next item') : next.value
-      },
-      cycle: () => new Callable('cycle', ({ positional }) => this.#cycle(positional)),
-      changed: () => new Callable('changed', ({ positional }) => this.#isChanged(positional)),
-    }
-    return new Instance('LoopContext', (name) => (Object.hasOwn(attributes, name) ? attributes[name]() : undefined), {
-      printed: () => `<LoopContext ${this.index0 + 1}/${this.#length()}>`,
-      size: () => this.#length(),
-      call: (args) => {
-        if (!this.again) throw new TemplateError("The loop must have the 'recursive' marker to be called recursively.")
-        return this.again(bind('loop', ['iterable'], args, 1)[0]!, this.depth0 + 1)
-      },
-    })
-  }
-
-  #cycle(items: Value[]): Value {
-    if (!items.length) throw new TemplateError('no items for cycling given')
-    return items[this.index0 % items.length]
-  }
-
-  #isChanged(values: Value[]): boolean {
-    if (this.#changed && equal(this.#changed, values)) return false
-    this.#changed = values
-    return true
-  }
-}
-
-class Leave extends Error {
-  constructor(readonly how: 'break' | 'continue') {
-    super(how)
   }
 }
 

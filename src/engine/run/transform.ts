@@ -8,7 +8,7 @@ import { scale } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../io/half.ts'
-import type { BlockWeights, Model } from '../../models/family.ts'
+import type { Before, BlockWeights, LinearShape, Model } from '../../models/family.ts'
 
 /** The vectors that will change, on the host: read in one wait. */
 async function readVectors(
@@ -41,73 +41,97 @@ export async function fold(
   scales: (Float32Array<ArrayBuffer> | null)[],
   stored: (vector: string) => string,
 ): Promise<Folded> {
-  const folded: Folded = { vectors: new Map(), outputs: new Map() }
-  const own = new Map<string, Tensor>()
-  const change = (linear: string, by: { rows?: Tensor; cols?: Tensor }) => {
-    const name = `${linear}.weight`
-    let tensor = own.get(name)
-    if (!tensor) {
-      tensor = gpu.empty(weights.get(name)!.shape)
-      gpu.copy(weights.get(name)!, tensor)
-      own.set(name, tensor)
-      weights.set(name, tensor)
-    }
-    scale(gpu, tensor, by)
-  }
-  const vectors = await readVectors(gpu, model, weights, scales)
+  const folding = new Folding(gpu, weights)
+  const values = await readVectors(gpu, model, weights, scales)
   for (const [stage, wanted] of scales.entries()) {
     const before = model.before[stage]
     if (!wanted || before.kind === 'none') continue
-    const length = before.kind === 'linear' ? weights.get(`${before.name}.weight`)!.cols : wanted.length
+    const taking = vectorsOf(before.name, model.vectors).map((name): StoredVector => {
+      const { plus = 0 } = model.vectors.find((vector) => vector.name === name)!
+      return { name, values: values.get(name)!, dtype: stored(name), plus }
+    })
+    folding.stage(model.stages[stage], before, grams[stage], wanted, taking)
+    await gpu.pace()
+  }
+  return folding
+}
+
+/** A block on its way to other scales. */
+class Folding implements Folded {
+  readonly vectors = new Map<string, Uint8Array>()
+  readonly outputs = new Map<string, Tensor>()
+  /** Weights that are this run's own by now. */
+  readonly #own = new Map<string, Tensor>()
+
+  constructor(
+    readonly gpu: Device,
+    readonly weights: BlockWeights,
+  ) {}
+
+  /** Gives a stage's inputs the scales `wanted`, or what the vectors before it, `taking`, can stand for. */
+  stage(
+    linears: LinearShape[],
+    before: Exclude<Before, { kind: 'none' }>,
+    gram: Tensor,
+    wanted: Float32Array<ArrayBuffer>,
+    taking: StoredVector[],
+  ): void {
+    const { gpu } = this
+    const length = before.kind === 'linear' ? this.weights.get(`${before.name}.weight`)!.cols : wanted.length
     const output = (before.kind === 'linear' && before.output) || ((j: number) => j)
-    // By input of the stage, and by output of what comes before.
-    let c = wanted
-    const spread = () => {
+    /** Scales by output of what comes before, from those by input of the stage. */
+    const spread = (scales: Float32Array) => {
       const all = new Float32Array(length).fill(1)
-      c.forEach((value, j) => {
+      scales.forEach((value, j) => {
         all[output(j)] = value
       })
       return all
     }
-    const names = vectorsOf(before.name, model.vectors)
-    const taking: StoredVector[] = []
-    for (const name of names) {
-      const { plus = 0 } = model.vectors.find((vector) => vector.name === name)!
-      taking.push({ values: vectors.get(name)!, dtype: stored(name), plus })
-    }
-    if (taking.length) {
-      const divided = divide(taking, spread())
-      c = wanted.map((_, j) => divided.c[output(j)])
-      for (const [i, name] of names.entries()) {
-        folded.vectors.set(name, divided.vectors[i].bytes)
-        weights.set(name, gpu.upload(divided.vectors[i].values, [length]))
-      }
-    }
+    const divided = taking.length ? this.#divide(taking, spread(wanted)) : null
+    const c = divided ? wanted.map((_, j) => divided[output(j)]) : wanted
     const times = gpu.upload(c, [c.length])
-    const over = gpu.upload(
-      c.map((value) => 1 / value),
-      [c.length],
-    )
-    for (const { name } of model.stages[stage]) change(name, { rows: times })
-    scale(gpu, grams[stage], { rows: over, cols: over })
+    const over = gpu.upload(reciprocals(c), [c.length])
+    for (const { name } of linears) this.#change(name, { rows: times })
+    scale(gpu, gram, { rows: over, cols: over })
     if (before.kind === 'linear') {
-      const outputs = spread()
-      const reciprocal = gpu.upload(
-        outputs.map((value) => 1 / value),
-        [length],
-      )
-      change(before.name, { cols: reciprocal })
-      reciprocal.dispose()
-      folded.outputs.set(before.name, gpu.upload(outputs, [length]))
+      const outputs = spread(c)
+      const less = gpu.upload(reciprocals(outputs), [length])
+      this.#change(before.name, { cols: less })
+      less.dispose()
+      this.outputs.set(before.name, gpu.upload(outputs, [length]))
     }
     times.dispose()
     over.dispose()
-    await gpu.pace()
   }
-  return folded
+
+  /** Divides vectors by `wanted`, and returns the scales that they stand for then. */
+  #divide(taking: StoredVector[], wanted: Float32Array<ArrayBuffer>): Float32Array {
+    const divided = divide(taking, wanted)
+    for (const [i, { name }] of taking.entries()) {
+      this.vectors.set(name, divided.vectors[i].bytes)
+      this.weights.set(name, this.gpu.upload(divided.vectors[i].values, [wanted.length]))
+    }
+    return divided.c
+  }
+
+  #change(linear: string, by: { rows?: Tensor; cols?: Tensor }): void {
+    const name = `${linear}.weight`
+    let tensor = this.#own.get(name)
+    if (!tensor) {
+      const full = this.weights.get(name)!
+      tensor = this.gpu.empty(full.shape)
+      this.gpu.copy(full, tensor)
+      this.#own.set(name, tensor)
+      this.weights.set(name, tensor)
+    }
+    scale(this.gpu, tensor, by)
+  }
 }
 
+const reciprocals = (values: Float32Array<ArrayBuffer>) => values.map((value) => 1 / value)
+
 interface StoredVector {
+  name: string
   values: Float32Array
   /** F32, F16 or BF16. */
   dtype: string
