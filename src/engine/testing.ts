@@ -38,9 +38,9 @@ export const tinyConfig: TinyConfig = {
 /** The folder of such a model, with a file that travels along. */
 export async function tinyFiles(
   change: (tensors: ReturnType<typeof tinyTensors>) => void = () => {},
-  config: { vocab_size: number } = tinyConfig,
+  config: Pick<TinyConfig, 'vocab_size'> & Partial<TinyConfig> = tinyConfig,
 ): Promise<Files> {
-  const tensors = tinyTensors({ ...tinyConfig, vocab_size: config.vocab_size }, 3)
+  const tensors = tinyTensors({ ...tinyConfig, ...config }, 3)
   change(tensors)
   return memoryFiles([
     ['config.json', JSON.stringify(config)],

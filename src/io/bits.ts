@@ -20,3 +20,18 @@ export function getBits(stream: Uint32Array, at: number, bits: number): number {
   if (shift + bits > 32) value |= stream[word + 1] << (32 - shift)
   return value & (2 ** bits - 1)
 }
+
+/** A matrix of so many rows with its rows as columns, in tiles that stay in the cache. */
+export function transposed<T extends Uint32Array | Uint16Array>(matrix: T, rows: number): T {
+  const columns = matrix.length / rows
+  const result = matrix.slice() as T
+  const TILE = 32
+  for (let top = 0; top < rows; top += TILE) {
+    for (let left = 0; left < columns; left += TILE) {
+      const [bottom, right] = [Math.min(rows, top + TILE), Math.min(columns, left + TILE)]
+      for (let row = top; row < bottom; row++)
+        for (let column = left; column < right; column++) result[column * rows + row] = matrix[row * columns + column]
+    }
+  }
+  return result
+}

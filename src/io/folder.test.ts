@@ -142,11 +142,11 @@ test.each([
 })
 
 test.each<[unknown, string, string]>([
-  [{ quant_method: 'awq', bits: 4 }, 'config-unsupported', 'quant_method is "awq"'],
+  [{ quant_method: 'awq', bits: 8, group_size: 32 }, 'config-unsupported', 'by AWQ to 8 bits'],
   [{ quant_method: 'bitsandbytes', load_in_4bit: true }, 'config-unsupported', '"bitsandbytes"'],
   [{ load_in_8bit: true, llm_int8_threshold: 6 }, 'config-unsupported', '"bitsandbytes"'],
   [{ quant_method: 'fp8', weight_block_size: [128, 128] }, 'config-unsupported', '"fp8"'],
-  [{ quant_method: 'compressed-tensors', config_groups: {} }, 'config-unsupported', '"compressed-tensors"'],
+  [{ quant_method: 'compressed-tensors', config_groups: {} }, 'config-unsupported', 'config_groups are empty'],
   [{ ...gptq, bits: 5 }, 'config-unsupported', '5 bits'],
   [{ ...gptq, checkpoint_format: 'marlin' }, 'config-unsupported', '"marlin"'],
   [{ ...gptq, pack_dtype: 'int16' }, 'config-unsupported', '"int16"'],
@@ -157,7 +157,7 @@ test.each<[unknown, string, string]>([
   [{ ...gptq, is_marlin_format: true }, 'config-unsupported', 'Marlin'],
   [{ ...gptq, quant_method: 'gptq_marlin' }, 'config-unsupported', 'Marlin'],
   [{ ...gptq, method: 'awq' }, 'config-unsupported', 'AWQ'],
-  [{ w_bit: 4, q_group_size: 128, zero_point: true, version: 'GEMM' }, 'config-unsupported', 'AWQ'],
+  [{ w_bit: 4, q_group_size: 128, zero_point: true, version: 'GEMV' }, 'config-unsupported', 'AWQ'],
   [{ quant_method: 'mxfp4' }, 'config-unsupported', 'MXFP4'],
   [{ quant_method: 'exl3', bits: 4 }, 'config-unsupported', 'EXL3'],
   [
@@ -181,7 +181,7 @@ test.each<[unknown, string, string]>([
 
 test.each([
   [{ quantization: { group_size: 64, bits: 4 }, quantization_config: { group_size: 64, bits: 4 } }, 'quantized already, by MLX'],
-  [{ compression_config: { quant_method: 'compressed-tensors' } }, 'quant_method is "compressed-tensors"'],
+  [{ compression_config: { quant_method: 'sparseml' } }, 'quant_method is "sparseml"'],
 ])('refuses %j', async (config, message) => {
   expect(await refusal(() => folder(['config.json', JSON.stringify(config)]))).toMatchObject({
     code: 'config-unsupported',

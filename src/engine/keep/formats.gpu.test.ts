@@ -22,8 +22,8 @@ const sparse = { id: 'two', label: 'Sparse', method: 'quantease', options: { bit
 const job = (changes: Partial<Job>, runs: Job['runs'] = [rtn]) => smallJob(runs, { save: true, ...changes })
 
 /** A finished job's results, its files by folder, and what it did. */
-async function made(asked: Job, before?: ReturnType<typeof memoryHost>) {
-  const own = memoryHost(session)
+async function made(asked: Job, before?: ReturnType<typeof memoryHost>, on = session) {
+  const own = memoryHost(on)
   const host = before ? { ...own.host, journal: before.journal } : own.host
   const report = await runJob(asked, host, { resume: before !== undefined })
   expect(report.runs.map(({ error, exportError }) => error ?? exportError)).toEqual(asked.runs.map(() => undefined))
@@ -84,6 +84,24 @@ describe('a job', () => {
     const heads = kept.bytes - report.runs.reduce((sum, run) => sum + run.export!.bytes, 0) - foreseen
     expect(heads).toBeGreaterThan(0)
     expect(heads).toBeLessThan(2500 * report.runs.length * report.linears.length)
+  })
+
+  it.each([
+    ['asymmetric', { bits: 4, groupSize: 32 }, ['gptq', 'compressed-tensors', 'awq']],
+    ['partly quantized', { bits: 4, groupSize: 32, symmetric: true, blocks: 1 }, ['gptq', 'compressed-tensors', 'awq']],
+    ['3 bits a full row', { bits: 3 }, ['gptq', 'compressed-tensors']],
+  ])('is opened again from each packed format, and measures the same: %s', async (_, options, ids) => {
+    const even = new Session(testSource(), testTexts())
+    await even.open(await tinyFiles(undefined, { ...tinyConfig, intermediate_size: 64 }))
+    const { folder, report } = await made(job({ formats: ids }, [{ ...rtn, options }]), undefined, even)
+    for (const id of ids) {
+      const again = new Session(testSource(), testTexts())
+      await again.open(folder(`${id}/`))
+      expect(again.model.folder.packing, id).toMatchObject({ bits: options.bits })
+      const { fpPerplexity } = await runJob(job({ save: false }, []), memoryHost(again).host)
+      // The codes and scales are the same; only sums of the forward pass may differ in their last bits.
+      expect(Math.abs(fpPerplexity! / report.runs[0].perplexity! - 1), id).toBeLessThan(1e-5)
+    }
   })
 
   it('is told before it starts which formats cannot hold it, and what would', async () => {

@@ -53,7 +53,7 @@ export interface ExportSettings {
 }
 
 /** Programs that read checkpoints. */
-export type Runtime = 'vLLM' | 'transformers' | 'GPTQModel' | 'llama.cpp (convert_hf_to_gguf)' | 'mlx-lm'
+export type Runtime = 'vLLM' | 'SGLang' | 'transformers' | 'GPTQModel' | 'llama.cpp (convert_hf_to_gguf)' | 'mlx-lm'
 
 /** Why a runtime does not load an architecture in any format: a sentence. */
 export type NotLoaded = Partial<Record<Runtime, string>>

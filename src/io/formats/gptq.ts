@@ -12,8 +12,6 @@
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, words } from '../bits.ts'
-import { openFolder } from '../folder.ts'
-import { f16ToF32, f32ToF16 } from '../half.ts'
 import {
   type Compatibility,
   type ExportFormat,
@@ -26,7 +24,7 @@ import {
   type Remark,
   type Runtime,
 } from './format.ts'
-import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
+import { bytesOf, halfScales, openPacked, packedContent, type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
 
@@ -39,13 +37,10 @@ export const gptqLayout: SafetensorsLayout = {
   ],
 
   async encode({ name, solved }, settings) {
-    return { tensors: encodeLinear(name, solved, settings), content: contentOf(solved) }
+    return { tensors: encodeLinear(name, solved, settings), content: packedContent(solved) }
   },
 
-  async open(files) {
-    const { packing, checkpoint } = await openFolder(files)
-    return async (linear) => packing && contentOf(await packing.read(checkpoint, linear.name, linear))
-  },
+  open: openPacked,
 
   // Scales are float16 in any case; this declares the dtype that loaders compute in, and most kernels take 16 bits only.
   declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
@@ -80,19 +75,13 @@ export const gptq: ExportFormat = {
   compatibility,
 }
 
-/** A kernel may return −0 for a zero point, which is stored as 0. */
-const contentOf = ({ codes, grid, groupIndex }: SolvedLinear) => [codes, grid.map((value) => value + 0), groupIndex]
-
 /** The four tensors of a linear, by full name. */
 export function encodeLinear(
   name: string,
-  { q, bits, groups, codes, grid, groupIndex }: SolvedLinear,
+  solved: SolvedLinear,
   { symmetric }: Pick<ExportSettings, 'symmetric'>,
 ): Map<string, Uint8Array> {
-  const scales = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
-  const halves = f32ToF16(scales)
-  const inexact = f16ToF32(halves).findIndex((scale, i) => scale !== scales[i])
-  if (inexact >= 0) throw new Error(`Scale ${scales[inexact]} of ${name} is no float16 number`)
+  const { q, bits, groups, codes, grid, groupIndex } = solved
   const offset = symmetric ? 1 : 0
   const perGroup = words(q, bits)
   const qzeros = new Uint32Array(groups * perGroup)
@@ -103,7 +92,7 @@ export function encodeLinear(
   return new Map([
     [`${name}.qweight`, bytesOf(codes)],
     [`${name}.qzeros`, bytesOf(qzeros)],
-    [`${name}.scales`, bytesOf(halves)],
+    [`${name}.scales`, bytesOf(halfScales(name, solved))],
     [`${name}.g_idx`, bytesOf(groupIndex)],
   ])
 }
@@ -240,8 +229,4 @@ function compatibility({ settings, linears: shapes }: ExportPlan, notLoaded: Not
       'Yes: the converter dequantizes the weights, which are then quantized again to a GGUF type.',
     ),
   ]
-}
-
-function bytesOf(array: Uint32Array | Int32Array | Uint16Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 }

@@ -2,10 +2,14 @@
 import { contradiction } from '../facts.ts'
 import { foreignMethod, methodOf } from './foreign.ts'
 import { objects, type Packing, type QuantizationConfig, unreadable } from './packing.ts'
+import { readAwq } from './read-awq.ts'
+import { readCompressed } from './read-compressed.ts'
 import { gptqPacking, readGptqConfig } from './read-gptq.ts'
 
 /** The function that reads the configs of each method. */
 const readers: Record<string, (configs: readonly QuantizationConfig[]) => Packing> = {
+  awq: readAwq,
+  'compressed-tensors': readCompressed,
   gptq: (configs) => gptqPacking(readGptqConfig(configs)),
 }
 

@@ -1,5 +1,5 @@
-/** Commands that open a checkpoint in each runtime, unless its format gives others. */
-import type { Compatibility } from './format.ts'
+/** What the formats know about runtimes: which of them load a checkpoint, and the commands that open it, unless a format gives others. */
+import type { Compatibility, LinearPlan, NotLoaded, Runtime } from './format.ts'
 
 /** `{folder}` stands for the checkpoint's folder. */
 const commands: Record<string, string> = {
@@ -18,3 +18,22 @@ export function withCommands(found: Compatibility[]): Compatibility[] {
     return one.loads && command ? { ...one, command } : one
   })
 }
+
+/** A reason against a runtime, if it holds. */
+export type Reason = string | false | null | undefined
+
+/** Says of each runtime whether it loads a checkpoint: the first reason against it, else the note. */
+export function verdicts(
+  notLoaded: NotLoaded,
+  found: readonly [runtime: Runtime, against: readonly Reason[], note: string][],
+): Compatibility[] {
+  const own = { runtime: 'QuantEase Workbench', loads: true, note: 'Opens its own checkpoints for evaluation.' }
+  const others = found.map(([runtime, against, note]) => {
+    const reason = [notLoaded[runtime], ...against].find(Boolean)
+    return { runtime, loads: !reason, note: reason || note }
+  })
+  return [own, ...others]
+}
+
+/** A linear with its extents, for a reason. */
+export const sized = ({ name, q, p }: Pick<LinearPlan, 'name' | 'q' | 'p'>): string => `${name} is ${q} × ${p}`

@@ -6,9 +6,10 @@ import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import type { Files, Sink } from '../bytes.ts'
 import { sha256 } from '../digest.ts'
-import type { Folder } from '../folder.ts'
+import { type Folder, openFolder } from '../folder.ts'
+import { f16ToF32, f32ToF16 } from '../half.ts'
 import { CheckpointWriter, openCheckpoint, planCheckpoint, type TensorSpec } from '../safetensors.ts'
-import type { CheckpointStream, DtypeName, ExportFormat, ExportPlan, ExportSettings, FloatDtype, LinearPlan } from './format.ts'
+import type { CheckpointStream, DtypeName, ExportFormat, ExportPlan, ExportSettings, FloatDtype, LinearPlan, Refusal } from './format.ts'
 
 /** Bytes copied at a time. */
 const PIECE = 16 * 2 ** 20
@@ -62,6 +63,56 @@ const tensorsOf = ({ copied, changed, linears, settings }: ExportPlan, layout: S
   ...changed,
   ...linears.flatMap((linear) => layout.tensorsFor(linear, settings)),
 ]
+
+/** What reading a packed linear gives again. A kernel may return −0 for a zero point, which is stored as 0. */
+export const packedContent = ({ codes, grid, groupIndex }: SolvedLinear): ArrayBufferView[] => [
+  codes,
+  grid.map((value) => value + 0),
+  groupIndex,
+]
+
+/** Opens a finished folder of packed linears. */
+export const openPacked: SafetensorsLayout['open'] = async (files) => {
+  const { packing, checkpoint } = await openFolder(files)
+  return async (linear) => packing && packedContent(await packing.read(checkpoint, linear.name, linear))
+}
+
+/** Scales `[groups, q]` of a grid as float16. @throws Error for one that is no float16 number: solvers round them before they use them */
+export function halfScales(name: string, { grid, q, groups }: SolvedLinear): Uint16Array {
+  const scales = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
+  const halves = f32ToF16(scales)
+  const inexact = f16ToF32(halves).findIndex((scale, i) => scale !== scales[i])
+  if (inexact >= 0) throw new Error(`Scale ${scales[inexact]} of ${name} is no float16 number`)
+  return halves
+}
+
+/** The same memory as bytes of a file. Typed arrays stand for little-endian ones here: there is no WebGPU on a big-endian machine. */
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
+/** Linears of blocks that stay whole, by module path: a list of names is read alike everywhere; patterns are not. */
+export function wholeLinears({ settings: { dynamicSkips }, copied }: ExportPlan): string[] {
+  return copied
+    .filter(({ name, shape }) => shape.length === 2 && dynamicSkips.some((path) => name.startsWith(`${path}.`)))
+    .map(({ name }) => name.replace(/\.weight$/, ''))
+}
+
+/** Why a layout of whole groups in their original order, `what`, does not hold those of a plan. */
+export function heldGroups({ settings: { groupSize, actOrder }, linears }: ExportPlan, what: string): Refusal | null {
+  if (actOrder)
+    return {
+      why: `${what} has no place for groups that follow act-order, which vLLM and others read no longer.`,
+      instead: 'Turn on static groups, or choose the full row.',
+    }
+  const uneven = groupSize > 0 ? linears.find(({ p }) => p % groupSize) : undefined
+  if (!uneven) return null
+  const divides = [128, 64, 32].filter((size) => linears.every(({ p }) => p % size === 0))
+  return {
+    why: `${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide, and ${what} knows whole groups only.`,
+    instead: `Choose ${[...divides.map((size) => `groups of ${size}`), 'the full row'].join(', ')}, or write GPTQ.`,
+  }
+}
 
 class FolderStream implements CheckpointStream {
   readonly #writer: CheckpointWriter

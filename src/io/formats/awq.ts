@@ -1,0 +1,114 @@
+/**
+ * The gemm layout of AWQ checkpoints, which holds the codes of any method; its own scaling is folded into the weights before.
+ * Per linear of `[q, p]` = `[out, in]` and G groups, at 4 bits:
+ *   `.qweight` I32 `[p, q/8]`   codes of eight outputs in a word
+ *   `.qzeros`  I32 `[G, q/8]`   zero points likewise
+ *   `.scales`  F16 `[G, q]`
+ * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]), g = k / group size. The eight outputs of word c stand, from the lowest bits up,
+ * in the order 8c + 0, 2, 4, 6, 1, 3, 5, 7.
+ */
+import { type Compatibility, type ExportFormat, type ExportPlan, configWith, MOST_HALF, type NotLoaded, type Refusal } from './format.ts'
+import { awqOrder } from './read-awq.ts'
+import { sized, verdicts } from './runtimes.ts'
+import {
+  bytesOf,
+  halfScales,
+  heldGroups,
+  openPacked,
+  packedContent,
+  type SafetensorsLayout,
+  safetensorsFolder,
+  wholeLinears,
+} from './safetensors-folder.ts'
+
+export const awqLayout: SafetensorsLayout = {
+  tensorsFor: ({ name, q, p, groups }) => [
+    { name: `${name}.qweight`, dtype: 'I32', shape: [p, Math.ceil(q / 8)] },
+    { name: `${name}.qzeros`, dtype: 'I32', shape: [groups, Math.ceil(q / 8)] },
+    { name: `${name}.scales`, dtype: 'F16', shape: [groups, q] },
+  ],
+
+  async encode({ name, solved }) {
+    const { q, p, groups, codes, grid } = solved
+    const qweight = interleaved(p, q, (k, n) => (codes[(k >> 3) * q + n] >>> (4 * (k & 7))) & 15)
+    const qzeros = interleaved(groups, q, (g, n) => grid[2 * (g * q + n) + 1])
+    const tensors = new Map([
+      [`${name}.qweight`, bytesOf(qweight)],
+      [`${name}.qzeros`, bytesOf(qzeros)],
+      [`${name}.scales`, bytesOf(halfScales(name, solved))],
+    ])
+    return { tensors, content: packedContent(solved) }
+  },
+
+  open: openPacked,
+
+  declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
+
+  configFiles: (originalText, plan, declared) => [
+    { path: 'config.json', text: configWith(originalText, declared, { quantization_config: awqConfig(plan) }) },
+  ],
+}
+
+export const awqGemm: ExportFormat = {
+  id: 'awq',
+  label: 'AWQ layout',
+  summary:
+    'safetensors with 4-bit codes packed as AutoAWQ packs them (gemm), whatever method made them: loads in vLLM, SGLang, transformers and GPTQModel, asymmetric too.',
+  stores: 'codes',
+  accepts,
+  rounds: () => null,
+  remarks: () => [],
+  ...safetensorsFolder(awqLayout),
+  compatibility,
+}
+
+/** Words of eight numbers `[rows, q/8]` in the order of the layout. */
+function interleaved(rows: number, q: number, at: (row: number, n: number) => number): Uint32Array {
+  const words = new Uint32Array((rows * q) / 8)
+  for (let row = 0, word = 0; row < rows; row++)
+    for (let first = 0; first < q; first += 8, word++) for (let i = 0; i < 8; i++) words[word] |= at(row, first + awqOrder[i]) << (4 * i)
+  return words
+}
+
+/** What config.json says of the quantization. */
+export function awqConfig(plan: ExportPlan): Record<string, unknown> {
+  const { bits, groupSize } = plan.settings
+  const whole = wholeLinears(plan)
+  return {
+    quant_method: 'awq',
+    version: 'gemm',
+    bits,
+    group_size: groupSize,
+    // Symmetric results have zero points as well, all in the middle.
+    zero_point: true,
+    modules_to_not_convert: whole.length ? whole : null,
+  }
+}
+
+function accepts(plan: ExportPlan): Refusal | null {
+  const { settings, linears, levels, outliers } = plan
+  if (levels !== 'uniform' || outliers)
+    return {
+      why: 'The AWQ layout has no place for outliers or other grids than integers.',
+      instead: 'Leave outliers out, or write plain weights.',
+    }
+  if (settings.bits !== 4) return { why: 'The AWQ layout holds 4 bits only.', instead: 'Choose 4 bits, or write compressed-tensors.' }
+  const loose = linears.find(({ q }) => q % 8)
+  if (loose)
+    return { why: `${loose.name} has ${loose.q} outputs, and the AWQ layout packs eight at a time.`, instead: 'Write compressed-tensors.' }
+  return heldGroups(plan, 'The AWQ layout')
+}
+
+/** As of November 2026: vLLM 0.33, SGLang 0.5.23, transformers 5.24, GPTQModel 7.7. */
+function compatibility({ settings: { groupSize }, linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  const odd = linears.find(({ q, p }) => q % 32 || p % 32)
+  const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`
+  const only = (sizes: number[]) =>
+    !sizes.includes(groupSize) && `No: it takes groups of ${sizes.slice(1).join(', ')}, or the full row, not ${groupSize}.`
+  return verdicts(notLoaded, [
+    ['vLLM', [only([-1, 32, 64, 128]), kernels], 'Yes.'],
+    ['SGLang', [only([-1, 32, 64, 128]), kernels], 'Yes.'],
+    ['transformers', [only([-1, 16, 32, 64, 128])], 'Yes, with gptqmodel 5.0 or newer.'],
+    ['GPTQModel', [only([-1, 16, 32, 64, 128])], 'Yes.'],
+  ])
+}

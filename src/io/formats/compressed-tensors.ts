@@ -1,0 +1,155 @@
+/**
+ * Checkpoints of compressed-tensors, format pack-quantized. Per linear of `[q, p]` = `[out, in]`, b bits and G groups:
+ *   `.weight_packed`      I32 `[q, ceil(p·b/32)]`   codes, a little-endian bit stream along the inputs, one per output
+ *   `.weight_scale`       F16 `[q, G]`
+ *   `.weight_zero_point`  I32 `[ceil(q·b/32), G]`   zero points, a bit stream down the outputs, one per group; asymmetric only
+ *   `.weight_shape`       I64 `[2]`                 q, p
+ * W[n,k] = weight_scale[n,g] · (code[n,k] − zero[n,g]), g = k / group size; symmetric: zero = 2^(b−1). compressed-tensors itself
+ * speaks of numbers from −2^(b−1) on and adds 2^(b−1) as it packs, to codes and zeros alike, which leaves the same words.
+ * Codes of 3 bits lie across words from its version 0.18 on; 0.17 put ten of them into a word.
+ */
+import type { SolvedLinear } from '../../quant/linear.ts'
+import { putBits, transposed, words } from '../bits.ts'
+import { type Compatibility, type ExportFormat, type ExportPlan, configWith, MOST_HALF, type NotLoaded, type Refusal } from './format.ts'
+import { sized, verdicts } from './runtimes.ts'
+import {
+  bytesOf,
+  halfScales,
+  heldGroups,
+  openPacked,
+  packedContent,
+  type SafetensorsLayout,
+  safetensorsFolder,
+  wholeLinears,
+} from './safetensors-folder.ts'
+
+export const compressedLayout: SafetensorsLayout = {
+  tensorsFor: ({ name, q, p, bits, groups }, { symmetric }) => [
+    { name: `${name}.weight_packed`, dtype: 'I32', shape: [q, words(p, bits)] },
+    { name: `${name}.weight_scale`, dtype: 'F16', shape: [q, groups] },
+    ...(symmetric ? [] : [{ name: `${name}.weight_zero_point`, dtype: 'I32', shape: [words(q, bits), groups] }]),
+    { name: `${name}.weight_shape`, dtype: 'I64', shape: [2] },
+  ],
+
+  async encode({ name, solved }, { symmetric }) {
+    const { q, p, groups, codes } = solved
+    const tensors = new Map([
+      [`${name}.weight_packed`, bytesOf(transposed(codes, codes.length / q))],
+      [`${name}.weight_scale`, bytesOf(transposed(halfScales(name, solved), groups))],
+      [`${name}.weight_shape`, bytesOf(BigInt64Array.of(BigInt(q), BigInt(p)))],
+    ])
+    if (!symmetric) tensors.set(`${name}.weight_zero_point`, bytesOf(zeroPoints(solved)))
+    return { tensors, content: packedContent(solved) }
+  },
+
+  open: openPacked,
+
+  // As for GPTQ: scales keep their 16 bits, and loaders compute in what is declared.
+  declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
+
+  configFiles: (originalText, plan, declared) => [
+    { path: 'config.json', text: configWith(originalText, declared, { quantization_config: compressedConfig(plan) }) },
+  ],
+}
+
+export const compressedTensors: ExportFormat = {
+  id: 'compressed-tensors',
+  label: 'compressed-tensors',
+  summary:
+    'safetensors with codes packed as llm-compressor packs them (pack-quantized): loads in vLLM at every width, and in transformers and SGLang.',
+  stores: 'codes',
+  accepts,
+  rounds: () => null,
+  remarks: () => [],
+  ...safetensorsFolder(compressedLayout),
+  compatibility,
+}
+
+/** Zero points as they are stored, `[ceil(q·b/32), G]`. */
+function zeroPoints({ q, bits, groups, grid }: SolvedLinear): Uint32Array {
+  const per = words(q, bits)
+  const rows = new Uint32Array(groups * per)
+  for (let g = 0; g < groups; g++) {
+    const row = rows.subarray(g * per, (g + 1) * per)
+    for (let n = 0; n < q; n++) putBits(row, n * bits, bits, grid[2 * (g * q + n) + 1])
+  }
+  return transposed(rows, groups)
+}
+
+/** What config.json says of the quantization: nothing beside the fields of compressed-tensors, which forbids others in a scheme. */
+export function compressedConfig(plan: ExportPlan): Record<string, unknown> {
+  const { bits, groupSize, symmetric } = plan.settings
+  return {
+    quant_method: 'compressed-tensors',
+    format: 'pack-quantized',
+    quantization_status: 'compressed',
+    global_compression_ratio: null,
+    kv_cache_scheme: null,
+    config_groups: {
+      group_0: {
+        targets: ['Linear'],
+        weights: {
+          num_bits: bits,
+          type: 'int',
+          symmetric,
+          strategy: groupSize === -1 ? 'channel' : 'group',
+          group_size: groupSize === -1 ? null : groupSize,
+          dynamic: false,
+          actorder: null,
+        },
+        input_activations: null,
+        output_activations: null,
+        format: 'pack-quantized',
+      },
+    },
+    ignore: ['lm_head', ...wholeLinears(plan)],
+    version: '0.18.0',
+    // Zero points that are packed only fit what transformers 5.24 makes room for if it unpacks while it loads, not at the first pass.
+    ...(!symmetric && { dequantize: true }),
+  }
+}
+
+function accepts(plan: ExportPlan): Refusal | null {
+  const { levels, outliers } = plan
+  if (levels !== 'uniform')
+    return {
+      why: 'compressed-tensors files hold uniform integers only.',
+      instead: 'Choose a uniform grid, or write plain weights.',
+    }
+  if (outliers)
+    return {
+      why: 'compressed-tensors files have no place for outliers beside the codes.',
+      instead: 'Leave outliers out, or write plain weights.',
+    }
+  return heldGroups(plan, 'compressed-tensors')
+}
+
+/** As of November 2026: vLLM 0.33, SGLang 0.5.23, transformers 5.24, compressed-tensors 0.20. */
+function compatibility({ settings, linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  const { bits, groupSize, symmetric } = settings
+  const odd = linears.find(({ q, p }) => q % 32 || p % 32)
+  const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`
+  const marlin = (bits === 4 || (bits === 8 && symmetric)) && [-1, 32, 64, 128].includes(groupSize)
+  return verdicts(notLoaded, [
+    ['vLLM', [kernels], marlin ? 'Yes.' : 'Yes, on NVIDIA GPUs from Turing on, where its Humming kernels run.'],
+    [
+      'SGLang',
+      [
+        bits !== 4 && bits !== 8 && `No: SGLang loads compressed-tensors at 4 and 8 bits, not at ${bits}.`,
+        bits === 8 && !symmetric && 'No: its kernels take zero points at 4 bits only.',
+        ![-1, 32, 64, 128].includes(groupSize) && `No: its kernels take groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
+        kernels,
+      ],
+      'Yes.',
+    ],
+    ['transformers', [], `Yes, with compressed-tensors ${bits === 3 ? '0.18' : '0.15'} or newer; it unpacks the weights as it loads them.`],
+    [
+      'llama.cpp (convert_hf_to_gguf)',
+      [
+        bits === 3 && 'No: the converter reads codes of 3 bits as compressed-tensors packed them before 0.18.',
+        groupSize === -1 && 'No: the converter reads groups only, no full rows.',
+      ],
+      'Yes: the converter dequantizes, and the result is quantized again in a GGUF type.',
+    ],
+  ])
+}
