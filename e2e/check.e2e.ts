@@ -1,4 +1,4 @@
-/** Check: a config.json alone says what its model would take. */
+/** The check of a config.json alone: forecasts of time and memory. */
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

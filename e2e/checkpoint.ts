@@ -1,4 +1,4 @@
-/** Reads a checkpoint the way a stranger's loader would, sharing no code with what wrote it. */
+/** Reads a checkpoint independently, sharing no code with the writer. */
 import { crc32 } from 'node:zlib'
 
 /** Files of a zip whose entries are stored as they are. */

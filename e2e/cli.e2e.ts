@@ -1,4 +1,4 @@
-/** The command line as a person types it: arguments, exit codes, what goes to stdout and what to stderr. */
+/** Tests of the command line: arguments, exit codes, stdout and stderr. */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -257,7 +257,7 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--num-iter', '0'], 2, /1 to 1000, not 0/],
       [['--model', 'demo', '--quantization-method', 'gptq', '--percdamp', '2'], 2, /0.0001 to 1, not 2/],
       [['--model', 'demo', '--quantization-method', 'magic'], 2, /rtn, .*not "magic"/],
-      [['--model', 'demo', '--quantization-method', 'rtn', '--percdamp', '0.1'], 2, /--percdamp is no option of rtn/],
+      [['--model', 'demo', '--quantization-method', 'rtn', '--percdamp', '0.1'], 2, /--percdamp is not an option of rtn/],
       [['--model', 'demo', '--quantization-method', 'rtn', '--num-iter', '-3'], 2, /--num-iter: .*from/],
       // One flag, two meanings.
       [['--model', 'demo', '--quantization-method', 'quantease', '--outlier', '1.5'], 2, /0 to 0.49, not 1.5/],

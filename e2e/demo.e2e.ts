@@ -1,4 +1,4 @@
-/** The demo from one click to a checkpoint that loads back: one story, told in order on one page. */
+/** The demo from one click to a checkpoint that loads again: steps in order on one page. */
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'

@@ -1,4 +1,4 @@
-/** Formats of the checkpoint, chosen in the plan. */
+/** Tests of choosing checkpoint formats in the plan. */
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { accessibilityProblems, drop, fillSmallPlan, launchChromium, modelFolder, openPage, type Workbench } from './harness.ts'

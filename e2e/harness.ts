@@ -1,4 +1,4 @@
-/** A real Chromium with WebGPU on SwiftShader, and what a test does in it that Playwright has no word for. */
+/** Starts a real Chromium with WebGPU on SwiftShader, with helpers that Playwright lacks. */
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

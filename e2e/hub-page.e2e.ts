@@ -1,4 +1,4 @@
-/** Models from a Hub on this machine, through the page as a mirror's owner would build it. */
+/** Tests of models from a local Hub in the page, built for that Hub. */
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -123,7 +123,7 @@ describe('a model on the Hub', () => {
     await lookAt(workbench, `${server.url}/demo/pickled`)
     const facts = card(workbench, 'demo/pickled')
     await facts.getByText('none at this revision').waitFor()
-    expect(await facts.getByRole('list').innerText()).toMatch(/pytorch_model\.bin only/)
+    expect(await facts.getByRole('list').innerText()).toMatch(/only as pytorch_model\.bin/)
     await facts.getByRole('button', { name: /^Use the conversion in refs\/pr\/7, 1\.76/ }).click()
     await expect.poll(() => facts.getByRole('button', { name: 'Open this model' }).isEnabled()).toBe(true)
     await button('Open this model').click()

@@ -1,4 +1,4 @@
-/** Models from a Hub on this machine, through the command line as a person types it and through the engine in a browser. */
+/** Tests of models from a local Hub, by the command line and by the engine in a browser. */
 import { execFile } from 'node:child_process'
 import { mkdtemp, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -84,7 +84,7 @@ describe('--model owner/name', () => {
     const cases: [string, RegExp][] = [
       ['demo/stories', /gated.*\(hub-denied\)\nRequest access/s],
       ['demo/nothing', /demo\/nothing.*not on 127\.0\.0\.1.*\(hub-missing\)/s],
-      ['demo/bin', /model\.bin only.*\nOpen demo\/bin@refs\/pr\/7/s],
+      ['demo/bin', /only as \S*model\.bin.*\nOpen demo\/bin@refs\/pr\/7/s],
     ]
     const fresh = ['--hub-url', server.url, '--cache', await mkdtemp(join(tmpdir(), 'workbench-')), ...quick]
     for (const [model, message] of cases) {

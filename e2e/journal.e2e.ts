@@ -1,4 +1,4 @@
-/** The browser is killed and its GPU lost, again and again, and the job ends in the same files as if nothing had happened. */
+/** The browser is killed and its GPU lost repeatedly, and the job still writes the same files as an uninterrupted one. */
 import { mkdtemp, readFile } from 'node:fs/promises'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,4 +1,4 @@
-/** What a person has made stays: a plan through a wrong drop, checkpoints beside each other, results through a reload. */
+/** The user's work is kept: a plan after a wrong drop, checkpoints next to each other, results after a reload. */
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -79,7 +79,7 @@ test('options stay open while they are mended, and what is no number is said to 
   await alpha.fill('-1')
   await page.locator('[data-field$="options.alpha"] .field-problem.error').waitFor({ timeout: 20_000 })
   await alpha.fill('-')
-  await page.locator('[data-field$="options.alpha"]').getByText('“-” is no number.').waitFor()
+  await page.locator('[data-field$="options.alpha"]').getByText('“-” is not a number.').waitFor()
   expect(await page.locator('[data-field$="options.alpha"] .field-problem').count()).toBe(1)
   await alpha.fill('1')
   await page.locator('[data-field$="options.alpha"] .field-problem.error').waitFor({ state: 'detached', timeout: 20_000 })

@@ -1,4 +1,4 @@
-/** A checkpoint larger than the page may grow: what comes over the network, and what the page holds of it at once. */
+/** Memory of the page with a large checkpoint: network traffic, and the JavaScript heap. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -26,7 +26,7 @@ const { values } = parseArgs({
   },
 })
 
-/** What is compared, in the order of the table. */
+/** The compared methods, in the order of the table. */
 const methods: { label: string; method: string; options: Options }[] = [
   { label: 'RTN', method: 'rtn', options: {} },
   { label: 'AWQ', method: 'awq', options: {} },

@@ -1,4 +1,4 @@
-/** A model of one's own: dropped as a folder, planned, run, paused, cancelled. */
+/** A user's model: dropped as a folder, planned, run, paused, cancelled. */
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { drop, fillSmallPlan, launchChromium, modelFolder, openPage, type Workbench } from './harness.ts'

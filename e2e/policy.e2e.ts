@@ -1,4 +1,4 @@
-/** Nothing leaves the machine: the built page and its worker reach nobody but where they came from and the Hub. */
+/** The content security policy: the built page and its worker can connect only to their own host and the Hub. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Browser } from 'playwright'

@@ -1,4 +1,4 @@
-/** What cannot work is refused with a code, a sentence and a hint, and the page goes on. */
+/** Invalid input is refused with a code, a sentence and a hint, and the page continues to work. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Browser } from 'playwright'

@@ -1,4 +1,4 @@
-/** A private file system that fills up, in the real browser. */
+/** Tests of a full private file system in the real browser. */
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { accessibilityProblems, drop, fillSmallPlan, launchChromium, modelFolder, openPage, privateFiles } from './harness.ts'

@@ -1,6 +1,6 @@
 /**
- * Tables in documents that a script makes, each between `<!-- NAME -->` and `<!-- end of NAME -->`, so that whoever changes what it
- * shows makes it again. A script writes its own lines here and nothing that a tool says beside them.
+ * Writes generated tables into documents, each between `<!-- NAME -->` and `<!-- end of NAME -->`. Only the script's own lines are
+ * written, nothing that a tool prints.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 

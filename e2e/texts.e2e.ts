@@ -1,4 +1,4 @@
-/** The plan's texts in the page: data sets of a Hub on this machine, pasted text, and what is said of them. */
+/** Tests of the plan's texts in the page: data sets of a local Hub, pasted text, and their messages. */
 import { readFileSync } from 'node:fs'
 import { parquetWriteBuffer } from 'hyparquet-writer'
 import type { Browser } from 'playwright'

@@ -2,8 +2,8 @@
 # transformers 5.24.0, Gemma 3: RoPE scaling under its older name, `"type"`, is dropped.
 #
 # A config.json may name the kind of RoPE scaling as `rope_type` or, as all files before 2024 do, as `type`. transformers takes
-# both (LLaMA below). Gemma 3 merges `rope_scaling` into settings that have `rope_type: default` already, so that `type` is never
-# looked at: the model loads and runs unscaled. All that is said is that the key `factor` is not recognized for `default`.
+# both (LLaMA below). Gemma 3 merges `rope_scaling` into settings that have `rope_type: default` already, so `type` is never
+# read: the model loads and runs unscaled, with only a warning that the key `factor` is not recognized for `default`.
 # Expected: the same scaling by both names, or an error. The script fails when that changes.
 set -euo pipefail
 folder=$(mktemp -d)

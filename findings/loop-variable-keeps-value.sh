@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A WGSL variable that is declared inside a loop, without an initializer, is zero each time the declaration is reached
-# (WGSL, "Initial value of variables"). In Dawn, as the npm package webgpu 0.6.2 has it, it keeps what it had in the iteration
-# before, on SwiftShader and on Mesa's llvmpipe alike. Written with `= 0.0` it is right. Sums in a kernel are then silently wrong.
+# (WGSL, "Initial value of variables"). In Dawn of the npm package webgpu 0.6.2, it keeps its value from the previous iteration, on
+# SwiftShader and on Mesa's llvmpipe, so that sums in a kernel are silently wrong. With an initializer, `= 0.0`, the result is correct.
 # Needs a WebGPU adapter; VK_DRIVER_FILES and LD_LIBRARY_PATH may name one. Exits with 0 while that is so, 1 once it is not.
 set -euo pipefail
 folder=$(mktemp -d)

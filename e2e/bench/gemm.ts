@@ -1,4 +1,4 @@
-/** C = A·B in f32 by us, as a task that libraries can be compared by. */
+/** Our f32 matrix product, as a benchmark task that libraries are compared with. */
 import type { Device } from '../../src/gpu/device.ts'
 import { matmul } from '../../src/gpu/ops.ts'
 import type { Task } from './measure.ts'

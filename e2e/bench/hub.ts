@@ -1,7 +1,7 @@
 /**
- * How quickly the blocks of a model come from a Hub that is far away: a checkpoint in the layout that save_pretrained writes,
- * on a Hub of this machine that waits before each answer and sends each body at a bounded rate. The blocks are read as the
- * engine reads them. `--against FOLDER` names another checkout, which reads the same in alternating rounds.
+ * Benchmark of reading a model's blocks from a slow Hub: a checkpoint in the layout that save_pretrained writes, on a Hub of this machine
+ * that waits before each answer and sends each body at a bounded rate. The blocks are read as the engine reads them. `--against FOLDER`
+ * names another checkout, which reads the same in alternating rounds.
  */
 import { resolve } from 'node:path'
 import { runnerImport } from 'vite'

@@ -1,4 +1,4 @@
-/** The opponents: two libraries for the browser, each on the device that it opens for itself on the same adapter. */
+/** The libraries compared with: two for the browser, each on its own device of the same adapter. */
 import { defaultDevice, getWebGPUDevice, init, numpy } from '@jax-js/jax'
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu'
 import * as tf from '@tensorflow/tfjs-core'

@@ -1,4 +1,4 @@
-/** Timing that survives a busy machine: every round runs every task, so that ratios can be taken round by round. */
+/** Timing on a busy machine: every round runs every task, so that ratios are taken within a round. */
 
 export interface Task {
   name: string

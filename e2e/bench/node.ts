@@ -1,4 +1,4 @@
-/** The half of `npm run bench` that runs in Node, on Dawn. */
+/** The part of `npm run bench` that runs in Node, on Dawn. */
 import { dawn, headless } from '../../src/engine/hosts/node.ts'
 import { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { report } from './report.ts'

@@ -1,4 +1,4 @@
-/** The browser's side: opens the devices and leaves the benchmarks where the script finds them. */
+/** The browser's part: opens the devices and exposes the benchmarks to the script. */
 import { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { openJax, openTensorFlow } from './libraries.ts'
 import { benchmarks } from './suite.ts'

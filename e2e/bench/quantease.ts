@@ -1,4 +1,4 @@
-/** QuantEase on one square layer: our blocks against one GEMM of the same size, and against a dispatch for every column. */
+/** QuantEase on one square layer: an iteration compared with one GEMM of the same size, and with a dispatch per column. */
 import roundingCode from '../../shaders/lib/grid.wgsl?raw'
 import type { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { bufferOf } from '../../src/gpu/webgpu/buffer.ts'

@@ -1,4 +1,4 @@
-/** The report of `npm run bench`: the same tables for every host, and its figures in one JSON file. */
+/** The report of `npm run bench`: tables, and all figures in one JSON file. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { median, ratio } from './measure.ts'

@@ -1,4 +1,4 @@
-/** The benchmarks themselves, for whoever has a device: a page or Node. */
+/** The benchmarks, run on a given device in a page or in Node. */
 import { random as seeded } from '../../src/data/corpus.ts'
 import type { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { PANELS } from '../../src/quant/descent.ts'

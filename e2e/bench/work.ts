@@ -1,4 +1,4 @@
-/** Error against work: what each method reaches on one layer, and for how many GEMMs of the layer with Σ. */
+/** Error against work: the error of each method on one layer, and its work in GEMMs of the layer with Σ. */
 import { diagonal, matmul } from '../../src/gpu/ops.ts'
 import type { Device } from '../../src/gpu/device.ts'
 import { type Options, resolveOptions } from '../../src/options.ts'

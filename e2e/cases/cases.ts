@@ -1,6 +1,6 @@
 /**
- * Inputs from real life with their right outcomes (README.md beside this file), as tests read them: `casesOf` lists the
- * cases of one kind, `caseFile` and `caseFiles` give their bytes, `layOut` puts a case on disk as a folder.
+ * Realistic inputs with their correct outcomes (see README.md), as tests read them: `casesOf` lists the cases of one kind, `caseFile` and
+ * `caseFiles` give their bytes, `layOut` puts a case on disk as a folder.
  */
 import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'

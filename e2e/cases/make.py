@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes every input of this folder and works out what is right about it with the reference libraries.
+"""Makes every input of this folder, and its correct outcome with the reference libraries.
 
 Needs tokenizers 0.23, transformers 5.24, torch, pyarrow, safetensors, datasets 5.2, zstandard, duckdb.
 `python make.py` writes into its own folder.

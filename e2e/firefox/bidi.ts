@@ -1,6 +1,6 @@
 /**
- * A headless Firefox with WebGPU on lavapipe, driven by WebDriver BiDi (https://w3c.github.io/webdriver-bidi): what Playwright
- * does only for its own builds of Firefox. Needs Node's WebSocket.
+ * A headless Firefox with WebGPU on lavapipe, driven by WebDriver BiDi (https://w3c.github.io/webdriver-bidi): Playwright supports only
+ * its own builds of Firefox. Needs Node's WebSocket.
  */
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-/** Firefox, smoke: the demo from one click to a checkpoint. It finishes GPU work on a timer of 100 ms, and names no adapter. */
+/** Smoke test in Firefox: the demo from one click to a checkpoint. Firefox polls GPU work every 100 ms, and does not name the adapter. */
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { firefox, lavapipe } from '../../src/adapters.mjs'
 import type { JobReport } from '../../src/engine/job.ts'

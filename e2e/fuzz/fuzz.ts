@@ -6,7 +6,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { judge } from './judge.ts'
 import { headers, type Target, wholeFiles } from './targets.ts'
 
-/** Inputs of one target from one seed on. */
+/** Inputs of one fuzz target, from a given seed on. */
 interface Batch {
   target: string
   seed: number

@@ -1,4 +1,7 @@
-/** One input read and judged: it may be accepted or refused by a typed error, within a second and a fair share of memory. */
+/**
+ * Reads one input and judges the outcome: it has to be accepted, or refused by a typed error, within a second and without excessive
+ * memory.
+ */
 import { getHeapStatistics } from 'node:v8'
 import { WorkbenchError } from '../../src/errors.ts'
 import { Dice } from './mutate.ts'

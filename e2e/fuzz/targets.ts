@@ -1,4 +1,4 @@
-/** What is fuzzed: readers of files from strangers, each with real files to start from and a way to read one whole. */
+/** The fuzz targets: readers of untrusted files, each with real files to start from and a function that reads one completely. */
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import { parquetWriteBuffer } from 'hyparquet-writer'

@@ -1,4 +1,4 @@
-/** The engine without the workbench around it, for tests of what no control of the page shows. */
+/** The engine without the page, for tests of what no control shows. */
 import { connect, type Engine } from '../../src/engine/hosts/client.ts'
 
 declare global {

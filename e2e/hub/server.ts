@@ -1,6 +1,6 @@
 /**
- * A small Hub on this machine, over real HTTP: search, facts, refs, listing, files by redirect to storage on another
- * origin, gated and private repositories, Xet. What goes wrong on real networks is switched on per path, by `fault`, by
+ * A small local Hub over real HTTP: search, information, refs, listing, files by redirect to storage on another origin, gated and private
+ * repositories, Xet. Network faults are turned on per path, by `fault`, by
  * `POST /control/fault` or by an `x-fault` header. Every request is logged with the headers that it came with.
  */
 import { createHash } from 'node:crypto'

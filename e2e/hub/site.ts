@@ -1,4 +1,4 @@
-/** The page built for a Hub on this machine, as a mirror's owner would build it, and served. */
+/** Builds and serves the page for a local Hub. */
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-/** A LLaMA checkpoint of any size that takes no room: its weights are computed for the ranges that are asked for. */
+/** A LLaMA checkpoint of any size that is not stored: weights are computed for the requested ranges. */
 import { createHash } from 'node:crypto'
 import type { Content, Contents } from './server.ts'
 

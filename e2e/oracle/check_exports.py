@@ -1,4 +1,4 @@
-"""Quantizes every variant in the terminal and has transformers measure what was written.
+"""Quantizes every variant by the command line and measures the written checkpoints with transformers.
 
     python3 e2e/oracle/check_exports.py [VARIANT ...]
 

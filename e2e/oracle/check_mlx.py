@@ -1,4 +1,4 @@
-"""Quantizes a random model of every family that mlx-lm knows in the terminal, as an MLX folder, and has mlx-lm measure it.
+"""Quantizes a random model of every family that mlx-lm supports by the command line, as an MLX folder, and measures it with mlx-lm.
 
     pip install 'mlx[cpu]==0.32.4' mlx-lm==0.32.2
     python3 e2e/oracle/check_mlx.py [VARIANT ...]

@@ -1,4 +1,4 @@
-"""Has the loader that lies in every folder of codes and outliers read one of each kind, and holds it to the plain weights.
+"""Reads folders of codes and outliers of each kind with the loader that they contain, and compares the result with the plain weights.
 
     pip install numpy safetensors
     python3 e2e/oracle/check_sidecar.py

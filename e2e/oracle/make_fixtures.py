@@ -1,4 +1,4 @@
-"""Tiny random models of every supported family, and what transformers itself computes with them.
+"""Makes tiny random models of every supported family, and records what transformers computes with them.
 
     python3 e2e/oracle/make_fixtures.py [OUT [VARIANT ...]]     (default: all into src/models/fixtures)
 

@@ -1,4 +1,4 @@
-"""Records how the mlx package packs codes and what it makes of them: src/io/formats/fixtures/mlx.safetensors.
+"""Records how the mlx package packs codes and dequantizes them: src/io/formats/fixtures/mlx.safetensors.
 
     pip install 'mlx[cpu]==0.32.4' safetensors numpy
     python3 e2e/oracle/make_mlx.py

@@ -1,4 +1,4 @@
-"""What transformers makes of rotary settings in all their spellings.
+"""Records the rotary angles that transformers computes from settings in all their spellings.
 
     python3 e2e/oracle/make_ropes.py     (into src/models/fixtures/ropes.json)
 

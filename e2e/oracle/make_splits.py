@@ -1,4 +1,4 @@
-"""Which files the datasets library takes for which split, by name alone: writes splits.json beside this file.
+"""Records which files the datasets library assigns to which split, by name alone: writes splits.json next to this file.
 
 pip install datasets==5.2.0
 """

@@ -1,5 +1,5 @@
 """
-Snippets of chat templates with what Jinja2 makes of them under transformers: src/data/fixtures/templates/snippets.json.
+Renders snippets of chat templates with Jinja2 as transformers configures it: src/data/fixtures/templates/snippets.json.
 
     python3 e2e/oracle/make_templates.py [--all FILE]     (versions: requirements.txt)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tokenizers of every supported kind with the ids that the Rust library gives, and what transformers makes of the files beside them.
+"""Makes tokenizers of every supported kind, with the ids of the Rust library, and of transformers for the files next to them.
 
 Needs tokenizers 0.23.3 and transformers 5.24.0 (requirements.txt). Writes src/data/fixtures/tokenizers/rust.json; the same versions
 write the same bytes. A model whose tokens are single characters, other ones at the end of a piece, shows where pieces end.
