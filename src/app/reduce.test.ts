@@ -255,7 +255,7 @@ describe('the network', () => {
     expect(lost.announcement).toBe(waiting)
     const still = reach([{ type: 'network', traffic: { ...traffic, waiting: 'trying again in 4 s' } }], lost)
     expect(still.announcement).toBe(waiting)
-    expect(reach([{ type: 'network', traffic }], still).announcement).toBe('Reading goes on.')
+    expect(reach([{ type: 'network', traffic }], still).announcement).toBe('Reading continues.')
   })
 
   test('has its totals in the report, and none for a model on this machine', () => {

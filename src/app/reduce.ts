@@ -166,7 +166,7 @@ export function reduce(view: JobView, event: RunEvent): JobView {
       }
     case 'network': {
       const { waiting } = event.traffic
-      const announcement = waiting && !view.network?.waiting ? waiting : view.network?.waiting && !waiting ? 'Reading goes on.' : null
+      const announcement = waiting && !view.network?.waiting ? waiting : view.network?.waiting && !waiting ? 'Reading continues.' : null
       return { ...view, network: event.traffic, announcement: announcement ?? view.announcement }
     }
     case 'notice':

@@ -104,7 +104,7 @@ const model = (change: object) => ({ ...llama(), model: { ...llama().model, ...c
 
 test.each<[string, unknown, string]>([
   ['no JSON', '{', 'is not JSON'],
-  ['a list', [], 'does not hold'],
+  ['a list', [], 'does not contain'],
   ['no model', { ...llama(), model: undefined }, 'no model'],
   ['no vocabulary', model({ vocab: undefined }), 'no vocabulary'],
   ['a negative id', model({ vocab: { a: -1 } }), '"a" has the id -1'],

@@ -89,7 +89,7 @@ function assembled(definition: JsonObject, model: TokenModel, tokens: AddedToken
   const normalizes = normalizer !== null && (normalizer.removes || cut || all.some(({ token }) => token.normalized))
   // Finding the first piece then needs the original positions of characters, which are not tracked here.
   if (first && (normalizes || inserted))
-    throw unsupported('it has a Metaspace with prepend_scheme "first" behind steps that change the text')
+    throw unsupported('it has a Metaspace with prepend_scheme "first" after steps that change the text')
   const highest = highestOf(
     model.vocab.values(),
     all.map(({ id }) => id),

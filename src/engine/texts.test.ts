@@ -200,7 +200,7 @@ test('what a data set lacks is said, with what it has', async () => {
   expect(await say('someone/nothing')).toMatch(/does not exist/)
   expect(await say('nothing')).toMatch(/There is no text "nothing"/)
   const alone = new Texts([], null)
-  expect((await refusal(() => alone.tokens({ text: 'wikitext2' }, 'evaluation'))).message).toContain('out of reach')
+  expect((await refusal(() => alone.tokens({ text: 'wikitext2' }, 'evaluation'))).message).toContain('not available here')
   expect((await texts.tokens({ text: 'someone/files:en' }, 'evaluation')).tokens).toEqual(encode('Only a test.'))
 })
 

@@ -153,7 +153,7 @@ export class Texts {
       throw new WorkbenchError('text-invalid', `There is no text "${id}".`, `Choose a built-in text, a data set or a file. ${hint}`.trim())
     }
     if (!this.list) {
-      throw new WorkbenchError('text-invalid', `The data set ${id} lies on the Hub, which is out of reach here.`, 'Choose a file instead.')
+      throw new WorkbenchError('text-invalid', `The data set ${id} is on the Hub, which is not available here.`, 'Choose a file instead.')
     }
     return openDataset({ ...part, column: column ?? part.column }, purpose, this.list)
   }

@@ -9,8 +9,8 @@ const parse = (text: string) => parseJson(new TextEncoder().encode(text), 'a.jso
 test.each([
   ['{', 'is not JSON'],
   ['', 'is not JSON'],
-  ['[1]', 'does not hold a JSON object'],
-  ['null', 'does not hold a JSON object'],
+  ['[1]', 'does not contain a JSON object'],
+  ['null', 'does not contain a JSON object'],
   ['{"a":1,"b":2,"a":3}', 'contains the key "a" twice'],
   ['{"b":{"\\u0061":1,"a":3}}', 'contains the key "a" twice'],
   ['{"b":[{"x":1},{"c\\"":1,"c\\"":3}]}', 'contains the key "c"" twice'],

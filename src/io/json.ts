@@ -35,7 +35,7 @@ export function parseJson(data: Uint8Array, name: string, rules: Omit<JsonRules,
     const why = cause instanceof SyntaxError ? cause.message : 'it is not UTF-8 text'
     throw new WorkbenchError(rules.code, `${name} is not JSON: ${why}.`, rules.hint, { cause })
   }
-  if (!isObject(value)) throw new WorkbenchError(rules.code, `${name} does not hold a JSON object.`, rules.hint)
+  if (!isObject(value)) throw new WorkbenchError(rules.code, `${name} does not contain a JSON object.`, rules.hint)
   const { duplicate, depth } = outline(text)
   if (depth > maxDepth)
     throw new WorkbenchError(rules.code, `${name} is nested ${depth} levels deep; at most ${maxDepth} are allowed.`, rules.hint)

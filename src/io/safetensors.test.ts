@@ -54,7 +54,7 @@ test.each([
   ['a size that is not its shape', one({ data_offsets: [0, 4] }), 'should take 8 bytes'],
   ['a place beyond numbers', one({ data_offsets: [Number.MAX_SAFE_INTEGER - 8, Number.MAX_SAFE_INTEGER] }), 'outside the file'],
   ['an entry that is no object', { a: 3 }, 'no description'],
-  ['a list as header', [], 'does not hold a JSON object'],
+  ['a list as header', [], 'does not contain a JSON object'],
   ['no tensors', { __metadata__: {} }, 'no tensors'],
   ['metadata that is no map of texts', { ...one({}), __metadata__: { a: 1 } }, '__metadata__'],
   ['an overlap', { ...one({}), b: { dtype: 'U8', shape: [4], data_offsets: [4, 8] } }, 'overlaps'],

@@ -184,7 +184,7 @@ async function weightFiles(files: Files): Promise<{ names: string[]; located: Ma
   throw new WorkbenchError(
     'file-missing',
     'The folder has no weights: no .safetensors file.',
-    `Choose the folder that holds model.safetensors or its shards. ${links}`,
+    `Choose the folder that contains model.safetensors or its shards. ${links}`,
   )
 }
 

@@ -37,7 +37,7 @@ function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; 
   return (
     <dl className="facts">
       <Fact name="Kind">{summary.kind === 'software' ? 'Software (runs on the CPU)' : 'Graphics processor'}</Fact>
-      <Fact name="Vendor, architecture">{[summary.vendor, summary.architecture].filter(Boolean).join(', ') || 'not told'}</Fact>
+      <Fact name="Vendor, architecture">{[summary.vendor, summary.architecture].filter(Boolean).join(', ') || 'unknown'}</Fact>
       <Fact name="Memory in use">{format.bytes(held)}</Fact>
       {peak !== null && <Fact name="Peak in this job">{format.bytes(peak)}</Fact>}
       <Fact name="Memory it may use">{format.bytes(summary.memoryBudget)} (estimate)</Fact>

@@ -59,8 +59,8 @@ function Card({ model }: { model: HubModel }) {
         <Button kind="quiet" icon="cancel" aria-label={`Close ${source.repo}`} onClick={workbench.stopLooking} />
       </div>
       <dl className="facts wide">
-        <Fact name="Family">{model.familyLabel ?? (model.modelType ? `${model.modelType} (not supported)` : 'not told')}</Fact>
-        <Fact name="Parameters">{parameters === null ? 'not told' : format.parameters(parameters)}</Fact>
+        <Fact name="Family">{model.familyLabel ?? (model.modelType ? `${model.modelType} (not supported)` : 'unknown')}</Fact>
+        <Fact name="Parameters">{parameters === null ? 'unknown' : format.parameters(parameters)}</Fact>
         <Fact name="Safetensors">{model.bytes ? format.bytes(model.bytes) : 'none at this revision'}</Fact>
         <Fact name="Licence">{model.license ?? 'not given'}</Fact>
         <Fact name="Access">{accessOf(model)}</Fact>

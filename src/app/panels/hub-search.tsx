@@ -150,7 +150,7 @@ function Hit({ hit }: { hit: HubHit }) {
         <Access gated={hit.gated} secret={hit.private} />
       </span>
       <span className="hit-figures figures">
-        <span>{hit.bytes === null ? 'size not told' : format.bytes(hit.bytes)}</span>
+        <span>{hit.bytes === null ? 'unknown size' : format.bytes(hit.bytes)}</span>
         <span>{format.parameters(hit.downloads)} downloads</span>
       </span>
     </>

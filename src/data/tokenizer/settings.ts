@@ -20,7 +20,7 @@ const roles = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 
 
 /** @throws WorkbenchError `tokenizer-invalid` for contradictions to the tokenizer.json */
 export function addSideTokens(tokens: AddedTokens, { config, map, added }: SideFiles): void {
-  if (config.split_special_tokens === true) throw unsupported('it asks for split_special_tokens', configName)
+  if (config.split_special_tokens === true) throw unsupported('it sets split_special_tokens', configName)
   const listed = Object.hasOwn(config, 'added_tokens_decoder')
   if (listed) addListed(tokens, config.added_tokens_decoder)
   else addLegacy(tokens, added, { ...config, ...map })

@@ -1,11 +1,11 @@
 /**
- * The gemm layout of AWQ checkpoints, which holds the codes of any method; its own scaling is folded into the weights before.
- * Per linear of `[q, p]` = `[out, in]` and G groups, at 4 bits:
+ * The gemm layout of AWQ checkpoints, which can store the codes of any method; AWQ's own scaling is folded into the weights before. Per
+ * linear of `[q, p]` = `[out, in]` and G groups, at 4 bits:
  *   `.qweight` I32 `[p, q/8]`   codes of eight outputs in a word
  *   `.qzeros`  I32 `[G, q/8]`   zero points likewise
  *   `.scales`  F16 `[G, q]`
- * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]), g = k / group size. The eight outputs of word c stand, from the lowest bits up,
- * in the order 8c + 0, 2, 4, 6, 1, 3, 5, 7.
+ * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]), g = k / group size. The eight outputs of word c stand, from the lowest bits up, in the
+ * order 8c + 0, 2, 4, 6, 1, 3, 5, 7.
  */
 import { type Compatibility, type ExportFormat, type ExportPlan, configWith, MOST_HALF, type NotLoaded, type Refusal } from './format.ts'
 import { awqOrder } from './read-awq.ts'
@@ -53,7 +53,7 @@ export const awqGemm: ExportFormat = {
   id: 'awq',
   label: 'AWQ layout',
   summary:
-    'safetensors with 4-bit codes packed as AutoAWQ packs them (gemm), whatever method made them: loads in vLLM, SGLang, transformers and GPTQModel, asymmetric too.',
+    'safetensors with 4-bit codes of any method in AutoAWQ’s packing (gemm): loads in vLLM, SGLang, transformers and GPTQModel, also asymmetric.',
   stores: 'codes',
   accepts,
   rounds: () => null,
@@ -89,13 +89,17 @@ function accepts(plan: ExportPlan): Refusal | null {
   const { settings, linears, levels, outliers } = plan
   if (levels !== 'uniform' || outliers)
     return {
-      why: 'The AWQ layout has no place for outliers or other grids than integers.',
-      instead: 'Leave outliers out, or write plain weights.',
+      why: 'The AWQ layout can store neither outliers nor grids other than uniform integers.',
+      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
     }
-  if (settings.bits !== 4) return { why: 'The AWQ layout holds 4 bits only.', instead: 'Choose 4 bits, or write compressed-tensors.' }
+  if (settings.bits !== 4)
+    return { why: 'The AWQ layout can store 4 bits only.', instead: 'Choose 4 bits, or the format compressed-tensors.' }
   const loose = linears.find(({ q }) => q % 8)
   if (loose)
-    return { why: `${loose.name} has ${loose.q} outputs, and the AWQ layout packs eight at a time.`, instead: 'Write compressed-tensors.' }
+    return {
+      why: `${loose.name} has ${loose.q} outputs, but the AWQ layout needs multiples of 8.`,
+      instead: 'Choose the format compressed-tensors.',
+    }
   return heldGroups(plan, 'The AWQ layout')
 }
 

@@ -56,7 +56,7 @@ export const compressedTensors: ExportFormat = {
   id: 'compressed-tensors',
   label: 'compressed-tensors',
   summary:
-    'safetensors with codes packed as llm-compressor packs them (pack-quantized): loads in vLLM at every width, and in transformers and SGLang.',
+    'safetensors with codes in llm-compressor’s packing (pack-quantized): loads in vLLM at every width, and in transformers and SGLang.',
   stores: 'codes',
   accepts,
   rounds: () => null,
@@ -113,13 +113,13 @@ function accepts(plan: ExportPlan): Refusal | null {
   const { levels, outliers } = plan
   if (levels !== 'uniform')
     return {
-      why: 'compressed-tensors files hold uniform integers only.',
-      instead: 'Choose a uniform grid, or write plain weights.',
+      why: 'compressed-tensors files can store uniform integer grids only.',
+      instead: 'Choose a uniform grid, or the format of plain weights.',
     }
   if (outliers)
     return {
-      why: 'compressed-tensors files have no place for outliers beside the codes.',
-      instead: 'Leave outliers out, or write plain weights.',
+      why: 'compressed-tensors files cannot store outliers beside the codes.',
+      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
     }
   return heldGroups(plan, 'compressed-tensors')
 }
@@ -136,8 +136,8 @@ function compatibility({ settings, linears }: ExportPlan, notLoaded: NotLoaded =
       'SGLang',
       [
         bits !== 4 && bits !== 8 && `No: SGLang loads compressed-tensors at 4 and 8 bits, not at ${bits}.`,
-        bits === 8 && !symmetric && 'No: its kernels take zero points at 4 bits only.',
-        ![-1, 32, 64, 128].includes(groupSize) && `No: its kernels take groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
+        bits === 8 && !symmetric && 'No: its kernels support zero points at 4 bits only.',
+        ![-1, 32, 64, 128].includes(groupSize) && `No: its kernels support groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
         kernels,
       ],
       'Yes.',
@@ -149,7 +149,7 @@ function compatibility({ settings, linears }: ExportPlan, notLoaded: NotLoaded =
         bits === 3 && 'No: the converter reads codes of 3 bits as compressed-tensors packed them before 0.18.',
         groupSize === -1 && 'No: the converter reads groups only, no full rows.',
       ],
-      'Yes: the converter dequantizes, and the result is quantized again in a GGUF type.',
+      'Yes: the converter dequantizes the weights, which are then quantized again to a GGUF type.',
     ],
   ])
 }

@@ -57,7 +57,7 @@ function rounded(name: string, weights: Float32Array<ArrayBuffer>, dtype: FloatD
   if (beyond !== undefined) {
     throw new WorkbenchError(
       'weights-not-finite',
-      `${name} holds ${beyond}, which ${dtypeNames[dtype]} cannot.`,
+      `${name} contains ${beyond}, outside the range of ${dtypeNames[dtype]}.`,
       'Run it without outliers: a packed checkpoint keeps its range in the scales.',
     )
   }

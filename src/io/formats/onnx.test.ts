@@ -77,10 +77,10 @@ async function write(plan: ExportPlan) {
 
 describe('what ONNX cannot hold is refused with what it can', () => {
   test.each([
-    [{}, { decoder: null }, 'The graph of this family', 'another format'],
-    [{}, { levels: 'powers' }, 'uniform integers only', 'uniform grid'],
-    [{}, { outliers: true }, 'no place for outliers', 'Leave outliers out'],
-    [{ actOrder: true }, {}, 'neighbouring inputs', 'static groups'],
+    [{}, { decoder: null }, 'ONNX graphs are supported for', 'another format'],
+    [{}, { levels: 'powers' }, 'uniform integer grids only', 'uniform grid'],
+    [{}, { outliers: true }, 'cannot store outliers', 'Choose an algorithm without outliers'],
+    [{ actOrder: true }, {}, 'consecutive inputs', 'static groups'],
     [{ groupSize: 48 }, {}, 'not of 48', '32, 64 or 128'],
     [{ groupSize: 8 }, {}, 'not of 8', '32, 64 or 128'],
   ])('%j %j', (changes, more, why, instead) => {
@@ -102,7 +102,7 @@ test('what is larger or rounded in the file is said', () => {
   expect(messages({ bits: 3 })).toEqual([expect.stringContaining('4 bits each')])
   // Rows of 32 have one block, rows of 44 two of 32: a scale more in 44 · 32 weights of 3 · 32 · 44 + 96 · 32.
   expect(messages({ groupSize: -1 })).toEqual([expect.stringMatching(/blocks of 32 inputs, 0\.14 bits per weight more/)])
-  expect(messages({ dtype: 'BF16' })).toEqual([expect.stringContaining('rounded there, by 3e-8 at most')])
+  expect(messages({ dtype: 'BF16' })).toEqual([expect.stringContaining('rounded, by at most 3e-8')])
 })
 
 test('where it runs, and where not', () => {

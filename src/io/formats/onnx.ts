@@ -36,23 +36,29 @@ export const onnx: ExportFormat = {
 function accepts({ decoder, levels, outliers, settings, linears }: ExportPlan): Refusal | null {
   if (!decoder)
     return {
-      why: 'The graph of this family is not written yet: LLaMA, Mistral, Qwen2, Qwen3 and Gemma are.',
+      why: 'ONNX graphs are supported for LLaMA, Mistral, Qwen2, Qwen3 and Gemma only.',
       instead: 'Choose another format.',
     }
   if (levels !== 'uniform')
-    return { why: 'MatMulNBits holds uniform integers only.', instead: 'Choose a uniform grid, or write plain weights.' }
+    return { why: 'MatMulNBits can store uniform integer grids only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
   if (outliers)
-    return { why: 'MatMulNBits has no place for outliers beside the codes.', instead: 'Leave outliers out, or write plain weights.' }
+    return {
+      why: 'MatMulNBits cannot store outliers beside the codes.',
+      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+    }
   if (settings.actOrder)
     return {
-      why: 'MatMulNBits has groups of neighbouring inputs only, not of reordered ones.',
+      why: 'MatMulNBits supports groups of consecutive inputs only, not of reordered ones.',
       instead: 'Turn on static groups, or turn off act-order.',
     }
   if (decoder.headDim % 8)
-    return { why: `Its attention needs heads whose size 8 divides, not ${decoder.headDim}.`, instead: 'Choose another format.' }
+    return {
+      why: `ONNX Runtime’s attention needs a head size that is a multiple of 8, not ${decoder.headDim}.`,
+      instead: 'Choose another format.',
+    }
   if (linears.some((linear) => !blocksOf(linear, settings)))
     return {
-      why: `MatMulNBits has blocks of 16, 32, 64 … inputs, not of ${settings.groupSize}.`,
+      why: `MatMulNBits supports groups of 16, 32, 64 … inputs, not of ${settings.groupSize}.`,
       instead: 'Choose groups of 32, 64 or 128, or full rows.',
     }
   return null
@@ -62,18 +68,21 @@ function remarks({ settings, linears, decoder }: ExportPlan): Remark[] {
   const found: Remark[] = []
   const note = (field: string, message: string, hint = '') => found.push({ field, message, hint, severity: 'note' })
   if (settings.bits === 3)
-    note('bits', 'ONNX Runtime has no 3-bit weights: the file holds the same values in 4 bits each, and is as large as with 4.')
+    note(
+      'bits',
+      'ONNX Runtime does not support 3-bit weights: the file stores the same values in 4 bits each, and is as large as with 4 bits.',
+    )
   if (settings.groupSize === -1 && linears.length) {
     const sizes = new Set(linears.map((linear) => blocksOf(linear, settings)!.size))
     const extra = linears.reduce((sum, linear) => sum + 32 * linear.q * (blocksOf(linear, settings)!.count - 1), 0)
     const weights = linears.reduce((sum, { q, p }) => sum + q * p, 0)
     note(
       'groupSize',
-      `ONNX Runtime has no full rows: each row’s scale is repeated for blocks of ${[...sizes].join(' or ')} inputs, ${(extra / weights).toFixed(2)} bits per weight more.`,
+      `ONNX Runtime does not support full rows: each row’s scale is repeated for blocks of ${[...sizes].join(' or ')} inputs, ${(extra / weights).toFixed(2)} bits per weight more.`,
     )
   }
   if (settings.dtype === 'BF16' && decoder)
-    note('formats', 'ONNX has embedding and head in float16: values of bfloat16 nearer to 0 than 8e-6 are rounded there, by 3e-8 at most.')
+    note('formats', 'Embedding and head are stored in float16: bfloat16 values smaller than 8e-6 are rounded, by at most 3e-8.')
   return found
 }
 
@@ -85,7 +94,7 @@ function compatibility(plan: ExportPlan): Compatibility[] {
   const js = bits === 2 ? '4.1' : '4.0'
   const largest = Math.max(0, ...(decoder ? layoutOf(plan, decoder).files : []))
   const big = largest > MOST_BUFFER && `No: a file has ${(largest / 2 ** 30).toFixed(1)} GiB, more than a browser reads into memory.`
-  const capped = decoder?.scoreCap && 'No: its attention kernel overlooks the cap on scores that this model has, and answers wrongly.'
+  const capped = decoder?.scoreCap && 'No: its attention kernel ignores this model’s cap on scores, and computes wrong results.'
   const rule = (runtime: string, against: (string | false | undefined | 0)[], note: string, command?: string): Compatibility => {
     const reason = against.find(Boolean) || ''
     return { runtime, loads: !reason, note: reason || note, ...(command && !reason && { command }) }

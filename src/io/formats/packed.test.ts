@@ -103,7 +103,7 @@ describe('what does not fit is refused', () => {
     [compressed, 'weight_shape', null, 'tensor-missing', 'weight_shape'],
     // Ten codes of 3 bits in a word, as compressed-tensors packed before 0.18.
     [compressed, 'weight_packed', { shape: [compressed.q, Math.ceil(compressed.p / 10)] }, 'tensor-mismatch', 'weight_packed'],
-    [compressed, 'weight_shape', { bytes: new Uint8Array(16) }, 'tensor-mismatch', 'says [0, 0]'],
+    [compressed, 'weight_shape', { bytes: new Uint8Array(16) }, 'tensor-mismatch', 'is [0, 0]'],
     [compressed, 'weight_scale', { dtype: 'I32' }, 'tensor-mismatch', 'weight_scale is I32'],
     [gemm, 'qzeros', null, 'tensor-missing', 'qzeros'],
     [gemm, 'qweight', { shape: [8, 8] }, 'tensor-mismatch', 'qweight'],
@@ -211,7 +211,7 @@ describe('what a format accepts', () => {
       /groups of 64, groups of 32, the full row/,
     ],
     [compressedTensors, [{}, undefined, { outliers: true }], /outliers/, /plain weights/],
-    [compressedTensors, [{}, undefined, { levels: 'bilevel' }], /integers/, /uniform/],
+    [compressedTensors, [{}, undefined, { levels: 'bilevel' }], /integer grids/, /uniform/],
     [awqGemm, [{ bits: 3 }], /4 bits only/, /compressed-tensors/],
     [awqGemm, [{}, [{ name: 'up', q: 172, p: 64 }]], /up has 172 outputs/, /compressed-tensors/],
     [awqGemm, [{ actOrder: true }], /act-order/, /static groups/],

@@ -1,4 +1,4 @@
-/** Reading the gemm layout of AWQ, of whoever wrote it. The layout is described where it is written, in awq.ts. */
+/** Reads the gemm layout of AWQ, written by any program. The layout is described in awq.ts, which writes it. */
 import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { agreed } from '../facts.ts'
@@ -78,7 +78,7 @@ function tensorsOf(checkpoint: Checkpoint, module: string, groupSize: number, { 
   if (q % 8 || !Number.isInteger(groups))
     throw new WorkbenchError(
       'tensor-mismatch',
-      `${module} is ${q} × ${p}, which the AWQ layout cannot hold with groups of ${groupSize}.`,
+      `${module} is ${q} × ${p}, which the AWQ layout cannot store with groups of ${groupSize}.`,
       'Check group_size in the quantization config.',
     )
   const tensors = {

@@ -1,7 +1,7 @@
 /**
- * Reading checkpoints of compressed-tensors in the format pack-quantized, of whoever wrote them. The layout is described where
- * it is written, in compressed-tensors.ts. Which of several config groups a linear belongs to is told by the shapes of its
- * tensors: the patterns that name modules in such configs are a language of their own.
+ * Reads checkpoints of compressed-tensors in the format pack-quantized, written by any program. The layout is described in
+ * compressed-tensors.ts, which writes it. The config group of a linear is recognized by the shapes of its tensors, since the module
+ * patterns in such configs are a language of their own.
  */
 import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
@@ -137,7 +137,7 @@ function tensorsOf(checkpoint: Checkpoint, module: string, schemes: Scheme[], { 
     throw new WorkbenchError(
       'tensor-mismatch',
       `${module} has ${p} inputs, which groups of ${scheme.groupSize} do not divide.`,
-      'compressed-tensors knows whole groups only: check group_size in the quantization config.',
+      'compressed-tensors supports whole groups only: check group_size in the quantization config.',
     )
   return { scheme, groups, tensors }
 }
@@ -151,8 +151,8 @@ async function readLinear(checkpoint: Checkpoint, module: string, schemes: Schem
   if (shape.join() !== `${q},${p}`)
     throw new WorkbenchError(
       'tensor-mismatch',
-      `${tensors.shape.name} says [${shape.join(', ')}], but the model asks for [${q}, ${p}].`,
-      'config.json and the weights belong to different models; take both from the same place.',
+      `${tensors.shape.name} is [${shape.join(', ')}], but by config.json it should be [${q}, ${p}].`,
+      'config.json and the weights belong to different models; take both from the same source.',
     )
   const codes = transposed(new Uint32Array(await load(tensors.packed)), q)
   const used = (p * bits) % 32

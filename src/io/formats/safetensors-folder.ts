@@ -102,15 +102,15 @@ export function wholeLinears({ settings: { dynamicSkips }, copied }: ExportPlan)
 export function heldGroups({ settings: { groupSize, actOrder }, linears }: ExportPlan, what: string): Refusal | null {
   if (actOrder)
     return {
-      why: `${what} has no place for groups that follow act-order, which vLLM and others read no longer.`,
+      why: `${what} cannot store groups that follow act-order; vLLM and others no longer read these.`,
       instead: 'Turn on static groups, or choose the full row.',
     }
   const uneven = groupSize > 0 ? linears.find(({ p }) => p % groupSize) : undefined
   if (!uneven) return null
   const divides = [128, 64, 32].filter((size) => linears.every(({ p }) => p % size === 0))
   return {
-    why: `${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide, and ${what} knows whole groups only.`,
-    instead: `Choose ${[...divides.map((size) => `groups of ${size}`), 'the full row'].join(', ')}, or write GPTQ.`,
+    why: `${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide; ${what} supports whole groups only.`,
+    instead: `Choose ${[...divides.map((size) => `groups of ${size}`), 'the full row'].join(', ')}, or the format GPTQ.`,
   }
 }
 

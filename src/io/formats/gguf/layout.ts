@@ -63,7 +63,7 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
   const { settings, linears, copied, changed, model } = plan
   const architecture = architectureOf(model)
   const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
-  if (typeof architecture === 'string' || typeof vocabulary === 'string') throw new Error('GGUF does not hold this model')
+  if (typeof architecture === 'string' || typeof vocabulary === 'string') throw new Error('GGUF cannot store this model')
   const type = blockType(settings.bits, settings.symmetric)!
   const tensors: GgufLayout['tensors'] = new Map()
   const add = (name: string, dtype: TensorType, shape: readonly number[]) => {

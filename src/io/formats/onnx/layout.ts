@@ -1,4 +1,4 @@
-/** Which tensors an ONNX checkpoint has, and where they lie in the files beside the graph. */
+/** Tensors of an ONNX checkpoint, and their positions in the files next to the graph. */
 import type { NamedDecoder } from '../decoder.ts'
 import type { ExportPlan } from '../format.ts'
 import { defaultShardBytes, type TensorSpec } from '../../safetensors.ts'

@@ -1,5 +1,5 @@
 /**
- * Weights as onnxruntime's operator MatMulNBits has them, b bits in blocks of B inputs, of a linear `[q, p]`:
+ * Weights in the layout of onnxruntime's operator MatMulNBits, b bits in blocks of B inputs, of a linear `[q, p]`:
  *   codes  u8  `[q, ceil(p / B), B·b / 8]`    low bits first along the inputs; after the last input 0
  *   scales f32 `[q · ceil(p / B)]`
  *   zeros  u8  `[q · ceil(ceil(p / B)·b / 8)]` zero points, low bits first along the blocks; not there: 2^(b−1) everywhere

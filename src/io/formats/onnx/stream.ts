@@ -1,4 +1,4 @@
-/** An ONNX checkpoint as it is written and read back: loaded only when one is asked for. */
+/** Writes an ONNX checkpoint and reads it back; loaded only when it is needed. */
 import { WorkbenchError } from '../../../errors.ts'
 import type { SolvedLinear } from '../../../quant/linear.ts'
 import { readRange, type Files, type Sink } from '../../bytes.ts'
@@ -169,7 +169,7 @@ function within(name: string, values: Float32Array<ArrayBuffer>): Float32Array<A
   if (beyond === undefined) return values
   throw new WorkbenchError(
     'weights-not-finite',
-    `${name} holds ${beyond}, which float16 cannot, and ONNX checkpoints have such matrices in float16.`,
+    `${name} contains ${beyond}, outside the range of float16, in which ONNX checkpoints store such matrices.`,
     'Choose another format.',
   )
 }
