@@ -27,8 +27,72 @@ export interface DrawnTexts {
 
 /** Reads the texts of a job and draws its windows and passages. */
 export async function drawTexts(job: Job, session: Session, found: Findings): Promise<DrawnTexts> {
-  const { shape } = session.model.model
-  const lengthFits = (field: string, value: number) => {
+  const { date = today() } = job
+  const drawing = new Drawing({ ...job, date }, session, found)
+  const seedFits = found.whole('seed', 'The seed', job.seed, 0, 2 ** 32 - 1)
+  found.whole('perplexityEvery', 'Measuring perplexity every so many blocks', job.perplexityEvery, 0, 1024)
+  // A job without runs only measures the model and needs no calibration text.
+  const calibration = job.runs.length > 0 ? await drawing.calibration(seedFits) : null
+  const evaluation = await drawing.evaluation()
+  const lastWords = await drawing.lastWords()
+  const passages = job.lambada ? (lastWords?.passages ?? null) : []
+
+  const dated = (['calibration', 'evaluation', 'lambada'] as const).find((part) => job[part] && session.texts.usesDate(job[part]))
+  if (dated) found.warn(`${dated}.chat`, `The chat template writes today’s date into the text; this job uses ${date}.`, '', 'note')
+
+  return { calibration, evaluation, lastWords, passages }
+}
+
+class Drawing {
+  constructor(
+    readonly job: Job & { date: string },
+    readonly session: Session,
+    readonly found: Findings,
+  ) {}
+
+  /** Null also where the seed that it would be drawn by does not fit. */
+  async calibration(seedFits: boolean): Promise<Drawn | null> {
+    const { found, job } = this
+    const { samples, length, sampling } = job.calibration
+    const fits =
+      found.whole('calibration.samples', 'The number of samples', samples, 1, 2 ** 20) && this.#lengthFits('calibration.length', length)
+    if (!fits || !seedFits) return null
+    return this.#read('calibration', async () => {
+      if (sampling === 'documents') {
+        const { windows, facts } = await this.session.texts.samples({ ...job.calibration, date: job.date }, job.seed)
+        this.#caution('calibration', facts)
+        return drawn(windows, null, facts)
+      }
+      const { tokens, facts } = await this.#stream('calibration')
+      return drawn(sampleWindows(tokens, { ...job.calibration, sampling, seed: job.seed }), tokens.length, facts)
+    })
+  }
+
+  async evaluation(): Promise<Drawn | null> {
+    const { found, job } = this
+    const fits =
+      found.whole('evaluation.samples', 'The number of windows', job.evaluation.samples, 0, 2 ** 20) &&
+      this.#lengthFits('evaluation.length', job.evaluation.length)
+    if (!fits) return null
+    return this.#read('evaluation', async () => {
+      const { tokens, facts } = await this.#stream('evaluation')
+      const samples = job.evaluation.samples || this.session.texts.windows(job.evaluation)
+      return drawn(evaluationWindows(tokens, { ...job.evaluation, samples }).windows, tokens.length, facts)
+    })
+  }
+
+  async lastWords(): Promise<DrawnTexts['lastWords']> {
+    const { lambada, date } = this.job
+    if (!lambada || !this.found.whole('lambada.passages', 'The number of passages', lambada.passages, 0, 2 ** 20)) return null
+    const most = this.session.model.model.shape.maxPositions ?? Number.POSITIVE_INFINITY
+    const words = await this.#read('lambada', () => this.session.texts.passages({ ...lambada, date }, most))
+    if (words) this.#caution('lambada', words.facts)
+    return words
+  }
+
+  #lengthFits(field: string, value: number): boolean {
+    const { found } = this
+    const { shape } = this.session.model.model
     if (!found.whole(field, 'The window length', value, 2, 2 ** 20)) return false
     if (shape.maxPositions === null || value <= shape.maxPositions) return true
     found.fail(
@@ -39,28 +103,28 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
     )
     return false
   }
-  const { texts } = session
-  const { date = today() } = job
-  const read = async <T>(part: Part, work: () => Promise<T>): Promise<T | null> => {
+
+  /** What `work` makes of a text; null, and a finding, where it cannot be read or is too short. */
+  async #read<T>(part: Part, work: () => Promise<T>): Promise<T | null> {
     try {
       return await work()
     } catch (error) {
       const { code, message, hint } = toErrorData(error)
       if (code === 'internal') throw error
-      found.fail(`${part}.${code === 'text-short' && part !== 'lambada' ? 'length' : 'text'}`, code, message, hint)
+      this.found.fail(`${part}.${code === 'text-short' && part !== 'lambada' ? 'length' : 'text'}`, code, message, hint)
       return null
     }
   }
-  const caution = (part: Part, facts: TextFacts) => {
-    for (const { message, hint, note } of remarksOn(facts)) found.warn(`${part}.text`, message, hint, note ? 'note' : 'warning')
+
+  #caution(part: Part, facts: TextFacts): void {
+    for (const { message, hint, note } of remarksOn(facts)) this.found.warn(`${part}.text`, message, hint, note ? 'note' : 'warning')
   }
-  const drawn = (windows: Int32Array[], text: number | null, from: TextFacts) => ({
-    windows,
-    counts: { text, windows: windows.length, length: windows[0].length, from },
-  })
-  const stream = async (part: 'calibration' | 'evaluation') => {
-    const { tokens, cut, facts } = await texts.tokens({ ...job[part], date }, part)
-    caution(part, facts)
+
+  /** All tokens of a text. */
+  async #stream(part: 'calibration' | 'evaluation') {
+    const { found, job } = this
+    const { tokens, cut, facts } = await this.session.texts.tokens({ ...job[part], date: job.date }, part)
+    this.#caution(part, facts)
     if (cut) {
       found.warn(
         `${part}.text`,
@@ -71,47 +135,9 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
     }
     return { tokens, facts }
   }
-
-  const seedFits = found.whole('seed', 'The seed', job.seed, 0, 2 ** 32 - 1)
-  found.whole('perplexityEvery', 'Measuring perplexity every so many blocks', job.perplexityEvery, 0, 1024)
-
-  // A job without runs only measures the model and needs no calibration text.
-  const calibrates =
-    job.runs.length > 0 &&
-    found.whole('calibration.samples', 'The number of samples', job.calibration.samples, 1, 2 ** 20) &&
-    lengthFits('calibration.length', job.calibration.length)
-  const { sampling } = job.calibration
-  const calibration =
-    calibrates && seedFits
-      ? await read('calibration', async () => {
-          if (sampling === 'documents') {
-            const { windows, facts } = await texts.samples({ ...job.calibration, date }, job.seed)
-            caution('calibration', facts)
-            return drawn(windows, null, facts)
-          }
-          const { tokens, facts } = await stream('calibration')
-          return drawn(sampleWindows(tokens, { ...job.calibration, sampling, seed: job.seed }), tokens.length, facts)
-        })
-      : null
-  const evaluates =
-    found.whole('evaluation.samples', 'The number of windows', job.evaluation.samples, 0, 2 ** 20) &&
-    lengthFits('evaluation.length', job.evaluation.length)
-  const evaluation = evaluates
-    ? await read('evaluation', async () => {
-        const { tokens, facts } = await stream('evaluation')
-        const samples = job.evaluation.samples || texts.windows(job.evaluation)
-        return drawn(evaluationWindows(tokens, { ...job.evaluation, samples }).windows, tokens.length, facts)
-      })
-    : null
-  const lastWords =
-    job.lambada && found.whole('lambada.passages', 'The number of passages', job.lambada.passages, 0, 2 ** 20)
-      ? await read('lambada', () => texts.passages({ ...job.lambada!, date }, shape.maxPositions ?? Number.POSITIVE_INFINITY))
-      : null
-  if (lastWords) caution('lambada', lastWords.facts)
-  const passages = job.lambada ? (lastWords?.passages ?? null) : []
-
-  const dated = (['calibration', 'evaluation', 'lambada'] as const).find((part) => job[part] && texts.usesDate(job[part]))
-  if (dated) found.warn(`${dated}.chat`, `The chat template writes today’s date into the text; this job uses ${date}.`, '', 'note')
-
-  return { calibration, evaluation, lastWords, passages }
 }
+
+const drawn = (windows: Int32Array[], text: number | null, from: TextFacts): Drawn => ({
+  windows,
+  counts: { text, windows: windows.length, length: windows[0].length, from },
+})

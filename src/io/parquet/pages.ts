@@ -34,47 +34,76 @@ export async function unpackPages(data: Uint8Array<ArrayBuffer>, leaf: Leaf): Pr
     if (unpacked > maxChunk) fail(`more than ${maxChunk} bytes in one column of a row group`, smaller)
     const body = data.subarray(reader.offset, reader.offset + packed)
     at = reader.offset + packed
-    if (header.type === 'DICTIONARY_PAGE') {
-      const page = await unpack(body, size, leaf.meta.codec)
-      const entries = count(header.dictionary_page_header?.num_values, maxValues, 'entries of a dictionary')
-      if (leaf.meta.type === 'BYTE_ARRAY' && entries * 4 > page.length) fail(`a dictionary of ${entries} entries in ${page.length} bytes`)
-      pages.push(page)
-    } else if (header.type === 'DATA_PAGE') {
-      const { num_values, encoding } = header.data_page_header ?? fail('a page without a header')
-      const n = count(num_values, leaf.values - values, 'values in a page')
-      const page = await unpack(body, size, leaf.meta.codec)
-      let from = 0
-      const levels = (most: number) => {
-        if (!most) return n
-        if (from + 4 > page.length) fail('a page ends in its levels')
-        const length = new DataView(page.buffer, page.byteOffset).getUint32(from, true)
-        if (length > page.length - from - 4) fail('levels that are longer than their page')
-        const top = runs(page.subarray(from + 4), 32 - Math.clz32(most), n, most)
-        from += 4 + length
-        return top
-      }
-      levels(leaf.repetition)
-      const present = levels(leaf.definition)
-      checkValues(page, from, present, encoding, leaf)
-      values += n
-      pages.push(page)
-    } else if (header.type === 'DATA_PAGE_V2') {
-      const v2 = header.data_page_header_v2 ?? fail('a page without a header')
-      const n = count(v2.num_values, leaf.values - values, 'values in a page')
-      count(v2.num_rows, n, 'rows in a page')
-      const nulls = count(v2.num_nulls, n, 'nulls in a page')
-      const before = count(v2.repetition_levels_byte_length, body.length, 'bytes of levels')
-      const levels = before + count(v2.definition_levels_byte_length, body.length - before, 'bytes of levels')
-      if (leaf.repetition) runs(body, 32 - Math.clz32(leaf.repetition), n, leaf.repetition)
-      if (leaf.definition) runs(body.subarray(before), 32 - Math.clz32(leaf.definition), n, leaf.definition)
-      const rest = body.subarray(levels)
-      const page = v2.is_compressed === false ? rest : await unpack(rest, count(size - levels, size, 'bytes of values'), leaf.meta.codec)
-      checkValues(page, 0, n - nulls, v2.encoding, leaf)
-      values += n
-      if (v2.is_compressed !== false) pages.push(page)
-    } else fail(`a page of kind ${header.type}`)
+    const page = { header, body, size, leaf, left: leaf.values - values }
+    if (header.type === 'DICTIONARY_PAGE') pages.push(await dictionary(page))
+    else {
+      const { held, bytes } = header.type === 'DATA_PAGE' ? await dataPage(page) : await dataPageV2(page)
+      values += held
+      if (bytes) pages.push(bytes)
+    }
   }
   return pages
+}
+
+interface Page {
+  header: ReturnType<typeof parquetHeader>
+  /** As it lies in the file. */
+  body: Uint8Array<ArrayBuffer>
+  /** Bytes once unpacked. */
+  size: number
+  leaf: Leaf
+  /** Values that the column still has. */
+  left: number
+}
+
+/** Values in a page, and what was unpacked for them. */
+interface Unpacked {
+  held: number
+  bytes: Uint8Array | null
+}
+
+async function dictionary({ header, body, size, leaf }: Page): Promise<Uint8Array> {
+  const page = await unpack(body, size, leaf.meta.codec)
+  const entries = count(header.dictionary_page_header?.num_values, maxValues, 'entries of a dictionary')
+  if (leaf.meta.type === 'BYTE_ARRAY' && entries * 4 > page.length) fail(`a dictionary of ${entries} entries in ${page.length} bytes`)
+  return page
+}
+
+async function dataPage({ header, body, size, leaf, left }: Page): Promise<Unpacked> {
+  const { num_values, encoding } = header.data_page_header ?? fail('a page without a header')
+  const n = count(num_values, left, 'values in a page')
+  const page = await unpack(body, size, leaf.meta.codec)
+  let from = 0
+  const levels = (most: number) => {
+    if (!most) return n
+    if (from + 4 > page.length) fail('a page ends in its levels')
+    const length = new DataView(page.buffer, page.byteOffset).getUint32(from, true)
+    if (length > page.length - from - 4) fail('levels that are longer than their page')
+    const top = runs(page.subarray(from + 4), 32 - Math.clz32(most), n, most)
+    from += 4 + length
+    return top
+  }
+  levels(leaf.repetition)
+  const present = levels(leaf.definition)
+  checkValues(page, from, present, encoding, leaf)
+  return { held: n, bytes: page }
+}
+
+async function dataPageV2({ header, body, size, leaf, left }: Page): Promise<Unpacked> {
+  if (header.type !== 'DATA_PAGE_V2') fail(`a page of kind ${header.type}`)
+  const v2 = header.data_page_header_v2 ?? fail('a page without a header')
+  const n = count(v2.num_values, left, 'values in a page')
+  count(v2.num_rows, n, 'rows in a page')
+  const nulls = count(v2.num_nulls, n, 'nulls in a page')
+  const before = count(v2.repetition_levels_byte_length, body.length, 'bytes of levels')
+  const levels = before + count(v2.definition_levels_byte_length, body.length - before, 'bytes of levels')
+  if (leaf.repetition) runs(body, 32 - Math.clz32(leaf.repetition), n, leaf.repetition)
+  if (leaf.definition) runs(body.subarray(before), 32 - Math.clz32(leaf.definition), n, leaf.definition)
+  const rest = body.subarray(levels)
+  const packed = v2.is_compressed !== false
+  const page = packed ? await unpack(rest, count(size - levels, size, 'bytes of values'), leaf.meta.codec) : rest
+  checkValues(page, 0, n - nulls, v2.encoding, leaf)
+  return { held: n, bytes: packed ? page : null }
 }
 
 /** Checks the values of a page: their encoding, and that it has bytes or runs for all of them. */
