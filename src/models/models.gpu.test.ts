@@ -108,7 +108,7 @@ describe.each(Object.entries(variants))('%s', (_, config) => {
     const scores = await scoreWindows(gpu, opened.model, outer, x, batch)
     expected.forEach((one, i) => {
       const mean = one.losses.reduce((a, b) => a + b, 0) / one.losses.length
-      expect(Math.abs(scores[i].loss - mean)).toBeLessThan(1e-5 * Math.max(1, mean))
+      expect(scores[i].loss).toBeClose(mean, { absolute: 1e-5 * Math.max(1, mean) })
     })
   })
 

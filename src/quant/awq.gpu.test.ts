@@ -66,7 +66,7 @@ describe('golden vectors', async () => {
     const { alpha, scale, errors } = await scaled(layer, meanAbs, options)
     const history = expected.get(`${one.name}/history`)!.data
     if (alpha !== one.alpha) {
-      expect(Math.abs(alpha - one.alpha!)).toBeLessThan(0.051)
+      expect(alpha).toBeClose(one.alpha!, { absolute: 0.051 })
       expect(Math.min(...errors) / errors[Math.round(one.alpha! * 20)]).toBeGreaterThan(0.999)
     }
     // The reference's c of a dead input is 1e-4 even for a mild α, which leaves more range to its neighbours there.
@@ -78,11 +78,15 @@ describe('golden vectors', async () => {
     const wanted = expected.get(`${one.name}/col_scale`)!.data
     const live = [...scale.keys()].filter((j) => layer.sigma[j * layer.p + j] > 0)
     const factor = wanted[live[0]] / scale[live[0]]
-    if (alpha === one.alpha) for (const j of live) expect(Math.abs((scale[j] * factor) / wanted[j] - 1)).toBeLessThan(1e-5)
+    if (alpha === one.alpha)
+      expect(live.map((j) => scale[j] * factor)).toBeClose(
+        live.map((j) => wanted[j]),
+        { relative: 1e-5 },
+      )
 
     const after = transformed(layer, scale)
     const got = await solve(gpu, awq, after, { ...options })
-    expect(Math.abs(got.relativeError / one.rel_error - 1)).toBeLessThan(0.01)
+    expect(got.relativeError).toBeClose(one.rel_error, { relative: 0.01 })
     expectRepresentable(got, layer.q)
     expect(got.zeros.every((zero) => zero <= 2 ** bits - 1)).toBe(true)
     if (clip && alpha === one.alpha) {

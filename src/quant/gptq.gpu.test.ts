@@ -31,7 +31,7 @@ describe('golden vectors', async () => {
     expectGrid(one, expected, got)
     // One pass has no time to drift: float32 takes every code of the float64 reference.
     expect(Array.from(got.codes)).toEqual(Array.from(expected.get(`${one.name}/codes`)!.data))
-    expect(Math.abs(got.relativeError / one.rel_error - 1)).toBeLessThan(1e-5)
+    expect(got.relativeError).toBeClose(one.rel_error, { relative: 1e-5 })
     if (group === -1 || fixed) {
       const blocks = await solve(gpu, gptq, layer, { ...options, ...order, blockSize: 32 })
       expect(blocks.codes).toEqual(got.codes)
@@ -180,7 +180,7 @@ describe('on random layers', () => {
         // The same sums in another order: a rounded value within 1e-4 steps of a tie may flip, and others after it in its row.
         const different = one.codes.reduce((count, code, i) => count + Number(code !== two.codes[i]), 0)
         expect(different / one.codes.length).toBeLessThan(0.05)
-        expect(Math.abs(one.relativeError - two.relativeError)).toBeLessThan(0.02 * two.relativeError + 1e-6)
+        expect(one.relativeError).toBeClose(two.relativeError, { absolute: 0.02 * two.relativeError + 1e-6 })
       }),
       { numRuns: 20, seed: 20260104 },
     )

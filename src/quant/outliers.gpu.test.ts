@@ -55,12 +55,12 @@ describe('golden vectors', async () => {
     index.forEach((at, i) => {
       expect(Math.abs(got.outliers!.h[at] - values[i]) / most).toBeLessThan(1e-4)
     })
-    expect(Math.abs(got.relativeError / one.rel_error - 1)).toBeLessThan(0.01)
+    expect(got.relativeError).toBeClose(one.rel_error, { relative: 0.01 })
     if (one.dataset === 'exact8x16') expect(Array.from(got.codes)).toEqual(Array.from(expected.get(`${one.name}/codes`)!.data))
     const trace = expected.get(`${one.name}/trace`)!.data
     expect(got.trace.length).toBe(trace.length)
     trace.forEach((value, t) => {
-      expect(Math.abs(got.trace[t] / value - 1), `sweep ${t}`).toBeLessThan(0.01)
+      expect(got.trace[t], `sweep ${t}`).toBeClose(value, { relative: 0.01 })
     })
   })
 })
@@ -89,7 +89,7 @@ describe('promises, on random layers', () => {
         expect(allHalf(got.outliers!.h)).toBe(true)
         expectRepresentable(got, q)
         const twin = relativeError(layer, got)
-        expect(Math.abs(got.relativeError - twin)).toBeLessThan(1e-3 * twin + 2e-6)
+        expect(got.relativeError).toBeClose(twin, { absolute: 1e-3 * twin + 2e-6 })
         if (layer.dead) {
           expect(got.notes.join()).toContain('always zero')
           for (let row = 0; row < q; row++) {

@@ -94,7 +94,7 @@ describe('on random layers', () => {
         expect(got.codes.every((code) => Number.isInteger(code) && code >= 0 && code < 2 ** given.bits)).toBe(true)
         expect(got.scales.every((scale) => scale > 0 && Number.isFinite(scale) && (!half || isHalf(scale)))).toBe(true)
         for (let t = 1; t < got.trace.length; t++) expect(got.trace[t]).toBeLessThanOrEqual(got.trace[t - 1])
-        expect(Math.abs(got.trace.at(-1)! - got.relativeError)).toBeLessThan(1e-3 * got.relativeError + 2e-6)
+        expect(got.trace.at(-1)!).toBeClose(got.relativeError, { absolute: 1e-3 * got.relativeError + 2e-6 })
         expect((await solve(gpu, quanteasePlus, layer, given, half)).codes).toEqual(got.codes)
       }),
       { numRuns: 20, seed: 20260301 },
@@ -130,7 +130,7 @@ describe('on random layers', () => {
             // Groups that depend on each other have many solutions; with one that is not positive, the others differ too.
             if (!solution || solution.some((scale, g) => scale < 0.1 * scales[g])) continue
             solution.forEach((scale, g) => {
-              expect(Math.abs(refitted[2 * (g * q + row)] / scale - 1)).toBeLessThan(1e-4)
+              expect(refitted[2 * (g * q + row)]).toBeClose(scale, { relative: 1e-4 })
               checked++
             })
           }

@@ -29,11 +29,11 @@ describe('golden vectors', async () => {
     const { iters = 30, relax = true, actorder = false, static: fixed = false } = one.params
     const got = await solve(gpu, quantease, layer, { ...options, iterations: iters, relax, actOrder: actorder, staticGroups: fixed })
     expectGrid(one, expected, got, layer)
-    expect(Math.abs(got.relativeError / one.rel_error - 1)).toBeLessThan(0.01)
+    expect(got.relativeError).toBeClose(one.rel_error, { relative: 0.01 })
     const trace = expected.get(`${one.name}/trace`)!.data
     expect(got.trace.length).toBe(trace.length)
     trace.forEach((value, t) => {
-      expect(Math.abs(got.trace[t] / value - 1), `sweep ${t}`).toBeLessThan(0.01)
+      expect(got.trace[t], `sweep ${t}`).toBeClose(value, { relative: 0.01 })
     })
     const codes = expected.get(`${one.name}/codes`)!.data
     const different = codes.reduce((count, code, i) => count + Number(code !== got.codes[i]), 0)
@@ -49,7 +49,7 @@ describe('promises of the paper, on random layers', () => {
         const got = await solve(gpu, quantease, layer, { ...options, iterations: 6, relax: false })
         for (let t = 1; t < got.trace.length; t++) expect(got.trace[t]).toBeLessThanOrEqual(got.trace[t - 1] * (1 + 1e-4) + 1e-9)
         // The recurrence of the objective ends where an independent product says.
-        expect(Math.abs(got.trace.at(-1)! - got.relativeError)).toBeLessThan(1e-3 * got.relativeError + 2e-6)
+        expect(got.trace.at(-1)!).toBeClose(got.relativeError, { absolute: 1e-3 * got.relativeError + 2e-6 })
         if (layer.dead) expect(got.notes.join()).toContain('always zero')
       }),
       { numRuns: 25, seed: 20260101 },

@@ -30,6 +30,6 @@ describe('golden vectors', async () => {
       off += step
     })
     expect(off).toBeLessThanOrEqual(one.params.sym ? got.scales.length : 0)
-    expect(Math.abs(got.relativeError / one.rel_error - 1)).toBeLessThan(off ? 0.05 : ties.size ? 1e-3 : 1e-4)
+    expect(got.relativeError).toBeClose(one.rel_error, { relative: off ? 0.05 : ties.size ? 1e-3 : 1e-4 })
   })
 })

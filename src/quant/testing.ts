@@ -88,7 +88,7 @@ export function expectGrid(one: Golden, expected: Arrays, got: Solved, layer?: L
         const columns = [...got.groupIndex.keys()].filter((j) => got.groupIndex[j] === g)
         const error = (cell: typeof mine) =>
           columns.reduce((sum, j) => sum + powerOfError(layer.w[row * layer.p + j], cell, 2 ** one.params.bits - 1), 0)
-        expect(Math.abs(error(mine) / error(theirs) - 1)).toBeLessThan(1e-6)
+        expect(error(mine)).toBeClose(error(theirs), { relative: 1e-6 })
         ties.add(g * q + row)
         continue
       }

@@ -13,6 +13,6 @@ it('measures 1.833 over the first 40 windows of 256 tokens', async () => {
   const report = await runJob(smallJob([], { evaluation: { text: 'demo-evaluation', samples: 40, length: 256 } }), host)
   expect(report.evaluation).toMatchObject({ windows: 40, length: 256 })
   // Recorded with three decimals.
-  expect(Math.abs(report.fpPerplexity! - 1.833)).toBeLessThan(0.0015)
+  expect(report.fpPerplexity!).toBeClose(1.833, { absolute: 0.0015 })
   ;(await session.gpu()).destroy()
 })

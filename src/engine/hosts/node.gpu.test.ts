@@ -18,7 +18,7 @@ test.each(casesOf('file').filter(({ open }) => open))('$id', async (one) => {
     const job = smallJob([], { evaluation: { text: one.text!, samples: 6, length: 64 } })
     const { fpPerplexity } = await runJob(job, memoryHost(session).host)
     const [{ perplexity, relative_tolerance: tolerance }] = one.right
-    expect(Math.abs(fpPerplexity! / perplexity! - 1)).toBeLessThan(tolerance!)
+    expect(fpPerplexity!).toBeClose(perplexity!, { relative: tolerance! })
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -56,14 +56,14 @@ describe('exports', () => {
       expect(run.layers.find(({ name }) => name === layer_error.name)!.notes.join()).toContain('65504')
       return
     }
-    expect(Math.abs(report.fpPerplexity! / input_perplexity! - 1)).toBeLessThan(relative_tolerance!)
+    expect(report.fpPerplexity!).toBeClose(input_perplexity!, { relative: relative_tolerance! })
     // Opened again, it computes what was told, in the dtype that it declares.
     const folder = await openFolder(memoryFiles(files!))
     expect(JSON.parse(folder.configText).dtype).toBe('bfloat16')
     expect(notices.join()).toMatch(/pass 65504.*declares bfloat16/)
     await session.open(memoryFiles(files!))
     const again = await quantize(smallJob([], chosen))
-    expect(Math.abs(again.report.fpPerplexity! / run.perplexity! - 1)).toBeLessThan(1e-6)
+    expect(again.report.fpPerplexity!).toBeClose(run.perplexity!, { relative: 1e-6 })
   })
 })
 
@@ -92,7 +92,7 @@ describe('dtypes', () => {
       expect(stored).toBe(kind === 'plain' ? undefined : { float16: 'F16', float32: 'F32' }[dtype as 'float16'])
       await session.open(memoryFiles(files!))
       const again = await quantize(smallJob([], chosen))
-      expect(Math.abs(again.report.fpPerplexity! / run.perplexity! - 1)).toBeLessThan(1e-6)
+      expect(again.report.fpPerplexity!).toBeClose(run.perplexity!, { relative: 1e-6 })
     },
   )
 })

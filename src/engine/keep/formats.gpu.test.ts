@@ -77,7 +77,7 @@ describe('a job', () => {
       for (const { runtime, loads, command = '' } of planned.loadsIn)
         expect(command.includes('{folder}'), runtime).toBe(loads && runtime !== 'QuantEase Workbench')
       // But for what the header of its files and its config take.
-      expect(Math.abs(bytes / planned.bytes! - 1)).toBeLessThan(0.2)
+      expect(bytes).toBeClose(planned.bytes!, { relative: 0.2 })
     }
     const kept = (await readJournal(journal, false))!
     const foreseen = check.runs.reduce((sum, { solvedBytes }) => sum + solvedBytes, 0)

@@ -101,7 +101,7 @@ describe('the demo', async () => {
     expect(model.model.getModelDescription()).toContain(type)
     expect(model.tokenize(text)).toEqual([...session.tokenizer.encode(text)])
     const theirs = await perplexity(model, windows, 1024)
-    expect(Math.abs(theirs / run.perplexity! - 1), `${theirs} instead of ${run.perplexity}`).toBeLessThan(0.01)
+    expect(theirs, `${theirs} instead of ${run.perplexity}`).toBeClose(run.perplexity!, { relative: 0.01 })
     await expectSameWords(result, [...session.tokenizer.encode('Once upon a time')])
     await model.dispose()
   })

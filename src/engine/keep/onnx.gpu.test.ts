@@ -211,7 +211,7 @@ describe('the demo', () => {
     const given = Array.from(tokens.data as BigInt64Array, Number).slice(0, 256)
     const [ours, theirs] = [await logitsOf(gpu, session.model, given), (await runner.run([given], [ones(given.length)])).logits]
     expect(far(theirs, ours)).toBeLessThan(CLOSE)
-    expect(Math.abs(surprise(theirs, given) / surprise(ours, given) - 1)).toBeLessThan(1e-5)
+    expect(surprise(theirs, given)).toBeClose(surprise(ours, given), { relative: 1e-5 })
 
     const prompt = given.slice(0, 12)
     const greedy = [...prompt]

@@ -29,6 +29,6 @@ test.each(cases)('$id', async (one) => {
   } else {
     const { host } = memoryHost(session)
     const measured = (await runJob(job, host)).fpPerplexity!
-    expect(Math.abs(measured / perplexity! - 1)).toBeLessThan(relative_tolerance!)
+    expect(measured).toBeClose(perplexity!, { relative: relative_tolerance! })
   }
 })

@@ -78,7 +78,7 @@ describe.each(oneOfEach)('$name', (one) => {
       )
       expect([...checkpoint.tensors.keys()].sort()).toEqual(expected.sort())
       const again = await runJob({ ...job, runs: [], save: false }, memoryHost(session).host)
-      expect(Math.abs(again.fpPerplexity! / result.perplexity! - 1)).toBeLessThan(1e-6)
+      expect(again.fpPerplexity!).toBeClose(result.perplexity!, { relative: 1e-6 })
     }
   })
 })
@@ -130,8 +130,7 @@ describe('families', () => {
     const stored = (name: string) => opened.folder.checkpoint.tensors.get(blockName(opened, 0, name))!.dtype
     const { outputs } = await fold(gpu, model, weights, grams, scales, stored)
     const after = await run(weights)
-    const largest = before.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
-    expect(after.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0) / largest).toBeLessThan(1e-5)
+    expect(after).toBeClose(before, { ofLargest: 1e-5 })
     for (const [stage, { kind }] of model.before.entries()) {
       for (const { name } of model.stages[stage]) {
         expect(weights.get(`${name}.weight`) !== full.get(`${name}.weight`)).toBe(

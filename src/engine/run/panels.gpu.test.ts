@@ -67,7 +67,7 @@ describe('a job on a device with small bindings', () => {
   it.each(methods.slice(6))('%s: outliers chosen slice by slice end as well, and say so', (id) => {
     const [a, b] = [whole, small].map(({ report }) => report.runs.find(({ run }) => run === id)!)
     expect([a.error, b.error, b.exportError]).toEqual([undefined, undefined, undefined])
-    expect(Math.abs(b.meanRelativeError! / a.meanRelativeError! - 1)).toBeLessThan(0.05)
+    expect(b.meanRelativeError!).toBeClose(a.meanRelativeError!, { relative: 0.05 })
     expect(b.layers.filter(({ notes }) => notes.some((note) => note.includes('slices of rows'))).length).toBe(3)
   })
 

@@ -71,7 +71,7 @@ describe('a job over the demo model', () => {
         format: 'GPTQ v2',
         method: result.run === 'a' ? 'rtn' : 'quantease',
       })
-      expect(Math.abs(perplexity / result.perplexity! - 1)).toBeLessThan(1e-5)
+      expect(perplexity).toBeClose(result.perplexity!, { relative: 1e-5 })
     }
   })
 })
@@ -146,7 +146,7 @@ describe('every option, out and back', () => {
     expect(new TextDecoder().decode(files.get('notes/extra.txt'))).toBe('travels along')
     const { summary, perplexity } = await measureAgain(files, job)
     expect(summary.quantized).toMatchObject({ bits: options.bits, symmetric: options.symmetric ?? false })
-    expect(Math.abs(perplexity / result.perplexity! - 1)).toBeLessThan(1e-5)
+    expect(perplexity).toBeClose(result.perplexity!, { relative: 1e-5 })
   })
 
   it('true-sequential gives the same codes whether paused blocks fit on the GPU or start again', async () => {
@@ -210,7 +210,7 @@ describe('outliers', () => {
       dtype: 'F32',
       shape: [32, 32],
     })
-    expect(Math.abs(perplexity / result.perplexity! - 1)).toBeLessThan(1e-3)
+    expect(perplexity).toBeClose(result.perplexity!, { relative: 1e-3 })
   })
 
   it('lower the error of every layer', async () => {

@@ -118,7 +118,7 @@ describe('3 bits, full row, true-sequential', () => {
     }
     const { host, sinks } = memoryHost(session)
     const report = await runJob(job, host)
-    expect(Math.abs(report.fpPerplexity! / 3.896 - 1)).toBeLessThan(1e-3)
+    expect(report.fpPerplexity!).toBeClose(3.896, { relative: 1e-3 })
     const error = new Map(report.runs.map((run) => [run.run, run.meanRelativeError!]))
     for (const [id, , , expected] of figures) {
       // Our own method may do better than its prototype.
@@ -140,6 +140,6 @@ describe('3 bits, full row, true-sequential', () => {
     await session.open(memoryFiles(sinks.get('quantease')!.files))
     const { host: again } = memoryHost(session)
     const back = await runJob({ ...job, runs: [], save: false }, again)
-    expect(Math.abs(back.fpPerplexity! / ease.perplexity! - 1)).toBeLessThan(1e-3)
+    expect(back.fpPerplexity!).toBeClose(ease.perplexity!, { relative: 1e-3 })
   })
 })

@@ -113,7 +113,7 @@ describe('folding', () => {
       const after = await run(weights)
       expect(after.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0) / largest).toBeLessThan(1e-5)
       // Every stage's first linear weighs as much as before on its new inputs (none of them is folded into).
-      for (const [i, value] of (await errors()).entries()) expect(Math.abs(value / felt[i] - 1)).toBeLessThan(1e-5)
+      for (const [i, value] of (await errors()).entries()) expect(value).toBeClose(felt[i], { relative: 1e-5 })
 
       const takes = model.before.filter(({ kind }, stage) => scales[stage] && kind !== 'none')
       expect(weights.size).toBe(full.size)
@@ -166,8 +166,8 @@ describe('folding into a norm with a bias', () => {
       for (let j = 0; j < linear.p; j++) {
         // What the linear took over, seen in its first output, which may have been divided besides.
         const c = (newW[j * linear.q] / w[j * linear.q]) * first
-        expect(Math.abs(newG[j] * c - g[j])).toBeLessThan(5e-7 * Math.abs(g[j]))
-        expect(Math.abs(newB[j] * c - b[j])).toBeLessThan((rounding + 5e-7) * Math.abs(b[j]) + 1e-7)
+        expect(newG[j] * c).toBeClose(g[j], { absolute: 5e-7 * Math.abs(g[j]) })
+        expect(newB[j] * c).toBeClose(b[j], { absolute: (rounding + 5e-7) * Math.abs(b[j]) + 1e-7 })
       }
     }
     for (const [name, bytes] of vectors) {
@@ -233,7 +233,7 @@ describe('AWQ over a whole model', () => {
     await session.open(memoryFiles(sinks.get('awq')!.files))
     expect(session.model.folder.packing).toMatchObject({ bits: options.bits, symmetric: false, label: 'GPTQ v2' })
     const again = await runJob({ ...job, runs: [], save: false }, memoryHost(session).host)
-    expect(Math.abs(again.fpPerplexity! / result.perplexity! - 1)).toBeLessThan(1e-5)
+    expect(again.fpPerplexity!).toBeClose(result.perplexity!, { relative: 1e-5 })
   })
 
   it('says that true-sequential changes nothing, and stores that it did not', async () => {
