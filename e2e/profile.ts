@@ -19,6 +19,21 @@ const common = { hidden_size: 512, num_hidden_layers: 2, num_attention_heads: 8,
 /** The families' shapes at hidden size 512. */
 const profiled: Record<string, Record<string, unknown>> = {
   LLaMA: { ...common, model_type: 'llama', num_key_value_heads: 8, intermediate_size: 1376, tie_word_embeddings: true },
+  'Ministral 3': {
+    ...{ ...common, model_type: 'ministral3', num_key_value_heads: 2, head_dim: 64, intermediate_size: 1536 },
+    rope_parameters: { rope_type: 'yarn', factor: 16, original_max_position_embeddings: 128, rope_theta: 1e6, llama_4_scaling_beta: 0.1 },
+  },
+  SmolLM3: { ...common, model_type: 'smollm3', num_key_value_heads: 2, intermediate_size: 2752, no_rope_layer_interval: 2 },
+  'OLMo 2': { ...common, model_type: 'olmo2', intermediate_size: 2048 },
+  'OLMo 3': {
+    ...{ ...common, model_type: 'olmo3', intermediate_size: 1376, sliding_window: 128 },
+    layer_types: ['sliding_attention', 'full_attention'],
+  },
+  'Phi-4-mini': { ...common, model_type: 'phi3', num_key_value_heads: 2, intermediate_size: 1376, partial_rotary_factor: 0.75 },
+  Granite: {
+    ...{ ...common, model_type: 'granite', num_key_value_heads: 2, intermediate_size: 2048 },
+    ...{ embedding_multiplier: 12, attention_multiplier: 0.015625, residual_multiplier: 0.22, logits_scaling: 8 },
+  },
   OPT: { ...common, model_type: 'opt', ffn_dim: 2048 },
   BLOOM: { ...common, model_type: 'bloom' },
   Falcon: { ...common, model_type: 'falcon' },
