@@ -21,22 +21,26 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.models.bloom.configuration_bloom import BloomConfig
 from transformers.models.falcon.configuration_falcon import FalconConfig
 from transformers.models.gemma2.configuration_gemma2 import Gemma2Config
-from transformers.models.gemma3.configuration_gemma3 import Gemma3TextConfig
+from transformers.models.gemma3.configuration_gemma3 import Gemma3Config, Gemma3TextConfig
 from transformers.models.granite.configuration_granite import GraniteConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.ministral3.configuration_ministral3 import Ministral3Config
 from transformers.models.mistral.configuration_mistral import MistralConfig
+from transformers.models.mistral3.configuration_mistral3 import Mistral3Config
 from transformers.models.olmo2.configuration_olmo2 import Olmo2Config
 from transformers.models.olmo3.configuration_olmo3 import Olmo3Config
 from transformers.models.opt.configuration_opt import OPTConfig
 from transformers.models.phi3.configuration_phi3 import Phi3Config
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
+from transformers.models.pixtral.configuration_pixtral import PixtralVisionConfig
+from transformers.models.siglip.configuration_siglip import SiglipVisionConfig
 from transformers.models.smollm3.configuration_smollm3 import SmolLM3Config
+from transformers.models.smolvlm.configuration_smolvlm import SmolVLMConfig
 
 VOCAB = 1024  # of the demo's tokenizer
 SEQUENCES, T = 2, 13  # T is odd on purpose
@@ -231,6 +235,37 @@ VARIANTS = {
                       embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=5.0),
         {"dtype": torch.bfloat16},
     ),
+    # Repositories with an encoder of images, of which only the text model counts.
+    "mistral3": (
+        Mistral3Config(
+            text_config=Ministral3Config(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=4,
+                                         num_key_value_heads=2, head_dim=8,
+                                         rope_parameters=rope(10000, rope_type="yarn", factor=4.0, llama_4_scaling_beta=0.2,
+                                                              original_max_position_embeddings=8)),
+            vision_config=PixtralVisionConfig(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=1,
+                                              image_size=28, patch_size=14),
+            image_token_index=5, tie_word_embeddings=True),
+        {"dtype": torch.bfloat16},
+    ),
+    "gemma-3-vision": (
+        Gemma3Config(
+            text_config=Gemma3TextConfig(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=2,
+                                         num_key_value_heads=1, head_dim=8, sliding_window=WINDOW,
+                                         layer_types=["sliding_attention", "full_attention"]),
+            vision_config=SiglipVisionConfig(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=1,
+                                             image_size=28, patch_size=14, vision_use_head=False),
+            mm_tokens_per_image=4, image_token_index=5, boi_token_index=6, eoi_token_index=7),
+        {"dtype": torch.bfloat16},
+    ),
+    "smolvlm": (
+        SmolVLMConfig(
+            text_config=LlamaConfig(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=2,
+                                    num_key_value_heads=1, rope_parameters=rope(100000)),
+            vision_config=dict(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=1, image_size=28,
+                               patch_size=14),
+            image_token_id=5, pad_token_id=0, scale_factor=2, tie_word_embeddings=False),
+        {"dtype": torch.bfloat16},
+    ),
 }
 
 
@@ -255,8 +290,13 @@ def randomize(model, seed):
         tensor.data.copy_(noise)
 
 
+def class_of(config):
+    return AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
+
+
 def blocks_of(model):
-    return next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+    """Those of the text model."""
+    return next(module for module in model.get_decoder().modules() if isinstance(module, torch.nn.ModuleList))
 
 
 @torch.no_grad()
@@ -291,9 +331,10 @@ def stages_of(seen):
 def check_window(model, ids):
     """With a wider window the first `WINDOW` positions stay what they are, and all later ones change."""
     logits, _ = run(model, ids)
-    window, model.config.sliding_window = model.config.sliding_window, 4 * T
+    config = model.config.get_text_config()
+    window, config.sliding_window = config.sliding_window, 4 * T
     wide, _ = run(model, ids)
-    model.config.sliding_window = window
+    config.sliding_window = window
     far = (wide - logits).abs().amax(dim=(0, 2))
     assert (far[:WINDOW] < 1e-5).all() and (far[WINDOW:] > 1e-2).all(), far
 
@@ -335,16 +376,16 @@ def make(name, out):
     folder = out / name
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config)
+    model = class_of(config).from_config(config)
     randomize(model, seed)
     model.tie_weights()
     model.to(how.get("dtype", torch.float32)).save_pretrained(folder, max_shard_size=how.get("shard", "1GB"))
     (folder / "generation_config.json").unlink(missing_ok=True)
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention_of(config)).eval()
+    model = class_of(config).from_pretrained(folder, dtype=torch.float32, attn_implementation=attention_of(config)).eval()
     ids = torch.randint(0, VOCAB, (SEQUENCES, T), generator=torch.Generator().manual_seed(100 + seed))
     logits, inputs = run(model, ids)
-    if getattr(config, "sliding_window", None):
+    if getattr(config.get_text_config(), "sliding_window", None):
         check_window(model, ids)
     if config.model_type == "bloom" or getattr(config, "alibi", False):
         check_alibi(model, ids)

@@ -31,6 +31,7 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
   const problems: Problem[] = []
   const conversions = bytes ? [] : await hub.conversions(repo, revisions.pulls)
   let { modelType, parameters } = facts
+  let read: string | null = null
   const look = async (work: () => Promise<void>) => {
     try {
       await work()
@@ -46,9 +47,9 @@ export async function hubModel(hub: Hub, text: string, asked?: string): Promise<
     await look(async () => {
       const { config } = await readConfig(files)
       if (typeof config.model_type === 'string') modelType = config.model_type
-      readModel(config)
+      read = readModel(config).family.label
     })
-  const familyLabel = families.find(({ modelTypes }) => modelTypes.includes(modelType ?? ''))?.label ?? null
+  const familyLabel = read ?? families.find(({ modelTypes }) => modelTypes.includes(modelType ?? ''))?.label ?? null
   if (!bytes) await look(async () => Promise.reject(noWeights(repo, listed, conversions)))
   else if (parameters === null && !problems.length) {
     await look(async () => {

@@ -214,7 +214,7 @@ function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<Mod
   return {
     name: folder.name,
     family: family.id,
-    familyLabel: family.label,
+    familyLabel: opened.partOf === null ? family.label : `${family.label}, the text model of ${opened.partOf}`,
     parameters: opened.parameters,
     quantizable: linears.reduce((sum, { q, p }) => sum + q * p, 0) * shape.blocks,
     dtype: opened.dtype,

@@ -2,6 +2,7 @@
 import { WorkbenchError } from '../errors.ts'
 import { agreed } from '../io/facts.ts'
 import type { ConfigFile } from '../io/folder.ts'
+import { isObject } from '../io/json.ts'
 import type { Dtype, TensorEntry } from '../io/safetensors.ts'
 import { readModel } from './index.ts'
 import { type OpenModel, openModel } from './weights.ts'
@@ -27,7 +28,8 @@ export function hollow(opened: OpenModel, onRead: (bytes: number) => void): Open
  */
 export function blankModel({ name, config, configText }: ConfigFile): OpenModel {
   const { model } = readModel(config)
-  const given = agreed(['dtype', 'torch_dtype'].map((where) => ({ where, says: config[where] })))
+  const dtypeOf = (one: unknown) => (isObject(one) ? agreed(['dtype', 'torch_dtype'].map((where) => ({ where, says: one[where] }))) : null)
+  const given = dtypeOf(config) ?? dtypeOf(config.text_config)
   const dtype = given == null ? 'F16' : typeof given === 'string' ? dtypes[given] : undefined
   if (!dtype) {
     const hint = `Supported are ${Object.keys(dtypes).join(', ')}.`

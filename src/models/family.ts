@@ -76,6 +76,8 @@ export interface Model {
   /** The token table `[vocab, embedWidth]`, and the head of the same shape, which never has a prefix. */
   embedding: string
   head: string
+  /** Other names that the head goes by. */
+  otherHeads?: string[]
   /** Everything else outside the blocks: norms, learned positions, projections. */
   outer: OuterTensor[]
   /** What other programs do not load of this architecture, as of October 2026. */

@@ -6,9 +6,11 @@ import { falcon } from './falcon.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'
 import { granite } from './granite.ts'
+import { refuseExperts } from './experts.ts'
 import { llama } from './llama.ts'
 import { ministral3 } from './ministral3.ts'
 import { mistral } from './mistral.ts'
+import { asPart, nestedText, nestedTypes } from './nested.ts'
 import { olmo2 } from './olmo2.ts'
 import { olmo3 } from './olmo3.ts'
 import { opt } from './opt.ts'
@@ -35,29 +37,33 @@ export const families: Family[] = [
   granite,
 ]
 
-/** Fields that show that a model is more than one dense text decoder. */
-const foreign = [
-  {
-    fields: ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts'],
-    what: 'a mixture of experts',
-    hint: 'Only dense models are supported.',
-  },
-  {
-    fields: ['vision_config', 'visual', 'mm_vision_tower', 'audio_config'],
-    what: 'a model with vision or audio parts',
-    hint: 'Only text models are supported.',
-  },
-]
+/** Fields that say: there is more to this model than one text decoder. */
+const senses = ['vision_config', 'visual', 'mm_vision_tower', 'audio_config']
+
+/** A model as config.json describes it. */
+export interface ReadModel {
+  family: Family
+  model: Model
+  /** `model_type` of the repository that the model is a part of; null: it is all that there is. */
+  partOf: string | null
+}
 
 /**
  * The family that a config.json asks for, and the model it describes; needs no weights.
  * @throws WorkbenchError `config-invalid`, `config-unsupported`
  */
-export function readModel(config: Record<string, unknown>): { family: Family; model: Model } {
-  const type = config.model_type
-  for (const { fields, what, hint } of foreign) {
-    const field = fields.find((one) => config[one] != null && config[one] !== 0)
-    if (field) throw new WorkbenchError('config-unsupported', `config.json describes ${what}: it has ${field}.`, `${hint} ${knownTypes()}`)
+export function readModel(config: Record<string, unknown>): ReadModel {
+  const nested = nestedText(config)
+  const own = nested?.text ?? config
+  refuseExperts(own, knownTypes())
+  const type = own.model_type
+  const sense = senses.find((field) => own[field] != null)
+  if (sense) {
+    throw new WorkbenchError(
+      'config-unsupported',
+      `config.json describes a model with vision or audio parts: it has ${sense}.`,
+      `Only text models are supported, alone or in repositories of these types: ${nestedTypes.join(', ')}. ${knownTypes()}`,
+    )
   }
   const family = families.find((one) => typeof type === 'string' && one.modelTypes.includes(type))
   if (!family) {
@@ -69,7 +75,8 @@ export function readModel(config: Record<string, unknown>): { family: Family; mo
       knownTypes(),
     )
   }
-  return { family, model: family.read(config) }
+  const model = family.read(own)
+  return nested ? { family, model: asPart(model, nested), partOf: nested.repository } : { family, model, partOf: null }
 }
 
 function knownTypes(): string {

@@ -31,6 +31,8 @@ export interface OpenModel {
   parameters: number
   /** The tokenizer, for formats that store it; not there in dry runs. */
   vocabulary?: Vocabulary
+  /** `model_type` of the repository that the model is a part of; null: it is all that there is. */
+  partOf: string | null
   /** What is unusual about the weights but not wrong: tensors that nothing uses, a head that config.json does not expect. */
   remarks: { message: string; hint: string }[]
 }
@@ -41,7 +43,7 @@ export interface OpenModel {
  *   `config-invalid` where config and tensors contradict each other
  */
 export function openModel(folder: Folder): OpenModel {
-  const { family, model } = readModel(folder.config)
+  const { family, model, partOf } = readModel(folder.config)
   const { tensors } = folder.checkpoint
   const { shape } = model
   const has = (name: string) => tensors.has(name)
@@ -49,7 +51,7 @@ export function openModel(folder: Folder): OpenModel {
   const prefix = model.prefixes.find((one) => has(blockTensor(one)))
   if (prefix === undefined) throw missing(blockTensor(model.prefixes[0]))
   const { embedding, head } = ends(folder, model, prefix)
-  const opened: OpenModel = { folder, family, model, prefix, embedding, head, dtype: '', parameters: 0, remarks: [] }
+  const opened: OpenModel = { folder, family, model, partOf, prefix, embedding, head, dtype: '', parameters: 0, remarks: [] }
   const used = new Set([embedding, head])
   const expect = (name: string, extents: readonly number[]) => {
     used.add(name)
@@ -93,9 +95,12 @@ export function openModel(folder: Folder): OpenModel {
 }
 
 /** The tensors that serve as embedding and as head. */
-function ends(folder: Folder, { embedding, head, shape }: Model, prefix: string): { embedding: string; head: string } {
+function ends(folder: Folder, model: Model, prefix: string): { embedding: string; head: string } {
   const { tensors } = folder.checkpoint
+  const { embedding, shape, otherHeads = [] } = model
   const own = `${prefix}${embedding}`
+  const stands = (name: string) => tensors.has(name) || foreignLayout(folder.checkpoint, name.replace(/\.weight$/, '')) !== null
+  const head = [model.head, ...otherHeads].find(stands) ?? model.head
   for (const name of [own, head])
     refuseQuantized(folder, name.replace(/\.weight$/, ''), 'Only full-precision embedding and head can be read.')
   const has = { own: tensors.has(own), head: tensors.has(head) }
@@ -134,10 +139,14 @@ function refuseQuantized({ checkpoint, packing }: Folder, module: string, why = 
 const maxNames = 6
 
 /** What is unusual about the weights but not wrong. */
-function remarksOn({ folder, model, embedding, head }: OpenModel, used: ReadonlySet<string>): OpenModel['remarks'] {
+function remarksOn(opened: OpenModel, used: ReadonlySet<string>): OpenModel['remarks'] {
+  const { folder, model, embedding, head } = opened
   const remarks: OpenModel['remarks'] = []
   // Angles of the rotary embedding, which older files hold and nobody reads: config.json has their settings.
-  const unused = [...folder.checkpoint.tensors.keys()].filter((name) => !used.has(name) && !/\brotary_emb\.inv_freq$/.test(name))
+  const left = [...folder.checkpoint.tensors.keys()].filter((name) => !used.has(name) && !/\brotary_emb\.inv_freq$/.test(name))
+  const isOther = (name: string) => opened.partOf !== null && !name.startsWith(opened.prefix)
+  const unused = left.filter((name) => !isOther(name))
+  if (opened.partOf !== null) remarks.push(partRemark(opened, left.filter(isOther)))
   if (unused.length) {
     const more = unused.length > maxNames ? `, and ${unused.length - maxNames} more` : ''
     const subject = unused.length > 1 ? `${unused.length} tensors of the weights are not used` : 'A tensor of the weights is not used'
@@ -165,6 +174,18 @@ function remarksOn({ folder, model, embedding, head }: OpenModel, used: Readonly
     })
   }
   return remarks
+}
+
+/** Which part of a repository is meant, and what becomes of the others. */
+function partRemark({ family, partOf, prefix }: OpenModel, others: string[]): OpenModel['remarks'][number] {
+  const parts = [...new Set(others.map((name) => name.replace(/^model\./, '').split('.')[0]))]
+  const rest = others.length
+    ? `The other ${others.length} tensors (${parts.slice(0, maxNames).join(', ')}) are copied into checkpoints byte for byte.`
+    : 'It holds no other tensors.'
+  return {
+    message: `This is a repository of the type ${partOf}. Its text model (${family.label}, tensors below ${prefix.replace(/\.$/, '')}) is measured and quantized. ${rest}`,
+    hint: 'Calibration and perplexity are of text alone.',
+  }
 }
 
 /** Full name of a tensor or module of block k. */

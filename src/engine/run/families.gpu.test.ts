@@ -99,6 +99,35 @@ it('norms whose files leave out a 1 come back with it when a killed job goes on'
   expect(later.sinks.get('one')!.files).toEqual(whole.sinks.get('one')!.files)
 })
 
+it('a text model is quantized where it lies, and the rest of its repository stays byte for byte', async () => {
+  const files = new Map<string, Bytes>([
+    ...(await fixtureFiles(fixture('mistral3'))),
+    ['tokenizer.json', new Blob([await readFile('public/demo/tokenizer.json')])],
+    ['preprocessor_config.json', new Blob(['{"image_processor_type": "PixtralImageProcessor"}'])],
+  ])
+  const { familyLabel } = await session.open(files, 'mistral3')
+  expect(familyLabel).toBe('Ministral 3, the text model of mistral3')
+  const { folder } = session.model
+  const { host, sinks } = memoryHost(session)
+  const { runs } = await runJob(smallJob([{ id: 'one', label: 'one', method: 'rtn', options: { bits: 4 } }], { save: true }), host)
+  const written = sinks.get('one')!.files
+  const after = await openFolder(memoryFiles(written))
+  for (const [name, { dtype, shape }] of folder.checkpoint.tensors) {
+    const module = name.replace(/\.weight$/, '')
+    if (runs[0].layers.some((layer) => layer.name === module)) {
+      expect(after.checkpoint.tensors.has(`${module}.qweight`)).toBe(true)
+      continue
+    }
+    expect(after.checkpoint.tensors.get(name)).toMatchObject({ dtype, shape })
+    expect(await after.checkpoint.read(name)).toEqual(await folder.checkpoint.read(name))
+  }
+  const { quantization_config, dtype: _, ...rest } = after.config
+  const { dtype: __, ...before } = folder.config
+  expect(rest).toEqual(before)
+  expect(quantization_config).toMatchObject({ bits: 4 })
+  expect(written.has('preprocessor_config.json')).toBe(true)
+})
+
 describe('families', () => {
   it('each have one that runs every algorithm', async () => {
     const served = await Promise.all(oneOfEach.map(async (one) => openModel(await openFolder(await fixtureFiles(one))).family.id))

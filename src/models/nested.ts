@@ -1,0 +1,51 @@
+/**
+ * Repositories that hold more than a text model. config.json describes the text model under `text_config`, and its
+ * tensors have longer prefixes; encoders of images and whatever else there is play no part and stay as they are.
+ */
+import { isObject, type JsonObject } from '../io/json.ts'
+import { invalid } from './config.ts'
+import type { Model } from './family.ts'
+
+/** Types of repositories that compute text as its model alone does, by the type of that model where `text_config` names none. */
+const repositories: Record<string, string> = {
+  mistral3: 'mistral',
+  gemma3: 'gemma3_text',
+  llava: 'llama',
+  llava_next: 'llama',
+  internvl: 'qwen2',
+  idefics3: 'llama',
+  smolvlm: 'llama',
+}
+
+export const nestedTypes = Object.keys(repositories)
+
+export interface Nested {
+  /** `model_type` of the repository. */
+  repository: string
+  /** What config.json says of the text model. */
+  text: JsonObject
+  tied: unknown
+}
+
+/** The text model in such a repository; null for others. @throws WorkbenchError `config-invalid` */
+export function nestedText(config: JsonObject): Nested | null {
+  const { model_type: repository, text_config: text } = config
+  if (typeof repository !== 'string' || !Object.hasOwn(repositories, repository)) return null
+  if (!isObject(text)) throw invalid(`${repository} models describe their text model in text_config, which is missing or no object`)
+  // transformers 5 takes the outer value, and assumes that the head is the embedding where none is given.
+  const tied = config.tie_word_embeddings ?? text.tie_word_embeddings ?? true
+  return { repository, text: { model_type: repositories[repository], ...text }, tied }
+}
+
+/** The same model with the names that its tensors have there, those that most repositories have first. */
+export function asPart(model: Model, { tied }: Nested): Model {
+  return {
+    ...model,
+    shape: { ...model.shape, tied: tied === true },
+    prefixes: ['language_model.model.', 'model.language_model.', 'model.text_model.'],
+    head: 'language_model.lm_head.weight',
+    otherHeads: ['lm_head.weight'],
+    // Formats that write a graph write that of a whole repository.
+    decoder: undefined,
+  }
+}
