@@ -163,21 +163,21 @@ describe('bad input', () => {
     [{ num_hidden_layers: 1e9 }, 'config-invalid', /num_hidden_layers/, /./],
     [{ num_key_value_heads: 4 }, 'config-invalid', /6 attention heads cannot share 4/, /./],
     [{ hidden_act: 'gelu' }, 'config-unsupported', /hidden_act is "gelu"/, /silu/],
-    [{ intermediate_size: 45 }, 'config-unsupported', /intermediate_size is 45/, /4 divides/],
+    [{ intermediate_size: 45 }, 'config-unsupported', /intermediate_size is 45/, /multiples of 4/],
     [{ rope_scaling: { type: 'ntk', factor: 4 } }, 'config-unsupported', /"ntk"/, /default, linear, dynamic, llama3, yarn, longrope/],
     [{ rope_scaling: { type: 'linear' } }, 'config-invalid', /linear rope scaling/, /./],
     [{ rope_scaling: { rope_type: 'llama3', factor: 8 } }, 'config-invalid', /low_freq_factor/, /./],
     [{ rope_scaling: { factor: 2 } }, 'config-invalid', /rope_scaling has a factor, but no rope_type/, /./],
     [{ rope_scaling: 2 }, 'config-invalid', /rope_scaling is no object/, /./],
     [{ rope_parameters: { rope_type: 'axial' } }, 'config-unsupported', /rope_parameters.rope_type is "axial"/, /llama3/],
-    [{ rope_parameters: { full_attention: { rope_theta: 1e4 } } }, 'config-unsupported', /rope_parameters .* full_attention/, /alike/],
+    [{ rope_parameters: { full_attention: { rope_theta: 1e4 } } }, 'config-unsupported', /rope_parameters .* full_attention/, /same/],
     [{ partial_rotary_factor: 0.5 }, 'config-unsupported', /partial_rotary_factor is 0.5/, /whole/],
     [{ model_type: 'mistral', attention_bias: true }, 'config-unsupported', /attention_bias is true/, /Mistral/],
     [
       { model_type: 'mistral', layer_types: ['full_attention', 'sliding_attention'], sliding_window: 8 },
       'config-unsupported',
       /layer_types/,
-      /alike/,
+      /same/,
     ],
     [{ model_type: 'qwen3', mlp_bias: true }, 'config-unsupported', /mlp_bias is true/, /Qwen3/],
     [
@@ -237,7 +237,7 @@ describe('bad input', () => {
     disposeBlock(await loadBlock(gpu, opened, 0))
     expect(await refusal(() => loadBlock(gpu, opened, 1))).toMatchObject({
       code: 'weights-not-finite',
-      message: expect.stringContaining('model.layers.1.self_attn.v_proj.weight holds 1'),
+      message: expect.stringContaining('model.layers.1.self_attn.v_proj.weight contains 1'),
     })
   })
 })
