@@ -78,11 +78,11 @@ export class LlamaModel {
     readonly model: AddonModel,
   ) {}
 
-  /** @throws {Error} with llama.cpp's own words when it does not load */
-  static async open(path: string): Promise<LlamaModel> {
+  /** `vocabOnly`: its tokenizer alone. @throws {Error} with llama.cpp's own words when it does not load */
+  static async open(path: string, { vocabOnly = false } = {}): Promise<LlamaModel> {
     const { addon } = await llamaCpp()
     said.length = 0
-    const model = new addon.AddonModel(path, { addonExports: addon, gpuLayers: 0, useMmap: false })
+    const model = new addon.AddonModel(path, { addonExports: addon, gpuLayers: 0, useMmap: false, vocabOnly })
     if (!(await model.init().catch(() => false))) throw new Error(`llama.cpp does not load ${path}: ${said.join(' ')}`)
     return new LlamaModel(addon, model)
   }

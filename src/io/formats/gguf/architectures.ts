@@ -215,6 +215,10 @@ function problemOf(kind: Kind, model: ModelFacts): string | null {
   // In Gemma 3 it scales the positions of full attention alone.
   if (kind.name === 'gemma3' && sliding.length && (JSON.parse(sliding[0]) as Rope).linear !== 1)
     return `llama.cpp’s ${label} does not scale the rotary positions of sliding attention.`
+  // Versions before 0.5 ignore `sliding_window_pattern`.
+  const usual = (k: number) => (k + 1) % kind.windows! !== 0
+  if (kind.windows && spans.some(Number.isFinite) && spans.some((span, k) => Number.isFinite(span) !== usual(k)))
+    return `llama.cpp supports ${label} with sliding windows in all blocks except every ${kind.windows === 2 ? '2nd' : `${kind.windows}th`}, unlike this model.`
   if (kind.windows && new Set(spans.filter(Number.isFinite)).size > 1)
     return `llama.cpp supports ${label} with sliding windows of one size only.`
   return null
@@ -272,12 +276,6 @@ function metadataOf(kind: Kind, model: ModelFacts): [string, MetaValue][] {
     // Without one, the widest there is: some of its code takes 0 for a window of nothing.
     own.push(['attention.sliding_window', u32(windowed < 0 ? (model.maxPositions ?? ENDLESS) : spans[windowed])])
     if (windowed >= 0 && kind.name === 'gemma3') own.push(['rope.freq_base_swa', f32((ropes[windowed] as Rope).theta)])
-    // Older versions know the usual pattern only, so another one is told where there is one.
-    if (windowed >= 0 && spans.some((span, k) => Number.isFinite(span) !== ((k + 1) % kind.windows! !== 0)))
-      own.push([
-        'attention.sliding_window_pattern',
-        { type: 'list', of: 'bool', value: spans.map((span) => Number(Number.isFinite(span))) },
-      ])
   }
   if (scoreCap) own.push(['attn_logit_softcapping', f32(scoreCap)])
   if (model.logitCap) own.push(['final_logit_softcapping', f32(model.logitCap)])

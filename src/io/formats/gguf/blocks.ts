@@ -6,6 +6,7 @@
  * With scale s and zero z of our grid, W = s · (code − z): d = s, and q = code − z + 8 (symmetric, where z is the middle code
  * and q fits from 2 bits on), q = code − 128 (8 bits, z = 128), or q = code with m = −s · z, rounded to float16.
  */
+import { WorkbenchError } from '../../../errors.ts'
 import type { SolvedLinear } from '../../../quant/linear.ts'
 import { f16ToF32, f32ToF16 } from '../../half.ts'
 import { type TensorType, tensorTypes } from './file.ts'
@@ -91,7 +92,13 @@ function cells({ bits, groups, q, grid }: SolvedLinear, type: TensorType, name: 
   const back = f16ToF32(scales)
   const inexact = back.findIndex((scale, i) => scale !== floats[i])
   if (inexact >= 0) throw new Error(`Scale ${floats[inexact]} of ${name} is no float16 number`)
-  if (type === 'Q4_1') return { scales, shifts: f32ToF16(floats.map((scale, i) => -scale * grid[2 * i + 1])) }
+  if (type === 'Q4_1') {
+    const least = floats.map((scale, i) => -scale * grid[2 * i + 1])
+    const beyond = least.find((value) => !(Math.abs(value) < 65520))
+    if (beyond !== undefined)
+      throw new WorkbenchError('weights-not-finite', `${name} holds ${beyond}, which float16 cannot.`, 'Choose a symmetric grid.')
+    return { scales, shifts: f32ToF16(least) }
+  }
   const middle = 2 ** (bits - 1)
   if (floats.some((_, i) => grid[2 * i + 1] !== middle)) throw new Error(`${name} has zeros that are not the middle code`)
   return { scales, shifts: scales }

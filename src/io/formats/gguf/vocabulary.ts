@@ -28,13 +28,18 @@ const bytes = (regex: boolean) => `ByteLevel(${regex ? 'regex' : 'whole'})`
 const split = (pattern: string) => `Split(${JSON.stringify({ Regex: pattern })}, Isolated)`
 
 /** Names of pre-tokenizers by what they do; `whole`: a piece that is a token itself is not merged from its parts. */
-const preTokenizers: { name: string; steps: string[]; whole?: boolean }[] = [
+const preTokenizers: { name: string; steps: string[]; whole?: boolean; differs?: string }[] = [
   { name: 'gpt-2', steps: [bytes(true)] },
   { name: 'smollm', steps: ['Digits(single)', bytes(true)] },
   { name: 'llama-bpe', steps: [split(llama3Pieces('\\p{N}{1,3}')), bytes(false)], whole: true },
   { name: 'smaug-bpe', steps: [split(llama3Pieces('\\p{N}{1,3}')), bytes(false)] },
   { name: 'qwen2', steps: [split(llama3Pieces('\\p{N}')), bytes(false)] },
-  { name: 'tekken', steps: [split(`${word}${upper}*${lower}+|${word}${upper}+${lower}*|\\p{N}|${tail}`), bytes(false)], whole: true },
+  {
+    name: 'tekken',
+    steps: [split(`${word}${upper}*${lower}+|${word}${upper}+${lower}*|\\p{N}|${tail}`), bytes(false)],
+    whole: true,
+    differs: 'it splits words with combining marks, and words of mixed case with letters beyond ASCII, at other places',
+  },
   { name: 'bloom', steps: [split(' ?[^(\\s|[.,!?…。，、।۔،])]+'), bytes(false)] },
   { name: 'falcon', steps: ['Punctuation(Contiguous)', bytes(true), 'Digits(runs)', split('[0-9][0-9][0-9]')] },
 ]
@@ -152,6 +157,11 @@ function byteLevel(vocabulary: Vocabulary, listed: readonly string[]): GgufVocab
   const pre = same.find((one) => (one.whole ?? false) === whole)
   if (!pre)
     return `llama.cpp ${whole ? 'joins' : 'does not join'} pieces that are tokens by their merges under ${same[0].name}, unlike this tokenizer (ignore_merges).`
+  // It does not split digits from the characters before them, which changes nothing when no token contains both.
+  const mixed =
+    pre.name === 'falcon' &&
+    listed.find((token, id) => /\d/.test(token) && /\D/.test(token) && !vocabulary.added.some((one) => one.id === id))
+  if (mixed) return `llama.cpp does not split digits from other characters here, but this tokenizer has the token ${JSON.stringify(mixed)}.`
   const normalizers = normalizer ? (Array.isArray(normalizer.normalizers) ? normalizer.normalizers : [normalizer]) : []
   const other = normalizers.find((one) => !(isObject(one) && one.type === 'NFC'))
   if (other) return `llama.cpp does not normalize text, but this tokenizer does (${isObject(other) ? other.type : typeof other}).`
@@ -172,7 +182,10 @@ function byteLevel(vocabulary: Vocabulary, listed: readonly string[]): GgufVocab
       list('tokenizer.ggml.token_type', 'i32', types),
       list('tokenizer.ggml.merges', 'text', pairs),
     ],
-    differs: normalizers.length ? ['it does not compose characters (NFC), so text with letters and accents apart gives other tokens'] : [],
+    differs: [
+      ...(pre.differs ? [pre.differs] : []),
+      ...(normalizers.length ? ['it does not compose characters (NFC), so text with letters and accents apart gives other tokens'] : []),
+    ],
   }
 }
 
@@ -181,7 +194,7 @@ const vocabularyToken = (listed: readonly string[], id: number) => listed[id] ??
 // ---------------------------------------------------------------- SentencePiece
 
 /** What it does with spaces before a text: whether one is put there, or null for steps that it does not know. */
-function spacesOf({ normalizer, pre_tokenizer }: JsonObject): { prefix: boolean; first: boolean } | null {
+function spacesOf({ normalizer, pre_tokenizer }: JsonObject): { prefix: boolean; differs?: string } | null {
   const steps = stepsOf(pre_tokenizer).join()
   const parts = isObject(normalizer) ? (Array.isArray(normalizer.normalizers) ? normalizer.normalizers : [normalizer]) : []
   const said = parts.map((one) => {
@@ -191,11 +204,13 @@ function spacesOf({ normalizer, pre_tokenizer }: JsonObject): { prefix: boolean;
     return one.type === 'Replace' && pattern === ' ' ? `spaces to ${String(one.content)}` : String(one.type)
   })
   const plain = steps === '' || steps === 'Split({"String":" "}, MergedWithPrevious)'
-  if (plain && said.join() === 'prepend ▁,spaces to ▁') return { prefix: true, first: false }
-  if (plain && said.join() === 'spaces to ▁') return { prefix: false, first: false }
+  if (plain && said.join() === 'prepend ▁,spaces to ▁') return { prefix: true }
+  if (plain && said.join() === 'spaces to ▁') return { prefix: false }
   if (said.length || !isObject(pre_tokenizer) || pre_tokenizer.replacement !== '▁') return null
-  if (steps === 'Metaspace(never)') return { prefix: false, first: false }
-  return steps === 'Metaspace(always)' || steps === 'Metaspace(first)' ? { prefix: true, first: steps === 'Metaspace(first)' } : null
+  if (steps === 'Metaspace(never)') return { prefix: false }
+  const differs = 'it puts a space before text that begins with one already'
+  if (steps === 'Metaspace(always)') return { prefix: true, differs }
+  return steps === 'Metaspace(first)' ? { prefix: true, differs: `${differs}, and before text after a special token` } : null
 }
 
 function sentencePiece(vocabulary: Vocabulary, listed: readonly string[]): GgufVocabulary | string {
@@ -222,7 +237,7 @@ function sentencePiece(vocabulary: Vocabulary, listed: readonly string[]): GgufV
       list('tokenizer.ggml.token_type', 'i32', types),
       flag('tokenizer.ggml.add_space_prefix', spaces.prefix),
     ],
-    differs: spaces.first ? ['it puts a space before text after every special token, but this tokenizer only at the start'] : [],
+    differs: spaces.differs ? [spaces.differs] : [],
   }
 }
 
