@@ -17,7 +17,7 @@ import { memoryFiles, memorySink } from '../memory.ts'
 import type { ExportPlan, ExportSettings } from './format.ts'
 import { gguf } from './gguf.ts'
 import { packBlocks, type RowOrder } from './gguf/blocks.ts'
-import { ggufTensor, type MetaValue, planFiles, readHead } from './gguf/file.ts'
+import { encodeMetadata, ggufTensor, planFiles, readHead } from './gguf/file.ts'
 import { layoutOf } from './gguf/layout.ts'
 import { GgufStream } from './gguf/stream.ts'
 import { someModel } from './testing.ts'
@@ -135,7 +135,7 @@ describe('blocks', () => {
 })
 
 test('a head is read back, parts and all', async () => {
-  const metadata = new Map<string, MetaValue>([
+  const metadata = encodeMetadata([
     ['general.architecture', { type: 'text', value: 'llama' }],
     ['a.flag', { type: 'bool', value: true }],
     ['a.list', { type: 'list', of: 'text', value: ['é', ''] }],
@@ -143,7 +143,7 @@ test('a head is read back, parts and all', async () => {
     ['a.negative', { type: 'i32', value: -7 }],
   ])
   const tensors = [ggufTensor('x', 'F32', [3, 5]), ggufTensor('y', 'Q8_0', [2, 64]), ggufTensor('z', 'F16', [1])]
-  const [whole] = planFiles('m', metadata, tensors)
+  const [whole] = planFiles('m', [metadata], tensors)
   expect(whole.path).toBe('m.gguf')
   const found = await readHead(new Blob([whole.head.slice()]), 'm.gguf')
   expect(Object.fromEntries(found.metadata)).toEqual({
@@ -159,7 +159,7 @@ test('a head is read back, parts and all', async () => {
     ['z', [1], 1, 224],
   ])
   expect(whole.parts.map(({ offset }) => offset % 32)).toEqual([0, 0, 0])
-  const parts = planFiles('m', metadata, tensors, whole.head.length + 100)
+  const parts = planFiles('m', [metadata], tensors, whole.head.length + 100)
   expect(parts.map(({ path }) => path)).toEqual(['m-00001-of-00002.gguf', 'm-00002-of-00002.gguf'])
   const second = await readHead(new Blob([parts[1].head.slice()]), '')
   expect(Object.fromEntries(second.metadata)).toEqual({ 'split.no': 1, 'split.count': 2, 'split.tensors.count': 3 })

@@ -5,7 +5,7 @@
 import type { Compatibility, ExportFormat, ExportPlan, NotLoaded, Remark } from './format.ts'
 import { dtypeNames } from './format.ts'
 import { blockType } from './gguf/blocks.ts'
-import { layoutOf, refusalOf } from './gguf/layout.ts'
+import { usualLayout, refusalOf } from './gguf/layout.ts'
 import { GgufStream } from './gguf/stream.ts'
 
 export const gguf: ExportFormat = {
@@ -19,16 +19,16 @@ export const gguf: ExportFormat = {
   // Except minima of Q4_1, by less than a hundredth of a step, which a remark says.
   rounds: () => null,
   declares: (dtype) => dtypeNames[dtype],
-  bytes: (plan) => layoutOf(plan).files.reduce((sum, { size }) => sum + size, 0),
+  bytes: (plan) => usualLayout(plan).files.reduce((sum, { size }) => sum + size, 0),
   remarks,
-  write: (plan, model, sink) => new GgufStream(plan, layoutOf(plan), model, sink),
+  write: (plan, model, sink) => new GgufStream(plan, usualLayout(plan), model, sink),
   compatibility,
 }
 
 function remarks(plan: ExportPlan): Remark[] {
   if (refusalOf(plan)) return []
   const { bits, symmetric } = plan.settings
-  const { architecture, vocabulary } = layoutOf(plan)
+  const { architecture, vocabulary } = usualLayout(plan)
   const found: Remark[] = []
   const add = (field: string, severity: Remark['severity'], message: string, hint = '') => found.push({ field, severity, message, hint })
   const type = blockType(bits, symmetric)
@@ -63,7 +63,7 @@ const inTransformers = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3'
 
 /** As of November 2026. */
 function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
-  const { files } = layoutOf(plan)
+  const { files } = usualLayout(plan)
   const { family, label } = plan.model
   const many = files.length > 1
   const run = files[0].path

@@ -42,7 +42,12 @@ type Scalar = Exclude<keyof typeof valueTypes, 'list'>
 export type MetaValue =
   | { type: Scalar; value: number | boolean | string }
   | { type: 'list'; of: Scalar; value: readonly (number | string)[] }
-export type Metadata = ReadonlyMap<string, MetaValue>
+
+/** Metadata as it stands in a file: a vocabulary takes a tenth of what its texts would. */
+export interface EncodedMetadata {
+  keys: number
+  bytes: Uint8Array
+}
 
 // ---------------------------------------------------------------- writing
 
@@ -104,24 +109,37 @@ class Writer {
     } else this.scalar(value.type, value.value)
   }
 
-  /** All of it, up to a multiple of the alignment. */
-  finish(): Uint8Array<ArrayBuffer> {
-    const end = Math.ceil(this.#at / ALIGNMENT) * ALIGNMENT
+  bytes(bytes: Uint8Array): void {
+    const at = this.#room(bytes.length)
+    this.#bytes.set(bytes, at)
+  }
+
+  /** All of it, up to a multiple of `alignment`. */
+  finish(alignment = 1): Uint8Array<ArrayBuffer> {
+    const end = Math.ceil(this.#at / alignment) * alignment
     this.#room(end - this.#at)
     return this.#bytes.slice(0, end)
   }
 }
 
-function encodeHeader(metadata: Metadata, tensors: readonly GgufTensor[]): Uint8Array<ArrayBuffer> {
+export function encodeMetadata(entries: Iterable<readonly [string, MetaValue]>): EncodedMetadata {
+  const out = new Writer()
+  let keys = 0
+  for (const [key, value] of entries) {
+    out.text(key)
+    out.value(value)
+    keys++
+  }
+  return { keys, bytes: out.finish() }
+}
+
+function encodeHeader(metadata: readonly EncodedMetadata[], tensors: readonly GgufTensor[]): Uint8Array<ArrayBuffer> {
   const out = new Writer()
   out.u32(0x46554747)
   out.u32(3)
   out.u64(tensors.length)
-  out.u64(metadata.size)
-  for (const [key, value] of metadata) {
-    out.text(key)
-    out.value(value)
-  }
+  out.u64(metadata.reduce((sum, { keys }) => sum + keys, 0))
+  for (const { bytes } of metadata) out.bytes(bytes)
   let offset = 0
   for (const { name, dtype, shape, bytes } of tensors) {
     out.text(name)
@@ -131,7 +149,7 @@ function encodeHeader(metadata: Metadata, tensors: readonly GgufTensor[]): Uint8
     out.u64(offset)
     offset += aligned(bytes)
   }
-  return out.finish()
+  return out.finish(ALIGNMENT)
 }
 
 const aligned = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
@@ -143,7 +161,12 @@ export const defaultFileBytes = 2_000_000_000
  * One file, or as many as it takes, named as llama.cpp looks for them; a tensor larger than a file gets one of its own. The
  * first holds all metadata.
  */
-export function planFiles(stem: string, metadata: Metadata, tensors: readonly GgufTensor[], fileBytes = defaultFileBytes): PartedFile[] {
+export function planFiles(
+  stem: string,
+  metadata: readonly EncodedMetadata[],
+  tensors: readonly GgufTensor[],
+  fileBytes = defaultFileBytes,
+): PartedFile[] {
   const groups: GgufTensor[][] = [[]]
   let bytes = encodeHeader(metadata, tensors).length
   for (const tensor of tensors) {
@@ -156,14 +179,14 @@ export function planFiles(stem: string, metadata: Metadata, tensors: readonly Gg
   }
   const count = groups.length
   return groups.map((own, i) => {
-    const split: [string, MetaValue][] = [
+    const split = encodeMetadata([
       ['split.no', { type: 'u16', value: i }],
       ['split.count', { type: 'u16', value: count }],
       ['split.tensors.count', { type: 'i32', value: tensors.length }],
-    ]
+    ])
     const digits = (number: number) => String(number).padStart(5, '0')
     const path = count === 1 ? `${stem}.gguf` : `${stem}-${digits(i + 1)}-of-${digits(count)}.gguf`
-    const head = encodeHeader(new Map([...(i ? [] : metadata), ...(count > 1 ? split : [])]), own)
+    const head = encodeHeader([...(i ? [] : metadata), ...(count > 1 ? [split] : [])], own)
     let size = head.length
     const parts = own.map(({ name, bytes }) => {
       const offset = size

@@ -4,7 +4,7 @@ import type { TensorSpec } from '../../safetensors.ts'
 import type { ExportPlan, Refusal } from '../format.ts'
 import { architectureOf, type GgufArchitecture, type Target } from './architectures.ts'
 import { BLOCK, blockType } from './blocks.ts'
-import { type GgufTensor, type MetaValue, type TensorType, defaultFileBytes, ggufTensor, planFiles } from './file.ts'
+import { type GgufTensor, type TensorType, defaultFileBytes, encodeMetadata, ggufTensor, planFiles } from './file.ts'
 import { type GgufVocabulary, vocabularyOf } from './vocabulary.ts'
 
 export interface GgufLayout {
@@ -58,6 +58,15 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
   return null
 }
 
+/** The layout in files of the usual size, made once for each plan. @throws {Error} for what `refusalOf` refuses */
+export function usualLayout(plan: ExportPlan): GgufLayout {
+  const layout = made.get(plan) ?? layoutOf(plan)
+  made.set(plan, layout)
+  return layout
+}
+
+const made = new WeakMap<ExportPlan, GgufLayout>()
+
 /** @throws {Error} for what `refusalOf` refuses */
 export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLayout {
   const { settings, linears, copied, changed, model } = plan
@@ -78,7 +87,7 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
   const values = architecture.factors && Float32Array.from(architecture.factors)
   const factors = values && { tensor: ggufTensor('rope_freqs.weight', 'F32', [values.length]), values }
   const most = linears.length ? type : settings.dtype
-  const metadata = new Map<string, MetaValue>([
+  const metadata = encodeMetadata([
     ['general.architecture', { type: 'text', value: architecture.name }],
     ['general.type', { type: 'text', value: 'model' }],
     ['general.name', { type: 'text', value: model.name }],
@@ -86,9 +95,14 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
     ['general.quantization_version', { type: 'u32', value: 2 }],
     ['general.file_type', { type: 'u32', value: fileTypes[most] }],
     ...architecture.metadata,
-    ...(vocabulary?.metadata ?? []),
   ])
   const stem = `${model.name.replace(/[^\w.-]+/g, '-')}-${most}`
   const all = [...(factors ? [factors.tensor] : []), ...[...tensors.values()].map(({ tensor }) => tensor)]
-  return { architecture, vocabulary, tensors, factors, files: planFiles(stem, metadata, all, fileBytes) }
+  return {
+    architecture,
+    vocabulary,
+    tensors,
+    factors,
+    files: planFiles(stem, [metadata, ...(vocabulary ? [vocabulary.metadata] : [])], all, fileBytes),
+  }
 }

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { LlamaModel } from '../../../../e2e/llama-cpp.ts'
 import { loadTokenizer } from '../../../data/tokenizer.ts'
 import { loadVocabulary } from '../../../data/vocabulary.ts'
-import { planFiles } from './file.ts'
+import { encodeMetadata, planFiles, readHead } from './file.ts'
 import { vocabularyOf } from './vocabulary.ts'
 
 const read = (path: string) => readFileSync(path, 'utf8')
@@ -36,10 +36,11 @@ test.each([
   const tokenizer = await loadTokenizer(files)
   const found = vocabularyOf(await loadVocabulary(files, tokenizer), tokenizer.vocab)
   if (typeof found === 'string') throw new Error(found)
-  const metadata = new Map([['general.architecture', { type: 'text', value: 'llama' }] as const, ...found.metadata])
-  expect(metadata.get('tokenizer.ggml.pre')?.value).toBe(pre)
+  const [file] = planFiles('tokenizer', [encodeMetadata([['general.architecture', { type: 'text', value: 'llama' }]]), found.metadata], [])
+  const { metadata } = await readHead(new Blob([file.head.slice()]), file.path)
+  expect(metadata.get('tokenizer.ggml.pre')).toBe(pre)
   const place = await mkdtemp(join(tmpdir(), 'gguf-'))
-  await writeFile(join(place, 'tokenizer.gguf'), planFiles('tokenizer', metadata, [])[0].head)
+  await writeFile(join(place, 'tokenizer.gguf'), file.head)
   const model = await LlamaModel.open(join(place, 'tokenizer.gguf'), { vocabOnly: true })
   await rm(place, { recursive: true })
   expect(texts().filter((one) => model.tokenize(one).join() !== tokenizer.encode(one).join())).toEqual([])

@@ -7,7 +7,7 @@ import { LlamaModel } from '../../../../e2e/llama-cpp.ts'
 import { loadTokenizer } from '../../../data/tokenizer.ts'
 import { loadVocabulary } from '../../../data/vocabulary.ts'
 import { memoryFiles } from '../../memory.ts'
-import { planFiles } from './file.ts'
+import { encodeMetadata, planFiles, readHead } from './file.ts'
 import { vocabularyOf } from './vocabulary.ts'
 
 let folder: string
@@ -60,8 +60,8 @@ async function vocabularyIn(files: Record<string, string>) {
 async function both(definition: Json, more: Record<string, string> = {}) {
   const { tokenizer, found } = await vocabularyIn({ 'tokenizer.json': JSON.stringify(definition), ...more })
   if (typeof found === 'string') throw new Error(found)
-  const metadata = new Map([['general.architecture', { type: 'text', value: 'llama' }] as const, ...found.metadata])
-  const [file] = planFiles('tokenizer', metadata, [])
+  const [file] = planFiles('tokenizer', [encodeMetadata([['general.architecture', { type: 'text', value: 'llama' }]]), found.metadata], [])
+  const { metadata } = await readHead(new Blob([file.head.slice()]), file.path)
   const path = join(folder, `${Math.random()}.gguf`)
   await writeFile(path, file.head)
   const model = await LlamaModel.open(path, { vocabOnly: true })
@@ -107,7 +107,7 @@ describe('byte-level tokenizers split text in llama.cpp as they do here', () => 
   ])('%s', async (name, pre_tokenizer, model) => {
     const texts = [...hard, ...strings(500, 7)]
     const result = await both(pairs({ pre_tokenizer }, model, new Set(new TextEncoder().encode(texts.join('')))))
-    expect(result.metadata.get('tokenizer.ggml.pre')?.value).toBe(name)
+    expect(result.metadata.get('tokenizer.ggml.pre')).toBe(name)
     // Where its code says what it does otherwise, that is letters beyond ASCII.
     const said = result.differs.length > 0
     expect(
@@ -194,8 +194,8 @@ describe('SentencePiece vocabularies join in llama.cpp as they do here, by score
   ]
   test.each(cases)('%s', async (_, changes, prefix) => {
     const result = await both(sentencePiece(changes))
-    expect(result.metadata.get('tokenizer.ggml.add_space_prefix')?.value).toBe(prefix)
-    expect(result.metadata.get('tokenizer.ggml.add_bos_token')?.value).toBe(true)
+    expect(result.metadata.get('tokenizer.ggml.add_space_prefix')).toBe(prefix)
+    expect(result.metadata.get('tokenizer.ggml.add_bos_token')).toBe(true)
     const letters = [...'theraonig  1923äl.,日本語T!é😀']
     let state = 5
     const random = Array.from({ length: 500 }, () =>
@@ -310,7 +310,7 @@ test('special tokens, types, padding rows and the chat template come along', asy
     'config.json': '{}',
     'tokenizer_config.json': JSON.stringify({ eos_token: '<|end|>', pad_token: '<tool>', chat_template: '{{ messages }}' }),
   })
-  const value = (key: string) => metadata.get(`tokenizer.${key}`)?.value
+  const value = (key: string) => metadata.get(`tokenizer.${key}`)
   const types = value('ggml.token_type') as number[]
   const tokens = value('ggml.tokens') as string[]
   expect([0, 1, 257, 258, 259].map((id) => [tokens[id], types[id]])).toEqual([

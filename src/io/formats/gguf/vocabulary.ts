@@ -5,11 +5,17 @@
  */
 import { isObject, type JsonObject } from '../../json.ts'
 import type { Vocabulary } from '../model.ts'
-import type { MetaValue } from './file.ts'
+import { type EncodedMetadata, encodeMetadata, type MetaValue } from './file.ts'
 
 export interface GgufVocabulary {
-  metadata: [string, MetaValue][]
+  metadata: EncodedMetadata
   /** What its tokens may differ by: sentences. */
+  differs: string[]
+}
+
+/** Metadata of the tokens themselves. */
+interface Tables {
+  metadata: [string, MetaValue][]
   differs: string[]
 }
 
@@ -95,7 +101,11 @@ function read(vocabulary: Vocabulary, rows: number): GgufVocabulary | string {
   const { chatTemplate, added } = vocabulary
   const stripping = added.find(({ lstrip, rstrip, single_word }) => lstrip || rstrip || single_word)
   return {
-    metadata: [...own.metadata, ...specials, ...(chatTemplate === null ? [] : [text('tokenizer.chat_template', chatTemplate)])],
+    metadata: encodeMetadata([
+      ...own.metadata,
+      ...specials,
+      ...(chatTemplate === null ? [] : [text('tokenizer.chat_template', chatTemplate)]),
+    ]),
     differs: [
       ...own.differs,
       ...(stripping ? [`white space and letters beside ${JSON.stringify(stripping.content)} are kept or split as next to any token`] : []),
@@ -144,7 +154,7 @@ function typed({ added, tokens }: Vocabulary, listed: readonly string[], typeOf:
 
 // ---------------------------------------------------------------- byte-level BPE
 
-function byteLevel(vocabulary: Vocabulary, listed: readonly string[]): GgufVocabulary | string {
+function byteLevel(vocabulary: Vocabulary, listed: readonly string[]): Tables | string {
   const { definition, merges: mergesOf } = vocabulary
   const { normalizer, pre_tokenizer, model } = definition as Record<string, JsonObject | null>
   const steps = stepsOf(pre_tokenizer)
@@ -213,7 +223,7 @@ function spacesOf({ normalizer, pre_tokenizer }: JsonObject): { prefix: boolean;
   return steps === 'Metaspace(first)' ? { prefix: true, differs: `${differs}, and before text after a special token` } : null
 }
 
-function sentencePiece(vocabulary: Vocabulary, listed: readonly string[]): GgufVocabulary | string {
+function sentencePiece(vocabulary: Vocabulary, listed: readonly string[]): Tables | string {
   const { definition } = vocabulary
   const spaces = spacesOf(definition)
   const model = definition.model as JsonObject
