@@ -82,7 +82,7 @@ const SAMPLE = 2 ** 16
  * Digest of the weights: small tensors are read whole, others in three places. That is megabytes for a model of gigabytes, and
  * distinguishes all models but deliberately similar ones. A model on the Hub is identified by its commit, without reading.
  */
-async function modelDigest({ folder }: OpenModel, source: HubOrigin | null): Promise<string> {
+export async function modelDigest({ folder }: OpenModel, source: HubOrigin | null): Promise<string> {
   if (source) return digestOf([source.repo, source.revision, folder.configText])
   const { checkpoint } = folder
   const parts: string[] = [folder.configText]

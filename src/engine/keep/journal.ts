@@ -18,6 +18,7 @@ import type { Hidden } from '../run/hidden.ts'
 import type { Job, JobReport, JournalSummary, LayerResult, ModelOrigin, ModelSummary, RunEvent, RunResult, TextSource } from '../job.ts'
 import { type Arrays, Log } from './log.ts'
 import { withRoom } from './room.ts'
+import { type KeptLinear, SolvedBlocks, type Vectors } from './solved.ts'
 import type { Baseline, Host, Judgement } from '../host.ts'
 import type { TextFile } from '../texts.ts'
 
@@ -33,12 +34,6 @@ export interface JournalHead {
   gemmKernel: 'direct' | 'tiled'
   /** Texts of the job stored in the journal itself, by the number of their file. */
   texts: (Pick<TextSource, 'id' | 'label' | 'origin'> & { fileName: string })[]
-}
-
-/** A linear solved before an interruption. */
-export interface KeptLinear {
-  layer: LayerResult
-  stored: SolvedLinear
 }
 
 /** Most bytes of hidden states that a run writes in total: more would wear out the disk, and computing them again costs less. */
@@ -190,16 +185,8 @@ export class Journal {
   }
 
   /** Those of `names` that are solved in the journal and readable. */
-  async linears(names: string[]): Promise<Map<string, KeptLinear>> {
-    const found = new Map<string, KeptLinear>()
-    for (const name of names) {
-      const value = this.#run!.log.get<{ layer: LayerResult; stored: SolvedLinear }>(`linear:${name}`)
-      const arrays = value && (await this.#run!.log.arrays(`linear:${name}`))
-      if (!value || !arrays) continue
-      const { codes, grid, groupIndex, at, values } = arrays as { [name: string]: never }
-      found.set(name, { layer: value.layer, stored: { ...value.stored, codes, grid, groupIndex, outliers: at && { at, values } } })
-    }
-    return found
+  linears(names: string[]): Promise<Map<string, KeptLinear>> {
+    return new SolvedBlocks(this.#run!.log).linears(names)
   }
 
   /** Records `seconds` of the run so far. */
@@ -210,9 +197,8 @@ export class Journal {
   }
 
   /** Vectors of block k that a transform changed, by full name; null when not recorded yet. */
-  async vectors(k: number): Promise<Map<string, Uint8Array<ArrayBuffer>> | null> {
-    const arrays = await this.#run!.log.arrays(`vectors:${k}`)
-    return arrays && (new Map(Object.entries(arrays)) as Map<string, Uint8Array<ArrayBuffer>>)
+  vectors(k: number): Promise<Vectors | null> {
+    return new SolvedBlocks(this.#run!.log).vectors(k)
   }
 
   keepVectors(k: number, vectors: Map<string, Uint8Array>): Promise<void> {
@@ -379,7 +365,7 @@ function mismatch(found: string[]): WorkbenchError {
   )
 }
 
-async function readHead(store: Store): Promise<JournalHead | null> {
+export async function readHead(store: Store): Promise<JournalHead | null> {
   if (!(await store.list()).includes('head')) return null
   const log = await Log.open(store, 'head')
   try {

@@ -7,7 +7,6 @@ import type { TokenBatch } from '../../eval/perplexity.ts'
 import { absSum, diagonal, gramUpper, mirror } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
-import { bf16ToF32, f16ToF32 } from '../../io/half.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../../models/family.ts'
 import { blockName } from '../../models/weights.ts'
 import { cutWeight } from '../../quant/slices.ts'
@@ -19,6 +18,7 @@ import { ForwardPass, last } from './forward.ts'
 import type { Hidden } from './hidden.ts'
 import { FORWARD } from './pulse.ts'
 import { Linears } from './linears.ts'
+import { linearNames, restoreBlock } from './restore.ts'
 import { Settling } from './settling.ts'
 import type { Run } from './single.ts'
 import { fold } from './transform.ts'
@@ -98,7 +98,7 @@ export class BlockLoop extends ForwardPass {
     const { run } = linears
     const { model } = this.opened
     const { solver } = run.plan
-    const kept = await this.journal.linears(this.#names(k))
+    const kept = await this.journal.linears(linearNames(this.opened, k))
     const knownOf = ({ name }: LinearShape) => kept.get(blockName(this.opened, k, name))
     const solve: SolveStage = async (stage, gram, diagonal, outputs) => {
       const derived = new Derived()
@@ -131,13 +131,9 @@ export class BlockLoop extends ForwardPass {
     else await this.#atOnce(run, k, seen, weights, open, solve)
   }
 
-  #names(k: number): string[] {
-    return this.opened.model.stages.flat().map(({ name }) => blockName(this.opened, k, name))
-  }
-
   /** Tells and writes what was solved of block k in earlier times. Whether that is all of it. */
   async #recallBlock(linears: Linears, k: number): Promise<boolean> {
-    const names = this.#names(k)
+    const names = linearNames(this.opened, k)
     const kept = await this.journal.linears(names)
     const { run } = linears
     const vectors = run.plan.solver.transform ? await this.journal.vectors(k) : new Map()
@@ -149,20 +145,8 @@ export class BlockLoop extends ForwardPass {
   }
 
   /** Puts the quantized weights of block k, and vectors that a transform changed, in place of the full ones. */
-  protected async restoreBlock(k: number, weights: BlockWeights): Promise<void> {
-    const { gpu, opened, journal } = this
-    const kept = await journal.linears(this.#names(k))
-    for (const { name } of opened.model.stages.flat()) {
-      weights.set(`${name}.weight`, this.#linears!.restore(kept.get(blockName(opened, k, name))!.stored))
-    }
-    const changed = await journal.vectors(k)
-    for (const { name, plus = 0 } of opened.model.vectors) {
-      const full = blockName(opened, k, name)
-      const bytes = changed?.get(full)
-      if (!bytes) continue
-      const values = floatsOf(bytes, opened.folder.checkpoint.tensors.get(full)!.dtype).map((value) => value + plus)
-      weights.set(name, gpu.upload(values, [values.length]))
-    }
+  protected restoreBlock(k: number, weights: BlockWeights): Promise<void> {
+    return restoreBlock(this.gpu, this.opened, this.journal, k, weights, (stored) => this.#linears!.restore(stored))
   }
 
   /** Hidden states of all texts, past as many blocks as the journal knows them; at most `solved`. */
@@ -316,11 +300,4 @@ export class BlockLoop extends ForwardPass {
       if (sums) absSum(this.gpu, input, sums, w * t, length)
     }
   }
-}
-
-/** What a checkpoint stores of a vector, as f32. */
-function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
-  if (dtype === 'F32') return new Float32Array(bytes.slice().buffer)
-  const halves = new Uint16Array(bytes.slice().buffer)
-  return dtype === 'F16' ? f16ToF32(halves) : bf16ToF32(halves)
 }

@@ -1,0 +1,46 @@
+/** A quantized block from what was kept of it. */
+import type { Device } from '../../gpu/device.ts'
+import { bf16ToF32, f16ToF32 } from '../../io/half.ts'
+import type { Tensor } from '../../gpu/tensor.ts'
+import type { BlockWeights } from '../../models/family.ts'
+import { blockName, type OpenModel } from '../../models/weights.ts'
+import type { SolvedLinear } from '../../quant/linear.ts'
+import type { KeptLinear, Vectors } from '../keep/solved.ts'
+
+/** Where solved linears and changed vectors come from. */
+export interface Kept {
+  linears(names: string[]): Promise<Map<string, KeptLinear>>
+  vectors(k: number): Promise<Vectors | null>
+}
+
+export const linearNames = (opened: OpenModel, k: number) => opened.model.stages.flat().map(({ name }) => blockName(opened, k, name))
+
+/** Puts the quantized weights of block k, and vectors that a transform changed, in place of the full ones. */
+export async function restoreBlock(
+  gpu: Device,
+  opened: OpenModel,
+  kept: Kept,
+  k: number,
+  weights: BlockWeights,
+  restored: (stored: SolvedLinear) => Tensor,
+): Promise<void> {
+  const linears = await kept.linears(linearNames(opened, k))
+  for (const { name } of opened.model.stages.flat()) {
+    weights.set(`${name}.weight`, restored(linears.get(blockName(opened, k, name))!.stored))
+  }
+  const changed = await kept.vectors(k)
+  for (const { name, plus = 0 } of opened.model.vectors) {
+    const full = blockName(opened, k, name)
+    const bytes = changed?.get(full)
+    if (!bytes) continue
+    const values = floatsOf(bytes, opened.folder.checkpoint.tensors.get(full)!.dtype).map((value) => value + plus)
+    weights.set(name, gpu.upload(values, [values.length]))
+  }
+}
+
+/** What a checkpoint stores of a vector, as f32. */
+function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
+  if (dtype === 'F32') return new Float32Array(bytes.slice().buffer)
+  const halves = new Uint16Array(bytes.slice().buffer)
+  return dtype === 'F16' ? f16ToF32(halves) : bf16ToF32(halves)
+}
