@@ -2,7 +2,7 @@
  * What is open while somebody works: one device, one model with its tokenizer, and the texts. Shared by the worker and
  * the terminal, which differ only in where files come from and go to.
  */
-import { type ChatTemplateFile, loadChatTemplate } from '../data/chat.ts'
+import type { ChatTemplateFile } from '../data/chat.ts'
 import type { ListDataset } from '../data/datasets.ts'
 import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.ts'
 import { loadVocabulary } from '../data/vocabulary.ts'
@@ -184,6 +184,7 @@ export class Session {
 /** A template that cannot be used is no reason not to open the model. */
 async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplateFile | WorkbenchError | null; problems: Problem[] }> {
   try {
+    const { loadChatTemplate } = await import('../data/chat.ts')
     return { chat: await loadChatTemplate(files), problems: [] }
   } catch (error) {
     if (!(error instanceof WorkbenchError)) throw error

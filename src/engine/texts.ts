@@ -2,12 +2,15 @@
 import type { ChatTemplate, ChatTemplateFile } from '../data/chat.ts'
 import { sampleDocuments } from '../data/corpus.ts'
 import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
-import { documents, fileText, noFacts, readText, type Text, type TextFacts } from '../data/documents.ts'
+import type { Text, TextFacts } from '../data/documents.ts'
 import { type Passage, readPassage } from '../data/lambada.ts'
 import { checkIds, type TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import type { CalibrationSpec, TextChoice, TextSource } from './job.ts'
+
+/** Formats of files, compression and chat templates: what takes a while to load, when a text is first read. */
+export const loadReaders = () => import('../data/documents.ts')
 
 /** A text that may be asked for by its id. */
 export interface TextFile extends TextSource {
@@ -95,6 +98,7 @@ export class Texts {
   /** The whole text, or the first 32 million characters of it, as one stream. */
   tokens(choice: Dated<TextChoice>, purpose: Purpose): Promise<TokenStream> {
     return this.#once(['tokens', choice.text, choice.column, this.#day(choice), purpose], async () => {
+      const { readText } = await loadReaders()
       const { text, cut, facts } = await readText(await this.#open(choice, purpose), this.#template(choice))
       return { tokens: this.#encode(choice)(text), cut, facts }
     })
@@ -106,6 +110,7 @@ export class Texts {
     return this.#once(['samples', choice.text, choice.column, this.#day(choice), samples, length, seed], async () => {
       const text = await this.#open(choice, 'calibration')
       const template = this.#template(choice)
+      const { documents, noFacts } = await loadReaders()
       let facts = noFacts(text)
       const read = () => {
         facts = noFacts(text)
@@ -119,6 +124,7 @@ export class Texts {
   /** The first passages of a text with their last words; `most`: tokens that the model can take. */
   passages(choice: Dated<TextChoice & { passages: number }>, most: number): Promise<{ passages: Passage[]; facts: TextFacts }> {
     return this.#once(['passages', choice.text, choice.column, this.#day(choice), choice.passages, most], async () => {
+      const { documents, noFacts } = await loadReaders()
       const encode = this.#encode(choice)
       const passages: Passage[] = []
       const text = { ...(await this.#open(choice, 'evaluation')), perLine: true }
@@ -146,7 +152,7 @@ export class Texts {
   async #open(choice: TextChoice, purpose: Purpose): Promise<Text> {
     const { text: id, column } = choice
     const file = this.#files.get(id)
-    if (file) return { ...fileText(file.fileName, await file.open()), column }
+    if (file) return { ...(await loadReaders()).fileText(file.fileName, await file.open()), column }
     const part = datasetPart(id, purpose)
     if (!part) {
       const hint = isDatasetId(`x/${id}`) ? 'Data sets of the Hub are named owner/name.' : ''

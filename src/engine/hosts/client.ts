@@ -6,6 +6,7 @@ import type {
   Catalog,
   DryRun,
   DryRunSpec,
+  Foretold,
   GpuSummary,
   HubHit,
   HubModel,
@@ -53,6 +54,8 @@ const budgetKey = 'hub-cache-bytes'
 
 /** The engine as the page calls it. Every call may reject with a WorkbenchError (code, message, hint). */
 export interface Engine {
+  /** Loads what the engine does not start with, so that from then on it works without a network. */
+  load(): Promise<void>
   catalog(): Promise<Catalog>
   /** Opens the device on first use. */
   gpu(): Promise<GpuSummary>
@@ -120,6 +123,11 @@ export interface Engine {
    * `journal-busy`, and with `journal-kept` when the journal contains another job.
    */
   discard(started: string): Promise<void>
+  /**
+   * What a run of the job in the journal says after a prompt by our own forward pass, where another program said the tokens
+   * `said`. Needs what the run solved, and the model open that it ran on. May reject with `journal-mismatch`, `journal-busy`.
+   */
+  foretell(run: string, prompt: string, said: number[]): Promise<Foretold>
   /** Resolves when no tab is running a job. */
   idle(): Promise<void>
 }
@@ -186,6 +194,7 @@ export function connect(): Engine {
   const budget = kept.get(budgetKey)
   if (budget) call(remote.setCacheBudget(Number(budget))).catch(() => kept.remove(budgetKey))
   return {
+    load: () => call(remote.load()),
     catalog: () => call(remote.catalog()),
     gpu: () => call(remote.gpu()),
     open: (source) => {
@@ -244,6 +253,7 @@ export function connect(): Engine {
     journalTexts: () => call(remote.journalTexts()),
     goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
     discard: (started) => call(remote.discard(started)),
+    foretell: (run, prompt, said) => call(remote.foretell(run, prompt, said)),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),
   }
 }

@@ -1,14 +1,13 @@
 /** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the origin-private file system. */
 import * as Comlink from 'comlink'
-import { tryText } from '../../data/documents.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import { Control } from '../control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
-import { checkJob, dryRun } from '../plan/dry.ts'
 import { defaultCacheBudget, hubDatasets, hubModel, openHub, openHubModel } from '../hub.ts'
 import type {
   CacheInfo,
   DryRunSpec,
+  Foretold,
   HubHit,
   Job,
   JobReport,
@@ -19,10 +18,15 @@ import type {
   Traffic,
   NamedFile,
 } from '../job.ts'
+import { loadHubLibrary } from '../../io/hub/hub.ts'
 import { checkNamed, discardJournal, journalTexts, readJournal } from '../keep/journal.ts'
 import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
-import { runJob } from '../run/run.ts'
 import { Session } from '../session.ts'
+import { loadReaders } from '../texts.ts'
+
+const loadPlanning = () => import('../plan/dry.ts')
+const loadRunning = () => import('../run/run.ts')
+const loadForetelling = () => import('../run/foretell.ts')
 
 /** The page passes its address as the worker's name; the demo's files are next to it. */
 async function fetchDemo(name: string): Promise<Blob> {
@@ -88,6 +92,7 @@ async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): 
   const mine = new Control()
   control = mine
   try {
+    const { runJob } = await loadRunning()
     return await runJob(job, { session, control: mine, emit, sink: opfsSink, journal, network: hub.network }, { resume, origin })
   } finally {
     control = null
@@ -95,6 +100,9 @@ async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): 
 }
 
 const api = {
+  load: async () => {
+    await Promise.all([loadReaders(), loadPlanning(), loadRunning(), loadHubLibrary()])
+  },
   catalog: () => session.catalog,
   gpu: () => session.gpuSummary(),
   async openDemo() {
@@ -131,6 +139,7 @@ const api = {
   },
   /** @throws WorkbenchError `text-invalid`, `text-short` for a file that cannot be a text, which is then not registered */
   async addText(file: File, origin: 'file' | 'paste' = 'file'): Promise<TextSource> {
+    const { tryText } = await loadReaders()
     await tryText(file.name, file)
     return session.texts.add({
       // Not a counter: texts of the journal come from other visits.
@@ -142,8 +151,8 @@ const api = {
       open: async () => file,
     })
   },
-  check: (job: Job) => checkJob(job, session),
-  dryRun: (spec: DryRunSpec) => dryRun(session.model, spec, session),
+  check: async (job: Job) => (await loadPlanning()).checkJob(job, session),
+  dryRun: async (spec: DryRunSpec) => (await loadPlanning()).dryRun(session.model, spec, session),
   /** A measurement keeps nothing; another job replaces the kept one, which has to be named. */
   start: (job: Job, emit: (event: RunEvent) => void, replacing: string | null): Promise<JobReport> =>
     job.runs.length
@@ -169,6 +178,15 @@ const api = {
       await checkNamed(journal, named)
       await discardJournal(journal)
       await removeExports()
+    }),
+  /** @throws WorkbenchError `journal-mismatch` where the run is not in the journal with what it solved, on the model that is open */
+  foretell: (run: string, prompt: string, said: number[]): Promise<Foretold> =>
+    alone(async () => {
+      const held = await readJournal(journal, true)
+      const i = held?.job.runs.findIndex(({ id }) => id === run) ?? -1
+      if (i < 0) throw new WorkbenchError('journal-mismatch', 'This run is no longer kept.')
+      const { foretellRun } = await loadForetelling()
+      return foretellRun(session, journal, i, prompt, said)
     }),
   pause: () => control?.pause(),
   resume: () => control?.resume(),

@@ -2,7 +2,7 @@
  * Forecasts of runs, made by running the engine itself on a device that computes nothing and only counts (gpu/dry.ts). So no algorithm or
  * family has to state a second time how much memory it takes and how much it reads.
  */
-import { noFacts, type TextFacts } from '../../data/documents.ts'
+import type { TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
@@ -47,6 +47,8 @@ interface Counts {
   passages: Passage[]
 }
 
+const noFacts: TextFacts = { files: [], form: '', column: null, rows: 0, blank: 0, start: '' }
+
 /** Placeholder tokens for texts that do not exist. */
 class BlankTexts extends Texts {
   constructor(readonly counts: Counts) {
@@ -56,11 +58,11 @@ class BlankTexts extends Texts {
   override async tokens(_: unknown, purpose: 'calibration' | 'evaluation'): Promise<TokenStream> {
     const { windows, length } = this.counts[purpose]
     // Different ones, so that no overlap of the texts is reported.
-    return { tokens: new Int32Array(windows * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts() }
+    return { tokens: new Int32Array(windows * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts }
   }
 
   override async passages(): Promise<{ passages: Passage[]; facts: TextFacts }> {
-    return { passages: this.counts.passages, facts: noFacts() }
+    return { passages: this.counts.passages, facts: noFacts }
   }
 
   override windows(): number {

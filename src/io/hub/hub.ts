@@ -2,7 +2,6 @@
  * Client of the Hugging Face Hub or a mirror: search, information about a repository, and its files as `Bytes`. The library
  * `@huggingface/hub` does listing, information and Xet; plain ranges, retries and the token are done here (`network.ts`).
  */
-import { datasetInfo, downloadFile, listFiles, listModels, modelInfo } from '@huggingface/hub'
 import { z } from '../zod.ts'
 import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Files } from '../bytes.ts'
@@ -12,6 +11,9 @@ import { dtypeBits } from '../safetensors.ts'
 import { Cache, type CacheFolder } from './cache.ts'
 import { HttpError, Network, type NetworkOptions, publicHub } from './network.ts'
 import { hubSource, Lookahead, RemoteFile } from './remote.ts'
+
+/** The library, which most visits do without. */
+export const loadHubLibrary = () => import('@huggingface/hub')
 
 export interface Repo {
   type: 'model' | 'dataset'
@@ -151,6 +153,7 @@ export class Hub {
   async search(query: string, limit = 10, signal?: AbortSignal): Promise<Hit[]> {
     return this.#explained('The search', async () => {
       const hits: Hit[] = []
+      const { listModels } = await loadHubLibrary()
       const found = listModels({
         search: { query },
         limit,
@@ -186,11 +189,12 @@ export class Hub {
 
   async #facts({ type, name }: Repo, revision: string): Promise<RepoFacts> {
     const shared = { name, revision, hubUrl: this.url, fetch: this.network.fetcher() }
-    const info: Record<string, unknown> = await this.#explained(titleOf({ type, name }, revision), async () =>
-      type === 'model'
+    const info: Record<string, unknown> = await this.#explained(titleOf({ type, name }, revision), async () => {
+      const { datasetInfo, modelInfo } = await loadHubLibrary()
+      return type === 'model'
         ? { ...(await modelInfo({ ...shared, additionalFields: ['sha', 'cardData', 'config', 'safetensors', 'tags'] })) }
-        : { ...(await datasetInfo({ ...shared, additionalFields: ['sha', 'cardData', 'tags'] })) },
-    )
+        : { ...(await datasetInfo({ ...shared, additionalFields: ['sha', 'cardData', 'tags'] })) }
+    })
     const { success, data: sha } = commit.safeParse(info.sha)
     if (!success) throw this.#nonsense()
     const { cardData, config, safetensors, tags, gated } = info
@@ -239,6 +243,7 @@ export class Hub {
   async #list(repo: Repo, sha: string, { path, recursive = true }: { path?: string; recursive?: boolean }): Promise<HubFile[]> {
     return this.#explained(titleOf(repo, sha), async () => {
       const files: HubFile[] = []
+      const { listFiles } = await loadHubLibrary()
       const found = listFiles({ repo, revision: sha, path, recursive, hubUrl: this.url, fetch: this.network.fetcher() })
       for await (const { type, path, size, oid, lfs, xetHash } of found) {
         if (type !== 'file') continue
@@ -279,7 +284,9 @@ export class Hub {
     let blob: Promise<Blob | null> | null = null
     const byXet = {
       async read({ begin, end }: ByteRange) {
-        blob ??= downloadFile({ repo, path, revision: sha, hubUrl: hub.url, fetch: hub.network.fetcher() })
+        blob ??= loadHubLibrary().then(({ downloadFile }) =>
+          downloadFile({ repo, path, revision: sha, hubUrl: hub.url, fetch: hub.network.fetcher() }),
+        )
         // Without the Xet headers the library falls back to plain reading without checks; ours has them.
         const file = await blob
         if (!file || !('reconstructionUrl' in file)) throw new Error('the Hub offers no Xet access to it')
