@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
-import type { Catalog, Job, JobCheck, ModelSummary, Options, OptionSpec, TextSource } from '../engine/job.ts'
+import { expect, test } from 'vitest'
+import type { Catalog, ModelSummary, Options, OptionSpec, TextSource } from '../engine/job.ts'
 import * as plan from './plan.ts'
 
 const words = { flag: '', help: '' }
@@ -301,24 +301,4 @@ test('pasted JSON lines are read as such', () => {
 test('coverage stands on a scale around once as many tokens as inputs', () => {
   expect(plan.coverage(100, 100)).toEqual({ ratio: 1, place: 1 / 3 })
   expect([plan.coverage(1, 100).place, plan.coverage(1e9, 100).place]).toEqual([0, 1])
-})
-
-describe('formats', () => {
-  const format = (id: string) => ({ id, label: id, summary: '' })
-  const some: Catalog = { ...catalog, formats: [format('a'), format('b')] }
-
-  test('are chosen in the order of the catalog; none leaves the choice to the engine', () => {
-    expect(plan.chooseFormat(some, ['b'], 'a', true)).toEqual(['a', 'b'])
-    expect(plan.chooseFormat(some, ['a', 'b'], 'a', false)).toEqual(['b'])
-    expect(plan.chooseFormat(some, ['b'], 'b', false)).toBeUndefined()
-  })
-
-  test('that cannot hold runs say which, and why once', () => {
-    const job = { runs: ['x', 'y', 'z'].map((id) => ({ id, label: id.toUpperCase() })) } as Job
-    const refusal = { why: 'No outliers.', instead: 'Leave them out.' }
-    const run = (id: string, why: typeof refusal | null) => ({ id, formats: [{ id: 'a', written: false, refusal: why }] })
-    const check = { runs: [run('x', refusal), run('y', null), run('z', refusal)] } as JobCheck
-    expect(plan.refusedBy(job, check, 'a')).toEqual([{ runs: 'X; Z', ...refusal }])
-    expect(plan.refusedBy(job, null, 'a')).toEqual([])
-  })
 })

@@ -366,27 +366,6 @@ export function coverage(tokens: number, widest: number): { ratio: number; place
   return { ratio, place: Math.min(1, Math.max(0, (Math.log10(ratio) + 1) / 3)) }
 }
 
-// ---------------------------------------------------------------- formats
-
-/** The chosen formats with one more or less, in the order of the catalog; undefined leaves the choice to the engine. */
-export function chooseFormat(catalog: Catalog, chosen: readonly string[], id: string, on: boolean): string[] | undefined {
-  const wanted = catalog.formats.map((format) => format.id).filter((one) => (one === id ? on : chosen.includes(one)))
-  return wanted.length ? wanted : undefined
-}
-
-/** Why a format cannot hold some of the runs: one entry a reason, with the labels of its runs. */
-export function refusedBy(job: Job, check: JobCheck | null, id: string): { runs: string; why: string; instead: string }[] {
-  const found = new Map<string, { labels: string[]; why: string; instead: string }>()
-  for (const run of check?.runs ?? []) {
-    const refusal = run.formats.find((format) => format.id === id)?.refusal
-    if (!refusal) continue
-    const known = found.get(refusal.why) ?? { labels: [], ...refusal }
-    found.set(refusal.why, known)
-    known.labels.push(job.runs.find((one) => one.id === run.id)?.label ?? run.id)
-  }
-  return [...found.values()].map(({ labels, why, instead }) => ({ runs: labels.join('; '), why, instead }))
-}
-
 // ---------------------------------------------------------------- what would be lost
 
 /** What goes with the job in the journal, sentence by sentence. `saved`: runs whose checkpoints were saved elsewhere. */

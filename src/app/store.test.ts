@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Engine } from '../engine/hosts/client.ts'
 import type {
+  CacheInfo,
   Catalog,
   GpuSummary,
   HubModel,
@@ -32,6 +33,7 @@ function workbench(different: Partial<Engine> = {}) {
     gpu: async () => ({ name: 'test' }) as GpuSummary,
     open: async () => ({ name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary,
     check: async () => answer,
+    cacheInfo: async () => ({ bytes: 0, models: [], budget: 0, usage: 0, quota: 0, persisted: false }) as unknown as CacheInfo,
     journal: async () => ({ busy: false, summary: null }),
     journalTexts: async () => [],
     watchNetwork: () => {},

@@ -2,6 +2,7 @@
 import { samePlace } from '../address.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
+import { isShown } from '../formats.ts'
 import { isBusy } from '../store/state.ts'
 import { Button } from './controls.tsx'
 import './journal.css'
@@ -17,8 +18,8 @@ export function JournalCard({ compact = false }: { compact?: boolean }) {
   if (!journal || away) return null
   const { summary, busy, lacks } = journal
   const { job, model, origin, started, layers, results, report, problem, bytes } = summary
-  // Its results are on the page already. By content, since one of the two came out of the worker.
-  if (report && JSON.stringify(view?.job) === JSON.stringify(job)) return null
+  // Its results are on the page already.
+  if (report && isShown(view, summary)) return null
   const tried = opened.state === 'refused' ? opened.hub : (fault?.hub ?? null)
   const refused = origin.kind === 'hub' && samePlace(tried, origin)
   const saved = results.length > 0 && 'What is finished can still be saved.'

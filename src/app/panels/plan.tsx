@@ -179,7 +179,7 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
   const path = (key: string) => `runs.${index}.options.${key}`
   const groups = optionGroups(catalog, run.method)
   const hidden = specs.filter((spec) => spec.advanced)
-  const settled = [`runs.${index}.method`, ...specs.map((spec) => path(spec.key))]
+  const settled = [`runs.${index}.method`, `runs.${index}.formats`, ...specs.map((spec) => path(spec.key))]
   const elsewhere = problemsOf(check).filter(({ field }) => field?.startsWith(`runs.${index}.`) && !settled.includes(field))
   const hiddenProblem = problemsOf(check).some((problem) => hidden.some((spec) => problem.field === path(spec.key)))
   return (

@@ -57,18 +57,29 @@ export function ErrorNote({ title, error, onClose, children }: ErrorNoteProps) {
   )
 }
 
-export function CopyButton({ text, children }: { text: () => string; children: string }) {
+interface CopyButtonProps {
+  text: () => string
+  /** What the button says; where there is room for the sign only, `label` says it to those who do not see it. */
+  children?: string
+  label?: string
+  kind?: 'plain' | 'quiet'
+}
+
+export function CopyButton({ text, children, label, kind }: CopyButtonProps) {
   const [copied, setCopied] = useState(false)
   return (
     <Button
+      kind={kind}
       icon={copied ? 'check' : 'copy'}
+      aria-label={label && (copied ? 'Copied' : label)}
+      title={label}
       onClick={async () => {
         await navigator.clipboard.writeText(text())
         setCopied(true)
         setTimeout(() => setCopied(false), 2000)
       }}
     >
-      {copied ? 'Copied' : children}
+      {children && (copied ? 'Copied' : children)}
     </Button>
   )
 }

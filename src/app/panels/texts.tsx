@@ -337,25 +337,20 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
           {(control) => <NumberField {...control} whole value={evaluation.length} onChange={(length) => change({ length })} />}
         </Field>
         {!measuring && (
-          <>
-            <Field
-              label="Perplexity every n blocks"
-              help={`With the first blocks quantized and the rest in full precision. 0: only at the end, after all ${model.blocks}.`}
-              path="perplexityEvery"
-            >
-              {(control) => (
-                <NumberField
-                  {...control}
-                  whole
-                  value={job.perplexityEvery}
-                  onChange={(perplexityEvery) => workbench.setJob({ perplexityEvery })}
-                />
-              )}
-            </Field>
-            <Field label="Write checkpoints" help="Each run's model, to be saved from the results." path="save">
-              {(control) => <Switch {...control} checked={job.save} onChange={(save) => workbench.setJob({ save })} />}
-            </Field>
-          </>
+          <Field
+            label="Perplexity every n blocks"
+            help={`With the first blocks quantized and the rest in full precision. 0: only at the end, after all ${model.blocks}.`}
+            path="perplexityEvery"
+          >
+            {(control) => (
+              <NumberField
+                {...control}
+                whole
+                value={job.perplexityEvery}
+                onChange={(perplexityEvery) => workbench.setJob({ perplexityEvery })}
+              />
+            )}
+          </Field>
         )}
         <Field label="Last-word accuracy" help="How often the model predicts the last word of a passage, as in LAMBADA." path="lambada">
           {(control) => <Switch {...control} checked={lambada !== undefined} onChange={workbench.measureLastWords} />}

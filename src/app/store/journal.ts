@@ -1,6 +1,7 @@
 /** Actions on the job in the journal: resume and discard. */
-import type { Job } from '../../engine/job.ts'
+import type { JournalSummary } from '../../engine/job.ts'
 import { toErrorData, WorkbenchError } from '../../errors.ts'
+import { isShown } from '../formats.ts'
 import * as plan from '../plan.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import type { Core } from './core.ts'
@@ -9,7 +10,7 @@ import { isBusy } from './state.ts'
 export async function readJournal(core: Core) {
   try {
     const { busy, summary } = await core.engine.journal()
-    core.set({ journal: summary && { busy, summary, lacks: false } })
+    core.set({ journal: summary && { busy, summary, lacks: null } })
     if (!busy) return
     await core.engine.idle()
     await readJournal(core)
@@ -41,7 +42,7 @@ async function openResults(core: Core) {
   const { job, model, events, report } = journal.summary
   const finished = events.reduce<JobView>(reduce, begin(job))
   const view = report ? end(finished, report) : abort(finished, toErrorData(new WorkbenchError('cancelled', 'The job was interrupted.')))
-  core.set({ view, ran: model, spoken: view.announcement, saving: {}, step: 'results' })
+  core.set({ view, ran: model, spoken: view.announcement, saving: {}, again: null, step: 'results' })
 }
 
 /**
@@ -53,13 +54,13 @@ export async function mayDelete(core: Core, title: string, action: string): Prom
   const named = summary?.started ?? null
   // The engine refuses what another tab is at work on.
   const nothing = !summary || busy || (summary.layers.done === 0 && summary.results.length === 0)
-  return nothing || (await core.confirm({ title, action, lines: plan.losses(summary, savedRuns(core, summary.job)) })) ? { named } : null
+  return nothing || (await core.confirm({ title, action, lines: plan.losses(summary, savedRuns(core, summary)) })) ? { named } : null
 }
 
 /** Runs of this job whose checkpoints were saved since the page was opened. */
-function savedRuns(core: Core, job: Job): Set<string> {
+function savedRuns(core: Core, summary: JournalSummary): Set<string> {
   const { view, saving } = core.get()
-  if (JSON.stringify(view?.job) !== JSON.stringify(job)) return new Set()
+  if (!isShown(view, summary)) return new Set()
   return new Set(Object.keys(saving).filter((run) => saving[run].state === 'saved'))
 }
 

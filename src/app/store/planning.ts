@@ -1,6 +1,7 @@
 /** Actions on the job that is being planned: the engine checks every change once the user pauses. */
 import type { Catalog, DryRunSpec, Job, JobCheck, OptionValue, Problem, RunSpec, TextChoice, TextSource } from '../../engine/job.ts'
 import { toErrorData } from '../../errors.ts'
+import * as formats from '../formats.ts'
 import * as plan from '../plan.ts'
 import type { Core } from './core.ts'
 
@@ -31,7 +32,13 @@ export async function check(core: Core) {
     answer = { state: 'failed', problem: { severity: 'error', code, message, hint } }
   }
   // An answer to an older question is worth nothing.
-  if (mine === core.checking && core.get().job === job) core.set({ check: answer })
+  if (mine !== core.checking || core.get().job !== job) return
+  core.set({ check: answer })
+  // Decides what is kept; where the browser does not tell, it is found out on the way.
+  core.engine.cacheInfo().then(
+    (cache) => core.set({ cache }),
+    () => {},
+  )
 }
 
 function editWith(core: Core, change: (catalog: Catalog, job: Job) => Job) {
@@ -99,6 +106,11 @@ function measureLastWords(core: Core, on: boolean) {
 
 function setJob(core: Core, change: Partial<Job>) {
   editWith(core, (_, job) => ({ ...job, ...change }))
+}
+
+/** `known`: the check that was looked at. */
+function chooseFormat(core: Core, known: JobCheck | null, runs: string[], format: string, on: boolean) {
+  editWith(core, (catalog, job) => formats.chooseFormat(catalog, job, known, runs, format, on))
 }
 
 // ---------------------------------------------------------------- runs
@@ -171,6 +183,7 @@ export const actions = {
   paste,
   measureLastWords,
   setJob,
+  chooseFormat,
   choose,
   addRun,
   addRuns,

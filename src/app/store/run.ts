@@ -2,6 +2,7 @@
 import type { Job, JobReport, ModelOrigin, ModelSummary, RunEvent } from '../../engine/job.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { pickAgain } from '../files.ts'
+import { asWritten, chooseFormat, keepsSolved } from '../formats.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import { type Core, redrawEvery } from './core.ts'
 import { bringTexts, mayDelete, readJournal } from './journal.ts'
@@ -21,8 +22,11 @@ async function start(core: Core) {
 
 /** `replacing`: start of the job in the journal that may go. */
 async function beginJob(core: Core, replacing: string | null) {
-  const { job, model } = core.get()
-  if (!job || model.state !== 'ready' || isBusy(core.get())) return
+  const { job: planned, model, check, cache, journal } = core.get()
+  if (!planned || model.state !== 'ready' || isBusy(core.get())) return
+  const done = check.state === 'done' ? check.result : null
+  const { keepSolved: _, ...rest } = planned
+  const job = keepsSolved(planned, done, cache, journal?.summary ?? null) ? { ...rest, keepSolved: true } : rest
   await launch(core, job, model.summary, (hear) => core.engine.start(job, hear, replacing))
 }
 
@@ -31,7 +35,17 @@ async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (ev
   const { view: before, ran, saving, step } = core.get()
   // How large the model is decides how much room the charts take.
   const first = { ...begin(job), blocks: model.blocks }
-  core.set({ fault: null, dropped: null, view: first, spoken: first.announcement, ran: model, step: 'run', asked: null, saving: {} })
+  core.set({
+    fault: null,
+    dropped: null,
+    again: null,
+    view: first,
+    spoken: first.announcement,
+    ran: model,
+    step: 'run',
+    asked: null,
+    saving: {},
+  })
 
   let queue: RunEvent[] = []
   let due: ReturnType<typeof setTimeout> | undefined
@@ -57,8 +71,8 @@ async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (ev
     else conclude(core, (view) => abort(view, error))
   }
   await readJournal(core)
-  // The demo starts before its plan is checked.
-  if (core.get().check.state === 'pending') check(core)
+  // The demo starts before its plan is checked; and what a job took tells better what the next one will.
+  check(core)
 }
 
 /** What happened since the page was last redrawn. */
@@ -114,14 +128,14 @@ function isOf(model: State['model'], origin: ModelOrigin): boolean {
   return !source && !model.demo && name === origin.name
 }
 
-/** Opens the model that a job ran on, if it is not open. False when the person has to bring it. */
-async function reopen(core: Core, origin: ModelOrigin): Promise<boolean> {
+/** Opens the model that a job ran on, if it is not open, to do something with it. False when the person has to bring it. */
+async function reopen(core: Core, origin: ModelOrigin, wanted: 'resume' | 'formats'): Promise<boolean> {
   if (isOf(core.get().model, origin)) return true
   if (origin.kind === 'demo') return open(core, { kind: 'demo' })
   if (origin.kind === 'hub') return open(core, { kind: 'hub', repo: origin.repo, revision: origin.revision })
   // Said before the browser asks: its question may go unnoticed, or never come.
   const known = core.get().journal
-  if (known) core.set({ journal: { ...known, lacks: true }, spoken: `Choose or drop the folder ${origin.name} again to resume.` })
+  if (known) core.set({ journal: { ...known, lacks: wanted }, spoken: `Choose or drop the folder ${origin.name} again to resume.` })
   const picked = await pickAgain(origin.name)
   return picked !== null && open(core, { kind: 'files', ...picked })
 }
@@ -131,11 +145,46 @@ export async function goOn(core: Core) {
   const { journal } = core.get()
   if (!journal || isBusy(core.get())) return
   const { job, origin } = journal.summary
-  if (!(await reopen(core, origin))) return
+  if (!(await reopen(core, origin, 'resume'))) return
   const { model } = core.get()
   if (model.state === 'ready' && !isBusy(core.get()) && (await bringTexts(core)))
     await launch(core, job, model.summary, (hear) => core.engine.goOn(job, hear))
 }
 
+// ---------------------------------------------------------------- other formats
+
+/** Looks at what the finished job in the journal could be written in, on its model. */
+export async function planFormats(core: Core) {
+  const { journal, step } = core.get()
+  if (!journal?.summary.report || isBusy(core.get())) return
+  const { job, origin, report } = journal.summary
+  if (!(await reopen(core, origin, 'formats')) || !(await bringTexts(core))) return
+  core.set({ step, again: { job: asWritten(job, report), check: null }, journal: { ...journal, lacks: null } })
+  try {
+    const check = await core.engine.check(job)
+    const { again } = core.get()
+    if (again) core.set({ again: { ...again, check } })
+  } catch (thrown) {
+    core.set({ again: null })
+    core.fail(thrown)
+  }
+}
+
+function chooseAgain(core: Core, runs: string[], format: string, on: boolean) {
+  const { again, catalog } = core.get()
+  if (again?.check && catalog) core.set({ again: { ...again, job: chooseFormat(catalog, again.job, again.check, runs, format, on) } })
+}
+
+function dropFormats(core: Core) {
+  core.set({ again: null })
+}
+
+/** Writes what a finished job keeps in the formats that were chosen now; nothing is solved. */
+async function writeFormats(core: Core) {
+  const { again, model } = core.get()
+  if (!again || model.state !== 'ready' || isBusy(core.get())) return
+  await launch(core, again.job, model.summary, (hear) => core.engine.goOn(again.job, hear))
+}
+
 /** The actions of this file. */
-export const actions = { start, tryDemo, goOn, pause, resume, cancel }
+export const actions = { planFormats, chooseAgain, dropFormats, writeFormats, start, tryDemo, goOn, pause, resume, cancel }

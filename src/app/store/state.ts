@@ -7,6 +7,7 @@ import type {
   GpuSummary,
   HubModel,
   Job,
+  JobCheck,
   JournalSummary,
   ModelSummary,
   Problem,
@@ -90,8 +91,10 @@ export interface State {
   check: Check
   /** Ids of the fields that hold what is no number: nothing starts on a value that nobody sees. */
   unread: string[]
-  /** The job that the journal holds; `busy`: another tab is at work on it. `lacks`: its folder has to be given again. */
-  journal: { busy: boolean; summary: JournalSummary; lacks: boolean } | null
+  /** The job that the journal holds; `busy`: another tab is at work on it. `lacks`: its folder has to be given again, for this. */
+  journal: { busy: boolean; summary: JournalSummary; lacks: 'resume' | 'formats' | null } | null
+  /** That job with the formats that it may be written in next, and what those are to it, once that is known. */
+  again: { job: Job; check: JobCheck | null } | null
   /** The job that runs or ran, and the model it runs on. */
   view: JobView | null
   ran: ModelSummary | null
@@ -126,6 +129,7 @@ export const firstState = (): State => ({
   check: { state: 'pending' },
   unread: [],
   journal: null,
+  again: null,
   view: null,
   ran: null,
   spoken: '',

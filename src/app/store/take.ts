@@ -5,7 +5,7 @@ import type { TextPurpose } from '../plan.ts'
 import type { Core } from './core.ts'
 import { open } from './model.ts'
 import { addText, addTextsFor } from './planning.ts'
-import { goOn } from './run.ts'
+import { goOn, planFormats } from './run.ts'
 
 /** Sorts what was dropped or picked: texts become texts, everything else is a model. */
 async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPurpose | null = null) {
@@ -28,11 +28,19 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
       const { handle, ...source } = picked
       const opened = await open(core, { kind: 'files', ...source })
       if (opened && handle) await rememberFolder(handle)
-      if (opened && core.get().journal?.lacks) await goOn(core)
+      const wanted = opened && core.get().journal?.lacks
+      if (wanted === 'resume') await goOn(core)
+      if (wanted === 'formats') await formatsOfDropped(core)
     }
   } catch (thrown) {
     core.fail(thrown)
   }
+}
+
+/** The folder of the finished job is back: on with its results, which may have been put away by opening it. */
+async function formatsOfDropped(core: Core) {
+  core.set({ step: core.get().view ? 'results' : 'model' })
+  await planFormats(core)
 }
 
 /** A text that nobody said the purpose of. What cannot be one is told where it was dropped, and leaves the plan alone. */

@@ -1,0 +1,175 @@
+/** The checkpoints of a run, out of the page: what there is, what loads it, and what to type there. */
+import type { ExportedCheckpoint, ExportFile, LoadsIn, RunResult } from '../../engine/job.ts'
+import { useView, useWorkbench } from '../context.ts'
+import { canPickFolders, download } from '../files.ts'
+import * as format from '../format.ts'
+import { commandFor } from '../formats.ts'
+import type { JobView, RunView } from '../reduce.ts'
+import { exportNames } from '../report.ts'
+import { isBusy } from '../store/state.ts'
+import { Bar, Button, Icon, RunMark } from './controls.tsx'
+import { CopyButton } from './problems.tsx'
+
+export function ExportCard({ run, view }: { run: RunView; view: JobView }) {
+  const made = run.result?.export
+  return (
+    <section className="panel" aria-label={`Export ${run.label}`}>
+      <h3>
+        <RunMark run={run.id} />
+        {'\u00a0'}
+        {run.label}
+      </h3>
+      {!made && !run.result?.exportError && <p className="hint">{whyNoCheckpoint(run, view.job.save)}</p>}
+      {run.result?.exportError && <NotWritten error={run.result.exportError} />}
+      {made && <Made run={run} view={view} made={made} />}
+    </section>
+  )
+}
+
+function whyNoCheckpoint({ state }: RunView, asked: boolean): string {
+  if (state === 'waiting' || state === 'running') return 'The checkpoint appears here when the run has finished.'
+  if (state === 'skipped') return 'The job ended before this run began.'
+  return asked ? 'An unfinished run has no checkpoint.' : 'No checkpoint was requested in the plan.'
+}
+
+function NotWritten({ error }: { error: NonNullable<RunResult['exportError']> }) {
+  const workbench = useWorkbench()
+  const away = useView((state) => isBusy(state) || !state.journal || state.journal.busy)
+  return (
+    <div className="field-problem error">
+      <p>
+        No checkpoint: {error.message} {error.hint} The solved layers are kept.
+      </p>
+      <Button icon="file" disabled={away} onClick={workbench.goOn}>
+        Write the checkpoint again
+      </Button>
+    </div>
+  )
+}
+
+function Made({ run, view, made }: { run: RunView; view: JobView; made: NonNullable<RunResult['export']> }) {
+  const catalog = useView((state) => state.catalog)
+  const model = useView((state) => state.ran)
+  const labelOf = (id: string) => catalog?.formats.find((one) => one.id === id)?.label ?? id
+  const name = model ? exportNames(model, view.runs).get(run.id)! : run.id
+  const checkpoints = checkpointsOf(made)
+  const several = checkpoints.length > 1
+  return (
+    <>
+      <p className="figures">
+        <b>{format.bytes(made.bytes)}</b> · {checkpoints.map((one) => labelOf(one.format)).join(', ')} · written and read back correctly
+      </p>
+      <Save run={run} />
+      {checkpoints.map(({ format: id, folder, loadsIn }, i) =>
+        several ? (
+          <details key={id} open={i === 0}>
+            <summary>
+              {labelOf(id)}, {format.bytes(sizeBelow(made.files, folder))}
+            </summary>
+            <Clients loadsIn={loadsIn} folder={`${name}/${folder}`} />
+          </details>
+        ) : (
+          <Clients key={id} loadsIn={loadsIn} folder={name} />
+        ),
+      )}
+      <Files run={run.id} files={made.files} />
+    </>
+  )
+}
+
+const sizeBelow = (files: ExportFile[], folder: string) =>
+  files.filter(({ path }) => path.startsWith(folder)).reduce((sum, file) => sum + file.bytes, 0)
+
+/** A result that an earlier version has kept is one checkpoint and says so itself. */
+function checkpointsOf(made: NonNullable<RunResult['export']>): ExportedCheckpoint[] {
+  return made.checkpoints ?? [{ folder: '', ...(made as unknown as Omit<ExportedCheckpoint, 'folder'>) }]
+}
+
+function Save({ run }: { run: RunView }) {
+  const workbench = useWorkbench()
+  const saving = useView((state) => state.saving[run.id])
+  const busy = saving?.state === 'saving'
+  return (
+    <>
+      <div className="row">
+        {canPickFolders() && (
+          <Button icon="folder" disabled={busy} onClick={() => workbench.save(run.id, 'folder')}>
+            Save to a folder
+          </Button>
+        )}
+        <Button icon="download" disabled={busy} onClick={() => workbench.save(run.id, 'zip')}>
+          Download as one zip
+        </Button>
+      </div>
+      {saving?.state === 'saving' && (
+        <div>
+          <Bar label={`Saving ${run.label}`} done={saving.total ? saving.bytes / saving.total : 0} />
+          <p className="hint figures">Saving: {format.bytesOf(saving.bytes, saving.total)}</p>
+        </div>
+      )}
+      {saving?.state === 'saved' && (
+        <p className="hint" role="status">
+          Saved as {saving.as}
+        </p>
+      )}
+      {saving?.state === 'failed' && (
+        <p className="field-problem error" role="alert">
+          {saving.error.message} {saving.error.hint}
+        </p>
+      )}
+    </>
+  )
+}
+
+/** The programs that load a checkpoint, each with what to type beside the folder that it was saved into. */
+function Clients({ loadsIn, folder }: { loadsIn: LoadsIn[]; folder: string }) {
+  return (
+    <>
+      <h4>Loads in</h4>
+      <ul className="loads">
+        {loadsIn.map(({ runtime, loads, note, command }) => (
+          <li key={runtime}>
+            <span className={loads ? 'yes' : 'no'}>
+              <Icon name={loads ? 'check' : 'cancel'} />
+            </span>
+            <div>
+              <b>{runtime}</b>
+              <span className="sr">{loads ? ' loads it.' : ' does not load it.'}</span>
+              {note && <span className="hint"> {note}</span>}
+              {command && <Command runtime={runtime} line={commandFor(command, folder)} />}
+            </div>
+          </li>
+        ))}
+      </ul>
+    </>
+  )
+}
+
+function Command({ runtime, line }: { runtime: string; line: string }) {
+  return (
+    <div className="command">
+      <code>{line}</code>
+      <CopyButton kind="quiet" text={() => line} label={`Copy the command for ${runtime}`} />
+    </div>
+  )
+}
+
+function Files({ run, files }: { run: string; files: ExportFile[] }) {
+  const workbench = useWorkbench()
+  const save = (path: string) => workbench.file(run, path).then((blob) => download(path.split('/').at(-1)!, blob), workbench.fail)
+  return (
+    <details>
+      <summary>{format.plural(files.length, 'file')}</summary>
+      <ul className="files">
+        {files.map(({ path, bytes }) => (
+          <li key={path}>
+            <button type="button" className="link" onClick={() => save(path)}>
+              {path}
+            </button>
+            <span className="figures">{format.bytes(bytes)}</span>
+          </li>
+        ))}
+      </ul>
+    </details>
+  )
+}
