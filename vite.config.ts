@@ -18,7 +18,8 @@ function contentSecurityPolicy(): Plugin {
     : ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co']
   const policy = [
     `default-src 'none'`,
-    `script-src 'self'`,
+    // llama.cpp is WebAssembly, which is compiled by this word; it runs no text as a script.
+    `script-src 'self' 'wasm-unsafe-eval'`,
     // The engine's worker starts from a blob, so that this policy binds it too (see engine/hosts/client.ts).
     `worker-src 'self' blob:`,
     // The accessible primitives lock scrolling by a style element.

@@ -36,6 +36,7 @@ export const errorCodes = [
   // plan
   'option-invalid',
   'plan-invalid',
+  'chat-unsupported', // the browser cannot run llama.cpp
   // results
   'storage-full',
   'storage-failed',

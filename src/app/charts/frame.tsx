@@ -2,7 +2,8 @@
 import { DropdownMenu } from 'radix-ui'
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
 import { download } from '../files.ts'
-import { Button, Icon, RunMark, Scroll, usePages } from '../panels/controls.tsx'
+import { Button, Icon, RunMark } from '../panels/controls.tsx'
+import { Scroll, usePages } from '../panels/tables.tsx'
 import { savePng, toSvg } from './picture.ts'
 import './frame.css'
 

@@ -7,13 +7,13 @@ import { problemsOf } from '../plan.ts'
 import { isError } from '../store/state.ts'
 import './controls.css'
 import './fields.css'
-import './tables.css'
 
 // ---------------------------------------------------------------- icons
 
 const strokes = {
   add: 'M8 3v10M3 8h10',
   cancel: 'M4 4l8 8M12 4l-8 8',
+  chat: 'M2.5 3h11v8H7.5L4.5 13.5V11h-2z',
   check: 'M3 8.5l3.5 3.5L13 4.5',
   copy: 'M6 6h7v7H6zM3 10V3h7',
   down: 'M4 6l4 4 4-4',
@@ -333,36 +333,6 @@ export function Bar({ label, done, colour }: { label: string; done: number; colo
     <div className="bar" role="progressbar" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(done * 100)}>
       <span style={{ width: `${done * 100}%`, background: colour }} />
     </div>
-  )
-}
-
-// ---------------------------------------------------------------- tables
-
-/** Large models have thousands of rows; a page of them is all that is drawn. */
-export function usePages<T>(rows: T[], size: number) {
-  const [page, setPage] = useState(0)
-  const pages = Math.max(1, Math.ceil(rows.length / size))
-  const at = Math.min(page, pages - 1)
-  const first = at * size
-  const controls = pages > 1 && (
-    <div className="pages">
-      <Button kind="quiet" icon="previous" aria-label="Previous page" disabled={at === 0} onClick={() => setPage(at - 1)} />
-      <span className="figures">
-        {format.count(first + 1)}–{format.count(Math.min(rows.length, first + size))} of {format.count(rows.length)}
-      </span>
-      <Button kind="quiet" icon="next" aria-label="Next page" disabled={at === pages - 1} onClick={() => setPage(at + 1)} />
-    </div>
-  )
-  return { rows: rows.slice(first, first + size), controls }
-}
-
-/** Scrolls sideways on narrow screens, by keyboard too. */
-export function Scroll({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-    <section className="scroll" aria-label={label} tabIndex={0}>
-      {children}
-    </section>
   )
 }
 

@@ -1,4 +1,5 @@
 /** The checkpoints of a run, out of the page: what there is, what loads it, and what to type there. */
+import { lazy, Suspense, useState } from 'react'
 import type { ExportedCheckpoint, ExportFile, LoadsIn, RunResult } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, download } from '../files.ts'
@@ -9,6 +10,9 @@ import { exportNames } from '../report.ts'
 import { isBusy } from '../store/state.ts'
 import { Bar, Button, Icon, RunMark } from './controls.tsx'
 import { CopyButton } from './problems.tsx'
+
+/** Largest file that the browser hands over to llama.cpp. */
+const mostChatBytes = 2 ** 31
 
 export function ExportCard({ run, view }: { run: RunView; view: JobView }) {
   const made = run.result?.export
@@ -60,6 +64,7 @@ function Made({ run, view, made }: { run: RunView; view: JobView; made: NonNulla
         <b>{format.bytes(made.bytes)}</b> · {checkpoints.map((one) => labelOf(one.format)).join(', ')} · written and read back correctly
       </p>
       <Save run={run} />
+      <ChatWith run={run.id} files={made.files} />
       {checkpoints.map(({ format: id, folder, loadsIn }, i) =>
         several ? (
           <details key={id} open={i === 0}>
@@ -150,6 +155,32 @@ function Command({ runtime, line }: { runtime: string; line: string }) {
     <div className="command">
       <code>{line}</code>
       <CopyButton kind="quiet" text={() => line} label={`Copy the command for ${runtime}`} />
+    </div>
+  )
+}
+
+const Chat = lazy(() => import('./chat.tsx'))
+
+/** Opens a checkpoint for llama.cpp in this page, where its files are small enough for the browser to hand over. */
+function ChatWith({ run, files }: { run: string; files: ExportFile[] }) {
+  const [open, setOpen] = useState(false)
+  const busy = useView(isBusy)
+  const paths = files.filter(({ path }) => path.endsWith('.gguf')).map(({ path }) => path)
+  if (!paths.length) return null
+  const large = files.some(({ path, bytes }) => paths.includes(path) && bytes > mostChatBytes)
+  if (open && !busy) {
+    return (
+      <Suspense fallback={<p role="status">Loading llama.cpp …</p>}>
+        <Chat run={run} paths={paths} onClose={() => setOpen(false)} />
+      </Suspense>
+    )
+  }
+  return (
+    <div>
+      <Button icon="chat" disabled={large || busy} onClick={() => setOpen(true)}>
+        Chat with it
+      </Button>
+      {large && <p className="hint">Only files of up to 2 GiB can be opened in the browser.</p>}
     </div>
   )
 }

@@ -1,52 +1,35 @@
 /** The layer table: one row per linear, which expands to all details. */
-import { Fragment, useId, useState } from 'react'
+import { useId, useState } from 'react'
 import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { bestAtEqualStorage, type JobView } from '../reduce.ts'
 import { Bits } from './bits.tsx'
-import { Button, Choice, Icon, RunMark, Scroll, Switch, usePages } from './controls.tsx'
+import { Button, Choice, Icon, RunMark, Switch } from './controls.tsx'
+import { Scroll, usePages } from './tables.tsx'
 import './layers.css'
 
 /** With more runs than this, times are found in the opened row only. */
 const withTimes = 3
 
 export function LayerTable({ view }: { view: JobView }) {
-  const workbench = useWorkbench()
-  const unit = useView((state) => state.preferences.errorUnit)
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set())
   const [filtered, setFiltered] = useState(false)
-  const id = useId()
   const byRun = view.runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
   const solved = view.layers.filter((name) => byRun.some((layers) => layers.has(name)))
   const noted = new Set(view.runs.flatMap((run) => run.layers.filter((layer) => layer.notes.length).map(({ name }) => name)))
   const onlyNoted = filtered && noted.size > 0
   const pages = usePages(onlyNoted ? solved.filter((name) => noted.has(name)) : solved, 70)
-  const timed = view.runs.length <= withTimes
-  const columns = 2 + (noted.size ? 1 : 0) + view.runs.length * (timed ? 2 : 1)
+  const look = { timed: view.runs.length <= withTimes, noted: noted.size > 0 }
   const toggle = (name: string) => setOpen(open.has(name) ? new Set([...open].filter((other) => other !== name)) : new Set([...open, name]))
-
   return (
     <section className="panel layers" aria-labelledby="layers-title">
       <div className="panel-head">
         <h2 id="layers-title">Layers</h2>
         <div className="row">
-          {noted.size > 0 && (
-            <span className="row">
-              <Switch id={`${id}-noted`} checked={onlyNoted} onChange={setFiltered} />
-              <label htmlFor={`${id}-noted`}>Only layers with notes ({noted.size})</label>
-            </span>
-          )}
-          <Choice
-            name="error-unit"
-            value={unit}
-            choices={[
-              { value: 'scientific', label: '1.0e-2' },
-              { value: 'percent', label: '1.00 %' },
-            ]}
-            onChange={(errorUnit) => workbench.prefer({ errorUnit })}
-          />
+          {noted.size > 0 && <OnlyNoted count={noted.size} on={onlyNoted} onChange={setFiltered} />}
+          <ErrorUnitChoice />
         </div>
       </div>
       {solved.length === 0 ? (
@@ -54,101 +37,170 @@ export function LayerTable({ view }: { view: JobView }) {
       ) : (
         <Scroll label="Layer table">
           <table className="sticky">
-            <thead>
-              <tr>
-                <th scope="col">Linear</th>
-                {noted.size > 0 && <th scope="col">Notes</th>}
-                <th scope="col" className="number">
-                  Shape
-                </th>
-                {view.runs.map((run) => (
-                  <th key={run.id} scope="col" className="number">
-                    <RunMark run={run.id} />
-                    {'\u00a0'}
-                    {run.label}
-                  </th>
-                ))}
-                {timed &&
-                  view.runs.map((run) => (
-                    <th key={run.id} scope="col" className="number">
-                      <RunMark run={run.id} /> <span className="sr">{run.label} </span>time
-                    </th>
-                  ))}
-              </tr>
-            </thead>
+            <Head view={view} look={look} />
             <tbody>
-              {pages.rows.map((name) => {
-                const layers = byRun.map((known) => known.get(name))
-                const first = layers.find((layer) => layer)!
-                const best = bestAtEqualStorage(
-                  layers.map((layer, i) => ({
-                    run: view.runs[i].id,
-                    bitsPerWeight: layer ? bitsPerWeight([layer]) : 0,
-                    value: layer?.relativeError ?? null,
-                  })),
-                )
-                const notes = layers.reduce((sum, layer) => sum + (layer?.notes.length ?? 0), 0)
-                const isOpen = open.has(name)
-                return (
-                  <Fragment key={name}>
-                    <tr>
-                      <td className="path">
-                        <button type="button" className="expand" aria-expanded={isOpen} onClick={() => toggle(name)}>
-                          <Icon name={isOpen ? 'down' : 'next'} />
-                          <span>{shortName(name)}</span>
-                        </button>
-                      </td>
-                      {noted.size > 0 && (
-                        <td>
-                          {notes > 0 && (
-                            <Button
-                              kind="quiet"
-                              className="notes"
-                              icon="warning"
-                              aria-expanded={isOpen}
-                              aria-label={`${format.plural(notes, 'note')} on ${shortName(name)}`}
-                              onClick={() => toggle(name)}
-                            >
-                              {format.plural(notes, 'note')}
-                            </Button>
-                          )}
-                        </td>
-                      )}
-                      <td className="number">{format.shape(first.shape)}</td>
-                      {layers.map((layer, i) => (
-                        <td key={view.runs[i].id} className={`number ${best.has(view.runs[i].id) ? 'best' : ''}`}>
-                          {layer && layer.notes.length > 0 && (
-                            <span className="noted">
-                              <span aria-hidden="true">!</span>
-                              <span className="sr">has notes</span>
-                            </span>
-                          )}{' '}
-                          {layer ? format.relativeError(layer.relativeError, unit) : ''}
-                        </td>
-                      ))}
-                      {timed &&
-                        layers.map((layer, i) => (
-                          <td key={view.runs[i].id} className="number">
-                            {layer ? format.duration(layer.seconds) : ''}
-                          </td>
-                        ))}
-                    </tr>
-                    {isOpen && (
-                      <tr className="opened">
-                        <td colSpan={columns}>
-                          <Known view={view} name={name} layers={layers} />
-                        </td>
-                      </tr>
-                    )}
-                  </Fragment>
-                )
-              })}
+              {pages.rows.map((name) => (
+                <Row
+                  key={name}
+                  view={view}
+                  look={look}
+                  name={name}
+                  layers={byRun.map((known) => known.get(name))}
+                  open={open.has(name)}
+                  onToggle={() => toggle(name)}
+                />
+              ))}
             </tbody>
           </table>
         </Scroll>
       )}
       {pages.controls}
     </section>
+  )
+}
+
+function OnlyNoted({ count, on, onChange }: { count: number; on: boolean; onChange: (on: boolean) => void }) {
+  const id = useId()
+  return (
+    <span className="row">
+      <Switch id={id} checked={on} onChange={onChange} />
+      <label htmlFor={id}>Only layers with notes ({count})</label>
+    </span>
+  )
+}
+
+function ErrorUnitChoice() {
+  const workbench = useWorkbench()
+  const unit = useView((state) => state.preferences.errorUnit)
+  return (
+    <Choice
+      name="error-unit"
+      value={unit}
+      choices={[
+        { value: 'scientific', label: '1.0e-2' },
+        { value: 'percent', label: '1.00 %' },
+      ]}
+      onChange={(errorUnit) => workbench.prefer({ errorUnit })}
+    />
+  )
+}
+
+/** Which columns there are beside those of every table. */
+interface Look {
+  timed: boolean
+  noted: boolean
+}
+
+function Head({ view, look }: { view: JobView; look: Look }) {
+  return (
+    <thead>
+      <tr>
+        <th scope="col">Linear</th>
+        {look.noted && <th scope="col">Notes</th>}
+        <th scope="col" className="number">
+          Shape
+        </th>
+        {view.runs.map((run) => (
+          <th key={run.id} scope="col" className="number">
+            <RunMark run={run.id} />
+            {'\u00a0'}
+            {run.label}
+          </th>
+        ))}
+        {look.timed &&
+          view.runs.map((run) => (
+            <th key={run.id} scope="col" className="number">
+              <RunMark run={run.id} /> <span className="sr">{run.label} </span>time
+            </th>
+          ))}
+      </tr>
+    </thead>
+  )
+}
+
+interface RowProps {
+  view: JobView
+  look: Look
+  name: string
+  /** Of each run, as far as it is solved. */
+  layers: (LayerResult | undefined)[]
+  open: boolean
+  onToggle: () => void
+}
+
+function Row({ view, look, name, layers, open, onToggle }: RowProps) {
+  const first = layers.find((layer) => layer)!
+  const notes = layers.reduce((sum, layer) => sum + (layer?.notes.length ?? 0), 0)
+  const columns = 2 + Number(look.noted) + view.runs.length * (look.timed ? 2 : 1)
+  return (
+    <>
+      <tr>
+        <td className="path">
+          <button type="button" className="expand" aria-expanded={open} onClick={onToggle}>
+            <Icon name={open ? 'down' : 'next'} />
+            <span>{shortName(name)}</span>
+          </button>
+        </td>
+        {look.noted && (
+          <td>
+            {notes > 0 && (
+              <Button
+                kind="quiet"
+                className="notes"
+                icon="warning"
+                aria-expanded={open}
+                aria-label={`${format.plural(notes, 'note')} on ${shortName(name)}`}
+                onClick={onToggle}
+              >
+                {format.plural(notes, 'note')}
+              </Button>
+            )}
+          </td>
+        )}
+        <td className="number">{format.shape(first.shape)}</td>
+        <Figures view={view} layers={layers} timed={look.timed} />
+      </tr>
+      {open && (
+        <tr className="opened">
+          <td colSpan={columns}>
+            <Known view={view} name={name} layers={layers} />
+          </td>
+        </tr>
+      )}
+    </>
+  )
+}
+
+/** Errors of all runs, then their times. */
+function Figures({ view, layers, timed }: Pick<RowProps, 'view' | 'layers'> & { timed: boolean }) {
+  const unit = useView((state) => state.preferences.errorUnit)
+  const best = bestAtEqualStorage(
+    layers.map((layer, i) => ({
+      run: view.runs[i].id,
+      bitsPerWeight: layer ? bitsPerWeight([layer]) : 0,
+      value: layer?.relativeError ?? null,
+    })),
+  )
+  return (
+    <>
+      {layers.map((layer, i) => (
+        <td key={view.runs[i].id} className={`number ${best.has(view.runs[i].id) ? 'best' : ''}`}>
+          {layer && layer.notes.length > 0 && (
+            <span className="noted">
+              <span aria-hidden="true">!</span>
+              <span className="sr">has notes</span>
+            </span>
+          )}{' '}
+          {layer ? format.relativeError(layer.relativeError, unit) : ''}
+        </td>
+      ))}
+      {timed &&
+        layers.map((layer, i) => (
+          <td key={view.runs[i].id} className="number">
+            {layer ? format.duration(layer.seconds) : ''}
+          </td>
+        ))}
+    </>
   )
 }
 

@@ -4,7 +4,8 @@ import type { JobReport } from '../../engine/job.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
-import { RunMark, Scroll } from './controls.tsx'
+import { RunMark } from './controls.tsx'
+import { Scroll } from './tables.tsx'
 
 /** A job without runs: how good the model is as it is. */
 export function Measured({ view, children }: { view: JobView; children: ReactNode }) {

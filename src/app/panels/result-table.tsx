@@ -1,11 +1,12 @@
 /** The runs side by side: what each stores and what it costs the model. */
-import type { LastWords, RunResult } from '../../engine/job.ts'
+import type { LastWords, ModelSummary, RunResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { bestAtEqualStorage, type JobView, type RunView } from '../reduce.ts'
 import { Bits } from './bits.tsx'
-import { RunMark, Scroll } from './controls.tsx'
+import { RunMark } from './controls.tsx'
+import { Scroll } from './tables.tsx'
 import { RunState } from './run.tsx'
 
 interface Column {
@@ -17,11 +18,9 @@ interface Column {
   full?: React.ReactNode
 }
 
-export function ResultTable({ view }: { view: JobView }) {
-  const unit = useView((state) => state.preferences.errorUnit)
-  const ran = useView((state) => state.ran)
+function columnsOf(view: JobView, unit: format.ErrorUnit, ran: ModelSummary | null): Column[] {
   const full = view.fpPerplexity
-  const columns: Column[] = [
+  return [
     {
       name: 'Bits per weight',
       value: () => null,
@@ -87,6 +86,12 @@ export function ResultTable({ view }: { view: JobView }) {
       show: (run) => format.duration(run.result?.seconds ?? null),
     },
   ]
+}
+
+export function ResultTable({ view }: { view: JobView }) {
+  const unit = useView((state) => state.preferences.errorUnit)
+  const ran = useView((state) => state.ran)
+  const columns = columnsOf(view, unit, ran)
   const finished = view.runs.filter(({ state }) => state === 'finished')
   const best = columns.map((column) =>
     bestAtEqualStorage(finished.map((run) => ({ run: run.id, bitsPerWeight: run.result?.bitsPerWeight ?? 0, value: column.value(run) }))),
@@ -119,7 +124,7 @@ export function ResultTable({ view }: { view: JobView }) {
                   {full}
                 </td>
               ))}
-              <td>{full === null ? 'not measured' : 'measured'}</td>
+              <td>{view.fpPerplexity === null ? 'not measured' : 'measured'}</td>
             </tr>
             {view.runs.map((run) => (
               <tr key={run.id}>

@@ -1,6 +1,7 @@
 /** Actions that save checkpoints. */
 import { toErrorData } from '../../errors.ts'
 import { type Source, saveAsZip, saveToFolder } from '../files.ts'
+import { type Recital, recited } from '../recital.ts'
 import { exportNames } from '../report.ts'
 import { type Core, redrawEvery } from './core.ts'
 import type { Saving } from './state.ts'
@@ -48,5 +49,11 @@ function file(core: Core, run: string, path: string) {
   return core.engine.exportFile(run, path)
 }
 
+/** What another program says after a fixed prompt, beside our own forward pass with what the run solved. */
+async function compare(core: Core, run: string, program: { recite(prompt: string, count: number): Promise<Recital> }) {
+  const recital = await program.recite(recited.prompt, recited.tokens)
+  return [recital, await core.engine.foretell(run, recited.prompt, recital.said)] as const
+}
+
 /** The actions of this file. */
-export const actions = { save, file }
+export const actions = { save, file, compare }
