@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Catalog, ModelSummary, Options, OptionSpec, TextSource } from '../engine/job.ts'
+import type { Catalog, ModelSummary, Options, OptionSpec } from '../engine/job.ts'
 import * as plan from './plan.ts'
 
 const words = { flag: '', help: '' }
@@ -247,58 +247,4 @@ test('a problem that runs share is told once', () => {
     ['B', 'Other.'],
   ])
   expect(plan.mergeProblems(['A', 'B', 'C', 'D'].map((place) => problem(place)))[0].place).toBe('A; B and 2 more')
-})
-
-// ---------------------------------------------------------------- texts
-
-const source = (id: string, more: Partial<TextSource> = {}): TextSource => ({ id, label: id, bytes: 1, origin: 'file', ...more })
-
-test('another text forgets the column and template of the one before, and takes its published sampling', () => {
-  const job = plan.firstJob(catalog, [], model, false)
-  const chosen = plan.setText(plan.chooseText(job, 'calibration', source('a')), 'calibration', { column: 'body', chat: true })
-  expect(chosen.calibration).toMatchObject({ text: 'a', column: 'body', chat: true, sampling: 'random' })
-  const c4 = plan.chooseText(chosen, 'calibration', source('c4', { origin: 'dataset', sampling: 'documents' }))
-  expect(c4.calibration).toEqual({ text: 'c4', samples: job.calibration.samples, length: job.calibration.length, sampling: 'documents' })
-  expect(plan.chooseText(c4, 'calibration', source('a')).calibration.sampling).toBe('random')
-  const kept = { ...job, calibration: { ...job.calibration, sampling: 'consecutive' as const } }
-  expect(plan.chooseText(kept, 'calibration', source('a')).calibration.sampling).toBe('consecutive')
-  expect(plan.chooseText(kept, 'evaluation', source('a')).evaluation).toEqual({ ...job.evaluation, text: 'a' })
-})
-
-test('last words start with the published passages, and leave nothing behind', () => {
-  const job = plan.firstJob(catalog, [], model, false)
-  const texts = [source('stories', { origin: 'builtin' }), source('lambada', { origin: 'dataset' })]
-  const on = plan.measureLastWords(job, texts, true)
-  expect(on.lambada).toEqual({ text: 'lambada', passages: 500 })
-  expect(plan.chooseText({ ...on, lambada: { text: 'lambada', passages: 7 } }, 'lambada', source('a')).lambada).toEqual({
-    text: 'a',
-    passages: 7,
-  })
-  expect(plan.measureLastWords(on, texts, false)).toEqual(job)
-})
-
-test('texts stand in groups by where they come from', () => {
-  const texts = [source('a'), source('wikitext2', { origin: 'dataset' }), source('b', { origin: 'builtin' }), source('c')]
-  expect(plan.textGroups(texts).map(({ title, texts }) => [title, texts.map(({ id }) => id)])).toEqual([
-    ['Built in', ['b']],
-    ['Data sets of the Hub', ['wikitext2']],
-    ['Your files', ['a', 'c']],
-  ])
-})
-
-test('columns are asked for where there are some', () => {
-  expect(['a.txt', 'a.jsonl', 'a.json.gz', 'a.parquet'].map((label) => plan.isStructured(source(label)))).toEqual([false, true, true, true])
-  expect(plan.isStructured(source('x/y', { origin: 'dataset' }))).toBe(true)
-  expect(plan.isStructured(source('c4', { origin: 'dataset', about: 'As published.' }))).toBe(false)
-})
-
-test('pasted JSON lines are read as such', () => {
-  expect(plan.pastedFile('{"text":"one"}\n\n{"text":"two"}', 2).name).toBe('Pasted text 2.jsonl')
-  expect(plan.pastedFile('Once upon a time', 1).name).toBe('Pasted text 1')
-  expect(plan.pastedFile('1\n2', 1).name).toBe('Pasted text 1')
-})
-
-test('coverage stands on a scale around once as many tokens as inputs', () => {
-  expect(plan.coverage(100, 100)).toEqual({ ratio: 1, place: 1 / 3 })
-  expect([plan.coverage(1, 100).place, plan.coverage(1e9, 100).place]).toEqual([0, 1])
 })

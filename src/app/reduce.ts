@@ -111,18 +111,7 @@ export function begin(job: Job): JobView {
 export function reduce(view: JobView, event: RunEvent): JobView {
   switch (event.type) {
     case 'job-start':
-      return {
-        ...view,
-        phase: 'running',
-        calibration: event.calibration,
-        evaluation: event.evaluation,
-        blocks: event.blocks,
-        layers: event.layers,
-        texts: event.texts,
-        notices: [...view.notices, ...event.notices.map((problem) => ({ run: null, problem }))],
-        resumed: event.resumed,
-        announcement: event.resumed ? `Resumed with ${event.resumed.layers} solved linears.` : view.announcement,
-      }
+      return startJob(view, event)
     case 'baseline':
       return { ...view, fpPerplexity: event.perplexity, fpPerplexityError: event.perplexityError, fpLambada: event.lambada }
     case 'run-start':
@@ -132,15 +121,8 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         blocks: Math.max(view.blocks, event.blocks),
         announcement: `${labelOf(view, event.run)} started.`,
       }
-    case 'stage': {
-      const { run, stage, block, linear } = event
-      const moved = !view.stage || view.stage.run !== run || view.stage.block !== block || wide.has(stage)
-      return {
-        ...view,
-        stage: { run, stage, block, linear },
-        announcement: moved && (block !== null || wide.has(stage)) ? sayStage(view, event) : view.announcement,
-      }
-    }
+    case 'stage':
+      return enterStage(view, event)
     case 'progress': {
       const progress = { done: event.done, elapsed: event.elapsed, eta: event.eta }
       const next = { ...view, progress }
@@ -156,14 +138,7 @@ export function reduce(view: JobView, event: RunEvent): JobView {
         perplexity: [...run.perplexity.filter((point) => point.blocks !== event.blocks), { blocks: event.blocks, value: event.value }],
       }))
     case 'memory':
-      return {
-        ...view,
-        memory: {
-          held: event.held,
-          peak: Math.max(view.memory.peak, event.most),
-          series: sampleMemory(view.memory.series, { seconds: view.progress.elapsed, held: event.most }),
-        },
-      }
+      return { ...view, memory: seeMemory(view, event) }
     case 'network': {
       const { waiting } = event.traffic
       const announcement = waiting && !view.network?.waiting ? waiting : view.network?.waiting && !waiting ? 'Reading continues.' : null
@@ -175,18 +150,8 @@ export function reduce(view: JobView, event: RunEvent): JobView {
       return { ...view, phase: 'paused', storage: event.storage, announcement: event.storage ? 'Paused: the storage is full.' : 'Paused.' }
     case 'resumed':
       return { ...view, phase: 'running', storage: null, announcement: 'Resumed.' }
-    case 'device': {
-      const { cause, losses, most } = event
-      const what = cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'
-      return event.state === 'lost'
-        ? { ...view, phase: 'recovering', loss: { cause, losses, most }, announcement: `${what}. Opening it again.` }
-        : {
-            ...view,
-            phase: 'running',
-            announcement: 'The GPU is available again. Continuing after the last finished linear.',
-            notices: [...view.notices, { run: null, problem: lossNote(event) }],
-          }
-    }
+    case 'device':
+      return seeDevice(view, event)
     case 'run-end':
       return endRun(view, event.result)
     case 'job-end':
@@ -296,6 +261,54 @@ export function bitsParts(layers: LayerResult[]): { name: string; bits: number }
 
 /** Stages of the whole model: they have no block and are always announced. */
 const wide = new Set<Stage>(['baseline', 'write'])
+
+type Of<T extends RunEvent['type']> = Extract<RunEvent, { type: T }>
+
+function startJob(view: JobView, event: Of<'job-start'>): JobView {
+  return {
+    ...view,
+    phase: 'running',
+    calibration: event.calibration,
+    evaluation: event.evaluation,
+    blocks: event.blocks,
+    layers: event.layers,
+    texts: event.texts,
+    notices: [...view.notices, ...event.notices.map((problem) => ({ run: null, problem }))],
+    resumed: event.resumed,
+    announcement: event.resumed ? `Resumed with ${event.resumed.layers} solved linears.` : view.announcement,
+  }
+}
+
+function enterStage(view: JobView, event: Of<'stage'>): JobView {
+  const { run, stage, block, linear } = event
+  const moved = !view.stage || view.stage.run !== run || view.stage.block !== block || wide.has(stage)
+  return {
+    ...view,
+    stage: { run, stage, block, linear },
+    announcement: moved && (block !== null || wide.has(stage)) ? sayStage(view, event) : view.announcement,
+  }
+}
+
+function seeMemory(view: JobView, event: Of<'memory'>): JobView['memory'] {
+  return {
+    held: event.held,
+    peak: Math.max(view.memory.peak, event.most),
+    series: sampleMemory(view.memory.series, { seconds: view.progress.elapsed, held: event.most }),
+  }
+}
+
+function seeDevice(view: JobView, event: Of<'device'>): JobView {
+  const { cause, losses, most } = event
+  const what = cause === 'lost' ? 'The GPU was lost' : 'The GPU has no memory left'
+  return event.state === 'lost'
+    ? { ...view, phase: 'recovering', loss: { cause, losses, most }, announcement: `${what}. Opening it again.` }
+    : {
+        ...view,
+        phase: 'running',
+        announcement: 'The GPU is available again. Continuing after the last finished linear.',
+        notices: [...view.notices, { run: null, problem: lossNote(event) }],
+      }
+}
 
 function updateRun(view: JobView, id: string, change: (run: RunView) => RunView): JobView {
   return { ...view, runs: view.runs.map((run) => (run.id === id ? change(run) : run)) }

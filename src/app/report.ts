@@ -14,26 +14,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   const { job, calibration, evaluation, texts } = view
   // A report of an earlier version says neither.
   const report = view.report?.workbench ? view.report : null
-  const cell = (text: string) => text.replaceAll('|', '\\|')
-  const rows = view.runs.map((run) => {
-    const { result } = run
-    const spec = job.runs.find(({ id }) => id === run.id)!
-    const change = format.perplexityChange(view.fpPerplexity, result?.perplexity ?? null)
-    return [
-      cell(run.label),
-      cell(describeRun(catalog, spec)),
-      result ? format.bitsPerWeight(result.bitsPerWeight) : '–',
-      result?.export ? format.bytes(result.export.bytes) : '–',
-      withError(result?.perplexity ?? null, result?.perplexityError ?? null) + (change ? ` (${change.text})` : ''),
-      format.divergence(result?.kl ?? null),
-      format.share(result?.top1 ?? null),
-      ...(job.lambada ? [format.accuracy(result?.lambada)?.text ?? '–'] : []),
-      format.relativeError(result?.meanRelativeError ?? null, 'scientific'),
-      result?.worst ? `${format.relativeError(result.worst.relativeError, 'scientific')} (${result.worst.name})` : '–',
-      result ? format.duration(result.seconds) : '–',
-      run.state,
-    ]
-  })
+  const rows = view.runs.map((run) => rowOf(run, view, catalog))
   const heads = [
     ...['Run', 'Options', 'Bits per weight', 'Checkpoint', 'Perplexity ± standard error', 'KL, nats', 'Same top token'],
     ...(job.lambada ? ['Last-word accuracy'] : []),
@@ -68,6 +49,27 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     .filter((line) => line !== null)
     .join('\n')
     .replaceAll('\u202f', ' ')
+}
+
+function rowOf(run: RunView, { job, fpPerplexity }: JobView, catalog: Catalog): string[] {
+  const cell = (text: string) => text.replaceAll('|', '\\|')
+  const { result } = run
+  const spec = job.runs.find(({ id }) => id === run.id)!
+  const change = format.perplexityChange(fpPerplexity, result?.perplexity ?? null)
+  return [
+    cell(run.label),
+    cell(describeRun(catalog, spec)),
+    result ? format.bitsPerWeight(result.bitsPerWeight) : '–',
+    result?.export ? format.bytes(result.export.bytes) : '–',
+    withError(result?.perplexity ?? null, result?.perplexityError ?? null) + (change ? ` (${change.text})` : ''),
+    format.divergence(result?.kl ?? null),
+    format.share(result?.top1 ?? null),
+    ...(job.lambada ? [format.accuracy(result?.lambada)?.text ?? '–'] : []),
+    format.relativeError(result?.meanRelativeError ?? null, 'scientific'),
+    result?.worst ? `${format.relativeError(result.worst.relativeError, 'scientific')} (${result.worst.name})` : '–',
+    result ? format.duration(result.seconds) : '–',
+    run.state,
+  ]
 }
 
 /** "2.11 ± 0.05". */

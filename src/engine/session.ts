@@ -4,8 +4,7 @@
  */
 import type { ChatTemplateFile } from '../data/chat.ts'
 import type { ListDataset } from '../data/datasets.ts'
-import { loadTokenizer, type TextTokenizer } from '../data/tokenizer.ts'
-import { loadVocabulary } from '../data/vocabulary.ts'
+import type { TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Device } from '../gpu/device.ts'
 import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
@@ -22,7 +21,7 @@ import { runOptions } from './run-options.ts'
 import { dryDevices } from './devices.ts'
 import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
 import { Pace } from './pace.ts'
-import { type TextFile, Texts } from './texts.ts'
+import { loadTokenizers, type TextFile, Texts } from './texts.ts'
 
 /** What tells one adapter from another. */
 export interface AdapterTraits {
@@ -162,6 +161,7 @@ export class Session {
     }
     const folder = await openFolder(files, name)
     const model = openModel(folder)
+    const [{ loadTokenizer }, { loadVocabulary }] = await Promise.all([loadTokenizers(), loadVocabularies()])
     const tokenizer = await loadTokenizer(folder.files)
     const vocabulary = await loadVocabulary(folder.files, tokenizer)
     const { chat, problems } = await openChatTemplate(folder.files)
@@ -180,6 +180,9 @@ export class Session {
     return this.summary
   }
 }
+
+/** With what opens a model and its chat template. */
+export const loadVocabularies = () => import('../data/vocabulary.ts')
 
 /** A template that cannot be used is no reason not to open the model. */
 async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplateFile | WorkbenchError | null; problems: Problem[] }> {

@@ -4,13 +4,14 @@ import { sampleDocuments } from '../data/corpus.ts'
 import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
 import type { Text, TextFacts } from '../data/documents.ts'
 import { type Passage, readPassage } from '../data/lambada.ts'
-import { checkIds, type TextTokenizer } from '../data/tokenizer.ts'
+import type { TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
 import type { CalibrationSpec, TextChoice, TextSource } from './job.ts'
 
 /** Formats of files, compression and chat templates: what takes a while to load, when a text is first read. */
 export const loadReaders = () => import('../data/documents.ts')
+export const loadTokenizers = () => import('../data/tokenizer.ts')
 
 /** A text that may be asked for by its id. */
 export interface TextFile extends TextSource {
@@ -100,7 +101,7 @@ export class Texts {
     return this.#once(['tokens', choice.text, choice.column, this.#day(choice), purpose], async () => {
       const { readText } = await loadReaders()
       const { text, cut, facts } = await readText(await this.#open(choice, purpose), this.#template(choice))
-      return { tokens: this.#encode(choice)(text), cut, facts }
+      return { tokens: (await this.#encode(choice))(text), cut, facts }
     })
   }
 
@@ -116,7 +117,7 @@ export class Texts {
         facts = noFacts(text)
         return documents(text, template, facts)
       }
-      const windows = await sampleDocuments(read, this.#encode(choice), { samples, length, seed })
+      const windows = await sampleDocuments(read, await this.#encode(choice), { samples, length, seed })
       return { windows, facts }
     })
   }
@@ -125,7 +126,7 @@ export class Texts {
   passages(choice: Dated<TextChoice & { passages: number }>, most: number): Promise<{ passages: Passage[]; facts: TextFacts }> {
     return this.#once(['passages', choice.text, choice.column, this.#day(choice), choice.passages, most], async () => {
       const { documents, noFacts } = await loadReaders()
-      const encode = this.#encode(choice)
+      const encode = await this.#encode(choice)
       const passages: Passage[] = []
       const text = { ...(await this.#open(choice, 'evaluation')), perLine: true }
       const facts = noFacts(text)
@@ -181,10 +182,11 @@ export class Texts {
   }
 
   /** A template writes the special tokens itself. */
-  #encode({ chat, text: id }: TextChoice): (text: string) => Int32Array {
+  async #encode({ chat, text: id }: TextChoice): Promise<(text: string) => Int32Array> {
     const tokenizer = this.#tokenizer
     if (!tokenizer) throw new WorkbenchError('plan-invalid', 'No model is open.', 'Open a model first.')
     const name = `The text "${this.#files.get(id)?.label ?? id}"`
+    const { checkIds } = await loadTokenizers()
     return (text) => {
       const ids = tokenizer.encode(text, { special: !chat })
       checkIds(ids, this.#embeddingRows, tokenizer, name)

@@ -15,19 +15,6 @@ export function LayerErrors({ view }: { view: JobView }) {
   const place = new Map(layers.map((name, i) => [name, i]))
   const show = (value: number) => format.relativeError(value, unit)
 
-  const points = (run: RunView): Point[] => {
-    const worst = new Map<number, Point>()
-    for (const layer of run.layers) {
-      const x = Math.floor((place.get(layer.name) ?? 0) / each)
-      const known = worst.get(x)
-      const notes = [...(known?.notes ?? []), ...layer.notes]
-      if (!known || layer.relativeError > known.y) worst.set(x, { x, y: layer.relativeError, name: shortName(layer.name), notes })
-      else worst.set(x, { ...known, notes })
-    }
-    return [...worst.values()]
-  }
-
-  const solved = view.runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
   const noted = view.runs.some((run) => run.layers.some((layer) => layer.notes.length))
   const notes = [
     each > 1 && `each point: the worst of ${each} linears; the table has all`,
@@ -45,7 +32,7 @@ export function LayerErrors({ view }: { view: JobView }) {
       note={notes.join('; ') || undefined}
       empty="Each linear appears here as it is solved."
       height={260}
-      series={view.runs.map((run) => ({ run: run.id, label: run.label, points: points(run) }))}
+      series={view.runs.map((run) => ({ run: run.id, label: run.label, points: worstPoints(run, place, each) }))}
       x={{
         label: 'Block',
         domain: [0, Math.max(1, Math.ceil(layers.length / each) - 1)],
@@ -54,18 +41,36 @@ export function LayerErrors({ view }: { view: JobView }) {
         name: (x) => shortName(layers[x * each] ?? ''),
       }}
       y={{ log: true, format: show, tick: unit === 'scientific' ? format.scientificTick : show }}
-      table={{
-        columns: ['Linear', ...view.runs.map((run) => run.label), ...(noted ? ['Notes'] : [])],
-        rows: layers.map((name) => [
-          shortName(name),
-          ...solved.map((known) => show2(known.get(name)?.relativeError, show)),
-          ...(noted
-            ? [solved.flatMap((known, i) => (known.get(name)?.notes ?? []).map((note) => `${view.runs[i].label}: ${note}`)).join(' ')]
-            : []),
-        ]),
-      }}
+      table={errorTable(view, noted, show)}
     />
   )
+}
+
+/** The worst of the linears that share a point. */
+function worstPoints(run: RunView, place: Map<string, number>, each: number): Point[] {
+  const worst = new Map<number, Point>()
+  for (const layer of run.layers) {
+    const x = Math.floor((place.get(layer.name) ?? 0) / each)
+    const known = worst.get(x)
+    const notes = [...(known?.notes ?? []), ...layer.notes]
+    if (!known || layer.relativeError > known.y) worst.set(x, { x, y: layer.relativeError, name: shortName(layer.name), notes })
+    else worst.set(x, { ...known, notes })
+  }
+  return [...worst.values()]
+}
+
+function errorTable({ runs, layers }: JobView, noted: boolean, show: (value: number) => string) {
+  const solved = runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
+  const notesOf = (name: string) =>
+    solved.flatMap((known, i) => (known.get(name)?.notes ?? []).map((note) => `${runs[i].label}: ${note}`)).join(' ')
+  return {
+    columns: ['Linear', ...runs.map((run) => run.label), ...(noted ? ['Notes'] : [])],
+    rows: layers.map((name) => [
+      shortName(name),
+      ...solved.map((known) => show2(known.get(name)?.relativeError, show)),
+      ...(noted ? [notesOf(name)] : []),
+    ]),
+  }
 }
 
 const show2 = (value: number | undefined, show: (value: number) => string) => (value === undefined ? '' : show(value))

@@ -41,27 +41,13 @@ interface CurvesProps {
 
 type Row = { x: number; name?: string } & Record<string, number | boolean | string | string[] | undefined>
 
-export const Curves = memo(function Curves({
-  title,
-  note,
-  controls,
-  empty,
-  height,
-  series,
-  x,
-  y,
-  reference,
-  table,
-  legend = true,
-}: CurvesProps) {
+export const Curves = memo(function Curves(props: CurvesProps) {
+  const { title, note, controls, empty, height, series, x, y, reference, table, legend = true } = props
   const drawn = series.filter(({ points }) => points.length)
   const values = drawn.flatMap(({ points }) => points.map((point) => point.y))
   // Room under the line for its label.
   if (reference) values.push(reference.y, y.log ? reference.y * 0.8 : reference.y - 0.2 * (Math.max(...values, reference.y) - reference.y))
   const scale = y.log ? logScale(values) : linearScale(values, y.from)
-  const rows = merge(drawn, y.log)
-  const size = drawn.every(({ points }) => points.length <= 60) ? 0.9 : 0.5
-
   return (
     <ChartFrame
       title={y.log ? `${title}, log scale` : title}
@@ -72,129 +58,149 @@ export const Curves = memo(function Curves({
       height={height}
       empty={drawn.length ? null : empty}
     >
-      {(width) => (
-        <LineChart
-          width={width}
-          height={height}
-          data={rows}
-          margin={{ top: 8, right: 12, bottom: 16, left: 0 }}
-          aria-label={`${title}. Arrow keys step through the values.`}
-        >
-          <CartesianGrid stroke="var(--grid)" vertical={false} />
-          <XAxis
-            dataKey="x"
-            type="number"
-            domain={x.domain}
-            ticks={x.ticks}
-            tickFormatter={x.format}
-            tick={{ fill: 'var(--muted)', fontSize: 12 }}
-            stroke="var(--line-strong)"
-            label={{ value: x.label, position: 'insideBottom', offset: -10, fill: 'var(--muted)', fontSize: 12 }}
-            interval="preserveStartEnd"
-            minTickGap={8}
-          />
-          <YAxis
-            type="number"
-            scale={y.log ? 'log' : 'linear'}
-            domain={scale.domain}
-            ticks={scale.ticks}
-            tickFormatter={y.tick ?? y.format}
-            tick={{ fill: 'var(--muted)', fontSize: 12 }}
-            stroke="var(--line-strong)"
-            width={60}
-            allowDataOverflow
-          />
-          {reference && (
-            <ReferenceLine
-              y={reference.y}
-              stroke="var(--muted)"
-              strokeDasharray="5 4"
-              strokeWidth={1.5}
-              label={{ value: reference.label, position: 'insideTopRight', fill: 'var(--muted)', fontSize: 12 }}
-            />
-          )}
-          <Tooltip
-            isAnimationActive={false}
-            cursor={{ stroke: 'var(--line-strong)' }}
-            content={({ active, payload }) => {
-              const row = payload?.[0]?.payload as Row | undefined
-              if (!active || !row) return null
-              return (
-                <div className="tooltip">
-                  <b>{row.name ?? x.name(row.x)}</b>
-                  {drawn.map(({ run, label }, i) => {
-                    const value = row[`y${i}`]
-                    if (typeof value !== 'number') return null
-                    return (
-                      <Fragment key={run}>
-                        <div className="tooltip-row">
-                          {run !== null && <RunMark run={run} />}
-                          <span>{label}</span>
-                          <span className="figures">{y.format(value)}</span>
-                        </div>
-                        {(row[`notes${i}`] as string[] | undefined)?.map((note) => (
-                          <div key={note} className="tooltip-note">
-                            ! {note}
-                          </div>
-                        ))}
-                      </Fragment>
-                    )
-                  })}
-                </div>
-              )
-            }}
-          />
-          {drawn.map(({ run, label }, i) => (
-            <Line
-              key={run}
-              dataKey={`y${i}`}
-              name={label}
-              type="linear"
-              isAnimationActive={false}
-              connectNulls
-              stroke={run === null ? 'var(--text)' : runColour(run)}
-              strokeWidth={size > 0.5 ? 1.5 : 1}
-              activeDot={false}
-              dot={
-                run === null
-                  ? false
-                  : ({ cx, cy, payload, key }) => {
-                      if (typeof cx !== 'number' || typeof cy !== 'number' || payload[`y${i}`] === undefined) return <g key={key} />
-                      const hollow = payload[`hollow${i}`]
-                      return (
-                        <g key={key} transform={`translate(${cx} ${cy})`}>
-                          <path
-                            d={runShape(run)}
-                            transform={`scale(${size})`}
-                            fill={hollow ? 'var(--surface)' : runColour(run)}
-                            stroke={runColour(run)}
-                            strokeWidth={hollow ? 1.8 : 0}
-                          />
-                          {payload[`notes${i}`] && (
-                            <text
-                              y={-8}
-                              textAnchor="middle"
-                              fontSize={12}
-                              fontWeight={600}
-                              fill="var(--text)"
-                              stroke="var(--surface)"
-                              strokeWidth={3}
-                              paintOrder="stroke"
-                            >
-                              !
-                            </text>
-                          )}
-                        </g>
-                      )
-                    }
-              }
-            />
-          ))}
-        </LineChart>
-      )}
+      {(width) => <Plot size={{ width, height }} title={title} drawn={drawn} x={x} y={y} scale={scale} reference={reference} />}
     </ChartFrame>
   )
 })
+
+interface PlotProps extends Pick<CurvesProps, 'title' | 'x' | 'y' | 'reference'> {
+  size: { width: number; height: number }
+  drawn: Series[]
+  scale: { domain: [number, number]; ticks: number[] }
+}
+
+const words = { fill: 'var(--muted)', fontSize: 12 }
+
+function Plot({ size, title, drawn, x, y, scale, reference }: PlotProps) {
+  const mark = drawn.every(({ points }) => points.length <= 60) ? 0.9 : 0.5
+  return (
+    <LineChart
+      {...size}
+      data={merge(drawn, y.log)}
+      margin={{ top: 8, right: 12, bottom: 16, left: 0 }}
+      aria-label={`${title}. Arrow keys step through the values.`}
+    >
+      <CartesianGrid stroke="var(--grid)" vertical={false} />
+      <XAxis
+        dataKey="x"
+        type="number"
+        domain={x.domain}
+        ticks={x.ticks}
+        tickFormatter={x.format}
+        tick={words}
+        stroke="var(--line-strong)"
+        label={{ value: x.label, position: 'insideBottom', offset: -10, ...words }}
+        interval="preserveStartEnd"
+        minTickGap={8}
+      />
+      <YAxis
+        type="number"
+        scale={y.log ? 'log' : 'linear'}
+        domain={scale.domain}
+        ticks={scale.ticks}
+        tickFormatter={y.tick ?? y.format}
+        tick={words}
+        stroke="var(--line-strong)"
+        width={60}
+        allowDataOverflow
+      />
+      {reference && <ReferenceLine {...dashes} y={reference.y} label={{ value: reference.label, position: 'insideTopRight', ...words }} />}
+      <Tooltip
+        isAnimationActive={false}
+        cursor={{ stroke: 'var(--line-strong)' }}
+        content={({ active, payload }) => active && <Told row={payload?.[0]?.payload} drawn={drawn} x={x} y={y} />}
+      />
+      {drawn.map((one, i) => lineOf(one, i, mark))}
+    </LineChart>
+  )
+}
+
+const dashes = { stroke: 'var(--muted)', strokeDasharray: '5 4', strokeWidth: 1.5 }
+
+/** The values at one x. */
+function Told({ row, drawn, x, y }: { row: Row | undefined } & Pick<PlotProps, 'drawn' | 'x' | 'y'>) {
+  if (!row) return null
+  return (
+    <div className="tooltip">
+      <b>{row.name ?? x.name(row.x)}</b>
+      {drawn.map(({ run, label }, i) => {
+        const value = row[`y${i}`]
+        if (typeof value !== 'number') return null
+        return (
+          <Fragment key={run}>
+            <div className="tooltip-row">
+              {run !== null && <RunMark run={run} />}
+              <span>{label}</span>
+              <span className="figures">{y.format(value)}</span>
+            </div>
+            {(row[`notes${i}`] as string[] | undefined)?.map((note) => (
+              <div key={note} className="tooltip-note">
+                ! {note}
+              </div>
+            ))}
+          </Fragment>
+        )
+      })}
+    </div>
+  )
+}
+
+/** Of a run with its marks; what belongs to none is a plain line. */
+function lineOf({ run, label }: Series, i: number, mark: number) {
+  return (
+    <Line
+      key={run}
+      dataKey={`y${i}`}
+      name={label}
+      type="linear"
+      isAnimationActive={false}
+      connectNulls
+      stroke={run === null ? 'var(--text)' : runColour(run)}
+      strokeWidth={mark > 0.5 ? 1.5 : 1}
+      activeDot={false}
+      dot={
+        run !== null &&
+        (({ cx, cy, payload, key }) => {
+          if (typeof cx !== 'number' || typeof cy !== 'number' || payload[`y${i}`] === undefined) return <g key={key} />
+          return (
+            <g key={key} transform={`translate(${cx} ${cy})`}>
+              <Mark run={run} scale={mark} hollow={Boolean(payload[`hollow${i}`])} noted={Boolean(payload[`notes${i}`])} />
+            </g>
+          )
+        })
+      }
+    />
+  )
+}
+
+/** A run's own shape, and `!` above where something was noted. */
+function Mark({ run, scale, hollow, noted }: { run: string; scale: number; hollow: boolean; noted: boolean }) {
+  return (
+    <>
+      <path
+        d={runShape(run)}
+        transform={`scale(${scale})`}
+        fill={hollow ? 'var(--surface)' : runColour(run)}
+        stroke={runColour(run)}
+        strokeWidth={hollow ? 1.8 : 0}
+      />
+      {noted && (
+        <text
+          y={-8}
+          textAnchor="middle"
+          fontSize={12}
+          fontWeight={600}
+          fill="var(--text)"
+          stroke="var(--surface)"
+          strokeWidth={3}
+          paintOrder="stroke"
+        >
+          !
+        </text>
+      )}
+    </>
+  )
+}
 
 /** One row per x. A log axis has no place for zero: such points stay in the table. */
 function merge(series: Series[], log: boolean): Row[] {

@@ -54,7 +54,6 @@ export function ErrorMap({ view }: { view: JobView }) {
   const unit = useView((state) => state.preferences.errorUnit)
   const [picked, setPicked] = useState<string | null>(null)
   const [asked, setMeasure] = useState<Measure>('error')
-  const id = useId()
   const canvas = useRef<HTMLCanvasElement>(null)
 
   // Until one is chosen, the run that has something to show and was started last.
@@ -63,23 +62,9 @@ export function ErrorMap({ view }: { view: JobView }) {
     picked === null ? view.runs.findLastIndex((run) => run.layers.length) : view.runs.findIndex(({ id }) => id === picked),
   )
   const run = view.runs[at]
-  const first = view.runs[0]
   const measure = at === 0 ? 'error' : asked
-  const grid = gridOf(view.layers)
-  const valuesOf = (index: number) => mapValues(view.runs[index].layers, measure === 'ratio' ? first.layers : null)
-  const values = valuesOf(at)
-  // One scale for all runs, so that colours can be compared from run to run.
-  const all = view.runs.flatMap((_, index) => (measure === 'ratio' && index === 0 ? [1] : [...valuesOf(index).values()]))
-  const drawing: Drawing = {
-    grid,
-    values,
-    noted: new Set(run.layers.filter((layer) => layer.notes.length).map(({ name }) => name)),
-    scale: logScale(all),
-    quantity: measure === 'ratio' ? `error as a multiple of ${first.label}, log scale` : 'relative error ‖(W−Ŵ)X‖² / ‖WX‖², log scale',
-    show: (value) => (measure === 'ratio' ? format.ratio(value) : format.relativeError(value, unit)),
-    tick: (value) =>
-      measure === 'ratio' ? `×\u202f${value}` : unit === 'scientific' ? format.scientificTick(value) : format.relativeError(value, unit),
-  }
+  const drawing = drawingOf(view, at, measure, unit)
+  const { grid, values } = drawing
   const height = Math.max(180, Math.min(480, (grid.blocks.length || view.blocks) * 28 + 100))
   const title = `Error map of ${run.label}`
   const labels = columnLabels(grid.modules)
@@ -89,35 +74,7 @@ export function ErrorMap({ view }: { view: JobView }) {
       title={title}
       legend={[]}
       note={drawing.noted.size ? '!: has notes, see the layer table of the Run step' : undefined}
-      controls={
-        <>
-          <label className="map-run" htmlFor={`${id}-run`}>
-            <RunMark run={run.id} />
-            <span className="sr">Run shown in the error map</span>
-            <select id={`${id}-run`} className="input" value={run.id} onChange={(event) => setPicked(event.target.value)}>
-              {view.runs.map(({ id, label }) => (
-                <option key={id} value={id}>
-                  {label}
-                </option>
-              ))}
-            </select>
-          </label>
-          {at > 0 && (
-            <fieldset className="field">
-              <legend className="sr">Quantity shown in the error map</legend>
-              <Choice<Measure>
-                name={`${id}-measure`}
-                value={measure}
-                choices={[
-                  { value: 'error', label: 'Relative error' },
-                  { value: 'ratio', label: `Ratio to ${first.label}` },
-                ]}
-                onChange={setMeasure}
-              />
-            </fieldset>
-          )}
-        </>
-      }
+      controls={<Controls view={view} at={at} measure={measure} onPick={setPicked} onMeasure={setMeasure} />}
       table={{
         columns: ['Block', ...labels],
         rows: grid.names.map((names, row) => [
@@ -134,6 +91,70 @@ export function ErrorMap({ view }: { view: JobView }) {
     >
       {(width) => <Heat canvas={canvas} width={width} height={height} drawing={drawing} view={view} run={at} title={title} />}
     </ChartFrame>
+  )
+}
+
+/** What is drawn of one run. */
+function drawingOf(view: JobView, at: number, measure: Measure, unit: format.ErrorUnit): Drawing {
+  const run = view.runs[at]
+  const first = view.runs[0]
+  const grid = gridOf(view.layers)
+  const valuesOf = (index: number) => mapValues(view.runs[index].layers, measure === 'ratio' ? first.layers : null)
+  const values = valuesOf(at)
+  // One scale for all runs, so that colours can be compared from run to run.
+  const all = view.runs.flatMap((_, index) => (measure === 'ratio' && index === 0 ? [1] : [...valuesOf(index).values()]))
+  return {
+    grid,
+    values,
+    noted: new Set(run.layers.filter((layer) => layer.notes.length).map(({ name }) => name)),
+    scale: logScale(all),
+    quantity: measure === 'ratio' ? `error as a multiple of ${first.label}, log scale` : 'relative error ‖(W−Ŵ)X‖² / ‖WX‖², log scale',
+    show: (value) => (measure === 'ratio' ? format.ratio(value) : format.relativeError(value, unit)),
+    tick: (value) =>
+      measure === 'ratio' ? `×\u202f${value}` : unit === 'scientific' ? format.scientificTick(value) : format.relativeError(value, unit),
+  }
+}
+
+interface ControlsProps {
+  view: JobView
+  at: number
+  measure: Measure
+  onPick: (run: string) => void
+  onMeasure: (measure: Measure) => void
+}
+
+function Controls({ view, at, measure, onPick, onMeasure }: ControlsProps) {
+  const id = useId()
+  const run = view.runs[at]
+  const first = view.runs[0]
+  return (
+    <>
+      <label className="map-run" htmlFor={`${id}-run`}>
+        <RunMark run={run.id} />
+        <span className="sr">Run shown in the error map</span>
+        <select id={`${id}-run`} className="input" value={run.id} onChange={(event) => onPick(event.target.value)}>
+          {view.runs.map(({ id, label }) => (
+            <option key={id} value={id}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </label>
+      {at > 0 && (
+        <fieldset className="field">
+          <legend className="sr">Quantity shown in the error map</legend>
+          <Choice<Measure>
+            name={`${id}-measure`}
+            value={measure}
+            choices={[
+              { value: 'error', label: 'Relative error' },
+              { value: 'ratio', label: `Ratio to ${first.label}` },
+            ]}
+            onChange={onMeasure}
+          />
+        </fieldset>
+      )}
+    </>
   )
 }
 
@@ -195,17 +216,7 @@ function Heat({ canvas, width, height, drawing, view, run, title }: MapProps) {
         onClick={() => hovered && setCursor(hovered)}
       >
         <canvas ref={canvas} style={{ width, height }} />
-        {shown && (
-          <span
-            className="map-cursor"
-            style={{
-              left: layout.left + shown.column * layout.cellWidth,
-              top: layout.top + shown.row * layout.cellHeight,
-              width: layout.cellWidth,
-              height: layout.cellHeight,
-            }}
-          />
-        )}
+        {shown && <Cursor cell={shown} layout={layout} />}
       </div>
       <p className="map-words figures" aria-hidden="true">
         {words ?? 'Point at a cell, or move with the arrow keys, to read its value.'}
@@ -215,6 +226,16 @@ function Heat({ canvas, width, height, drawing, view, run, title }: MapProps) {
       </p>
     </div>
   )
+}
+
+function Cursor({ cell, layout }: { cell: Cell; layout: MapLayout }) {
+  const place = {
+    left: layout.left + cell.column * layout.cellWidth,
+    top: layout.top + cell.row * layout.cellHeight,
+    width: layout.cellWidth,
+    height: layout.cellHeight,
+  }
+  return <span className="map-cursor" style={place} />
 }
 
 function describe({ row, column }: Cell, { grid }: Drawing, view: JobView, run: number): string {

@@ -44,15 +44,10 @@ export function Search() {
   const [text, setText] = useState('')
   const [open, setOpen] = useState(false)
   const [active, setActive] = useState(-1)
-  const list = useRef<HTMLDivElement>(null)
   const found = useHits(text)
   const hits = found.state === 'found' ? found.hits : []
   const shown = open && hits.length > 0
   const at = Math.min(active, hits.length - 1)
-
-  useEffect(() => {
-    list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' })
-  })
 
   function choose(repo: string) {
     setText(repo)
@@ -65,10 +60,7 @@ export function Search() {
     if (by) {
       event.preventDefault()
       setOpen(true)
-      if (!hits.length) return
-      // Above the first and below the last is the text itself.
-      if (shown) setActive(((at + 1 + by + hits.length + 1) % (hits.length + 1)) - 1)
-      else setActive(by > 0 ? 0 : hits.length - 1)
+      if (hits.length) setActive(stepped(shown ? at : null, by, hits.length))
     } else if (event.key === 'Escape') {
       if (shown) setOpen(false)
       else setText('')
@@ -90,22 +82,12 @@ export function Search() {
       </label>
       <div className="row tight">
         <div className="grow">
-          <input
+          <Box
             id={id}
-            className="input"
-            role="combobox"
-            aria-expanded={shown}
-            aria-controls={`${id}-list`}
-            aria-autocomplete="list"
-            aria-activedescendant={shown && at >= 0 ? `${id}-${at}` : undefined}
-            aria-describedby={`${id}-status`}
-            autoComplete="off"
-            autoCapitalize="none"
-            spellCheck={false}
-            placeholder="e.g. smollm2 or HuggingFaceTB/SmolLM2-135M"
-            value={text}
-            onChange={(event) => {
-              setText(event.target.value)
+            text={text}
+            at={shown ? at : null}
+            onType={(typed) => {
+              setText(typed)
               setOpen(true)
               setActive(-1)
             }}
@@ -113,23 +95,7 @@ export function Search() {
             onBlur={() => setOpen(false)}
             onKeyDown={press}
           />
-          <div ref={list} id={`${id}-list`} role="listbox" aria-label="Models found" className="hits" hidden={!shown}>
-            {hits.map((hit, i) => (
-              // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the focus and the keys
-              // biome-ignore lint/a11y/useFocusableInteractive: options of a combobox are named by aria-activedescendant
-              <div
-                key={hit.name}
-                id={`${id}-${i}`}
-                role="option"
-                aria-selected={i === at}
-                // The field keeps the focus.
-                onMouseDown={(event) => event.preventDefault()}
-                onClick={() => choose(hit.name)}
-              >
-                <Hit hit={hit} />
-              </div>
-            ))}
-          </div>
+          <Hits id={id} hits={hits} at={at} shown={shown} onChoose={choose} />
         </div>
         <Button type="submit" disabled={!text.trim()}>
           Look it up
@@ -139,6 +105,79 @@ export function Search() {
         {statusOf(found, text)}
       </p>
     </form>
+  )
+}
+
+interface BoxProps extends React.InputHTMLAttributes<HTMLInputElement> {
+  id: string
+  text: string
+  /** The hit that the keys are on; -1: none; null while the list is closed. */
+  at: number | null
+  onType: (text: string) => void
+}
+
+/** The field of the combobox. */
+function Box({ id, text, at, onType, ...rest }: BoxProps) {
+  return (
+    <input
+      {...rest}
+      id={id}
+      className="input"
+      role="combobox"
+      aria-expanded={at !== null}
+      aria-controls={`${id}-list`}
+      aria-autocomplete="list"
+      aria-activedescendant={at !== null && at >= 0 ? `${id}-${at}` : undefined}
+      aria-describedby={`${id}-status`}
+      autoComplete="off"
+      autoCapitalize="none"
+      spellCheck={false}
+      placeholder="e.g. smollm2 or HuggingFaceTB/SmolLM2-135M"
+      value={text}
+      onChange={(event) => onType(event.target.value)}
+    />
+  )
+}
+
+/** One further; above the first and below the last is the text itself, -1. `at`: null while the list is closed. */
+function stepped(at: number | null, by: number, count: number): number {
+  if (at === null) return by > 0 ? 0 : count - 1
+  return ((at + 1 + by + count + 1) % (count + 1)) - 1
+}
+
+interface HitsProps {
+  /** Of the field above. */
+  id: string
+  hits: HubHit[]
+  /** Which of them the keys are on; -1: none. */
+  at: number
+  shown: boolean
+  onChoose: (repo: string) => void
+}
+
+function Hits({ id, hits, at, shown, onChoose }: HitsProps) {
+  const list = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' })
+  })
+  return (
+    <div ref={list} id={`${id}-list`} role="listbox" aria-label="Models found" className="hits" hidden={!shown}>
+      {hits.map((hit, i) => (
+        // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the focus and the keys
+        // biome-ignore lint/a11y/useFocusableInteractive: options of a combobox are named by aria-activedescendant
+        <div
+          key={hit.name}
+          id={`${id}-${i}`}
+          role="option"
+          aria-selected={i === at}
+          // The field keeps the focus.
+          onMouseDown={(event) => event.preventDefault()}
+          onClick={() => onChoose(hit.name)}
+        >
+          <Hit hit={hit} />
+        </div>
+      ))}
+    </div>
   )
 }
 

@@ -28,8 +28,8 @@ export function OtherFormats({ view }: { view: JobView }) {
         )}
       </div>
       <p className="hint">
-        What the runs solved is kept until the next job, so that they can be written in other formats in a moment, without solving. Results,
-        checkpoints and all take {format.bytes(summary.bytes)} of this browser’s storage.
+        The solved layers are kept until the next job, so the runs can be written in other formats without running them again. The job takes{' '}
+        {format.bytes(summary.bytes)} of this browser’s storage.
       </p>
       {lacks === 'formats' && !again && (
         <p role="alert">

@@ -8,6 +8,7 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { mergeProblems } from '../plan.ts'
 import { type JobView, outcome, type RunView } from '../reduce.ts'
+import type { State } from '../store/state.ts'
 import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
 import { transferred } from './hub.tsx'
 import { LayerTable } from './layers.tsx'
@@ -189,133 +190,137 @@ export function RunState({ run }: { run: RunView }) {
 const precious = 120
 
 function Now({ view }: { view: JobView }) {
-  const workbench = useWorkbench()
   const asked = useView((state) => state.asked)
-  const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
-  const [sure, setSure] = useState(false)
-  const { stage, progress } = view
-  const run = view.runs.find(({ id, state }) => (stage?.run ? id === stage.run : state === 'running'))
-  const over = view.phase === 'over'
-  const measuring = view.runs.length === 0
-  // The button that had the focus is gone when the job is over.
-  const results = useRef<HTMLSpanElement>(null)
-  useEffect(() => {
-    if (over && document.activeElement === document.body) results.current?.querySelector('button')?.focus({ preventScroll: true })
-  }, [over])
-  const sweep = run?.state === 'running' && stage?.stage === 'solve' && run.objective?.linear === stage.linear ? run.objective : null
-  const headline = over
-    ? outcome(view)
-    : asked === 'cancel'
-      ? 'Cancelling …'
-      : asked === 'pause'
-        ? 'Pausing …'
-        : view.phase === 'paused'
-          ? view.storage
-            ? 'Waiting for space'
-            : 'Paused'
-          : view.phase === 'recovering'
-            ? 'Opening the GPU again'
-            : view.network?.waiting
-              ? 'Waiting for the network'
-              : stage
-                ? stageWords[stage.stage]
-                : 'Starting …'
-
+  const { progress } = view
+  const left = progress.eta === null ? 'time left unknown' : `${format.clock(progress.eta)} left`
   return (
     <aside className="now" aria-labelledby="now-title">
       <section className="panel now-head">
-        <h2 id="now-title">{headline}</h2>
+        <h2 id="now-title">{headline(view, asked)}</h2>
         <Bar label="Progress of the job" done={progress.done} />
         <div className="eta figures">
           <span>{format.percent(progress.done)}</span>
-          {over ? (
-            <span>{format.clock(progress.elapsed)}</span>
-          ) : (
-            <span>{progress.eta === null ? 'time left unknown' : `${format.clock(progress.eta)} left`}</span>
-          )}
+          <span>{view.phase === 'over' ? format.clock(progress.elapsed) : left}</span>
         </div>
-        <div className="row now-buttons">
-          {over ? (
-            <span ref={results}>
-              <Button
-                kind={view.runs.every(({ state }) => state === 'finished') ? 'primary' : 'plain'}
-                icon="next"
-                onClick={() => workbench.go('results')}
-              >
-                See the results
-              </Button>
-            </span>
-          ) : sure ? (
-            <>
-              <span className="sure">Stop after {format.duration(progress.elapsed)}?</span>
-              <Button
-                kind="primary"
-                onClick={() => {
-                  setSure(false)
-                  workbench.cancel()
-                }}
-              >
-                Cancel the job
-              </Button>
-              <Button onClick={() => setSure(false)}>Keep going</Button>
-            </>
-          ) : (
-            <>
-              {view.phase === 'paused' ? (
-                <Button icon="play" disabled={asked !== null} onClick={workbench.resume}>
-                  Resume
-                </Button>
-              ) : (
-                <Button icon="pause" disabled={asked !== null || view.phase === 'starting'} onClick={workbench.pause}>
-                  Pause
-                </Button>
-              )}
-              <Button
-                icon="cancel"
-                disabled={asked === 'cancel'}
-                onClick={() => (progress.elapsed > precious ? setSure(true) : workbench.cancel())}
-              >
-                Cancel
-              </Button>
-            </>
-          )}
-        </div>
+        <div className="row now-buttons">{view.phase === 'over' ? <SeeResults view={view} /> : <Controls view={view} />}</div>
       </section>
-      <section className="panel now-facts" aria-label="Details of now">
-        <dl className="facts">
-          {!measuring && <Line name="Run" value={run ? run.label : over ? '–' : 'before the first'} />}
-          <Line name="Block" value={!over && stage?.block != null ? `${stage.block + 1} of ${view.blocks}` : '–'} />
-          {!measuring && (
-            <Line name="Linear" value={!over && stage?.linear ? stage.linear.replace(/^.*?(?:layers|h|blocks?)\.\d+\./, '') : '–'} />
-          )}
-          {!measuring && <Line name="Sweep" value={sweep ? `${sweep.points.at(-1)?.iteration ?? 0} of ${sweep.iterations}` : '–'} />}
-          <Line name="Elapsed" value={format.clock(progress.elapsed)} />
-          <Line
-            name={measuring ? 'As it was loaded' : 'Full precision'}
-            value={view.fpPerplexity === null ? '–' : `perplexity ${format.perplexity(view.fpPerplexity)}`}
-          />
-          {!measuring && <Line name="Calibration" value={textLine(view.texts?.calibration, view.calibration)} />}
-          <Line name="Evaluation" value={textLine(view.texts?.evaluation, view.evaluation)} />
-          <Line name="GPU memory" value={gpu ? format.bytesOf(view.memory.held, gpu.memoryBudget) : format.bytes(view.memory.held)} />
-          {view.network && <Line name="Network" value={transferred(view.network)} />}
-        </dl>
-        {view.network?.waiting && (
-          <p className="notice warn row tight">
-            <Icon name="warning" />
-            <span>{view.network.waiting} What is on the GPU goes on; nothing is lost.</span>
-          </p>
-        )}
-        {!over && <p className="help">The run continues in a hidden tab. After the page is closed, it can be resumed.</p>}
-        <ProblemList
-          label="Notices of the job"
-          problems={mergeProblems(
-            view.notices.map(({ run: of, problem }) => ({ ...problem, place: view.runs.find(({ id }) => id === of)?.label ?? '' })),
-          )}
-        />
-      </section>
+      <NowFacts view={view} />
       {view.runs.length > 0 && <ObjectiveByIteration view={view} />}
       <MemoryOverTime view={view} />
     </aside>
+  )
+}
+
+/** What happens, in a few words. */
+function headline(view: JobView, asked: State['asked']): string {
+  if (view.phase === 'over') return outcome(view)
+  if (asked === 'cancel') return 'Cancelling …'
+  if (asked === 'pause') return 'Pausing …'
+  if (view.phase === 'paused') return view.storage ? 'Waiting for space' : 'Paused'
+  if (view.phase === 'recovering') return 'Opening the GPU again'
+  if (view.network?.waiting) return 'Waiting for the network'
+  return view.stage ? stageWords[view.stage.stage] : 'Starting …'
+}
+
+function SeeResults({ view }: { view: JobView }) {
+  const workbench = useWorkbench()
+  // The button that had the focus is gone when the job is over.
+  const place = useRef<HTMLSpanElement>(null)
+  useEffect(() => {
+    if (document.activeElement === document.body) place.current?.querySelector('button')?.focus({ preventScroll: true })
+  }, [])
+  return (
+    <span ref={place}>
+      <Button
+        kind={view.runs.every(({ state }) => state === 'finished') ? 'primary' : 'plain'}
+        icon="next"
+        onClick={() => workbench.go('results')}
+      >
+        See the results
+      </Button>
+    </span>
+  )
+}
+
+/** Pause, resume and cancel; what took long is cancelled only when asked twice. */
+function Controls({ view }: { view: JobView }) {
+  const workbench = useWorkbench()
+  const asked = useView((state) => state.asked)
+  const [sure, setSure] = useState(false)
+  const { elapsed } = view.progress
+  const cancel = () => {
+    setSure(false)
+    workbench.cancel()
+  }
+  if (sure) {
+    return (
+      <>
+        <span className="sure">Stop after {format.duration(elapsed)}?</span>
+        <Button kind="primary" onClick={cancel}>
+          Cancel the job
+        </Button>
+        <Button onClick={() => setSure(false)}>Keep going</Button>
+      </>
+    )
+  }
+  return (
+    <>
+      {view.phase === 'paused' ? (
+        <Button icon="play" disabled={asked !== null} onClick={workbench.resume}>
+          Resume
+        </Button>
+      ) : (
+        <Button icon="pause" disabled={asked !== null || view.phase === 'starting'} onClick={workbench.pause}>
+          Pause
+        </Button>
+      )}
+      <Button icon="cancel" disabled={asked === 'cancel'} onClick={() => (elapsed > precious ? setSure(true) : cancel())}>
+        Cancel
+      </Button>
+    </>
+  )
+}
+
+function NowFacts({ view }: { view: JobView }) {
+  const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
+  const { stage, progress } = view
+  const over = view.phase === 'over'
+  const measuring = view.runs.length === 0
+  const run = view.runs.find(({ id, state }) => (stage?.run ? id === stage.run : state === 'running'))
+  const sweep = run?.state === 'running' && stage?.stage === 'solve' && run.objective?.linear === stage.linear ? run.objective : null
+  return (
+    <section className="panel now-facts" aria-label="Details of now">
+      <dl className="facts">
+        {!measuring && <Line name="Run" value={run ? run.label : over ? '–' : 'before the first'} />}
+        <Line name="Block" value={!over && stage?.block != null ? `${stage.block + 1} of ${view.blocks}` : '–'} />
+        {!measuring && (
+          <Line name="Linear" value={!over && stage?.linear ? stage.linear.replace(/^.*?(?:layers|h|blocks?)\.\d+\./, '') : '–'} />
+        )}
+        {!measuring && <Line name="Sweep" value={sweep ? `${sweep.points.at(-1)?.iteration ?? 0} of ${sweep.iterations}` : '–'} />}
+        <Line name="Elapsed" value={format.clock(progress.elapsed)} />
+        <Line
+          name={measuring ? 'As it was loaded' : 'Full precision'}
+          value={view.fpPerplexity === null ? '–' : `perplexity ${format.perplexity(view.fpPerplexity)}`}
+        />
+        {!measuring && <Line name="Calibration" value={textLine(view.texts?.calibration, view.calibration)} />}
+        <Line name="Evaluation" value={textLine(view.texts?.evaluation, view.evaluation)} />
+        <Line name="GPU memory" value={gpu ? format.bytesOf(view.memory.held, gpu.memoryBudget) : format.bytes(view.memory.held)} />
+        {view.network && <Line name="Network" value={transferred(view.network)} />}
+      </dl>
+      {view.network?.waiting && (
+        <p className="notice warn row tight">
+          <Icon name="warning" />
+          <span>{view.network.waiting} What is on the GPU goes on; nothing is lost.</span>
+        </p>
+      )}
+      {!over && <p className="help">The run continues in a hidden tab. After the page is closed, it can be resumed.</p>}
+      <ProblemList
+        label="Notices of the job"
+        problems={mergeProblems(
+          view.notices.map(({ run: of, problem }) => ({ ...problem, place: view.runs.find(({ id }) => id === of)?.label ?? '' })),
+        )}
+      />
+    </section>
   )
 }
 

@@ -3,6 +3,7 @@ import type { JournalSummary } from '../../engine/job.ts'
 import { toErrorData, WorkbenchError } from '../../errors.ts'
 import { isShown } from '../formats.ts'
 import * as plan from '../plan.ts'
+import * as textsOf from '../texts.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import type { Core } from './core.ts'
 import { isBusy } from './state.ts'
@@ -25,7 +26,7 @@ export async function bringTexts(core: Core): Promise<boolean> {
   try {
     const { job } = core.get().journal!.summary
     const named = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])].map(({ text }) => text)
-    const brought = [...(await core.engine.journalTexts()), ...plan.namedDatasets(named)]
+    const brought = [...(await core.engine.journalTexts()), ...textsOf.namedDatasets(named)]
     const known = new Set(core.get().texts.map(({ id }) => id))
     core.set({ texts: [...core.get().texts, ...brought.filter(({ id }) => !known.has(id))] })
     return true

@@ -3,6 +3,7 @@ import type { Catalog, DryRunSpec, Job, JobCheck, OptionValue, Problem, RunSpec,
 import { toErrorData } from '../../errors.ts'
 import * as formats from '../formats.ts'
 import * as plan from '../plan.ts'
+import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
 
 /** Milliseconds without a change. */
@@ -46,14 +47,14 @@ function editWith(core: Core, change: (catalog: Catalog, job: Job) => Job) {
   if (catalog && job) edit(core, change(catalog, job))
 }
 
-export async function addText(core: Core, file: File, purpose: plan.TextPurpose, origin: 'file' | 'paste' = 'file') {
+export async function addText(core: Core, file: File, purpose: textsOf.TextPurpose, origin: 'file' | 'paste' = 'file') {
   const text = await core.engine.addText(file, origin)
   offer(core, text, purpose)
   return text
 }
 
 /** Adds what was given for a purpose; what cannot be a text is told at its field, and the text before stays. */
-export async function addTextsFor(core: Core, files: File[], purpose: plan.TextPurpose, origin: 'file' | 'paste' = 'file') {
+export async function addTextsFor(core: Core, files: File[], purpose: textsOf.TextPurpose, origin: 'file' | 'paste' = 'file') {
   let refusedText: Problem | null = null
   for (const file of files) {
     try {
@@ -68,40 +69,59 @@ export async function addTextsFor(core: Core, files: File[], purpose: plan.TextP
 }
 
 /** Adds a text to the choices, and chooses it. */
-function offer(core: Core, text: TextSource, purpose: plan.TextPurpose) {
+function offer(core: Core, text: TextSource, purpose: textsOf.TextPurpose) {
   const { texts, job } = core.get()
   if (!texts.some(({ id }) => id === text.id)) core.set({ texts: [...texts, text] })
-  if (job) edit(core, plan.chooseText(job, purpose, text))
+  core.set({ removed: null })
+  if (job) edit(core, textsOf.chooseText(job, purpose, text))
 }
 
 /** The text that was dropped last is for evaluation, and the one that it took the place of is back. */
 function evaluateOnDropped(core: Core) {
   const { dropped, job } = core.get()
   if (!dropped?.before || !job) return
-  edit(core, plan.chooseText({ ...job, calibration: dropped.before }, 'evaluation', dropped.text))
+  edit(core, textsOf.chooseText({ ...job, calibration: dropped.before }, 'evaluation', dropped.text))
   core.set({ dropped: { ...dropped, before: null }, spoken: `${dropped.text.label} is the evaluation text now.` })
 }
 
-function chooseText(core: Core, purpose: plan.TextPurpose, id: string) {
+function chooseText(core: Core, purpose: textsOf.TextPurpose, id: string) {
   const text = core.get().texts.find((each) => each.id === id)
   if (text) offer(core, text, purpose)
 }
 
-function setText(core: Core, purpose: plan.TextPurpose, part: Partial<TextChoice>) {
-  editWith(core, (_, job) => plan.setText(job, purpose, part))
+/** Takes a text of one's own off the list; `restoreText` brings it back. */
+function removeText(core: Core, id: string) {
+  const { texts, job } = core.get()
+  const text = texts.find((each) => each.id === id)
+  if (!text || !job) return
+  edit(core, textsOf.withoutText(job, texts, id))
+  core.set({ texts: texts.filter((each) => each !== text), removed: { text, job }, dropped: null, spoken: `${text.label} was removed.` })
 }
 
-function addDataset(core: Core, id: string, purpose: plan.TextPurpose) {
+/** Back on the list, and to what used it. */
+function restoreText(core: Core) {
+  const { texts, job, removed } = core.get()
+  if (!removed || !job) return
+  const { calibration, evaluation, lambada } = removed.job
+  core.set({ texts: [...texts, removed.text], removed: null, spoken: `${removed.text.label} is back.` })
+  edit(core, { ...job, calibration, evaluation, ...(job.lambada && lambada && { lambada }) })
+}
+
+function setText(core: Core, purpose: textsOf.TextPurpose, part: Partial<TextChoice>) {
+  editWith(core, (_, job) => textsOf.setText(job, purpose, part))
+}
+
+function addDataset(core: Core, id: string, purpose: textsOf.TextPurpose) {
   offer(core, { id, label: id, bytes: null, origin: 'dataset' }, purpose)
 }
 
-function paste(core: Core, text: string, purpose: plan.TextPurpose) {
-  const file = plan.pastedFile(text, 1 + core.get().texts.filter(({ origin }) => origin === 'paste').length)
+function paste(core: Core, text: string, purpose: textsOf.TextPurpose) {
+  const file = textsOf.pastedFile(text, 1 + core.get().texts.filter(({ origin }) => origin === 'paste').length)
   return addTextsFor(core, [new File([file.text], file.name)], purpose, 'paste').catch(core.fail)
 }
 
 function measureLastWords(core: Core, on: boolean) {
-  editWith(core, (_, job) => plan.measureLastWords(job, core.get().texts, on))
+  editWith(core, (_, job) => textsOf.measureLastWords(job, core.get().texts, on))
 }
 
 function setJob(core: Core, change: Partial<Job>) {
@@ -178,6 +198,8 @@ export const actions = {
   holdStart,
   evaluateOnDropped,
   chooseText,
+  removeText,
+  restoreText,
   setText,
   addDataset,
   paste,

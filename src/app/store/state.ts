@@ -107,6 +107,8 @@ export interface State {
   question: Question | null
   /** A text that was dropped without a word on what it is for; until it is settled, what the job calibrated on before. */
   dropped: { text: TextSource; before: CalibrationSpec | null } | null
+  /** The text that was removed last, and the plan that may have used it; null once another was chosen. */
+  removed: { text: TextSource; job: Job } | null
 }
 
 /** As the page is opened. */
@@ -138,6 +140,7 @@ export const firstState = (): State => ({
   fault: null,
   question: null,
   dropped: null,
+  removed: null,
 })
 
 export function isBusy({ view }: Pick<State, 'view'>): boolean {

@@ -1,7 +1,7 @@
 /** Actions on dropped or picked files. */
 import { toErrorData } from '../../errors.ts'
 import { areTexts, type Picked, rememberFolder } from '../files.ts'
-import type { TextPurpose } from '../plan.ts'
+import type { TextPurpose } from '../texts.ts'
 import type { Core } from './core.ts'
 import { open } from './model.ts'
 import { addText, addTextsFor } from './planning.ts'

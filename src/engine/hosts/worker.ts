@@ -21,8 +21,8 @@ import type {
 import { loadHubLibrary } from '../../io/hub/hub.ts'
 import { checkNamed, discardJournal, journalTexts, readJournal } from '../keep/journal.ts'
 import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
-import { Session } from '../session.ts'
-import { loadReaders } from '../texts.ts'
+import { loadVocabularies, Session } from '../session.ts'
+import { loadReaders, loadTokenizers } from '../texts.ts'
 
 const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
@@ -101,7 +101,7 @@ async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): 
 
 const api = {
   load: async () => {
-    await Promise.all([loadReaders(), loadPlanning(), loadRunning(), loadHubLibrary()])
+    await Promise.all([loadTokenizers(), loadVocabularies(), loadReaders(), loadPlanning(), loadRunning(), loadHubLibrary()])
   },
   catalog: () => session.catalog,
   gpu: () => session.gpuSummary(),
