@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from '../../gpu/device.ts'
 import { testGpu, testSource } from '../../gpu/testing.ts'
 import type { Bytes, Files } from '../../io/bytes.ts'
+import { encodeModel } from '../../io/formats/onnx/proto.ts'
 import { memoryFiles } from '../../io/memory.ts'
 import { fixtureFiles, fixtures } from '../../models/fixtures/fixtures.ts'
 import { logitsOf } from '../../models/fixtures/logits.ts'
@@ -199,6 +200,56 @@ describe('a checkpoint of', () => {
     await expectSame(await Runner.open(await exported({ bits: 4, groupSize: 32 }, 'awq')))
   })
 })
+
+describe('on WebGPU', () => {
+  it('a checkpoint computes the same', async () => {
+    await openFixture('llama-3.2')
+    const runner = await Runner.open(await exported({ bits: 4, groupSize: 32, symmetric: false }), 'model_q4.onnx', 'webgpu')
+    const expected = await logitsOf(gpu, session.model, ids)
+    const { vocab } = session.model.model.shape
+    const first = await runner.run([ids.slice(0, 20)], [ones(20)])
+    expect(far(first.logits, expected.slice(0, 20 * vocab))).toBeLessThan(CLOSE)
+    const last = await runner.run([ids.slice(20)], [ones(21)], first.cache)
+    expect(far(last.logits, expected.slice(20 * vocab))).toBeLessThan(CLOSE)
+  })
+
+  it('scores are not capped, for which Gemma 2 is said not to run there', async () => {
+    const mixed = async (provider: 'cpu' | 'webgpu', softcap: number) => {
+      const session = await InferenceSession.create(attentionAlone(softcap), { executionProviders: [provider], logSeverityLevel: 3 })
+      const floats = (shift: number) =>
+        new Tensor(
+          'float32',
+          Float32Array.from({ length: 32 }, (_, i) => 4 * Math.sin(i * shift)),
+          [1, 4, 8],
+        )
+      const lengths = { seqlens: new Tensor('int32', Int32Array.of(3), [1]), total: new Tensor('int32', Int32Array.of(4), [1]) }
+      const { y } = await session.run({ q: floats(1), k: floats(2), v: floats(3), ...lengths })
+      return y.data as Float32Array
+    }
+    const plain = await mixed('cpu', 0)
+    expect(far(await mixed('webgpu', 0), plain)).toBeLessThan(CLOSE)
+    expect(far(await mixed('cpu', 1), plain)).toBeGreaterThan(0.1)
+    expect(far(await mixed('webgpu', 1), plain)).toBeLessThan(CLOSE)
+  })
+})
+
+/** One head of 8 that looks at four tokens. */
+function attentionAlone(softcap: number): Uint8Array {
+  const value = (name: string) => ({ name, type: 'FLOAT', dims: [1, 4, 8] }) as const
+  const length = (name: string) => ({ name, type: 'INT32', dims: [1] }) as const
+  const node = {
+    op: 'GroupQueryAttention',
+    domain: 'com.microsoft',
+    name: 'y',
+    inputs: ['q', 'k', 'v', '', '', 'seqlens', 'total'],
+    outputs: ['y'],
+    ints: { num_heads: 1, kv_num_heads: 1 },
+    floats: { softcap },
+    strings: {},
+  }
+  const inputs = [value('q'), value('k'), value('v'), length('seqlens'), length('total')]
+  return encodeModel({ inputs, outputs: [value('y')], nodes: [node], initializers: [] })
+}
 
 describe('the demo', () => {
   it('is the same to onnxruntime and to transformers.js: perplexity, 64 tokens by the cache, and the text that they spell', async () => {
