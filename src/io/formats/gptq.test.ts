@@ -281,7 +281,7 @@ describe('reading what others wrote', () => {
 
 describe('configs', () => {
   test('have every field that loaders ask for, and read back', () => {
-    const config = quantizationConfig(settings)
+    const config = quantizationConfig(planOf(settings, []))
     expect(config).toEqual({
       quant_method: 'gptq',
       bits: 4,
@@ -309,7 +309,7 @@ describe('configs', () => {
   })
 
   test.each([undefined, 1, 0])('damping of %s, which no loader takes, is left out', (damping) => {
-    expect(quantizationConfig({ ...settings, damping })).not.toHaveProperty('damp_percent')
+    expect(quantizationConfig(planOf({ ...settings, damping }, []))).not.toHaveProperty('damp_percent')
   })
 
   test.each([
@@ -323,7 +323,7 @@ describe('configs', () => {
   })
 
   test('asymmetric results are version 2', () => {
-    expect(quantizationConfig({ ...settings, symmetric: false })).toMatchObject({
+    expect(quantizationConfig(planOf({ ...settings, symmetric: false }, []))).toMatchObject({
       sym: false,
       checkpoint_format: 'gptq_v2',
       format: 'gptq_v2',
@@ -335,11 +335,19 @@ describe('configs', () => {
     [{ actOrder: true, staticGroups: true }, false],
     [{ actOrder: true, groupSize: -1 }, false],
   ])('desc_act with %j is %s', (change, expected) => {
-    expect(quantizationConfig({ ...settings, ...change }).desc_act).toBe(expected)
+    expect(quantizationConfig(planOf({ ...settings, ...change }, [])).desc_act).toBe(expected)
+  })
+
+  test('the linears of a partly quantized model are named by their full paths, in the one list that transformers reads', () => {
+    const shapes = [{ name: 'model.layers.0.mlp.up_proj', q: 8, p: 8 }]
+    const config = quantizationConfig(planOf({ ...settings, dynamicSkips: ['model.layers.1'] }, shapes))
+    expect(config.modules_in_block_to_quantize).toEqual([['model.layers.0.mlp.up_proj']])
   })
 
   test('modules left alone are named by rules that match them and what is fused from them', () => {
-    const { dynamic } = quantizationConfig({ ...settings, dynamicSkips: ['model.layers.1'] }) as { dynamic: Record<string, unknown> }
+    const { dynamic } = quantizationConfig(planOf({ ...settings, dynamicSkips: ['model.layers.1'] }, [])) as {
+      dynamic: Record<string, unknown>
+    }
     const [rule] = Object.keys(dynamic)
     const pattern = new RegExp(`^(?:${rule.slice(2)})`) // loaders use Python's re.match
     expect(rule).toBe('-:model\\.layers\\.1(\\.|$)')
@@ -354,7 +362,7 @@ describe('configs', () => {
     ['{"dtype": "float32", "eps": 1e-05}', 'float16', '{"dtype": "float16", "eps": 1e-05,'],
     ['{"eps": 1e-05}', 'float16', '{"eps": 1e-05,\n  "torch_dtype": "float16",'],
   ] as const)('config.json %s keeps its own words', (original, declared, start) => {
-    const quantization = quantizationConfig(settings)
+    const quantization = quantizationConfig(planOf(settings, []))
     const [config, separate] = gptqLayout.configFiles(original, planOf(settings, []), declared)
     expect([config.path, separate.path]).toEqual(['config.json', 'quantize_config.json'])
     expect(config.text.startsWith(start)).toBe(true)
@@ -394,14 +402,17 @@ describe('compatibility', () => {
   }
 
   test.each<[Partial<ExportSettings>, string[]]>([
-    [{}, ['QuantEase', 'vLLM', 'transformers', 'GPTQModel', 'llama.cpp']],
-    [{ bits: 8, groupSize: -1, actOrder: true }, ['QuantEase', 'vLLM', 'transformers', 'GPTQModel', 'llama.cpp']],
-    [{ bits: 3 }, ['QuantEase', 'transformers', 'GPTQModel']],
-    [{ bits: 2 }, ['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp']],
-    [{ symmetric: false }, ['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp']],
-    [{ groupSize: 16 }, ['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp']],
-    [{ groupSize: 8 }, ['QuantEase', 'transformers', 'llama.cpp']],
-    [{ dynamicSkips: ['model.layers.1'] }, ['QuantEase', 'vLLM', 'GPTQModel', 'llama.cpp']],
+    [{}, ['QuantEase', 'vLLM', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ bits: 8, groupSize: -1, actOrder: true }, ['QuantEase', 'vLLM', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ actOrder: true }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ actOrder: true, symmetric: false }, ['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ actOrder: true, staticGroups: true }, ['QuantEase', 'vLLM', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ bits: 3 }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel']],
+    [{ bits: 2 }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ symmetric: false }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ groupSize: 16 }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
+    [{ groupSize: 8 }, ['QuantEase', 'SGLang', 'transformers', 'llama.cpp']],
+    [{ dynamicSkips: ['model.layers.1'] }, ['QuantEase', 'vLLM', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
   ])('%j', (change, runtimes) => {
     expect(loads(change)).toEqual(runtimes)
   })
@@ -409,11 +420,24 @@ describe('compatibility', () => {
   test('odd sizes narrow it down, and the note names the linear', () => {
     const odd = [...shape, { name: 'down', q: 64, p: 172 }]
     expect(loads({ bits: 3, groupSize: -1 }, odd)).toEqual(['QuantEase'])
+    expect(loads({ bits: 4, groupSize: -1 }, [{ name: 'x', q: 64, p: 44 }])).toEqual(['QuantEase', 'transformers', 'GPTQModel'])
     expect(loads({ bits: 8, groupSize: -1 }, odd)).toEqual(['QuantEase', 'transformers', 'GPTQModel', 'llama.cpp'])
     expect(loads({ groupSize: 128 }, [{ name: 'x', q: 64, p: 192 }])).toEqual(['QuantEase', 'llama.cpp'])
-    expect(loads({ groupSize: 32, actOrder: true }, [{ name: 'x', q: 64, p: 192 }])).not.toContain('vLLM')
     expect(loads({ groupSize: 32 }, [{ name: 'x', q: 64, p: 192 }])).toContain('vLLM')
-    expect(gptq.compatibility(planOf({ ...settings, bits: 3, groupSize: -1 }, odd))[3].note).toContain('down is 64 × 172')
+    const notes = gptq.compatibility(planOf({ ...settings, bits: 3, groupSize: -1 }, odd))
+    expect(notes.find(({ runtime }) => runtime === 'transformers')!.note).toContain('down is 64 × 172')
+  })
+
+  test('4 bits a full row name the kernel that takes them on a CPU', () => {
+    const notes = (p: number) =>
+      gptq
+        .compatibility(planOf({ ...settings, groupSize: -1 }, [{ name: 'x', q: 64, p }]))
+        .filter(({ runtime }) => runtime === 'transformers' || runtime === 'GPTQModel')
+        .map(({ note }) => /gptq_torch/i.test(note))
+    expect([notes(256), notes(384)]).toEqual([
+      [false, false],
+      [true, true],
+    ])
   })
 
   test('an architecture that a runtime does not know is refused there, whatever its format', () => {

@@ -22,8 +22,8 @@ import {
   MOST_HALF,
   type NotLoaded,
   type Remark,
-  type Runtime,
 } from './format.ts'
+import { sized, verdicts } from './runtimes.ts'
 import { bytesOf, halfScales, openPacked, packedContent, type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
@@ -45,8 +45,8 @@ export const gptqLayout: SafetensorsLayout = {
   // Scales are float16 in any case; this declares the dtype that loaders compute in, and most kernels take 16 bits only.
   declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
 
-  configFiles(originalText, { settings }, declared) {
-    const config = quantizationConfig(settings)
+  configFiles(originalText, plan, declared) {
+    const config = quantizationConfig(plan)
     return [
       { path: 'config.json', text: configWith(originalText, declared, { quantization_config: config }) },
       // vLLM and GPTQModel read this file first.
@@ -98,7 +98,7 @@ export function encodeLinear(
 }
 
 /** The quantization config. */
-export function quantizationConfig(settings: ExportSettings): Record<string, unknown> {
+export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'settings' | 'linears'>): Record<string, unknown> {
   const version = settings.symmetric ? 'gptq' : 'gptq_v2'
   const skips = settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}])
   return {
@@ -116,7 +116,8 @@ export function quantizationConfig(settings: ExportSettings): Record<string, unk
     ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
     // Not every loader infers from the tensors which modules stayed in full precision.
     dynamic: skips.length ? Object.fromEntries(skips) : null,
-    modules_in_block_to_quantize: null,
+    // transformers reads no `dynamic`: unless it is told by full paths, it makes room for codes in every block.
+    modules_in_block_to_quantize: skips.length ? [linears.map(({ name }) => name)] : null,
     // The calibration text is not recorded: transformers accepts only three names for `dataset` and rejects all others.
     meta: {
       quantizer: [toolVersion],
@@ -148,85 +149,95 @@ function remarks({ settings, linears }: ExportPlan): Remark[] {
       severity: 'warning',
     })
   }
-  const per = bits === 3 ? 32 : 32 / bits
-  const loose = linears.filter(({ q, p }) => p % per || q % per)
+  const loose = bits === 3 ? linears.filter(({ q, p }) => p % 32 || q % 32) : []
   if (loose.length) {
     const all = new Set(loose.map(({ name }) => name.split('.').at(-1)))
     found.push({
       field: 'bits',
-      message: `At ${bits} bits other runtimes need layer sizes that are multiples of ${per}; ${names(loose)} ${all.size > 1 ? 'have' : 'has'} other sizes, so the checkpoint will load only in the workbench.`,
-      hint: 'Choose other bits if you want to use the checkpoint elsewhere.',
+      message: `At 3 bits other readers of GPTQ files need layer sizes that are multiples of 32; ${names(loose)} ${all.size > 1 ? 'have' : 'has'} other sizes, so the checkpoint will load only in the workbench.`,
+      hint: 'Write compressed-tensors, or choose other bits, to use the checkpoint elsewhere.',
       severity: 'warning',
     })
   }
   if (settings.actOrder) {
     found.push({
       field: 'actOrder',
-      message: 'Act-order without static groups stores a group index per column, which makes inference slower.',
+      message: 'Act-order without static groups stores a group index per column, which vLLM refuses and which makes inference slower.',
       hint: 'Turn on static groups to avoid that.',
-      severity: 'note',
+      severity: 'warning',
     })
   }
   return found
 }
 
-/** As of October 2026; the first reason against a runtime is the one shown. */
-function compatibility({ settings, linears: shapes }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+/** Inputs for which the kernels that GPTQModel chooses on a CPU at 4 bits take a full row as a group. */
+const CPU_ROWS = [32, 64, 128, 256]
+
+/**
+ * As of November 2026: vLLM 0.32, SGLang 0.5.23, transformers 5.24, GPTQModel 7.7; `e2e/interop` loads what it can. The first
+ * reason against a runtime is the one shown.
+ */
+function compatibility({ settings, linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
   const { bits, groupSize, symmetric } = settings
   const reordered = groupsFollowOrder(settings)
-  const size = ({ name, q, p }: { name: string; q: number; p: number }) => `${name} is ${q} × ${p}`
-  const broken = shapes.find(({ q, p }) => (q * bits) % 32 || (p * bits) % 32)
-  const odd = shapes.find(({ q, p }) => q % 32 || p % 32)
-  const uneven = groupSize > 0 ? shapes.find(({ p }) => p % groupSize) : undefined
-  const untiled = shapes.find(({ q, p }) => q % 64 || p % 128)
+  const odd = linears.find(({ q, p }) => q % 32 || p % 32)
+  const uneven = groupSize > 0 && linears.find(({ p }) => p % groupSize)
+  const loose = linears.find(({ q, p }) => (q * bits) % 32 || (p * bits) % 32)
+  const untiled = linears.find(({ q, p }) => q % 64 || p % 128)
 
-  const words =
-    broken && `No: ${size(broken)}, which does not fill whole 32-bit words at ${bits} bits; only the workbench reads such checkpoints.`
   const group = uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`
-  const rule = (runtime: Runtime, against: (string | false | undefined)[], note: string): Compatibility => {
-    const reason = [notLoaded[runtime], ...against].find(Boolean)
-    return { runtime, loads: !reason, note: reason || note }
-  }
-  return [
-    { runtime: 'QuantEase Workbench', loads: true, note: 'Opens its own checkpoints for evaluation.' },
-    rule(
+  const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`
+  const threes = bits === 3 && loose && `No: ${sized(loose)}, and at 3 bits its kernels need multiples of 32.`
+  const wide = bits === 4 && groupSize === -1 && linears.some(({ p }) => !CPU_ROWS.includes(p))
+  const tiles = untiled ? `Yes, in versions that pad: ${sized(untiled)}, not a multiple of the kernel's 64 × 128 tile` : 'Yes'
+  return verdicts(notLoaded, [
+    [
       'vLLM',
       [
-        bits !== 4 && bits !== 8 && `No: since June 2026 vLLM takes GPTQ at 4 and 8 bits only, not ${bits}.`,
-        !symmetric && 'No: vLLM takes symmetric GPTQ only.',
+        bits !== 4 &&
+          bits !== 8 &&
+          `No: since June 2026 vLLM takes GPTQ at 4 and 8 bits only, not ${bits}; compressed-tensors takes it there.`,
+        !symmetric && 'No: vLLM takes symmetric GPTQ only; compressed-tensors and the AWQ layout take zero points there.',
         ![-1, 32, 64, 128].includes(groupSize) && `No: vLLM takes groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
-        words,
+        reordered && 'No: since version 0.30 vLLM refuses act-order with groups; static groups load.',
         group,
-        odd && `No: ${size(odd)}, and its kernels need multiples of 32.`,
-        untiled &&
-          reordered &&
-          `No: ${size(untiled)}; with act-order its kernels need outputs in multiples of 64 and inputs in multiples of 128.`,
+        kernels,
       ],
-      untiled ? `Yes, in versions that pad: ${size(untiled)}, not a multiple of the kernel's 64 × 128 tile.` : 'Yes.',
-    ),
-    rule(
-      'transformers',
+      bits === 8 ? `${tiles}, on GPUs: its kernels for CPUs take 4 bits only.` : `${tiles}.`,
+    ],
+    [
+      'SGLang',
       [
-        words,
+        reordered && !(symmetric && (bits === 4 || bits === 8)) && 'No: SGLang takes act-order with groups at 4 and 8 bits symmetric only.',
         group,
-        settings.dynamicSkips.length > 0 && 'No: transformers expects every block to be quantized, and here only the first ones are.',
+        kernels,
       ],
-      `Yes, with optimum 1.24 or newer and gptqmodel 1.4.3 or newer${odd ? `; ${size(odd)}, which its Torch kernel pads` : ''}.`,
-    ),
-    rule(
+      'Yes, on GPUs.',
+    ],
+    [
+      'transformers',
+      [group, threes],
+      `Yes, with optimum 1.24 or newer and gptqmodel 1.4.3 or newer${wide ? "; on a CPU with GPTQConfig(bits=4, backend='gptq_torch'), since its default kernel there takes no such rows" : ''}.`,
+    ],
+    [
       'GPTQModel',
       [
-        words,
         group,
         ![-1, 16, 32, 64, 128, 256, 512, 1024].includes(groupSize) &&
           `No: GPTQModel takes groups of 16 to 1024 in powers of two, or the full row, not ${groupSize}.`,
+        threes,
       ],
-      odd ? `Yes, in its Torch kernel, which pads: ${size(odd)}.` : 'Yes, on GPU and on CPU (Torch kernel).',
-    ),
-    rule(
+      wide
+        ? 'Yes; on a CPU with backend=BACKEND.GPTQ_TORCH, since its default kernel there takes no such rows.'
+        : 'Yes, on GPU and on CPU.',
+    ],
+    [
       'llama.cpp (convert_hf_to_gguf)',
-      [bits === 3 && 'No: the converter does not read 3-bit GPTQ.', words],
+      [
+        bits === 3 && 'No: the converter does not read 3-bit GPTQ.',
+        loose && `No: ${sized(loose)}, which does not fill whole 32-bit words.`,
+      ],
       'Yes: the converter dequantizes the weights, which are then quantized again to a GGUF type.',
-    ),
-  ]
+    ],
+  ])
 }
