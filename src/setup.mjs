@@ -76,6 +76,7 @@ const tasks = {
   methods: (args) => headless('e2e/methods.ts', args),
   fuzz: (args) => headless('e2e/fuzz/fuzz.ts', args),
   families: (args) => headless('e2e/families.ts', args),
+  interop: (args) => headless('e2e/interop/interop.ts', args),
   profile: (args) => headless('e2e/profile.ts', args),
   'dry-runs': (args) => headless('e2e/dry-runs.ts', args),
 }

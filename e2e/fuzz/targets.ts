@@ -7,7 +7,7 @@ import { documents, fileText, readText } from '../../src/data/documents.ts'
 import { loadTokenizer } from '../../src/data/tokenizer.ts'
 import type { Bytes as File, Files } from '../../src/io/bytes.ts'
 import { openFolder } from '../../src/io/folder.ts'
-import { isPacked, readGptqConfig, readPackedLinear } from '../../src/io/formats/read-gptq.ts'
+import { readPacking } from '../../src/io/formats/read.ts'
 import { openParquet } from '../../src/io/parquet.ts'
 import { openCheckpoint } from '../../src/io/safetensors.ts'
 import { type Bytes, type Dice, mutateBytes, mutateJson, mutateText } from './mutate.ts'
@@ -76,7 +76,16 @@ const gptqConfig = {
 const configs = [
   gptqConfig,
   { ...gptqConfig, bits: 3, sym: true, checkpoint_format: 'gptq', dynamic: { '-:model.layers.1': {} }, pack_dtype: 'int32' },
-  { quant_method: 'awq', bits: 4, group_size: 128, zero_point: true },
+  { quant_method: 'awq', bits: 4, group_size: 16, zero_point: true, version: 'gemm' },
+  {
+    quant_method: 'compressed-tensors',
+    format: 'pack-quantized',
+    config_groups: {
+      group_0: { targets: ['Linear'], weights: { num_bits: 4, type: 'int', symmetric: false, strategy: 'group', group_size: 16 } },
+    },
+    ignore: ['lm_head'],
+    version: '0.18.0',
+  },
   { load_in_4bit: true, bnb_4bit_quant_type: 'nf4' },
 ].map((config) => JSON.stringify(config))
 
@@ -96,6 +105,17 @@ const packed = layout([
   ['l.scales', 'F16', [groups, q], 2],
   ['l.g_idx', 'I32', [p], 4],
 ])
+const gemm = layout([
+  ['l.qweight', 'I32', [p, q / 8], 4],
+  ['l.qzeros', 'I32', [groups, q / 8], 4],
+  ['l.scales', 'F16', [groups, q], 2],
+])
+const compressed = layout([
+  ['l.weight_packed', 'I32', [q, (p * bits) / 32], 4],
+  ['l.weight_scale', 'F16', [q, groups], 2],
+  ['l.weight_zero_point', 'I32', [(q * bits) / 32, groups], 4],
+  ['l.weight_shape', 'I64', [2], 8],
+])
 
 // ---------------------------------------------------------------- headers
 
@@ -113,8 +133,8 @@ const safetensorsHeader: Target = {
   },
 }
 
-const gptqHeader: Target = {
-  name: 'GPTQ config',
+const packedConfig: Target = {
+  name: 'quantization config',
   input(dice) {
     const json = mutateJson(dice.one(configs), dice)
     return {
@@ -126,13 +146,13 @@ const gptqHeader: Target = {
         } catch {
           return null
         }
-        return readGptqConfig([{ file: 'quantize_config.json', path: '', value: value }]).bits
+        return readPacking([{ file: 'quantize_config.json', path: '', value: value }]).bits
       },
     }
   },
 }
 
-export const headers: Target[] = [safetensorsHeader, gptqHeader]
+export const headers: Target[] = [safetensorsHeader, packedConfig]
 
 // ---------------------------------------------------------------- whole files
 
@@ -214,24 +234,34 @@ const shardedCheckpoint: Target = {
   },
 }
 
-/** Noise for codes and scales, and a group index in order. */
-const packedData = Uint8Array.from({ length: 2000 }, (_, i) => (i * 37) % 251)
-for (let i = 0; i < p; i++) {
-  new DataView(packedData.buffer).setInt32(packed['l.g_idx'].data_offsets[0] + 4 * i, Math.floor((i * groups) / p), true)
+/** Noise for codes and scales, with a group index in order and the shape of the weights. */
+function packedFile(tensors: ReturnType<typeof layout>): Bytes {
+  const data = Uint8Array.from({ length: 2000 }, (_, i) => (i * 37) % 251)
+  const view = new DataView(data.buffer)
+  if ('l.g_idx' in tensors)
+    for (let i = 0; i < p; i++) view.setInt32(tensors['l.g_idx'].data_offsets[0] + 4 * i, Math.floor((i * groups) / p), true)
+  if ('l.weight_shape' in tensors)
+    for (const [i, extent] of [q, p].entries()) view.setBigInt64(tensors['l.weight_shape'].data_offsets[0] + 8 * i, BigInt(extent), true)
+  return safetensorsFile(tensors, data)
 }
-const packedFile = safetensorsFile(packed, packedData)
+const packedFiles = [
+  [configs[0], packedFile(packed)],
+  [configs[2], packedFile(gemm)],
+  [configs[3], packedFile(compressed)],
+] as const
 
-const gptqFile: Target = {
-  name: 'GPTQ checkpoint',
+const packedCheckpoint: Target = {
+  name: 'packed checkpoint',
   input(dice) {
-    const file = dice.chance(0.5) ? mutated('model.safetensors', packedFile, dice) : packedFile
-    const config = file === packedFile || dice.chance(0.3) ? mutateJson(configs[0], dice) : configs[0]
+    const [whole, packed] = dice.one(packedFiles)
+    const file = dice.chance(0.5) ? mutated('model.safetensors', packed, dice) : packed
+    const config = file === packed || dice.chance(0.3) ? mutateJson(whole, dice) : whole
     return {
       bytes: file.length,
       async read() {
         const checkpoint = await openCheckpoint(asFiles(new Map([['model.safetensors', file]])))
-        const settings = readGptqConfig([{ file: 'quantize_config.json', path: '', value: parsed(config) }])
-        if (isPacked(checkpoint, 'l')) await readPackedLinear(checkpoint, 'l', settings, { q, p })
+        const packing = readPacking([{ file: 'quantize_config.json', path: '', value: parsed(config) }])
+        if (packing.holds(checkpoint, 'l')) await packing.read(checkpoint, 'l', { q, p })
       },
     }
   },
@@ -455,7 +485,7 @@ const textFile: Target = {
   },
 }
 
-export const wholeFiles: Target[] = [modelFolder, shardedCheckpoint, gptqFile, tokenizerFile, chatFile, parquetFile, textFile]
+export const wholeFiles: Target[] = [modelFolder, shardedCheckpoint, packedCheckpoint, tokenizerFile, chatFile, parquetFile, textFile]
 
 function asFiles(files: ReadonlyMap<string, Bytes>): Files {
   return new Map(Array.from(files, ([name, bytes]) => [name, bytesFile(bytes)]))

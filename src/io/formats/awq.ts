@@ -9,7 +9,7 @@
  */
 import { type Compatibility, type ExportFormat, type ExportPlan, configWith, MOST_HALF, type NotLoaded, type Refusal } from './format.ts'
 import { awqOrder } from './read-awq.ts'
-import { sized, verdicts } from './runtimes.ts'
+import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
 import {
   bytesOf,
   halfScales,
@@ -104,7 +104,12 @@ function accepts(plan: ExportPlan): Refusal | null {
 }
 
 /** As of November 2026: vLLM 0.33, SGLang 0.5.23, transformers 5.24, GPTQModel 7.7. */
-function compatibility({ settings: { groupSize }, linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  const {
+    settings: { groupSize },
+    linears,
+  } = plan
+  const wide = needsTorchKernel(plan)
   const odd = linears.find(({ q, p }) => q % 32 || p % 32)
   const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`
   const only = (sizes: number[]) =>
@@ -112,7 +117,15 @@ function compatibility({ settings: { groupSize }, linears }: ExportPlan, notLoad
   return verdicts(notLoaded, [
     ['vLLM', [only([-1, 32, 64, 128]), kernels], 'Yes.'],
     ['SGLang', [only([-1, 32, 64, 128]), kernels], 'Yes.'],
-    ['transformers', [only([-1, 16, 32, 64, 128])], 'Yes, with gptqmodel 5.0 or newer.'],
-    ['GPTQModel', [only([-1, 16, 32, 64, 128])], 'Yes.'],
+    [
+      'transformers',
+      [only([-1, 16, 32, 64, 128])],
+      `Yes, with gptqmodel 5.0 or newer${wide ? "; on a CPU with AwqConfig(bits=4, group_size=-1, backend='torch_awq'), since its default kernel there takes no such rows" : ''}.`,
+    ],
+    [
+      'GPTQModel',
+      [only([-1, 16, 32, 64, 128])],
+      wide ? 'Yes; on a CPU with backend=BACKEND.AWQ_TORCH, since its default kernel there takes no such rows.' : 'Yes.',
+    ],
   ])
 }

@@ -23,7 +23,7 @@ import {
   type NotLoaded,
   type Remark,
 } from './format.ts'
-import { sized, verdicts } from './runtimes.ts'
+import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
 import { bytesOf, halfScales, openPacked, packedContent, type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
@@ -170,14 +170,12 @@ function remarks({ settings, linears }: ExportPlan): Remark[] {
   return found
 }
 
-/** Inputs for which the kernels that GPTQModel chooses on a CPU at 4 bits take a full row as a group. */
-const CPU_ROWS = [32, 64, 128, 256]
-
 /**
  * As of November 2026: vLLM 0.32, SGLang 0.5.23, transformers 5.24, GPTQModel 7.7; `e2e/interop` loads what it can. The first
  * reason against a runtime is the one shown.
  */
-function compatibility({ settings, linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  const { settings, linears } = plan
   const { bits, groupSize, symmetric } = settings
   const reordered = groupsFollowOrder(settings)
   const odd = linears.find(({ q, p }) => q % 32 || p % 32)
@@ -188,7 +186,7 @@ function compatibility({ settings, linears }: ExportPlan, notLoaded: NotLoaded =
   const group = uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`
   const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`
   const threes = bits === 3 && loose && `No: ${sized(loose)}, and at 3 bits its kernels need multiples of 32.`
-  const wide = bits === 4 && groupSize === -1 && linears.some(({ p }) => !CPU_ROWS.includes(p))
+  const wide = needsTorchKernel(plan)
   const tiles = untiled ? `Yes, in versions that pad: ${sized(untiled)}, not a multiple of the kernel's 64 × 128 tile` : 'Yes'
   return verdicts(notLoaded, [
     [

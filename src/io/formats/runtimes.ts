@@ -1,5 +1,5 @@
 /** What the formats know about runtimes: which of them load a checkpoint, and the commands that open it, unless a format gives others. */
-import type { Compatibility, LinearPlan, NotLoaded, Runtime } from './format.ts'
+import type { Compatibility, ExportPlan, LinearPlan, NotLoaded, Runtime } from './format.ts'
 
 /** `{folder}` stands for the checkpoint's folder. */
 const commands: Record<string, string> = {
@@ -37,3 +37,11 @@ export function verdicts(
 
 /** A linear with its extents, for a reason. */
 export const sized = ({ name, q, p }: Pick<LinearPlan, 'name' | 'q' | 'p'>): string => `${name} is ${q} × ${p}`
+
+/**
+ * Whether GPTQModel, and transformers with it, needs another than its default kernel on a CPU: that of 4 bits takes a full row as a
+ * group only where it has 32, 64, 128 or 256 inputs.
+ */
+export function needsTorchKernel({ settings: { bits, groupSize }, linears }: Pick<ExportPlan, 'settings' | 'linears'>): boolean {
+  return bits === 4 && groupSize === -1 && linears.some(({ p }) => ![32, 64, 128, 256].includes(p))
+}

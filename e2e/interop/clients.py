@@ -1,0 +1,115 @@
+"""Loads checkpoints in a client and measures them.
+
+    python clients.py CLIENT WORK FOLDER...
+
+WORK/tokens.json holds windows of token ids; WORK/RUN.npy, with RUN the folder's parent, the log-probabilities [windows, length,
+vocabulary] that transformers computes from the plain weights of the same run, written by the client `reference`. Prints a line of
+JSON for each folder: its perplexity and the largest difference of a log-probability, relative to the largest one, or an error.
+
+A client is a function from a folder and windows to log-probabilities, and a line in CLIENTS.
+"""
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def from_torch(model, windows):
+    import torch
+
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor(windows), use_cache=False).logits
+    return torch.log_softmax(logits.double(), -1).numpy()
+
+
+def kind_of(folder):
+    """The method of a checkpoint, and whether it has full rows of 4 bits, which the default kernels on a CPU do not take."""
+    config = json.loads((folder / "config.json").read_text()).get("quantization_config", {})
+    method = config.get("quant_method")
+    return method, method in ("gptq", "awq") and config["bits"] == 4 and config["group_size"] == -1
+
+
+def transformers(folder, windows):
+    import torch
+    from transformers import AutoModelForCausalLM, AwqConfig, GPTQConfig
+
+    method, wide = kind_of(folder)
+    # As the note of such a checkpoint says.
+    named = {"gptq": GPTQConfig(bits=4, backend="gptq_torch"), "awq": AwqConfig(bits=4, group_size=-1, backend="torch_awq")}
+    more = {"quantization_config": named[method]} if wide else {}
+    # AWQ's kernels take 16 bits only.
+    dtype = torch.bfloat16 if method == "awq" else torch.float32
+    return from_torch(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **more).eval(), windows)
+
+
+def gptqmodel(folder, windows):
+    from gptqmodel import BACKEND, GPTQModel
+
+    method, wide = kind_of(folder)
+    backend = {"gptq": BACKEND.GPTQ_TORCH, "awq": BACKEND.AWQ_TORCH}[method] if wide else BACKEND.AUTO
+    model = GPTQModel.load(str(folder), device="cpu", backend=backend)
+    return from_torch(model.model.eval(), windows)
+
+
+def mlx(folder, windows):
+    import mlx.core as mx
+    from mlx_lm import load
+
+    model, _ = load(str(folder))
+    logits = np.array(model(mx.array(windows)).astype(mx.float32)).astype(np.float64)
+    largest = logits.max(-1, keepdims=True)
+    return logits - largest - np.log(np.exp(logits - largest).sum(-1, keepdims=True))
+
+
+def vllm(folder, windows):
+    os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_LOGGING_LEVEL="ERROR")
+    from vllm import LLM, SamplingParams
+
+    model = LLM(str(folder), enforce_eager=True, max_model_len=len(windows[0]) + 1, max_logprobs=-1, dtype="float32")
+    outputs = model.generate([{"prompt_token_ids": window} for window in windows], SamplingParams(prompt_logprobs=-1, max_tokens=1), use_tqdm=False)
+    vocabulary = len(outputs[0].prompt_logprobs[1])
+    # Nothing is said of what follows the last token: those rows are not compared.
+    found = np.full((len(windows), len(windows[0]), vocabulary), np.nan)
+    for at, output in enumerate(outputs):
+        for position, row in enumerate(output.prompt_logprobs[1:]):
+            for token, one in row.items():
+                found[at, position, token] = one.logprob
+    return found
+
+
+CLIENTS = {"reference": transformers, "transformers": transformers, "gptqmodel": gptqmodel, "mlx-lm": mlx, "vllm": vllm}
+
+
+def perplexity(found, windows):
+    tokens = np.array(windows)[:, 1:, None]
+    return float(np.exp(-np.take_along_axis(found[:, :-1], tokens, -1).mean()))
+
+
+def measure(client, work, folder, windows):
+    found = CLIENTS[client](folder, windows)
+    expected = work / f"{folder.parent.name}.npy"
+    if client == "reference":
+        np.save(expected, found)
+    reference = np.load(expected)[:, :-1]
+    away = np.abs(found[:, :-1] - reference).max() / np.abs(reference).max()
+    return {"perplexity": perplexity(found, windows), "difference": float(away)}
+
+
+def main():
+    client, work, *folders = sys.argv[1:]
+    windows = json.loads((Path(work) / "tokens.json").read_text())
+    # Clients print what they like; the lines here go where nothing else does.
+    lines = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for folder in folders:
+        try:
+            said = measure(client, Path(work), Path(folder), windows)
+        except Exception as error:  # whatever a client throws is its refusal
+            said = {"error": f"{type(error).__name__}: {error}"[:400]}
+        print(json.dumps({"folder": folder, **said}), file=lines, flush=True)
+
+
+if __name__ == "__main__":
+    main()
