@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { launchChromium, openWorkbench } from './harness.ts'
+import { drop, launchChromium, modelFolder, openPage, openWorkbench } from './harness.ts'
 
 /** Scripts of the page and its worker, as a host sends them, bytes. */
 const most = 300_000
@@ -39,4 +39,15 @@ test('a visit begins with at most 300 KB of compressed scripts, and is whole aft
   await expect.poll(() => scripts.size, { timeout: 20_000 }).toBeGreaterThanOrEqual(before + 7)
   expect(errors).toEqual([])
   await context.close()
+})
+
+test('a narrow window has the rules for narrow windows, in whatever order style sheets come', async () => {
+  const { page } = await openPage(browser, inject('url'), { viewport: { width: 390, height: 800 } })
+  await drop(page, 'main', [await modelFolder()])
+  await page.getByRole('button', { name: 'Plan runs' }).click()
+  await page.getByRole('button', { name: /^Start/ }).waitFor()
+  const columns = () => page.locator('.plan-grid').evaluate((grid) => getComputedStyle(grid).gridTemplateColumns.split(' ').length)
+  expect(await columns()).toBe(1)
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390)
+  await page.close()
 })

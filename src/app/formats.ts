@@ -43,7 +43,8 @@ export function asWritten(job: Job, { runs }: Pick<JobReport, 'runs'>): Job {
 
 /** Names of the programs that open it; the workbench opens all that it writes. */
 export function loaders({ loadsIn }: Pick<FormatCheck, 'loadsIn'>): string[] {
-  return loadsIn.flatMap(({ runtime, loads }) => (loads && runtime !== workbench ? [runtime.replace(/ \(.*\)$/, '')] : []))
+  const names = loadsIn.flatMap(({ runtime, loads }) => (loads && runtime !== workbench ? [runtime.replace(/ \(.*\)$/, '')] : []))
+  return [...new Set(names)]
 }
 
 const workbench = 'QuantEase Workbench'
