@@ -95,9 +95,11 @@ describe('npm run quantize', () => {
     expect(saved.stderr).toContain('model.layers.1.mlp.down_proj')
     expect((await readdir(folder)).sort()).toEqual([
       '.quantease-workbench.json',
+      'README.md',
       'config.json',
       'generation_config.json',
       'model.safetensors',
+      'quantization_report.json',
       'quantize_config.json',
       'tokenizer.json',
       'tokenizer_config.json',

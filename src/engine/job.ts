@@ -487,13 +487,10 @@ export interface MemoryPoint {
   held: number
 }
 
-/** Everything that the page shows of a job, and everything needed to reproduce it. */
-export interface JobReport {
+/** What a job's report says of its making, before any run is over. */
+export interface ReportHead {
   /** `code`: SHA-256 of the sources of the engine. */
   workbench: { version: string; code: string }
-  /** ISO times. */
-  started: string
-  ended: string
   adapter: GpuSummary
   /** `sha256`: of configuration, tensor headers and samples of every tensor; for a model of the Hub, of its commit. */
   model: {
@@ -517,11 +514,24 @@ export interface JobReport {
   /** Its standard error over the evaluation windows. */
   fpPerplexityError: number | null
   fpLambada?: LastWords
+}
+
+/** Everything that the page shows of a job, and everything needed to reproduce it. */
+export interface JobReport extends ReportHead {
+  /** ISO times. */
+  started: string
+  ended: string
   runs: RunResult[]
   memory: MemoryPoint[]
   seconds: number
   /** Network traffic of the job; null when its files are local. */
   network: { fetched: number; cached: number; requests: number } | null
+}
+
+/** A report as a checkpoint holds it: of its run alone, and without times, so that it is the same after an interruption. */
+export interface CheckpointReport extends Omit<ReportHead, 'adapter'> {
+  adapter: Pick<GpuSummary, 'name' | 'vendor' | 'architecture' | 'kind'>
+  runs: (Omit<RunResult, 'seconds' | 'export' | 'layers'> & { layers: Omit<LayerResult, 'seconds'>[] })[]
 }
 
 /** What a model says next by our own forward pass. */

@@ -28,6 +28,8 @@ export interface Folder extends ConfigFile {
   leftOut: { name: string; why: string }[]
   /** From the model card. */
   license: string | null
+  /** Front matter of the model card. */
+  front: string | null
   /** Set when there are no weights: the checkpoint only describes them. */
   blank?: true
 }
@@ -39,7 +41,11 @@ const maxCardBytes = 64 << 10
 
 /** Weight files; copied along, they would only double the size of an export. */
 const weightFile = /\.(safetensors|bin|pth?|ckpt|gguf|ggml|h5|msgpack|onnx|onnx_data|ot|npz)$|\.index\.json$/i
-const rewritten = new Set(['config.json', 'quantize_config.json'])
+const rewritten = new Set(['config.json', 'quantize_config.json', 'README.md', 'quantization_report.json'])
+/** The model's own card is copied under this name, since a checkpoint has one that says how it was made. */
+const baseCard = 'README.base.md'
+/** Texts to calibrate and measure with, which may lie beside a model but are no part of it. */
+const textFile = /(^|\/)(calibration|evaluation|train|valid|validation|test)\.(txt|jsonl?|[ct]sv|parquet)(\.(gz|zst))?$/i
 
 /** config.json if that is the only file chosen, else null. */
 export async function openConfig(chosen: Files): Promise<ConfigFile | null> {
@@ -51,7 +57,10 @@ export async function openConfig(chosen: Files): Promise<ConfigFile | null> {
 
 /** `name`: of the folder, if known; without it, the files were chosen one by one or share a parent folder. */
 export async function openFolder(chosen: Files, name?: string): Promise<Folder> {
-  const { files, parent } = strip(chosen)
+  const { files: visible, parent } = strip(chosen)
+  const card = visible.get('README.md')
+  // Of a checkpoint that was made here, README.md is no longer the base model's card.
+  const files = card && !visible.has(baseCard) ? new Map([...visible, [baseCard, card]]) : visible
   if (!files.has('config.json')) throw await notAModel(files, name ?? parent)
   const { config, configText } = await readConfig(files)
   const separate = files.get('quantize_config.json')
@@ -66,7 +75,9 @@ export async function openFolder(chosen: Files, name?: string): Promise<Folder> 
   }
   const packing = configs.length ? readPacking(configs) : null
   const checkpoint = await openCheckpoint(files)
-  const others = Array.from(files, ([name, { size }]) => ({ name, bytes: size, why: unwritable(name) }))
+  const front = await readFront(files)
+  const unwanted = (name: string) => (textFile.test(name) ? 'it is a text, and no part of the model' : unwritable(name))
+  const others = Array.from(files, ([name, { size }]) => ({ name, bytes: size, why: unwanted(name) }))
     .filter(({ name }) => !rewritten.has(name) && !weightFile.test(name))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
   const otherFiles = others.filter(({ why }) => why === null).map(({ name, bytes }) => ({ name, bytes }))
@@ -80,7 +91,8 @@ export async function openFolder(chosen: Files, name?: string): Promise<Folder> 
     packing,
     otherFiles,
     leftOut,
-    license: await readLicense(files),
+    front,
+    license: licenseIn(front),
   }
 }
 
@@ -116,12 +128,15 @@ function strip(chosen: Files): { files: Files; parent: string | null } {
   return { files: new Map(visible.map(({ parts, file }) => [parts.join('/'), file])), parent }
 }
 
-/** `license:` of the front matter of README.md. */
-async function readLicense(files: Files): Promise<string | null> {
+/** The front matter of README.md. */
+async function readFront(files: Files): Promise<string | null> {
   const card = files.get('README.md')
   if (!card) return null
   const text = new TextDecoder().decode(await readRange(card, 0, Math.min(card.size, maxCardBytes), 'README.md'))
-  const front = /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1]
+  return /^---\r?\n([\s\S]*?)\r?\n---/.exec(text)?.[1] ?? null
+}
+
+function licenseIn(front: string | null): string | null {
   const value = /^license:(.*)$/m
     .exec(front ?? '')?.[1]
     .trim()

@@ -72,6 +72,7 @@ export function blankModel({ name, config, configText }: ConfigFile): OpenModel 
     packing: null,
     otherFiles: [],
     leftOut: [],
+    front: null,
     license: null,
     blank: true,
   })

@@ -9,7 +9,8 @@ import { type CheckpointStream, type ExportFormat, withCommands } from '../../io
 import type { OpenModel } from '../../models/weights.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import type { Plan, PlannedRun } from '../plan/plan.ts'
-import type { RunResult } from '../job.ts'
+import type { ReportHead, RunResult } from '../job.ts'
+import { checkpointReport, modelCard } from './card.ts'
 import { patient, withRoom } from './room.ts'
 import type { Host } from '../host.ts'
 
@@ -34,6 +35,7 @@ export class CheckpointExport {
     readonly host: Host,
     /** The largest absolute hidden state seen. */
     readonly peak: number,
+    readonly head: ReportHead,
   ) {}
 
   /** If the job writes a checkpoint, reserves space and copies unchanged tensors. */
@@ -79,12 +81,15 @@ export class CheckpointExport {
   }
 
   /** Writes the rest, reads everything back, and returns the result. */
-  async finish(between: () => Promise<void>): Promise<RunResult['export']> {
+  async finish(figures: RunResult, between: () => Promise<void>): Promise<RunResult['export']> {
     const sink = this.#sink
     if (!sink) return null
     const files: { path: string; bytes: number }[] = []
     await this.#each(async ({ folder, stream }) => {
       for (const { path, bytes } of await stream.finish(this.peak)) files.push({ path: folder + path, bytes })
+    })
+    await this.#each(async (output) => {
+      for (const [path, text] of this.#documents(output, figures)) files.push({ path, bytes: await writeText(sink, path, text) })
     })
     await this.#each(({ stream }) => stream.verify(between))
     await this.#guard(() => sink.commit())
@@ -92,9 +97,23 @@ export class CheckpointExport {
     const checkpoints = this.#outputs.map(({ format, folder }) => ({
       format: format.id,
       folder,
-      loadsIn: withCommands(format.compatibility(this.run.output, this.opened.model.notLoaded)),
+      loadsIn: this.#loadsIn(format),
     }))
     return { files, bytes: files.reduce((sum, file) => sum + file.bytes, 0), checkpoints }
+  }
+
+  /** Model card and report, by path. */
+  #documents({ format, folder }: Output, figures: RunResult): [path: string, text: string][] {
+    const report = checkpointReport(this.head, figures)
+    const card = modelCard({ report, run: this.run, opened: this.opened, format, loadsIn: this.#loadsIn(format) })
+    return [
+      [`${folder}README.md`, card],
+      [`${folder}quantization_report.json`, `${JSON.stringify(report, null, 2)}\n`],
+    ]
+  }
+
+  #loadsIn(format: ExportFormat) {
+    return withCommands(format.compatibility(this.run.output, this.opened.model.notLoaded))
   }
 
   /** Removes the files of an unfinished run. */
@@ -141,4 +160,12 @@ function below(sink: Sink, folder: string): Sink {
     commit: () => sink.commit(),
     remove: () => sink.remove(),
   }
+}
+
+async function writeText(sink: Sink, path: string, text: string): Promise<number> {
+  const bytes = new TextEncoder().encode(text)
+  const file = await sink.create(path, bytes.length)
+  await file.write(bytes, 0)
+  await file.close()
+  return bytes.length
 }

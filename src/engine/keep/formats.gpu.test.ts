@@ -250,9 +250,10 @@ describe('a format of one file', () => {
       const { check } = await examine(job({ formats: ['toy'] }, [three]), session)
       expect(check.problems.find(({ field }) => field === 'formats.toy')).toMatchObject({ hint: 'Choose 4 bits.' })
       const { report, files } = await made(job({ formats: ['toy'] }))
+      const names = ['scales.bin', 'README.md', 'quantization_report.json']
       expect(report.runs[0].export).toEqual({
-        files: [{ path: 'scales.bin', bytes: files.get('scales.bin')!.length }],
-        bytes: files.get('scales.bin')!.length,
+        files: names.map((path) => ({ path, bytes: files.get(path)!.length })),
+        bytes: names.reduce((sum, path) => sum + files.get(path)!.length, 0),
         checkpoints: [{ format: 'toy', folder: '', loadsIn: [{ runtime: 'This test', loads: true, note: 'Yes.' }] }],
       })
       expect(session.catalog.formats.map(({ id }) => id)).toContain('toy')

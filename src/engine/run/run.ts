@@ -3,7 +3,7 @@ import { type ErrorCode, type ErrorData, toErrorData, WorkbenchError } from '../
 import { memoryStore } from '../../io/memory.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
-import type { Job, JobReport, LastWords, ModelOrigin, RunResult } from '../job.ts'
+import type { Job, JobReport, LastWords, ModelOrigin, ReportHead, RunResult } from '../job.ts'
 import { CheckpointExport } from '../keep/export.ts'
 import { codeVersion, version } from '../keep/fingerprint.ts'
 import type { PlannedRun } from '../plan/plan.ts'
@@ -47,7 +47,7 @@ export async function runJob(asked: Job, given: Host, { resume = false, rewrite 
     await going.baseline()
     await going.runs()
     const network = before && host.network ? trafficSince(before, host.network.traffic) : null
-    const report = reportOf(prepared, host, { ...going.figures, runs: going.results, memory: going.pulse.memory, network })
+    const report = reportOf(prepared, host, going.figures, { runs: going.results, memory: going.pulse.memory, network })
     if (report.runs.length === asked.runs.length && report.runs.every(({ state }) => state === 'finished')) await journal.keepReport(report)
     going.devices.drop()
     going.pulse.tell()
@@ -145,7 +145,8 @@ class Going {
     }
     pulse.enter(planned.spec.id, work.runs[i])
     const before = { forward: this.#over.get(FORWARD) ?? 0, solve: this.#over.get(planned.solver.id) ?? 0 }
-    const output = new CheckpointExport(planned, opened, plan, host, this.#peak)
+    const head = headOf(this.prepared, host, this.figures)
+    const output = new CheckpointExport(planned, opened, plan, host, this.#peak, head)
     const run = new Run(planned, work.runs[i], before, host, journal, pulse, output)
     const result = await run.quantize(() => devices.do((loop) => loop.quantize(run)), this.figures.fpPerplexity)
     if (result.state === 'finished') await journal.keepResult(result)
@@ -165,19 +166,18 @@ class Going {
   }
 }
 
-type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpLambada' | 'runs' | 'memory' | 'network'>
+type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpLambada'>
+type Outcome = Pick<JobReport, 'runs' | 'memory' | 'network'>
 
-function reportOf({ job, journal, beginning, ...prepared }: Prepared, { session }: Host, measured: Measured): JobReport {
-  const { opened } = prepared
+function headOf({ job, beginning, ...prepared }: Prepared, { session }: Host, measured: Measured): ReportHead {
+  const { folder, family, parameters } = prepared.opened
   return {
     workbench: { version, code: codeVersion },
-    started: journal.head.started,
-    ended: new Date().toISOString(),
     adapter: prepared.adapter,
     model: {
-      name: opened.folder.name,
-      family: opened.family.id,
-      parameters: opened.parameters,
+      name: folder.name,
+      family: family.id,
+      parameters,
       // A dry run opens no files.
       bytes: session.summary?.bytes ?? 0,
       sha256: prepared.sha256,
@@ -190,14 +190,14 @@ function reportOf({ job, journal, beginning, ...prepared }: Prepared, { session 
     evaluation: prepared.evaluation,
     blocks: beginning.blocks,
     linears: beginning.layers,
-    fpPerplexity: measured.fpPerplexity,
-    fpPerplexityError: measured.fpPerplexityError,
-    fpLambada: measured.fpLambada,
-    runs: measured.runs,
-    memory: measured.memory,
-    seconds: prepared.seconds + journal.seconds,
-    network: measured.network,
+    ...measured,
   }
+}
+
+function reportOf(prepared: Prepared, host: Host, measured: Measured, outcome: Outcome): JobReport {
+  const { journal, seconds } = prepared
+  const ended = new Date().toISOString()
+  return { ...headOf(prepared, host, measured), started: journal.head.started, ended, ...outcome, seconds: seconds + journal.seconds }
 }
 
 const interrupted = toErrorData(new WorkbenchError('cancelled', 'Writing was interrupted.', 'Write it again.'))

@@ -67,7 +67,8 @@ export class Run {
       const { perplexity, perplexityError, kl, top1, lambada } = await solve()
       Object.assign(result, { perplexity, perplexityError: finiteOrNull(perplexityError), kl, top1, lambada })
       this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
-      result.export = await output.finish(() => this.pulse.beat())
+      this.#sumUp(result)
+      result.export = await output.finish(result, () => this.pulse.beat())
     } catch (error) {
       result.state = this.host.control.cancelled ? 'cancelled' : 'failed'
       result.error = toErrorData(error)
@@ -77,15 +78,20 @@ export class Run {
     result.seconds = this.seconds
     // Resumed, its time is that of several sittings.
     if (result.state === 'finished' && !this.journal.secondsBefore) this.host.session.pace.learn(this.id, result.seconds)
-    result.bitsPerWeight = bitsPerWeight(layers)
+    this.#sumUp(result)
     const large = oversized(result.bitsPerWeight)
     if (large) this.host.emit({ type: 'notice', run: this.id, problem: { severity: 'warning', code: 'note', ...large } })
-    if (layers.length) {
-      result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
-      const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
-      result.worst = { name: worst.name, relativeError: worst.relativeError }
-    }
     return result
+  }
+
+  /** What the linears come to together. */
+  #sumUp(result: RunResult): void {
+    const { layers } = result
+    result.bitsPerWeight = bitsPerWeight(layers)
+    if (!layers.length) return
+    result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
+    const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
+    result.worst = { name: worst.name, relativeError: worst.relativeError }
   }
 
   /** A linear has its result; what is told already, before a device was lost, is not told again. */

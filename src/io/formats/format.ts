@@ -125,6 +125,8 @@ export interface ExportFormat {
   summary: string
   /** It stores tokenizer and configuration in its own files, so no other file is copied beside them. */
   alone?: boolean
+  /** What the Hub calls the library that loads it; not given: transformers; null: none of those it knows. */
+  library?: string | null
   /** What it stores of a linear: codes and grid, or dequantized weights. */
   stores: 'codes' | 'weights'
   /** Whether it can store such a result: null, or why not. */

@@ -14,6 +14,7 @@ export const gguf: ExportFormat = {
   summary:
     'one file with weights and tokenizer, for llama.cpp, Ollama, LM Studio and wllama: Q4_0 (2 to 4 bits symmetric), Q4_1 (asymmetric) or Q8_0.',
   alone: true,
+  library: 'gguf',
   stores: 'codes',
   accepts: refusalOf,
   // Except minima of Q4_1, by less than a hundredth of a step, which a remark says.

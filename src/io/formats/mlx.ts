@@ -80,6 +80,7 @@ export const mlx: ExportFormat = {
   id: 'mlx',
   label: 'MLX',
   summary: 'safetensors in the layout of Apple’s MLX: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
+  library: 'mlx',
   stores: 'codes',
   accepts({ levels, outliers, settings, linears }) {
     if (levels !== 'uniform')

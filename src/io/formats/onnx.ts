@@ -13,6 +13,7 @@ export const onnx: ExportFormat = {
   id: 'onnx',
   label: 'ONNX',
   summary: 'the model as a graph of ONNX Runtime (MatMulNBits): runs in transformers.js, in the browser and in Node.',
+  library: 'transformers.js',
   stores: 'codes',
   accepts,
   rounds: () => null,

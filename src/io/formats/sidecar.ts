@@ -56,6 +56,7 @@ export const sidecar: ExportFormat = {
   label: 'Codes and outliers',
   summary:
     'safetensors with codes, grid and sparse outliers exactly as solved, at their true size: for research, with a short Python loader.',
+  library: null,
   stores: 'codes',
   accepts({ levels }) {
     return levels === 'uniform'

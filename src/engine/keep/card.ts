@@ -1,0 +1,146 @@
+/**
+ * What a checkpoint tells of itself: README.md, a model card as the Hub reads it, and quantization_report.json. Neither holds a time,
+ * so that a job that was interrupted ends in the same bytes.
+ */
+import type { Compatibility, ExportFormat } from '../../io/formats/index.ts'
+import type { CheckpointReport, LastWords, ReportHead, RunResult, UsedText } from '../job.ts'
+import { remarks } from '../plan/remarks.ts'
+import type { PlannedRun } from '../plan/plan.ts'
+import type { OpenModel } from '../../models/weights.ts'
+import { runOptions } from '../run-options.ts'
+
+/** The job's report of one run, without what differs from one sitting to the next, and which formats it was asked in. */
+export function checkpointReport(head: ReportHead, result: RunResult): CheckpointReport {
+  const { adapter, job, ...rest } = head
+  const { name, vendor, architecture, kind } = adapter
+  const { formats: _, keepSolved: __, runs, ...asked } = job
+  const own = runs.filter(({ id }) => id === result.run).map(({ formats: ___, ...spec }) => spec)
+  const { seconds: _____, export: ______, layers, ...figures } = result
+  const timeless = layers.map(({ seconds: _______, ...layer }) => layer)
+  return {
+    ...rest,
+    adapter: { name, vendor, architecture, kind },
+    job: { ...asked, runs: own },
+    linears: layers.map((layer) => layer.name),
+    runs: [{ ...figures, layers: timeless }],
+  }
+}
+
+interface CardFacts {
+  report: CheckpointReport
+  run: PlannedRun
+  opened: OpenModel
+  format: ExportFormat
+  loadsIn: Compatibility[]
+}
+
+export function modelCard(facts: CardFacts): string {
+  const { report, run, opened, loadsIn } = facts
+  const parts = [frontMatter(facts), heading(facts), figures(report), method(report, run), howToRun(loadsIn), notes(facts)]
+  if (!facts.format.alone && opened.folder.files.has('README.base.md'))
+    parts.push('The card of the model that this was made from is README.base.md.')
+  return `${parts.join('\n\n')}\n`
+}
+
+/** Fields that a base model's card says of its quantized ones too, as they stand there. */
+const carried = ['license', 'license_name', 'license_link', 'language']
+
+function frontMatter({ report, run, opened, format }: CardFacts): string {
+  const source = report.model.source
+  const library = format.library === undefined ? 'transformers' : format.library
+  const tags = ['quantease-workbench', format.id, run.spec.method, `${run.output.settings.bits}-bit`]
+  return [
+    '---',
+    ...(source ? [`base_model: ${source.repo}`, 'base_model_relation: quantized'] : []),
+    // A field goes on in lines that are indented, or begin with a dash.
+    ...(opened.folder.front ?? '').split(/\r?\n(?=[^\s-])/).filter((field) => carried.includes(field.split(':')[0])),
+    ...(library ? [`library_name: ${library}`] : []),
+    'pipeline_tag: text-generation',
+    'tags:',
+    ...tags.map((tag) => `- ${tag}`),
+    '---',
+  ].join('\n')
+}
+
+function heading({ report, run, format }: CardFacts): string {
+  const { name, source, sha256 } = report.model
+  const { bits } = run.output.settings
+  const origin = source
+    ? `[${source.repo}](https://huggingface.co/${source.repo}/tree/${source.revision}) at \`${source.ref}\` (commit ${source.revision})`
+    : `the folder ${plain(name)} (SHA-256 of its configuration and of samples of its weights: ${sha256})`
+  const { version, code } = report.workbench
+  return `# ${plain(name)}, ${run.solver.label}, ${bits} bits, ${format.label}
+
+Made from ${origin} by QuantEase Workbench ${version} (engine ${code.slice(0, 12)}) on ${plain(report.adapter.name)}. ${format.summary}`
+}
+
+function figures(report: CheckpointReport): string {
+  const run = report.runs[0]
+  const spread = (value: number | null, error: number | null) =>
+    value === null ? '–' : `${value.toPrecision(6)}${error === null ? '' : ` ± ${error.toPrecision(2)}`}`
+  const words = (of: LastWords | undefined) => (of ? `${((100 * of.right) / of.passages).toFixed(1)} % of ${of.passages}` : '–')
+  const rows = [
+    ['perplexity ± standard error', spread(report.fpPerplexity, report.fpPerplexityError), spread(run.perplexity, run.perplexityError)],
+    ['KL divergence from the model as it was loaded, nats', '0', run.kl?.toExponential(3) ?? '–'],
+    ['same most likely token', '100 %', run.top1 === null ? '–' : `${(100 * run.top1).toFixed(2)} %`],
+    ...(run.lambada ? [['last words right', words(report.fpLambada), words(run.lambada)]] : []),
+    ['bits per quantized weight', '–', run.bitsPerWeight.toFixed(3)],
+    ['mean relative error of the linears, ‖(W−Ŵ)X‖² / ‖WX‖²', '0', run.meanRelativeError?.toExponential(3) ?? '–'],
+    ['worst linear', '–', run.worst ? `${run.worst.relativeError.toExponential(3)} (${plain(run.worst.name)})` : '–'],
+  ]
+  return [
+    '## Figures',
+    '',
+    '| | as it was loaded | quantized |',
+    '| --- | --- | --- |',
+    ...rows.map((row) => `| ${row.join(' | ')} |`),
+  ].join('\n')
+}
+
+function method(report: CheckpointReport, run: PlannedRun): string {
+  const { job, texts, calibration, evaluation } = report
+  const named = (what: string, text: UsedText | undefined, how: string) =>
+    text ? [`- ${what}: ${plain(text.name)}, ${how}; ${text.tokens} tokens, SHA-256 of their ids ${text.tokensSha256}`] : []
+  const options = [...run.solver.options, ...runOptions].map(({ key, label }) => `- ${label}: ${String(run.options[key])}`)
+  return [
+    '## How it was made',
+    '',
+    `${run.solver.label}: ${run.solver.summary}`,
+    '',
+    ...options,
+    `- Seed: ${job.seed}`,
+    ...named(
+      'Calibration',
+      texts.calibration,
+      `${calibration.windows} windows of ${calibration.length} tokens, ${job.calibration.sampling}`,
+    ),
+    ...named('Evaluation', texts.evaluation, `${evaluation.windows} windows of ${evaluation.length} tokens, end to end`),
+    ...named('Last words', texts.lambada, 'one passage each'),
+    '',
+    'quantization_report.json holds the same and the figures of each linear.',
+  ].join('\n')
+}
+
+function howToRun(loadsIn: Compatibility[]): string {
+  const lines = loadsIn.flatMap(({ runtime, loads, note, command }) => [
+    `- **${runtime}**: ${note}`,
+    ...(loads && command ? ['', `      ${command.replaceAll('{folder}', '.')}`, ''] : []),
+  ])
+  return ['## Where it loads', '', ...lines].join('\n')
+}
+
+function notes({ report, run, opened, format }: CardFacts): string {
+  // What else it was written in is no matter of this checkpoint.
+  const said = remarks({ ...run, formats: [format] }, opened, true).map(({ message }) => message)
+  const ofLayers = new Map<string, number>()
+  for (const { notes } of report.runs[0].layers) for (const note of notes) ofLayers.set(note, (ofLayers.get(note) ?? 0) + 1)
+  const lines = [
+    'Figures were measured by the workbench itself, in float32, with the weights that are stored here unless a note says otherwise.',
+    ...said,
+    ...Array.from(ofLayers, ([note, count]) => `${note} (${count === 1 ? 'one linear' : `${count} linears`})`),
+  ]
+  return ['## Notes', '', ...lines.map((line) => `- ${plain(line)}`)].join('\n')
+}
+
+/** Names come from strangers: one line, without what Markdown or HTML would make something of. */
+const plain = (text: string) => text.replace(/\s+/g, ' ').replace(/[<>|`[\]\\*]/g, '\\$&')
