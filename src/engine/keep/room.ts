@@ -26,7 +26,7 @@ export async function withRoom<T>({ control, emit }: Pausable, what: string, nee
   }
 }
 
-/** A sink that waits for free space; `total` bytes will be written. */
+/** A sink that waits for free space; `total` bytes will be written, besides what says how they were made. */
 export function patient(sink: Sink, host: Pausable, what: string, total: number): Sink {
   let claimed = 0
   let written = 0
@@ -35,7 +35,7 @@ export function patient(sink: Sink, host: Pausable, what: string, total: number)
       const file = await withRoom(
         host,
         what,
-        () => total - claimed,
+        () => Math.max(size, total - claimed),
         () => sink.create(path, size),
       )
       claimed += size
@@ -44,7 +44,7 @@ export function patient(sink: Sink, host: Pausable, what: string, total: number)
           await withRoom(
             host,
             what,
-            () => total - written,
+            () => Math.max(data.length, total - written),
             () => file.write(data, at),
           )
           written += data.length
