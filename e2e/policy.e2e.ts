@@ -35,6 +35,25 @@ test('a request to any other host is refused, in the page and in the worker', as
   expect(errors.splice(0).filter((error) => !error.includes(address))).toEqual([])
 })
 
+test('WebAssembly is compiled, and text is never run as a script', async () => {
+  const { page, errors } = workbench
+  const tried = await page.evaluate(
+    () =>
+      // Later, since what the test itself evaluates is spared by the policy.
+      new Promise<string[]>((resolve) => {
+        setTimeout(async () => {
+          const text = await Promise.resolve()
+            .then(() => String(new Function('return 1')()))
+            .catch((error: Error) => error.name)
+          const bytes = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])
+          resolve([text, String(await WebAssembly.compile(bytes))])
+        })
+      }),
+  )
+  expect(tried).toEqual(['EvalError', '[object WebAssembly.Module]'])
+  errors.splice(0)
+})
+
 test('a dropped model is quantized offline, without a single request', async () => {
   const { page, button, errors, report } = workbench
   await expect.poll(() => button('Try the demo').isEnabled(), { timeout: 30_000 }).toBe(true)
