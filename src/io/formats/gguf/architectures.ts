@@ -2,8 +2,7 @@
  * llama.cpp's names of families and tensors, and the metadata that each needs (llama.cpp v0.5.0, src/models and conversion/). A model
  * that its code would compute differently is refused.
  */
-import type { Rope } from '../model.ts'
-import type { ModelFacts } from '../model.ts'
+import type { ModelFacts, Rope } from '../model.ts'
 import type { RowOrder } from './blocks.ts'
 import type { MetaValue } from './file.ts'
 

@@ -44,29 +44,11 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
   // Where row n of the model goes.
   const target = new Uint32Array(q)
   for (let row = 0; row < q; row++) target[order ? order.from(row) : row] = row
-  const mask = (1 << bits) - 1
   const some = new Uint8Array(BLOCK)
   for (let block = 0; block < p / BLOCK; block++) {
     const group = groups > 1 ? Math.floor((block * BLOCK) / groupSize) : 0
     for (let n = 0; n < q; n++) {
-      // 32 codes fill `bits` words, whatever the bits.
-      let word = 0
-      let held = 0
-      let next = block * bits * q + n
-      for (let k = 0; k < BLOCK; k++) {
-        let code = word & mask
-        if (held < bits) {
-          const more = codes[next]
-          next += q
-          code = (word | (more << held)) & mask
-          word = more >>> (bits - held)
-          held += 32 - bits
-        } else {
-          word >>>= bits
-          held -= bits
-        }
-        some[k] = code
-      }
+      unpack(codes, block * bits * q + n, q, bits, some)
       const cell = group * q + n
       let at = target[n] * rowBytes + block * bytes
       view.setUint16(at, scales[cell], true)
@@ -83,6 +65,28 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
     }
   }
   return out
+}
+
+/** 32 codes, which fill `bits` words, each `stride` behind the one before. */
+function unpack(codes: Uint32Array, first: number, stride: number, bits: number, into: Uint8Array): void {
+  const mask = (1 << bits) - 1
+  let word = 0
+  let held = 0
+  let next = first
+  for (let k = 0; k < BLOCK; k++) {
+    let code = word & mask
+    if (held < bits) {
+      const more = codes[next]
+      next += stride
+      code = (word | (more << held)) & mask
+      word = more >>> (bits - held)
+      held += 32 - bits
+    } else {
+      word >>>= bits
+      held -= bits
+    }
+    into[k] = code
+  }
 }
 
 /** Scales and, of Q4_1, minima as float16 words, by group and row of the model. */
