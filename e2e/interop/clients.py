@@ -67,7 +67,9 @@ def vllm(folder, windows):
     os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_LOGGING_LEVEL="ERROR")
     from vllm import LLM, SamplingParams
 
-    model = LLM(str(folder), enforce_eager=True, max_model_len=len(windows[0]) + 1, max_logprobs=-1, dtype="float32")
+    # Its kernels for packed weights take 16 bits only: then what config.json declares.
+    dtype = "auto" if kind_of(folder)[0] else "float32"
+    model = LLM(str(folder), enforce_eager=True, max_model_len=len(windows[0]) + 1, max_logprobs=-1, dtype=dtype)
     outputs = model.generate([{"prompt_token_ids": window} for window in windows], SamplingParams(prompt_logprobs=-1, max_tokens=1), use_tqdm=False)
     vocabulary = len(outputs[0].prompt_logprobs[1])
     # Nothing is said of what follows the last token: those rows are not compared.
