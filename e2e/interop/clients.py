@@ -70,7 +70,7 @@ def vllm(folder, windows):
     # Its kernels for packed weights take 16 bits only: then what config.json declares.
     dtype = "auto" if kind_of(folder)[0] else "float32"
     model = LLM(str(folder), enforce_eager=True, max_model_len=len(windows[0]) + 1, max_logprobs=-1, dtype=dtype)
-    outputs = model.generate([{"prompt_token_ids": window} for window in windows], SamplingParams(prompt_logprobs=-1, max_tokens=1), use_tqdm=False)
+    outputs = model.generate([{"prompt_token_ids": window} for window in windows], SamplingParams(prompt_logprobs=-1, max_tokens=1, detokenize=False), use_tqdm=False)
     vocabulary = len(outputs[0].prompt_logprobs[1])
     # Nothing is said of what follows the last token: those rows are not compared.
     found = np.full((len(windows), len(windows[0]), vocabulary), np.nan)
