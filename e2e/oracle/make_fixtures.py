@@ -238,7 +238,7 @@ VARIANTS = {
     # Repositories with an encoder of images, of which only the text model counts.
     "mistral3": (
         Mistral3Config(
-            text_config=Ministral3Config(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=4,
+            text_config=Ministral3Config(**ROTARY, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
                                          num_key_value_heads=2, head_dim=8,
                                          rope_parameters=rope(10000, rope_type="yarn", factor=4.0, llama_4_scaling_beta=0.2,
                                                               original_max_position_embeddings=8)),

@@ -33,6 +33,8 @@ export interface OpenModel {
   vocabulary?: Vocabulary
   /** `model_type` of the repository that the model is a part of; null: it is all that there is. */
   partOf: string | null
+  /** Modules beside the model in such a repository, e.g. `vision_tower`. */
+  otherModules: string[]
   /** What is unusual about the weights but not wrong: tensors that nothing uses, a head that config.json does not expect. */
   remarks: { message: string; hint: string }[]
 }
@@ -51,7 +53,19 @@ export function openModel(folder: Folder): OpenModel {
   const prefix = model.prefixes.find((one) => has(blockTensor(one)))
   if (prefix === undefined) throw missing(blockTensor(model.prefixes[0]))
   const { embedding, head } = ends(folder, model, prefix)
-  const opened: OpenModel = { folder, family, model, partOf, prefix, embedding, head, dtype: '', parameters: 0, remarks: [] }
+  const opened: OpenModel = {
+    folder,
+    family,
+    model,
+    partOf,
+    prefix,
+    embedding,
+    head,
+    otherModules: [],
+    dtype: '',
+    parameters: 0,
+    remarks: [],
+  }
   const used = new Set([embedding, head])
   const expect = (name: string, extents: readonly number[]) => {
     used.add(name)
@@ -90,6 +104,7 @@ export function openModel(folder: Folder): OpenModel {
     )
   opened.parameters = parameters
   opened.dtype = [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? tensors.get(embedding)!.dtype
+  opened.otherModules = modulesBeside(opened, used)
   opened.remarks = remarksOn(opened, used)
   return opened
 }
@@ -144,9 +159,9 @@ function remarksOn(opened: OpenModel, used: ReadonlySet<string>): OpenModel['rem
   const remarks: OpenModel['remarks'] = []
   // Angles of the rotary embedding, which older files hold and nobody reads: config.json has their settings.
   const left = [...folder.checkpoint.tensors.keys()].filter((name) => !used.has(name) && !/\brotary_emb\.inv_freq$/.test(name))
-  const isOther = (name: string) => opened.partOf !== null && !name.startsWith(opened.prefix)
-  const unused = left.filter((name) => !isOther(name))
-  if (opened.partOf !== null) remarks.push(partRemark(opened, left.filter(isOther)))
+  const others = new Set(left.filter(isBeside(opened, used)))
+  const unused = left.filter((name) => !others.has(name))
+  if (opened.partOf !== null) remarks.push(partRemark(opened, others.size))
   if (unused.length) {
     const more = unused.length > maxNames ? `, and ${unused.length - maxNames} more` : ''
     const subject = unused.length > 1 ? `${unused.length} tensors of the weights are not used` : 'A tensor of the weights is not used'
@@ -177,15 +192,25 @@ function remarksOn(opened: OpenModel, used: ReadonlySet<string>): OpenModel['rem
 }
 
 /** Which part of a repository is meant, and what becomes of the others. */
-function partRemark({ family, partOf, prefix }: OpenModel, others: string[]): OpenModel['remarks'][number] {
-  const parts = [...new Set(others.map((name) => name.replace(/^model\./, '').split('.')[0]))]
-  const rest = others.length
-    ? `The other ${others.length} tensors (${parts.slice(0, maxNames).join(', ')}) are copied into checkpoints byte for byte.`
-    : 'It holds no other tensors.'
+function partRemark({ family, partOf, prefix, otherModules }: OpenModel, others: number): OpenModel['remarks'][number] {
+  const named = otherModules.slice(0, maxNames).join(', ')
+  const rest = others ? `The other ${others} tensors (${named}) are copied into checkpoints byte for byte.` : 'It has no other tensors.'
   return {
     message: `This is a repository of the type ${partOf}. Its text model (${family.label}, tensors below ${prefix.replace(/\.$/, '')}) is measured and quantized. ${rest}`,
-    hint: 'Calibration and perplexity are of text alone.',
+    hint: 'Calibration and perplexity use text only.',
   }
+}
+
+/** Whether a tensor belongs to another part of the repository. */
+const isBeside =
+  ({ partOf, prefix }: OpenModel, used: ReadonlySet<string>) =>
+  (name: string) =>
+    partOf !== null && !used.has(name) && !name.startsWith(prefix)
+
+/** The modules of those tensors, as they are called without the prefix of the whole. */
+function modulesBeside(opened: OpenModel, used: ReadonlySet<string>): string[] {
+  const names = [...opened.folder.checkpoint.tensors.keys()].filter(isBeside(opened, used))
+  return [...new Set(names.map((name) => name.replace(/^model\./, '').split('.')[0]))]
 }
 
 /** Full name of a tensor or module of block k. */

@@ -99,6 +99,8 @@ export function planRun(
     staticGroups,
     damping: options.damping as number | undefined,
     dtype: modelDtype(opened.folder.configText, stored),
+    // Names that could mean something else in a pattern are no names of modules.
+    otherModules: opened.otherModules.filter((name) => /^\w+$/.test(name)),
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
   const outliers = opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))

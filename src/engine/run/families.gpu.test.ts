@@ -109,23 +109,30 @@ it('a text model is quantized where it lies, and the rest of its repository stay
   expect(familyLabel).toBe('Ministral 3, the text model of mistral3')
   const { folder } = session.model
   const { host, sinks } = memoryHost(session)
-  const { runs } = await runJob(smallJob([{ id: 'one', label: 'one', method: 'rtn', options: { bits: 4 } }], { save: true }), host)
-  const written = sinks.get('one')!.files
-  const after = await openFolder(memoryFiles(written))
-  for (const [name, { dtype, shape }] of folder.checkpoint.tensors) {
-    const module = name.replace(/\.weight$/, '')
-    if (runs[0].layers.some((layer) => layer.name === module)) {
-      expect(after.checkpoint.tensors.has(`${module}.qweight`)).toBe(true)
-      continue
+  const job = smallJob([{ id: 'one', label: 'one', method: 'rtn', options: { bits: 4 } }], { save: true })
+  const { runs } = await runJob({ ...job, formats: ['gptq', 'compressed-tensors', 'awq', 'dense'] }, host)
+  expect(runs[0].exportError).toBeUndefined()
+  for (const format of ['gptq', 'compressed-tensors', 'awq', 'dense']) {
+    const all = [...sinks.get('one')!.files].flatMap(([path, file]) =>
+      path.startsWith(`${format}/`) ? [[path.slice(format.length + 1), file] as [string, typeof file]] : [],
+    )
+    const after = await openFolder(memoryFiles(all))
+    const quantized = new Set(runs[0].layers.map(({ name }) => `${name}.weight`))
+    for (const [name, { dtype, shape }] of folder.checkpoint.tensors) {
+      if (quantized.has(name)) continue
+      expect(after.checkpoint.tensors.get(name)).toMatchObject({ dtype, shape })
+      expect(await after.checkpoint.read(name)).toEqual(await folder.checkpoint.read(name))
     }
-    expect(after.checkpoint.tensors.get(name)).toMatchObject({ dtype, shape })
-    expect(await after.checkpoint.read(name)).toEqual(await folder.checkpoint.read(name))
+    const { quantization_config: told, dtype: _, ...rest } = after.config
+    const { dtype: __, ...before } = folder.config
+    expect(rest).toEqual(before)
+    // Loaders learn from it which modules are whole.
+    if (format !== 'dense') for (const part of ['vision_tower', 'multi_modal_projector']) expect(JSON.stringify(told)).toContain(part)
+    expect(after.files.has('preprocessor_config.json')).toBe(true)
+    await session.open(after.files)
+    const again = await runJob({ ...job, runs: [], save: false }, memoryHost(session).host)
+    expect(Math.abs(again.fpPerplexity! / runs[0].perplexity! - 1)).toBeLessThan(format === 'dense' ? 1e-2 : 1e-6)
   }
-  const { quantization_config, dtype: _, ...rest } = after.config
-  const { dtype: __, ...before } = folder.config
-  expect(rest).toEqual(before)
-  expect(quantization_config).toMatchObject({ bits: 4 })
-  expect(written.has('preprocessor_config.json')).toBe(true)
 })
 
 describe('families', () => {

@@ -72,8 +72,9 @@ function interleaved(rows: number, q: number, at: (row: number, n: number) => nu
 
 /** What config.json says of the quantization. */
 export function awqConfig(plan: ExportPlan): Record<string, unknown> {
-  const { bits, groupSize } = plan.settings
-  const whole = wholeLinears(plan)
+  const { bits, groupSize, otherModules = [] } = plan.settings
+  // transformers compares from the start of a path, vLLM anywhere in it.
+  const whole = [...wholeLinears(plan), ...otherModules.flatMap((name) => [name, `model.${name}`])]
   return {
     quant_method: 'awq',
     version: 'gemm',

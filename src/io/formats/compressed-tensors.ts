@@ -78,7 +78,7 @@ function zeroPoints({ q, bits, groups, grid }: SolvedLinear): Uint32Array {
 
 /** What config.json says of the quantization: nothing beside the fields of compressed-tensors, which forbids others in a scheme. */
 export function compressedConfig(plan: ExportPlan): Record<string, unknown> {
-  const { bits, groupSize, symmetric } = plan.settings
+  const { bits, groupSize, symmetric, otherModules } = plan.settings
   return {
     quant_method: 'compressed-tensors',
     format: 'pack-quantized',
@@ -102,7 +102,7 @@ export function compressedConfig(plan: ExportPlan): Record<string, unknown> {
         format: 'pack-quantized',
       },
     },
-    ignore: ['lm_head', ...wholeLinears(plan)],
+    ignore: ['lm_head', ...wholeLinears(plan), ...(otherModules ?? []).map((name) => `re:.*\\b${name}\\..*`)],
     version: '0.18.0',
     // Zero points that are packed only fit what transformers 5.24 makes room for if it unpacks while it loads, not at the first pass.
     ...(!symmetric && { dequantize: true }),

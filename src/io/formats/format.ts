@@ -46,6 +46,8 @@ export interface ExportSettings {
   staticGroups: boolean
   /** Module paths (of blocks or linears) that stay in full precision, e.g. `model.layers.3`. */
   dynamicSkips: readonly string[]
+  /** Modules beside a text model in its repository, e.g. `vision_tower`, which stay as they are too; loaders may put a prefix before them. */
+  otherModules?: readonly string[]
   /** Damping: the fraction of the mean diagonal that was added to the Hessian, for methods that use it. */
   damping?: number
   /** The dtype of the model's weights. */

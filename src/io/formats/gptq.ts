@@ -100,7 +100,10 @@ export function encodeLinear(
 /** The quantization config. */
 export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'settings' | 'linears'>): Record<string, unknown> {
   const version = settings.symmetric ? 'gptq' : 'gptq_v2'
-  const skips = settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}])
+  const skips = [
+    ...settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}]),
+    ...(settings.otherModules ?? []).map((name) => [`-:(.*\\.)?${name}(\\.|$)`, {}]),
+  ]
   return {
     quant_method: 'gptq',
     bits: settings.bits,

@@ -1,0 +1,100 @@
+"""Which formats of which families transformers really loads, on the processor.
+
+    python3 e2e/oracle/check_clients.py [--write] [VARIANT ...]
+
+Each variant of make_fixtures.py, as wide as kernels want it (multiples of 32), is quantized in the terminal by RTN (4 bits, groups of 32,
+symmetric) into every format of ROWS. transformers loads each folder, with gptqmodel, optimum and compressed-tensors where they are
+needed, and measures it. The table holds how far its perplexity is from the workbench's own, relatively, or what it says instead.
+`--write` puts the table into README.md. Needs `pip install gptqmodel==7.7.0 optimum==2.3.0 compressed-tensors` beside requirements.txt.
+"""
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("LOGBAR_LEVEL", "ERROR")
+
+import torch
+import transformers
+from tokenizers import Tokenizer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from check_exports import DEMO, LENGTH, WINDOWS, perplexity, quantize
+from make_fixtures import VARIANTS, class_of, randomize
+
+FORMATS = ["gptq", "compressed-tensors", "awq", "dense"]
+WIDE = dict(hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=1, head_dim=32)
+# One of each family, and one of each kind of repository.
+ROWS = ["llama-3.2", "mistral", "qwen2", "qwen3", "gemma-2", "gemma-3", "ministral-3", "smollm3", "olmo2", "olmo3", "phi-3", "phi-4-mini",
+        "granite", "mistral3", "gemma-3-vision", "smolvlm"]
+
+
+def widened(config):
+    """The same configuration with sizes that kernels want."""
+    fields = config.to_dict()
+    text = fields.get("text_config", fields)
+    text.update({key: value for key, value in WIDE.items() if key in text or key != "head_dim"})
+    ropes = text["rope_parameters"]
+    for key in ("short_factor", "long_factor"):
+        if key in ropes:
+            # The first of the factors, then the last, for as many pairs as rotate now.
+            pairs = int(WIDE["head_dim"] * ropes.get("partial_rotary_factor", 1)) // 2
+            ropes[key] = [ropes[key][0]] * (pairs - pairs // 2) + [ropes[key][-1]] * (pairs // 2)
+    return CONFIG_MAPPING[fields["model_type"]].from_dict(fields)
+
+
+def measured(folder, ids):
+    config = transformers.AutoConfig.from_pretrained(folder)
+    # Kernels of packed weights compute in what config.json declares; plain weights are compared in float32.
+    dtype = "auto" if getattr(config, "quantization_config", None) else torch.float32
+    model = class_of(config).from_pretrained(folder, dtype=dtype, device_map="cpu", attn_implementation="eager").eval()
+    return perplexity(model, ids)
+
+
+def row(name, place):
+    config = widened(VARIANTS[name][0])
+    torch.manual_seed(0)
+    model = class_of(config).from_config(config)
+    randomize(model, 0)
+    model.tie_weights()
+    source = place / "model"
+    model.to(torch.float16).save_pretrained(source)
+    shutil.copy(DEMO / "tokenizer.json", source)
+    tokens = Tokenizer.from_file(str(source / "tokenizer.json")).encode((DEMO / "evaluation.txt").read_text()).ids
+    ids = torch.tensor(tokens[: WINDOWS * LENGTH]).view(WINDOWS, LENGTH)
+    method = ["rtn", "--wbits", "4", "--groupsize", "32", "--sym", "--format", ",".join(FORMATS)]
+    ours = quantize(source, place / "out", method)["perplexity"]
+    cells = []
+    for format in FORMATS:
+        try:
+            cells.append(f"{measured(place / 'out' / format, ids) / ours - 1:+.0e}")
+        except Exception as error:
+            cells.append(f"no: {type(error).__name__}: {str(error).strip().splitlines()[0][:80]}")
+        print(name, format, cells[-1], flush=True)
+    return [name, *cells]
+
+
+def main():
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    names = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    rows = []
+    for name in names or ROWS:
+        with tempfile.TemporaryDirectory() as place:
+            rows.append(row(name, Path(place)))
+    lines = [["variant", *FORMATS], ["---"] * (len(FORMATS) + 1), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    print(table)
+    if "--write" in sys.argv:
+        readme = Path(__file__).parent / "README.md"
+        before, _, rest = readme.read_text().partition("<!-- clients -->\n")
+        readme.write_text(f"{before}<!-- clients -->\n{table}\n<!-- end of clients -->{rest.partition('<!-- end of clients -->')[2]}")
+
+
+if __name__ == "__main__":
+    main()
