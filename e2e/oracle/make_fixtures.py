@@ -27,6 +27,7 @@ from transformers.models.falcon.configuration_falcon import FalconConfig
 from transformers.models.gemma2.configuration_gemma2 import Gemma2Config
 from transformers.models.gemma3.configuration_gemma3 import Gemma3Config, Gemma3TextConfig
 from transformers.models.granite.configuration_granite import GraniteConfig
+from transformers.models.granitemoehybrid.configuration_granitemoehybrid import GraniteMoeHybridConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.ministral3.configuration_ministral3 import Ministral3Config
 from transformers.models.mistral.configuration_mistral import MistralConfig
@@ -264,6 +265,15 @@ VARIANTS = {
             vision_config=dict(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=1, image_size=28,
                                patch_size=14),
             image_token_id=5, pad_token_id=0, scale_factor=2, tie_word_embeddings=False),
+        {"dtype": torch.bfloat16},
+    ),
+    # Without experts and state-space blocks.
+    "granite-4": (
+        GraniteMoeHybridConfig(**ROTARY, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                               num_local_experts=0, num_experts_per_tok=0, shared_intermediate_size=28, tie_word_embeddings=True,
+                               layer_types=["full_attention"] * 2, position_embedding_type="rope", mamba_n_heads=4,
+                               rope_parameters=rope(10000), embedding_multiplier=2.0, attention_multiplier=0.4,
+                               residual_multiplier=0.5, logits_scaling=3.0),
         {"dtype": torch.bfloat16},
     ),
 }

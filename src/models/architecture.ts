@@ -20,8 +20,8 @@ export interface Architecture {
   plus: number
   /** RMS norms of queries and keys before they are rotated: of each head, or of all heads as one vector. */
   headNorms: 'none' | 'each' | 'all'
-  /** One linear for queries, keys and values, and one for gate and up. */
-  fused: boolean
+  /** Linears by their duty. */
+  linears: LinearNames
   /** Linears with a bias. */
   biased(linear: string): boolean
   /** Keys that a query of block k sees. */
@@ -32,6 +32,14 @@ export interface Architecture {
   multipliers: Multipliers
   scoreCap?: number
   logitCap?: number
+}
+
+export interface LinearNames {
+  /** For queries, keys and values: three, or one for all of them. */
+  qkv: readonly string[]
+  /** For gate and up: two, or one for both. */
+  gateUp: readonly string[]
+  down: string
 }
 
 export interface Multipliers {

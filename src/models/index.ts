@@ -5,7 +5,7 @@ import { bloom } from './bloom.ts'
 import { falcon } from './falcon.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'
-import { granite } from './granite.ts'
+import { granite, granite4 } from './granite.ts'
 import { refuseExperts } from './experts.ts'
 import { llama } from './llama.ts'
 import { ministral3 } from './ministral3.ts'
@@ -35,6 +35,7 @@ export const families: Family[] = [
   olmo3,
   phi3,
   granite,
+  granite4,
 ]
 
 /** Fields that say: there is more to this model than one text decoder. */

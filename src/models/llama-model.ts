@@ -3,13 +3,20 @@ import type { Device } from '../gpu/device.ts'
 import { activate, add, attention, copyColumns, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder } from '../io/formats/index.ts'
-import type { Architecture } from './architecture.ts'
+import type { Architecture, LinearNames } from './architecture.ts'
 import type { Before, BlockWeights, LinearShape, Model, StageInput, Windows } from './family.ts'
 import { attentionFactor, inverseFrequencies, ropeFacts, ropeTables, rotatingWidth } from './rope.ts'
 import { Scope } from './scope.ts'
 
 const attn = (part: string) => `self_attn.${part}`
 const mlp = (part: string) => `mlp.${part}`
+
+/** The linears of LLaMA. */
+export const apart: LinearNames = {
+  qkv: ['q_proj', 'k_proj', 'v_proj'].map(attn),
+  gateUp: ['gate_proj', 'up_proj'].map(mlp),
+  down: mlp('down_proj'),
+}
 
 export function modelOf(model: Architecture): Model {
   const { hidden, blocks, heads, kvHeads, d, ffn, vocab, maxPositions, tied, plus, multipliers } = model
@@ -43,10 +50,10 @@ export function modelOf(model: Architecture): Model {
 
 /** What `block` computes, as data, where that has a place for all of it. */
 function decoderOf(model: Architecture, biased: LinearShape[]): Decoder | undefined {
-  const { norms, headNorms, fused, ropes, d, multipliers, act, scoreCap } = model
+  const { norms, headNorms, linears, ropes, d, multipliers, act, scoreCap } = model
   const distinct = [...new Set(ropes)]
   const plain = distinct.every((one) => one?.share === 1 && one.scaling.kind !== 'longrope' && !one.queries && attentionFactor(one) === 1)
-  if (norms === 'after' || headNorms === 'all' || fused || !plain || multipliers.residual !== 1 || multipliers.logits !== 1)
+  if (norms === 'after' || headNorms === 'all' || linears !== apart || !plain || multipliers.residual !== 1 || multipliers.logits !== 1)
     return undefined
   return {
     vocab: model.vocab,
@@ -75,32 +82,30 @@ function decoderOf(model: Architecture, biased: LinearShape[]): Decoder | undefi
   }
 }
 
-function stagesOf({ hidden, heads, kvHeads, d, ffn, fused }: Architecture): LinearShape[][] {
-  const inputs: LinearShape[] = fused
-    ? [{ name: attn('qkv_proj'), q: (heads + 2 * kvHeads) * d, p: hidden, scoring: true }]
-    : [
-        { name: attn('q_proj'), q: heads * d, p: hidden, scoring: true },
-        { name: attn('k_proj'), q: kvHeads * d, p: hidden, scoring: true },
-        { name: attn('v_proj'), q: kvHeads * d, p: hidden },
-      ]
-  const gated = fused
-    ? [{ name: mlp('gate_up_proj'), q: 2 * ffn, p: hidden }]
-    : ['gate_proj', 'up_proj'].map((part) => ({ name: mlp(part), q: ffn, p: hidden }))
-  return [inputs, [{ name: attn('o_proj'), q: hidden, p: heads * d }], gated, [{ name: mlp('down_proj'), q: hidden, p: ffn }]]
+function stagesOf({ hidden, heads, kvHeads, d, ffn, linears: { qkv, gateUp, down } }: Architecture): LinearShape[][] {
+  const [first, keys, values] = qkv
+  const inputs: LinearShape[] =
+    qkv.length === 1
+      ? [{ name: first, q: (heads + 2 * kvHeads) * d, p: hidden, scoring: true }]
+      : [
+          { name: first, q: heads * d, p: hidden, scoring: true },
+          { name: keys, q: kvHeads * d, p: hidden, scoring: true },
+          { name: values, q: kvHeads * d, p: hidden },
+        ]
+  const gated = gateUp.map((name) => ({ name, q: (2 / gateUp.length) * ffn, p: hidden }))
+  return [inputs, [{ name: attn('o_proj'), q: hidden, p: heads * d }], gated, [{ name: down, q: hidden, p: ffn }]]
 }
 
-function beforeOf({ norms, heads, kvHeads, d, ffn, fused }: Architecture): Before[] {
+function beforeOf({ norms, heads, kvHeads, d, ffn, linears: { qkv, gateUp } }: Architecture): Before[] {
   const norm = (name: string): Before =>
     norms === 'after' ? { kind: 'none', why: 'it is the sum of all blocks before, which later blocks see too' } : { kind: 'norm', name }
   const values: Before =
     kvHeads < heads
       ? { kind: 'none', why: 'several query heads share one value head, whose projection cannot take over a scale for each' }
-      : fused
-        ? { kind: 'linear', name: attn('qkv_proj'), output: (j) => 2 * heads * d + j }
-        : { kind: 'linear', name: attn('v_proj') }
-  const up: Before = fused
-    ? { kind: 'linear', name: mlp('gate_up_proj'), output: (j) => ffn + j }
-    : { kind: 'linear', name: mlp('up_proj') }
+      : qkv.length === 1
+        ? { kind: 'linear', name: qkv[0], output: (j) => 2 * heads * d + j }
+        : { kind: 'linear', name: qkv[2] }
+  const up: Before = gateUp.length === 1 ? { kind: 'linear', name: gateUp[0], output: (j) => ffn + j } : { kind: 'linear', name: gateUp[1] }
   return [norm('input_layernorm'), values, norm(middleNorm(norms)), up]
 }
 
@@ -155,7 +160,7 @@ async function* block(
     const gated = gate(scope, model, m)
     if (m !== y) scope.drop(m)
     yield { stage: 3, input: gated }
-    branch(scope, model, gated, mlp('down_proj'), y, 'post_feedforward_layernorm')
+    branch(scope, model, gated, model.linears.down, y, 'post_feedforward_layernorm')
     scope.drop(gated)
     return scope.give(y)
   } finally {
@@ -170,10 +175,9 @@ interface Projections {
 }
 
 /** Queries, keys and values of `a`, normed where the family norms them; kept by the scope. */
-function projections(scope: Scope, { heads, kvHeads, d, fused, headNorms, eps }: Architecture, a: Tensor): Projections {
-  const [q, k, v] = fused
-    ? split(scope, scope.linear(a, attn('qkv_proj')), [heads * d, kvHeads * d, kvHeads * d])
-    : ['q_proj', 'k_proj', 'v_proj'].map((part) => scope.linear(a, attn(part)))
+function projections(scope: Scope, { heads, kvHeads, d, linears: { qkv }, headNorms, eps }: Architecture, a: Tensor): Projections {
+  const outputs = qkv.map((name) => scope.linear(a, name))
+  const [q, k, v] = outputs.length === 1 ? split(scope, outputs[0], [heads * d, kvHeads * d, kvHeads * d]) : outputs
   if (headNorms === 'none') return { q, k, v }
   const normed = (x: Tensor, name: string) => {
     const width = headNorms === 'each' ? d : x.cols
@@ -226,10 +230,9 @@ async function attend(
 }
 
 /** act(m Wgate) ⊙ m Wup, kept by the scope. */
-function gate(scope: Scope, { ffn, fused, act }: Architecture, m: Tensor): Tensor {
-  const [gate, up] = fused
-    ? split(scope, scope.linear(m, mlp('gate_up_proj')), [ffn, ffn])
-    : ['gate_proj', 'up_proj'].map((part) => scope.linear(m, mlp(part)))
+function gate(scope: Scope, { ffn, linears: { gateUp }, act }: Architecture, m: Tensor): Tensor {
+  const outputs = gateUp.map((name) => scope.linear(m, name))
+  const [gate, up] = outputs.length === 1 ? split(scope, outputs[0], [ffn, ffn]) : outputs
   if (act === 'silu') swiglu(scope.gpu, gate, up)
   else {
     activate(scope.gpu, 'gelu_tanh', gate)

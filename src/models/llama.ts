@@ -9,7 +9,7 @@ import { agreed } from '../io/facts.ts'
 import { invalid, parseConfig, requireFours, size, unsupported } from './config.ts'
 import type { Architecture, Multipliers } from './architecture.ts'
 import type { Family } from './family.ts'
-import { modelOf } from './llama-model.ts'
+import { apart, modelOf } from './llama-model.ts'
 import type { RopeSettings } from './rope.ts'
 import { type RopeRules, readRope } from './rope-settings.ts'
 
@@ -48,7 +48,7 @@ export type Fields = z.infer<typeof schema>
 const sameActivation = { silu: ['silu', 'swish'], gelu_pytorch_tanh: ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'] }
 
 /** What sets a family apart from LLaMA. */
-export interface Kind extends Partial<Pick<Architecture, 'act' | 'norms' | 'plus' | 'headNorms' | 'fused'>> {
+export interface Kind extends Partial<Pick<Architecture, 'act' | 'norms' | 'plus' | 'headNorms' | 'linears'>> {
   id: string
   label: string
   modelTypes: string[]
@@ -77,7 +77,7 @@ export function llamaLike(kind: Kind): Family {
 }
 
 function read(kind: Kind, given: Record<string, unknown>): Architecture {
-  const { biased = [], window = 'none', act = 'silu', norms = 'before', plus = 0, headNorms = 'none', fused = false } = kind
+  const { biased = [], window = 'none', act = 'silu', norms = 'before', plus = 0, headNorms = 'none', linears = apart } = kind
   const config = fieldsOf(kind, given)
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: ffn } = config
   const kvHeads = config.num_key_value_heads ?? heads
@@ -98,8 +98,8 @@ function read(kind: Kind, given: Record<string, unknown>): Architecture {
     maxPositions: config.max_position_embeddings,
     tied: config.tie_word_embeddings,
     eps: config.rms_norm_eps,
-    ...{ act, norms, plus, headNorms, fused, spans },
-    biased: (linear) => biased.includes(linear) || config[linear.startsWith('mlp') ? 'mlp_bias' : 'attention_bias'] === true,
+    ...{ act, norms, plus, headNorms, linears, spans },
+    biased: (linear) => biased.includes(linear) || config[linear.startsWith('self_attn') ? 'attention_bias' : 'mlp_bias'] === true,
     ropes: kind.ropes?.(full, spans, rules) ?? Array<RopeSettings>(spans.length).fill(readRope(full, rules)),
     multipliers: { embedding: 1, residual: 1, logits: 1, scores: 1 / Math.sqrt(d), ...kind.multipliers?.(config) },
     scoreCap: (kind.capped && config.attn_logit_softcapping) || undefined,

@@ -98,3 +98,28 @@ describe('a mixture of experts is refused with its size', () => {
     expect(error.hint).toMatch(hint)
   })
 })
+
+describe('Granite 4', () => {
+  const dense = {
+    ...{ model_type: 'granitemoehybrid', hidden_size: 64, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2 },
+    ...{ vocab_size: 64, num_local_experts: 0, shared_intermediate_size: 96, layer_types: ['attention', 'attention'] },
+  }
+
+  it('is read where it is dense, with older names of its blocks too, and without rotation', () => {
+    const { layer_types: types, ...others } = dense
+    for (const config of [dense, { ...others, layers_block_type: types }, { ...others, layer_types: ['full_attention', 'full_attention'] }])
+      expect(readModel(config).model.shape.ffn).toBe(96)
+    expect(readModel(dense).model.architecture?.ropes).toEqual([null, null])
+    expect(readModel({ ...dense, position_embedding_type: 'rope' }).model.architecture?.ropes[0]?.theta).toBe(1e4)
+  })
+
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ['experts', { ...dense, num_local_experts: 62 }, /num_local_experts is 62/],
+    ['no word on experts', { ...dense, num_local_experts: undefined }, /num_local_experts is missing/],
+    ['state-space blocks', { ...dense, layer_types: ['mamba', 'attention'] }, /layer_types holds "mamba"/],
+    ['no word on blocks', { ...dense, layer_types: undefined }, /layer_types is missing/],
+    ['kinds that contradict each other', { ...dense, layers_block_type: ['mamba', 'mamba'] }, /layers_block_type is/],
+  ])('%s are refused', async (_, config, message) => {
+    expect((await refusal(() => readModel(config))).message).toMatch(message)
+  })
+})

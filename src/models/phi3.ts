@@ -8,7 +8,7 @@ const family = llamaLike({
   modelTypes: ['phi3'],
   defaults: { max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
   window: 'all',
-  fused: true,
+  linears: { qkv: ['self_attn.qkv_proj'], gateUp: ['mlp.gate_up_proj'], down: 'mlp.down_proj' },
   rope: { partial: true, kinds: ['none', 'longrope'], names: { su: 'longrope' } },
 })
 
