@@ -1,4 +1,5 @@
 /** Configurations of published models, older spellings, and what is refused before any weight is read. */
+import { readFile } from 'node:fs/promises'
 import { describe, expect, it, test } from 'vitest'
 import { refusal } from '../io/testing.ts'
 import { readModel } from './index.ts'
@@ -184,6 +185,16 @@ describe('published models', () => {
     const { model } = readModel(config)
     expect(model.shape).toMatchObject(shape)
     expect(parameters(config)).toBe(count)
+  })
+
+  it.each([
+    ['OLMo-2-1B', 1_484_916_736 - 100_352 * 2048],
+    ['SmolLM3-3B', 3_075_098_624],
+    ['Phi-4-mini', 3_836_021_760],
+    ['Granite-3.3-2B', 2_533_539_840],
+    ['Ministral-3-3B', 3_429_006_336],
+  ])('%s, of the dry runs', async (name, count) => {
+    expect(parameters(JSON.parse(await readFile(`e2e/dry-runs/${name}.json`, 'utf8')))).toBe(count)
   })
 
   test('the fused projection has the rows of its layout', () => {
