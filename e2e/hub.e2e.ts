@@ -12,6 +12,7 @@ import { folderContents, type HubServer, startHub } from './hub/server.ts'
 import { serveEngineOf } from './hub/site.ts'
 
 const token = 'hf_secret_reader'
+const writer = 'hf_secret_writer'
 let server: HubServer
 let folder: string
 
@@ -20,6 +21,7 @@ beforeAll(async () => {
   const main = await folderContents(folder)
   server = await startHub({
     tokens: { [token]: ['demo/stories'] },
+    writers: { [writer]: ['pushed'] },
     repos: [
       { name: 'demo/stories', revisions: { main }, gated: 'auto' },
       {
@@ -95,6 +97,39 @@ describe('--model owner/name', () => {
     const converted = await quantize(['--model', 'demo/bin@refs/pr/7', ...fresh, '--wbits', '16'])
     expect(converted.status, converted.stderr).toBe(0)
     expect(JSON.parse(converted.stdout).source).toMatchObject({ repo: 'demo/bin', ref: 'refs/pr/7' })
+  })
+})
+
+describe('--push', () => {
+  test('uploads the checkpoint into a private repository, and goes on without computing after it broke', async () => {
+    const out = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'stories')
+    const place = ['--save', out, '--push', 'pushed/stories-3bit', '--hub-url', server.url, '--cache-gb', '0']
+    const args = ['--model', folder, ...quick, ...rtn, ...place]
+    const nobody = await quantize(args, { HF_TOKEN: '' })
+    expect([nobody.status, nobody.stdout]).toEqual([1, ''])
+    expect(nobody.stderr).toMatch(/Uploading to \S+ needs an access token.*\(hub-denied\)\nCreate one with write access/)
+    server.fault('expired', { match: '/info/lfs/objects/batch', method: 'POST' })
+    const first = await quantize(args, { HF_TOKEN: writer })
+    expect(first.status).toBe(1)
+    expect(JSON.parse(first.stdout)).toMatchObject({ perplexity: expect.any(Number), export_error: null, pushed: null })
+    expect(first.stderr).toMatch(
+      /The checkpoint was not uploaded: .*\(hub-denied\)\n.*the same command with --resume uploads what is missing/,
+    )
+    expect(server.commits.map(({ paths }) => paths)).toEqual([['quantization_report.json']])
+
+    const again = await quantize([...args, '--resume'], { HF_TOKEN: writer })
+    expect(again.status, again.stderr).toBe(0)
+    expect(JSON.parse(again.stdout)).toEqual({ pushed: `${server.url}/pushed/stories-3bit` })
+    expect(again.stderr).toMatch(/Uploaded \d+ files to \S+ \(private\); 1 were there already\./)
+    expect(again.stderr).not.toMatch(/solving|activations/)
+    const pushed = (await server.pushed('pushed/stories-3bit'))!
+    expect(pushed.private).toBe(true)
+    const written = await folderContents(out)
+    written.delete('.quantease-workbench.json')
+    pushed.files.delete('.gitattributes')
+    expect(pushed.files).toEqual(written)
+    const everything = [first, again].flatMap(({ stdout, stderr }) => [stdout, stderr]).concat(server.log.map(({ path }) => path))
+    expect(everything.join('\n')).not.toContain(writer)
   })
 })
 

@@ -4,7 +4,7 @@ import { Control } from './engine/control.ts'
 import { demoTexts } from './engine/hosts/demo.ts'
 import { dawn, headless, memoryStore } from './engine/hosts/node.ts'
 import type { Target } from './engine/hosts/target.ts'
-import { type Hub, hubDatasets } from './engine/hub.ts'
+import { checkPush, type Hub, hubDatasets } from './engine/hub.ts'
 import type { Job, JobReport, ModelSummary, RunEvent } from './engine/job.ts'
 import { discardJournal, readJournal } from './engine/keep/journal.ts'
 import { checkJob, memoryProblem } from './engine/plan/dry.ts'
@@ -18,6 +18,7 @@ import { chooseTexts, connect, demo, isRemote, namedText, openModel } from './cl
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
 import { resultOf, summary } from './cli/result.ts'
 import { Speaker } from './cli/speaker.ts'
+import { upload } from './cli/upload.ts'
 
 /** The data sets of the Hub, whose address is among the arguments. */
 let datasets: ReturnType<typeof hubDatasets>
@@ -41,18 +42,36 @@ async function main(): Promise<void> {
   setInterval(() => say.tick(), 5000).unref()
   for (const note of withoutEffect(catalog, given, asked)) say.note(note)
   const local = isRemote(asked.model) ? null : asked.model === 'demo' ? join('public', 'demo') : asked.model
-  const target = asked.saved === undefined ? null : await claim(asked.saved, local, given.on('overwrite'), say)
   const hub = connect(given, say)
+  const { saved, pushed: place } = asked
+  const target = saved === undefined ? null : await claim(requestOf(saved, local, given), say)
+  if (place) await checkPush(hub, place, given.on('resume'))
   datasets = hubDatasets(hub)
-  const model = await openModel(session, hub, asked.model)
   const journal = target?.journal ?? memoryStore()
   const unfinished = await readJournal(journal, false)
+  if (target && place && given.on('resume') && !unfinished && (await target.whole())) {
+    const { url } = await upload(hub, target, place, say)
+    process.stdout.write(given.on('json') ? `${JSON.stringify({ pushed: url })}\n` : `Uploaded to: ${url}\n`)
+    return
+  }
+  const model = await openModel(session, hub, asked.model)
   const job = await jobOf(given, asked, texts, model, unfinished?.job, say)
   if (target) standing(target, unfinished, given.on('resume'))
   const report = await perform(job, { target, hub, journal, say, resume: unfinished !== null, remote: local === null })
-  await tell(report, given, asked, journal)
+  const written = report.runs.at(0)?.export
+  const uploaded = target && place && written ? await upload(hub, target, place, say).catch((error: Error) => error) : null
+  await tell(report, given, asked, journal, uploaded && 'url' in uploaded ? uploaded.url : null)
   if (!job.keepSolved) await discardJournal(journal)
+  if (uploaded instanceof Error) throw uploaded
 }
+
+/** `--push --resume` uploads a finished checkpoint. */
+const requestOf = (path: string, model: string | null, given: Given) => ({
+  path,
+  model,
+  overwrite: given.on('overwrite'),
+  finished: given.on('resume') && given.text('push') !== undefined,
+})
 
 type Store = Target['journal']
 type Unfinished = Awaited<ReturnType<typeof readJournal>>
@@ -68,6 +87,9 @@ async function jobOf(
 ): Promise<Job> {
   const { method } = asked
   const options = { ...asked.options }
+  const formats = formatChoice(asked.formats, given.on('keep-solved'), given.on('resume') ? before : undefined)
+  if (asked.pushed && (formats.formats?.length ?? 1) > 1)
+    throw new UsageError('--push uploads one checkpoint into one repository, and the job writes several: give one --format.')
   const length = asked.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
   // As in the published script, whose default is 1000: a number above that of the blocks means all.
   if (Number(options.blocks) > model.blocks) {
@@ -92,7 +114,7 @@ async function jobOf(
     ...(date !== undefined && { date }),
     perplexityEvery: 0,
     save: asked.saved !== undefined,
-    ...formatChoice(asked.formats, given.on('keep-solved'), given.on('resume') ? before : undefined),
+    ...formats,
   }
 }
 
@@ -156,11 +178,11 @@ const later = async (journal: Store, { job }: JobReport) =>
   job.save && (await readJournal(journal, false)) ? 'Finished layers are kept: the same command with --resume continues.' : ''
 
 /** Prints the result. @throws {WorkbenchError} what the run or its export failed of */
-async function tell(report: JobReport, given: Given, { saved }: Asked, journal: Store): Promise<void> {
+async function tell(report: JobReport, given: Given, { saved }: Asked, journal: Store, pushed: string | null): Promise<void> {
   const run = report.runs.at(0)
   const goOn = await later(journal, report)
   if (run?.error) throw new WorkbenchError(run.error.code, run.error.message, `${run.error.hint} ${goOn}`.trim())
-  process.stdout.write(given.on('json') ? `${JSON.stringify(resultOf(report))}\n` : summary(report, saved))
+  process.stdout.write(given.on('json') ? `${JSON.stringify(resultOf(report, pushed))}\n` : summary(report, saved, pushed))
   if (!run?.exportError) return
   const kept = saved === undefined ? null : await readJournal(journal, false)
   const again = kept?.results.some(({ exportError }) => exportError)

@@ -1,6 +1,6 @@
 /**
  * A small local Hub over real HTTP: search, information, refs, listing, files by redirect to storage on another origin, gated and private
- * repositories, Xet. Network faults are turned on per path, by `fault`, by
+ * repositories, Xet; new repositories and commits (`receiver.ts`). Network faults are turned on per path, by `fault`, by
  * `POST /control/fault` or by an `x-fault` header. Every request is logged with the headers that it came with.
  */
 import { createHash } from 'node:crypto'
@@ -8,6 +8,26 @@ import { readdir, readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, relative } from 'node:path'
+import {
+  end,
+  type Exchange,
+  type Fault,
+  faults,
+  json,
+  type Logged,
+  pause,
+  rangeOf,
+  refuse,
+  send,
+  type StoredFile,
+  textOf,
+  tokenOf,
+  xetChunk,
+  xorb,
+} from './answers.ts'
+import { receiver } from './receiver.ts'
+
+export { type Fault, faults, type Logged } from './answers.ts'
 
 /** A file's bytes, or a rule to make them; `hash` must then be given. */
 export type Content = Uint8Array | { size: number; hash: string; read(begin: number, end: number): Uint8Array | Promise<Uint8Array> }
@@ -29,37 +49,14 @@ export interface ServedRepo {
   parameters?: number | null
 }
 
-export const faults = [
-  'refused',
-  'reset',
-  'stall',
-  'slow',
-  'busy',
-  'broken',
-  'whole',
-  'shifted',
-  'short',
-  'etag',
-  'cors',
-  'nonsense',
-  'expired',
-] as const
-export type Fault = (typeof faults)[number]
-
-export interface Logged {
-  host: 'hub' | 'storage'
-  method: string
-  path: string
-  range: string | null
-  authorization: string | null
-  /** Bytes of body sent. */
-  sent: number
-}
-
 export interface HubServerOptions {
   repos: ServedRepo[]
   /** Token -> names of the gated and private repositories that it opens. */
   tokens?: Record<string, string[]>
+  /** Token -> organizations whose repositories it may write, beside those of its own account. */
+  writers?: Record<string, string[]>
+  /** Uploads go through Xet, or by plain PUT. */
+  uploads?: 'xet' | 'put'
   port?: number
   /** Entries on one page of a listing. */
   pageSize?: number
@@ -72,8 +69,6 @@ export type HubServer = Awaited<ReturnType<typeof startHub>>
 /** Larger files, and weights of any size, lie in the storage behind the Hub. */
 const largeFrom = 1 << 20
 const largeNames = /\.(safetensors|bin|parquet|gz|zst)$/
-const pieceBytes = 1 << 20
-const xetChunk = 64 << 10
 const exposed =
   'X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,ETag,Link,Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag,X-Xet-Hash'
 
@@ -82,13 +77,6 @@ export async function folderContents(folder: string): Promise<Map<string, Uint8A
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
   return new Map(await Promise.all(paths.sort().map(async (path) => [relative(folder, path), await readFile(path)] as const)))
-}
-
-interface StoredFile {
-  size: number
-  hash: string
-  large: boolean
-  read(begin: number, end: number): Uint8Array | Promise<Uint8Array>
 }
 
 class Repo {
@@ -103,7 +91,10 @@ class Repo {
 
   /** Has a revision point to these files, and gives the commit; equal files are the same commit. */
   commit(name: string, contents: Contents): string {
-    const files = new Map([...contents].map(([path, content]) => [path, stored(path, content)]))
+    return this.set(name, new Map([...contents].map(([path, content]) => [path, stored(path, content)])))
+  }
+
+  set(name: string, files: Map<string, StoredFile>): string {
     const sha = createHash('sha1')
       .update(JSON.stringify([this.spec.name, [...files].map(([path, { hash }]) => [path, hash])]))
       .digest('hex')
@@ -113,9 +104,11 @@ class Repo {
   }
 }
 
+const isLarge = (path: string, size: number) => size >= largeFrom || largeNames.test(path)
+
 function stored(path: string, content: Content): StoredFile {
   const size = content instanceof Uint8Array ? content.length : content.size
-  const large = size >= largeFrom || largeNames.test(path)
+  const large = isLarge(path, size)
   if (!(content instanceof Uint8Array)) return { size, large: true, hash: content.hash, read: (begin, end) => content.read(begin, end) }
   const hash = large
     ? createHash('sha256').update(content).digest('hex')
@@ -123,7 +116,15 @@ function stored(path: string, content: Content): StoredFile {
   return { size, large, hash, read: (begin, end) => content.subarray(begin, end) }
 }
 
-export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize = 1000, network }: HubServerOptions) {
+export async function startHub({
+  repos: specs,
+  tokens = {},
+  writers = {},
+  uploads = 'xet',
+  port = 0,
+  pageSize = 1000,
+  network,
+}: HubServerOptions) {
   const repos = specs.map((spec) => new Repo(spec))
   const storage = new Map<string, StoredFile>()
   const keep = ({ revisions }: Repo) => {
@@ -131,13 +132,15 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   }
   repos.forEach(keep)
   const log: Logged[] = []
-  const pending: { fault: Fault; match: RegExp; left: number; retryAfter: string }[] = []
+  const accounts = [...Object.keys(tokens), ...Object.keys(writers)]
+  const nameOf = (token: string) => `user-${accounts.indexOf(token)}`
+  const pending: { fault: Fault; match: RegExp; method: string; left: number; retryAfter: string }[] = []
   /** Ends what stalls or trickles when the server closes. */
   const closing = new AbortController()
 
   /** The next `times` requests whose path matches go wrong. */
-  function fault(kind: Fault, { match = '/resolve/', times = 1, retryAfter = '1' } = {}): void {
-    pending.push({ fault: kind, match: new RegExp(match), left: times, retryAfter })
+  function fault(kind: Fault, { match = '/resolve/', method = 'GET', times = 1, retryAfter = '1' } = {}): void {
+    pending.push({ fault: kind, match: new RegExp(match), method, left: times, retryAfter })
   }
 
   /** Moves a revision of a repository on, and gives its commit; the commit that it was is still there. */
@@ -162,6 +165,19 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   const cdn = createServer((request, response) => answer('storage', request, response))
   const [url, storageUrl] = await Promise.all([listen(hub, port), listen(cdn, port && port + 1)])
 
+  const mainOf = (name: string) => repos.find((one) => one.spec.name === name)
+  const receiving = receiver({
+    url,
+    storageUrl,
+    storage,
+    xet: uploads === 'xet',
+    writers: Object.fromEntries(Object.entries(writers).map(([token, organizations]) => [token, [...organizations, nameOf(token)]])),
+    filesOf: (name) => mainOf(name)?.revisions.get('main')?.files ?? null,
+    create: (name, isPrivate) => void repos.push(new Repo({ name, private: isPrivate, revisions: {} })),
+    commit: (name, files) => mainOf(name)!.set('main', files),
+    isLarge,
+  })
+
   async function answer(host: Logged['host'], request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url ?? '/', url)
     const path = decodeURIComponent(pathname)
@@ -172,9 +188,10 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
       range: request.headers.range ?? null,
       authorization: request.headers.authorization ?? null,
       sent: 0,
+      received: 0,
     }
     log.push(entry)
-    const at = pending.findIndex(({ match, left }) => left > 0 && match.test(path) && request.method === 'GET')
+    const at = pending.findIndex(({ match, method, left }) => left > 0 && match.test(path) && request.method === method)
     const set = at < 0 ? null : pending[at]
     if (set && --set.left === 0) pending.splice(at, 1)
     const wrong = set?.fault ?? (faults.find((one) => one === request.headers['x-fault']) as Fault | undefined) ?? null
@@ -186,8 +203,8 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
     try {
       if (network) await pause(network.latency)
       if (request.method === 'OPTIONS') {
-        response.setHeader('access-control-allow-headers', 'authorization,range,accept,x-fault')
-        response.setHeader('access-control-allow-methods', 'GET,HEAD,OPTIONS')
+        response.setHeader('access-control-allow-headers', 'authorization,range,accept,content-type,x-request-id,x-xet-session-id,x-fault')
+        response.setHeader('access-control-allow-methods', 'GET,HEAD,POST,PUT,OPTIONS')
         return end(exchange, 204)
       }
       if (wrong === 'refused') return void request.socket.destroy()
@@ -204,6 +221,7 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
         return end(exchange, 204)
       }
       if (host === 'hub' && /^\/(oauth|\.well-known)\//.test(path)) return await answerOauth(exchange, path, searchParams)
+      if (await receiving.answer(exchange, path)) return
       if (host === 'storage') await answerStorage(exchange, path)
       else if (path.startsWith('/api/')) await answerApi(exchange, path, searchParams)
       else await answerFile(exchange, path)
@@ -218,8 +236,16 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   async function answerApi(exchange: Exchange, path: string, query: URLSearchParams): Promise<void> {
     const { request } = exchange
     if (path === '/api/whoami-v2') {
-      const known = Object.keys(tokens).indexOf(tokenOf(request) ?? '')
-      return known < 0 ? refuse(exchange, 401) : json(exchange, { type: 'user', id: String(known), name: `user-${known}` })
+      const token = tokenOf(request) ?? ''
+      if (!accounts.includes(token)) return refuse(exchange, 401)
+      const role = writers[token] ? 'write' : 'read'
+      return json(exchange, {
+        type: 'user',
+        id: String(accounts.indexOf(token)),
+        name: nameOf(token),
+        orgs: (writers[token] ?? []).map((name) => ({ type: 'org', name })),
+        auth: { type: 'access_token', accessToken: { displayName: 'token', role } },
+      })
     }
     const list = /^\/api\/(model|dataset)s$/.exec(path)
     if (list) {
@@ -313,7 +339,9 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   /** Private repositories are known only to those who may read them; gated ones are known to all. */
   function mayRead({ spec }: Repo, request: IncomingMessage, what: 'know' | 'read'): boolean {
     if (!spec.private && (what === 'know' || !spec.gated)) return true
-    return tokens[tokenOf(request) ?? '']?.includes(spec.name) ?? false
+    const token = tokenOf(request) ?? ''
+    const owns = [...(writers[token] ?? []), nameOf(token)].includes(spec.name.split('/')[0])
+    return owns || (tokens[token]?.includes(spec.name) ?? false)
   }
 
   // ---------------------------------------------------------------- signing in
@@ -413,111 +441,20 @@ export async function startHub({ repos: specs, tokens = {}, port = 0, pageSize =
   }
   /** Bytes of bodies that the Hub and its storage sent for requests whose path matches. */
   const sent = (match = /./) => log.filter(({ path }) => match.test(path)).reduce((sum, one) => sum + one.sent, 0)
-  return { url, storageUrl, log, fault, clear, push, forget, sent, close }
+  /** The files of a repository's main branch, and whether it is private; null where there is none. */
+  const pushed = async (name: string) => {
+    const repo = mainOf(name)
+    const files = repo?.revisions.get('main')?.files
+    if (!files) return null
+    const read = async ([path, file]: [string, StoredFile]) => [path, Buffer.from(await file.read(0, file.size))] as const
+    return { private: repo.spec.private ?? false, files: new Map(await Promise.all([...files].map(read))) }
+  }
+  /** Bytes of bodies that came with requests whose path matches. */
+  const received = (match = /./) => log.filter(({ path }) => match.test(path)).reduce((sum, one) => sum + one.received, 0)
+  return { url, storageUrl, log, fault, clear, push, forget, sent, received, pushed, commits: receiving.commits, close }
 }
-
-// ---------------------------------------------------------------- answers
-
-interface Exchange {
-  request: IncomingMessage
-  response: ServerResponse
-  entry: Logged
-  wrong: Fault | null
-  stop: AbortSignal
-  /** Bytes per second of a file. */
-  rate: number
-}
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 async function listen(server: Server, port: number): Promise<string> {
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-function end({ response, entry, wrong }: Exchange, status: number, body = ''): void {
-  if (wrong === 'reset' && body) {
-    response.writeHead(status, { 'content-length': Buffer.byteLength(body) }).write(body.slice(0, body.length / 2))
-    setImmediate(() => response.destroy())
-    return
-  }
-  entry.sent += Buffer.byteLength(body)
-  response.writeHead(status).end(body)
-}
-
-function json(exchange: Exchange, value: unknown): void {
-  exchange.response.setHeader('content-type', 'application/json')
-  end(exchange, 200, JSON.stringify(value))
-}
-
-function refuse(exchange: Exchange, status: number, code = ''): void {
-  if (code) exchange.response.setHeader('x-error-code', code)
-  exchange.response.setHeader('content-type', 'application/json')
-  end(exchange, status, JSON.stringify({ error: code || 'Refused' }))
-}
-
-const tokenOf = ({ headers }: IncomingMessage) => headers.authorization?.replace(/^Bearer /, '') ?? null
-
-async function textOf(request: IncomingMessage): Promise<string> {
-  const parts: Buffer[] = []
-  for await (const part of request) parts.push(part)
-  return Buffer.concat(parts).toString()
-}
-
-function rangeOf(header: string | undefined, size: number): { begin: number; end: number } | null {
-  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(header ?? '') ?? []
-  return first === undefined ? null : { begin: Number(first), end: last ? Math.min(size, Number(last) + 1) : size }
-}
-
-/** A file or a range of it, as the fault wants it. */
-async function send(
-  { request, response, entry, wrong, stop, rate }: Exchange,
-  file: Pick<StoredFile, 'size' | 'read'>,
-  hash: string,
-): Promise<void> {
-  const range = wrong === 'whole' ? null : rangeOf(request.headers.range, file.size)
-  const { begin, end } = range ?? { begin: 0, end: file.size }
-  if (begin >= file.size && file.size) return void response.writeHead(416).end()
-  response.setHeader('etag', wrong === 'etag' ? `"${hash.replace(/^./, 'x')}"` : `"${hash}"`)
-  response.setHeader('accept-ranges', 'bytes')
-  if (range) response.setHeader('content-range', `bytes ${wrong === 'shifted' ? begin + 1 : begin}-${end - 1}/${file.size}`)
-  if (wrong !== 'short') response.setHeader('content-length', end - begin)
-  response.writeHead(range ? 206 : 200)
-  const closed = new Promise<void>((resolve) => response.once('close', resolve))
-  const breaks = wrong === 'reset' || wrong === 'stall' || wrong === 'short'
-  const until = breaks ? begin + Math.floor((end - begin) / 2) : end
-  const step = wrong === 'slow' ? Math.max(1, Math.ceil((end - begin) / 8)) : pieceBytes
-  const started = performance.now()
-  for (let at = begin; at < until; at += step) {
-    const piece = await file.read(at, Math.min(until, at + step))
-    if (response.destroyed) return
-    entry.sent += piece.length
-    if (!response.write(piece)) await Promise.race([new Promise<void>((resolve) => response.once('drain', resolve)), closed])
-    if (wrong === 'slow') await pause(20)
-    const early = (1000 * (at + piece.length - begin)) / rate - (performance.now() - started)
-    if (early > 0) await pause(early)
-    if (stop.aborted) return
-  }
-  if (wrong === 'reset') setImmediate(() => response.destroy())
-  else if (wrong !== 'stall') response.end()
-}
-
-/** The Xet block of a file: chunks as they are, each behind 8 bytes of header. */
-function xorb(file: StoredFile): Pick<StoredFile, 'size' | 'read'> {
-  const count = Math.ceil(file.size / xetChunk)
-  return {
-    size: file.size + 8 * count,
-    async read(begin, end) {
-      const parts: Uint8Array[] = []
-      const first = Math.floor(begin / (xetChunk + 8))
-      for (let chunk = first; chunk * (xetChunk + 8) < end; chunk++) {
-        const data = await file.read(chunk * xetChunk, Math.min(file.size, (chunk + 1) * xetChunk))
-        const { length } = data
-        const header = [0, length & 255, (length >> 8) & 255, length >> 16, 0, length & 255, (length >> 8) & 255, length >> 16]
-        parts.push(Uint8Array.from(header), data)
-      }
-      const from = first * (xetChunk + 8)
-      return Buffer.concat(parts).subarray(begin - from, end - from)
-    },
-  }
 }

@@ -47,6 +47,10 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
       'DIR',
       'write the quantized checkpoint into this folder, which has to be new or empty; until it is complete, DIR.partial and a journal are next to it',
     ],
+    push: [
+      'OWNER/NAME',
+      'upload the checkpoint to this repository of the Hub, which has to be new; private unless --public; the token ($HF_TOKEN) needs write access. With --resume, an upload that broke goes on, and a finished checkpoint in the folder of --save is uploaded without computing anything',
+    ],
     format: [
       'NAME,…',
       `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; with several, each goes into its own subfolder of --save (default: the first that can store the result)`,
@@ -66,6 +70,7 @@ const switches = {
   overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
   resume:
     'resume the unfinished job whose journal is next to the folder of --save; for a solved job, write the checkpoint that could not be written or, after --keep-solved, those of --format',
+  public: 'with --push: everybody may see the repository',
   'keep-solved': 'keep the journal after everything is written, so that --resume can write the checkpoint in other formats without solving',
   'dry-run': 'forecast time and memory of every algorithm, from the config.json in --model (a folder or a path) alone',
   json: 'print one JSON object to stdout',

@@ -1,4 +1,5 @@
 /** Turns the arguments into a job, and checks them. */
+import type { PushPlace } from '../engine/hub.ts'
 import type { Catalog, OptionSpec, OptionValue, Sampling } from '../engine/job.ts'
 import { optionProblem } from '../engine/job.ts'
 import { datasetsOf, type Given, specsOf, UsageError } from './arguments.ts'
@@ -29,6 +30,8 @@ export interface Asked {
   /** Folder of the checkpoint. */
   saved: string | undefined
   formats: string[] | undefined
+  /** Repository of the Hub that the checkpoint is uploaded to. */
+  pushed: PushPlace | undefined
   sampling: Sampling | undefined
   samples: number
   /** Tokens per window; null: as many as suit the model. */
@@ -88,7 +91,7 @@ function optionsOf(catalog: Catalog, { values }: Given, method: string, own: rea
 }
 
 /** Where the checkpoint goes, and in which formats. */
-function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Asked, 'saved' | 'formats'> {
+function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Asked, 'saved' | 'formats' | 'pushed'> {
   const saved = given.text('save')
   if (given.on('resume') && !saved) throw new UsageError('--resume needs the folder of --save: the journal is next to it.')
   if (given.on('overwrite') && !saved) throw new UsageError('--overwrite needs the folder of --save.')
@@ -97,7 +100,12 @@ function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Aske
   const formats = format === undefined ? undefined : formatIds(catalog, format)
   if (formats && !saved) throw new UsageError('--format needs the folder of --save.')
   if (measureOnly && saved) throw new UsageError('--save has nothing to write: --wbits 16 only evaluates.')
-  return { saved, formats }
+  const pushed = given.text('push')
+  if (pushed !== undefined && !saved) throw new UsageError('--push needs the folder of --save, which is uploaded.')
+  if (pushed !== undefined && formats && formats.length > 1)
+    throw new UsageError('--push uploads one checkpoint into one repository: give one --format.')
+  if (given.on('public') && pushed === undefined) throw new UsageError('--public needs the repository of --push.')
+  return { saved, formats, pushed: pushed === undefined ? undefined : { repo: pushed, public: given.on('public') } }
 }
 
 function optionValue(spec: OptionSpec, given: string | boolean | undefined): OptionValue {

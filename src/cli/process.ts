@@ -1,13 +1,13 @@
 /** Process-level work of a job: locking the output folder, signals, and waiting for free disk space. */
 import type { Control } from '../engine/control.ts'
-import { Target } from '../engine/hosts/target.ts'
+import { Target, type TargetRequest } from '../engine/hosts/target.ts'
 import type { StorageNeed } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Speaker } from './speaker.ts'
 
 /** Claims the folder of the checkpoint for this process. */
-export async function claim(saved: string, model: string | null, overwrite: boolean, say: Speaker): Promise<Target> {
-  const target = await Target.claim({ path: saved, model, overwrite, say: (sentence) => say.note(sentence) })
+export async function claim(request: Omit<TargetRequest, 'say'>, say: Speaker): Promise<Target> {
+  const target = await Target.claim({ ...request, say: (sentence) => say.note(sentence) })
   process.once('exit', target.release)
   for (const signal of signals) process.once(signal, leave)
   return target

@@ -2,7 +2,8 @@
 import { type JobReport, type LastWords, type LayerResult, bitsByContent } from '../engine/job.ts'
 
 /** What `--json` prints. */
-export function resultOf(report: JobReport) {
+/** `pushed`: address of the repository that the checkpoint was uploaded to. */
+export function resultOf(report: JobReport, pushed: string | null) {
   const run = report.runs.at(0)
   const { method = null, options = null } = report.job.runs.at(0) ?? {}
   return {
@@ -30,6 +31,7 @@ export function resultOf(report: JobReport) {
     seconds: run ? run.seconds : report.seconds,
     network: report.network,
     export_error: run?.exportError ?? null,
+    pushed,
     layers: (run?.layers ?? []).map((layer) => ({
       name: layer.name,
       relative_error: layer.relativeError,
@@ -54,7 +56,7 @@ function accuracyOf(words: LastWords | undefined) {
   return { accuracy, se: Math.sqrt((accuracy * (1 - accuracy)) / words.passages), passages: words.passages }
 }
 
-export function summary(report: JobReport, saved: string | undefined): string {
+export function summary(report: JobReport, saved: string | undefined, pushed: string | null): string {
   const run = report.runs.at(0)
   const { name, quantized } = report.model
   const kind = quantized ? `quantized to ${quantized.bits} bits` : 'full precision'
@@ -79,5 +81,6 @@ export function summary(report: JobReport, saved: string | undefined): string {
     )
   }
   if (run?.export) lines.push(`Checkpoint: ${saved}`)
+  if (pushed !== null) lines.push(`Uploaded to: ${pushed}`)
   return `${lines.join('\n')}\n`
 }

@@ -1,5 +1,5 @@
 /** Progress on stderr: on a terminal one line that is rewritten; otherwise a line at every stage and at least once a minute. */
-import type { NetworkEvent } from '../engine/hub.ts'
+import type { NetworkEvent, PushProgress } from '../engine/hub.ts'
 import { describeText, type JobCheck, type LayerResult, type RunEvent, type Stage, type TokenCounts } from '../engine/job.ts'
 
 /** The stream for the lines. */
@@ -19,6 +19,13 @@ const words: Record<Stage, string> = {
   propagate: 'passing activations on',
   evaluate: 'measuring perplexity',
   write: 'writing the checkpoint',
+}
+
+const uploading: Record<PushProgress['phase'], string> = {
+  checking: 'looking at the repository',
+  hashing: 'hashing',
+  sending: 'sending',
+  committing: 'committing',
 }
 
 export class Speaker {
@@ -95,6 +102,18 @@ export class Speaker {
     this.#transfer = rate ? `, ${(fetched / 1e6).toFixed(1)} MB read, ${(rate / 1e6).toFixed(1)} MB/s` : ''
     if (waiting && waiting !== this.#waiting) this.#line(waiting)
     this.#waiting = waiting
+  }
+
+  /** Reports how far an upload is. */
+  upload({ phase, path, done, total }: PushProgress): void {
+    const where = `${uploading[phase]}${path === null ? '' : ` ${path}`}`
+    this.#progress = `${Math.floor((100 * done) / Math.max(1, total))} % uploaded`
+    this.#transfer = ''
+    if (this.#live) this.out.write(`\r\x1b[K${this.#progress}: ${where}`)
+    else if (where !== this.#where) {
+      this.#where = where
+      this.#status()
+    }
   }
 
   note(message: string, hint = ''): void {

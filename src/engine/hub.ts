@@ -13,6 +13,7 @@ import type { Session } from './session.ts'
 export { hubDatasets } from '../data/datasets.ts'
 export { type Hub, openHub } from '../io/hub/hub.ts'
 export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
+export { checkPush, push, type Pushed, type PushFile, type PushPlace, type PushProgress } from '../io/hub/push.ts'
 
 /** Default size of the Hub cache in bytes. */
 export const defaultCacheBudget = 10e9

@@ -36,6 +36,8 @@ export interface TargetRequest {
   model: string | null
   /** Replace an earlier checkpoint of this program. */
   overwrite: boolean
+  /** A finished checkpoint without a journal beside it may stand there: it is to be read. */
+  finished?: boolean
   /** Called with messages about what was found and repaired. */
   say(sentence: string): void
 }
@@ -56,7 +58,7 @@ export class Target {
   }
 
   /** @throws WorkbenchError `option-invalid` for a path with other contents, `journal-busy`, `storage-failed` */
-  static async claim({ path: given, model, overwrite, say }: TargetRequest): Promise<Target> {
+  static async claim({ path: given, model, overwrite, finished = false, say }: TargetRequest): Promise<Target> {
     if (!given) throw refusal('--save needs the name of a folder.', '')
     const path = await resolved(given)
     const ending = /\.(partial|journal|replaced|lock)$/i.exec(path)?.[0]
@@ -70,7 +72,7 @@ export class Target {
     const target = new Target(path, overwrite, takeLock(`${path}.lock`, say))
     try {
       await target.#settle(say)
-      await target.#check()
+      await target.#check(finished)
       return target
     } catch (error) {
       target.release()
@@ -94,8 +96,8 @@ export class Target {
     }
   }
 
-  async #check(): Promise<void> {
-    await this.#checkPlace()
+  async #check(finished: boolean): Promise<void> {
+    await this.#checkPlace(finished && !(await exists(this.#beside('journal'))))
     for (const [what, holds] of [
       ['partial', 'checkpoint'],
       ['journal', 'journal'],
@@ -103,8 +105,8 @@ export class Target {
       if (await exists(this.#beside(what))) await ownFolder(this.#beside(what), holds)
   }
 
-  /** Checks that the path is free, or has an earlier checkpoint that may be replaced, which is returned. */
-  async #checkPlace(): Promise<Manifest | null> {
+  /** Checks that the path is free, or has an earlier checkpoint that may be replaced (or `mayStay`), which is returned. */
+  async #checkPlace(mayStay = false): Promise<Manifest | null> {
     const { path } = this
     const info = await lstatOf(path)
     if (!info) return null
@@ -128,7 +130,7 @@ export class Target {
           : 'Nothing is left to resume: add --overwrite to replace it by a new run, or choose another folder with --save.',
       )
     }
-    if (!this.overwrite && !own) {
+    if (!this.overwrite && !own && !mayStay) {
       throw refusal(`${path} contains an earlier checkpoint.`, 'Choose another folder with --save, or add --overwrite to replace it.')
     }
     return manifest
@@ -138,6 +140,11 @@ export class Target {
   async whole(): Promise<boolean> {
     const manifest = await readManifest(this.path)
     return manifest !== null && !(await lostFrom(this.path, manifest)).length
+  }
+
+  /** Paths of the files of the checkpoint there. */
+  async files(): Promise<string[]> {
+    return Object.keys((await readManifest(this.path))?.files ?? {})
   }
 
   /** An empty folder for the checkpoint; remains of an earlier attempt are removed. */

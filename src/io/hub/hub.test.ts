@@ -239,7 +239,7 @@ describe('the token', () => {
   test('opens gated and private repositories, and goes to the Hub alone', async () => {
     const hub = openHub({ url: server.url })
     hub.network.setToken('hf_reader_token')
-    expect(await hub.account()).toEqual({ name: 'user-0' })
+    expect(await hub.account()).toEqual({ name: 'user-0', organizations: [], readOnly: true })
     for (const repo of [gated, secret]) {
       const file = (await filesOf(hub, repo)).get('model.safetensors')!
       expect(digest(await file.arrayBuffer())).toBe(digest(demo.get('model.safetensors')!))

@@ -68,6 +68,20 @@ const ref = z.object({
 })
 export type Ref = z.infer<typeof ref>
 
+/** Of the answer about a token, what is used. */
+const whoami = z.object({
+  name: z.string(),
+  orgs: z.array(z.object({ name: z.string() })).default([]),
+  auth: z.object({ accessToken: z.object({ role: z.string().optional() }).optional() }).optional(),
+})
+
+export interface Account {
+  name: string
+  organizations: string[]
+  /** The token is one for reading. A fine-grained one says what it may when it is used. */
+  readOnly: boolean
+}
+
 const repoRefs = z.object({ branches: z.array(ref), tags: z.array(ref), pulls: z.array(ref) })
 export type Refs = z.infer<typeof repoRefs>
 
@@ -133,12 +147,14 @@ export class Hub {
     this.cache = cache ? new Cache(cache.store, cache.budget, (...notice) => this.network.notice(...notice)) : null
   }
 
-  /** The name of the token's account. @throws WorkbenchError `hub-denied` when the Hub rejects it */
-  async account(): Promise<{ name: string }> {
+  /** The token's account. @throws WorkbenchError `hub-denied` when the Hub rejects it */
+  async account(): Promise<Account> {
     try {
       const answer = await this.#json('/api/whoami-v2')
-      if (!isObject(answer) || typeof answer.name !== 'string') throw this.#nonsense()
-      return { name: answer.name }
+      const { success, data } = whoami.safeParse(answer)
+      if (!success) throw this.#nonsense()
+      const organizations = data.orgs.map(({ name }) => name)
+      return { name: data.name, organizations, readOnly: data.auth?.accessToken?.role === 'read' }
     } catch (error) {
       if (!(error instanceof HttpError)) throw error
       throw new WorkbenchError(
@@ -151,7 +167,7 @@ export class Hub {
 
   /** Models whose name holds the query, the most downloaded first. */
   async search(query: string, limit = 10, signal?: AbortSignal): Promise<Hit[]> {
-    return this.#explained('The search', async () => {
+    return this.explained('The search', async () => {
       const hits: Hit[] = []
       const { listModels } = await loadHubLibrary()
       const found = listModels({
@@ -189,7 +205,7 @@ export class Hub {
 
   async #facts({ type, name }: Repo, revision: string): Promise<RepoFacts> {
     const shared = { name, revision, hubUrl: this.url, fetch: this.network.fetcher() }
-    const info: Record<string, unknown> = await this.#explained(titleOf({ type, name }, revision), async () => {
+    const info: Record<string, unknown> = await this.explained(titleOf({ type, name }, revision), async () => {
       const { datasetInfo, modelInfo } = await loadHubLibrary()
       return type === 'model'
         ? { ...(await modelInfo({ ...shared, additionalFields: ['sha', 'cardData', 'config', 'safetensors', 'tags'] })) }
@@ -220,7 +236,7 @@ export class Hub {
   }
 
   async #refs(repo: Repo): Promise<Refs> {
-    const answer = await this.#explained(titleOf(repo), () => this.#json(`/api/${repo.type}s/${repo.name}/refs?include_prs=1`))
+    const answer = await this.explained(titleOf(repo), () => this.#json(`/api/${repo.type}s/${repo.name}/refs?include_prs=1`))
     if (!isObject(answer)) throw this.#nonsense()
     const read = (list: unknown, name: (ref: { ref: string; name: string }) => string): Ref[] =>
       (Array.isArray(list) ? list : [])
@@ -241,7 +257,7 @@ export class Hub {
   }
 
   async #list(repo: Repo, sha: string, { path, recursive = true }: { path?: string; recursive?: boolean }): Promise<HubFile[]> {
-    return this.#explained(titleOf(repo, sha), async () => {
+    return this.explained(titleOf(repo, sha), async () => {
       const files: HubFile[] = []
       const { listFiles } = await loadHubLibrary()
       const found = listFiles({ repo, revision: sha, path, recursive, hubUrl: this.url, fetch: this.network.fetcher() })
@@ -357,7 +373,8 @@ export class Hub {
     return response.json()
   }
 
-  async #explained<T>(what: string, work: () => Promise<T>): Promise<T> {
+  /** Does something about `what`, a subject of sentences, with HTTP errors explained. */
+  async explained<T>(what: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {
@@ -392,14 +409,14 @@ export class Hub {
     if (status === 401 || status === 403)
       return new WorkbenchError(
         'hub-denied',
-        `The Hub at ${host} denies access to ${what}.`,
+        `The Hub at ${host} denies access to ${what}${error.said && `: ${error.said}`}.`,
         signedIn ? `The token may have expired. ${access}` : access,
       )
     if (status === 416)
       return new WorkbenchError('hub-changed', `${what} is shorter than the Hub's listing says.`, 'Open the repository again.')
     return new WorkbenchError(
       'hub-answer',
-      `The Hub at ${host} answered ${status} about ${what}.`,
+      `The Hub at ${host} answered ${status} about ${what}${error.said && `: ${error.said}`}.`,
       'Try again later, or check the address of the Hub.',
     )
   }

@@ -45,6 +45,8 @@ export class HttpError extends Error {
     readonly status: number,
     /** The Hub's own `X-Error-Code`, e.g. `GatedRepo`. */
     readonly reason: string,
+    /** The Hub's own sentence; empty where it gives none. */
+    readonly said = '',
   ) {
     super(`The answer was ${status}.`)
   }
@@ -54,7 +56,7 @@ export class HttpError extends Error {
 class Trouble extends Error {
   constructor(
     readonly code: ErrorCode,
-    /** Completes "The Hub at <host> …". */
+    /** Completes "The Hub at <host> …" or "The storage at <host> …". */
     readonly what: string,
     readonly hint: string,
     /** Milliseconds that the server asks to wait. */
@@ -83,6 +85,8 @@ const stepForward = 256 << 10
 /** Cap in bytes of an answer that is not a file: a page of a listing has some 100 kB. */
 const maxAnswer = 64 << 20
 const fewTries = 3
+/** Bytes per millisecond (1 Mbit/s) that an upload is given time for beyond the stall: nothing is received while it is sent. */
+const slowestUpload = 128
 const connections = 6
 /**
  * Without the browser's cookies and without its HTTP cache, which would store everything a second time, and which restarts concurrent
@@ -174,14 +178,18 @@ export class Network {
   }
 
   /**
-   * A `fetch` for the library. It returns the Hub's answers complete and successful, or throws our errors; answers of other hosts (Xet's)
+   * A `fetch` for the library. It returns the Hub's answers complete and successful, or throws our errors, and so it does for what is sent
+   * to other hosts (the storage of large files), which has to be of use again when it is sent again; answers of other hosts to reading
    * are passed through, only counted and watched for stalls.
    */
   fetcher(signal?: AbortSignal): typeof fetch {
     return async (input, init) => {
       const url = String(input instanceof Request ? input.url : input)
-      if (new URL(url).origin !== this.origin) return this.#foreign(url, init)
-      return this.#attempts(signal, async (watch) => {
+      const { origin, host } = new URL(url)
+      const away = origin !== this.origin
+      if (away && !init?.body) return this.#foreign(url, init)
+      const patience = sizeOf(init?.body) / slowestUpload
+      const answerOf = async (watch: Watch) => {
         const response = await this.#open(url, init, watch)
         const parts: Uint8Array<ArrayBuffer>[] = []
         let length = 0
@@ -193,7 +201,8 @@ export class Network {
         })
         const { status, headers } = response
         return new Response(new Blob(parts), { status, headers: new Headers(headers) })
-      })
+      }
+      return this.#attempts(signal, answerOf, { patience, who: away ? `storage at ${host}` : undefined })
     }
   }
 
@@ -255,8 +264,10 @@ export class Network {
   async #open(url: string, init: RequestInit | undefined, watch: Watch): Promise<Response> {
     this.#traffic.requests++
     const headers = new Headers(init?.headers)
-    headers.delete('Authorization')
-    if (this.#token && new URL(url).origin === this.origin) headers.set('Authorization', `Bearer ${this.#token}`)
+    if (new URL(url).origin === this.origin) {
+      headers.delete('Authorization')
+      if (this.#token) headers.set('Authorization', `Bearer ${this.#token}`)
+    }
     const response = await watch.guard(this.#fetch(url, { ...init, headers, signal: watch.signal, ...alone }))
     watch.fed()
     const { status } = response
@@ -274,7 +285,7 @@ export class Network {
     if (status >= 500) {
       throw new Trouble('hub-busy', `has an internal problem (${status})`, 'Try again later.', retryAfter(response))
     }
-    throw new HttpError(status, reason)
+    throw new HttpError(status, reason, sentenceOf(response.headers.get('x-error-message') ?? ''))
   }
 
   async #body(response: Response, watch: Watch, take: (part: Uint8Array<ArrayBuffer>) => void): Promise<void> {
@@ -341,13 +352,18 @@ export class Network {
 
   // ---------------------------------------------------------------- retries
 
-  async #attempts<T>(signal: AbortSignal | undefined, work: (watch: Watch, progress: () => void) => Promise<T>): Promise<T> {
+  /** `patience`: milliseconds beyond the stall; `who`: whom the request is for. */
+  async #attempts<T>(
+    signal: AbortSignal | undefined,
+    work: (watch: Watch, progress: () => void) => Promise<T>,
+    { patience = 0, who = `Hub at ${this.host}` } = {},
+  ): Promise<T> {
     const stop = signal ? AbortSignal.any([this.#stop.signal, signal]) : this.#stop.signal
     await this.#enter(stop)
     const over = this.#begin()
     try {
       for (let failed = 0; ; ) {
-        const watch = new Watch(this.#stall, stop)
+        const watch = new Watch(this.#stall + patience, stop)
         try {
           const result = await work(watch, () => {
             failed = 0
@@ -361,7 +377,7 @@ export class Network {
           failed++
           if (offline) {
             // Without a network, retries are useless, but a job waits until it is back.
-            if (!this.patient) throw this.#final(trouble)
+            if (!this.patient) throw this.#final(trouble, who)
             failed = Math.min(failed, this.#tries - 1)
           }
           const delay = trouble.after ?? Math.min(longestDelay, firstDelay * 2 ** (failed - 1)) * (0.5 + this.#random() / 2)
@@ -369,8 +385,8 @@ export class Network {
           // wrong.
           const soon = trouble.code === 'hub-unreachable' ? !this.patient : trouble.code !== 'hub-busy'
           const tries = soon && !offline ? fewTries : this.#tries
-          if (failed >= tries || delay > longestAfter) throw this.#final(trouble)
-          this.#wait(`${offline ? 'There is no network' : `${this.host} ${trouble.what}`}; trying again in ${seconds(delay)}.`)
+          if (failed >= tries || delay > longestAfter) throw this.#final(trouble, who)
+          this.#wait(`${offline ? 'There is no network' : `The ${who} ${trouble.what}`}; trying again in ${seconds(delay)}.`)
           await this.#sleep(delay, stop)
         } finally {
           watch.end()
@@ -382,11 +398,11 @@ export class Network {
     }
   }
 
-  #final({ code, what, hint, after, cause }: Trouble): WorkbenchError {
+  #final({ code, what, hint, after, cause }: Trouble, who: string): WorkbenchError {
     this.#wait(null)
     if (code === 'offline') return new WorkbenchError(code, 'There is no network connection.', hint, { cause })
     const wait = after !== null && after > longestAfter ? ` It asks to wait ${seconds(after)}.` : ''
-    return new WorkbenchError(code, `The Hub at ${this.host} ${what}.${wait}`, hint, { cause })
+    return new WorkbenchError(code, `The ${who} ${what}.${wait}`, hint, { cause })
   }
 
   async #enter(stop: AbortSignal): Promise<void> {
@@ -531,6 +547,20 @@ function failure(error: unknown, offline: boolean): Trouble {
   const page = code ? '' : ' It may also forbid this page to read from it (CORS).'
   return new Trouble('hub-unreachable', what, `Check the connection and the address of the Hub.${page}`, null, { cause: error })
 }
+
+/** Bytes of a request's body. */
+function sizeOf(body: RequestInit['body']): number {
+  if (typeof body === 'string') return body.length
+  if (body instanceof Blob) return body.size
+  return ArrayBuffer.isView(body) || body instanceof ArrayBuffer ? body.byteLength : 0
+}
+
+/** What a server said, short enough to be shown, and in plain characters. */
+const sentenceOf = (text: string) =>
+  text
+    .replace(/[^\x20-\x7e]/g, ' ')
+    .slice(0, 200)
+    .replace(/[.\s]+$/, '')
 
 const systemCode = (error: unknown) => ((error as Error)?.cause as { code?: string } | undefined)?.code ?? ''
 
