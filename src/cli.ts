@@ -105,6 +105,7 @@ async function jobOf(
       ...calibration,
       ...(given.on('chat-template') && { chat: true }),
       samples: asked.samples,
+      heldOut: asked.heldOut,
       length,
       sampling: asked.sampling ?? published ?? 'random',
     },

@@ -25,6 +25,8 @@ interface OptionBase {
 export type OptionSpec =
   | (OptionBase & { type: 'int'; default: number; min: number; max: number })
   | (OptionBase & { type: 'number'; default: number; min: number; max: number })
+  /** A number, or `auto`: chosen by measuring. */
+  | (OptionBase & { type: 'auto'; default: number | 'auto'; min: number; max: number })
   | (OptionBase & { type: 'choice'; default: number | string; choices: readonly { value: number | string; label: string }[] })
   | (OptionBase & { type: 'bool'; default: boolean })
 
@@ -35,7 +37,9 @@ type ValueOf<Spec> = Spec extends { type: 'bool' }
   ? boolean
   : Spec extends { type: 'choice'; choices: readonly { value: infer Value }[] }
     ? Value
-    : number
+    : Spec extends { type: 'auto' }
+      ? number | 'auto'
+      : number
 
 /** The values of a list of options, typed by how each was declared (`as const`). */
 export type OptionsOf<Specs extends readonly OptionSpec[]> = { [Spec in Specs[number] as Spec['key']]: ValueOf<Spec> }
@@ -94,6 +98,10 @@ export function optionProblem(spec: OptionSpec, value: OptionValue): string | nu
             spec.choices.map((choice) => choice.label),
             'or',
           )}, not ${value}.`
+    case 'auto': {
+      const fits = value === 'auto' || (typeof value === 'number' && value >= spec.min && value <= spec.max)
+      return fits ? null : `${spec.label} is auto or a number from ${spec.min} to ${spec.max}, not ${value}.`
+    }
     case 'int':
     case 'number': {
       const fits =

@@ -13,7 +13,7 @@ import type {
   RunSpec,
   TextSource,
 } from '../engine/job.ts'
-import { optionProblem, storyVocabulary } from '../engine/job.ts'
+import { heldOutShare, optionProblem, storyVocabulary } from '../engine/job.ts'
 import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
@@ -107,6 +107,7 @@ export function firstJob(catalog: Catalog, texts: TextSource[], model: ModelSumm
       samples: sizes.calibration.samples,
       length: fits(sizes.calibration.length),
       sampling: 'random',
+      heldOut: heldOutShare,
     },
     evaluation: { text: text(/eval/i, 1), samples: sizes.evaluation.samples, length: fits(sizes.evaluation.length) },
     seed: 0,

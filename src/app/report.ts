@@ -18,7 +18,9 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   const heads = [
     ...['Run', 'Options', 'Bits per weight', 'Checkpoint', 'Perplexity ± standard error', 'KL, nats', 'Same top token'],
     ...(job.lambada ? ['Last-word accuracy'] : []),
-    ...['Mean relative error', 'Worst', 'Time', 'State'],
+    'Mean relative error',
+    ...(view.runs.some(measuredHeldOut) ? ['The same, held out'] : []),
+    ...['Worst', 'Time', 'State'],
   ]
   const table = [heads, heads.map((head) => (['Run', 'Options', 'State'].includes(head) ? '---' : '---:')), ...rows]
   return [
@@ -51,7 +53,10 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     .replaceAll('\u202f', ' ')
 }
 
-function rowOf(run: RunView, { job, fpPerplexity }: JobView, catalog: Catalog): string[] {
+const measuredHeldOut = ({ result }: RunView) => result?.meanHeldOutError !== undefined
+
+function rowOf(run: RunView, { job, fpPerplexity, runs }: JobView, catalog: Catalog): string[] {
+  const heldOut = runs.some(measuredHeldOut)
   const cell = (text: string) => text.replaceAll('|', '\\|')
   const { result } = run
   const spec = job.runs.find(({ id }) => id === run.id)!
@@ -66,6 +71,7 @@ function rowOf(run: RunView, { job, fpPerplexity }: JobView, catalog: Catalog): 
     format.share(result?.top1 ?? null),
     ...(job.lambada ? [format.accuracy(result?.lambada)?.text ?? '–'] : []),
     format.relativeError(result?.meanRelativeError ?? null, 'scientific'),
+    ...(heldOut ? [format.relativeError(result?.meanHeldOutError ?? null, 'scientific')] : []),
     result?.worst ? `${format.relativeError(result.worst.relativeError, 'scientific')} (${result.worst.name})` : '–',
     result ? format.duration(result.seconds) : '–',
     run.state,

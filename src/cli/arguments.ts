@@ -38,6 +38,10 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
       'HOW',
       'random: seeded random windows of the joined text; consecutive: its first windows; documents: one window from each of some documents (default: as published for the data set, else random)',
     ],
+    'held-out': [
+      'SHARE',
+      'windows drawn beside the calibration samples, from other places of the text, as a share of their number (default 1/6, at least one; 0 = none): the methods do not see them, and errors are measured on them too',
+    ],
     'eval-samples': ['N', 'most evaluation windows (default 0 = all)'],
     'eval-seqlen': ['N', 'tokens per evaluation window (default: same as --seqlen)'],
     seed: ['N', 'seed of the sampling (default 0)'],
@@ -143,6 +147,7 @@ function optionRow(spec: OptionSpec, solvers: Catalog['solvers']): [given: strin
   const some = of.length && of.length < solvers.length ? ` [${of.join(', ')}]` : ''
   if (spec.type === 'bool')
     return spec.default ? [`--no-${spec.flag}`, `turn off: ${spec.help}${some}`] : [`--${spec.flag}`, `${spec.help}${some}`]
+  if (spec.type === 'auto') return [`--${spec.flag} auto|N`, `${spec.help} (default ${spec.default})${some}`]
   if (spec.type !== 'choice') return [`--${spec.flag} N`, `${spec.help} (default ${spec.default})${some}`]
   const values = spec.choices.map(({ value }) => value).join('|')
   return [`--${spec.flag} ${values}`, `${spec.help} (default ${spec.default}${spec.flag === 'wbits' ? '; 16 only evaluates' : ''})${some}`]

@@ -1,7 +1,7 @@
 /** Turns the arguments into a job, and checks them. */
 import type { PushPlace } from '../engine/hub.ts'
 import type { Catalog, OptionSpec, OptionValue, Sampling } from '../engine/job.ts'
-import { optionProblem } from '../engine/job.ts'
+import { heldOutShare, optionProblem } from '../engine/job.ts'
 import { datasetsOf, type Given, specsOf, UsageError } from './arguments.ts'
 
 /** Options that the published script accepts with every method, even if they have no effect. */
@@ -13,6 +13,7 @@ const calibrationFlags = [
   'nsamples',
   'sampling',
   'seed',
+  'held-out',
   'date',
   'chat-template',
   'quantization-method',
@@ -40,6 +41,18 @@ export interface Asked {
   evalSeqlen: number | null
   passages: number
   seed: number
+  /** Share of the calibration windows to hold out beside them. */
+  heldOut: number
+}
+
+/** A fraction, as `1/6` or `0.1`. */
+function shareOf(given: Given): number {
+  const text = given.text('held-out')
+  if (text === undefined) return heldOutShare
+  const [over, under = '1', ...more] = text.split('/')
+  const share = more.length || !over.trim() || !under.trim() ? Number.NaN : Number(over) / Number(under)
+  if (!(share >= 0 && share <= 1)) throw new UsageError(`--held-out has to be a fraction from 0 to 1, like 1/6 or 0.1, not "${text}".`)
+  return share
 }
 
 /** @throws {UsageError} */
@@ -68,6 +81,7 @@ export function understand(catalog: Catalog, given: Given): Asked {
     evalSeqlen: given.text('eval-seqlen') ? given.whole('eval-seqlen', 0, 2) : null,
     passages: given.whole('lambada-passages', 0, 0),
     seed: given.whole('seed', 0, 0),
+    heldOut: shareOf(given),
   }
 }
 
@@ -111,6 +125,7 @@ function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Aske
 function optionValue(spec: OptionSpec, given: string | boolean | undefined): OptionValue {
   if (spec.type === 'bool') return given === true
   if (spec.type === 'choice' && typeof spec.default === 'string') return String(given)
+  if (spec.type === 'auto' && given === 'auto') return given
   return String(given).trim() === '' ? String(given) : Number(given)
 }
 

@@ -26,6 +26,7 @@ export function resultOf(report: JobReport, pushed: string | null) {
     fp_lambada: accuracyOf(report.fpLambada),
     lambada: accuracyOf(run ? run.lambada : report.fpLambada),
     mean_relative_error: run?.meanRelativeError ?? null,
+    mean_held_out_error: run?.meanHeldOutError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
     bits: run ? bitsOf(run.layers) : null,
     seconds: run ? run.seconds : report.seconds,
@@ -35,6 +36,8 @@ export function resultOf(report: JobReport, pushed: string | null) {
     layers: (run?.layers ?? []).map((layer) => ({
       name: layer.name,
       relative_error: layer.relativeError,
+      held_out_error: layer.heldOutError ?? null,
+      ...(layer.aim && { damping: layer.aim.damping, target_alpha: layer.aim.alpha, trials: layer.aim.trials }),
       seconds: layer.seconds,
       iterations: layer.iterations,
       bits: bitsOf([layer]),
@@ -79,6 +82,8 @@ export function summary(report: JobReport, saved: string | undefined, pushed: st
     lines.push(
       `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,
     )
+    if (run.meanHeldOutError !== undefined)
+      lines.push(`The same on ${report.calibration.heldOut} held-out windows: ${run.meanHeldOutError.toExponential(2)}`)
   }
   if (run?.export) lines.push(`Checkpoint: ${saved}`)
   if (pushed !== null) lines.push(`Uploaded to: ${pushed}`)

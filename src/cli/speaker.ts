@@ -149,9 +149,9 @@ export class Speaker {
     if (this.#live) this.out.write(`\r\x1b[K${this.#progress}${this.#transfer}`)
   }
 
-  #layer({ name, relativeError, notes }: LayerResult): void {
+  #layer({ name, relativeError, heldOutError, notes }: LayerResult): void {
     if (!this.errors && !notes.length) return
-    this.#line([name, this.errors ? relativeError.toExponential(4) : '', ...notes].filter(Boolean).join('  '))
+    this.#line([name, this.errors ? errorsOf(relativeError, heldOutError) : '', ...notes].filter(Boolean).join('  '))
   }
 
   #status(): void {
@@ -169,3 +169,6 @@ function duration(seconds: number): string {
   const minutes = Math.ceil(seconds / 60)
   return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
+
+const errorsOf = (seen: number, heldOut: number | undefined) =>
+  `${seen.toExponential(4)}${heldOut === undefined ? '' : ` (held out ${heldOut.toExponential(4)})`}`

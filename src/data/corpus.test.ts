@@ -21,22 +21,52 @@ test('random windows are pieces of the text, repeat with the seed and differ wit
     fc.property(fc.integer({ min: 1, max: 40 }), fc.nat(200), fc.nat(), (length, more, seed) => {
       const stream = tokens(length + more)
       const spec = { samples: 9, length, sampling: 'random', seed } as const
-      const windows = sampleWindows(stream, spec)
+      const { windows } = sampleWindows(stream, spec)
       expect(windows).toHaveLength(9)
       for (const window of windows) expect(window).toEqual(stream.slice(window[0], window[0] + length))
-      expect(sampleWindows(stream, spec)).toEqual(windows)
+      expect(sampleWindows(stream, spec).windows).toEqual(windows)
     }),
   )
-  const starts = (seed: number) => sampleWindows(tokens(5000), { samples: 20, length: 8, sampling: 'random', seed }).map(([first]) => first)
+  const starts = (seed: number) =>
+    sampleWindows(tokens(5000), { samples: 20, length: 8, sampling: 'random', seed }).windows.map(([first]) => first)
   expect(starts(1)).not.toEqual(starts(2))
-  expect(new Set(sampleWindows(tokens(3), { samples: 50, length: 2, sampling: 'random', seed: 0 }).map(([first]) => first))).toEqual(
-    new Set([0, 1]),
-  )
+  expect(
+    new Set(sampleWindows(tokens(3), { samples: 50, length: 2, sampling: 'random', seed: 0 }).windows.map(([first]) => first)),
+  ).toEqual(new Set([0, 1]))
 })
 
 test('consecutive windows are the first of the text', () => {
-  const windows = sampleWindows(tokens(10), { samples: 3, length: 3, sampling: 'consecutive', seed: 0 })
+  const { windows } = sampleWindows(tokens(10), { samples: 3, length: 3, sampling: 'consecutive', seed: 0 })
   expect(windows.map((window) => Array.from(window))).toEqual([[0, 1, 2], [3, 4, 5], [6, 7, 8]]) // biome-ignore format: short
+})
+
+test('held-out windows share no token with the others, leave these as they are, and are as many as there is room for', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 6 }),
+      fc.nat(8),
+      fc.nat(120),
+      fc.nat(),
+      fc.constantFrom('random' as const, 'consecutive' as const),
+      (length, samples, heldOut, more, seed, sampling) => {
+        const stream = tokens(samples * length + more)
+        const { windows, heldOut: held } = sampleWindows(stream, { samples, length, sampling, seed, heldOut })
+        expect(sampleWindows(stream, { samples, length, sampling, seed }).windows).toEqual(windows)
+        for (const window of held) expect(window).toEqual(stream.slice(window[0], window[0] + length))
+        const seen = new Set(windows.flatMap((window) => [...window]))
+        for (const token of held.flatMap((window) => [...window])) {
+          expect(seen.has(token)).toBe(false)
+          seen.add(token)
+        }
+        if (held.length === heldOut) return
+        const used = [...windows, ...held].map(([first]) => first).sort((a, b) => a - b)
+        const ends = [...used.map((first) => first + length)]
+        const gaps = [0, ...ends].map((from, i) => (used[i] ?? stream.length) - from)
+        expect(Math.max(...gaps)).toBeLessThan(length)
+      },
+    ),
+  )
 })
 
 test('a text too short says what there is and what would do', async () => {
@@ -84,7 +114,7 @@ function library(lengths: number[]) {
 
 test('documents give one window each, at a random place, and are read only until there are enough', async () => {
   const { stream, encode, read } = library(Array.from({ length: 400 }, (_, i) => (i % 4 ? 20 : 90)))
-  const windows = await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 3 })
+  const { windows } = await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 3 })
   expect(windows).toHaveLength(10)
   const from = windows.map(([first]) => Math.floor(first / 1000))
   expect(new Set(from).size).toBe(10)
@@ -94,15 +124,18 @@ test('documents give one window each, at a random place, and are read only until
   }
   expect(new Set(windows.map(([first]) => first % 1000)).size).toBeGreaterThan(3)
   expect(read().read).toBeLessThan(200)
-  expect(await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 3 })).toEqual(windows)
-  expect(await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 4 })).not.toEqual(windows)
+  expect((await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 3 })).windows).toEqual(windows)
+  expect((await sampleDocuments(stream, encode, { samples: 10, length: 50, seed: 4 })).windows).not.toEqual(windows)
 })
 
 test('documents that were passed over get their turn, and none is drawn twice', async () => {
   const { stream, encode, read } = library([60, 60, 60, 10, 60, 50])
-  const windows = await sampleDocuments(stream, encode, { samples: 4, length: 50, seed: 0 })
+  const { windows } = await sampleDocuments(stream, encode, { samples: 4, length: 50, seed: 0 })
   expect(windows.map(([first]) => Math.floor(first / 1000)).sort()).toEqual([0, 1, 2, 4])
   expect(read().passes).toBe(2)
+  const { windows: same, heldOut } = await sampleDocuments(stream, encode, { samples: 3, length: 50, seed: 0, heldOut: 2 })
+  expect([...same, ...heldOut]).toEqual(windows)
+  expect(heldOut).toHaveLength(1)
   // A document of exactly a window's length is too short, as published.
   const error = await refusal(() => sampleDocuments(stream, encode, { samples: 5, length: 50, seed: 0 }))
   expect(error.code).toBe('text-short')

@@ -17,11 +17,19 @@ export function random(seed: number): () => number {
 
 export interface Sampling {
   samples: number
+  /** Windows wanted beside these, from other places of the text; default 0. */
+  heldOut?: number
   /** Tokens per sample. */
   length: number
   /** Random windows of the joined text, its first windows end to end, or one window from each of some documents. */
   sampling: 'random' | 'consecutive' | 'documents'
   seed: number
+}
+
+export interface Drawn {
+  windows: Int32Array[]
+  /** As many of those wanted as the text has room for. They leave `windows` as they are without. */
+  heldOut: Int32Array[]
 }
 
 /**
@@ -30,8 +38,8 @@ export interface Sampling {
  */
 export function sampleWindows(
   tokens: Int32Array,
-  { samples, length, sampling, seed }: Sampling & { sampling: 'random' | 'consecutive' },
-): Int32Array[] {
+  { samples, length, sampling, seed, heldOut = 0 }: Sampling & { sampling: 'random' | 'consecutive' },
+): Drawn {
   const needed = sampling === 'random' ? length : samples * length
   if (tokens.length < needed) {
     const fit = Math.floor(tokens.length / length)
@@ -45,11 +53,44 @@ export function sampleWindows(
     )
   }
   const next = random(seed)
-  const start = (i: number) => (sampling === 'random' ? Math.floor(next() * (tokens.length - length + 1)) : i * length)
-  return Array.from({ length: samples }, (_, i) => {
-    const at = start(i)
-    return tokens.slice(at, at + length)
-  })
+  const starts = Array.from({ length: samples }, (_, i) =>
+    sampling === 'random' ? Math.floor(next() * (tokens.length - length + 1)) : i * length,
+  )
+  const others =
+    sampling === 'random' ? elsewhere(starts, tokens.length, length, heldOut, next) : after(samples, tokens.length, length, heldOut)
+  const windowAt = (at: number) => tokens.slice(at, at + length)
+  return { windows: starts.map(windowAt), heldOut: others.map(windowAt) }
+}
+
+/** Starts of the windows that follow `samples` ones end to end. */
+function after(samples: number, tokens: number, length: number, wanted: number): number[] {
+  const fit = Math.floor(tokens / length) - samples
+  return Array.from({ length: Math.max(0, Math.min(wanted, fit)) }, (_, i) => (samples + i) * length)
+}
+
+/** Starts of random windows that share no token with those at `taken`, nor with each other; as many as there is room for. */
+function elsewhere(taken: number[], tokens: number, length: number, wanted: number, next: () => number): number[] {
+  const all = [...taken]
+  const found: number[] = []
+  while (found.length < wanted) {
+    const gaps: { from: number; count: number }[] = []
+    let from = 0
+    for (const start of [...all].sort((a, b) => a - b)) {
+      if (start - length >= from) gaps.push({ from, count: start - length - from + 1 })
+      from = Math.max(from, start + length)
+    }
+    if (tokens - length >= from) gaps.push({ from, count: tokens - length - from + 1 })
+    let rank = Math.floor(next() * gaps.reduce((sum, { count }) => sum + count, 0))
+    const gap = gaps.find(({ count }) => {
+      if (rank < count) return true
+      rank -= count
+      return false
+    })
+    if (!gap) break
+    found.push(gap.from + rank)
+    all.push(gap.from + rank)
+  }
+  return found
 }
 
 /**
@@ -60,8 +101,8 @@ export function sampleWindows(
 export async function sampleDocuments(
   documents: () => AsyncIterable<string>,
   encode: (document: string) => Int32Array,
-  { samples, length, seed }: Omit<Sampling, 'sampling'>,
-): Promise<Int32Array[]> {
+  { samples, length, seed, heldOut = 0 }: Omit<Sampling, 'sampling'>,
+): Promise<Drawn> {
   const windows: Int32Array[] = []
   let tried = 0
   const next = random(seed)
@@ -76,9 +117,10 @@ export async function sampleDocuments(
       if (tokens.length <= length) continue
       const at = Math.floor(next() * (tokens.length - length))
       windows.push(tokens.slice(at, at + length))
-      if (windows.length === samples) return windows
+      if (windows.length === samples + heldOut) return { windows: windows.slice(0, samples), heldOut: windows.slice(samples) }
     }
   }
+  if (windows.length >= samples) return { windows: windows.slice(0, samples), heldOut: windows.slice(samples) }
   throw new WorkbenchError(
     'text-short',
     `Of ${tried} documents in the calibration text ${windows.length} are longer than ${length} tokens; ${samples} samples need as many documents.`,

@@ -213,7 +213,15 @@ export interface CalibrationSpec extends TextChoice {
   samples: number
   length: number // tokens per sample
   sampling: Sampling
+  /**
+   * Windows drawn beside the samples, from other places of the text, as a share of their number, at least one: the methods do not see
+   * them, and every linear's error is measured on them too. 0 or missing: none.
+   */
+  heldOut?: number
 }
+
+/** What the page and the command line hold out unless asked otherwise. */
+export const heldOutShare = 1 / 6
 
 export interface EvaluationSpec extends TextChoice {
   /** Most windows; the text may have fewer. 0 = all. */
@@ -361,6 +369,8 @@ export interface TokenCounts {
   text: number | null
   windows: number
   length: number
+  /** Windows held out beside these, when there are any. */
+  heldOut?: number
   /** What was found in the text. */
   from?: TextFacts
 }
@@ -407,8 +417,19 @@ export interface LayerResult {
   shape: [number, number]
   /** ‖(W−Ŵ)X‖² / ‖WX‖², with the outliers in Ŵ */
   relativeError: number
+  /** The same on the held-out windows, when there are any. */
+  heldOutError?: number
   seconds: number
   iterations: number
+  /** Damping and target that it was solved with, where they are not the published ones, and what was tried for its stage. */
+  aim?: {
+    /** A multiple of the mean diagonal of Σ. */
+    damping: number
+    /** Strength of the target's correction. */
+    alpha: number
+    /** Relative errors on the held-out tokens. */
+    trials: { damping: number; alpha: number; error: number }[]
+  }
   bits: BitsBreakdown
   /** Only for iterative methods. */
   objective?: ObjectiveCurve
@@ -455,6 +476,8 @@ export interface RunResult {
   perplexities: { blocks: number; value: number }[]
   bitsPerWeight: number
   meanRelativeError: number | null
+  /** Of `heldOutError`, when there are held-out windows. */
+  meanHeldOutError?: number
   worst: { name: string; relativeError: number } | null
   seconds: number
   layers: LayerResult[]
@@ -477,6 +500,8 @@ export interface UsedText {
 /** The texts of a job; a measurement has no calibration text. */
 export interface UsedTexts {
   calibration?: UsedText
+  /** Of the same text as the calibration. */
+  heldOut?: UsedText
   evaluation: UsedText
   lambada?: UsedText
 }

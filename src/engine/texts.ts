@@ -1,6 +1,6 @@
 /** The texts of a session: built-in ones, files, and data sets of the Hub; read and tokenized as the plan needs them. */
 import type { ChatTemplate, ChatTemplateFile } from '../data/chat.ts'
-import { sampleDocuments } from '../data/corpus.ts'
+import { type Drawn as DrawnWindows, sampleDocuments } from '../data/corpus.ts'
 import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
 import type { Text, TextFacts } from '../data/documents.ts'
 import { type Passage, readPassage } from '../data/lambada.ts'
@@ -106,9 +106,9 @@ export class Texts {
   }
 
   /** Calibration samples of single documents, read only until there are enough. */
-  samples(choice: Dated<CalibrationSpec>, seed: number): Promise<{ windows: Int32Array[]; facts: TextFacts }> {
+  samples(choice: Dated<CalibrationSpec>, seed: number, heldOut = 0): Promise<DrawnWindows & { facts: TextFacts }> {
     const { samples, length } = choice
-    return this.#once(['samples', choice.text, choice.column, this.#day(choice), samples, length, seed], async () => {
+    return this.#once(['samples', choice.text, choice.column, this.#day(choice), samples, length, seed, heldOut], async () => {
       const text = await this.#open(choice, 'calibration')
       const template = this.#template(choice)
       const { documents, noFacts } = await loadReaders()
@@ -117,8 +117,8 @@ export class Texts {
         facts = noFacts(text)
         return documents(text, template, facts)
       }
-      const windows = await sampleDocuments(read, await this.#encode(choice), { samples, length, seed })
-      return { windows, facts }
+      const drawn = await sampleDocuments(read, await this.#encode(choice), { samples, length, seed, heldOut })
+      return { ...drawn, facts }
     })
   }
 

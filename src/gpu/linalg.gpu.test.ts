@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from './device.ts'
-import { feedback, feedback64, type Symmetric } from './linalg.ts'
+import { feedback, feedback64, solveFactored, type Symmetric } from './linalg.ts'
 import { type Matrix, matrix, product, transposed } from './reference.ts'
 import { testGpu } from './testing.ts'
 
@@ -95,5 +95,20 @@ describe('the factor V D Vᵀ', () => {
     const one = problem(132, 5, 0.01)
     const vt = await feedback(gpu, onGpu(one))
     expect(distance(await gpu.read(vt!), one.h)).toBeLessThan(1.2e-7 * (4 + Math.sqrt(132)))
+  })
+})
+
+describe('a system with that factor', () => {
+  // Less than a block, whole blocks, and blocks with a rest.
+  it.each([36, 64, 132, 324])('of order %i is solved in place', async (p) => {
+    const one = problem(p, 3 * p, 0.3)
+    const vt = await feedback(gpu, onGpu(one))
+    const expected = matrix(p, 8, (i, j) => Math.sin(i + 2 * j) / Math.sqrt(one.diagonal[i]))
+    const x = gpu.upload(Float32Array.from(product(one.h, expected).data), [p, 8])
+    await solveFactored(gpu, vt!, x)
+    const roots = matrix(p, 8, (i) => Math.sqrt(one.diagonal[i]))
+    const unit = (values: ArrayLike<number>) => Float32Array.from(values, (value, i) => value * roots.data[i])
+    // Scaled to unit diagonal, H has a condition of at most p (1 + 1 / 0.3).
+    expect(unit(await gpu.read(x))).toBeClose(unit(expected.data), { absolute: 4 * p * 6e-8 * (4 + Math.sqrt(p)) })
   })
 })

@@ -54,6 +54,35 @@ export async function feedback(gpu: Device, h: Symmetric): Promise<Tensor | null
   return null
 }
 
+/** Floating-point operations of `solveFactored` for `[p, q]`. */
+export const solveFactoredWork = (q: number, p: number) => 2 * q * p * p
+
+/** x `[p, q]` becomes H⁻¹ x in place, H = V D Vᵀ in its own order by the `vt` of `feedback`: V first, last rows first, then D Vᵀ. */
+export async function solveFactored(gpu: Device, vt: Tensor, x: Tensor): Promise<void> {
+  const [p, q] = [x.rows, x.cols]
+  const g = gpu.zeros([BLOCK, q])
+  const solveRows = (k0: number, rows: number, down: boolean) => {
+    const { tensor: n, start } = elementsOf(gpu, vt, k0 * p, (k0 + rows) * p)
+    const shape = { q, p, rows, n0: k0 * p + k0 - start, down: Number(down) }
+    gpu.run1d('triangular_block', { x: rowsOf(x, { first: k0, count: rows }), g, n }, shape, q, { flops: q * rows * rows })
+  }
+  for (let k0 = Math.floor((p - 1) / BLOCK) * BLOCK; k0 >= 0; k0 -= BLOCK) {
+    const k1 = Math.min(k0 + BLOCK, p)
+    const rest = { m: k1 - k0, n: q, k: p - k1, lda: p, ldb: q, ldc: q, a0: k1 * p + k0, b0: k1 * q }
+    if (k1 < p) gemm(gpu, { a: vt, b: x, c: g, ta: true, ...rest })
+    solveRows(k0, k1 - k0, false)
+    await gpu.pace()
+  }
+  gpu.clear(g)
+  for (let k0 = 0; k0 < p; k0 += BLOCK) {
+    const rows = Math.min(BLOCK, p - k0)
+    if (k0) gemm(gpu, { a: vt, b: x, c: g, m: rows, n: q, k: k0, lda: p, ldb: q, ldc: q, a0: k0 * p })
+    solveRows(k0, rows, true)
+    await gpu.pace()
+  }
+  g.dispose()
+}
+
 /** What a factorization works on. */
 interface Factor {
   p: number

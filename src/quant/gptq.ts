@@ -11,6 +11,7 @@ import { gatherRows, gemm } from '../gpu/ops.ts'
 import { rowsOf } from '../gpu/panels.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { choices, type OptionSpec, type Options, type OptionsOf, resolveOptions } from '../options.ts'
+import { targetOptions } from './aim.ts'
 import { BLOCK, columnTable, hasWholeBlocks, SWEEP_FLOPS, walk } from './descent.ts'
 import type { Grid } from './grids/grid.ts'
 import { gridOf } from './grids/index.ts'
@@ -60,6 +61,7 @@ export const gptqOptions = [
     cost: 'No extra time; a smaller error when groups are smaller than a block.',
     advanced: true,
   },
+  ...targetOptions,
 ] as const satisfies readonly OptionSpec[]
 
 export type GptqOptions = OptionsOf<typeof gptqOptions>

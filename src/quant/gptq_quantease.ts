@@ -4,6 +4,7 @@
  * unrelaxed sweep ends with a larger error.
  */
 import { Reading } from '../gpu/reading.ts'
+import { ridgeOption } from './aim.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { gptq, gptqOptions, solveGptq } from './gptq.ts'
 import { gridOf } from './grids/index.ts'
@@ -13,13 +14,16 @@ import { sweepOptions } from './quantease.ts'
 import { ObjectiveReport } from './report.ts'
 import { defineSolver } from './solver.ts'
 
+/** Beside the damping of GPTQ's factor, which that adds to what this makes of Σ. */
+const sweepRidge = { ...ridgeOption, flag: 'sweep-percdamp', label: 'Damping of the sweeps' } as const
+
 export const gptqQuantease = defineSolver({
   id: 'gptq_quantease',
   label: 'GPTQ, then QuantEase',
   summary: 'Runs GPTQ, then improves its weights by QuantEase sweeps on the same grid.',
   advice:
     'For layers with a few very large inputs, where the start matters; with act-order and relaxed sweeps it is usually better than GPTQ or QuantEase alone.',
-  options: [...gptqOptions, ...sweepOptions],
+  options: [...gptqOptions, ...sweepOptions, sweepRidge],
   gridOf,
   work: (q, p, options) => gptq.work(q, p, options) + options.iterations * sweepWork(q, p) + 2 * q * p * p,
   sharedWork: gptq.sharedWork,

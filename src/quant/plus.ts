@@ -21,6 +21,7 @@ import { gatherRows } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type OptionSpec, type OptionsOf, pick } from '../options.ts'
+import { ridgeOption, targetOptions } from './aim.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import type { Grid } from './grids/grid.ts'
 import { gridOf } from './grids/index.ts'
@@ -86,6 +87,9 @@ const plusOptions = [
   },
   // The outliers chosen first are kept (`masked`): choosing again would cost a matrix product per sweep and changes hardly any.
   ...pick(outlierOptions, 'outlier', 'structureOutlier'),
+  { ...ridgeOption, default: 'auto' },
+  { ...targetOptions[0], default: 'corrected' },
+  targetOptions[1],
 ] as const satisfies readonly OptionSpec[]
 
 type PlusOptions = OptionsOf<typeof plusOptions>

@@ -4,6 +4,7 @@
  * It needs no inverse and no damping. The sweeps are in descent.ts; with outliers (Algorithm 3) in outliers.ts.
  */
 import type { OptionSpec, OptionsOf } from '../options.ts'
+import { ridgeOption, targetOptions } from './aim.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
 import { gridOf } from './grids/index.ts'
 import { type Layout, layoutOf } from './layout.ts'
@@ -68,7 +69,7 @@ export const sweepOptions = [
   },
 ] as const satisfies readonly OptionSpec[]
 
-const quanteaseOptions = [...gridOptions, ...sweepOptions, ...orderOptions, ...outlierOptions] as const
+const quanteaseOptions = [...gridOptions, ...sweepOptions, ...orderOptions, ...outlierOptions, ridgeOption, ...targetOptions] as const
 
 export const quantease = defineSolver({
   id: 'quantease',

@@ -1,6 +1,6 @@
 /** The final step of every solver: rounding to codes, and measuring the error. */
 import type { Device } from '../gpu/device.ts'
-import { dot, matmul } from '../gpu/ops.ts'
+import { add, dot, matmul, subtract } from '../gpu/ops.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Grid } from './grids/grid.ts'
@@ -42,6 +42,24 @@ export function finish(
   for (const tensor of [rest, order, group]) tensor.dispose()
   const { groupSize, groups, groupIndex } = layout
   return { codes, what, grid: cells, groupSize, groups, groupIndex, outliers: kept, error }
+}
+
+/** Every weight rounded to the nearest on the grid of a result, its outliers kept: Ŵ + H `[p, q]`, original order. */
+export function nearest(gpu: Device, weight: Tensor, { grid: cells, groupIndex, outliers }: QuantizedLinear, grid: Grid): Tensor {
+  const [p, q] = [weight.rows, weight.cols]
+  const x = gpu.empty([p, q])
+  gpu.copy(weight, x)
+  if (outliers) subtract(gpu, x, outliers.h)
+  const [codes, what, rest] = [gpu.empty([p, q], 'u32'), gpu.empty([p, q]), gpu.empty([p, q])]
+  const order = gpu.upload(
+    Uint32Array.from({ length: p }, (_, j) => j),
+    [p],
+  )
+  const group = gpu.upload(Uint32Array.from(groupIndex), [p])
+  gpu.run1d(grid.kernel('encode'), { x, w: weight, order, group, grid: cells, codes, what, rest }, { q, p, most: grid.most }, p * q)
+  if (outliers) add(gpu, what, outliers.h)
+  for (const tensor of [x, codes, rest, order, group]) tensor.dispose()
+  return what
 }
 
 /** tr(D Σ Dᵀ) for `d` = Dᵀ `[p, q]`: one GEMM, the sum finished in float64. */

@@ -6,6 +6,7 @@
  * themselves, 16 rows sharing the statistics of that. Stored are: b bits of code for every weight (the code of 0 for an outlier); 3 + 3
  * bits a group; four 16-bit numbers for 16 groups; H in 16 bits, and its column in 16.
  */
+import { targetOptions } from './aim.ts'
 import type { Device } from '../gpu/device.ts'
 import { factorWork } from '../gpu/linalg.ts'
 import { diagonalOf, gatherRows } from '../gpu/ops.ts'
@@ -81,6 +82,7 @@ const spqrOptions = [
   ...pick(gridOptions, 'grid'),
   ...pick(orderOptions, 'actOrder'),
   dampingOption,
+  ...targetOptions,
 ] as const satisfies readonly OptionSpec[]
 
 type SpqrOptions = OptionsOf<typeof spqrOptions>

@@ -2,7 +2,7 @@
 import { useId, useState } from 'react'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
-import { maxPoints } from '../../engine/job.ts'
+import { type LayerResult, maxPoints } from '../../engine/job.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { Curves, type Point } from './curves.tsx'
 import { shortName } from './names.ts'
@@ -16,7 +16,9 @@ export function LayerErrors({ view }: { view: JobView }) {
   const show = (value: number) => format.relativeError(value, unit)
 
   const noted = view.runs.some((run) => run.layers.some((layer) => layer.notes.length))
+  const heldOut = view.runs.some((run) => run.layers.some((layer) => layer.heldOutError !== undefined))
   const notes = [
+    heldOut && 'dashed: on held-out tokens, which the methods did not see',
     each > 1 && `each point: the worst of ${each} linears; the table has all`,
     noted && '!: has notes, see the layer table of the Run step',
   ].filter(Boolean)
@@ -32,7 +34,11 @@ export function LayerErrors({ view }: { view: JobView }) {
       note={notes.join('; ') || undefined}
       empty="Each linear appears here as it is solved."
       height={260}
-      series={view.runs.map((run) => ({ run: run.id, label: run.label, points: worstPoints(run, place, each) }))}
+      series={view.runs.flatMap((run) => {
+        const seen = { run: run.id, label: run.label, points: worstPoints(run, place, each, ({ relativeError }) => relativeError) }
+        const points = worstPoints(run, place, each, ({ heldOutError }) => heldOutError)
+        return points.length ? [seen, { ...seen, label: `${run.label}, held out`, points, dashed: true }] : [seen]
+      })}
       x={{
         label: 'Block',
         domain: [0, Math.max(1, Math.ceil(layers.length / each) - 1)],
@@ -47,27 +53,35 @@ export function LayerErrors({ view }: { view: JobView }) {
 }
 
 /** The worst of the linears that share a point. */
-function worstPoints(run: RunView, place: Map<string, number>, each: number): Point[] {
+function worstPoints(run: RunView, place: Map<string, number>, each: number, errorOf: (layer: LayerResult) => number | undefined): Point[] {
   const worst = new Map<number, Point>()
   for (const layer of run.layers) {
     const x = Math.floor((place.get(layer.name) ?? 0) / each)
     const known = worst.get(x)
     const notes = [...(known?.notes ?? []), ...layer.notes]
-    if (!known || layer.relativeError > known.y) worst.set(x, { x, y: layer.relativeError, name: shortName(layer.name), notes })
+    const y = errorOf(layer)
+    if (y === undefined) continue
+    if (!known || y > known.y) worst.set(x, { x, y, name: shortName(layer.name), notes })
     else worst.set(x, { ...known, notes })
   }
   return [...worst.values()]
 }
 
 function errorTable({ runs, layers }: JobView, noted: boolean, show: (value: number) => string) {
+  const measures = runs.flatMap((run, i) => [
+    { i, label: run.label, of: (layer?: LayerResult) => layer?.relativeError },
+    ...(run.layers.some(({ heldOutError }) => heldOutError !== undefined)
+      ? [{ i, label: `${run.label}, held out`, of: (layer?: LayerResult) => layer?.heldOutError }]
+      : []),
+  ])
   const solved = runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
   const notesOf = (name: string) =>
     solved.flatMap((known, i) => (known.get(name)?.notes ?? []).map((note) => `${runs[i].label}: ${note}`)).join(' ')
   return {
-    columns: ['Linear', ...runs.map((run) => run.label), ...(noted ? ['Notes'] : [])],
+    columns: ['Linear', ...measures.map(({ label }) => label), ...(noted ? ['Notes'] : [])],
     rows: layers.map((name) => [
       shortName(name),
-      ...solved.map((known) => show2(known.get(name)?.relativeError, show)),
+      ...measures.map(({ i, of }) => show2(of(solved[i].get(name)), show)),
       ...(noted ? [notesOf(name)] : []),
     ]),
   }

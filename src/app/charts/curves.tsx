@@ -10,6 +10,8 @@ export interface Series {
   run: string | null
   label: string
   points: Point[]
+  /** A second line of a run, whose mark in the legend stands for both. */
+  dashed?: boolean
 }
 
 export interface Point {
@@ -53,7 +55,7 @@ export const Curves = memo(function Curves(props: CurvesProps) {
       title={y.log ? `${title}, log scale` : title}
       note={note}
       controls={controls}
-      legend={legend ? series.flatMap(({ run, label }) => (run === null ? [] : { run, label })) : []}
+      legend={legend ? series.flatMap(({ run, label, dashed }) => (run === null || dashed ? [] : { run, label })) : []}
       table={table}
       height={height}
       empty={drawn.length ? null : empty}
@@ -127,7 +129,7 @@ function Told({ row, drawn, x, y }: { row: Row | undefined } & Pick<PlotProps, '
         const value = row[`y${i}`]
         if (typeof value !== 'number') return null
         return (
-          <Fragment key={run}>
+          <Fragment key={`${run} ${label}`}>
             <div className="tooltip-row">
               {run !== null && <RunMark run={run} />}
               <span>{label}</span>
@@ -146,10 +148,11 @@ function Told({ row, drawn, x, y }: { row: Row | undefined } & Pick<PlotProps, '
 }
 
 /** Of a run with its marks; what belongs to none is a plain line. */
-function lineOf({ run, label }: Series, i: number, mark: number) {
+function lineOf({ run, label, dashed }: Series, i: number, mark: number) {
   return (
     <Line
-      key={run}
+      key={`${run} ${label}`}
+      strokeDasharray={dashed ? '4 3' : undefined}
       dataKey={`y${i}`}
       name={label}
       type="linear"

@@ -289,6 +289,7 @@ export function Switch({
   onChange: (checked: boolean) => void
   id?: string
   disabled?: boolean
+  'aria-label'?: string
 }) {
   return (
     <input

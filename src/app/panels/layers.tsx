@@ -207,6 +207,8 @@ function Figures({ view, layers, timed }: Pick<RowProps, 'view' | 'layers'> & { 
 /** Everything about one linear, run by run. */
 function Known({ view, name, layers }: { view: JobView; name: string; layers: (LayerResult | undefined)[] }) {
   const unit = useView((state) => state.preferences.errorUnit)
+  const heldOut = layers.some((layer) => layer?.heldOutError !== undefined)
+  const aimed = layers.some((layer) => layer?.aim)
   return (
     <div className="known">
       <table aria-label={`Details of ${shortName(name)}`}>
@@ -216,6 +218,16 @@ function Known({ view, name, layers }: { view: JobView; name: string; layers: (L
             <th scope="col" className="number">
               Error
             </th>
+            {heldOut && (
+              <th scope="col" className="number">
+                Held out
+              </th>
+            )}
+            {aimed && (
+              <th scope="col" className="number">
+                Damping, correction
+              </th>
+            )}
             <th scope="col" className="number">
               Time
             </th>
@@ -238,6 +250,8 @@ function Known({ view, name, layers }: { view: JobView; name: string; layers: (L
                     {view.runs[i].label}
                   </th>
                   <td className="number">{format.relativeError(layer.relativeError, unit)}</td>
+                  {heldOut && <td className="number">{format.relativeError(layer.heldOutError ?? null, unit)}</td>}
+                  {aimed && <td className="number">{layer.aim ? `λ ${layer.aim.damping}, α ${layer.aim.alpha}` : '–'}</td>}
                   <td className="number">{format.duration(layer.seconds)}</td>
                   <td className="number">{layer.iterations || '–'}</td>
                   <td className="number">

@@ -299,6 +299,20 @@ function Option({ run, spec, path }: { run: RunSpec; spec: OptionSpec; path: str
           {() => <Choice name={`${run.id}-${spec.key}`} value={value as number | string} choices={spec.choices} onChange={change} />}
         </Field>
       )
+    case 'auto':
+      return (
+        <Field {...shared}>
+          {(control) => (
+            <span className="row tight">
+              <Switch aria-label={`${spec.label}: auto`} checked={value === 'auto'} onChange={(on) => change(on ? 'auto' : spec.min)} />
+              <span className="hint">auto</span>
+              {value !== 'auto' && (
+                <NumberField {...control} value={value as number} step={0.05} min={spec.min} max={spec.max} onChange={change} />
+              )}
+            </span>
+          )}
+        </Field>
+      )
     case 'bool':
       return <Field {...shared}>{(control) => <Switch {...control} checked={value === true} onChange={change} />}</Field>
     default:

@@ -69,6 +69,15 @@ function columnsOf(view: JobView, unit: format.ErrorUnit, ran: ModelSummary | nu
       value: (run) => run.result?.meanRelativeError ?? null,
       show: (run) => format.relativeError(run.result?.meanRelativeError ?? null, unit),
     },
+    ...(view.runs.some((run) => run.result?.meanHeldOutError !== undefined)
+      ? [
+          {
+            name: 'Mean layer error, held out',
+            value: (run: RunView) => run.result?.meanHeldOutError ?? null,
+            show: (run: RunView) => format.relativeError(run.result?.meanHeldOutError ?? null, unit),
+          },
+        ]
+      : []),
     {
       name: 'Worst layer error',
       value: (run) => run.result?.worst?.relativeError ?? null,
@@ -153,8 +162,8 @@ export function ResultTable({ view }: { view: JobView }) {
       </Scroll>
       <p className="help">
         Bold: the best of the finished runs that store as many bits per weight, within 2 %. Bits per weight: point at a figure for a
-        breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration text. On small models layer errors and KL divergence rank methods more
-        sharply than perplexity.
+        breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on windows of the same text that the methods did not see
+        (held out). On small models layer errors and KL divergence rank methods more sharply than perplexity.
       </p>
     </section>
   )

@@ -97,6 +97,21 @@ export function CalibrationCard({ job, model }: { job: Job; model: ModelSummary 
         >
           {() => <Choice name="sampling" value={calibration.sampling} choices={samplings} onChange={(sampling) => change({ sampling })} />}
         </Field>
+        <Field
+          label="Held out, % of the samples"
+          help="Windows from other places of the text, which the methods do not see: errors are measured on them too. 0: none."
+          path="calibration.heldOut"
+        >
+          {(control) => (
+            <NumberField
+              {...control}
+              value={Number((100 * (calibration.heldOut ?? 0)).toPrecision(3))}
+              min={0}
+              max={100}
+              onChange={(percent) => change({ heldOut: percent / 100 })}
+            />
+          )}
+        </Field>
         <Field label="Seed" help="The same seed draws the same windows." path="seed">
           {(control) => <NumberField {...control} whole value={job.seed} onChange={(seed) => workbench.setJob({ seed })} />}
         </Field>

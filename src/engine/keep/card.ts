@@ -86,6 +86,7 @@ function figures(report: CheckpointReport): string {
     ...(run.lambada ? [['last words right', words(report.fpLambada), words(run.lambada)]] : []),
     ['bits per quantized weight', '–', run.bitsPerWeight.toFixed(3)],
     ['mean relative error of the linears, ‖(W−Ŵ)X‖² / ‖WX‖²', '0', run.meanRelativeError?.toExponential(3) ?? '–'],
+    ...(run.meanHeldOutError === undefined ? [] : [['the same on held-out tokens', '0', run.meanHeldOutError.toExponential(3)]]),
     ['worst linear', '–', run.worst ? `${run.worst.relativeError.toExponential(3)} (${plain(run.worst.name)})` : '–'],
   ]
   return [

@@ -33,9 +33,14 @@ export async function fingerprintOf(opened: OpenModel, source: HubOrigin | null,
   return {
     model: await modelDigest(opened, source),
     text: await sha256(
-      joinedTokens([...plan.calibration, ...plan.evaluation, ...plan.passages.flatMap(({ ids, word }) => [ids, Int32Array.of(word)])]),
+      joinedTokens([
+        ...plan.calibration,
+        ...plan.heldOut,
+        ...plan.evaluation,
+        ...plan.passages.flatMap(({ ids, word }) => [ids, Int32Array.of(word)]),
+      ]),
     ),
-    options: await digestOf([options, plan.calibration.length, plan.evaluation.length, job.perplexityEvery, job.save]),
+    options: await digestOf([options, plan.calibration.length, plan.heldOut.length, plan.evaluation.length, job.perplexityEvery, job.save]),
     adapter: await digestOf([traits.told, traits.arithmetic]),
     browser: await digestOf(traits.browser),
     code: codeVersion,
@@ -43,7 +48,10 @@ export async function fingerprintOf(opened: OpenModel, source: HubOrigin | null,
 }
 
 /** The texts of a plan by name, with digests of the drawn tokens. */
-export async function usedTexts({ job, calibration, evaluation, passages }: Plan, nameOf: (text: string) => string): Promise<UsedTexts> {
+export async function usedTexts(
+  { job, calibration, heldOut, evaluation, passages }: Plan,
+  nameOf: (text: string) => string,
+): Promise<UsedTexts> {
   const used = async (text: string, windows: Int32Array[]): Promise<UsedText> => ({
     name: nameOf(text),
     tokensSha256: await sha256(joinedTokens(windows, false)),
@@ -51,6 +59,7 @@ export async function usedTexts({ job, calibration, evaluation, passages }: Plan
   })
   return {
     ...(job.runs.length && { calibration: await used(job.calibration.text, calibration) }),
+    ...(heldOut.length && { heldOut: await used(job.calibration.text, heldOut) }),
     evaluation: await used(job.evaluation.text, evaluation),
     ...(job.lambada && {
       lambada: await used(

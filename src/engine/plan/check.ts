@@ -21,7 +21,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const drawn = await drawTexts(job, session, found)
   judgeTexts(job, session, drawn, found)
   const gpu = await session.gpu()
-  const runs = planRuns(job, opened, gpu, found)
+  const runs = planRuns(job, opened, gpu, (drawn.calibration?.heldOut.length ?? 0) > 0, found)
   judgeSizes(job, opened, gpu, runs, found)
   const deepest = Math.max(0, ...runs.map(({ blocks }) => blocks))
   if (runs.length && job.perplexityEvery > deepest) {
@@ -47,7 +47,17 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const sound = !problems.some((problem) => problem.severity === 'error') && evaluation && passages && (calibration || !job.runs.length)
   return {
     check,
-    plan: sound ? { job, calibration: calibration?.windows ?? [], evaluation: evaluation.windows, passages, runs, check } : null,
+    plan: sound
+      ? {
+          job,
+          calibration: calibration?.windows ?? [],
+          heldOut: calibration?.heldOut ?? [],
+          evaluation: evaluation.windows,
+          passages,
+          runs,
+          check,
+        }
+      : null,
   }
 }
 
@@ -89,6 +99,13 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
         `${tokens} calibration tokens are fewer than the widest layer has inputs (${widest}): the Gram matrix cannot have full rank.`,
         'Use more or longer samples.',
       )
+    } else if (tokens < 10 * widest) {
+      found.warn(
+        'calibration.samples',
+        `${tokens} calibration tokens are ${(tokens / widest).toFixed(1)} times the inputs of the widest layer (${widest}): methods fit them more closely than other tokens of the text.`,
+        `Compare the errors on held-out tokens; use ${10 * widest} tokens or more, or damping.`,
+        'note',
+      )
     }
     if (texts.file(job.calibration.text)?.origin === 'builtin' && shape.vocab > storyVocabulary) {
       found.warn(
@@ -110,7 +127,7 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
 }
 
 /** The runs of a job, with their formats. */
-function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): PlannedRun[] {
+function planRuns(job: Job, opened: OpenModel, gpu: Device, heldOut: boolean, found: Findings): PlannedRun[] {
   if (opened.folder.packing && job.runs.length) {
     found.fail(
       'runs',
@@ -131,7 +148,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): Pl
   job.runs.forEach((spec, i) => {
     if (opened.folder.packing) return
     const ids = spec.formats ? known(spec.formats, `runs.${i}.formats`) : asked
-    const run = planRun(spec, opened, gpu.info.maxBinding, ids, (key, message, hint) =>
+    const run = planRun(spec, opened, gpu.info.maxBinding, heldOut, ids, (key, message, hint) =>
       found.fail(`runs.${i}.${key}`, 'option-invalid', message, hint),
     )
     if (!run) return
@@ -142,6 +159,14 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, found: Findings): Pl
       const why = `${format.label} cannot store ${spec.label}: ${refusal.why}`
       found.fail(spec.formats ? `runs.${i}.formats` : `formats.${format.id}`, 'option-invalid', why, refusal.instead)
     }
+    const autos = heldOut ? [] : run.solver.options.filter(({ key }) => spec.options[key] === 'auto')
+    for (const { key, label } of autos)
+      found.warn(
+        `runs.${i}.options.${key}`,
+        `${label} is auto, but no windows are held out to choose it by: it is 0.`,
+        'Hold some windows out.',
+        'note',
+      )
     for (const { field, message, hint, severity } of remarks(run, opened, job.save))
       found.warn(field === 'formats' ? `runs.${i}.formats` : `runs.${i}.options.${field}`, message, hint, severity)
   })

@@ -1,5 +1,5 @@
 /** Reads and tokenizes the texts of a job, and draws its windows. */
-import { evaluationWindows, sampleWindows } from '../../data/corpus.ts'
+import { type Drawn as DrawnWindows, evaluationWindows, sampleWindows } from '../../data/corpus.ts'
 import { maxText, remarksOn, type TextFacts } from '../../data/documents.ts'
 import type { Passage } from '../../data/lambada.ts'
 import { toErrorData } from '../../errors.ts'
@@ -13,6 +13,8 @@ type Part = 'calibration' | 'evaluation' | 'lambada'
 /** Windows of a text, and facts about them. */
 interface Drawn {
   windows: Int32Array[]
+  /** Of the same text, in other places: what is calibrated is measured on them. */
+  heldOut: Int32Array[]
   counts: TokenCounts
 }
 
@@ -43,6 +45,9 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
   return { calibration, evaluation, lastWords, passages }
 }
 
+/** Windows to hold out beside the calibration samples. */
+export const heldOutOf = ({ samples, heldOut = 0 }: Job['calibration']) => (heldOut > 0 ? Math.max(1, Math.round(heldOut * samples)) : 0)
+
 class Drawing {
   constructor(
     readonly job: Job & { date: string },
@@ -54,17 +59,22 @@ class Drawing {
   async calibration(seedFits: boolean): Promise<Drawn | null> {
     const { found, job } = this
     const { samples, length, sampling } = job.calibration
-    const fits =
-      found.whole('calibration.samples', 'The number of samples', samples, 1, 2 ** 20) && this.#lengthFits('calibration.length', length)
+    const { heldOut: share = 0 } = job.calibration
+    const fits = [
+      found.whole('calibration.samples', 'The number of samples', samples, 1, 2 ** 20) && this.#lengthFits('calibration.length', length),
+      this.#shareFits(share),
+    ].every(Boolean)
     if (!fits || !seedFits) return null
+    const heldOut = heldOutOf(job.calibration)
     return this.#read('calibration', async () => {
       if (sampling === 'documents') {
-        const { windows, facts } = await this.session.texts.samples({ ...job.calibration, date: job.date }, job.seed)
+        const { facts, ...windows } = await this.session.texts.samples({ ...job.calibration, date: job.date }, job.seed, heldOut)
         this.#caution('calibration', facts)
-        return drawn(windows, null, facts)
+        return this.#held(windows, heldOut, null, facts)
       }
       const { tokens, facts } = await this.#stream('calibration')
-      return drawn(sampleWindows(tokens, { ...job.calibration, sampling, seed: job.seed }), tokens.length, facts)
+      const windows = sampleWindows(tokens, { samples, length, sampling, seed: job.seed, heldOut })
+      return this.#held(windows, heldOut, tokens.length, facts)
     })
   }
 
@@ -88,6 +98,27 @@ class Drawing {
     const words = await this.#read('lambada', () => this.session.texts.passages({ ...lambada, date }, most))
     if (words) this.#caution('lambada', words.facts)
     return words
+  }
+
+  #shareFits(share: number): boolean {
+    if (share >= 0 && share <= 1) return true
+    const what = `The held-out share has to be from 0 to 1, not ${share}.`
+    this.found.fail('calibration.heldOut', 'option-invalid', what, 'Choose 0 to hold nothing out, or for example 1/6.')
+    return false
+  }
+
+  /** Says so where the text has no room for all windows that were to be held out. */
+  #held({ windows, heldOut }: DrawnWindows, wanted: number, text: number | null, facts: TextFacts): Drawn {
+    if (heldOut.length < wanted) {
+      const room = heldOut.length ? `only ${heldOut.length} of ${wanted}` : 'none'
+      const many = `${wanted} window${wanted > 1 ? 's' : ''}`
+      this.found.warn(
+        'calibration.heldOut',
+        `${many} of the calibration text were to be held out, to measure the error on tokens that the methods do not see; beside the calibration samples there is room for ${room}.`,
+        'Choose fewer or shorter samples, or a longer text.',
+      )
+    }
+    return drawn(windows, text, facts, heldOut)
   }
 
   #lengthFits(field: string, value: number): boolean {
@@ -137,7 +168,8 @@ class Drawing {
   }
 }
 
-const drawn = (windows: Int32Array[], text: number | null, from: TextFacts): Drawn => ({
+const drawn = (windows: Int32Array[], text: number | null, from: TextFacts, heldOut: Int32Array[] = []): Drawn => ({
   windows,
-  counts: { text, windows: windows.length, length: windows[0].length, from },
+  heldOut,
+  counts: { text, windows: windows.length, length: windows[0].length, ...(heldOut.length && { heldOut: heldOut.length }), from },
 })

@@ -15,6 +15,7 @@ import { resolveOptions } from '../../options.ts'
 import { solvers } from '../../quant/index.ts'
 import type { Solver } from '../../quant/solver.ts'
 import { examine } from './check.ts'
+import { heldOutOf } from './draw.ts'
 import type { PlannedRun } from './plan.ts'
 import { gibibytes } from './remarks.ts'
 import { baselineWork, passagesWork, runWork } from './work.ts'
@@ -39,6 +40,7 @@ const has = ({ options }: Solver, key: string) => options.some((option) => optio
 interface Windows {
   windows: number
   length: number
+  heldOut?: number
 }
 
 interface Counts {
@@ -56,9 +58,9 @@ class BlankTexts extends Texts {
   }
 
   override async tokens(_: unknown, purpose: 'calibration' | 'evaluation'): Promise<TokenStream> {
-    const { windows, length } = this.counts[purpose]
+    const { windows, length, heldOut = 0 } = this.counts[purpose]
     // Different ones, so that no overlap of the texts is reported.
-    return { tokens: new Int32Array(windows * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts }
+    return { tokens: new Int32Array((windows + heldOut) * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts }
   }
 
   override async passages(): Promise<{ passages: Passage[]; facts: TextFacts }> {
@@ -198,7 +200,13 @@ async function attempt(
 function jobOf(runs: RunSpec[], { calibration, evaluation, passages }: Counts): Job {
   return {
     runs,
-    calibration: { text: 'calibration', samples: calibration.windows, length: calibration.length, sampling: 'consecutive' },
+    calibration: {
+      text: 'calibration',
+      samples: calibration.windows,
+      length: calibration.length,
+      sampling: 'consecutive',
+      heldOut: (calibration.heldOut ?? 0) / calibration.windows,
+    },
     evaluation: { text: 'evaluation', samples: evaluation.windows, length: evaluation.length },
     ...(passages.length && { lambada: { text: 'passages', passages: passages.length } }),
     seed: 0,
@@ -324,7 +332,7 @@ export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
 /** Without weights there is no tokenizer: the requested number of tokens is assumed. */
 function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
   const counts: Counts = {
-    calibration: { windows: job.calibration.samples, length: job.calibration.length },
+    calibration: { windows: job.calibration.samples, length: job.calibration.length, heldOut: heldOutOf(job.calibration) },
     evaluation: { windows: job.evaluation.samples || WINDOWS, length: job.evaluation.length },
     passages: [],
   }

@@ -11,6 +11,7 @@ import {
 } from '../../io/formats/index.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import { solvers } from '../../quant/index.ts'
+import { type AskedAim, askedAim } from '../../quant/aim.ts'
 import { type Grid, groupsOf } from '../../quant/grids/grid.ts'
 import type { OutlierKind, Solver } from '../../quant/solver.ts'
 import { type BitsBreakdown, type Job, type JobCheck, type Options, type RunSpec, resolveOptions } from '../job.ts'
@@ -23,6 +24,10 @@ export interface PlannedRun {
   options: Options
   grid: Grid
   trueSequential: boolean
+  /** Damping and target beside the published ones; null where nothing of that kind is asked for. */
+  aim: AskedAim | null
+  /** The calibration text goes through the full-precision blocks too. */
+  compared: boolean
   /** Number of blocks to quantize, from the first. */
   blocks: number
   /** Largest binding of the device: larger linears are solved in slices. */
@@ -37,6 +42,8 @@ export interface PlannedRun {
 export interface Plan {
   job: Job
   calibration: Int32Array[]
+  /** Windows of the calibration text that stay out of Σ. */
+  heldOut: Int32Array[]
   evaluation: Int32Array[]
   /** For last-word accuracy; none when it is not measured. */
   passages: Passage[]
@@ -67,6 +74,7 @@ export function planRun(
   spec: RunSpec,
   opened: OpenModel,
   maxBinding: number,
+  heldOut: boolean,
   ids: readonly string[],
   fail: (key: string, message: string, hint?: string) => void,
 ): PlannedRun | null {
@@ -114,7 +122,22 @@ export function planRun(
   }
   const chosen = formatsFor(output, ids)
   const { trueSequential: sequential } = settings
-  return { spec, solver, options, grid, trueSequential: sequential, blocks, maxBinding, output, formats: chosen, measured: chosen[0] }
+  const aim = askedAim(options, heldOut)
+  const compared = aim !== null && aim.alpha !== 0
+  return {
+    spec,
+    solver,
+    options,
+    grid,
+    trueSequential: sequential,
+    aim,
+    compared,
+    blocks,
+    maxBinding,
+    output,
+    formats: chosen,
+    measured: chosen[0],
+  }
 }
 
 function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): ExportPlan['decoder'] {

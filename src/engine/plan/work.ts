@@ -3,6 +3,8 @@ import type { Passage } from '../../data/lambada.ts'
 import type { LinearShape, ModelShape } from '../../models/family.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { solveWork } from '../../quant/slices.ts'
+import { choiceWork } from '../../quant/choice.ts'
+import { sharedTargetWork, targetWork } from '../../quant/target.ts'
 import type { PlannedRun } from './plan.ts'
 
 /** Floating-point operations of a run or of the baseline. */
@@ -32,6 +34,7 @@ export function headWork({ vocab, embedWidth }: ModelShape, tokens: number, comp
 interface Counts {
   windows: number
   length: number
+  heldOut?: number
 }
 
 const padded = ({ windows, length }: Counts) => ({ t: Math.ceil(length / 4) * 4, tokens: windows * Math.ceil(length / 4) * 4 })
@@ -42,19 +45,34 @@ export function measuredBlocks(blocks: number, every: number): number[] {
 }
 
 /** Operations of solving linears of one stage, when others of it are already solved: shared work counts for the first. */
-export function stageWork({ solver, options, maxBinding }: PlannedRun, linears: LinearShape[]): number {
+export function stageWork({ solver, options, maxBinding, aim, compared }: PlannedRun, linears: LinearShape[]): number {
   const shared = linears.length ? (linears.length - 1) * (solver.sharedWork?.(linears[0].p, options) ?? 0) : 0
-  return linears.reduce((sum, { q, p }) => sum + solveWork(solver, q, p, options, maxBinding) + 2 * q * p * p, -shared)
+  const target = compared && linears.length ? sharedTargetWork(linears[0].p) : 0
+  const each = (q: number, p: number) => (compared ? targetWork(q, p) : 0) + 2 * q * p * p * (aim ? 2 : 1)
+  return linears.reduce((sum, { q, p }) => sum + solveWork(solver, q, p, options, maxBinding) + each(q, p), target - shared)
+}
+
+/** Operations of choosing the aim of a stage, and of measuring what is solved on held-out tokens. */
+function heldOutWork({ aim, compared }: PlannedRun, linears: LinearShape[], heldOut: number): number {
+  if (!heldOut) return 0
+  const { p } = linears[0]
+  const outputs = linears.map(({ q }) => q)
+  const each = (compared ? 9 : 3) * 2 * p * p
+  return outputs.reduce((sum, q) => sum + q * each, 0) + (aim ? choiceWork(outputs, p, aim) : 0)
 }
 
 /** Work of one run. */
 export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Counts, evaluation: Counts, every: number): RunWork {
   const linears = model.stages.flat()
   const { shape } = model
-  const seen = padded(calibration)
+  const { heldOut = 0 } = calibration
+  const seen = padded({ ...calibration, windows: calibration.windows + heldOut })
   const judged = padded(evaluation)
-  const grams = model.stages.reduce((sum, stage) => sum + stage[0].p ** 2, 0) * calibration.windows * calibration.length
-  const passes = run.trueSequential ? 1 : 2
+  const squares = model.stages.reduce((sum, stage) => sum + stage[0].p ** 2, 0)
+  const windows = calibration.windows + heldOut
+  // Beside Σ, the product with the difference, which is not symmetric, and its own over what is held out.
+  const grams = squares * calibration.length * (run.compared ? 3 * windows + heldOut : windows)
+  const passes = (run.trueSequential ? 1 : 2) + Number(run.compared)
   const forwardCalibration = run.blocks * (passes * blockWork(shape, linears, seen.tokens, seen.t) + grams)
   const perBlock = blockWork(shape, linears, judged.tokens, judged.t)
   const measure = (k: number) => (shape.blocks - k) * perBlock + headWork(shape, judged.tokens, true)
@@ -62,7 +80,7 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
   const rest = measured.reduce((sum, k) => sum + measure(k), 0)
   const transformed = run.solver.transform ? model.stages.filter((_, stage) => model.before[stage].kind !== 'none').flat() : []
   const solve =
-    model.stages.reduce((sum, stage) => sum + stageWork(run, stage), 0) +
+    model.stages.reduce((sum, stage) => sum + stageWork(run, stage) + heldOutWork(run, stage, heldOut), 0) +
     transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
   return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks, measured, measure }
 }

@@ -4,11 +4,12 @@
  * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
  */
 import type { TokenBatch } from '../../eval/perplexity.ts'
-import { absSum, diagonal, gramUpper, mirror } from '../../gpu/ops.ts'
+import { absSum, diagonal } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape, StageInput } from '../../models/family.ts'
 import { blockName } from '../../models/weights.ts'
+import { type Chosen, chooseAim } from '../../quant/choice.ts'
 import { cutWeight } from '../../quant/slices.ts'
 import { Derived } from '../../quant/solver.ts'
 import type { Judgement } from '../host.ts'
@@ -21,6 +22,7 @@ import { Linears } from './linears.ts'
 import { linearNames, restoreBlock } from './restore.ts'
 import { Settling } from './settling.ts'
 import type { Run } from './single.ts'
+import { StageSums } from './sums.ts'
 import { fold } from './transform.ts'
 
 /**
@@ -29,10 +31,28 @@ import { fold } from './transform.ts'
  */
 type SolveStage = (
   stage: number,
-  gram: Tensor | null,
+  sums: StageSums | null,
   diagonal: PromiseLike<Float32Array> | null,
   outputs?: ReadonlyMap<string, Tensor>,
 ) => Promise<void>
+
+/** The calibration and held-out windows on their way through the blocks. */
+interface Streams {
+  /** Through the quantized blocks. */
+  seen: Hidden
+  /** The same through those of the full-precision model, where a run compares with it; else empty. */
+  original: Hidden
+}
+
+/** A block that is being solved. */
+interface OpenBlock {
+  k: number
+  streams: Streams
+  full: BlockWeights
+  weights: BlockWeights
+  /** By stage: whether any of its linears is unsolved. */
+  open: boolean[]
+}
 
 export class BlockLoop extends ForwardPass {
   /** Of the run at hand, whose quantized blocks the journal has. */
@@ -54,11 +74,11 @@ export class BlockLoop extends ForwardPass {
     const last = journal.score(blocks)
     if (last && solved === blocks) return last
 
-    const { seen, judged, passages, from } = await this.#states(solved)
+    const { seen, original, judged, passages, from } = await this.#states(run, solved)
     run.reach(solved, from, known)
     let score: Judgement | null = null
     for (let k = from; k < blocks; k++) {
-      await this.#quantizeBlock(this.#linears, k, solved, seen, [judged, passages])
+      await this.#quantizeBlock(this.#linears, k, solved, { seen, original }, [judged, passages])
       if (measured.includes(k + 1)) {
         score = journal.score(k + 1) ?? (await this.#measure(run, k, judged, passages))
         run.tellPerplexity(k + 1, score)
@@ -68,9 +88,9 @@ export class BlockLoop extends ForwardPass {
         k + 1,
         measured.filter((m) => m <= k + 1 || known.includes(m)),
       )
-      if (k >= solved && k + 1 < blocks) await journal.keepStates(k + 1, blocks, [seen, judged, passages])
+      if (k >= solved && k + 1 < blocks) await journal.keepStates(k + 1, blocks, [seen, judged, passages, original])
     }
-    for (const hidden of [seen, judged, passages]) hidden.dispose()
+    for (const hidden of [seen, judged, passages, original]) hidden.dispose()
     // What this run's method left for reuse is of little use to the next, and would count beside what that takes.
     this.gpu.trim()
     if (!score) throw new Error('The quantized model was never measured.')
@@ -78,15 +98,17 @@ export class BlockLoop extends ForwardPass {
   }
 
   /** Quantizes block k, or takes it from the journal that has all before `solved`, and carries the states of all texts through it. */
-  async #quantizeBlock(linears: Linears, k: number, solved: number, seen: Hidden, others: Hidden[]): Promise<void> {
+  async #quantizeBlock(linears: Linears, k: number, solved: number, calibration: Streams, others: Hidden[]): Promise<void> {
     const { plan } = linears.run
+    const { seen, original } = calibration
     const full = await this.load(k)
     const weights: BlockWeights = new Map(full)
     if (k < solved) {
       this.stage(plan, 'restore', k)
       await this.restoreBlock(k, weights)
       await this.advance(seen, weights, k)
-    } else await this.#solveBlock(linears, k, seen, full, weights)
+      await this.advance(original, full, k)
+    } else await this.#solveBlock(linears, k, calibration, full, weights)
     this.stage(plan, 'propagate', k)
     for (const hidden of others) await this.advance(hidden, weights, k)
     for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
@@ -94,15 +116,17 @@ export class BlockLoop extends ForwardPass {
   }
 
   /** Puts quantized weights in the place of `full` ones in `weights`, and carries the calibration text through the block. */
-  async #solveBlock(linears: Linears, k: number, seen: Hidden, full: BlockWeights, weights: BlockWeights): Promise<void> {
+  async #solveBlock(linears: Linears, k: number, streams: Streams, full: BlockWeights, weights: BlockWeights): Promise<void> {
     const { run } = linears
     const { model } = this.opened
     const { solver } = run.plan
     const kept = await this.journal.linears(linearNames(this.opened, k))
     const knownOf = ({ name }: LinearShape) => kept.get(blockName(this.opened, k, name))
-    const solve: SolveStage = async (stage, gram, diagonal, outputs) => {
+    const solve: SolveStage = async (stage, sums, diagonal, outputs) => {
       const derived = new Derived()
-      const shared = gram && diagonal && { gram, gramDiagonal: await diagonal, derived }
+      const gramDiagonal = await diagonal
+      const shared = sums &&
+        gramDiagonal && { sums, gramDiagonal, derived, aim: await this.#chooseAim(linears, k, stage, { sums, gramDiagonal }, full) }
       const before = model.before[stage]
       const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
       const settle = new Settling(this.host.control)
@@ -127,8 +151,26 @@ export class BlockLoop extends ForwardPass {
       this.progress.enter(FORWARD)
     }
     const open = model.stages.map((stage) => stage.some((linear) => !knownOf(linear)))
-    if (run.plan.trueSequential) await this.#sequential(run.plan, k, seen, weights, open, solve)
-    else await this.#atOnce(run, k, seen, weights, open, solve)
+    const block = { k, streams, full, weights, open }
+    if (run.plan.trueSequential) await this.#sequential(run.plan, block, solve)
+    else await this.#atOnce(run, block, solve)
+  }
+
+  /** Damping and target of a stage, by what a run asks for; null for those that are published. */
+  async #chooseAim(
+    { run: { plan } }: Linears,
+    k: number,
+    stage: number,
+    { sums: { seen, heldOut }, gramDiagonal }: { sums: StageSums; gramDiagonal: Float32Array },
+    full: BlockWeights,
+  ): Promise<Chosen | null> {
+    if (!plan.aim) return null
+    const { gpu } = this
+    const linears = this.opened.model.stages[stage]
+    this.stage(plan, 'solve', k, blockName(this.opened, k, linears[0].name))
+    this.progress.enter(plan.solver.id)
+    const weights = linears.map(({ name }) => full.get(`${name}.weight`)!)
+    return chooseAim({ gpu, gram: seen.gram, gramDiagonal, halfScales: true, weights, cross: seen.cross, heldOut }, plan.aim, plan.options)
   }
 
   /** Tells and writes what was solved of block k in earlier times. Whether that is all of it. */
@@ -150,16 +192,18 @@ export class BlockLoop extends ForwardPass {
   }
 
   /** Hidden states of all texts, past as many blocks as the journal knows them; at most `solved`. */
-  async #states(solved: number): Promise<{ seen: Hidden; judged: Hidden; passages: Hidden; from: number }> {
-    const texts = [this.calibration, this.evaluation, this.passages]
+  async #states({ plan }: Run, solved: number): Promise<Streams & { judged: Hidden; passages: Hidden; from: number }> {
+    const windows = [...this.calibration, ...this.heldOut]
+    const texts = [windows, this.evaluation, this.passages, plan.compared ? windows : []]
     const kept = texts.map((batches) => this.hidden(batches))
     const from = await this.journal.states(kept)
     if (from && from <= solved) {
-      return { seen: kept[0], judged: kept[1], passages: kept[2], from }
+      const [seen, judged, passages, original] = kept
+      return { seen, judged, passages, original, from }
     }
     for (const hidden of kept) hidden.dispose()
     const [seen, judged, passages] = [await this.embed(texts[0]), await this.embed(texts[1]), await this.embed(texts[2])]
-    return { seen, judged, passages, from: 0 }
+    return { seen, judged, passages, original: await this.embed(texts[3]), from: 0 }
   }
 
   /** The model with its blocks up to and including k quantized. The passages are measured, and given up, at the last. */
@@ -176,28 +220,33 @@ export class BlockLoop extends ForwardPass {
   }
 
   /** All Gram matrices in one pass of the block as it is; then all linears; then the pass with the new weights. */
-  async #atOnce(run: Run, k: number, seen: Hidden, weights: BlockWeights, open: boolean[], solve: SolveStage): Promise<void> {
+  async #atOnce(run: Run, block: OpenBlock, solve: SolveStage): Promise<void> {
+    const { k, streams, full, weights, open } = block
+    const { seen, original } = streams
     const { stages } = this.opened.model
     const { transform } = run.plan.solver
     this.stage(run.plan, 'calibrate', k)
-    const grams = stages.map((stage, s) => (transform || open[s] ? this.#zeroGram(stage) : null))
-    const sums = transform ? stages.map(([{ p }]) => this.gpu.zeros([p])) : null
-    for (let i = 0; i < seen.batches.length; i++) {
+    const sums = stages.map((stage, s) => (transform || open[s] ? this.#zeroSums(run.plan, stage) : null))
+    const sizes = transform ? stages.map(([{ p }]) => this.gpu.zeros([p])) : null
+    for (const [i, batch] of seen.batches.entries()) {
       const x = seen.take(i)
-      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, seen.batches[i], k)) {
-        const gram = grams[stage]
-        if (gram) this.#accumulate(gram, input, seen.batches[i], sums?.[stage])
+      const beside = original.batches.length ? this.#pass(original, full, i, k) : null
+      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, batch, k)) {
+        this.#add(sums[stage], i, input, (await beside?.input(stage)) ?? null, batch)
+        if (sizes && !this.#isHeldOut(i))
+          for (let w = 0; w < batch.windows; w++) absSum(this.gpu, input, sizes[stage], w * batch.t, batch.length)
         await this.gpu.pace()
         if (stage === stages.length - 1) break
       }
       await seen.give(i, x)
+      await beside?.end()
     }
-    for (const gram of grams) if (gram) mirror(this.gpu, gram)
-    const outputs = sums ? await this.#transform(run, k, weights, grams as Tensor[], sums) : undefined
-    const diagonals = grams.map((gram) => gram && diagonal(this.gpu, gram))
-    for (const [stage, gram] of grams.entries()) {
-      await solve(stage, gram, diagonals[stage], outputs)
-      gram?.dispose()
+    for (const one of sums) one?.finish()
+    const outputs = sizes ? await this.#transform(run, k, weights, sums as StageSums[], sizes) : undefined
+    const diagonals = sums.map((one) => one && diagonal(this.gpu, one.seen.gram))
+    for (const [stage, one] of sums.entries()) {
+      await solve(stage, one, diagonals[stage], outputs)
+      one?.dispose()
     }
     for (const tensor of outputs?.values() ?? []) tensor.dispose()
     this.stage(run.plan, 'propagate', k)
@@ -205,7 +254,7 @@ export class BlockLoop extends ForwardPass {
   }
 
   /** Searches the scales of all stages on the block as it is, then folds them into it. `sums`: Σ |x_j|, disposed here. */
-  async #transform(run: Run, k: number, weights: BlockWeights, grams: Tensor[], sums: Tensor[]): Promise<Map<string, Tensor>> {
+  async #transform(run: Run, k: number, weights: BlockWeights, stages: StageSums[], sums: Tensor[]): Promise<Map<string, Tensor>> {
     const { gpu, opened } = this
     const { model } = opened
     const { solver, options } = run.plan
@@ -225,11 +274,12 @@ export class BlockLoop extends ForwardPass {
       const whole = linears.map(({ name }) => weights.get(`${name}.weight`)!)
       // The scales look at sums over rows: those of slices add up.
       const parts = whole.flatMap((weight) => cutWeight(gpu, weight))
-      const problem = { gpu, weights: parts, gram: grams[stage], meanAbs: means[stage], halfScales: true }
+      const problem = { gpu, weights: parts, gram: stages[stage].seen.gram, meanAbs: means[stage], halfScales: true }
       searched.push((await solver.transform!.scales(problem, options)).scales)
       for (const part of parts) if (!whole.includes(part)) part.dispose()
     }
     const scales = await Reading.all(searched)
+    const grams = stages.map(({ seen, heldOut }) => [seen.gram, ...(heldOut ? [heldOut.gram] : [])])
     const stored = (vector: string) => opened.folder.checkpoint.tensors.get(blockName(opened, k, vector))!.dtype
     const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, stored)
     const changed = new Map([...vectors].map(([name, bytes]) => [blockName(opened, k, name), bytes]))
@@ -242,62 +292,87 @@ export class BlockLoop extends ForwardPass {
    * Stage by stage, each seeing what the quantized stages before it put out. Blocks pause at each stage; when the paused
    * batches fit on the GPU they simply go on, otherwise each stage starts the block again.
    */
-  async #sequential(run: PlannedRun, k: number, seen: Hidden, weights: BlockWeights, open: boolean[], solve: SolveStage): Promise<void> {
+  async #sequential(run: PlannedRun, { k, streams, full, weights, open }: OpenBlock, solve: SolveStage): Promise<void> {
     const { model } = this.opened
-    const { shape } = model
-    const tokens = seen.batches.reduce((sum, { windows, t }) => sum + windows * t, 0)
-    const holds = tokens * 4 * (3 * shape.hidden + Math.max(shape.ffn, shape.heads * shape.headDim)) <= this.budget
-    const paused: { x: Tensor; steps: AsyncGenerator<StageInput, Tensor> }[] = []
-    if (holds) {
-      for (let i = 0; i < seen.batches.length; i++) {
-        const x = seen.take(i)
-        paused.push({ x, steps: model.block(this.gpu, weights, x, seen.batches[i], k) })
-      }
-    }
+    const { seen, original } = streams
+    const both = [{ hidden: seen, of: weights }, ...(original.batches.length ? [{ hidden: original, of: full }] : [])]
+    const begin = (i: number) => both.map(({ hidden, of }) => this.#pass(hidden, of, i, k))
+    const holds = this.#pausedBytes(seen.batches) * both.length <= this.budget
+    const paused = holds ? seen.batches.map((_, i) => begin(i)) : null
     for (const [s, stage] of model.stages.entries()) {
       this.stage(run, 'calibrate', k)
-      const gram = open[s] ? this.#zeroGram(stage) : null
+      const sums = open[s] ? this.#zeroSums(run, stage) : null
       for (const [i, batch] of seen.batches.entries()) {
-        if (holds) {
-          const step = await paused[i].steps.next()
-          if (step.done) throw new Error(`The block ended before stage ${s}.`)
-          if (gram) this.#accumulate(gram, step.value.input, batch)
-        } else if (gram) {
-          const x = seen.take(i)
-          for await (const { stage: at, input } of model.block(this.gpu, weights, x, batch, k)) {
-            if (at < s) continue
-            this.#accumulate(gram, input, batch)
-            break
-          }
-          await seen.give(i, x)
-        }
+        if (!paused && !sums) continue
+        const passes = paused?.[i] ?? begin(i)
+        const [input, wanted = null] = [await passes[0].input(s), await passes[1]?.input(s)]
+        this.#add(sums, i, input, wanted, batch)
+        if (!paused) for (const pass of passes) await pass.undo()
         await this.gpu.pace()
       }
-      if (gram) mirror(this.gpu, gram)
-      await solve(s, gram, gram && diagonal(this.gpu, gram))
-      gram?.dispose()
+      sums?.finish()
+      await solve(s, sums, sums && diagonal(this.gpu, sums.seen.gram))
+      sums?.dispose()
     }
     this.stage(run, 'propagate', k)
-    if (!holds) return this.advance(seen, weights, k)
-    for (const [i, { x, steps }] of paused.entries()) {
-      const y = await last(steps)
-      x.dispose()
-      await seen.give(i, y)
+    for (const passes of paused ?? []) for (const pass of passes) await pass.end()
+    if (!paused) for (const { hidden, of } of both) await this.advance(hidden, of, k)
+  }
+
+  /** What all batches of a stream hold on the GPU while they pause inside a block. */
+  #pausedBytes(batches: TokenBatch[]): number {
+    const { shape } = this.opened.model
+    const tokens = batches.reduce((sum, { windows, t }) => sum + windows * t, 0)
+    return tokens * 4 * (3 * shape.hidden + Math.max(shape.ffn, shape.heads * shape.headDim))
+  }
+
+  #pass(hidden: Hidden, weights: BlockWeights, i: number, k: number): BlockPass {
+    const x = hidden.take(i)
+    return new BlockPass(hidden, i, x, this.opened.model.block(this.gpu, weights, x, hidden.batches[i], k))
+  }
+
+  #zeroSums({ compared }: PlannedRun, [linear]: LinearShape[]): StageSums {
+    return new StageSums(this.gpu, linear, { heldOut: this.heldOut.length > 0, compared })
+  }
+
+  #isHeldOut(i: number): boolean {
+    return i >= this.calibration.length
+  }
+
+  /** Adds batch i of the calibration stream to the sums of a stage, held-out windows to their own. */
+  #add(sums: StageSums | null, i: number, input: Tensor, full: Tensor | null, batch: TokenBatch): void {
+    sums?.add(this.#isHeldOut(i) ? sums.heldOut! : sums.seen, input, full, batch)
+  }
+}
+
+/** One batch on its way through a block, paused at the stages in turn. */
+class BlockPass {
+  constructor(
+    readonly hidden: Hidden,
+    readonly i: number,
+    readonly x: Tensor,
+    readonly steps: AsyncGenerator<StageInput, Tensor>,
+  ) {}
+
+  /** The input of a stage, valid until the pass goes on. */
+  async input(stage: number): Promise<Tensor> {
+    for (;;) {
+      const step = await this.steps.next()
+      if (step.done) throw new Error(`The block ended before stage ${stage}.`)
+      if (step.value.stage === stage) return step.value.input
     }
   }
 
-  #zeroGram(stage: LinearShape[]): Tensor {
-    const [{ p, name }] = stage
-    const gram = this.gpu.empty([p, p], 'f32', `The Gram matrix of ${name}`)
-    this.gpu.clear(gram)
-    return gram
+  /** Runs to the end of the block and puts its output in the place of the input. */
+  async end(): Promise<void> {
+    const y = await last(this.steps)
+    this.x.dispose()
+    await this.hidden.give(this.i, y)
   }
 
-  /** Window by window, so that no float32 sum gets longer than a sequence before it is added to the rest. */
-  #accumulate(gram: Tensor, input: Tensor, { windows, t, length }: TokenBatch, sums?: Tensor): void {
-    for (let w = 0; w < windows; w++) {
-      gramUpper(this.gpu, input, gram, w * t, length)
-      if (sums) absSum(this.gpu, input, sums, w * t, length)
-    }
+  /** Leaves the block, with the input as it was. */
+  async undo(): Promise<void> {
+    await this.steps.return(this.x)
+    await this.hidden.give(this.i, this.x)
   }
 }

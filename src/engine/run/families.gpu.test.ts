@@ -164,7 +164,14 @@ describe('families', () => {
     const grams = model.stages.map(([{ p }]) => gpu.zeros([p, p]))
     const scales = model.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
     const stored = (name: string) => opened.folder.checkpoint.tensors.get(blockName(opened, 0, name))!.dtype
-    const { outputs } = await fold(gpu, model, weights, grams, scales, stored)
+    const { outputs } = await fold(
+      gpu,
+      model,
+      weights,
+      grams.map((gram) => [gram]),
+      scales,
+      stored,
+    )
     const after = await run(weights)
     expect(after).toBeClose(before, { ofLargest: 1e-5 })
     for (const [stage, { kind }] of model.before.entries()) {

@@ -34,6 +34,8 @@ const BATCH_FLOATS = 24 * 2 ** 20
 export abstract class ForwardPass {
   protected readonly budget: number
   readonly calibration: TokenBatch[]
+  /** They go through the blocks with the calibration windows, after them. */
+  protected readonly heldOut: TokenBatch[]
   protected readonly evaluation: TokenBatch[]
   protected readonly passages: PassageBatch[]
   /** Full-precision blocks, kept while the whole model is small beside the budget. */
@@ -66,6 +68,7 @@ export abstract class ForwardPass {
     const many = (windows: Int32Array[]) =>
       windows.length ? batched(windows, Math.max(1, Math.floor(tokens / (windows[0].length + 3)))) : []
     this.calibration = many(plan.calibration)
+    this.heldOut = many(plan.heldOut)
     this.evaluation = many(plan.evaluation)
     this.passages = batchedPassages(plan.passages, tokens)
   }

@@ -5,15 +5,18 @@ import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
 import { blockName } from '../../models/weights.ts'
 import { collect, restore, scaleNotes, type SolvedLinear } from '../../quant/linear.ts'
-import { objective } from '../../quant/rounding.ts'
+import { nearest, objective } from '../../quant/rounding.ts'
 import { solveLinear } from '../../quant/slices.ts'
-import type { LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
+import type { Chosen } from '../../quant/choice.ts'
+import type { Derived, LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
+import { aimed, outputLoss } from '../../quant/target.ts'
 import type { LayerResult, ObjectiveCurve, RunEvent } from '../job.ts'
 import type { KeptLinear } from '../keep/solved.ts'
 import { linearBits } from '../plan/plan.ts'
 import type { ForwardPass } from './forward.ts'
 import type { Settle } from './settling.ts'
 import type { Run } from './single.ts'
+import type { StageSums } from './sums.ts'
 
 type ObjectivePoint = Extract<RunEvent, { type: 'objective' }>['points'][number]
 
@@ -21,7 +24,7 @@ type ObjectivePoint = Extract<RunEvent, { type: 'objective' }>['points'][number]
 export interface LinearTask {
   k: number
   linear: LinearShape
-  shared: Pick<LinearProblem, 'gram' | 'gramDiagonal' | 'derived'>
+  shared: { sums: StageSums; gramDiagonal: Float32Array; derived: Derived; aim: Chosen | null }
   /** For its result: why its inputs were not scaled. */
   note: string | null
   /** What a transform divided its outputs by. */
@@ -38,11 +41,23 @@ interface Asked {
   relative: Reading<(value: number) => number>
   /** What the stored weights lose. */
   lost: Reading<number>
+  /** The same as a part of ‖WX‖², on the held-out tokens; undefined where there are none. */
+  heldOut: Reading<HeldOut | undefined>
+  /** What came up before it was solved. */
+  trouble: string[]
   /** Ŵ + H, where the checkpoint holds it. */
   rows: Reading<Float32Array<ArrayBuffer>> | null
   curve: Map<number, ObjectivePoint>
   /** Seconds until all was asked for. */
   seconds: number
+}
+
+/** Relative errors on the held-out tokens, by what the method minimizes: of what was solved, and of rounding to its grid. */
+interface HeldOut {
+  /** ‖(W−Ŵ)X‖² / ‖WX‖², whatever was minimized. */
+  error: number
+  solved: number
+  rounded: number
 }
 
 export class Linears {
@@ -65,21 +80,49 @@ export class Linears {
     pass.stage(run.plan, 'solve', k, full)
     pass.progress.enter(solver.id)
     const weight = weights.get(`${linear.name}.weight`)!
-    const base = this.#lost(weight, null, shared.gram, outputs)
+    const { sums, gramDiagonal, derived, aim } = shared
+    const { gram } = sums.seen
+    const base = this.#lost(weight, null, gram, outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
     const curve = new Map<number, ObjectivePoint>()
-    const problem = { gpu, weight, ...shared, halfScales: true, scoring: linear.scoring }
-    const result = await solveLinear(solver, problem, options, { report: (points) => this.#report(full, points, relative, curve) })
+    const problem: LinearProblem = { gpu, weight, gram, gramDiagonal, derived, halfScales: true, scoring: linear.scoring }
+    const own = aim ? await aimed(problem, sums.seen.cross, aim, run.plan.aim!.damps) : null
+    const hooks = { report: (points: ObjectivePoint[]) => this.#report(full, points, relative, curve) }
+    const result = await solveLinear(solver, own?.problem ?? problem, options, hooks)
+    own?.dispose()
     const { outliers = null, what } = result
     const stored = collect(gpu, result, grid)
     if (outliers) add(gpu, what, outliers.h)
     const rounds = this.#roundStored(what)
-    const lost = outputs || rounds ? this.#lost(weight, what, shared.gram, outputs) : result.error
+    const lost = own || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
+    const heldOut = this.#heldOut(weight, result, sums, outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
     weights.set(`${linear.name}.weight`, what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
     const seconds = host.control.clock - started
-    return () => this.#settle(task, { full, result, stored, base, relative, lost, rows, curve, seconds })
+    return () =>
+      this.#settle(task, { full, result, stored, base, relative, lost, heldOut, trouble: own?.trouble ?? [], rows, curve, seconds })
+  }
+
+  /** How far a result, Ŵ + H in its `what`, and rounding to its grid are off on tokens that the method has not seen. */
+  #heldOut(weight: Tensor, result: QuantizedLinear, { heldOut }: StageSums, outputs?: Tensor): Reading<HeldOut | undefined> {
+    const { gpu } = this.pass
+    if (!heldOut) return Reading.of(undefined)
+    const { what } = result
+    const lost = this.#lost(weight, what, heldOut.gram, outputs)
+    // A linear in slices is left out: its rounding does not fit one binding.
+    const rounded = weight.bytes <= gpu.info.maxBinding ? nearest(gpu, weight, result, this.run.plan.grid) : null
+    const asked = [
+      this.#lost(weight, null, heldOut.gram, outputs),
+      lost,
+      heldOut.cross ? outputLoss(gpu, weight, what, heldOut) : lost,
+      rounded && heldOut.cross ? outputLoss(gpu, weight, rounded, heldOut) : this.#lost(weight, rounded, heldOut.gram, outputs),
+    ]
+    rounded?.dispose()
+    return Reading.all(asked).map(([whole, ...parts]) => {
+      const [error, solved, toNearest] = parts.map((part) => (whole > 0 ? part / whole : 0))
+      return { error, solved, rounded: toNearest }
+    })
   }
 
   /** Tells how the objective falls, and gathers it for the result. */
@@ -98,7 +141,7 @@ export class Linears {
     host.emit({ type: 'objective', run: this.run.id, linear, points: shown, iterations })
   }
 
-  async #settle({ k, linear: { q, p }, note }: LinearTask, asked: Asked): Promise<void> {
+  async #settle({ k, linear: { q, p }, note, shared: { aim } }: LinearTask, asked: Asked): Promise<void> {
     const { run, pass } = this
     const { host } = pass
     const { full, result, base, curve } = asked
@@ -107,7 +150,8 @@ export class Linears {
     const waiting = host.control.clock
     const { outliers = null } = result
     const counted = Reading.of(0).map(() => outliers?.count ?? 0)
-    const [stored, share, , error, count] = await Reading.all([asked.stored, asked.relative, result.error, asked.lost, counted])
+    const readings = [asked.stored, asked.relative, result.error, asked.lost, counted, asked.heldOut] as const
+    const [stored, share, , error, count, heldOut] = await Reading.all(readings)
     if (!Number.isFinite(await base)) throw await pass.overflow(pass.calibration, k, `the sum of squares that ${full} puts out`, k + 1)
     const { beyond, below } = scaleNotes(stored)
     if (beyond) {
@@ -120,11 +164,13 @@ export class Linears {
       block: k,
       shape: [q, p],
       relativeError: share(error),
+      ...(heldOut && { heldOutError: heldOut.error }),
       seconds: asked.seconds + host.control.clock - waiting,
       iterations: result.iterations,
+      ...(aim && { aim }),
       bits: linearBits({ q, p }, grid, !output.settings.actOrder, kept),
       ...(curve.size && { objective: curveOf([...curve.values()]) }),
-      notes: [...result.notes, note, beyond, below].filter((one) => one !== null),
+      notes: [...asked.trouble, ...result.notes, note, beyond, below, heldOut ? overfit(heldOut) : null].filter((one) => one !== null),
     }
     await pass.journal.keepLinear(layer, stored, run.seconds)
     await this.#write(full, stored, asked.rows)
@@ -183,6 +229,13 @@ export class Linears {
       return read
     })
   }
+}
+
+/** A note where the method fits the calibration tokens so closely that others are served worse than by rounding; by more than chance. */
+function overfit({ solved, rounded }: HeldOut): string | null {
+  if (solved <= 1.02 * rounded) return null
+  const [method, nearest] = [solved, rounded].map((error) => error.toPrecision(3))
+  return `Rounding to the same grid would do better here: on the held-out tokens it has an error of ${nearest}, this result ${method}. More calibration tokens or more damping help.`
 }
 
 /** Six digits are more than a chart shows, and keep the journal small. */

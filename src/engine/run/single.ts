@@ -90,6 +90,8 @@ export class Run {
     result.bitsPerWeight = bitsPerWeight(layers)
     if (!layers.length) return
     result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
+    if (layers.every(({ heldOutError }) => heldOutError !== undefined))
+      result.meanHeldOutError = layers.reduce((sum, { heldOutError }) => sum + heldOutError!, 0) / layers.length
     const worst = layers.reduce((a, b) => (b.relativeError > a.relativeError ? b : a))
     result.worst = { name: worst.name, relativeError: worst.relativeError }
   }

@@ -108,7 +108,14 @@ describe('folding', () => {
         one.stage === stage || one.stage < 0 ? Float32Array.from({ length: p }, (_, j) => 10 ** Math.sin(3 * j + stage)) : null,
       )
       const dtype = (name: string) => opened.folder.checkpoint.tensors.get(`model.layers.0.${name}`)!.dtype
-      const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, dtype)
+      const { vectors, outputs } = await fold(
+        gpu,
+        model,
+        weights,
+        grams.map((gram) => [gram]),
+        scales,
+        dtype,
+      )
       const largest = before.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
       const after = await run(weights)
       expect(after.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0) / largest).toBeLessThan(1e-5)
@@ -149,7 +156,14 @@ describe('folding into a norm with a bias', () => {
     const weights: BlockWeights = new Map(full)
     const grams = model.stages.map(([{ p }]) => gpu.zeros([p, p]))
     const scales = model.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
-    const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, () => dtype)
+    const { vectors, outputs } = await fold(
+      gpu,
+      model,
+      weights,
+      grams.map((gram) => [gram]),
+      scales,
+      () => dtype,
+    )
     expect([...vectors.keys()].sort()).toEqual(foldedVectors(model).sort())
     const values = async (of: BlockWeights, name: string) => (await gpu.read(of.get(name)!)) as Float32Array
     for (const [stage, before] of model.before.entries()) {

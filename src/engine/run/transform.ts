@@ -30,14 +30,14 @@ export interface Folded {
 }
 
 /**
- * Applies `scales`, one per stage or null, in `weights` (changed tensors are replaced by new ones) and `grams` (in place).
+ * Applies `scales`, one per stage or null, in `weights` (changed tensors are replaced by new ones) and `grams`, those of each stage (in place).
  * `stored` tells the dtype of a vector.
  */
 export async function fold(
   gpu: Device,
   model: Pick<Model, 'stages' | 'before' | 'vectors'>,
   weights: BlockWeights,
-  grams: Tensor[],
+  grams: Tensor[][],
   scales: (Float32Array<ArrayBuffer> | null)[],
   stored: (vector: string) => string,
 ): Promise<Folded> {
@@ -72,7 +72,7 @@ class Folding implements Folded {
   stage(
     linears: LinearShape[],
     before: Exclude<Before, { kind: 'none' }>,
-    gram: Tensor,
+    grams: Tensor[],
     wanted: Float32Array<ArrayBuffer>,
     taking: StoredVector[],
   ): void {
@@ -92,7 +92,7 @@ class Folding implements Folded {
     const times = gpu.upload(c, [c.length])
     const over = gpu.upload(reciprocals(c), [c.length])
     for (const { name } of linears) this.#change(name, { rows: times })
-    scale(gpu, gram, { rows: over, cols: over })
+    for (const gram of grams) scale(gpu, gram, { rows: over, cols: over })
     if (before.kind === 'linear') {
       const outputs = spread(c)
       const less = gpu.upload(reciprocals(outputs), [length])

@@ -57,6 +57,18 @@ export function diagonalOf(gpu: Device, s: Tensor, d: Tensor): void {
   )
 }
 
+/** Adds a number to the diagonal of a square matrix. */
+export function addDiagonal(gpu: Device, s: Tensor, value: number): void {
+  byRows(
+    gpu,
+    'add_diagonal',
+    { s },
+    {},
+    ({ first, count }) => ({ p: s.cols, row0: first, rows: count, value }),
+    (rows) => rows,
+  )
+}
+
 /** The diagonal of a square matrix, on the host. */
 export function diagonal(gpu: Device, s: Tensor): Reading<Float32Array> {
   const d = gpu.empty([s.rows])

@@ -1,0 +1,145 @@
+/**
+ * Chooses damping and the strength of the target's correction for the linears of a stage, by the error on held-out tokens. Each value is
+ * tried on 64 rows of every linear, spread over it, by a short solver that reaches within a few per cent of the long ones: GPTQ with
+ * act-order on the run's grid, then four sweeps. The damping first, with half of the correction where one is asked for; then the strength.
+ */
+import type { Device } from '../gpu/device.ts'
+import { copyColumns } from '../gpu/ops.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import { type Options, resolveOptions } from '../options.ts'
+import type { Aim, AskedAim } from './aim.ts'
+import { gptqQuantease } from './gptq_quantease.ts'
+import { objective } from './rounding.ts'
+import { Derived, disposeQuantized, gridOptions, type LinearProblem } from './solver.ts'
+import { aimed, type InputSums, outputLoss, targetWork } from './target.ts'
+
+/** The first of equals is kept: where nothing tells them apart, as in a dry run, what is usually best. */
+const DAMPINGS = [0.1, 0, 0.01, 0.3, 1]
+const ALPHAS = [0.5, 0, 0.25, 0.75, 1]
+/** Rows of each linear that are tried, in runs of RUN. */
+const ROWS = 64
+const RUN = 8
+const SWEEPS = 4
+
+/** What was tried, and its relative error on the held-out tokens. */
+export interface Trial extends Aim {
+  error: number
+}
+
+export interface Chosen extends Aim {
+  /** None where nothing was to choose. */
+  trials: Trial[]
+}
+
+/** Linears with the same inputs. */
+export interface ChoiceProblem extends Pick<LinearProblem, 'gpu' | 'gram' | 'gramDiagonal' | 'halfScales'> {
+  /** `[p, q]` of each linear */
+  weights: Tensor[]
+  cross: Tensor | null
+  /** Sums of the held-out windows; null where there are none. */
+  heldOut: InputSums | null
+}
+
+/** Values that are tried for an aim. */
+const valuesOf = ({ damping, alpha }: AskedAim) => ({
+  dampings: damping === 'auto' ? DAMPINGS : [],
+  alphas: alpha === 'auto' ? ALPHAS : [],
+})
+
+/** Floating-point operations of `chooseAim` for linears with `p` inputs, `each` their outputs. */
+export function choiceWork(each: number[], p: number, asked: AskedAim): number {
+  const { dampings, alphas } = valuesOf(asked)
+  const trials = dampings.length + alphas.length
+  if (!trials) return 0
+  const q = each.reduce((sum, rows) => sum + Math.min(rows, ROWS), 0)
+  const corrected = asked.alpha !== 0
+  const one = gptqQuantease.work(q, p, trialOptions({})) + (corrected ? 2 : 1) * 2 * q * p * p + (corrected ? targetWork(q, p) : 0)
+  // The factor is made once for each damping.
+  const shared = gptqQuantease.sharedWork!(p, trialOptions({}))
+  return trials * one - (trials - Math.max(1, dampings.length)) * shared
+}
+
+export async function chooseAim(stage: ChoiceProblem, asked: AskedAim, options: Options): Promise<Chosen> {
+  const { dampings, alphas } = valuesOf(asked)
+  const first = { damping: asked.damping === 'auto' ? 0 : asked.damping, alpha: asked.alpha === 'auto' ? 0.5 : asked.alpha }
+  if (!stage.heldOut || dampings.length + alphas.length === 0) return { ...first, trials: [] }
+  const trying = new Trying(stage, stage.heldOut, asked, trialOptions(options))
+  for (const damping of dampings) await trying.attempt({ ...first, damping })
+  const { damping } = trying.best ?? first
+  for (const alpha of alphas) await trying.attempt({ damping, alpha })
+  trying.dispose()
+  const { error: _, ...best } = trying.best!
+  return { ...best, trials: trying.trials }
+}
+
+/** The short solver on the grid of a run. */
+function trialOptions(options: Options) {
+  const shared = gridOptions.flatMap(({ key }) => (options[key] === undefined ? [] : [[key, options[key]]]))
+  const given = { ...Object.fromEntries(shared), actOrder: true, staticGroups: true, iterations: SWEEPS, relax: false }
+  return resolveOptions(gptqQuantease.options, given).options as Options
+}
+
+class Trying {
+  readonly trials: Trial[] = []
+  best: Trial | null = null
+  readonly #weight: Tensor
+  /** Of the damping that is being tried: one at a time is kept. */
+  #derived = new Derived()
+  #damping = Number.NaN
+  readonly #base: PromiseLike<number>
+
+  constructor(
+    readonly stage: ChoiceProblem,
+    readonly heldOut: InputSums,
+    readonly asked: AskedAim,
+    readonly options: Options,
+  ) {
+    this.#weight = someRows(stage.gpu, stage.weights)
+    this.#base = objective(stage.gpu, this.#weight, heldOut.gram)
+  }
+
+  async attempt(aim: Aim): Promise<void> {
+    if (this.trials.some(({ damping, alpha }) => damping === aim.damping && alpha === aim.alpha)) return
+    if (aim.damping !== this.#damping) {
+      this.#derived.dispose()
+      this.#derived = new Derived()
+      this.#damping = aim.damping
+    }
+    const { gpu, gram, gramDiagonal, halfScales, cross } = this.stage
+    const problem = { gpu, gram, gramDiagonal, halfScales, weight: this.#weight, derived: this.#derived }
+    const own = await aimed(problem, cross, aim, this.asked.damps)
+    const result = await gptqQuantease.solve(own.problem, this.options, {})
+    const loss = outputLoss(gpu, this.#weight, result.what, this.heldOut)
+    disposeQuantized(result)
+    own.dispose()
+    const whole = await this.#base
+    const error = whole > 0 ? (await loss) / whole : 0
+    const trial = { ...aim, error: Number(error.toPrecision(6)) }
+    this.trials.push(trial)
+    if (!this.best || trial.error < this.best.error) this.best = trial
+  }
+
+  dispose(): void {
+    this.#weight.dispose()
+    this.#derived.dispose()
+  }
+}
+
+/** Rows spread over each linear, side by side: `[p, rows]` */
+function someRows(gpu: Device, weights: Tensor[]): Tensor {
+  const runs = weights.flatMap((weight) => {
+    const count = Math.max(1, Math.min(ROWS, weight.cols) / RUN)
+    const run = Math.min(RUN, weight.cols)
+    return Array.from({ length: Math.floor(count) }, (_, i) => {
+      const from = Math.floor((i * (weight.cols - run)) / Math.max(1, Math.floor(count) - 1) / 4) * 4
+      return { weight, from: Math.max(0, from), rows: run }
+    })
+  })
+  const some = gpu.empty([weights[0].rows, runs.reduce((sum, { rows }) => sum + rows, 0)])
+  let at = 0
+  for (const { weight, from, rows } of runs) {
+    copyColumns(gpu, weight, from, some, at, rows)
+    at += rows
+  }
+  return some
+}

@@ -1,0 +1,113 @@
+/**
+ * What stands in front of a solver: damping, and a target other than W. With X the inputs in the full-precision model, X̃ those that the
+ * linear really gets, E = X − X̃ and Σ̃ = X̃X̃ᵀ, it asks for the Ŵ with the least
+ *   ‖ŴX̃ − (WX̃ + αWE)‖² + λ‖Ŵ − W‖²
+ * which, up to a constant, is ‖(T − Ŵ) (Σ̃ + λI)^½‖² with T = W + α W E X̃ᵀ (Σ̃ + λI)⁻¹. So every solver works as it does on W and Σ, with
+ * T and Σ̃ + λI in their place. α = 0 asks for the outputs of W on the inputs as they are, α = 1 for the full-precision outputs (GPTAQ,
+ * arXiv 2504.02692); full strength overfits the calibration text (CoreQ, arXiv 2602.05902).
+ */
+import type { Device } from '../gpu/device.ts'
+import { factorWork, solveFactored, solveFactoredWork } from '../gpu/linalg.ts'
+import { add, addDiagonal, dot, matmul, scale } from '../gpu/ops.ts'
+import { Reading } from '../gpu/reading.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { Aim } from './aim.ts'
+import { factor } from './gptq.ts'
+import { objective } from './rounding.ts'
+import { Derived, type LinearProblem } from './solver.ts'
+
+/** Sums over the inputs of a stage. */
+export interface InputSums {
+  /** Σ̃ = X̃X̃ᵀ, `[p, p]` */
+  gram: Tensor
+  /** X̃Eᵀ, `[p, p]`, where the full-precision inputs are known. */
+  cross: Tensor | null
+  /** EEᵀ, `[p, p]`, where outputs are to be compared with those of the full-precision model. */
+  drift: Tensor | null
+}
+
+/** Floating-point operations of `aimed` for a linear `[q, p]`, and what linears with the same inputs share. */
+export const targetWork = (q: number, p: number) => 2 * q * p * p + solveFactoredWork(q, p)
+export const sharedTargetWork = factorWork
+
+const meanOf = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+/** Σ̃ + λI, and what solvers derive from it. */
+interface Damped {
+  gram: Tensor
+  gramDiagonal: Float32Array
+  derived: Derived
+  dispose(): void
+}
+
+function damped({ gpu, gram, gramDiagonal, derived }: LinearProblem, damping: number): Promise<Damped> {
+  return derived.get(`damped ${damping}`, () => {
+    const ridge = damping * meanOf(gramDiagonal)
+    const own = gpu.empty(gram.shape, 'f32', 'The damped Gram matrix')
+    gpu.copy(gram, own)
+    addDiagonal(gpu, own, ridge)
+    const ofOwn = new Derived()
+    const dispose = () => {
+      own.dispose()
+      ofOwn.dispose()
+    }
+    return { gram: own, gramDiagonal: gramDiagonal.map((value) => value + ridge), derived: ofOwn, dispose }
+  })
+}
+
+/** Least damping of the inverse in the target, which is a float32 factorization. */
+const LEAST_DAMPING = 1e-4
+
+/** T `[p, q]` of a problem's weight, or null where Σ̃ cannot be factored, and why. */
+async function targetOf(
+  problem: LinearProblem,
+  cross: Tensor,
+  { damping, alpha }: Aim,
+): Promise<{ target: Tensor | null; trouble: string[] }> {
+  const { gpu, weight, gramDiagonal } = problem
+  const order = Uint32Array.from(gramDiagonal, (_, j) => j)
+  const mean = meanOf(gramDiagonal)
+  if (!(mean > 0)) return { target: null, trouble: [] }
+  const diagonal = (share: number) => Float64Array.from(gramDiagonal, (value) => value + share * mean)
+  const { vt, trouble } = await factor(problem, order, diagonal, Math.max(LEAST_DAMPING, damping), 'The target')
+  if (!vt) return { target: null, trouble: ['The Gram matrix cannot be factored, so the target is the original one.'] }
+  const target = matmul(gpu, cross, weight)
+  await solveFactored(gpu, vt, target)
+  const strength = gpu.upload(new Float32Array(weight.rows).fill(alpha), [weight.rows])
+  scale(gpu, target, { rows: strength })
+  strength.dispose()
+  add(gpu, target, weight)
+  return { target, trouble }
+}
+
+/**
+ * The problem with T and Σ̃ + λI in the place of W and Σ̃; itself where nothing is asked for. What it makes besides T belongs to
+ * `problem.derived`. `damps`: as in `AskedAim`.
+ */
+export async function aimed(
+  problem: LinearProblem,
+  cross: Tensor | null,
+  aim: Aim,
+  damps: boolean,
+): Promise<{ problem: LinearProblem; trouble: string[]; dispose(): void }> {
+  const { target, trouble } = aim.alpha && cross ? await targetOf(problem, cross, aim) : { target: null, trouble: [] }
+  const { gram, gramDiagonal, derived } = aim.damping && damps ? await damped(problem, aim.damping) : problem
+  return {
+    problem: { ...problem, weight: target ?? problem.weight, gram, gramDiagonal, derived },
+    trouble,
+    dispose: () => target?.dispose(),
+  }
+}
+
+/** ‖WX − ŴX̃‖² where the full-precision inputs are known, else ‖(W − Ŵ)X̃‖². `weight`, `what`: `[p, q]` */
+export function outputLoss(gpu: Device, weight: Tensor, what: Tensor, { gram, cross, drift }: InputSums): Reading<number> {
+  const d = gpu.empty(weight.shape)
+  gpu.copy(weight, d)
+  gpu.run1d('subtract', { x: d, y: what }, { n: d.size }, d.size / 4)
+  const own = objective(gpu, d, gram)
+  const moved = cross && matmul(gpu, cross, weight)
+  const mixed = moved ? dot(gpu, moved, d) : Reading.of(0)
+  const still = drift ? objective(gpu, weight, drift) : Reading.of(0)
+  for (const tensor of [d, moved]) tensor?.dispose()
+  return Reading.all([own, mixed, still]).map(([a, b, c]) => a + 2 * b + c)
+}
