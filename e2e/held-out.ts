@@ -34,7 +34,7 @@ const { values } = parseArgs({
 })
 
 const plain = { ridge: 0, target: 'original' }
-const methods: { label: string; method: string; options: Options }[] = [
+const all: { label: string; method: string; options: Options }[] = [
   { label: 'RTN, weighted grid', method: 'rtn', options: { grid: 'weighted' } },
   { label: 'GPTQ, act-order', method: 'gptq', options: { actOrder: true, staticGroups: true } },
   { label: 'GPTQ, act-order, weighted grid', method: 'gptq', options: { actOrder: true, staticGroups: true, grid: 'weighted' } },
@@ -45,7 +45,8 @@ const methods: { label: string; method: string; options: Options }[] = [
   { label: 'QuantEase+, λ = 0.1, α = ½', method: 'quantease_plus', options: { ridge: 0.1, target: 'corrected', targetAlpha: 0.5 } },
   { label: 'QuantEase+, λ = 0.1, α = 1', method: 'quantease_plus', options: { ridge: 0.1, target: 'corrected', targetAlpha: 1 } },
   { label: 'QuantEase+ (both auto)', method: 'quantease_plus', options: {} },
-].filter(({ label }) => label.includes(values.only))
+]
+const methods = all.filter(({ label }) => label.includes(values.only))
 
 const demo = (name: string) => diskFile(join('public', 'demo', name))
 
