@@ -11,6 +11,7 @@ import { contradiction } from '../io/facts.ts'
 import { foreignLayout } from '../io/formats/foreign.ts'
 import { readable } from '../io/formats/packing.ts'
 import type { BlockWeights, Family, Model } from './family.ts'
+import { FiniteCheck } from './finite.ts'
 import { readModel } from './index.ts'
 
 /** Bytes read and uploaded at a time. */
@@ -47,7 +48,6 @@ export interface OpenModel {
 export function openModel(folder: Folder): OpenModel {
   const { family, model, partOf } = readModel(folder.config)
   const { tensors } = folder.checkpoint
-  const { shape } = model
   const has = (name: string) => tensors.has(name)
   const blockTensor = (prefix: string) => `${prefix}${model.blockPath(0)}.${model.vectors[0].name}`
   const prefix = model.prefixes.find((one) => has(blockTensor(one)))
@@ -66,47 +66,49 @@ export function openModel(folder: Folder): OpenModel {
     parameters: 0,
     remarks: [],
   }
-  const used = new Set([embedding, head])
-  const expect = (name: string, extents: readonly number[]) => {
-    used.add(name)
-    return expectTensor(opened, name, extents)
-  }
-  const table = [shape.vocab, shape.embedWidth]
-  expect(embedding, table)
-  expect(head, table)
-  const sizes = new Map<string, number>()
-  let parameters = shape.vocab * shape.embedWidth * (head === embedding ? 1 : 2)
-  for (const { name, shape: extents } of model.outer) {
-    expect(`${prefix}${name}`, extents)
-    parameters += extents.reduce((a, b) => a * b, 1)
-  }
-  let packed = 0
-  for (let k = 0; k < shape.blocks; k++) {
-    for (const { name, length } of model.vectors) {
-      expect(blockName(opened, k, name), [length])
-      parameters += length
-    }
-    for (const { name, q, p } of model.stages.flat()) {
-      parameters += q * p
-      const full = blockName(opened, k, name)
-      if (storedPacked(folder, full)) {
-        for (const tensor of folder.packing!.tensors(folder.checkpoint, full, { q, p })) used.add(tensor)
-        packed++
-        continue
-      }
-      const entry = expect(`${full}.weight`, [q, p])
-      sizes.set(entry.dtype, (sizes.get(entry.dtype) ?? 0) + q * p)
-    }
-  }
+  const { used, sizes, packed } = expectAll(opened)
   if (folder.packing && !packed)
     throw contradiction(
       `quantization_config says that the model is quantized to ${folder.packing.bits} bits, but no linear in the weights is quantized`,
     )
-  opened.parameters = parameters
   opened.dtype = [...sizes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? tensors.get(embedding)!.dtype
   opened.otherModules = modulesBeside(opened, used)
   opened.remarks = remarksOn(opened, used)
   return opened
+}
+
+/**
+ * Checks every tensor of the model, and counts its parameters.
+ * @returns names that the model uses, weights of linears by dtype, and how many linears are stored as codes
+ */
+function expectAll(opened: OpenModel): { used: Set<string>; sizes: Map<string, number>; packed: number } {
+  const { folder, model, prefix, embedding, head } = opened
+  const { vocab, embedWidth, blocks } = model.shape
+  const used = new Set<string>()
+  const sizes = new Map<string, number>()
+  const expect = (name: string, extents: readonly number[]) => {
+    if (!used.has(name)) opened.parameters += extents.reduce((a, b) => a * b, 1)
+    used.add(name)
+    return expectTensor(opened, name, extents)
+  }
+  for (const name of [embedding, head]) expect(name, [vocab, embedWidth])
+  for (const { name, shape } of model.outer) expect(`${prefix}${name}`, shape)
+  let packed = 0
+  for (let k = 0; k < blocks; k++) {
+    for (const { name, length } of model.vectors) expect(blockName(opened, k, name), [length])
+    for (const { name, q, p } of model.stages.flat()) {
+      const full = blockName(opened, k, name)
+      if (storedPacked(folder, full)) {
+        opened.parameters += q * p
+        for (const tensor of folder.packing!.tensors(folder.checkpoint, full, { q, p })) used.add(tensor)
+        packed++
+        continue
+      }
+      const { dtype } = expect(`${full}.weight`, [q, p])
+      sizes.set(dtype, (sizes.get(dtype) ?? 0) + q * p)
+    }
+  }
+  return { used, sizes, packed }
 }
 
 /** The tensors that serve as embedding and as head. */
@@ -244,37 +246,6 @@ function missing(name: string): WorkbenchError {
     `The weights have no tensor ${name}.`,
     'Check that all .safetensors files of the model are present and that config.json belongs to them.',
   )
-}
-
-/** Counts Inf and NaN per tensor while a batch of them is converted; one readback says where they were. */
-class FiniteCheck {
-  readonly #counts: Tensor
-  readonly #names: string[] = []
-
-  constructor(
-    readonly gpu: Device,
-    most: number,
-  ) {
-    this.#counts = gpu.zeros([most * 64], 'u32')
-  }
-
-  /** A counter of its own for one tensor. */
-  counter(name: string): Tensor {
-    this.#names.push(name)
-    return this.#counts.view([1], (this.#names.length - 1) * 64)
-  }
-
-  async finish(): Promise<void> {
-    const counts = await this.gpu.read(this.#counts)
-    this.#counts.dispose()
-    const at = this.#names.findIndex((_, i) => counts[i * 64] > 0)
-    if (at < 0) return
-    throw new WorkbenchError(
-      'weights-not-finite',
-      `${this.#names[at]} contains ${counts[at * 64]} values that are NaN or infinite.`,
-      'The checkpoint is damaged or its training diverged; download it again or choose another.',
-    )
-  }
 }
 
 /** Everything that `loadBlock` reads, by full name. */
