@@ -18,6 +18,7 @@ import {
   packedContent,
   type SafetensorsLayout,
   safetensorsFolder,
+  skipRules,
   wholeLinears,
 } from './safetensors-folder.ts'
 
@@ -83,6 +84,8 @@ export function awqConfig(plan: ExportPlan): Record<string, unknown> {
     // Symmetric results have zero points as well, all in the middle.
     zero_point: true,
     modules_to_not_convert: whole.length ? whole : null,
+    // GPTQModel reads only this, and without it computes with codes that are not there.
+    dynamic: skipRules(plan.settings),
   }
 }
 

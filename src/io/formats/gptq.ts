@@ -24,7 +24,15 @@ import {
   type Remark,
 } from './format.ts'
 import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
-import { bytesOf, halfScales, openPacked, packedContent, type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
+import {
+  bytesOf,
+  halfScales,
+  openPacked,
+  packedContent,
+  type SafetensorsLayout,
+  safetensorsFolder,
+  skipRules,
+} from './safetensors-folder.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
 
@@ -100,10 +108,7 @@ export function encodeLinear(
 /** The quantization config. */
 export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'settings' | 'linears'>): Record<string, unknown> {
   const version = settings.symmetric ? 'gptq' : 'gptq_v2'
-  const skips = [
-    ...settings.dynamicSkips.map((path) => [`-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`, {}]),
-    ...(settings.otherModules ?? []).map((name) => [`-:(.*\\.)?${name}(\\.|$)`, {}]),
-  ]
+  const skips = skipRules(settings)
   return {
     quant_method: 'gptq',
     bits: settings.bits,
@@ -118,9 +123,9 @@ export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'sett
     // Loaders reject values outside 0 to 1.
     ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
     // Not every loader infers from the tensors which modules stayed in full precision.
-    dynamic: skips.length ? Object.fromEntries(skips) : null,
+    dynamic: skips,
     // transformers reads no `dynamic`: unless it is told by full paths, it makes room for codes in every block.
-    modules_in_block_to_quantize: skips.length ? [linears.map(({ name }) => name)] : null,
+    modules_in_block_to_quantize: skips ? [linears.map(({ name }) => name)] : null,
     // The calibration text is not recorded: transformers accepts only three names for `dataset` and rejects all others.
     meta: {
       quantizer: [toolVersion],

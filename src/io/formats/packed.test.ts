@@ -241,7 +241,9 @@ test('linears that stay whole are named', () => {
   const plan = planOf({ dynamicSkips: ['model.layers.1'] }, undefined, { copied })
   expect(compressedConfig(plan)).toMatchObject({ ignore: ['lm_head', 'model.layers.1.mlp.up_proj'] })
   expect(awqConfig(plan)).toMatchObject({ modules_to_not_convert: ['model.layers.1.mlp.up_proj'] })
-  expect(awqConfig(planOf({}))).toMatchObject({ modules_to_not_convert: null })
+  // GPTQModel reads no such list, but makes room for codes wherever its own rules do not forbid it.
+  expect(awqConfig(plan)).toMatchObject({ dynamic: { '-:model\\.layers\\.1(\\.|$)': {} } })
+  expect(awqConfig(planOf({}))).toMatchObject({ modules_to_not_convert: null, dynamic: null })
 })
 
 test('each runtime is told its conditions', () => {

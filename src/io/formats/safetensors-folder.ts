@@ -91,6 +91,15 @@ export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Ui
   return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
+/** GPTQModel's rules, "-:" and a pattern from the start of a path, that leave out what stays whole. */
+export function skipRules({ dynamicSkips, otherModules = [] }: ExportSettings): Record<string, unknown> | null {
+  const rules = [
+    ...dynamicSkips.map((path) => `-:${path.replace(/[^\w]/g, '\\$&')}(\\.|$)`),
+    ...otherModules.map((name) => `-:(.*\\.)?${name}(\\.|$)`),
+  ]
+  return rules.length ? Object.fromEntries(rules.map((rule) => [rule, {}])) : null
+}
+
 /** Linears of blocks that stay whole, by module path: a list of names is read alike everywhere; patterns are not. */
 export function wholeLinears({ settings: { dynamicSkips }, copied }: ExportPlan): string[] {
   return copied
