@@ -307,6 +307,9 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
     expect(gguf.accepts(plan)).toBeNull()
     expect(gguf.remarks(plan)).toEqual([])
     const said = (changes: Partial<ExportPlan>) => gguf.remarks({ ...plan, ...changes }).map(({ message }) => message)
+    expect(said({ settings: { ...plan.settings, otherModules: ['vision_tower'] } })).toEqual([
+      'A GGUF file contains the text model only, without vision_tower.',
+    ])
     expect(said(of({ symmetric: false }))).toEqual([expect.stringContaining('0.73 % of a step')])
     expect(said(of({ bits: 3 }))).toEqual([expect.stringContaining('codes of 3 bits take the space of 4 bits (Q4_0, 4.5 bits per weight)')])
     expect(said(model({ family: 'mistral', attention: { ...attention, spans: [64] } }))).toEqual([

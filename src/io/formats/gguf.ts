@@ -28,7 +28,7 @@ export const gguf: ExportFormat = {
 
 function remarks(plan: ExportPlan): Remark[] {
   if (refusalOf(plan)) return []
-  const { bits, symmetric } = plan.settings
+  const { bits, symmetric, otherModules = [] } = plan.settings
   const { architecture, vocabulary } = usualLayout(plan)
   const found: Remark[] = []
   const add = (field: string, severity: Remark['severity'], message: string, hint = '') => found.push({ field, severity, message, hint })
@@ -54,6 +54,13 @@ function remarks(plan: ExportPlan): Remark[] {
       'bits',
       'warning',
       `llama.cpp does not support the sliding window of this model, so the GGUF file declares a context of ${architecture.exactTo} tokens, within which there is no difference.`,
+    )
+  if (otherModules.length)
+    add(
+      'bits',
+      'note',
+      `A GGUF file contains the text model only, without ${otherModules.join(', ')}.`,
+      'llama.cpp reads encoders of images from a second file, which convert_hf_to_gguf.py --mmproj makes of the original model.',
     )
   for (const one of vocabulary?.differs ?? []) add('bits', 'note', `llama.cpp’s tokenizer differs from the model’s: ${one}.`)
   return found

@@ -128,6 +128,10 @@ test.each([
     '{"layer_types": ["sliding_attention", "full_attention"], "rope_parameters": {"full_attention": {"rope_theta": 7, "rope_type": "default"}, "sliding_attention": {"rope_theta": 5}}}',
     { rope_theta: 7, rope_local_base_freq: 5, sliding_window_pattern: 2 },
   ],
+  [
+    '{"text_config": {"hidden_size": 8, "rope_parameters": {"rope_theta": 5, "rope_type": "default"}}}',
+    { text_config: { hidden_size: 8, rope_parameters: { rope_theta: 5, rope_type: 'default' }, rope_theta: 5 } },
+  ],
 ])('positions are spelled as mlx-lm reads them: %s', async (config, added) => {
   const sink = memorySink()
   const tensor = safetensors({ x: { dtype: 'F16', shape: [2], data_offsets: [0, 4] } }, 4)

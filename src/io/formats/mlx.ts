@@ -163,7 +163,14 @@ function quantizationOf({ bits, groupSize }: ExportSettings, linears: readonly L
  * compute with their defaults. Which blocks of Gemma 3 see everything is a pattern there and a list in transformers.
  */
 function spelledOut(originalText: string): Record<string, unknown> {
-  const { rope_parameters: given, layer_types: types, ...config } = JSON.parse(originalText) as JsonObject
+  const config = JSON.parse(originalText) as JsonObject
+  if (!isObject(config.text_config)) return positionsOf(config)
+  // A text model inside a larger repository has its own configuration.
+  const found = positionsOf(config.text_config)
+  return Object.keys(found).length ? { text_config: { ...config.text_config, ...found } } : {}
+}
+
+function positionsOf({ rope_parameters: given, layer_types: types, ...config }: JsonObject): Record<string, unknown> {
   const found: Record<string, unknown> = {}
   const set = (key: string, value: unknown) => {
     if (value != null && config[key] == null) found[key] = value
@@ -221,13 +228,13 @@ function remarks({ settings }: ExportPlan): Remark[] {
 }
 
 /** As of November 2026. */
-function compatibility({ linears, decoder }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+function compatibility({ linears, model: { attention } }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
   const foreign = linears.find(({ name }) => !name.startsWith('model.layers.'))
   const unnamed = foreign && `No: mlx-lm expects names like model.layers.0, but here one is ${foreign.name}.`
   const reason = notLoaded['mlx-lm'] ?? unnamed
-  const span = Math.min(...(decoder?.blocks ?? []).map((block) => block.span))
+  const span = Math.min(...(attention?.spans ?? []))
   // Of two kinds of blocks with angles of their own, it knows both.
-  const ignored = Number.isFinite(span) && decoder!.rotary.length === 1
+  const ignored = Number.isFinite(span) && new Set(attention!.ropes.map((rope) => JSON.stringify(rope))).size === 1
   const limit = ignored ? `; beyond ${span} tokens it ignores this model's sliding window` : ''
   const others = (['transformers', 'vLLM'] as const).map((runtime) => ({
     runtime,
