@@ -334,7 +334,8 @@ export interface DryDevice {
 export interface DryRunSpec {
   /** Option values by algorithm; everything else has its default. */
   options: Options
-  calibration: { samples: number; length: number }
+  /** `heldOut`: as in a job. */
+  calibration: { samples: number; length: number; heldOut?: number }
   /** 0 samples: about as many as a usual text gives. */
   evaluation: { samples: number; length: number }
   /** A device by its figures, or null for the present one. */

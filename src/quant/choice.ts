@@ -46,6 +46,13 @@ const valuesOf = ({ damping, alpha }: AskedAim) => ({
   alphas: alpha === 'auto' ? ALPHAS : [],
 })
 
+/** Trials that a choice takes, at most; none where nothing is held out. */
+export function trialsOf(asked: AskedAim | null, heldOut: number): number {
+  if (!asked || !heldOut) return 0
+  const { dampings, alphas } = valuesOf(asked)
+  return dampings.length + alphas.length
+}
+
 /** Floating-point operations of `chooseAim` for linears with `p` inputs, `each` their outputs. */
 export function choiceWork(each: number[], p: number, asked: AskedAim): number {
   const { dampings, alphas } = valuesOf(asked)

@@ -1,6 +1,6 @@
 /** The check panel: forecasts of time and memory for every algorithm on the open model, here or on a device with published figures. */
 import { useEffect, useState } from 'react'
-import type { DryDevice, DryRun, Forecast, ModelSummary } from '../../engine/job.ts'
+import { type DryDevice, type DryRun, type Forecast, heldOutShare, type ModelSummary } from '../../engine/job.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
@@ -33,7 +33,7 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
   const ask = async (device: DryDevice | null) => {
     setAnswer({ state: 'asked' })
     try {
-      const spec = { options: {}, calibration: { samples, length }, evaluation: { samples: 0, length }, device }
+      const spec = { options: {}, calibration: { samples, length, heldOut: heldOutShare }, evaluation: { samples: 0, length }, device }
       setAnswer({ state: 'known', run: await workbench.dryRun(spec) })
     } catch (thrown) {
       setAnswer({ state: 'failed', error: toErrorData(thrown) })

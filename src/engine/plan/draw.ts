@@ -46,7 +46,8 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
 }
 
 /** Windows to hold out beside the calibration samples. */
-export const heldOutOf = ({ samples, heldOut = 0 }: Job['calibration']) => (heldOut > 0 ? Math.max(1, Math.round(heldOut * samples)) : 0)
+export const heldOutOf = ({ samples, heldOut = 0 }: Pick<Job['calibration'], 'samples' | 'heldOut'>) =>
+  heldOut > 0 ? Math.max(1, Math.round(heldOut * samples)) : 0
 
 class Drawing {
   constructor(

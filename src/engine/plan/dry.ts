@@ -12,6 +12,7 @@ import { hollow } from '../../models/blank.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { BLOCK, panelOf, usePanel as takePanel } from '../../quant/descent.ts'
 import { resolveOptions } from '../../options.ts'
+import { trialsOf } from '../../quant/choice.ts'
 import { solvers } from '../../quant/index.ts'
 import type { Solver } from '../../quant/solver.ts'
 import { examine } from './check.ts'
@@ -34,6 +35,8 @@ const WINDOWS = 160
 
 /** Most times that the host waits for the GPU per linear. */
 const WAITS = 2
+/** For a trial of damping or target: two factorizations and its error. */
+const TRIAL_WAITS = 3
 
 const has = ({ options }: Solver, key: string) => options.some((option) => option.key === key)
 
@@ -292,12 +295,13 @@ function sweepDispatches({ solver, options, spec, blocks }: PlannedRun, { model 
 function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Counts, every: number, device: DeviceFacts): Forecast {
   const { forward, solve } = runWork(run, opened, counts.calibration, counts.evaluation, every)
   const { stages, gpuBytes, hostBytes, readBytes } = held
+  const { heldOut = 0 } = counts.calibration
   const flops = { forward: forward + passagesWork(opened, counts.passages), solve }
   const seconds = duration(device, {
     flops: flops.forward + solve,
     bytes: readBytes,
     dispatches: held.dispatches + sweepDispatches(run, opened),
-    waits: WAITS * run.blocks * opened.model.stages.flat().length,
+    waits: run.blocks * (WAITS * opened.model.stages.flat().length + TRIAL_WAITS * trialsOf(run.aim, heldOut) * opened.model.stages.length),
   })
   return { flops, stages, gpuBytes, hostBytes, readBytes, seconds }
 }
@@ -373,7 +377,7 @@ export async function dryRun(
   const { model, folder, family, parameters, dtype } = opened
   const most = model.shape.maxPositions ?? Number.POSITIVE_INFINITY
   const counts: Counts = {
-    calibration: { windows: calibration.samples, length: Math.min(calibration.length, most) },
+    calibration: { windows: calibration.samples, length: Math.min(calibration.length, most), heldOut: heldOutOf(calibration) },
     evaluation: { windows: evaluation.samples || WINDOWS, length: Math.min(evaluation.length, most) },
     passages: [],
   }
