@@ -41,7 +41,7 @@ export const targetOptions = [
     default: 'auto',
     min: 0,
     max: 1,
-    help: 'The part of the difference that is corrected, from 0 to 1; auto chooses by the error on held-out tokens, for each group of linears.',
+    help: 'The part of the difference that is corrected, from 0 to 1; auto chooses 0, ¼ or ½ by the error on held-out tokens, for each group of linears.',
     cost: 'Full strength overfits the calibration text; about a half is usually best.',
     symbol: 'α',
     advanced: true,

@@ -15,7 +15,11 @@ import { aimed, type InputSums, outputLoss, targetWork } from './target.ts'
 
 /** The first of equals is kept: where nothing tells them apart, as in a dry run, what is usually best. */
 const DAMPINGS = [0.1, 0, 0.01, 0.3, 1]
-const ALPHAS = [0.5, 0, 0.25, 0.75, 1]
+/**
+ * Half of the correction at most: beyond, the layers' error on held-out tokens still falls, but the model's divergence rises. Measured on
+ * stories260K at 3 bits, KL with λ = 0.1: 0.264 at a half, 0.283 at 1; chosen from up to 1, 0.268.
+ */
+const ALPHAS = [0.5, 0, 0.25]
 /** Rows of each linear that are tried, in runs of RUN. */
 const ROWS = 64
 const RUN = 8
