@@ -125,6 +125,7 @@ describe('chosen damping and target', () => {
     await runJob(alone, memoryHost(session).host)
     const { gpuBytes } = runs[0].forecast!
     expect(gpuBytes / (gpu.memory.peak - before)).toBeGreaterThan(0.95)
-    expect(gpuBytes / (gpu.memory.peak - before)).toBeLessThan(1.05)
+    // A stage may be found to do without damping, and then without a second matrix.
+    expect(gpuBytes / (gpu.memory.peak - before)).toBeLessThan(1.15)
   })
 })
