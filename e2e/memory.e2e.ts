@@ -34,7 +34,7 @@ afterAll(async () => {
   await rm(profile, { recursive: true, force: true })
 })
 
-test('2 GB go through the page in less than 300 MB of its heap, every tensor over the network once', async () => {
+test('2 GB go through the page and into two checkpoints in less than 300 MB of its heap, every tensor over the network once', async () => {
   expect(needed).toBeGreaterThan(1.99e9)
   const { page, field, report } = await openWorkbench(context, `${site.url}?model=synthetic/large`)
   await page.getByRole('heading', { name: 'Plan for large' }).waitFor()
@@ -50,21 +50,30 @@ test('2 GB go through the page in less than 300 MB of its heap, every tensor ove
     perplexityEvery: 0,
   }
   for (const [path, value] of Object.entries(numbers)) await field(path).getByRole('textbox').fill(String(value))
-  await field('save').getByRole('switch').uncheck()
+  const box = (format: string) => page.getByRole('checkbox', { name: `${format} for RTN 3-bit`, exact: true })
+  for (const format of ['GGUF', 'compressed-tensors']) await box(format).check()
+  await box('GPTQ').uncheck()
   const start = page.getByRole('button', { name: /^Start/ })
   await expect.poll(() => start.isEnabled(), { timeout: 30_000 }).toBe(true)
   const heap = await watchHeap(page)
   await start.click()
-  const { network, runs } = await report(400_000)
+  const { network, runs } = await report(500_000)
   const most = await heap.most()
-  expect(runs.map(({ state, layers }) => [state, layers.length])).toEqual([['finished', 2 * 7]])
+  expect(runs.map(({ state, layers, exportError }) => [state, layers.length, exportError])).toEqual([['finished', 2 * 7, undefined]])
+  const { checkpoints, files } = runs[0].export!
+  for (const { format, folder } of checkpoints) {
+    const bytes = files.reduce((sum, { path, bytes }) => sum + (path.startsWith(folder) ? bytes : 0), 0)
+    // Two blocks of codes are smaller, and all else is as large as it was.
+    expect(bytes, format).toBeGreaterThan(0.97 * needed)
+  }
+  expect(checkpoints.map(({ format }) => format).sort()).toEqual(['compressed-tensors', 'gguf'])
   expect(server.sent(/^\/files\//)).toBeGreaterThanOrEqual(needed)
   expect(server.sent()).toBeLessThan(1.05 * needed)
   // The second pass came from the cache.
   expect(network!.cached).toBeGreaterThan(0.4 * needed)
   console.log(`The heap had at most ${Math.round(most / 1e6)} MB while ${(network!.fetched / 1e9).toFixed(2)} GB were read.`)
   expect(most).toBeLessThan(300e6)
-}, 450_000)
+}, 550_000)
 
 /**
  * The most that the JavaScript heaps of the page and its worker hold together, sampled four times a second, as V8 counts
