@@ -31,8 +31,8 @@ export const awqLayout: SafetensorsLayout = {
 
   async encode({ name, solved }) {
     const { q, p, groups, codes, grid } = solved
-    const qweight = interleaved(p, q, (k, n) => (codes[(k >> 3) * q + n] >>> (4 * (k & 7))) & 15)
-    const qzeros = interleaved(groups, q, (g, n) => grid[2 * (g * q + n) + 1])
+    const qweight = interleavedCodes(codes, q, p)
+    const qzeros = interleavedZeros(grid, q, groups)
     const tensors = new Map([
       [`${name}.qweight`, bytesOf(qweight)],
       [`${name}.qzeros`, bytesOf(qzeros)],
@@ -63,11 +63,28 @@ export const awqGemm: ExportFormat = {
   compatibility,
 }
 
-/** Words of eight numbers `[rows, q/8]` in the order of the layout. */
-function interleaved(rows: number, q: number, at: (row: number, n: number) => number): Uint32Array {
-  const words = new Uint32Array((rows * q) / 8)
-  for (let row = 0, word = 0; row < rows; row++)
-    for (let first = 0; first < q; first += 8, word++) for (let i = 0; i < 8; i++) words[word] |= at(row, first + awqOrder[i]) << (4 * i)
+/** Codes as words of eight outputs `[p, q/8]`: the solver's words hold eight inputs, so squares of 8 × 8 codes are transposed. */
+function interleavedCodes(codes: Uint32Array, q: number, p: number): Uint32Array {
+  const words = new Uint32Array((p * q) / 8)
+  for (let first = 0; first < p; first += 8) {
+    const inputs = Math.min(8, p - first)
+    for (let n = 0; n < q; n += 8) {
+      const at = (first >> 3) * q + n
+      for (let k = 0; k < inputs; k++) {
+        let word = 0
+        for (let i = 0; i < 8; i++) word |= ((codes[at + awqOrder[i]] >>> (4 * k)) & 15) << (4 * i)
+        words[((first + k) * q + n) >> 3] = word
+      }
+    }
+  }
+  return words
+}
+
+/** Zero points as words of eight outputs `[G, q/8]`. */
+function interleavedZeros(grid: Float32Array, q: number, groups: number): Uint32Array {
+  const words = new Uint32Array((groups * q) / 8)
+  for (let word = 0; word < words.length; word++)
+    for (let i = 0; i < 8; i++) words[word] |= grid[2 * (8 * word + awqOrder[i]) + 1] << (4 * i)
   return words
 }
 

@@ -37,39 +37,50 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
   const outOfPlace = solved.groupIndex.findIndex((group, k) => group !== Math.floor(k / groupSize))
   if (outOfPlace >= 0) throw new Error(`Input ${outOfPlace} of ${name} is out of the order of the groups`)
   const { scales, shifts } = cells(solved, type, name)
-  const bytes = tensorTypes[type].bytes
+  const { bytes } = tensorTypes[type]
   const rowBytes = (p / BLOCK) * bytes
   const out = new Uint8Array(q * rowBytes)
-  const view = new DataView(out.buffer)
+  const halves = new Uint16Array(out.buffer)
   // Where row n of the model goes.
   const target = new Uint32Array(q)
   for (let row = 0; row < q; row++) target[order ? order.from(row) : row] = row
   const some = new Uint8Array(BLOCK)
-  for (let block = 0; block < p / BLOCK; block++) {
-    const group = groups > 1 ? Math.floor((block * BLOCK) / groupSize) : 0
-    for (let n = 0; n < q; n++) {
-      unpack(codes, block * bits * q + n, q, bits, some)
-      const cell = group * q + n
-      let at = target[n] * rowBytes + block * bytes
-      view.setUint16(at, scales[cell], true)
-      at += 2
-      if (type === 'Q8_0') for (let k = 0; k < BLOCK; k++) out[at + k] = some[k] ^ 0x80
-      else {
-        if (type === 'Q4_1') {
-          view.setUint16(at, shifts[cell], true)
-          at += 2
+  const offset = type === 'Q4_0' ? 8 - (1 << (bits - 1)) : 0
+  for (let top = 0; top < q; top += TILE) {
+    const bottom = Math.min(q, top + TILE)
+    for (let block = 0; block < p / BLOCK; block++) {
+      const group = groups > 1 ? Math.floor((block * BLOCK) / groupSize) : 0
+      for (let n = top; n < bottom; n++) {
+        unpack(codes, block * bits * q + n, q, bits, some)
+        const cell = group * q + n
+        let at = target[n] * rowBytes + block * bytes
+        halves[at >> 1] = scales[cell]
+        at += 2
+        if (type === 'Q8_0') for (let k = 0; k < BLOCK; k++) out[at + k] = some[k] ^ 0x80
+        else {
+          if (type === 'Q4_1') {
+            halves[at >> 1] = shifts[cell]
+            at += 2
+          }
+          for (let k = 0; k < 16; k++) out[at + k] = (some[k] + offset) | ((some[k + 16] + offset) << 4)
         }
-        const offset = type === 'Q4_0' ? 8 - (1 << (bits - 1)) : 0
-        for (let k = 0; k < 16; k++) out[at + k] = (some[k] + offset) | ((some[k + 16] + offset) << 4)
       }
     }
   }
   return out
 }
 
+/** Rows that are written side by side, so that their words and blocks stay in the cache. */
+const TILE = 64
+
 /** 32 codes, which fill `bits` words, each `stride` behind the one before. */
 function unpack(codes: Uint32Array, first: number, stride: number, bits: number, into: Uint8Array): void {
   const mask = (1 << bits) - 1
+  if (32 % bits === 0) {
+    for (let k = 0; k < BLOCK; first += stride)
+      for (let word = codes[first], end = k + 32 / bits; k < end; word >>>= bits) into[k++] = word & mask
+    return
+  }
   let word = 0
   let held = 0
   let next = first
