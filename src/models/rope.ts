@@ -74,15 +74,27 @@ export const attentionFactor = ({ scaling }: RopeSettings) => ('attention' in sc
 
 /** As formats store them; a text names a kind of scaling that has no such form. */
 export function ropeFacts(settings: RopeSettings, d: number): Rope | string {
-  const { theta, share, scaling, queries } = settings
-  if (share !== 1) return 'a rotation of a part of each head'
-  if (queries) return 'a scale of queries by their position'
-  if (scaling.kind === 'none') return { theta, linear: 1, factors: null }
-  if (scaling.kind === 'linear') return { theta, linear: scaling.factor, factors: null }
-  if (scaling.kind !== 'llama3') return scaling.kind
-  const plain = inverseFrequencies({ ...settings, scaling: { kind: 'none' } }, d, 1)
-  const scaled = inverseFrequencies(settings, d, 1)
-  return { theta, linear: 1, factors: plain.map((inverse, i) => inverse / scaled[i]) }
+  const { scaling } = settings
+  if (scaling.kind === 'dynamic' || (scaling.kind === 'yarn' && !scaling.truncate))
+    return scaling.kind === 'yarn' ? 'a yarn scaling between whole dimensions' : 'a dynamic scaling'
+  const { theta, queries = null } = settings
+  return { theta, width: rotatingWidth(settings, d), scaling: scaleFacts(settings, d), queries }
+}
+
+function scaleFacts(settings: RopeSettings, d: number): Rope['scaling'] {
+  const { scaling } = settings
+  switch (scaling.kind) {
+    case 'none':
+    case 'dynamic':
+      return { kind: 'none' }
+    case 'llama3': {
+      const plain = inverseFrequencies({ ...settings, scaling: { kind: 'none' } }, d, 1)
+      const scaled = inverseFrequencies(settings, d, 1)
+      return { kind: 'factors', factors: plain.map((inverse, i) => inverse / scaled[i]) }
+    }
+    default:
+      return scaling
+  }
 }
 
 /** Tables `[t, rotating width / 2, 2]` of (cos, sin) for positions 0 … t − 1, to be read only; often one and the same. */

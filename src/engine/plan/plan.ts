@@ -147,7 +147,7 @@ function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): 
 /** What formats may know of a model. */
 export function factsOf(opened: OpenModel): ModelFacts {
   const { folder, family, model, prefix, embedding, head, vocabulary } = opened
-  const { shape, logitCap, attention } = model
+  const { shape, logitCap, attention, architecture } = model
   const parts: ModelPart[] = [{ name: embedding, block: null, part: 'embedding', plus: 0 }]
   if (head !== embedding) parts.push({ name: head, block: null, part: 'head', plus: 0 })
   for (const { name, plus = 0 } of model.outer) parts.push({ name: `${prefix}${name}`, block: null, part: name, plus })
@@ -161,6 +161,7 @@ export function factsOf(opened: OpenModel): ModelFacts {
     ...{ hidden, blocks, heads, kvHeads, headDim, ffn, vocab, maxPositions, logitCap, parts },
     name: folder.name,
     license: folder.license,
+    multipliers: architecture?.multipliers ?? { embedding: 1, residual: 1, logits: 1 },
     family: family.id,
     label: family.label,
     attention: attention ?? null,

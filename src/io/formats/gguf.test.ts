@@ -20,6 +20,7 @@ import { packBlocks, type RowOrder } from './gguf/blocks.ts'
 import { encodeMetadata, ggufTensor, planFiles, readHead } from './gguf/file.ts'
 import { layoutOf } from './gguf/layout.ts'
 import { GgufStream } from './gguf/stream.ts'
+import type { Rope } from './model.ts'
 import { someModel } from './testing.ts'
 
 const settings: ExportSettings = {
@@ -250,6 +251,9 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
   }
   const of = (changes: Partial<ExportSettings>): Partial<ExportPlan> => ({ settings: { ...settings, ...changes } })
   const attention = someModel.attention!
+  const rope = attention.ropes[0] as Rope
+  const four = { ...attention, ropes: [rope, rope, rope, rope], spans: Array(4).fill(Number.POSITIVE_INFINITY) }
+  const yarn = { kind: 'yarn', factor: 4, original: 32, fast: 16, slow: 1, attention: 1 } as const
   const model = (changes: Partial<ExportPlan['model']>): Partial<ExportPlan> => ({ model: { ...someModel, ...changes } })
 
   it.each<[what: string, changes: Partial<ExportPlan>, why: RegExp, instead: RegExp]>([
@@ -259,9 +263,41 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
     ['outliers', { outliers: true }, /outliers/, /without outliers/],
     ['other levels', { levels: 'real' }, /uniform integer grids/, /uniform grid/],
     ['rows that blocks do not divide', { linears: [{ ...one, p: 44 }] }, /up_proj have 44 weights/, /GPTQ/],
-    ['OPT', model({ family: 'opt', label: 'OPT' }), /does not support OPT models/, /GPTQ/],
+    ['OPT', model({ family: 'opt', label: 'OPT' }), /files of OPT models are not written/, /GPTQ/],
     ['an arrangement that nobody describes', model({ attention: null }), /this kind of LLaMA/, /GPTQ/],
-    ['YaRN', model({ attention: { ...attention, ropes: ['yarn'] } }), /with yarn scaling/, /GPTQ/],
+    ['another scaling', model({ attention: { ...attention, ropes: ['a dynamic scaling'] } }), /a dynamic scaling/, /GPTQ/],
+    ['YaRN with other ends', model({ attention: { ...attention, ropes: [{ ...rope, scaling: yarn }] } }), /beta_fast 32/, /GPTQ/],
+    [
+      'YaRN in Gemma',
+      model({ family: 'gemma3', attention: { ...attention, ropes: [{ ...rope, scaling: yarn }] } }),
+      /support yarn/,
+      /GPTQ/,
+    ],
+    ['a part of each head', model({ attention: { ...attention, ropes: [{ ...rope, width: 16 }] } }), /whole heads/, /GPTQ/],
+    [
+      'growing queries by other steps',
+      model({ family: 'ministral3', attention: { ...attention, ropes: [{ ...rope, scaling: yarn, queries: { beta: 1, original: 7 } }] } }),
+      /grow/,
+      /GPTQ/,
+    ],
+    ['multipliers', model({ multipliers: { embedding: 1, residual: 0.5, logits: 1 } }), /no multipliers/, /GPTQ/],
+    ['SmolLM3 that rotates in every block', model({ family: 'smollm3', blocks: 4, attention: four }), /except every 4th/, /GPTQ/],
+    ['OLMo 2 with tied embeddings', model({ family: 'olmo2', label: 'OLMo 2' }), /OLMo 2 only without tied/, /GPTQ/],
+    [
+      'OLMo 3 with a base of its own',
+      model({
+        family: 'olmo3',
+        blocks: 4,
+        parts: [{ name: 'lm_head.weight', block: null, part: 'head', plus: 0 }],
+        attention: {
+          ...four,
+          ropes: four.ropes.map((one, k) => (k === 3 ? { ...rope, theta: 7 } : one)),
+          spans: [9, 9, 9, Number.POSITIVE_INFINITY],
+        },
+      }),
+      /one base/,
+      /GPTQ/,
+    ],
     [
       'Falcon with ALiBi',
       model({ family: 'falcon', label: 'Falcon', attention: { ...attention, ropes: [null] } }),
@@ -282,7 +318,11 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
     ],
     [
       'LLaMA 3’s RoPE in Qwen',
-      model({ family: 'qwen2', label: 'Qwen2', attention: { ...attention, ropes: [{ theta: 1, linear: 1, factors: [1] }] } }),
+      model({
+        family: 'qwen2',
+        label: 'Qwen2',
+        attention: { ...attention, ropes: [{ ...rope, scaling: { kind: 'factors', factors: [1] } }] },
+      }),
       /LLaMA 3’s scaling/,
       /GPTQ/,
     ],

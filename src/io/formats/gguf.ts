@@ -4,6 +4,7 @@
  */
 import type { Compatibility, ExportFormat, ExportPlan, NotLoaded, Remark } from './format.ts'
 import { dtypeNames } from './format.ts'
+import type { Rope } from './model.ts'
 import { blockType } from './gguf/blocks.ts'
 import { usualLayout, refusalOf } from './gguf/layout.ts'
 import { GgufStream } from './gguf/stream.ts'
@@ -62,6 +63,12 @@ function remarks(plan: ExportPlan): Remark[] {
       `A GGUF file contains the text model only, without ${otherModules.join(', ')}.`,
       'llama.cpp reads encoders of images from a second file, which convert_hf_to_gguf.py --mmproj makes of the original model.',
     )
+  if (architecture.longFrom !== null)
+    add(
+      'bits',
+      'note',
+      `llama.cpp chooses between the rotary factors of this model by the size of its context, not of the text: texts of up to ${architecture.longFrom} tokens are as measured with -c ${architecture.longFrom}.`,
+    )
   for (const one of vocabulary?.differs ?? []) add('bits', 'note', `llama.cpp’s tokenizer differs from the model’s: ${one}.`)
   return found
 }
@@ -72,16 +79,18 @@ const inTransformers = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3'
 /** As of November 2026. */
 function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
   const { files } = usualLayout(plan)
-  const { family, label } = plan.model
+  const { family, label, attention } = plan.model
   const many = files.length > 1
   const run = files[0].path
   const transformers =
     notLoaded.transformers ??
     (!inTransformers.includes(family)
       ? `No: transformers does not read GGUF files of ${label}.`
-      : many
-        ? 'No: transformers reads single GGUF files only, and this one is split.'
-        : null)
+      : attention!.ropes.some((rope) => rope && (rope as Rope).scaling.kind !== 'none')
+        ? 'No: transformers overlooks the scaling of rotary positions in GGUF files, and computes something else.'
+        : many
+          ? 'No: transformers reads single GGUF files only, and this one is split.'
+          : null)
   return [
     { runtime: 'QuantEase Workbench', loads: false, note: 'No: it opens safetensors; write GPTQ as well to measure the checkpoint again.' },
     { runtime: 'llama.cpp', loads: true, note: `Yes: llama-cli -m ${run}${many ? ', which finds the other shards' : ''}.` },

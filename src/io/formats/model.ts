@@ -1,13 +1,26 @@
 /** Description of a model for formats that store more than its tensors, e.g. GGUF: architecture and tokenizer. */
 import type { JsonObject } from '../json.ts'
 
-/** Rotary positions as most programs are told of them: angles θ^(−2i/d) · position / (linear · factors[i]). */
+/** Rotary positions as most programs are told of them: angles θ^(−2i/width) · position, scaled. */
 export interface Rope {
   theta: number
-  linear: number
-  /** One for each pair of dimensions; null for all ones. */
-  factors: readonly number[] | null
+  /** Dimensions of a head that rotate, its first ones. */
+  width: number
+  scaling: RopeScale
+  /** Queries at position i are multiplied by 1 + beta · ln(1 + ⌊i / original⌋). */
+  queries: { beta: number; original: number } | null
 }
+
+/** `attention`: what cosines and sines are multiplied by. */
+export type RopeScale =
+  | { kind: 'none' }
+  /** Angles are divided by `factor`, or each by its own. */
+  | { kind: 'linear'; factor: number }
+  | { kind: 'factors'; factors: readonly number[] }
+  /** Angles that turn fewer than `fast` times within `original` positions are divided, on a ramp that ends at `slow` times. */
+  | { kind: 'yarn'; factor: number; original: number; fast: number; slow: number; attention: number }
+  /** Each is divided by its own of `long` in texts of more than `original` tokens, else of `short`. */
+  | { kind: 'longrope'; short: readonly number[]; long: readonly number[]; original: number; attention: number }
 
 /** What a family's code reads from its config, as far as the tensors do not tell. */
 export interface AttentionFacts {
@@ -52,6 +65,8 @@ export interface ModelFacts {
   /** Longest window; null where positions know no end. */
   maxPositions: number | null
   logitCap?: number
+  /** What the embedding, each branch and the logits are multiplied by. */
+  multipliers: { embedding: number; residual: number; logits: number }
   /** Not given by families that no format describes yet. */
   attention: AttentionFacts | null
   parts: ModelPart[]

@@ -14,9 +14,10 @@ export const someModel: ModelFacts = {
   ffn: 96,
   vocab: 8,
   maxPositions: 128,
+  multipliers: { embedding: 1, residual: 1, logits: 1 },
   attention: {
     eps: 1e-5,
-    ropes: [{ theta: 10000, linear: 1, factors: null }],
+    ropes: [{ theta: 10000, width: 32, scaling: { kind: 'none' }, queries: null }],
     spans: [Number.POSITIVE_INFINITY],
     scoreScale: 1 / Math.sqrt(32),
   },

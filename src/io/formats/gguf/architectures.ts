@@ -1,141 +1,11 @@
 /**
- * llama.cpp's names of families and tensors, and the metadata that each needs (llama.cpp v0.5.0, src/models and conversion/). A model
+ * A model in llama.cpp's terms: its tensors, and the metadata that its family needs (llama.cpp v0.5.0, conversion/). A model
  * that its code would compute differently is refused.
  */
 import type { ModelFacts, Rope } from '../model.ts'
 import type { RowOrder } from './blocks.ts'
 import type { MetaValue } from './file.ts'
-
-interface Kind {
-  /** `general.architecture` */
-  name: string
-  /** Tensors of a block, and outside, by part of the model. */
-  block: Record<string, string>
-  outside: Record<string, string>
-  norm: 'layer_norm_rms_epsilon' | 'layer_norm_epsilon'
-  /** Rows of queries and keys lie pairwise, or the parts of a fused projection one behind the other. */
-  rows?: 'pairs' | 'fused'
-  /** Positions: rotary, with a factor for each angle or without; or a slope. */
-  positions: 'factors' | 'rotary' | 'alibi'
-  /** Blocks before a block that sees everything, in the usual pattern; not given: it knows no windows. */
-  windows?: number
-  /** Number of blocks from which it guesses that scores are scaled by the hidden size. */
-  largest?: number
-  /** It caps scores, and logits, always. */
-  caps?: boolean
-  /** The head is the embedding, always. */
-  tied?: boolean
-  /** Heads together are as wide as the hidden state. */
-  square?: boolean
-}
-
-const attention = (biases: string[]) => ({
-  ...named('self_attn.q_proj', 'attn_q', biases),
-  ...named('self_attn.k_proj', 'attn_k', biases),
-  ...named('self_attn.v_proj', 'attn_v', biases),
-  ...named('self_attn.o_proj', 'attn_output', biases),
-})
-
-const mlp = (biases: string[]) => ({
-  ...named('mlp.gate_proj', 'ffn_gate', biases),
-  ...named('mlp.up_proj', 'ffn_up', biases),
-  ...named('mlp.down_proj', 'ffn_down', biases),
-})
-
-/** Weight and, where the list has it, bias of a module. */
-function named(module: string, theirs: string, biases: string[]): Record<string, string> {
-  const bias = biases.includes(theirs) ? { [`${module}.bias`]: `${theirs}.bias` } : {}
-  return { [`${module}.weight`]: `${theirs}.weight`, ...bias }
-}
-
-const qkv = ['attn_q', 'attn_k', 'attn_v']
-const outside = { embedding: 'token_embd.weight', head: 'output.weight', 'norm.weight': 'output_norm.weight' }
-const headNorms = { 'self_attn.q_norm.weight': 'attn_q_norm.weight', 'self_attn.k_norm.weight': 'attn_k_norm.weight' }
-const norms = { 'input_layernorm.weight': 'attn_norm.weight', 'post_attention_layernorm.weight': 'ffn_norm.weight' }
-const gemmaNorms = {
-  'input_layernorm.weight': 'attn_norm.weight',
-  'post_attention_layernorm.weight': 'post_attention_norm.weight',
-  'pre_feedforward_layernorm.weight': 'ffn_norm.weight',
-  'post_feedforward_layernorm.weight': 'post_ffw_norm.weight',
-}
-const both = (ours: string, theirs: string) => named(ours, theirs, [theirs])
-const rms = 'layer_norm_rms_epsilon'
-
-const llama: Kind = {
-  name: 'llama',
-  block: {
-    ...norms,
-    ...attention([...qkv, 'attn_output']),
-    ...mlp(['ffn_gate', 'ffn_up', 'ffn_down']),
-  },
-  outside,
-  norm: rms,
-  rows: 'pairs',
-  positions: 'factors',
-}
-
-const fused = {
-  ...both('self_attention.query_key_value', 'attn_qkv'),
-  ...both('self_attention.dense', 'attn_output'),
-  ...both('mlp.dense_h_to_4h', 'ffn_up'),
-  ...both('mlp.dense_4h_to_h', 'ffn_down'),
-}
-const fusedOutside = { embedding: 'token_embd.weight', head: 'output.weight', ...both('ln_f', 'output_norm') }
-
-const kinds: Record<string, Kind> = {
-  llama,
-  mistral: llama,
-  qwen2: { name: 'qwen2', block: { ...norms, ...attention(qkv), ...mlp([]) }, outside, norm: rms, positions: 'rotary', square: true },
-  qwen3: { name: 'qwen3', block: { ...norms, ...headNorms, ...attention(qkv), ...mlp([]) }, outside, norm: rms, positions: 'rotary' },
-  gemma2: {
-    name: 'gemma2',
-    block: { ...gemmaNorms, ...attention(qkv), ...mlp([]) },
-    outside,
-    norm: rms,
-    positions: 'rotary',
-    windows: 2,
-    largest: 46,
-    caps: true,
-    tied: true,
-  },
-  gemma3: {
-    name: 'gemma3',
-    block: { ...gemmaNorms, ...headNorms, ...attention(qkv), ...mlp([]) },
-    outside,
-    norm: rms,
-    positions: 'rotary',
-    windows: 6,
-    largest: 62,
-  },
-  falcon: {
-    name: 'falcon',
-    block: {
-      ...both('input_layernorm', 'attn_norm'),
-      // Its code takes the second norm, where there is one, for attention.
-      ...both('ln_mlp', 'attn_norm'),
-      ...both('ln_attn', 'attn_norm_2'),
-      'self_attention.query_key_value.weight': 'attn_qkv.weight',
-      'self_attention.dense.weight': 'attn_output.weight',
-      'mlp.dense_h_to_4h.weight': 'ffn_up.weight',
-      'mlp.dense_4h_to_h.weight': 'ffn_down.weight',
-    },
-    outside: fusedOutside,
-    norm: 'layer_norm_epsilon',
-    rows: 'fused',
-    positions: 'rotary',
-  },
-  bloom: {
-    name: 'bloom',
-    block: { ...both('input_layernorm', 'attn_norm'), ...both('post_attention_layernorm', 'ffn_norm'), ...fused },
-    outside: { ...fusedOutside, ...both('word_embeddings_layernorm', 'token_embd_norm') },
-    norm: 'layer_norm_epsilon',
-    rows: 'fused',
-    positions: 'alibi',
-  },
-}
-
-/** Families that it knows, for a sentence. */
-export const knownFamilies = 'LLaMA, Mistral, Qwen2, Qwen3, Gemma 2, Gemma 3, Falcon and BLOOM'
+import { type Kind, kinds, knownFamilies } from './kinds.ts'
 
 /** A tensor of the model in the file. */
 export interface Target {
@@ -151,17 +21,19 @@ export interface GgufArchitecture {
   targets: Map<string, Target>
   /** Without the tokenizer, and `general.file_type`. */
   metadata: [string, MetaValue][]
-  /** Factors of the rotary angles, `rope_freqs.weight`. */
-  factors: readonly number[] | null
+  /** Factors of the rotary angles, by name of their tensor. */
+  factors: Record<string, readonly number[]>
   /** Windows that it does not know: beyond so many tokens its results differ. */
   exactTo: number | null
+  /** It takes the long factors in every context larger than this, however short the text is. */
+  longFrom: number | null
 }
 
 /** A model in llama.cpp's terms, or why it has none: a sentence. */
 export function architectureOf(model: ModelFacts): GgufArchitecture | string {
   const kind = Object.hasOwn(kinds, model.family) ? kinds[model.family] : null
   if (!kind || !model.attention)
-    return `llama.cpp does not support ${kind ? 'this kind of ' : ''}${model.label} models; supported are ${knownFamilies}.`
+    return `GGUF files of ${kind ? 'this kind of ' : ''}${model.label} models are not written; those of ${knownFamilies} are.`
   const against = problemOf(kind, model)
   if (against) return against
   const targets = new Map<string, Target>()
@@ -172,14 +44,28 @@ export function architectureOf(model: ModelFacts): GgufArchitecture | string {
   }
   if (new Set([...targets.values()].map(({ name }) => name)).size < targets.size)
     return `llama.cpp’s ${model.label} has other norms than this model.`
-  const ropes = model.attention.ropes.filter((one) => typeof one === 'object')
+  const scaling = mainRope(kind, model)?.scaling
   return {
     name: kind.name,
     targets,
     metadata: metadataOf(kind, model),
-    factors: (ropes[0] as Rope | null)?.factors ?? null,
+    factors: factorsOf(scaling),
     exactTo: kind.windows ? null : shortest(model),
+    longFrom: scaling?.kind === 'longrope' ? scaling.original : null,
   }
+}
+
+/** The rotary positions of blocks that see everything, or of all. */
+function mainRope(kind: Kind, { attention }: ModelFacts): Rope | null {
+  const { ropes, spans } = attention!
+  const rotating = ropes.map((rope, k) => ({ rope: rope as Rope | null, span: spans[k] })).filter(({ rope }) => rope)
+  return (rotating.find(({ span }) => kind.windows && !Number.isFinite(span)) ?? rotating[0])?.rope ?? null
+}
+
+function factorsOf(scaling?: Rope['scaling']): GgufArchitecture['factors'] {
+  if (scaling?.kind === 'factors') return { 'rope_freqs.weight': scaling.factors }
+  if (scaling?.kind !== 'longrope') return {}
+  return { 'rope_factors_long.weight': scaling.long, 'rope_factors_short.weight': scaling.short }
 }
 
 /** The narrowest window; null where there is none. */
@@ -190,40 +76,66 @@ function shortest({ attention }: ModelFacts): number | null {
 
 /** What its code does otherwise: a sentence, or null. */
 function problemOf(kind: Kind, model: ModelFacts): string | null {
-  const { label, hidden, heads, headDim, blocks, parts, logitCap } = model
-  const { ropes, spans, scoreScale, scoreCap } = model.attention!
-  const odd = ropes.find((one) => typeof one === 'string')
-  if (odd !== undefined) return `Rotary positions with ${odd} scaling cannot be written.`
-  const rotary = ropes.every((one) => one !== null)
-  if (rotary === (kind.positions === 'alibi')) return `llama.cpp supports ${label} with ${rotary ? 'ALiBi' : 'rotary positions'} only.`
+  const { label, hidden, heads, headDim, blocks, parts, logitCap, multipliers } = model
+  const { scoreScale, scoreCap } = model.attention!
   const scaled = kind.largest === blocks ? Math.floor(hidden / heads) : headDim
-  if (Math.abs(scoreScale * Math.sqrt(scaled) - 1) > 1e-6)
+  if (!kind.multipliers && Math.abs(scoreScale * Math.sqrt(scaled) - 1) > 1e-6)
     return `llama.cpp divides the scores of ${label} with ${blocks} blocks by √${scaled}, and this model by ${(1 / scoreScale).toFixed(3)}.`
+  if (!kind.multipliers && (multipliers.residual !== 1 || multipliers.logits !== 1))
+    return `llama.cpp’s ${label} has no multipliers of branches and logits.`
   if (kind.caps ? !scoreCap || !logitCap : scoreCap) return `llama.cpp’s ${label} caps scores and logits differently from this model.`
   if (kind.square && heads * headDim !== hidden)
     return `llama.cpp supports ${label} only if all heads together are as wide as the hidden state.`
-  if (kind.tied && parts.some(({ part }) => part === 'head')) return `llama.cpp supports ${label} only with tied embeddings.`
-  const rope = (want: (finite: boolean) => boolean) => [
-    ...new Set((ropes as Rope[]).filter((_, k) => want(Number.isFinite(spans[k]))).map(said)),
-  ]
-  const [full, sliding] = [rope((finite) => !finite), rope((finite) => finite)]
-  if (rotary && (full.length > 1 || sliding.length > 1 || (!kind.windows && new Set([...full, ...sliding]).size > 1)))
+  if (kind.tied !== undefined && kind.tied === parts.some(({ part }) => part === 'head'))
+    return `llama.cpp supports ${label} only ${kind.tied ? 'with' : 'without'} tied embeddings.`
+  return positionProblem(kind, model) ?? windowProblem(kind, model)
+}
+
+/** What is against the positions. */
+function positionProblem(kind: Kind, model: ModelFacts): string | null {
+  const { label } = model
+  const { ropes, spans } = model.attention!
+  const odd = ropes.find((one) => typeof one === 'string')
+  if (odd !== undefined) return `GGUF files cannot say that rotary positions have ${odd}.`
+  const still = ropes.findIndex((one, k) => (one === null) !== (kind.positions === 'alibi' || (k + 1) % (kind.still ?? k + 2) === 0))
+  if (still >= 0)
+    return kind.still
+      ? `llama.cpp supports ${label} with rotary positions in all blocks except every ${kind.still}th, unlike this model.`
+      : `llama.cpp supports ${label} with ${ropes[still] ? 'ALiBi' : 'rotary positions'} only.`
+  const of = (finite: boolean) => (ropes as (Rope | null)[]).filter((one, k) => one && Number.isFinite(spans[k]) === finite) as Rope[]
+  const [full, sliding] = [of(false), of(true)]
+  const alike = (some: Rope[]) => new Set(some.map((one) => JSON.stringify(one))).size <= 1
+  if (!alike(full) || !alike(sliding) || (!kind.sliding && !alike([...full, ...sliding])))
     return `llama.cpp supports ${label} with one kind of rotary positions only.`
-  if (kind.positions !== 'factors' && (ropes as (Rope | null)[]).some((one) => one?.factors))
-    return `llama.cpp’s ${label} does not support LLaMA 3’s scaling of rotary positions.`
-  // In Gemma 3 it scales the positions of full attention alone.
-  if (kind.name === 'gemma3' && sliding.length && (JSON.parse(sliding[0]) as Rope).linear !== 1)
+  if (kind.sliding && sliding.length && sliding[0].scaling.kind !== 'none')
     return `llama.cpp’s ${label} does not scale the rotary positions of sliding attention.`
-  // Versions before 0.5 ignore `sliding_window_pattern`.
-  const usual = (k: number) => (k + 1) % kind.windows! !== 0
-  if (kind.windows && spans.some(Number.isFinite) && spans.some((span, k) => Number.isFinite(span) !== usual(k)))
-    return `llama.cpp supports ${label} with sliding windows in all blocks except every ${kind.windows === 2 ? '2nd' : `${kind.windows}th`}, unlike this model.`
-  if (kind.windows && new Set(spans.filter(Number.isFinite)).size > 1)
-    return `llama.cpp supports ${label} with sliding windows of one size only.`
+  if (kind.sliding === 'same base' && full.length && sliding.length && full[0].theta !== sliding[0].theta)
+    return `llama.cpp’s ${label} has one base of the rotary positions for all blocks.`
+  const rope = full[0] ?? sliding[0]
+  return rope ? ropeProblem(kind, model, rope) : null
+}
+
+function ropeProblem(kind: Kind, { label, headDim }: ModelFacts, { width, scaling, queries }: Rope): string | null {
+  if (width !== headDim && !kind.partly) return `llama.cpp’s ${label} rotates whole heads only.`
+  if (queries && !(kind.growing && scaling.kind === 'yarn' && scaling.original === queries.original))
+    return `llama.cpp’s ${label} has no queries that grow with their position as in this model.`
+  if (scaling.kind !== 'none' && !kind.scalings.includes(scaling.kind))
+    return `llama.cpp’s ${label} does not support ${scaling.kind === 'factors' ? 'LLaMA 3’s' : scaling.kind} scaling of rotary positions.`
+  if (scaling.kind === 'yarn' && !kind.ramps && (scaling.fast !== 32 || scaling.slow !== 1))
+    return `llama.cpp’s ${label} supports YaRN with beta_fast 32 and beta_slow 1 only.`
   return null
 }
 
-const said = (rope: Rope) => JSON.stringify(rope)
+function windowProblem({ windows }: Kind, { label, attention }: ModelFacts): string | null {
+  const { spans } = attention!
+  // Versions before 0.5 ignore `sliding_window_pattern`.
+  const usual = (k: number) => (k + 1) % windows! !== 0
+  if (windows && spans.some(Number.isFinite) && spans.some((span, k) => Number.isFinite(span) !== usual(k)))
+    return `llama.cpp supports ${label} with sliding windows in all blocks except every ${windows === 2 ? '2nd' : `${windows}th`}, unlike this model.`
+  if (windows && new Set(spans.filter(Number.isFinite)).size > 1)
+    return `llama.cpp supports ${label} with sliding windows of one size only.`
+  return null
+}
 
 /** Rows as its kernels want them. */
 function rowOrder(kind: Kind, { heads, kvHeads, headDim: d }: ModelFacts, part: string): RowOrder | null {
@@ -251,7 +163,7 @@ const text = (value: string): MetaValue => ({ type: 'text', value })
 const ENDLESS = 2048
 
 function metadataOf(kind: Kind, model: ModelFacts): [string, MetaValue][] {
-  const { eps, ropes, spans, scoreCap } = model.attention!
+  const { eps, ropes, spans, scoreScale, scoreCap } = model.attention!
   const own: [string, MetaValue][] = [
     // Where it does not know the window, results would differ beyond it.
     ['context_length', u32(Math.min(model.maxPositions ?? ENDLESS, (!kind.windows && shortest(model)) || Number.POSITIVE_INFINITY))],
@@ -264,21 +176,62 @@ function metadataOf(kind: Kind, model: ModelFacts): [string, MetaValue][] {
     ['attention.key_length', u32(model.headDim)],
     ['attention.value_length', u32(model.headDim)],
   ]
-  const windowed = kind.windows ? spans.findIndex(Number.isFinite) : -1
-  const whole = kind.windows ? spans.findIndex((span) => !Number.isFinite(span)) : 0
-  const rope = ropes[Math.max(0, whole)] as Rope | null
-  if (rope) {
-    own.push(['rope.dimension_count', u32(model.headDim)], ['rope.freq_base', f32(rope.theta)])
-    if (rope.linear !== 1) own.push(['rope.scaling.type', text('linear')], ['rope.scaling.factor', f32(rope.linear)])
-  }
+  const rope = mainRope(kind, model)
+  if (rope) own.push(...ropeMetadata(kind, rope))
   if (kind.windows) {
+    const windowed = spans.findIndex(Number.isFinite)
     // Without one, the widest there is: some of its code takes 0 for a window of nothing.
     own.push(['attention.sliding_window', u32(windowed < 0 ? (model.maxPositions ?? ENDLESS) : spans[windowed])])
-    if (windowed >= 0 && kind.name === 'gemma3') own.push(['rope.freq_base_swa', f32((ropes[windowed] as Rope).theta)])
+    if (windowed >= 0 && kind.sliding === 'own base') own.push(['rope.freq_base_swa', f32((ropes[windowed] as Rope).theta)])
+    // Its older versions do not load Phi-3 without.
+  } else if (kind.name === 'phi3') own.push(['attention.sliding_window', u32(shortest(model) ?? 0)])
+  if (kind.multipliers) {
+    const { embedding, residual, logits } = model.multipliers
+    own.push(['attention.scale', f32(scoreScale)], ['embedding_scale', f32(embedding)], ['residual_scale', f32(residual)])
+    own.push(['logit_scale', f32(1 / logits)])
   }
   if (scoreCap) own.push(['attn_logit_softcapping', f32(scoreCap)])
   if (model.logitCap) own.push(['final_logit_softcapping', f32(model.logitCap)])
   if (kind.name === 'llama') own.push(['vocab_size', u32(model.vocab)])
   if (kind.name === 'falcon') own.push(['tensor_data_layout', text('jploski')])
   return own.map(([key, value]) => [`${kind.name}.${key}`, value])
+}
+
+function ropeMetadata(kind: Kind, { theta, width, scaling, queries }: Rope): [string, MetaValue][] {
+  const plain: [string, MetaValue][] = [
+    ['rope.dimension_count', u32(width)],
+    ['rope.freq_base', f32(theta)],
+  ]
+  switch (scaling.kind) {
+    case 'linear':
+      return [...plain, ['rope.scaling.type', text('linear')], ['rope.scaling.factor', f32(scaling.factor)]]
+    case 'longrope':
+      return [
+        ...plain,
+        ['rope.scaling.original_context_length', u32(scaling.original)],
+        ['rope.scaling.attn_factor', f32(scaling.attention)],
+      ]
+    case 'yarn': {
+      const { factor, original, fast, slow, attention } = scaling
+      // Of itself its code multiplies by 1 + ln(factor) / 10; with this multiplier, by 1.
+      const usual = kind.ramps || factor <= 1 ? 1 : 1 + 0.1 * Math.log(factor)
+      return [
+        ...plain,
+        ['rope.scaling.type', text('yarn')],
+        ['rope.scaling.factor', f32(factor)],
+        ['rope.scaling.original_context_length', u32(original)],
+        ['rope.scaling.attn_factor', f32(attention / usual)],
+        ...(kind.ramps
+          ? ([
+              ['rope.scaling.yarn_beta_fast', f32(fast)],
+              ['rope.scaling.yarn_beta_slow', f32(slow)],
+              ['rope.scaling.yarn_log_multiplier', f32(1)],
+            ] satisfies [string, MetaValue][])
+          : []),
+        ...(queries ? [['attention.temperature_scale', f32(queries.beta)] satisfies [string, MetaValue]] : []),
+      ]
+    }
+    default:
+      return plain
+  }
 }

@@ -13,7 +13,7 @@ export interface GgufLayout {
   /** By name in the model's checkpoint. */
   tensors: Map<string, { target: Target; tensor: GgufTensor }>
   /** Factors of the rotary angles, where there are any. */
-  factors: { tensor: GgufTensor; values: Float32Array } | null
+  factors: { tensor: GgufTensor; values: Float32Array }[]
   files: PartedFile[]
 }
 
@@ -84,8 +84,10 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
   copied.forEach(plain)
   changed.forEach(plain)
   for (const { name, q, p } of linears) add(`${name}.weight`, type, [q, p])
-  const values = architecture.factors && Float32Array.from(architecture.factors)
-  const factors = values && { tensor: ggufTensor('rope_freqs.weight', 'F32', [values.length]), values }
+  const factors = Object.entries(architecture.factors).map(([name, values]) => ({
+    tensor: ggufTensor(name, 'F32', [values.length]),
+    values: Float32Array.from(values),
+  }))
   const most = linears.length ? type : settings.dtype
   const metadata = encodeMetadata([
     ['general.architecture', { type: 'text', value: architecture.name }],
@@ -97,7 +99,7 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
     ...architecture.metadata,
   ])
   const stem = `${model.name.replace(/[^\w.-]+/g, '-')}-${most}`
-  const all = [...(factors ? [factors.tensor] : []), ...[...tensors.values()].map(({ tensor }) => tensor)]
+  const all = [...factors.map(({ tensor }) => tensor), ...[...tensors.values()].map(({ tensor }) => tensor)]
   return {
     architecture,
     vocabulary,

@@ -35,7 +35,7 @@ export class GgufStream implements CheckpointStream {
     const used = this.plan.copied.filter(({ name }) => this.layout.tensors.has(name))
     checkpoint.ahead(used.map(({ name }) => name))
     const { factors } = this.layout
-    if (factors) await this.#write(factors.tensor, bytesOf(factors.values))
+    for (const { tensor, values } of factors) await this.#write(tensor, bytesOf(values))
     for (const spec of used) {
       const { target } = this.layout.tensors.get(spec.name)!
       if (spec.shape.length === 1) {
@@ -100,9 +100,7 @@ export class GgufStream implements CheckpointStream {
 
   async verify(between: () => Promise<void>): Promise<void> {
     const { tensors, factors } = this.layout
-    const planned = new Map(
-      [...[...tensors.values()].map(({ tensor }) => tensor), ...(factors ? [factors.tensor] : [])].map((tensor) => [tensor.name, tensor]),
-    )
+    const planned = new Map([...tensors.values(), ...factors].map(({ tensor }) => [tensor.name, tensor]))
     for (const { path } of this.#written) {
       const file = await this.sink.open(path)
       const head = await readHead(file, path).catch((cause) => {
