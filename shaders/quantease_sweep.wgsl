@@ -6,7 +6,8 @@
 // one sweep from Ŵ = W, N = Vᵀ, of which only what is left of the diagonal counts.
 // ONE_GROUP: all these columns are of one group, so that the grid is read once.
 // MASKED: entries whose bit is set take v = β in every sweep; otherwise `mask` is not read.
-// Each step changes a row's objective by Σ_jj ((v − β)² − (Ŵ_j − β)²), which is added to `objective`.
+// Each step changes a row's objective by Σ_jj ((v − β)² − (Ŵ_j − β)²), which is added to `objective`; SEQUENTIAL, for GPTQ with √D on
+// the diagonal of Vᵀ: by D_j (v − β)², whose sum is the objective under H = V D Vᵀ.
 //
 // what, r: [.., q] f32 (input-major, processing order), j0 is a row of theirs; g: [width, q] f32, that of column j0 first
 // n: [.., p] f32, N[j0, j0] at element n0; columns: [.., 2] u32 (group, bits of Σ_jj), grid: [groups, q, 2] f32 (scale, zero)
@@ -25,6 +26,7 @@ struct Params { q: u32, p: u32, j0: u32, n0: u32, width: u32, most: f32, relaxed
 @group(0) @binding(8) var<uniform> params: Params;
 override MASKED: bool = false;
 override ONE_GROUP: bool = false;
+override SEQUENTIAL: bool = false;
 
 // Of four rows: the grids, two by two, and how the objective changes.
 var<private> cells: mat2x4f;
@@ -59,6 +61,11 @@ fn step(quad: u32, k: u32, gradient: vec4f, diagonal: f32) -> vec4f {
   let d = v - old;
   what[at] = v;
   r[at] -= d;
-  change += bitcast<f32>(column.y) * d * (v + old - 2.0 * beta);
+  if (SEQUENTIAL) {
+    let lost = diagonal * (v - beta);
+    change += lost * lost;
+  } else {
+    change += bitcast<f32>(column.y) * d * (v + old - 2.0 * beta);
+  }
   return d;
 }

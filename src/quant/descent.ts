@@ -90,6 +90,8 @@ export interface Walked {
   /** Whether every column block is within one group. */
   oneGroup: boolean
   mask?: Tensor
+  /** One pass with N = Vᵀ, √D on its diagonal: `objective` adds up D_j (v − β)². */
+  sequential?: boolean
 }
 
 /** Position of a walk: column j0 of `what` and `r`, column `at` of `n`, and how many columns, a multiple of 4 up to 32. */
@@ -100,13 +102,13 @@ export interface Place {
 }
 
 /** Walks over the columns of one block; relaxed, without a grid, it rounds none of them. */
-export function walk(gpu: Device, { n, mask, oneGroup, ...state }: Walked, { j0, at, width }: Place, grid: Grid | null): void {
+export function walk(gpu: Device, { n, mask, oneGroup, sequential, ...state }: Walked, { j0, at, width }: Place, grid: Grid | null): void {
   const [p, q] = [n.rows, state.what.cols]
   const rows = rowsFrom(gpu, n, at, width)
   const place = { q, p, j0, n0: rows.n0, width, most: grid?.most ?? 0, relaxed: Number(!grid) }
   gpu.run1d(grid?.kernel('quantease_sweep') ?? 'quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 4, {
     flops: q * width * SWEEP_FLOPS,
-    constants: { ONE_GROUP: Number(oneGroup), MASKED: Number(Boolean(mask)) },
+    constants: { ONE_GROUP: Number(oneGroup), MASKED: Number(Boolean(mask)), SEQUENTIAL: Number(Boolean(sequential)) },
   })
 }
 

@@ -113,6 +113,8 @@ const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`
 /** Vᵀ `[p, p]` with √D on its diagonal (null when no factorization succeeded), and how it was obtained. */
 interface Factor {
   vt: Tensor | null
+  /** What was added to the diagonal in the end, as a fraction of its mean. */
+  damping: number
   trouble: string[]
   dispose(): void
 }
@@ -130,8 +132,8 @@ export function factor(
   method: string,
 ): Promise<Factor> {
   return problem.derived.get(`${method} ${asked} ${order}`, async () => {
-    const { vt, trouble } = await climb(problem, order, damped, asked, method)
-    return { vt, trouble, dispose: () => vt?.dispose() }
+    const found = await climb(problem, order, damped, asked, method)
+    return { ...found, dispose: () => found.vt?.dispose() }
   })
 }
 
@@ -141,7 +143,7 @@ async function climb(
   damped: (damping: number) => Float64Array,
   asked: number,
   method: string,
-): Promise<Pick<Factor, 'vt' | 'trouble'>> {
+): Promise<Omit<Factor, 'dispose'>> {
   const p = order.length
   const ladder = [asked]
   while (ladder.at(-1)! < MOST_DAMPING) ladder.push(Math.min(MOST_DAMPING, 10 * ladder.at(-1)!))
@@ -151,7 +153,7 @@ async function climb(
       : []
   for (const damping of ladder) {
     const vt = await feedback(gpu, { gram, order, diagonal: damped(damping) })
-    if (vt) return { vt, trouble: raised(damping) }
+    if (vt) return { vt, damping, trouble: raised(damping) }
   }
   const values = await gpu.read(gram)
   const pace = async () => {
@@ -165,10 +167,10 @@ async function climb(
     const moved = `The factorization failed on the GPU at every damping up to ${percent(MOST_DAMPING)}; it was done in double precision on the CPU, at ${percent(damping)}.`
     // Counted in the progress like GPU work.
     gpu.flops += factorWork(p)
-    return { vt: gpu.upload(Float32Array.from(vt), [p, p]), trouble: [moved] }
+    return { vt: gpu.upload(Float32Array.from(vt), [p, p]), damping, trouble: [moved] }
   }
   const replaced = `The Hessian of this layer cannot be factored, even in double precision; QuantEase, which needs no factorization, was used instead of ${method}.`
-  return { vt: null, trouble: [replaced] }
+  return { vt: null, damping: MOST_DAMPING, trouble: [replaced] }
 }
 
 /** The fallback: QuantEase with its defaults, for a layer whose H cannot be factored. */
@@ -218,18 +220,10 @@ async function roundColumns(
     weights.dispose()
   }
 
-  for (let b0 = 0; b0 < p; b0 += block) {
-    const b1 = Math.min(b0 + block, p)
-    pass.begin(b0)
-    if (moving && !options.freshGroups) refreshGrid(b0, b1)
-    for (let j0 = b0; j0 < b1; j0 += BLOCK) {
-      const width = Math.min(BLOCK, b1 - j0)
-      if (moving && options.freshGroups) refreshGrid(j0, j0 + width)
-      walk(gpu, { ...pass.state(j0, width), grid: cells }, { j0, at: j0, width }, grid)
-      pass.spread(j0, width)
-      await gpu.pace()
-    }
+  const before = (from: number, to: number, starts: boolean) => {
+    if (moving && options.freshGroups !== starts) refreshGrid(from, to)
   }
+  await pass.round(cells, grid, { before })
   for (const tensor of [order, pass, pass.r]) tensor.dispose()
   return { x, cells }
 }
@@ -242,8 +236,8 @@ export class Pass {
   readonly #g: Tensor
   readonly #columns: Tensor
   readonly #oneGroup: boolean
-  /** A walk accumulates QuantEase's objective, which is not used here. */
-  readonly #unused: Tensor
+  /** Σ_k D_k (Ŵ_k − β_k)² = (W − Ŵ) H (W − Ŵ)ᵀ of every row, over the rounded columns k: `[q]` */
+  readonly loss: Tensor
   #b0 = 0
 
   /** `x` `[p, q]`: W in processing order, replaced by Ŵ in rounded columns. */
@@ -259,7 +253,32 @@ export class Pass {
     this.#g = gpu.zeros([Math.min(block, p), q])
     this.#columns = gpu.upload(columnTable(layout), [p, 2])
     this.#oneGroup = hasWholeBlocks(layout)
-    this.#unused = gpu.zeros([q])
+    this.loss = gpu.zeros([q])
+  }
+
+  /**
+   * Rounds all columns. `before` is called with every column block (`starts`) and with every 32 columns, from .. to, before they are
+   * rounded. Entries whose bit of `mask` is set are not rounded.
+   */
+  async round(
+    cells: Tensor,
+    grid: Grid,
+    { before, mask }: { before?: (from: number, to: number, starts: boolean) => void; mask?: Tensor },
+  ): Promise<void> {
+    const { gpu, block } = this
+    const p = this.x.rows
+    for (let b0 = 0; b0 < p; b0 += block) {
+      const b1 = Math.min(b0 + block, p)
+      this.begin(b0)
+      before?.(b0, b1, true)
+      for (let j0 = b0; j0 < b1; j0 += BLOCK) {
+        const width = Math.min(BLOCK, b1 - j0)
+        before?.(j0, j0 + width, false)
+        walk(gpu, { ...this.state(j0, width), grid: cells, mask }, { j0, at: j0, width }, grid)
+        this.spread(j0, width)
+        await gpu.pace()
+      }
+    }
   }
 
   /** Starts the column block at b0. */
@@ -279,7 +298,8 @@ export class Pass {
       n: this.vt,
       columns: this.#columns,
       oneGroup: this.#oneGroup,
-      objective: this.#unused,
+      objective: this.loss,
+      sequential: true,
     }
   }
 
@@ -332,7 +352,7 @@ export class Pass {
 
   /** Does not free `r`. */
   dispose(): void {
-    for (const tensor of [this.#g, this.#columns, this.#unused]) tensor.dispose()
+    for (const tensor of [this.#g, this.#columns, this.loss]) tensor.dispose()
   }
 }
 

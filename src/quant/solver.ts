@@ -115,6 +115,11 @@ export interface Solver<O = Options> extends SolverInfo {
   work(q: number, p: number, options: O): number
   /** The part of it that is done once for all linears with the same Σ `[p, p]`. */
   sharedWork?(p: number, options: O): number
+  /**
+   * Products of a linear with its Σ, 2 q p² operations each, that `solve` takes, or a factor of Σ in its place (half a product): most of
+   * its work on a large linear. Missing: none.
+   */
+  products?(options: O): number
   /** Number of sweeps that `solve` reports; missing: none. */
   sweeps?(options: O): number
   /** Outliers that a linear `[q, p]` will keep, for sizes and for the choice of a checkpoint format; null = none. */
