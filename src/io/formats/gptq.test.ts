@@ -344,6 +344,20 @@ describe('configs', () => {
     expect(config.modules_in_block_to_quantize).toEqual([['model.layers.0.mlp.up_proj']])
   })
 
+  test('modules beside a text model are named, and its linears by the ends of their paths', () => {
+    const told = (prefix: string, changes: Partial<ExportSettings> = {}) =>
+      quantizationConfig(
+        planOf({ ...settings, otherModules: ['vision_tower'], ...changes }, [{ name: `${prefix}.layers.0.mlp.up_proj`, q: 8, p: 8 }]),
+      )
+    const one = told('language_model.model')
+    expect(one).toMatchObject({ dynamic: { '-:(.*\\.)?vision_tower(\\.|$)': {} }, modules_in_block_to_quantize: null })
+    expect(one).not.toHaveProperty('block_name_to_quantize')
+    expect(told('language_model.model', { dynamicSkips: ['language_model.model.layers.1'] })).toMatchObject({
+      modules_in_block_to_quantize: [['layers.0.mlp.up_proj']],
+    })
+    expect(told('model.text_model')).toMatchObject({ block_name_to_quantize: 'model.text_model.layers' })
+  })
+
   test('modules left alone are named by rules that match them and what is fused from them', () => {
     const { dynamic } = quantizationConfig(planOf({ ...settings, dynamicSkips: ['model.layers.1'] }, [])) as {
       dynamic: Record<string, unknown>

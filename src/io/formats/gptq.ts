@@ -105,6 +105,9 @@ export function encodeLinear(
   ])
 }
 
+/** What tensors of a text model begin with inside a larger repository. */
+const textPrefix = /^(language_model\.model|model\.language_model|model\.text_model)\./
+
 /** The quantization config. */
 export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'settings' | 'linears'>): Record<string, unknown> {
   const version = settings.symmetric ? 'gptq' : 'gptq_v2'
@@ -124,8 +127,11 @@ export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'sett
     ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
     // Not every loader infers from the tensors which modules stayed in full precision.
     dynamic: skips,
-    // transformers reads no `dynamic`: unless it is told by full paths, it makes room for codes in every block.
-    modules_in_block_to_quantize: skips ? [linears.map(({ name }) => name)] : null,
+    // transformers reads no `dynamic`: unless it is told by full paths, it makes room for codes in every block. Inside larger
+    // repositories its paths begin otherwise than those of tensors, and it compares their ends.
+    modules_in_block_to_quantize: settings.dynamicSkips.length ? [linears.map(({ name }) => name.replace(textPrefix, ''))] : null,
+    // The only prefix of blocks that it does not look for by itself.
+    ...(linears[0]?.name.startsWith('model.text_model.') && { block_name_to_quantize: 'model.text_model.layers' }),
     // The calibration text is not recorded: transformers accepts only three names for `dataset` and rejects all others.
     meta: {
       quantizer: [toolVersion],
