@@ -432,7 +432,7 @@ export interface LayerResult {
     trials: { damping: number; alpha: number; error: number }[]
   }
   bits: BitsBreakdown
-  /** Only for iterative methods. */
+  /** Only for iterative methods; with an `aim`, of what that asks for. */
   objective?: ObjectiveCurve
   /** Remarks of the solver: dead columns, fallbacks, damping. */
   notes: string[]

@@ -43,7 +43,6 @@ export const targetOptions = [
     max: 1,
     help: 'The part of the difference that is corrected, from 0 to 1; auto chooses 0, ¼ or ½ by the error on held-out tokens, for each group of linears.',
     cost: 'Full strength overfits the calibration text; about a half is usually best.',
-    symbol: 'α',
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]
@@ -59,7 +58,6 @@ export const ridgeOption = {
   max: 10,
   help: 'What is added to the diagonal of Σ, as a multiple of its mean, so that the descent fits the calibration tokens less closely; auto chooses by the error on held-out tokens.',
   cost: 'No extra time; auto tries 0, 0.01, 0.1, 0.3 and 1 on 64 rows of each linear.',
-  symbol: 'λ',
   advanced: true,
 } as const satisfies OptionSpec
 

@@ -30,7 +30,9 @@ import './error-map.css'
 /** Room below the map for what a cell says. */
 const wordsHeight = 44
 
-type Measure = 'error' | 'ratio'
+type Measure = 'error' | 'heldOut' | 'ratio'
+
+const hasHeldOut = (view: JobView) => view.runs.some(({ layers }) => layers.some(({ heldOutError }) => heldOutError !== undefined))
 
 interface Drawing {
   grid: MapGrid
@@ -62,7 +64,7 @@ export function ErrorMap({ view }: { view: JobView }) {
     picked === null ? view.runs.findLastIndex((run) => run.layers.length) : view.runs.findIndex(({ id }) => id === picked),
   )
   const run = view.runs[at]
-  const measure = at === 0 ? 'error' : asked
+  const measure = (at === 0 && asked === 'ratio') || (asked === 'heldOut' && !hasHeldOut(view)) ? 'error' : asked
   const drawing = drawingOf(view, at, measure, unit)
   const { grid, values } = drawing
   const height = Math.max(180, Math.min(480, (grid.blocks.length || view.blocks) * 28 + 100))
@@ -99,7 +101,7 @@ function drawingOf(view: JobView, at: number, measure: Measure, unit: format.Err
   const run = view.runs[at]
   const first = view.runs[0]
   const grid = gridOf(view.layers)
-  const valuesOf = (index: number) => mapValues(view.runs[index].layers, measure === 'ratio' ? first.layers : null)
+  const valuesOf = (index: number) => mapValues(view.runs[index].layers, measure === 'ratio' ? first.layers : null, measure === 'heldOut')
   const values = valuesOf(at)
   // One scale for all runs, so that colours can be compared from run to run.
   const all = view.runs.flatMap((_, index) => (measure === 'ratio' && index === 0 ? [1] : [...valuesOf(index).values()]))
@@ -108,7 +110,11 @@ function drawingOf(view: JobView, at: number, measure: Measure, unit: format.Err
     values,
     noted: new Set(run.layers.filter((layer) => layer.notes.length).map(({ name }) => name)),
     scale: logScale(all),
-    quantity: measure === 'ratio' ? `error as a multiple of ${first.label}, log scale` : 'relative error ‖(W−Ŵ)X‖² / ‖WX‖², log scale',
+    quantity: {
+      error: 'relative error ‖(W−Ŵ)X‖² / ‖WX‖², log scale',
+      heldOut: 'relative error on held-out tokens, log scale',
+      ratio: `error as a multiple of ${first.label}, log scale`,
+    }[measure],
     show: (value) => (measure === 'ratio' ? format.ratio(value) : format.relativeError(value, unit)),
     tick: (value) =>
       measure === 'ratio' ? `×\u202f${value}` : unit === 'scientific' ? format.scientificTick(value) : format.relativeError(value, unit),
@@ -127,6 +133,7 @@ function Controls({ view, at, measure, onPick, onMeasure }: ControlsProps) {
   const id = useId()
   const run = view.runs[at]
   const first = view.runs[0]
+  const heldOut = hasHeldOut(view)
   return (
     <>
       <label className="map-run" htmlFor={`${id}-run`}>
@@ -140,7 +147,7 @@ function Controls({ view, at, measure, onPick, onMeasure }: ControlsProps) {
           ))}
         </select>
       </label>
-      {at > 0 && (
+      {(at > 0 || heldOut) && (
         <fieldset className="field">
           <legend className="sr">Quantity shown in the error map</legend>
           <Choice<Measure>
@@ -148,7 +155,8 @@ function Controls({ view, at, measure, onPick, onMeasure }: ControlsProps) {
             value={measure}
             choices={[
               { value: 'error', label: 'Relative error' },
-              { value: 'ratio', label: `Ratio to ${first.label}` },
+              ...(heldOut ? [{ value: 'heldOut' as const, label: 'Held out' }] : []),
+              ...(at > 0 ? [{ value: 'ratio' as const, label: `Ratio to ${first.label}` }] : []),
             ]}
             onChange={onMeasure}
           />
@@ -248,6 +256,7 @@ function describe({ row, column }: Cell, { grid }: Drawing, view: JobView, run: 
   const first = run > 0 ? layerOf(0) : undefined
   return [
     `${place}: relative error ${format.relativeError(layer.relativeError, 'scientific')}`,
+    layer.heldOutError === undefined ? null : `held out ${format.relativeError(layer.heldOutError, 'scientific')}`,
     first?.relativeError ? `${format.ratio(layer.relativeError / first.relativeError)} ${view.runs[0].label}` : null,
     ...layer.notes.map((note) => `! ${note}`),
   ]

@@ -31,12 +31,14 @@ export function columnLabels(modules: string[]): string[] {
   return new Set(short).size === modules.length ? short : modules
 }
 
-/** Relative errors, or how many times those of the reference they are. */
-export function mapValues(layers: LayerResult[], reference: LayerResult[] | null): Map<string, number> {
+/** Relative errors, those on held-out tokens if wanted, or how many times those of the reference they are. */
+export function mapValues(layers: LayerResult[], reference: LayerResult[] | null, heldOut = false): Map<string, number> {
   const base = new Map(reference?.map((layer) => [layer.name, layer.relativeError]))
   const values = new Map<string, number>()
-  for (const { name, relativeError } of layers) {
-    if (!reference) values.set(name, relativeError)
+  for (const { name, relativeError, heldOutError } of layers) {
+    if (heldOut && heldOutError !== undefined) values.set(name, heldOutError)
+    else if (heldOut) continue
+    else if (!reference) values.set(name, relativeError)
     else if (base.get(name)) values.set(name, relativeError / base.get(name)!)
   }
   return values

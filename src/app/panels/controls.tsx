@@ -289,7 +289,6 @@ export function Switch({
   onChange: (checked: boolean) => void
   id?: string
   disabled?: boolean
-  'aria-label'?: string
 }) {
   return (
     <input

@@ -19,6 +19,7 @@ import {
   stepOf,
 } from '../plan.ts'
 import { isBusy, isError } from '../store/state.ts'
+import { AutoOption } from './auto-option.tsx'
 import { Compare } from './compare.tsx'
 import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './controls.tsx'
 import { FormatsCard } from './formats.tsx'
@@ -300,19 +301,7 @@ function Option({ run, spec, path }: { run: RunSpec; spec: OptionSpec; path: str
         </Field>
       )
     case 'auto':
-      return (
-        <Field {...shared}>
-          {(control) => (
-            <span className="row tight">
-              <Switch aria-label={`${spec.label}: auto`} checked={value === 'auto'} onChange={(on) => change(on ? 'auto' : spec.min)} />
-              <span className="hint">auto</span>
-              {value !== 'auto' && (
-                <NumberField {...control} value={value as number} step={0.05} min={spec.min} max={spec.max} onChange={change} />
-              )}
-            </span>
-          )}
-        </Field>
-      )
+      return <AutoOption {...shared} spec={spec} value={value as number | 'auto'} onChange={change} />
     case 'bool':
       return <Field {...shared}>{(control) => <Switch {...control} checked={value === true} onChange={change} />}</Field>
     default:
