@@ -35,6 +35,9 @@ def transformers(folder, windows):
     import torch
     from transformers import AutoModelForCausalLM, AwqConfig, GPTQConfig
 
+    gguf = next(folder.glob("*.gguf"), None)
+    if gguf:
+        return from_torch(AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32).eval(), windows)
     method, wide = kind_of(folder)
     # As the note of such a checkpoint says.
     named = {"gptq": GPTQConfig(bits=4, backend="gptq_torch"), "awq": AwqConfig(bits=4, group_size=-1, backend="torch_awq")}
@@ -53,14 +56,34 @@ def gptqmodel(folder, windows):
     return from_torch(model.model.eval(), windows)
 
 
+def log_softmax(logits):
+    """Log-probabilities of logits as an array, [..., vocabulary]."""
+    logits = logits.astype(np.float64)
+    largest = logits.max(-1, keepdims=True)
+    return logits - largest - np.log(np.exp(logits - largest).sum(-1, keepdims=True))
+
+
+def onnxruntime(folder, windows):
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(next((folder / "onnx").glob("*.onnx")), providers=["CPUExecutionProvider"])
+    ids = np.array(windows, np.int64)
+    feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "position_ids": np.broadcast_to(np.arange(ids.shape[1]), ids.shape)}
+    for one in session.get_inputs():
+        if one.name.startswith("past_key_values."):
+            half = np.float16 if "float16" in one.type else np.float32
+            feed[one.name] = np.zeros((len(ids), one.shape[1], 0, one.shape[3]), half)
+        elif one.name == "num_logits_to_keep":
+            feed[one.name] = np.array(0, np.int64)
+    return log_softmax(session.run(["logits"], feed)[0])
+
+
 def mlx(folder, windows):
     import mlx.core as mx
     from mlx_lm import load
 
     model, _ = load(str(folder))
-    logits = np.array(model(mx.array(windows)).astype(mx.float32)).astype(np.float64)
-    largest = logits.max(-1, keepdims=True)
-    return logits - largest - np.log(np.exp(logits - largest).sum(-1, keepdims=True))
+    return log_softmax(np.array(model(mx.array(windows)).astype(mx.float32)))
 
 
 def vllm(folder, windows):
@@ -81,7 +104,14 @@ def vllm(folder, windows):
     return found
 
 
-CLIENTS = {"reference": transformers, "transformers": transformers, "gptqmodel": gptqmodel, "mlx-lm": mlx, "vllm": vllm}
+CLIENTS = {
+    "reference": transformers,
+    "transformers": transformers,
+    "gptqmodel": gptqmodel,
+    "onnxruntime": onnxruntime,
+    "mlx-lm": mlx,
+    "vllm": vllm,
+}
 
 
 def perplexity(found, windows):

@@ -1,5 +1,5 @@
 /**
- * `npm run interop [-- CLIENT ...] [--write]`: checkpoints of the demo model, in every format and with the options that decide who
+ * `npm run interop [-- CLIENT ...] [--runs ID,...] [--write]`: checkpoints of the demo model, in every format and with the options that decide who
  * loads them, measured by the programs that read them. Each has to find the log-probabilities of the run's plain weights within 1e-2
  * of the largest and the run's own perplexity within 0.5 %, where the format's list of runtimes says that it loads, and to fail where
  * it says that it does not. `--write` puts the table into README.md beside this file.
@@ -50,8 +50,14 @@ interface Client {
 
 const common = 'requirements.txt'
 const clients: Client[] = [
-  { id: 'transformers', runtime: 'transformers', formats: ['gptq', 'compressed-tensors', 'awq', 'dense'], requirements: common },
+  {
+    id: 'transformers',
+    runtime: 'transformers',
+    formats: ['gptq', 'compressed-tensors', 'awq', 'gguf', 'dense'],
+    requirements: common,
+  },
   { id: 'gptqmodel', runtime: 'GPTQModel', formats: ['gptq', 'awq'], requirements: common },
+  { id: 'onnxruntime', runtime: 'ONNX Runtime (CPU)', formats: ['onnx'], requirements: common },
   { id: 'mlx-lm', runtime: 'mlx-lm', formats: ['mlx'], requirements: common },
   {
     id: 'vllm',
@@ -64,7 +70,7 @@ const clients: Client[] = [
 ]
 
 const run = (id: string, label: string, method: string, options: RunSpec['options']): RunSpec => ({ id, label, method, options })
-const runs: RunSpec[] = [
+const allRuns: RunSpec[] = [
   run('sym-4', '4 bits, groups of 32, symmetric', 'rtn', { bits: 4, groupSize: 32, symmetric: true }),
   run('asym-4', '4 bits, groups of 32', 'rtn', { bits: 4, groupSize: 32 }),
   run('row-4', '4 bits, full row, symmetric', 'rtn', { bits: 4, symmetric: true }),
@@ -193,7 +199,11 @@ function verdict(client: Client, checkpoint: Checkpoint, said: Measured | undefi
   return { cell: right ? figures : `**said ${loads ? 'yes' : 'no'}: ${figures}**`, right }
 }
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { write: { type: 'boolean', default: false } } })
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { write: { type: 'boolean', default: false }, runs: { type: 'string', default: allRuns.map(({ id }) => id).join() } },
+})
+const runs = allRuns.filter(({ id }) => values.runs.split(',').includes(id))
 const chosen = clients.filter(({ id }) => !positionals.length || positionals.includes(id))
 await rm(join(cache, 'checkpoints'), { recursive: true, force: true })
 await mkdir(cache, { recursive: true })

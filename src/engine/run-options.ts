@@ -23,4 +23,14 @@ export const runOptions = [
     cost: 'Fewer blocks take less time, but make a larger file.',
     advanced: true,
   },
+  {
+    key: 'groupIndex',
+    flag: 'g-idx',
+    label: 'Group index in GPTQ files',
+    type: 'bool',
+    default: true,
+    help: 'Store the group of every input (g_idx) even where groups are runs of inputs. Without it files are smaller, but transformers and llama.cpp’s converter cannot read them.',
+    cost: 'Four bytes per input of every linear.',
+    advanced: true,
+  },
 ] as const satisfies readonly OptionSpec[]

@@ -86,7 +86,7 @@ export function planRun(
   const { options, problems } = resolveOptions([...solver.options, ...runOptions], spec.options)
   for (const { key, message } of problems) fail(`options.${key}`, message)
   const all = opened.model.shape.blocks
-  const { blocks: asked, trueSequential } = resolveOptions(runOptions, spec.options).options
+  const { blocks: asked, trueSequential, groupIndex } = resolveOptions(runOptions, spec.options).options
   if (asked > all) fail('options.blocks', `The model has ${all} blocks, not ${asked}.`, `Choose 1 to ${all}, or 0 for all.`)
   if (problems.length || asked > all) return null
   const grid = solver.gridOf(options)
@@ -105,6 +105,7 @@ export function planRun(
     iterations: Number(options.iterations ?? 0),
     mse: grid.grid === 'mse' ? 2.4 : 0,
     staticGroups,
+    groupIndex,
     damping: options.damping as number | undefined,
     dtype: modelDtype(opened.folder.configText, stored),
     // Names that could mean something else in a pattern are no names of modules.

@@ -44,6 +44,8 @@ export interface ExportSettings {
   mse: number
   /** Static groups: groups keep their original columns although columns were solved in another order. */
   staticGroups: boolean
+  /** False: GPTQ files have no group index where groups are runs of inputs. */
+  groupIndex?: boolean
   /** Module paths (of blocks or linears) that stay in full precision, e.g. `model.layers.3`. */
   dynamicSkips: readonly string[]
   /** Modules beside a text model in its repository, e.g. `vision_tower`, which stay as they are too; loaders may put a prefix before them. */

@@ -148,6 +148,28 @@ test('whatever is encoded and written reads back the same', async () => {
   )
 })
 
+describe('without a group index', () => {
+  const asked = { ...settings, groupSize: 16, groupIndex: false }
+  const packed = { ...linear(4, 8, 40, 16, true, 3), groupIndex: Int32Array.from({ length: 40 }, (_, k) => Math.floor(k / 16)) }
+
+  test('what is written reads back the same, and is smaller by four bytes an input', async () => {
+    const specs = gptqLayout.tensorsFor({ name: 'm.x', dtype: 'F16', ...packed }, asked)
+    const checkpoint = await store(specs, encodeLinear('m.x', packed, asked))
+    expect([...checkpoint.tensors.keys()].sort()).toEqual(['m.x.qweight', 'm.x.qzeros', 'm.x.scales'])
+    expect(await readPackedLinear(checkpoint, 'm.x', { ...configOf(packed, true), actOrder: false }, packed)).toEqual(packed)
+    const plan = (own: ExportSettings) => planOf(own, [{ name: 'x', q: 8, p: 40 }])
+    expect(gptq.bytes(plan({ ...asked, groupIndex: true })) - gptq.bytes(plan(asked))).toBeGreaterThanOrEqual(4 * 40)
+  })
+
+  test('groups that follow act-order keep theirs, with a remark', () => {
+    const ordered = { ...asked, actOrder: true }
+    expect([...encodeLinear('x', packed, ordered).keys()]).toContain('x.g_idx')
+    const about = (own: ExportSettings) => gptq.remarks(planOf(own, [])).filter(({ field }) => field === 'groupIndex')
+    expect(about(ordered)).toHaveLength(1)
+    expect([about(asked), about({ ...ordered, staticGroups: true })]).toEqual([[], []])
+  })
+})
+
 describe('reading what others wrote', () => {
   const q = 6
   const p = 40
@@ -426,6 +448,8 @@ describe('compatibility', () => {
     [{ symmetric: false }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
     [{ groupSize: 16 }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
     [{ groupSize: 8 }, ['QuantEase', 'SGLang', 'transformers', 'llama.cpp']],
+    [{ groupIndex: false }, ['QuantEase', 'vLLM', 'SGLang', 'GPTQModel']],
+    [{ groupIndex: false, actOrder: true }, ['QuantEase', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
     [{ dynamicSkips: ['model.layers.1'] }, ['QuantEase', 'vLLM', 'SGLang', 'transformers', 'GPTQModel', 'llama.cpp']],
   ])('%j', (change, runtimes) => {
     expect(loads(change)).toEqual(runtimes)

@@ -3,7 +3,7 @@
  *   `.qweight` I32 `[ceil(p·b/32), q]` codes, a little-endian bit stream along the inputs, one per output
  *   `.qzeros`  I32 `[G, ceil(q·b/32)]`   zero points, a bit stream along the outputs, one per group
  *   `.scales`  F16 `[G, q]`
- *   `.g_idx`   I32 `[p]`                 group of each input
+ *   `.g_idx`   I32 `[p]`                 group of each input; on request left out where it is k / group size
  * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]) with g = g_idx[k]. Version 1 ("gptq") stores zero − 1, version 2 ("gptq_v2") stores
  * zero. Readers disagree about a zero point of 0 in version 1, so only symmetric results, whose zero is 2^(b−1), are written as version
  * 1, which more programs read.
@@ -37,11 +37,11 @@ import {
 const toolVersion = 'quantease-workbench:0.1.0'
 
 export const gptqLayout: SafetensorsLayout = {
-  tensorsFor: ({ name, q, p, bits, groups }) => [
+  tensorsFor: ({ name, q, p, bits, groups }, settings) => [
     { name: `${name}.qweight`, dtype: 'I32', shape: [words(p, bits), q] },
     { name: `${name}.qzeros`, dtype: 'I32', shape: [groups, words(q, bits)] },
     { name: `${name}.scales`, dtype: 'F16', shape: [groups, q] },
-    { name: `${name}.g_idx`, dtype: 'I32', shape: [p] },
+    ...(storesIndex(settings) ? [{ name: `${name}.g_idx`, dtype: 'I32' as const, shape: [p] }] : []),
   ],
 
   async encode({ name, solved }, settings) {
@@ -83,14 +83,14 @@ export const gptq: ExportFormat = {
   compatibility,
 }
 
-/** The four tensors of a linear, by full name. */
+/** The tensors of a linear, by full name. */
 export function encodeLinear(
   name: string,
   solved: SolvedLinear,
-  { symmetric }: Pick<ExportSettings, 'symmetric'>,
+  settings: Pick<ExportSettings, 'symmetric'> & Partial<IndexSettings>,
 ): Map<string, Uint8Array> {
   const { q, bits, groups, codes, grid, groupIndex } = solved
-  const offset = symmetric ? 1 : 0
+  const offset = settings.symmetric ? 1 : 0
   const perGroup = words(q, bits)
   const qzeros = new Uint32Array(groups * perGroup)
   for (let group = 0; group < groups; group++) {
@@ -101,7 +101,7 @@ export function encodeLinear(
     [`${name}.qweight`, bytesOf(codes)],
     [`${name}.qzeros`, bytesOf(qzeros)],
     [`${name}.scales`, bytesOf(halfScales(name, solved))],
-    [`${name}.g_idx`, bytesOf(groupIndex)],
+    ...(storesIndex(settings) ? [[`${name}.g_idx`, bytesOf(groupIndex)] as const] : []),
   ])
 }
 
@@ -143,9 +143,16 @@ export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'sett
   }
 }
 
+type IndexSettings = Pick<ExportSettings, 'actOrder' | 'staticGroups' | 'groupSize' | 'groupIndex'>
+
 /** Whether g_idx differs from k / group size. It does not with one group per row or with static groups. */
-function groupsFollowOrder({ actOrder, staticGroups, groupSize }: ExportSettings): boolean {
-  return actOrder && !staticGroups && groupSize !== -1
+function groupsFollowOrder({ actOrder, staticGroups, groupSize }: Partial<IndexSettings>): boolean {
+  return Boolean(actOrder) && !staticGroups && groupSize !== -1
+}
+
+/** Whether g_idx is stored. */
+function storesIndex(settings: Partial<IndexSettings>): boolean {
+  return settings.groupIndex !== false || groupsFollowOrder(settings)
 }
 
 /** Remarks on what other readers of these files need and a result does not have. */
@@ -173,6 +180,13 @@ function remarks({ settings, linears }: ExportPlan): Remark[] {
       severity: 'warning',
     })
   }
+  if (settings.groupIndex === false && groupsFollowOrder(settings))
+    found.push({
+      field: 'groupIndex',
+      message: 'The group index is stored all the same: groups that follow act-order cannot be read without it.',
+      hint: 'Turn on static groups to leave it out.',
+      severity: 'note',
+    })
   if (settings.actOrder) {
     found.push({
       field: 'actOrder',
@@ -200,6 +214,7 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
   const group = uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`
   const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`
   const threes = bits === 3 && loose && `No: ${sized(loose)}, and at 3 bits its kernels need multiples of 32.`
+  const bare = !storesIndex(settings)
   const wide = needsTorchKernel(plan)
   const tiles = untiled ? `Yes, in versions that pad: ${sized(untiled)}, not a multiple of the kernel's 64 × 128 tile` : 'Yes'
   return verdicts(notLoaded, [
@@ -228,7 +243,7 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
     ],
     [
       'transformers',
-      [group, threes],
+      [group, threes, bare && 'No: without a group index (g_idx) transformers computes with whatever stands in memory.'],
       `Yes, with optimum 1.24 or newer and gptqmodel 1.4.3 or newer${wide ? "; on a CPU with GPTQConfig(bits=4, backend='gptq_torch'), since its default kernel there takes no such rows" : ''}.`,
     ],
     [
@@ -248,6 +263,7 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
       [
         bits === 3 && 'No: the converter does not read 3-bit GPTQ.',
         loose && `No: ${sized(loose)}, which does not fill whole 32-bit words.`,
+        bare && 'No: the converter needs a group index (g_idx).',
       ],
       'Yes: the converter dequantizes the weights, which are then quantized again to a GGUF type.',
     ],
