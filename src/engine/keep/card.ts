@@ -71,7 +71,7 @@ function heading({ report, run, format }: CardFacts): string {
   const { version, code } = report.workbench
   return `# ${plain(name)}, ${run.solver.label}, ${bits} bits, ${format.label}
 
-Made from ${origin} by QuantEase Workbench ${version} (engine ${code.slice(0, 12)}) on ${plain(report.adapter.name)}. ${format.summary}`
+Made from ${origin} by QuantEase Workbench ${version} (engine ${code.slice(0, 12)}) on ${plain(report.adapter.name)}. Its format: ${format.summary}`
 }
 
 function figures(report: CheckpointReport): string {

@@ -363,5 +363,8 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
       ['wllama', true],
       ['transformers', true],
     ])
+    // transformers finds no model in a folder without config.json unless it is told the file.
+    const { command } = gguf.compatibility(plan).find(({ runtime }) => runtime === 'transformers')!
+    expect(command).toMatch(/'\{folder\}', model_kwargs=\{'gguf_file': '[\w.-]+\.gguf'\}/)
   })
 })

@@ -107,6 +107,8 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
       runtime: 'transformers',
       loads: !transformers,
       note: transformers ?? 'Yes, with the package gguf: it dequantizes the file to float32.',
+      // There is no config.json beside the file: without its name the folder is no model to transformers.
+      command: `python -c "from transformers import pipeline; print(pipeline('text-generation', '{folder}', model_kwargs={'gguf_file': '${run}'})('Once upon a time'))"`,
     },
   ]
 }
