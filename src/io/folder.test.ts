@@ -124,6 +124,9 @@ test('reads what other writers leave out or add', async () => {
   // Rules that repeat what the rest has change no width.
   for (const changes of [{}, null, { bits: 3, group_size: 128 }, { format: 'gptq', damp_percent: 0.05 }])
     expect((await quantized({ ...gptq, dynamic: { '+:.*down.*': changes } })).packing).toMatchObject(plain)
+  // So do rules that spell out what a config means that does not say otherwise.
+  const spelled = { '+:.*down.*': { sym: true, format: 'gptq', pack_dtype: 'int32' } }
+  expect((await quantized({ ...gptq, sym: undefined, checkpoint_format: undefined, dynamic: spelled })).packing).toMatchObject(plain)
   expect((await quantized({ ...gptq, meta: { algorithm: 7 }, dynamic: null })).packing).toMatchObject(plain)
   expect((await quantized({ ...gptq, meta: 'x' })).packing).toMatchObject(plain)
 })

@@ -66,6 +66,9 @@ const spellings: Record<string, string[]> = {
 /** Settings of a module that a rule of `dynamic` may change. */
 const perModule = ['bits', 'group_size', 'desc_act', 'sym', 'checkpoint_format', 'pack_dtype'] as const
 
+/** What a config means that does not say otherwise. */
+const unsaid = { sym: true, checkpoint_format: 'gptq', pack_dtype: 'int32' }
+
 /**
  * The settings of a model's quantization configs, merged.
  * @throws WorkbenchError `config-unsupported` for another layout or width; `config-invalid` for wrong fields, and for fields that
@@ -108,16 +111,17 @@ function agreedMeta(values: { value: JsonObject }[]): unknown {
 
 /** Rules that exclude modules are accepted, since the tensors show it, and so are rules that repeat the settings of the rest. */
 function refuseMixed(config: z.infer<typeof configShape>, file: string): void {
+  const rest = { ...unsaid, ...Object.fromEntries(Object.entries(config).filter(([, value]) => value != null)) } as Partial<typeof config>
   for (const [rule, changes] of Object.entries(config.dynamic ?? {})) {
     if (rule.startsWith('-:') || changes == null) continue
     if (!isObject(changes)) throw unreadable(file, `its dynamic rule ${describe(rule)} is ${describe(changes)}`)
     for (const field of perModule) {
       const values = (spellings[field] ?? [field]).map((name) => changes[name])
-      const other = values.find((value) => value != null && value !== config[field])
+      const other = values.find((value) => value != null && value !== rest[field])
       if (other !== undefined)
         throw unreadable(
           file,
-          `its dynamic rule ${describe(rule)} sets ${field} to ${describe(other)}, where the rest of the model has ${describe(config[field] ?? null)}`,
+          `its dynamic rule ${describe(rule)} sets ${field} to ${describe(other)}, where the rest of the model has ${describe(rest[field] ?? null)}`,
         )
     }
   }
