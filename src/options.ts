@@ -64,6 +64,8 @@ export interface SolverInfo {
   summary: string
   /** When to choose it. */
   advice: string
+  /** Set on the one method that is taken where none is named. */
+  recommended?: boolean
   options: readonly OptionSpec[]
 }
 

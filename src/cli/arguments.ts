@@ -16,6 +16,9 @@ export const textHelpOf = (texts: Catalog['texts']) =>
 /** Data sets with a short name. */
 export const datasetsOf = (texts: Catalog['texts']) => texts.filter(({ origin }) => origin === 'dataset').map(({ id }) => id)
 
+/** The method that is taken where none is named. */
+export const recommendedOf = ({ solvers }: Pick<Catalog, 'solvers'>) => (solvers.find(({ recommended }) => recommended) ?? solvers[0]).id
+
 /** Options of all methods; two methods may share a flag, whose meaning then depends on the chosen method. */
 export const specsOf = ({ solvers, runOptions }: Catalog): Set<OptionSpec> =>
   new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
@@ -46,7 +49,7 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
     'eval-seqlen': ['N', 'tokens per evaluation window (default: same as --seqlen)'],
     seed: ['N', 'seed of the sampling (default 0)'],
     date: ['YYYY-MM-DD', 'today’s date for chat templates that write it (default: the day of the start)'],
-    'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default quantease)`],
+    'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default ${recommendedOf({ solvers })})`],
     save: [
       'DIR',
       'write the quantized checkpoint into this folder, which has to be new or empty; until it is complete, DIR.partial and a journal are next to it',

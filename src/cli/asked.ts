@@ -2,7 +2,7 @@
 import type { PushPlace } from '../engine/hub.ts'
 import type { Catalog, OptionSpec, OptionValue, Sampling } from '../engine/job.ts'
 import { heldOutShare, optionProblem } from '../engine/job.ts'
-import { datasetsOf, type Given, specsOf, UsageError } from './arguments.ts'
+import { datasetsOf, type Given, recommendedOf, specsOf, UsageError } from './arguments.ts'
 
 /** Options that the published script accepts with every method, even if they have no effect. */
 const publishedFlags = ['num-iter', 'groupsize', 'sym', 'outlier', 'alpha', 'act-order', 'static-groups', 'structure-outlier']
@@ -60,7 +60,7 @@ export function understand(catalog: Catalog, given: Given): Asked {
   const { solvers } = catalog
   const model = given.text('model')
   if (!model) throw new UsageError('--model is needed: a model folder, owner/name on the Hub, or "demo".')
-  const method = given.text('quantization-method') ?? 'quantease'
+  const method = given.text('quantization-method') ?? recommendedOf(catalog)
   const solver = solvers.find(({ id }) => id === method)
   if (!solver) throw new UsageError(`--quantization-method can be ${solvers.map(({ id }) => id).join(', ')}, not "${method}".`)
   const samplings = ['random', 'consecutive', 'documents'] as const

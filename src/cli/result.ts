@@ -40,6 +40,7 @@ export function resultOf(report: JobReport, pushed: string | null) {
       ...(layer.aim && { damping: layer.aim.damping, target_alpha: layer.aim.alpha, trials: layer.aim.trials }),
       seconds: layer.seconds,
       iterations: layer.iterations,
+      products: layer.products ?? null,
       bits: bitsOf([layer]),
       notes: layer.notes,
     })),

@@ -422,6 +422,11 @@ export interface LayerResult {
   heldOutError?: number
   seconds: number
   iterations: number
+  /**
+   * Products of this linear with its Σ that its method takes, 2 q p² operations each: a sweep is one, a GPTQ pass half a one. Not in it:
+   * what linears with the same inputs share, and trials for an aim.
+   */
+  products?: number
   /** Damping and target that it was solved with, where they are not the published ones, and what was tried for its stage. */
   aim?: {
     /** A multiple of the mean diagonal of Σ. */

@@ -60,7 +60,14 @@ export class Session {
 
   get catalog(): Catalog {
     return {
-      solvers: solvers.map(({ id, label, summary, advice, options }) => ({ id, label, summary, advice, options })),
+      solvers: solvers.map(({ id, label, summary, advice, recommended, options }) => ({
+        id,
+        label,
+        summary,
+        advice,
+        recommended,
+        options,
+      })),
       runOptions,
       families: families.map(({ id, label, modelTypes }) => ({ id, label, modelTypes })),
       formats: formats.map(({ id, label, summary }) => ({ id, label, summary })),

@@ -52,6 +52,8 @@ export const awq = defineSolver({
     const span = groupSize === -1 ? p : Math.min(groupSize, p)
     return asymmetric(options).work(q, p) + (clip && grid === 'minmax' ? KEEPS.length * q * p * (12 + 2 * span) : 0)
   },
+  // Clipping costs as many for full rows, and little in groups.
+  products: ({ clip, grid, groupSize }) => ALPHAS.length + (clip && grid === 'minmax' && groupSize === -1 ? KEEPS.length : 0),
   transform: {
     async scales(stage, options) {
       const { found } = await searchScale(stage, options)

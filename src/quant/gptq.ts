@@ -20,6 +20,8 @@ import { finish } from './rounding.ts'
 import { orderOptions, quantease } from './quantease.ts'
 import { defineSolver, gridOptions, type LinearProblem, type QuantizedLinear } from './solver.ts'
 
+/** Products with Σ that a pass comes to: each column takes in those before it. */
+export const PASS_PRODUCTS = 0.5
 /** Largest damping that is tried, as a fraction of the mean diagonal. */
 const MOST_DAMPING = 1
 
@@ -78,6 +80,7 @@ export const gptq = defineSolver({
     return gridOf(options).work(q, p) + factorWork(p) + q * p * (p - BLOCK + SWEEP_FLOPS) + compensation
   },
   sharedWork: factorWork,
+  products: () => PASS_PRODUCTS,
   solve: async (problem, options) => (await solveGptq(problem, options)).result,
 })
 

@@ -6,7 +6,7 @@
 import { Reading } from '../gpu/reading.ts'
 import { ridgeOption } from './aim.ts'
 import { Descent, sweeps, sweepWork } from './descent.ts'
-import { gptq, gptqOptions, solveGptq } from './gptq.ts'
+import { gptq, gptqOptions, PASS_PRODUCTS, solveGptq } from './gptq.ts'
 import { gridOf } from './grids/index.ts'
 import { layoutOf } from './layout.ts'
 import { deadNote, finish } from './rounding.ts'
@@ -27,6 +27,7 @@ export const gptqQuantease = defineSolver({
   gridOf,
   work: (q, p, options) => gptq.work(q, p, options) + options.iterations * sweepWork(q, p) + 2 * q * p * p,
   sharedWork: gptq.sharedWork,
+  products: ({ iterations }) => PASS_PRODUCTS + iterations,
   sweeps: ({ iterations }) => iterations,
   async solve(problem, options, hooks) {
     const { gpu, weight, gramDiagonal } = problem

@@ -14,7 +14,7 @@ import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { choices, type OptionSpec, type OptionsOf, pick } from '../options.ts'
 import { BLOCK, rowsFrom, SWEEP_FLOPS } from './descent.ts'
-import { compensatedWork, dampingOption, factor, Pass, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
+import { compensatedWork, dampingOption, factor, Pass, PASS_PRODUCTS, solveQuantease, withoutDead, zeroedNote } from './gptq.ts'
 import { type Grid, maxCode } from './grids/grid.ts'
 import { gridOf } from './grids/index.ts'
 import { real } from './grids/real.ts'
@@ -102,6 +102,7 @@ export const spqr = defineSolver({
     )
   },
   sharedWork: factorWork,
+  products: () => PASS_PRODUCTS,
   outliers: (q, p, options) => ({ count: Math.round(expectedShare(options) * q * p), kind: 'entries' }),
   async solve(problem, options) {
     const { gramDiagonal, weight } = problem

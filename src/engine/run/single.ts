@@ -100,8 +100,11 @@ export class Run {
   tell(layer: LayerResult): boolean {
     if (this.#told.has(layer.name)) return false
     this.#told.add(layer.name)
-    this.layers.push(layer)
-    this.host.emit({ type: 'layer', run: this.id, layer })
+    // Known from the options, so a journal does not hold it.
+    const { solver, options } = this.plan
+    const told = { ...layer, products: solver.products?.(options) ?? 0 }
+    this.layers.push(told)
+    this.host.emit({ type: 'layer', run: this.id, layer: told })
     return true
   }
 
