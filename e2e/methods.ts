@@ -41,9 +41,9 @@ const methods: { label: string; method: string; options: Options }[] = [
   { label: 'QuantEase, 1 % structured outliers', method: 'quantease', options: { outlier: 0.01, structureOutlier: true } },
   { label: 'QuantEase, 1 % unstructured outliers', method: 'quantease', options: { outlier: 0.01 } },
   { label: 'QuantEase, weighted grid', method: 'quantease', options: { grid: 'weighted' } },
-  { label: 'QuantEase+, quick', method: 'quantease_plus', options: { quick: true } },
   { label: 'QuantEase+, no refits', method: 'quantease_plus', options: { rounds: 0 } },
   { label: 'QuantEase+', method: 'quantease_plus', options: {} },
+  { label: 'QuantEase+, not quick', method: 'quantease_plus', options: { quick: false } },
   { label: 'QuantEase+, 1 % unstructured outliers', method: 'quantease_plus', options: { outlier: 0.01 } },
 ]
 

@@ -13,8 +13,8 @@ const methods: { label: string; method: string; options: Options }[] = [
   { label: 'QuantEase, 20 sweeps', method: 'quantease', options: { iterations: 20 } },
   { label: 'QuantEase, 30 sweeps', method: 'quantease', options: { iterations: 30 } },
   { label: 'GPTQ, then QuantEase', method: 'gptq_quantease', options: {} },
-  { label: 'QuantEase+, quick', method: 'quantease_plus', options: { quick: true } },
   { label: 'QuantEase+', method: 'quantease_plus', options: {} },
+  { label: 'QuantEase+, not quick', method: 'quantease_plus', options: { quick: false } },
 ]
 
 export interface WorkPoint {
