@@ -4,7 +4,7 @@ import { Control } from './engine/control.ts'
 import { demoTexts } from './engine/hosts/demo.ts'
 import { dawn, headless, memoryStore } from './engine/hosts/node.ts'
 import type { Target } from './engine/hosts/target.ts'
-import { checkPush, type Hub, hubDatasets } from './engine/hub.ts'
+import { type Hub, hubDatasets, loadPushing } from './engine/hub.ts'
 import type { Job, JobReport, ModelSummary, RunEvent } from './engine/job.ts'
 import { discardJournal, readJournal } from './engine/keep/journal.ts'
 import { checkJob, memoryProblem } from './engine/plan/dry.ts'
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
   const hub = connect(given, say)
   const { saved, pushed: place } = asked
   const target = saved === undefined ? null : await claim(requestOf(saved, local, given), say)
-  if (place) await checkPush(hub, place, given.on('resume'))
+  if (place) await (await loadPushing()).checkPush(hub, place, given.on('resume'))
   datasets = hubDatasets(hub)
   const journal = target?.journal ?? memoryStore()
   const unfinished = await readJournal(journal, false)

@@ -74,3 +74,22 @@ test('on a terminal one line rewrites itself', () => {
   later(120)
   expect(raw()).toBe('\r\x1b[K50 %, 3 s')
 })
+
+test('an upload is one line for each file and phase, or one that rewrites itself', () => {
+  const steps = [
+    { phase: 'hashing', path: 'model.safetensors', done: 0, total: 200 },
+    { phase: 'sending', path: 'model.safetensors', done: 0, total: 200 },
+    { phase: 'sending', path: 'model.safetensors', done: 90, total: 200 },
+    { phase: 'committing', path: null, done: 199, total: 200 },
+  ] as const
+  const plain = listen(false)
+  for (const step of steps) plain.speaker.upload(step)
+  expect(plain.take()).toEqual([
+    '0 % uploaded: hashing model.safetensors',
+    '0 % uploaded: sending model.safetensors',
+    '99 % uploaded: committing',
+  ])
+  const live = listen(true)
+  for (const step of steps.slice(2)) live.speaker.upload(step)
+  expect(live.raw()).toBe('\r\x1b[K45 % uploaded: sending model.safetensors\r\x1b[K99 % uploaded: committing')
+})

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { Control } from '../engine/control.ts'
 import { diskFile } from '../engine/hosts/node.ts'
 import type { Target } from '../engine/hosts/target.ts'
-import { type Hub, type Pushed, type PushPlace, push } from '../engine/hub.ts'
+import { type Hub, loadPushing, type Pushed, type PushPlace } from '../engine/hub.ts'
 import { toErrorData, WorkbenchError } from '../errors.ts'
 import { stopOnSignals } from './process.ts'
 import type { Speaker } from './speaker.ts'
@@ -26,6 +26,7 @@ export async function upload(hub: Hub, target: Target, place: PushPlace, say: Sp
         `${target.path} contains several checkpoints, one per subfolder, and a repository holds one.`,
         'Write one of them by itself with --format.',
       )
+    const { push } = await loadPushing()
     const pushed = await push(hub, place, files, { tell: (progress) => say.upload(progress), signal: control.signal })
     say.done()
     const before = pushed.kept ? `; ${pushed.kept} were there already` : ''

@@ -13,7 +13,10 @@ import type { Session } from './session.ts'
 export { hubDatasets } from '../data/datasets.ts'
 export { type Hub, openHub } from '../io/hub/hub.ts'
 export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
-export { checkPush, push, type Pushed, type PushFile, type PushPlace, type PushProgress } from '../io/hub/push.ts'
+export type { Pushed, PushPlace, PushProgress } from '../io/hub/push.ts'
+
+/** Uploading, which most visits do without. */
+export const loadPushing = () => import('../io/hub/push.ts')
 
 /** Default size of the Hub cache in bytes. */
 export const defaultCacheBudget = 10e9

@@ -388,6 +388,7 @@ export class Hub {
     if (!(error instanceof HttpError)) return error
     const { status, reason } = error
     const { host, signedIn } = this.network
+    const inside = what.replace(/^The /, 'the ')
     const access = signedIn ? 'Check which account the token belongs to, and that it has access.' : 'Sign in, or paste an access token.'
     if (reason === 'GatedRepo') {
       return new WorkbenchError(
@@ -409,14 +410,14 @@ export class Hub {
     if (status === 401 || status === 403)
       return new WorkbenchError(
         'hub-denied',
-        `The Hub at ${host} denies access to ${what}${error.said && `: ${error.said}`}.`,
+        `The Hub at ${host} denies access to ${inside}${error.said && `: ${error.said}`}.`,
         signedIn ? `The token may have expired. ${access}` : access,
       )
     if (status === 416)
       return new WorkbenchError('hub-changed', `${what} is shorter than the Hub's listing says.`, 'Open the repository again.')
     return new WorkbenchError(
       'hub-answer',
-      `The Hub at ${host} answered ${status} about ${what}${error.said && `: ${error.said}`}.`,
+      `The Hub at ${host} answered ${status} about ${inside}${error.said && `: ${error.said}`}.`,
       'Try again later, or check the address of the Hub.',
     )
   }

@@ -188,9 +188,20 @@ function occupied(repo: string, files: readonly HubFile[]): WorkbenchError {
   )
 }
 
+/** Does something that takes the right to write, with its errors explained. */
+async function writing<T>(hub: Hub, what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await hub.explained(what, work)
+  } catch (error) {
+    if (!(error instanceof WorkbenchError) || error.code !== 'hub-denied') throw error
+    const hint = 'The token needs write access to this repository.'
+    throw new WorkbenchError(error.code, error.message, hint, { cause: error })
+  }
+}
+
 async function create(hub: Hub, place: PushPlace): Promise<void> {
   const { createRepo } = await loadHubLibrary()
-  await hub.explained(`The repository ${place.repo}`, async () => {
+  await writing(hub, `The repository ${place.repo}`, async () => {
     try {
       await createRepo({
         repo: { type: 'model', name: place.repo },
@@ -246,7 +257,7 @@ async function commit(
     fetch: fetchOf(hub, there, signal),
     abortSignal: signal,
   })
-  return hub.explained(`The upload to ${repo}`, async () => {
+  return writing(hub, `The upload to ${repo}`, async () => {
     try {
       for (let step = await steps.next(); !step.done; step = await steps.next()) {
         const { value } = step
