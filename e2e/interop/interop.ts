@@ -203,6 +203,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { write: { type: 'boolean', default: false }, runs: { type: 'string', default: allRuns.map(({ id }) => id).join() } },
 })
+// The table is of one whole run.
+if (values.write && (positionals.length || values.runs !== allRuns.map(({ id }) => id).join()))
+  throw new Error('--write needs every client and every result: leave the names and --runs out.')
 const runs = allRuns.filter(({ id }) => values.runs.split(',').includes(id))
 const chosen = clients.filter(({ id }) => !positionals.length || positionals.includes(id))
 await rm(join(cache, 'checkpoints'), { recursive: true, force: true })
