@@ -83,9 +83,11 @@ export function relativeError(value: number | null, unit: ErrorUnit): string {
   return `${percent !== 0 && percent < 0.01 ? scientific(percent) : significant(percent)}${space}%`
 }
 
-/** KL divergence: two significant digits. */
+/** KL divergence: two significant digits, 0.28 or 2.1e-4. */
 export function divergence(value: number | null): string {
-  return value === null ? none : scientific(Math.max(0, value))
+  if (value === null) return none
+  const size = Math.max(0, value)
+  return size === 0 ? '0' : size < 0.001 || size >= 99.5 ? scientific(size) : size.toPrecision(2)
 }
 
 /** A share of all positions: 93.4 %. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Job, type JobReport, type LayerResult, maxPoints, type RunEvent, type RunResult } from '../engine/job.ts'
-import { abort, begin, bestAtEqualStorage, bitsParts, end, type JobView, outcome, reduce } from './reduce.ts'
+import { abort, begin, bitsParts, end, type JobView, outcome, reduce } from './reduce.ts'
 
 const job: Job = {
   runs: [
@@ -270,27 +270,5 @@ describe('the network', () => {
       waiting: null,
     })
     expect(ended({ fetched: 0, cached: 0, requests: 0 }).network).toBeNull()
-  })
-})
-
-describe('the best', () => {
-  const best = (...figures: [bits: number, kl: number | null][]) => [
-    ...bestAtEqualStorage(figures.map(([bitsPerWeight, value], i) => ({ run: `r-${i}`, bitsPerWeight, value }))),
-  ]
-
-  test('is found among runs that store as many bits', () => {
-    expect(best([4.38, 0.1], [3.12, 0.4], [3.13, 0.28], [3.12, 0.5])).toEqual(['r-2'])
-    expect(best([3.12, 0.4], [3.12, 0.5], [4.25, 0.05], [4.3, 0.07])).toEqual(['r-0', 'r-2'])
-  })
-
-  test('is nobody where there is nothing to compare with, or no difference', () => {
-    expect(best([3.12, 0.4])).toEqual([])
-    expect(best([3.12, 0.4], [3.12, 0.4])).toEqual([])
-    expect(best([3.12, 0.4], [3.12, null])).toEqual([])
-    expect(best([0, 0.4], [0, 0.5])).toEqual([])
-  })
-
-  test('may be two', () => {
-    expect(best([3.12, 0.4], [3.12, 0.4], [3.12, 0.5])).toEqual(['r-0', 'r-1'])
   })
 })

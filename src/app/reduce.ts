@@ -14,6 +14,7 @@ import {
   type TokenCounts,
   type Traffic,
   type UsedTexts,
+  type WindowMeans,
   bitsByContent,
   sampleMemory,
 } from '../engine/job.ts'
@@ -57,6 +58,7 @@ export interface JobView {
   layers: string[]
   fpPerplexity: number | null
   fpPerplexityError: number | null
+  fpWindows?: WindowMeans
   fpLambada?: LastWords
   stage: { run: string | null; stage: Stage; block: number | null; linear: string | null } | null
   progress: { done: number; elapsed: number; eta: number | null }
@@ -113,7 +115,13 @@ export function reduce(view: JobView, event: RunEvent): JobView {
     case 'job-start':
       return startJob(view, event)
     case 'baseline':
-      return { ...view, fpPerplexity: event.perplexity, fpPerplexityError: event.perplexityError, fpLambada: event.lambada }
+      return {
+        ...view,
+        fpPerplexity: event.perplexity,
+        fpPerplexityError: event.perplexityError,
+        fpWindows: event.windows,
+        fpLambada: event.lambada,
+      }
     case 'run-start':
       return {
         ...updateRun(view, event.run, (run) => ({ ...run, state: 'running' })),
@@ -183,6 +191,7 @@ export function end(view: JobView, report: JobReport): JobView {
     runs,
     fpPerplexity,
     fpPerplexityError,
+    fpWindows: report.fpWindows ?? view.fpWindows,
     fpLambada: report.fpLambada ?? view.fpLambada,
     calibration: report.calibration,
     evaluation: report.evaluation,
@@ -224,29 +233,6 @@ const bitsWords: Record<keyof BitsBreakdown, string> = {
   zeros: 'zero points',
   groupIndex: 'group index',
   outliers: 'outliers',
-}
-
-/** Storage that differs by no more than this is called equal. */
-const equalStorage = 0.02
-
-/** What something stored and what came of it; null where there is nothing to compare. */
-export interface Figure {
-  run: string
-  bitsPerWeight: number
-  value: number | null
-}
-
-/**
- * The runs with the smallest value among those that store as many bits per weight, within 2 %: a better value bought with
- * more bits is no better method. A run without an equal, or with the same value as all of them, is not among them.
- */
-export function bestAtEqualStorage(figures: Figure[]): Set<string> {
-  const known = figures.flatMap(({ value, ...rest }) => (value === null || !rest.bitsPerWeight ? [] : [{ ...rest, value }]))
-  const best = known.filter((one) => {
-    const equals = known.filter((other) => Math.abs(other.bitsPerWeight / one.bitsPerWeight - 1) <= equalStorage)
-    return equals.some(({ value }) => value > one.value) && equals.every(({ value }) => value >= one.value)
-  })
-  return new Set(best.map(({ run }) => run))
 }
 
 /** Bits per weight by what they hold, without what is not stored at all. */

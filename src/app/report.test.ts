@@ -21,6 +21,7 @@ const result = {
   perplexity: 2.11,
   perplexityError: 0.05,
   kl: 0.0213,
+  klSpread: { error: 0.00032, median: 0.008, p99: 0.19, max: 0.9 },
   top1: 0.934,
   bitsPerWeight: 2.125,
   meanRelativeError: 0.12,
@@ -55,10 +56,11 @@ test('results become a Markdown table with what they were measured on', () => {
   const lines = toMarkdown(view, context).split('\n')
   expect(lines[0]).toBe('### My model/1 (LLaMA, 0.92 M parameters)')
   expect(lines).toContain(
-    '| A \\| B |  | 2.13 | – | 2.11 ± 0.05 (+0.28 ↑) | 2.1e-2 | 93.4 % | 1.2e-1 | 2.1e-1 (model.layers.0.self_attn.v_proj) | 17 s | finished |',
+    '| A \\| B |  | 2.13 | – | 2.11 ± 0.05 (+0.28 ↑) | 0.021 ± 3.2e-4 | 0.0080 | 0.19 | 0.90 | 93.4 % | 1.2e-1 | 2.1e-1 (model.layers.0.self_attn.v_proj) | 17 s | finished |',
   )
   expect(lines).toContain('- Calibration: Stories, 4 windows of 64 tokens, consecutive, seed 7 (SHA-256 of the token ids 0123456789abcdef)')
   expect(lines).toContain('- Evaluation: My text.txt, 4 windows of 64 tokens (SHA-256 of the token ids 0123456789abcdef)')
+  expect(lines).toContain('At 2.13 bits per weight, A | B loses: KL 0.021, perplexity +0.28.')
   expect(lines).toContain('Perplexity of the model at full precision: 1.83')
   expect(lines).toContain('- Adapter: SwiftShader (software, 1.6 GFLOP/s in f32)')
 })

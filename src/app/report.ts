@@ -1,6 +1,7 @@
 /** A job's results as Markdown. */
 import type { Catalog, GpuSummary, ModelSummary, UsedText } from '../engine/job.ts'
 import * as format from './format.ts'
+import { answerOf } from './judge.ts'
 import { describeRun } from './plan.ts'
 import type { JobView, RunView } from './reduce.ts'
 
@@ -14,9 +15,11 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   const { job, calibration, evaluation, texts } = view
   // A report of an earlier version says neither.
   const report = view.report?.workbench ? view.report : null
+  const answer = answerOf(view)
   const rows = view.runs.map((run) => rowOf(run, view, catalog))
   const heads = [
-    ...['Run', 'Options', 'Bits per weight', 'Checkpoint', 'Perplexity ± standard error', 'KL, nats', 'Same top token'],
+    ...['Run', 'Options', 'Bits per weight', 'Checkpoint', 'Perplexity ± standard error', 'KL ± standard error, nats'],
+    ...['KL median', 'KL 99th percentile', 'KL maximum', 'Same top token'],
     ...(job.lambada ? ['Last-word accuracy'] : []),
     'Mean relative error',
     ...(view.runs.some(measuredHeldOut) ? ['The same, held out'] : []),
@@ -33,6 +36,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     ...(view.fpLambada
       ? [`Last-word accuracy as loaded: ${format.accuracy(view.fpLambada)?.text} of ${view.fpLambada.passages} passages`, '']
       : []),
+    ...(answer ? [answer, ''] : []),
     ...(rows.length ? [...table.map((row) => `| ${row.join(' | ')} |`), ''] : []),
     rows.length && calibration
       ? `- Calibration: ${named(texts?.calibration)}${format.plural(calibration.windows, 'window')} of ${calibration.length} tokens, ${job.calibration.sampling}, seed ${job.seed}${digest(texts?.calibration)}`
@@ -67,7 +71,8 @@ function rowOf(run: RunView, { job, fpPerplexity, runs }: JobView, catalog: Cata
     result ? format.bitsPerWeight(result.bitsPerWeight) : '–',
     result?.export ? format.bytes(result.export.bytes) : '–',
     withError(result?.perplexity ?? null, result?.perplexityError ?? null) + (change ? ` (${change.text})` : ''),
-    format.divergence(result?.kl ?? null),
+    withError(result?.kl ?? null, result?.klSpread?.error ?? null, format.divergence),
+    ...(['median', 'p99', 'max'] as const).map((key) => format.divergence(result?.klSpread?.[key] ?? null)),
     format.share(result?.top1 ?? null),
     ...(job.lambada ? [format.accuracy(result?.lambada)?.text ?? '–'] : []),
     format.relativeError(result?.meanRelativeError ?? null, 'scientific'),
@@ -79,8 +84,8 @@ function rowOf(run: RunView, { job, fpPerplexity, runs }: JobView, catalog: Cata
 }
 
 /** "2.11 ± 0.05". */
-function withError(value: number | null, error: number | null): string {
-  return error === null || value === null ? format.perplexity(value) : `${format.perplexity(value)} ± ${format.perplexity(error)}`
+function withError(value: number | null, error: number | null, show = format.perplexity): string {
+  return error === null || value === null ? show(value) : `${show(value)} ± ${show(error)}`
 }
 
 const named = (text: UsedText | undefined) => (text ? `${text.name}, ` : '')

@@ -3,6 +3,7 @@
  * shared and repeated; RunEvents are all that a view needs to follow it.
  */
 import type { TextFacts } from '../data/documents.ts'
+import type { KlSpread, WindowMeans } from '../eval/perplexity.ts'
 import type { ErrorCode, ErrorData } from '../errors.ts'
 import type { Refs } from '../io/hub/hub.ts'
 import type { Traffic } from '../io/hub/network.ts'
@@ -14,6 +15,7 @@ export type { Options, OptionSpec, OptionValue, SolverInfo } from '../options.ts
 export { optionProblem, resolveOptions } from '../options.ts'
 export { isDatasetId } from '../data/datasets.ts'
 export type { TextFacts } from '../data/documents.ts'
+export type { KlSpread, WindowMeans } from '../eval/perplexity.ts'
 
 export interface Catalog {
   solvers: SolverInfo[]
@@ -474,6 +476,10 @@ export interface RunResult {
   perplexityError: number | null
   /** KL(full precision ‖ quantized), mean over the evaluation positions, nats. */
   kl: number | null
+  /** Error, quantiles and maximum of that KL; absent in results of earlier versions. */
+  klSpread?: KlSpread
+  /** Means of each evaluation window; absent in results of earlier versions. */
+  windows?: WindowMeans
   /** Share of evaluation positions where both models predict the same token. */
   top1: number | null
   /** Last-word accuracy, if requested. */
@@ -544,6 +550,8 @@ export interface ReportHead {
   fpPerplexity: number | null
   /** Its standard error over the evaluation windows. */
   fpPerplexityError: number | null
+  /** Its means of each evaluation window; absent in reports of earlier versions. */
+  fpWindows?: WindowMeans
   fpLambada?: LastWords
 }
 
@@ -560,9 +568,9 @@ export interface JobReport extends ReportHead {
 }
 
 /** A report as a checkpoint holds it: of its run alone, and without times, so that it is the same after an interruption. */
-export interface CheckpointReport extends Omit<ReportHead, 'adapter'> {
+export interface CheckpointReport extends Omit<ReportHead, 'adapter' | 'fpWindows'> {
   adapter: Pick<GpuSummary, 'name' | 'vendor' | 'architecture' | 'kind'>
-  runs: (Omit<RunResult, 'seconds' | 'export' | 'layers'> & { layers: Omit<LayerResult, 'seconds'>[] })[]
+  runs: (Omit<RunResult, 'seconds' | 'export' | 'layers' | 'windows' | 'klSpread'> & { layers: Omit<LayerResult, 'seconds'>[] })[]
 }
 
 /** What a model says next by our own forward pass. */
@@ -635,7 +643,7 @@ export type RunEvent =
       notices: Problem[]
       resumed: { started: string; layers: number } | null
     }
-  | { type: 'baseline'; perplexity: number; perplexityError: number | null; lambada?: LastWords }
+  | { type: 'baseline'; perplexity: number; perplexityError: number | null; windows?: WindowMeans; lambada?: LastWords }
   | { type: 'run-start'; run: string; blocks: number }
   | { type: 'stage'; run: string | null; stage: Stage; block: number | null; linear: string | null }
   /** Of the whole job: fraction of work done, seconds so far, seconds left (null until it can be estimated). */

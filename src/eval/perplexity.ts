@@ -42,6 +42,8 @@ export interface WindowScore {
   kl: number
   /** Share of positions where both predict the same token; NaN without a reference. */
   top1: number
+  /** KL at each predicted position, nats. Only with a reference. */
+  kls?: Float64Array
 }
 
 /**
@@ -71,8 +73,27 @@ export async function scoreWindows(
       for (let row = i * t; row < i * t + length - 1; row++) sum += values[row]
       return sum / (length - 1)
     }
-    return { loss: mean(losses), kl: mean(divergence), top1: mean(agreement) }
+    const kls = divergence?.subarray(i * t, i * t + length - 1)
+    return { loss: mean(losses), kl: mean(divergence), top1: mean(agreement), kls }
   })
+}
+
+/** How KL is distributed. */
+export interface KlSpread {
+  /** Standard error of the mean over windows; null with a single one. */
+  error: number | null
+  /** Over all predicted positions, nats; quantiles interpolate between order statistics, as NumPy does. */
+  median: number
+  p99: number
+  max: number
+}
+
+/** Means of each window, in order: two models measured on the same windows are compared pair by pair. */
+export interface WindowMeans {
+  /** Cross-entropy, nats. */
+  loss: number[]
+  /** KL(full precision ‖ model), nats. Only with a reference. */
+  kl?: number[]
 }
 
 export interface Score {
@@ -81,14 +102,54 @@ export interface Score {
   perplexityError: number
   kl: number
   top1: number
+  windows: WindowMeans
+  /** Only with a reference. */
+  klSpread?: KlSpread
 }
 
 /** All windows have the same length, so the mean of their means is the mean over tokens. */
 export function scoreOf(windows: WindowScore[]): Score {
-  const n = windows.length
-  const mean = (key: keyof WindowScore) => windows.reduce((sum, window) => sum + window[key], 0) / n
-  const loss = mean('loss')
-  const perplexity = Math.exp(loss)
-  const variance = windows.reduce((sum, window) => sum + (window.loss - loss) ** 2, 0) / (n - 1)
-  return { perplexity, perplexityError: perplexity * Math.sqrt(variance / n), kl: mean('kl'), top1: mean('top1') }
+  const meanOf = (key: 'loss' | 'kl' | 'top1') => mean(windows.map((window) => window[key]))
+  const losses = windows.map(({ loss }) => loss)
+  const kls = windows.flatMap(({ kl, kls }) => (kls ? [kl] : []))
+  const compared = kls.length === windows.length
+  const perplexity = Math.exp(meanOf('loss'))
+  return {
+    perplexity,
+    perplexityError: perplexity * errorOfMean(losses),
+    kl: meanOf('kl'),
+    top1: meanOf('top1'),
+    windows: { loss: losses.map(brief), ...(compared && { kl: kls.map(brief) }) },
+    ...(compared && { klSpread: spreadOf(windows, errorOfMean(kls)) }),
+  }
+}
+
+/** Eight digits: far below what windows differ by, and half the size in a journal. */
+const brief = (value: number) => Number(value.toPrecision(8))
+
+const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+function errorOfMean(values: number[]): number {
+  const middle = mean(values)
+  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1)
+  return Math.sqrt(variance / values.length)
+}
+
+function spreadOf(windows: WindowScore[], error: number): KlSpread {
+  const all = new Float64Array(windows.reduce((sum, { kls }) => sum + kls!.length, 0))
+  let at = 0
+  for (const { kls } of windows) {
+    all.set(kls!, at)
+    at += kls!.length
+  }
+  all.sort()
+  return { error: Number.isFinite(error) ? error : null, median: quantile(all, 0.5), p99: quantile(all, 0.99), max: all[all.length - 1] }
+}
+
+/** Of ascending values, interpolated linearly. */
+function quantile(sorted: Float64Array, share: number): number {
+  const place = (sorted.length - 1) * share
+  const below = Math.floor(place)
+  const above = Math.min(below + 1, sorted.length - 1)
+  return sorted[below] + (sorted[above] - sorted[below]) * (place - below)
 }

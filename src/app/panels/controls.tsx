@@ -17,6 +17,7 @@ const strokes = {
   check: 'M3 8.5l3.5 3.5L13 4.5',
   copy: 'M6 6h7v7H6zM3 10V3h7',
   down: 'M4 6l4 4 4-4',
+  up: 'M4 10l4-4 4 4',
   download: 'M8 2.5v7M5 7l3 3 3-3M3 13h10',
   clock: 'M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM8 4.5V8l2.5 1.5',
   compare: 'M3 3.5h4v9H3zM9 6.5h4v6H9z',

@@ -1,93 +1,67 @@
 /** The runs side by side: what each stores and what it costs the model. */
-import type { LastWords, ModelSummary, RunResult } from '../../engine/job.ts'
+import { useState } from 'react'
+import type { KlSpread, LastWords, ModelSummary, RunResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
-import { bestAtEqualStorage, type JobView, type RunView } from '../reduce.ts'
+import { bestAtEqualStorage, frontOf, measuredOf, perplexityChangeError } from '../judge.ts'
+import type { JobView, RunView } from '../reduce.ts'
+import { sizeOf, storedBits } from '../sizes.ts'
 import { Bits } from './bits.tsx'
-import { RunMark } from './controls.tsx'
+import { Icon, RunMark } from './controls.tsx'
 import { Scroll } from './tables.tsx'
 import { RunState } from './run.tsx'
 
 interface Column {
   name: string
-  /** Smaller is better; null where there is nothing to compare. */
+  /** What it is sorted by; smaller is better. */
   value: (run: RunView) => number | null
+  /** The value window by window, where it has an error. */
+  windows?: (result: RunResult) => number[] | undefined
+  /** No figure of merit: nobody is the best. */
+  unranked?: boolean
   show: (run: RunView) => React.ReactNode
   /** Of the model as it is. */
   full?: React.ReactNode
 }
 
 function columnsOf(view: JobView, unit: format.ErrorUnit, ran: ModelSummary | null): Column[] {
-  const full = view.fpPerplexity
   return [
     {
       name: 'Bits per weight',
-      value: () => null,
+      value: (run) => run.result?.bitsPerWeight || null,
+      unranked: true,
       show: (run) => (run.result && run.layers.length ? <Bits layers={run.layers} /> : '–'),
+      full: format.bitsPerWeight(ran && storedBits(ran)),
     },
     {
-      name: 'Perplexity',
-      full: (
-        <>
-          {format.perplexity(full)}
-          {view.fpPerplexityError !== null && <small className="where">standard error {format.perplexity(view.fpPerplexityError)}</small>}
-        </>
-      ),
-      value: (run) => run.result?.perplexity ?? null,
-      show: (run) => (
-        <>
-          <Perplexity full={full} value={run.result?.perplexity ?? null} />
-          {run.result?.perplexityError != null && (
-            <small className="where">standard error {format.perplexity(run.result.perplexityError)}</small>
-          )}
-        </>
-      ),
+      name: 'Size',
+      value: (run) => sizeOf(run, ran)?.bytes ?? null,
+      unranked: true,
+      show: (run) => <Size size={sizeOf(run, ran)} />,
+      full: format.bytes(ran?.bytes ?? null),
     },
-    {
-      name: 'KL from full precision, nats',
-      value: (run) => run.result?.kl ?? null,
-      show: (run) => format.divergence(run.result?.kl ?? null),
-    },
+    perplexityColumn(view),
+    ...klColumns,
     {
       name: 'Same top token',
       value: (run) => (run.result?.top1 == null ? null : 1 - run.result.top1),
       show: (run) => format.share(run.result?.top1 ?? null),
+      full: format.share(1),
     },
-    ...(view.job.lambada
-      ? [
-          {
-            name: 'Last-word accuracy',
-            value: (run: RunView) => (run.result?.lambada ? 1 - run.result.lambada.right / run.result.lambada.passages : null),
-            show: (run: RunView) => <LastWordsRight words={run.result?.lambada} />,
-            full: <LastWordsRight words={view.fpLambada} />,
-          },
-        ]
-      : []),
+    ...(view.job.lambada ? [lastWordsColumn(view)] : []),
     {
       name: 'Mean layer error',
       value: (run) => run.result?.meanRelativeError ?? null,
       show: (run) => format.relativeError(run.result?.meanRelativeError ?? null, unit),
+      full: '0',
     },
-    ...(view.runs.some((run) => run.result?.meanHeldOutError !== undefined)
-      ? [
-          {
-            name: 'Mean layer error, held out',
-            value: (run: RunView) => run.result?.meanHeldOutError ?? null,
-            show: (run: RunView) => format.relativeError(run.result?.meanHeldOutError ?? null, unit),
-          },
-        ]
-      : []),
+    ...(view.runs.some((run) => run.result?.meanHeldOutError !== undefined) ? [heldOutColumn(unit)] : []),
     {
       name: 'Worst layer error',
       value: (run) => run.result?.worst?.relativeError ?? null,
       show: (run) => <Worst worst={run.result?.worst ?? null} show={(value) => format.relativeError(value, unit)} />,
-    },
-    {
-      name: 'Checkpoint',
-      value: () => null,
-      show: (run) => (run.result?.export ? format.bytes(run.result.export.bytes) : '–'),
-      full: format.bytes(ran?.bytes ?? null),
+      full: '0',
     },
     {
       name: 'Time',
@@ -97,50 +71,108 @@ function columnsOf(view: JobView, unit: format.ErrorUnit, ran: ModelSummary | nu
   ]
 }
 
+function perplexityColumn({ fpPerplexity: full, fpPerplexityError, fpWindows }: JobView): Column {
+  return {
+    name: 'Perplexity',
+    full: (
+      <>
+        {format.perplexity(full)}
+        <StandardError value={fpPerplexityError} show={format.perplexity} />
+      </>
+    ),
+    value: (run) => run.result?.perplexity ?? null,
+    windows: (result) => result.windows?.loss,
+    show: ({ result }) => (
+      <>
+        <Perplexity full={full} value={result?.perplexity ?? null} />
+        <StandardError value={result?.perplexityError ?? null} show={format.perplexity} />
+        <StandardError of="of the change" value={perplexityChangeError(fpWindows?.loss, result?.windows?.loss)} show={format.perplexity} />
+      </>
+    ),
+  }
+}
+
+const spreadColumn = (name: string, key: keyof KlSpread): Column => ({
+  name,
+  value: (run) => run.result?.klSpread?.[key] ?? null,
+  show: (run) => format.divergence(run.result?.klSpread?.[key] ?? null),
+  full: '0',
+})
+
+const klColumns: Column[] = [
+  {
+    name: 'KL from full precision, nats',
+    value: (run) => run.result?.kl ?? null,
+    windows: (result) => result.windows?.kl,
+    show: ({ result }) => (
+      <>
+        {format.divergence(result?.kl ?? null)}
+        <StandardError value={result?.klSpread?.error ?? null} show={format.divergence} />
+      </>
+    ),
+    full: '0',
+  },
+  spreadColumn('KL median', 'median'),
+  spreadColumn('KL 99th percentile', 'p99'),
+  spreadColumn('KL maximum', 'max'),
+]
+
+const heldOutColumn = (unit: format.ErrorUnit): Column => ({
+  name: 'Mean layer error, held out',
+  value: (run) => run.result?.meanHeldOutError ?? null,
+  show: (run) => format.relativeError(run.result?.meanHeldOutError ?? null, unit),
+  full: '0',
+})
+
+function lastWordsColumn(view: JobView): Column {
+  return {
+    name: 'Last-word accuracy',
+    value: (run) => (run.result?.lambada ? 1 - run.result.lambada.right / run.result.lambada.passages : null),
+    show: (run) => <LastWordsRight words={run.result?.lambada} />,
+    full: <LastWordsRight words={view.fpLambada} />,
+  }
+}
+
+/** By which column, and which way; null: as planned. */
+type Order = { column: string; descending: boolean } | null
+
+/** Up, down, and back to the plan's order. */
+function turned(order: Order, column: string): Order {
+  if (order?.column !== column) return { column, descending: false }
+  return order.descending ? null : { column, descending: true }
+}
+
+function sorted(runs: RunView[], columns: Column[], order: Order): RunView[] {
+  const column = columns.find(({ name }) => name === order?.column)
+  if (!column || !order) return runs
+  const sign = order.descending ? -1 : 1
+  // What has no value comes last, either way.
+  const place = (run: RunView) => sign * (column.value(run) ?? sign * Number.MAX_VALUE)
+  return [...runs].sort((a, b) => place(a) - place(b))
+}
+
 export function ResultTable({ view }: { view: JobView }) {
   const unit = useView((state) => state.preferences.errorUnit)
   const ran = useView((state) => state.ran)
+  const [order, setOrder] = useState<Order>(null)
   const columns = columnsOf(view, unit, ran)
-  const finished = view.runs.filter(({ state }) => state === 'finished')
-  const best = columns.map((column) =>
-    bestAtEqualStorage(finished.map((run) => ({ run: run.id, bitsPerWeight: run.result?.bitsPerWeight ?? 0, value: column.value(run) }))),
-  )
+  const best = columns.map((column) => bestOf(column, view))
+  const measured = measuredOf(view)
+  const front = new Set(measured.length > 1 ? frontOf(measured).map(({ run }) => run.id) : [])
   return (
     <section className="panel" aria-label="Results">
       <Scroll label="Result table">
         <table className="results sticky">
-          <thead>
-            <tr>
-              <th scope="col">Run</th>
-              {columns.map(({ name }) => (
-                <th key={name} scope="col" className="number">
-                  {name}
-                </th>
-              ))}
-              <th scope="col">State</th>
-            </tr>
-          </thead>
+          <Head columns={columns} order={order} onSort={(name) => setOrder(turned(order, name))} />
           <tbody>
-            <tr className="baseline">
-              <th scope="row">
-                <svg className="run-mark" viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true">
-                  <path d="M-6 0h12" stroke="currentColor" strokeWidth="2" strokeDasharray="3 2" />
-                </svg>{' '}
-                Full precision
-              </th>
-              {columns.map(({ name, full = '–' }) => (
-                <td key={name} className="number">
-                  {full}
-                </td>
-              ))}
-              <td>{view.fpPerplexity === null ? 'not measured' : 'measured'}</td>
-            </tr>
-            {view.runs.map((run) => (
-              <tr key={run.id}>
+            <FullPrecision columns={columns} measured={view.fpPerplexity !== null} />
+            {sorted(view.runs, columns, order).map((run) => (
+              <tr key={run.id} data-run={run.id}>
                 <th scope="row">
                   <RunMark run={run.id} />
                   {'\u00a0'}
                   {run.label}
+                  {front.has(run.id) && <small className="where">on the front</small>}
                 </th>
                 {columns.map((column, i) => (
                   <td key={column.name} className={`number ${best[i].has(run.id) ? 'best' : ''}`}>
@@ -161,11 +193,82 @@ export function ResultTable({ view }: { view: JobView }) {
         </table>
       </Scroll>
       <p className="help">
-        Bold: the best of the finished runs that store as many bits per weight, within 2 %. Bits per weight: point at a figure for a
-        breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on windows of the same text that the methods did not see
-        (held out). On small models layer errors and KL divergence rank methods more sharply than perplexity.
+        Bold: the best, ties included, of the finished runs that store as many bits per weight, within 2 %. A difference within twice its
+        standard error, taken over the same windows, is a tie. On the front: no run has a smaller KL with as few bits. Bits per weight:
+        point at a figure for a breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on windows of the same text that the
+        methods did not see (held out). On small models layer errors and KL divergence rank methods more sharply than perplexity.
       </p>
     </section>
+  )
+}
+
+function bestOf({ value, windows, unranked }: Column, { runs }: JobView): Set<string> {
+  if (unranked) return new Set()
+  const figures = runs.flatMap((run) => {
+    const { id, state, result } = run
+    if (state !== 'finished' || !result) return []
+    return [{ run: id, bitsPerWeight: result.bitsPerWeight, value: value(run), windows: windows?.(result) }]
+  })
+  return bestAtEqualStorage(figures)
+}
+
+function Head({ columns, order, onSort }: { columns: Column[]; order: Order; onSort: (name: string) => void }) {
+  return (
+    <thead>
+      <tr>
+        <th scope="col">Run</th>
+        {columns.map(({ name }) => {
+          const sort = order?.column === name ? (order.descending ? 'descending' : 'ascending') : undefined
+          return (
+            <th key={name} scope="col" className="number" aria-sort={sort}>
+              <button type="button" className="sort" onClick={() => onSort(name)}>
+                {name}
+                {sort && <Icon name={sort === 'ascending' ? 'up' : 'down'} />}
+              </button>
+            </th>
+          )
+        })}
+        <th scope="col">State</th>
+      </tr>
+    </thead>
+  )
+}
+
+function FullPrecision({ columns, measured }: { columns: Column[]; measured: boolean }) {
+  return (
+    <tr className="baseline">
+      <th scope="row">
+        <svg className="run-mark" viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true">
+          <path d="M-6 0h12" stroke="currentColor" strokeWidth="2" strokeDasharray="3 2" />
+        </svg>{' '}
+        Full precision
+      </th>
+      {columns.map(({ name, full = '–' }) => (
+        <td key={name} className="number">
+          {full}
+        </td>
+      ))}
+      <td>{measured ? 'measured' : 'not measured'}</td>
+    </tr>
+  )
+}
+
+function StandardError({ of = 'standard error', value, show }: { of?: string; value: number | null; show: (value: number) => string }) {
+  if (value === null) return null
+  return (
+    <small className="where">
+      {of} {show(value)}
+    </small>
+  )
+}
+
+function Size({ size }: { size: ReturnType<typeof sizeOf> }) {
+  if (!size) return '–'
+  return (
+    <>
+      {format.bytes(size.bytes)}
+      {size.estimated && <small className="where">estimated, not saved</small>}
+    </>
   )
 }
 

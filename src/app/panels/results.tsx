@@ -5,6 +5,7 @@ import { ErrorMap } from '../charts/error-map.tsx'
 import { useView } from '../context.ts'
 import { download } from '../files.ts'
 import * as format from '../format.ts'
+import { answerOf } from '../judge.ts'
 import type { JobView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
 import { Button } from './controls.tsx'
@@ -43,6 +44,7 @@ export function ResultsPanel() {
       <Conditions view={view} />
       {view.phase !== 'over' && <p className="notice">The job is still running; what is finished is here already.</p>}
       <Failures view={view} />
+      <Answer view={view} />
       <ResultTable view={view} />
       <OtherFormats view={view} />
       <div className={view.runs.length > 3 ? 'results-grid many' : 'results-grid'}>
@@ -62,6 +64,12 @@ export function ResultsPanel() {
       </div>
     </>
   )
+}
+
+/** What the figures below come to. */
+function Answer({ view }: { view: JobView }) {
+  const answer = answerOf(view)
+  return answer && <p className="answer">{answer}</p>
 }
 
 function Conditions({ view }: { view: JobView }) {

@@ -11,11 +11,11 @@ import { runOptions } from '../run-options.ts'
 
 /** The job's report of one run, without what differs from one sitting to the next, and which formats it was asked in. */
 export function checkpointReport(head: ReportHead, result: RunResult): CheckpointReport {
-  const { adapter, job, ...rest } = head
+  const { adapter, job, fpWindows: ________, ...rest } = head
   const { name, vendor, architecture, kind } = adapter
   const { formats: _, keepSolved: __, runs, ...asked } = job
   const own = runs.filter(({ id }) => id === result.run).map(({ formats: ___, ...spec }) => spec)
-  const { seconds: _____, export: ______, layers, ...figures } = result
+  const { seconds: _____, export: ______, windows: _________, klSpread: __________, layers, ...figures } = result
   const timeless = layers.map(({ seconds: _______, ...layer }) => layer)
   return {
     ...rest,

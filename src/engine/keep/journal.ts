@@ -385,15 +385,12 @@ const sizeOf = (value: unknown, arrays: Arrays) =>
 
 const countLinears = (log: Log) => log.keys().filter((key) => key.startsWith('linear:')).length
 
+const pick = ({ perplexity, perplexityError, windows, lambada }: Judgement) => ({ perplexity, perplexityError, windows, lambada })
+
 function beginningOf(log: Log): RunEvent[] {
   const beginning = log.get<RunEvent>('beginning')
   const score = log.get<Judgement>('baseline')
-  return [
-    ...(beginning ? [beginning] : []),
-    ...(score
-      ? [{ type: 'baseline' as const, perplexity: score.perplexity, perplexityError: score.perplexityError, lambada: score.lambada }]
-      : []),
-  ]
+  return [...(beginning ? [beginning] : []), ...(score ? [{ type: 'baseline' as const, ...pick(score) }] : [])]
 }
 
 /** Events of an unfinished run about its linears and blocks. */

@@ -3,7 +3,7 @@ import { type ErrorCode, type ErrorData, toErrorData, WorkbenchError } from '../
 import { memoryStore } from '../../io/memory.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
-import type { Job, JobReport, LastWords, ModelOrigin, ReportHead, RunResult } from '../job.ts'
+import type { Job, JobReport, LastWords, ModelOrigin, ReportHead, RunResult, WindowMeans } from '../job.ts'
 import { CheckpointExport } from '../keep/export.ts'
 import { codeVersion, version } from '../keep/fingerprint.ts'
 import type { PlannedRun } from '../plan/plan.ts'
@@ -68,6 +68,7 @@ class Going {
   readonly figures = {
     fpPerplexity: null as number | null,
     fpPerplexityError: null as number | null,
+    fpWindows: undefined as WindowMeans | undefined,
     fpLambada: undefined as LastWords | undefined,
   }
   readonly pulse: Pulse
@@ -99,12 +100,12 @@ class Going {
     const { control, emit } = this.host
     try {
       const kept = journal.baseline
-      const { perplexity, perplexityError, lambada, peak } = kept ?? (await this.devices.do((engine) => engine.baseline()))
+      const { perplexity, perplexityError, windows, lambada, peak } = kept ?? (await this.devices.do((engine) => engine.baseline()))
       this.#peak = peak?.value ?? 0
       const fpPerplexityError = finiteOrNull(perplexityError)
-      Object.assign(this.figures, { fpPerplexity: perplexity, fpPerplexityError, fpLambada: lambada })
+      Object.assign(this.figures, { fpPerplexity: perplexity, fpPerplexityError, fpWindows: windows, fpLambada: lambada })
       this.#pass(FORWARD, work.baseline.forward)
-      emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, lambada })
+      emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, windows, lambada })
       for (const problem of peak ? outOfRange(peak, plan) : []) emit({ type: 'notice', run: null, problem })
     } catch (error) {
       if (!control.cancelled) throw error
@@ -166,7 +167,7 @@ class Going {
   }
 }
 
-type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpLambada'>
+type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpWindows' | 'fpLambada'>
 type Outcome = Pick<JobReport, 'runs' | 'memory' | 'network'>
 
 function headOf({ job, beginning, ...prepared }: Prepared, { session }: Host, measured: Measured): ReportHead {

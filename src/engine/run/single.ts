@@ -64,8 +64,8 @@ export class Run {
     try {
       await this.journal.enter(this.id)
       await output.begin()
-      const { perplexity, perplexityError, kl, top1, lambada } = await solve()
-      Object.assign(result, { perplexity, perplexityError: finiteOrNull(perplexityError), kl, top1, lambada })
+      const { perplexity, perplexityError, kl, klSpread, windows, top1, lambada } = await solve()
+      Object.assign(result, { perplexity, perplexityError: finiteOrNull(perplexityError), kl, klSpread, windows, top1, lambada })
       this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
       this.#sumUp(result)
       result.export = await output.finish(result, () => this.pulse.beat())

@@ -1,0 +1,20 @@
+/** What a model and a run of it take. */
+import { type ModelSummary, bitsPerWeight } from '../engine/job.ts'
+import type { RunView } from './reduce.ts'
+
+/** Bits per weight of the matrices as the model stores them; null where that is unknown. */
+export function storedBits({ quantized, tensors }: Pick<ModelSummary, 'quantized' | 'tensors'>): number | null {
+  if (quantized) return quantized.bits
+  const matrices = tensors.filter(({ shape }) => shape.length === 2)
+  const weights = matrices.reduce((sum, { shape: [rows, columns] }) => sum + rows * columns, 0)
+  return weights ? (8 * matrices.reduce((sum, { bytes }) => sum + bytes, 0)) / weights : null
+}
+
+/** Bytes of a run's checkpoint: as it was written, else what its linears store and the rest of the model as it is. */
+export function sizeOf({ result, layers }: RunView, model: ModelSummary | null): { bytes: number; estimated: boolean } | null {
+  if (result?.export) return { bytes: result.export.bytes, estimated: false }
+  const before = model && !model.quantized ? storedBits(model) : null
+  if (!result || !layers.length || !model || before === null) return null
+  const weights = layers.reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
+  return { bytes: Math.round(model.bytes - (weights * (before - bitsPerWeight(layers))) / 8), estimated: true }
+}
