@@ -30,7 +30,7 @@ describe('the demo', () => {
     clicked = performance.now()
     await page.evaluate(watchStalls)
     await button('Try the demo').click()
-    await page.locator('figure.chart .recharts-line').first().waitFor({ timeout: 5000 })
+    await page.locator('figure.chart .trace').first().waitFor({ timeout: 5000 })
   })
 
   test('finishes both runs within a minute of the click', async () => {
@@ -57,6 +57,47 @@ describe('the demo', () => {
     expect(quantease.perplexity).toBeLessThan(rtn.perplexity!)
     const row = workbench.page.getByRole('row', { name: /QuantEase/ }).first()
     expect(await row.innerText()).toContain(quantease.perplexity!.toFixed(2))
+  })
+
+  test('opens the results with what they come to, and the table sorts', async () => {
+    const { page, button } = workbench
+    const [rtn, quantease] = demo.runs
+    expect(rtn.windows!.kl).toHaveLength(demo.evaluation.windows)
+    const answer = await page.locator('.answer').innerText()
+    expect(answer).toContain(`KL ${Math.min(rtn.kl!, quantease.kl!).toPrecision(2)}`)
+    const table = page.getByRole('region', { name: 'Result table' })
+    expect(await table.getByRole('row', { name: /^Full precision/ }).innerText()).toContain(demo.fpPerplexity!.toFixed(2))
+    const row = await table.getByRole('row', { name: /RTN/ }).innerText()
+    for (const value of [rtn.kl!, rtn.klSpread!.p99, rtn.klSpread!.max]) expect(row).toContain(value.toPrecision(2))
+    const first = () => table.locator('tbody tr').nth(1).getAttribute('data-run')
+    await button('KL from full precision, nats').click()
+    expect(await first()).toBe(quantease.run)
+    await button('KL from full precision, nats').click()
+    expect(await first()).toBe(rtn.run)
+    await button('KL from full precision, nats').click()
+    expect(await first()).toBe(rtn.run)
+  })
+
+  test('draws the front and each kind of linear, and focus on a run dims the others everywhere', async () => {
+    const { page } = workbench
+    const [rtn, quantease] = demo.runs
+    const front = page.getByRole('figure', { name: /^KL from full precision/ })
+    expect(await front.locator('[data-run]').count()).toBe(2)
+    await front.locator(`[data-run="${rtn.run}"]`).focus()
+    const opacity = (run: string) => page.locator(`tr[data-run="${run}"]`).evaluate((row) => getComputedStyle(row).opacity)
+    expect(await opacity(rtn.run)).toBe('1')
+    expect(await opacity(quantease.run)).toBe('0.35')
+    await page.getByRole('heading', { level: 1 }).focus()
+    expect(await opacity(quantease.run)).toBe('1')
+    await front.getByLabel('Loss').selectOption('Perplexity')
+    await page
+      .getByText(`full precision ${demo.fpPerplexity!.toFixed(2)}`)
+      .first()
+      .waitFor()
+    const errors = page.getByRole('figure', { name: /^Relative error by block/ })
+    expect(await errors.locator(`svg[data-plot] [data-run="${rtn.run}"]`).count()).toBeGreaterThanOrEqual(7)
+    await errors.getByLabel('Errors are shown as').selectOption(`Ratio to ${demo.job.runs[0].label}`)
+    await page.getByRole('figure', { name: /^Relative error by block, as a multiple of RTN/ }).waitFor()
   })
 
   for (const colorScheme of ['light', 'dark'] as const) {

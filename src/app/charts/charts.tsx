@@ -1,91 +1,10 @@
 /** The charts of a job, computed from the job's view. */
 import { useId, useState } from 'react'
-import { useView } from '../context.ts'
 import * as format from '../format.ts'
-import { type LayerResult, maxPoints } from '../../engine/job.ts'
+import { maxPoints } from '../../engine/job.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { Curves, type Point } from './curves.tsx'
 import { shortName } from './names.ts'
-
-export function LayerErrors({ view }: { view: JobView }) {
-  const unit = useView((state) => state.preferences.errorUnit)
-  const { layers } = view
-  // Beyond what a chart can hold, neighbours share a point: the worst of them.
-  const each = Math.max(1, Math.ceil(layers.length / maxPoints))
-  const place = new Map(layers.map((name, i) => [name, i]))
-  const show = (value: number) => format.relativeError(value, unit)
-
-  const noted = view.runs.some((run) => run.layers.some((layer) => layer.notes.length))
-  const heldOut = view.runs.some((run) => run.layers.some((layer) => layer.heldOutError !== undefined))
-  const notes = [
-    heldOut && 'dashed: on held-out tokens, which the methods did not see',
-    each > 1 && `each point: the worst of ${each} linears; the table has all`,
-    noted && '!: has notes, see the layer table of the Run step',
-  ].filter(Boolean)
-
-  const starts: number[] = []
-  const perBlock = layers.length / Math.max(1, view.blocks) / each
-  const skip = Math.ceil(view.blocks / 12)
-  for (let block = 0; block < view.blocks; block += skip) starts.push(Math.round(block * perBlock))
-
-  return (
-    <Curves
-      title="Relative error by layer, ‖(W−Ŵ)X‖² / ‖WX‖²"
-      note={notes.join('; ') || undefined}
-      empty="Each linear appears here as it is solved."
-      height={260}
-      series={view.runs.flatMap((run) => {
-        const seen = { run: run.id, label: run.label, points: worstPoints(run, place, each, ({ relativeError }) => relativeError) }
-        const points = worstPoints(run, place, each, ({ heldOutError }) => heldOutError)
-        return points.length ? [seen, { ...seen, label: `${run.label}, held out`, points, dashed: true }] : [seen]
-      })}
-      x={{
-        label: 'Block',
-        domain: [0, Math.max(1, Math.ceil(layers.length / each) - 1)],
-        ticks: starts,
-        format: (x) => String(Math.round(x / Math.max(perBlock, 1e-9))),
-        name: (x) => shortName(layers[x * each] ?? ''),
-      }}
-      y={{ log: true, format: show, tick: unit === 'scientific' ? format.scientificTick : show }}
-      table={errorTable(view, noted, show)}
-    />
-  )
-}
-
-/** The worst of the linears that share a point. */
-function worstPoints(run: RunView, place: Map<string, number>, each: number, errorOf: (layer: LayerResult) => number | undefined): Point[] {
-  const worst = new Map<number, Point>()
-  for (const layer of run.layers) {
-    const x = Math.floor((place.get(layer.name) ?? 0) / each)
-    const known = worst.get(x)
-    const notes = [...(known?.notes ?? []), ...layer.notes]
-    const y = errorOf(layer)
-    if (y === undefined) continue
-    if (!known || y > known.y) worst.set(x, { x, y, name: shortName(layer.name), notes })
-    else worst.set(x, { ...known, notes })
-  }
-  return [...worst.values()]
-}
-
-function errorTable({ runs, layers }: JobView, noted: boolean, show: (value: number) => string) {
-  const measures = runs.flatMap((run, i) => [
-    { i, label: run.label, of: (layer?: LayerResult) => layer?.relativeError },
-    ...(run.layers.some(({ heldOutError }) => heldOutError !== undefined)
-      ? [{ i, label: `${run.label}, held out`, of: (layer?: LayerResult) => layer?.heldOutError }]
-      : []),
-  ])
-  const solved = runs.map((run) => new Map(run.layers.map((layer) => [layer.name, layer])))
-  const notesOf = (name: string) =>
-    solved.flatMap((known, i) => (known.get(name)?.notes ?? []).map((note) => `${runs[i].label}: ${note}`)).join(' ')
-  return {
-    columns: ['Linear', ...measures.map(({ label }) => label), ...(noted ? ['Notes'] : [])],
-    rows: layers.map((name) => [
-      shortName(name),
-      ...measures.map(({ i, of }) => show2(of(solved[i].get(name)), show)),
-      ...(noted ? [notesOf(name)] : []),
-    ]),
-  }
-}
 
 const show2 = (value: number | undefined, show: (value: number) => string) => (value === undefined ? '' : show(value))
 

@@ -2,6 +2,7 @@
 import { Fragment, memo, type ReactNode } from 'react'
 import { CartesianGrid, Line, LineChart, ReferenceLine, Tooltip, XAxis, YAxis } from 'recharts'
 import { RunMark, runColour, runShape } from '../panels/controls.tsx'
+import { classOf } from '../pointing.ts'
 import { ChartFrame, type ChartTable } from './frame.tsx'
 import { linearScale, logScale } from './scale.ts'
 
@@ -152,6 +153,7 @@ function lineOf({ run, label, dashed }: Series, i: number, mark: number) {
   return (
     <Line
       key={`${run} ${label}`}
+      className={run === null ? undefined : classOf(run)}
       strokeDasharray={dashed ? '4 3' : undefined}
       dataKey={`y${i}`}
       name={label}

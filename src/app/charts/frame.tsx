@@ -21,7 +21,7 @@ interface ChartFrameProps {
   /** Ids of the runs, which give them colour and shape, and their names. */
   legend: { run: string; label: string }[]
   table: ChartTable
-  height: number
+  height: number | ((width: number) => number)
   /** What will be here, while there is nothing. */
   empty: string | null
   /** For a chart that is no SVG: how it becomes a picture. */
@@ -29,14 +29,15 @@ interface ChartFrameProps {
   children: (width: number) => ReactNode
 }
 
-export function ChartFrame({ title, note, controls, legend, table, height, empty, toPng, children }: ChartFrameProps) {
+export function ChartFrame({ title, note, controls, legend, table, height: asked, empty, toPng, children }: ChartFrameProps) {
   const [asTable, setAsTable] = useState(false)
   const area = useRef<HTMLDivElement>(null)
   const id = useId()
   const width = useWidth(area)
+  const height = typeof asked === 'number' ? asked : empty ? 220 : asked(width || 800)
 
   const picture = () => {
-    const svg = area.current?.querySelector<SVGSVGElement>('svg.recharts-surface')
+    const svg = area.current?.querySelector<SVGSVGElement>('svg.recharts-surface, svg[data-plot]')
     return svg && toSvg(svg, title, legend)
   }
   const saveSvg = () => {
@@ -88,7 +89,7 @@ export function ChartFrame({ title, note, controls, legend, table, height, empty
       {controls && <div className="chart-controls">{controls}</div>}
       <p className="chart-note">
         {legend.map(({ run, label }) => (
-          <span key={run} className="legend">
+          <span key={run} className="legend" data-run={run}>
             <RunMark run={run} />
             {'\u00a0'}
             {label}

@@ -17,7 +17,7 @@ const mostChatBytes = 2 ** 31
 export function ExportCard({ run, view }: { run: RunView; view: JobView }) {
   const made = run.result?.export
   return (
-    <section className="panel" aria-label={`Export ${run.label}`}>
+    <section className="panel" data-run={run.id} aria-label={`Export ${run.label}`}>
       <h3>
         <RunMark run={run.id} />
         {'\u00a0'}

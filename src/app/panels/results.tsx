@@ -1,11 +1,14 @@
 /** The Results step: comparison of the runs, and their files. */
 import type { UsedText } from '../../engine/job.ts'
-import { LayerErrors, MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
+import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { ErrorMap } from '../charts/error-map.tsx'
+import { LayerErrors } from '../charts/multiples.tsx'
+import { Pareto } from '../charts/pareto.tsx'
 import { useView } from '../context.ts'
 import { download } from '../files.ts'
 import * as format from '../format.ts'
 import { answerOf } from '../judge.ts'
+import { usePointing } from '../pointing.ts'
 import type { JobView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
 import { Button } from './controls.tsx'
@@ -20,6 +23,7 @@ import './results.css'
 export function ResultsPanel() {
   const view = useView((state) => state.view)
   const ran = useView((state) => state.ran)
+  usePointing()
   if (!view || !ran) return null
   if (view.runs.length === 0) {
     return (
@@ -49,6 +53,7 @@ export function ResultsPanel() {
       <OtherFormats view={view} />
       <div className={view.runs.length > 3 ? 'results-grid many' : 'results-grid'}>
         <div className="results-charts">
+          <Pareto view={view} />
           <LayerErrors view={view} />
           <ErrorMap view={view} />
           <PerplexityByBlocks view={view} />
