@@ -152,9 +152,9 @@ function Plot(props: PlotProps) {
   const scales = scalesOf(props)
   const { left, top } = scales
   const front = frontOf(points)
-  const named = { role: 'group', 'aria-label': `${y.label} by ${x.label}` }
   return (
-    <svg data-plot width={width} height={height} fontSize={12} {...named}>
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset is no picture
+    <svg data-plot width={width} height={height} fontSize={12} role="group" aria-label={`${y.label} by ${x.label}`}>
       <Axes {...props} scales={scales} />
       {full !== null && (
         <g>

@@ -4,6 +4,7 @@
  * Where results are meant to change, put in the digests that the failing test prints.
  */
 import { describe, expect, it } from 'vitest'
+import type { Score } from '../../eval/perplexity.ts'
 import { testSource } from '../../gpu/testing.ts'
 import { memoryStore } from '../../io/memory.ts'
 import { sha256 } from '../../io/digest.ts'
@@ -68,12 +69,13 @@ describe.skipIf(!here)('one block of the demo', () => {
   })
 })
 
-/** Of what is kept of each linear but its notes, which are words. */
+/** Of what is kept of each linear but its notes, which are words, and of each score but what windows and positions add to it. */
 async function journalDigest(store: ReturnType<typeof memoryStore>): Promise<string> {
   const log = await Log.open(store, 'run-0')
   const parts: ArrayBufferView[] = []
   for (const key of log.keys()) {
-    const { layer, ...value } = log.get<{ layer?: LayerResult }>(key) ?? {}
+    const { layer, windows, klSpread, ...value } = log.get<{ layer?: LayerResult } & Partial<Score>>(key) ?? {}
+    if (key.startsWith('score:')) expect([windows?.kl?.length, klSpread?.max]).toEqual([4, expect.any(Number)])
     const { notes: _, ...rest } = layer ?? {}
     parts.push(new TextEncoder().encode(JSON.stringify([key, { ...rest, ...value }])))
     parts.push(...Object.values((await log.arrays(key)) ?? {}))
