@@ -146,7 +146,8 @@ function elsewhere(best: Measured, others: Measured[], front: Measured[]): strin
   const better = said.filter((one) => one.value < best.value && !tie(one))
   const equal = said.filter((one) => one.bits < best.bits && tie(one))
   return [
-    ...better.map((one) => `${one.run.label} is better with ${by(one)}`),
+    ...(better.length > 1 ? [`better are ${inWords(better.map((one) => `${one.run.label} (${by(one)})`))}`] : []),
+    ...(better.length === 1 ? [`${better[0].run.label} is better with ${by(better[0])}`] : []),
     ...equal.map((one) => `${one.run.label} ties with it at ${by(one)}`),
   ]
 }

@@ -159,7 +159,7 @@ function Plot(props: PlotProps) {
       {full !== null && (
         <g>
           <path d={`M${edge.left} ${top(full)}H${width - edge.right}`} stroke="var(--muted)" strokeDasharray="5 4" strokeWidth={1.5} />
-          <text x={width - edge.right} y={top(full) - 6} textAnchor="end" fill="var(--muted)">
+          <text x={edge.left + 4} y={top(full) + 14} fill="var(--muted)">
             full precision {y.show(full)}
           </text>
         </g>
@@ -231,11 +231,12 @@ function placed(points: Point[], { left, top }: ReturnType<typeof scalesOf>, wid
     .map((point) => {
       const at = { x: left(point.bits), y: top(point.value) }
       const wide = textWidth(point.run.label)
-      const after = at.x + 10 + wide < width
-      const from = after ? at.x + 10 : at.x - 10 - wide
-      let y = at.y + 4
+      // Behind the mark, before it where there is no room, and under it where there is none either.
+      const sides = [at.x + 10, at.x - 10 - wide].filter((from) => from >= 0 && from + wide <= width)
+      const from = sides[0] ?? Math.max(0, width - wide - 2)
+      let y = at.y + (sides.length ? 4 : 20)
       for (const other of taken) if (other.from < from + wide && from < other.to && Math.abs(other.y - y) < 14) y = other.y + 14
       taken.push({ from, to: from + wide, y })
-      return { point, at, label: { x: after ? at.x + 10 : at.x - 10, y, textAnchor: after ? ('start' as const) : ('end' as const) } }
+      return { point, at, label: { x: from, y } }
     })
 }

@@ -85,8 +85,11 @@ function perplexityColumn({ fpPerplexity: full, fpPerplexityError, fpWindows }: 
     show: ({ result }) => (
       <>
         <Perplexity full={full} value={result?.perplexity ?? null} />
-        <StandardError value={result?.perplexityError ?? null} show={format.perplexity} />
-        <StandardError of="of the change" value={perplexityChangeError(fpWindows?.loss, result?.windows?.loss)} show={format.perplexity} />
+        <StandardError
+          value={result?.perplexityError ?? null}
+          change={perplexityChangeError(fpWindows?.loss, result?.windows?.loss)}
+          show={format.perplexity}
+        />
       </>
     ),
   }
@@ -193,10 +196,11 @@ export function ResultTable({ view }: { view: JobView }) {
         </table>
       </Scroll>
       <p className="help">
-        Bold: the best, ties included, of the finished runs that store as many bits per weight, within 2 %. A difference within twice its
-        standard error, taken over the same windows, is a tie. On the front: no run has a smaller KL with as few bits. Bits per weight:
-        point at a figure for a breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on windows of the same text that the
-        methods did not see (held out). On small models layer errors and KL divergence rank methods more sharply than perplexity.
+        Bold: the best, ties included, of the finished runs that store as many bits per weight, within 2 %. ±: standard error over the
+        windows. A difference within twice its standard error, taken over the same windows, is a tie. On the front: no run has a smaller KL
+        with as few bits. Bits per weight: point at a figure for a breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on
+        windows of the same text that the methods did not see (held out). On small models layer errors and KL divergence rank methods more
+        sharply than perplexity.
       </p>
     </section>
   )
@@ -253,11 +257,19 @@ function FullPrecision({ columns, measured }: { columns: Column[]; measured: boo
   )
 }
 
-function StandardError({ of = 'standard error', value, show }: { of?: string; value: number | null; show: (value: number) => string }) {
+interface ErrorProps {
+  value: number | null
+  /** Of the change against full precision, which shares its windows. */
+  change?: number | null
+  show: (value: number) => string
+}
+
+function StandardError({ value, change = null, show }: ErrorProps) {
   if (value === null) return null
   return (
     <small className="where">
-      {of} {show(value)}
+      ± {show(value)}
+      {change !== null && `; change ± ${show(change)}`}
     </small>
   )
 }
