@@ -168,7 +168,7 @@ function lineOf({ run, label, dashed }: Series, i: number, mark: number) {
         (({ cx, cy, payload, key }) => {
           if (typeof cx !== 'number' || typeof cy !== 'number' || payload[`y${i}`] === undefined) return <g key={key} />
           return (
-            <g key={key} transform={`translate(${cx} ${cy})`}>
+            <g key={key} data-run={run} transform={`translate(${cx} ${cy})`}>
               <Mark run={run} scale={mark} hollow={Boolean(payload[`hollow${i}`])} noted={Boolean(payload[`notes${i}`])} />
             </g>
           )
