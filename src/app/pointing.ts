@@ -18,8 +18,10 @@ export function usePointing() {
     const sheet = new CSSStyleSheet()
     document.adoptedStyleSheets.push(sheet)
     let shown: string | null = null
-    const see = ({ target }: Event) => {
-      const run = target instanceof Element ? (target.closest<HTMLElement>('[data-run]')?.dataset.run ?? drawnBy(target)) : null
+    // What is pointed at comes first: scrolling moves things under a pointer that rests. Focus by the mouse is no wish to see one run.
+    const see = ({ type, target }: Event) => {
+      const focused = document.activeElement
+      const run = (type === 'pointerover' ? runOf(target) : null) ?? (focused?.matches(':focus-visible') ? runOf(focused) : null)
       if (run === shown) return
       shown = run
       sheet.replaceSync(rulesFor(run))
@@ -32,6 +34,9 @@ export function usePointing() {
     }
   }, [])
 }
+
+const runOf = (target: EventTarget | null) =>
+  target instanceof Element ? (target.closest<HTMLElement>('[data-run]')?.dataset.run ?? drawnBy(target)) : null
 
 /** The run of a line that the chart library drew. */
 function drawnBy(target: Element): string | null {
