@@ -131,13 +131,16 @@ def measure(client, work, folder, windows):
 
 def main():
     client, work, *folders = sys.argv[1:]
-    windows = json.loads((Path(work) / "tokens.json").read_text())
+    places = [(folder, Path(folder).resolve()) for folder in folders]
+    # GPTQModel leaves its logs where it runs.
+    os.chdir(work)
+    windows = json.loads(Path("tokens.json").read_text())
     # Clients print what they like; the lines here go where nothing else does.
     lines = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for folder in folders:
+    for folder, place in places:
         try:
-            said = measure(client, Path(work), Path(folder), windows)
+            said = measure(client, Path.cwd(), place, windows)
         except Exception as error:  # whatever a client throws is its refusal
             said = {"error": f"{type(error).__name__}: {error}"[:400]}
         print(json.dumps({"folder": folder, **said}), file=lines, flush=True)
