@@ -200,17 +200,20 @@ async function feedbacksOf(
 ): Promise<{ feedbacks: Feedbacks | null; trouble: string[] }> {
   const { gramDiagonal } = problem
   const mean = sum([...gramDiagonal]) / gramDiagonal.length || 1
+  // Together, so that one wait tells whether they succeeded.
+  const made = await Promise.all(
+    orders.map((order) => {
+      const layout = layouts[order]
+      const damped = (damping: number) => Float64Array.from(layout.order, (j) => gramDiagonal[j] + damping * mean)
+      return factor(problem, layout.order, damped, DAMPING, 'QuantEase+')
+    }),
+  )
   const feedbacks: Feedbacks = {}
-  let trouble: string[] = []
-  for (const order of orders) {
-    const layout = layouts[order]
-    const damped = (damping: number) => Float64Array.from(layout.order, (j) => gramDiagonal[j] + damping * mean)
-    const made = await factor(problem, layout.order, damped, DAMPING, 'QuantEase+')
-    trouble = made.trouble
-    if (!made.vt) return { feedbacks: null, trouble }
-    feedbacks[order] = { layout, vt: made.vt, lambda: made.damping * mean }
+  for (const [i, { vt, damping, trouble }] of made.entries()) {
+    if (!vt) return { feedbacks: null, trouble }
+    feedbacks[orders[i]] = { layout: layouts[orders[i]], vt, lambda: damping * mean }
   }
-  return { feedbacks, trouble }
+  return { feedbacks, trouble: made[0].trouble }
 }
 
 /** QuantEase on the same grid, for a layer whose Σ cannot be factored. */
