@@ -6,7 +6,7 @@ import { dawn, headless, memoryStore } from './engine/hosts/node.ts'
 import type { Target } from './engine/hosts/target.ts'
 import { type Hub, hubDatasets, loadPushing } from './engine/hub.ts'
 import type { Job, JobReport, ModelSummary, RunEvent } from './engine/job.ts'
-import { discardJournal, readJournal } from './engine/keep/journal.ts'
+import { discardJournal, journalTexts, readJournal } from './engine/keep/journal.ts'
 import { checkJob, memoryProblem } from './engine/plan/dry.ts'
 import { runJob } from './engine/run/run.ts'
 import { Session } from './engine/session.ts'
@@ -17,6 +17,7 @@ import { dryText, foresee } from './cli/dry-run.ts'
 import { chooseTexts, connect, demo, isRemote, namedText, openModel } from './cli/inputs.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
 import { resultOf, summary } from './cli/result.ts'
+import { checkPushed, chooseFormats, differing, takesAll } from './cli/resume.ts'
 import { Speaker } from './cli/speaker.ts'
 import { upload } from './cli/upload.ts'
 
@@ -37,7 +38,8 @@ async function main(): Promise<void> {
     process.stdout.write(given.on('json') ? `${JSON.stringify(run)}\n` : dryText(run))
     return
   }
-  const texts = await chooseTexts(session, given, asked)
+  // Before anything is claimed or computed; those of a job that the journal describes are in it.
+  const texts = takesAll(given) ? null : await chooseTexts(session, given, asked)
   const say = new Speaker(given.on('compute-quantization-recon-error'))
   setInterval(() => say.tick(), 5000).unref()
   for (const note of withoutEffect(catalog, given, asked)) say.note(note)
@@ -55,9 +57,16 @@ async function main(): Promise<void> {
     return
   }
   const model = await openModel(session, hub, asked.model)
-  const job = await jobOf(given, asked, texts, model, unfinished?.job, say)
+  const choice = await formatChoice(given, asked, unfinished, target, say)
+  const job =
+    !texts && unfinished
+      ? { ...(await withTexts(unfinished.job, journal)), ...choice }
+      : { ...(await jobOf(given, asked, texts ?? (await chooseTexts(session, given, asked)), model, say)), ...choice }
   if (target) standing(target, unfinished, given.on('resume'))
-  const report = await perform(job, { target, hub, journal, say, resume: unfinished !== null, remote: local === null })
+  const surroundings = { target, hub, journal, say, resume: unfinished !== null, remote: local === null }
+  const report = await perform(job, surroundings).catch((error) => {
+    throw unfinished ? otherwiseAsked(error, job, unfinished.job) : error
+  })
   const written = report.runs.at(0)?.export
   const uploaded = target && place && written ? await upload(hub, target, place, say).catch((error: Error) => error) : null
   await tell(report, given, asked, journal, uploaded && 'url' in uploaded ? uploaded.url : null)
@@ -82,14 +91,10 @@ async function jobOf(
   asked: Asked,
   { calibration, evaluation }: Awaited<ReturnType<typeof chooseTexts>>,
   model: ModelSummary,
-  before: Job | undefined,
   say: Speaker,
-): Promise<Job> {
+): Promise<Omit<Job, 'formats' | 'keepSolved'>> {
   const { method } = asked
   const options = { ...asked.options }
-  const formats = formatChoice(asked.formats, given.on('keep-solved'), given.on('resume') ? before : undefined)
-  if (asked.pushed && (formats.formats?.length ?? 1) > 1)
-    throw new UsageError('--push uploads one checkpoint into one repository, and the job writes several: give one --format.')
   const length = asked.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
   // As in the published script, whose default is 1000: a number above that of the blocks means all.
   if (Number(options.blocks) > model.blocks) {
@@ -115,14 +120,38 @@ async function jobOf(
     ...(date !== undefined && { date }),
     perplexityEvery: 0,
     save: asked.saved !== undefined,
-    ...formats,
   }
 }
 
-/** The formats given, or else those of the job in the journal. */
-function formatChoice(asked: string[] | undefined, keep: boolean, before: Job | undefined): Pick<Job, 'formats' | 'keepSolved'> {
-  const chosen = asked ?? before?.formats
-  return { ...(chosen && { formats: chosen }), ...((keep || before?.keepSolved) && { keepSolved: true }) }
+/** In what the job is written, and whether it is kept. @throws {UsageError} */
+async function formatChoice(
+  given: Given,
+  { formats, pushed }: Asked,
+  unfinished: Unfinished,
+  target: Target | null,
+  say: Speaker,
+): Promise<Pick<Job, 'formats' | 'keepSolved'>> {
+  const before = given.on('resume') ? unfinished : null
+  const stays = !given.on('overwrite') && target !== null && (await target.files()).length > 0
+  const choice = chooseFormats(formats, before, stays)
+  checkPushed(pushed !== undefined, choice)
+  if (choice.note) say.note(choice.note)
+  const keep = given.on('keep-solved') || before?.job.keepSolved
+  return { ...(choice.formats && { formats: choice.formats }), ...(keep && { keepSolved: true }) }
+}
+
+/** A job of the journal, once the session has its texts. */
+async function withTexts(job: Job, journal: Store): Promise<Job> {
+  for (const text of await journalTexts(journal)) session.texts.add(text)
+  return job
+}
+
+/** Says what was asked for otherwise than in the journal. */
+function otherwiseAsked(error: unknown, job: Job, before: Job): unknown {
+  const flags = differing(catalog, job, before)
+  if (!(error instanceof WorkbenchError) || error.code !== 'journal-mismatch' || !flags.length) return error
+  const hint = `Different from the job in the journal: ${flags.join(', ')}. With only --model, --save, --resume and --format, --resume takes all options from there.`
+  return new WorkbenchError(error.code, error.message, hint)
 }
 
 /**

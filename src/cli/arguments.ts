@@ -76,7 +76,7 @@ const switches = {
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
   overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
   resume:
-    'resume the unfinished job whose journal is next to the folder of --save; for a solved job, write the checkpoint that could not be written or, after --keep-solved, those of --format',
+    'go on with the job whose journal is next to the folder of --save; with no more than --model, --save and --format, all other options are taken from there. For a solved job, write the checkpoint that could not be written or, after --keep-solved, those of --format beside the ones that are there',
   public: 'with --push: everybody may see the repository',
   'keep-solved': 'keep the journal after everything is written, so that --resume can write the checkpoint in other formats without solving',
   'dry-run': 'forecast time and memory of every algorithm, from the config.json in --model (a folder or a path) alone',

@@ -497,6 +497,8 @@ export interface RunResult {
   export: { files: ExportFile[]; bytes: number; checkpoints: ExportedCheckpoint[] } | null
   /** Why a requested checkpoint was not written. */
   exportError?: ErrorData
+  /** With `exportError`, where writing it again failed: the formats of the checkpoint before. */
+  earlierFormats?: string[]
 }
 
 /** A text as a job used it. */

@@ -149,7 +149,8 @@ class Going {
     const head = headOf(this.prepared, host, this.figures)
     const output = new CheckpointExport(planned, opened, plan, host, this.#peak, head)
     const run = new Run(planned, work.runs[i], before, host, journal, pulse, output)
-    const result = await run.quantize(() => devices.do((loop) => loop.quantize(run)), this.figures.fpPerplexity)
+    const made = await run.quantize(() => devices.do((loop) => loop.quantize(run)), this.figures.fpPerplexity)
+    const result = known && made.exportError ? { ...made, ...earlierOf(known) } : made
     if (result.state === 'finished') await journal.keepResult(result)
     else devices.drop()
     // Whatever came of the files, the figures are as they were.
@@ -204,7 +205,13 @@ function reportOf(prepared: Prepared, host: Host, measured: Measured, outcome: O
 const interrupted = toErrorData(new WorkbenchError('cancelled', 'Writing was interrupted.', 'Write it again.'))
 
 function withoutCheckpoint(result: RunResult, exportError: ErrorData): RunResult {
-  return { ...result, export: null, exportError }
+  return { ...result, ...earlierOf(result), export: null, exportError }
+}
+
+/** In what a result was written before it is written again. */
+function earlierOf({ export: made, earlierFormats }: RunResult): Pick<RunResult, 'earlierFormats'> | undefined {
+  const formats = made?.checkpoints.map(({ format }) => format) ?? earlierFormats
+  return formats && { earlierFormats: formats }
 }
 
 /** Whether a result was written in all of these formats. */
