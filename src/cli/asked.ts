@@ -131,9 +131,11 @@ function optionValue(spec: OptionSpec, given: string | boolean | undefined): Opt
 
 /** Ids of formats, separated by commas. */
 function formatIds({ formats }: Catalog, given: string): string[] {
-  const ids = [...new Set(given.split(',').map((id) => id.trim()))]
+  const ids = given.split(',').map((id) => id.trim())
   const unknown = ids.find((id) => !formats.some((format) => format.id === id))
   if (unknown !== undefined) throw new UsageError(`--format can be ${formats.map(({ id }) => id).join(', ')}, not "${unknown}".`)
+  const twice = ids.find((id, i) => ids.indexOf(id) < i)
+  if (twice !== undefined) throw new UsageError(`--format names ${twice} twice.`)
   return ids
 }
 

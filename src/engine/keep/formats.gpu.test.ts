@@ -112,7 +112,7 @@ describe('a job', () => {
         code: 'option-invalid',
         field: 'formats.gptq',
         message: 'GPTQ cannot store Sparse: GPTQ files cannot store outliers beside the codes.',
-        hint: 'Choose an algorithm without outliers, or the format of plain weights.',
+        hint: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
       },
     ])
     const known = check.runs.map((run) => run.formats.filter(({ id }) => id === 'gptq' || id === 'dense'))

@@ -111,7 +111,10 @@ function accepts(plan: ExportPlan): Refusal | null {
   if (levels !== 'uniform' || outliers)
     return {
       why: 'The AWQ layout can store neither outliers nor grids other than uniform integers.',
-      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+      instead:
+        levels === 'uniform'
+          ? 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).'
+          : 'Choose a uniform grid, or the format “Plain weights” (dense).',
     }
   if (settings.bits !== 4)
     return { why: 'The AWQ layout can store 4 bits only.', instead: 'Choose 4 bits, or the format compressed-tensors.' }

@@ -114,12 +114,12 @@ function accepts(plan: ExportPlan): Refusal | null {
   if (levels !== 'uniform')
     return {
       why: 'compressed-tensors files can store uniform integer grids only.',
-      instead: 'Choose a uniform grid, or the format of plain weights.',
+      instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
     }
   if (outliers)
     return {
       why: 'compressed-tensors files cannot store outliers beside the codes.',
-      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+      instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
   return heldGroups(plan, 'compressed-tensors')
 }

@@ -70,11 +70,14 @@ export const gptq: ExportFormat = {
   stores: 'codes',
   accepts({ levels, outliers }) {
     if (levels !== 'uniform')
-      return { why: 'GPTQ files can store uniform integer grids only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
+      return {
+        why: 'GPTQ files can store uniform integer grids only.',
+        instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+      }
     if (!outliers) return null
     return {
       why: 'GPTQ files cannot store outliers beside the codes.',
-      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+      instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
   },
   rounds: () => null,

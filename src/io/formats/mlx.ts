@@ -84,20 +84,29 @@ export const mlx: ExportFormat = {
   stores: 'codes',
   accepts({ levels, outliers, settings, linears }) {
     if (levels !== 'uniform')
-      return { why: 'MLX files can store uniform integer grids only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
+      return {
+        why: 'MLX files can store uniform integer grids only.',
+        instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+      }
     if (outliers)
       return {
         why: 'MLX files cannot store outliers beside the codes.',
-        instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+        instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
       }
     if (settings.actOrder)
-      return { why: 'MLX files have no group index, but act-order moves columns between groups.', instead: 'Turn on static groups.' }
+      return {
+        why: 'MLX files have no group index, but act-order moves columns between groups.',
+        instead: 'Turn on static groups, or turn act-order off.',
+      }
     const odd = linears.find(({ p }) => !groupOf(p, settings.groupSize))
     if (!odd) return null
     const { groupSize: size } = settings
     if (odd.p % 32 === 0)
       return { why: `MLX does not support groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
-    return { why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`, instead: 'Choose GPTQ or plain weights.' }
+    return {
+      why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`,
+      instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
+    }
   },
   rounds: () => null,
   remarks,

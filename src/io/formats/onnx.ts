@@ -38,14 +38,17 @@ function accepts({ decoder, levels, outliers, settings, linears }: ExportPlan): 
   if (!decoder)
     return {
       why: 'ONNX graphs are supported for LLaMA, Mistral, Qwen2, Qwen3 and Gemma only.',
-      instead: 'Choose another format.',
+      instead: 'Choose another format; “Plain weights” (dense) can store every result.',
     }
   if (levels !== 'uniform')
-    return { why: 'MatMulNBits can store uniform integer grids only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
+    return {
+      why: 'MatMulNBits can store uniform integer grids only.',
+      instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+    }
   if (outliers)
     return {
       why: 'MatMulNBits cannot store outliers beside the codes.',
-      instead: 'Choose an algorithm without outliers, or the format of plain weights.',
+      instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
   if (settings.actOrder)
     return {
@@ -55,7 +58,7 @@ function accepts({ decoder, levels, outliers, settings, linears }: ExportPlan): 
   if (decoder.headDim % 8)
     return {
       why: `ONNX Runtime’s attention needs a head size that is a multiple of 8, not ${decoder.headDim}.`,
-      instead: 'Choose another format.',
+      instead: 'Choose another format; “Plain weights” (dense) can store every result.',
     }
   if (linears.some((linear) => !blocksOf(linear, settings)))
     return {

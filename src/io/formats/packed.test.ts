@@ -210,12 +210,12 @@ describe('what a format accepts', () => {
       /down has 192 inputs/,
       /groups of 64, groups of 32, the full row/,
     ],
-    [compressedTensors, [{}, undefined, { outliers: true }], /outliers/, /plain weights/],
+    [compressedTensors, [{}, undefined, { outliers: true }], /outliers/, /\(dense\).*\(sidecar\)/],
     [compressedTensors, [{}, undefined, { levels: 'bilevel' }], /integer grids/, /uniform/],
     [awqGemm, [{ bits: 3 }], /4 bits only/, /compressed-tensors/],
     [awqGemm, [{}, [{ name: 'up', q: 172, p: 64 }]], /up has 172 outputs/, /compressed-tensors/],
     [awqGemm, [{ actOrder: true }], /act-order/, /static groups/],
-    [awqGemm, [{}, undefined, { outliers: true }], /outliers/, /plain weights/],
+    [awqGemm, [{}, undefined, { outliers: true }], /outliers/, /\(dense\).*\(sidecar\)/],
   ])('$0.id: %j', (format, plan, why, instead) => {
     const found = said(format, ...plan)!
     expect(found.why).toMatch(why)

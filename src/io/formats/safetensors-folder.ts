@@ -112,14 +112,14 @@ export function heldGroups({ settings: { groupSize, actOrder }, linears }: Expor
   if (actOrder)
     return {
       why: `${what} cannot store groups that follow act-order; vLLM and others no longer read these.`,
-      instead: 'Turn on static groups, or choose the full row.',
+      instead: 'Turn on static groups, choose the full row, or turn act-order off.',
     }
   const uneven = groupSize > 0 ? linears.find(({ p }) => p % groupSize) : undefined
   if (!uneven) return null
   const divides = [128, 64, 32].filter((size) => linears.every(({ p }) => p % size === 0))
   return {
     why: `${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide; ${what} supports whole groups only.`,
-    instead: `Choose ${[...divides.map((size) => `groups of ${size}`), 'the full row'].join(', ')}, or the format GPTQ.`,
+    instead: `Choose ${[...divides.map((size) => `groups of ${size}`), 'the full row'].join(', ')}, or the format “GPTQ” (gptq).`,
   }
 }
 

@@ -61,7 +61,7 @@ export const sidecar: ExportFormat = {
   accepts({ levels }) {
     return levels === 'uniform'
       ? null
-      : { why: 'It can store integer codes only.', instead: 'Choose a uniform grid, or the format of plain weights.' }
+      : { why: 'It can store integer codes only.', instead: 'Choose a uniform grid, or the format “Plain weights” (dense).' }
   },
   rounds: () => null,
   remarks: () => [],

@@ -20,7 +20,7 @@ export interface GgufLayout {
 /** `general.file_type` by the type of most weights. */
 const fileTypes: Record<TensorType, number> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }
 
-const codesOnly = 'the format of plain weights'
+const codesOnly = 'the format “Plain weights” (dense)'
 
 /** Why GGUF cannot store a result, and what to do instead. */
 export function refusalOf(plan: ExportPlan): Refusal | null {
@@ -29,9 +29,12 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
   if (levels !== 'uniform')
     return { why: 'GGUF’s exact types can store uniform integer grids only.', instead: `Choose a uniform grid, or ${codesOnly}.` }
   if (outliers)
-    return { why: 'GGUF files cannot store outliers beside the codes.', instead: `Choose an algorithm without outliers, or ${codesOnly}.` }
+    return {
+      why: 'GGUF files cannot store outliers beside the codes.',
+      instead: `Choose an algorithm without outliers, or ${codesOnly} or “Codes and outliers” (sidecar).`,
+    }
   const architecture = architectureOf(model)
-  if (typeof architecture === 'string') return { why: architecture, instead: 'Choose GPTQ or plain weights.' }
+  if (typeof architecture === 'string') return { why: architecture, instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).' }
   if (!blockType(bits, symmetric))
     return {
       why: 'GGUF has no type for asymmetric codes of 8 bits.',
@@ -51,10 +54,10 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
   if (loose)
     return {
       why: `The rows of ${loose.name} have ${loose.p} weights, which is not a multiple of ${BLOCK}.`,
-      instead: 'Choose GPTQ or plain weights.',
+      instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
     }
   const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
-  if (typeof vocabulary === 'string') return { why: vocabulary, instead: 'Choose GPTQ or plain weights.' }
+  if (typeof vocabulary === 'string') return { why: vocabulary, instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).' }
   return null
 }
 
