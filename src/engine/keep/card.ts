@@ -7,6 +7,7 @@ import type { CheckpointReport, LastWords, ReportHead, RunResult, UsedText } fro
 import { remarks } from '../plan/remarks.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import type { OpenModel } from '../../models/weights.ts'
+import type { OptionSpec } from '../../options.ts'
 import { runOptions } from '../run-options.ts'
 
 /** The job's report of one run, without what differs from one sitting to the next, and which formats it was asked in. */
@@ -67,7 +68,7 @@ function heading({ report, run, format }: CardFacts): string {
   const { bits } = run.output.settings
   const origin = source
     ? `[${source.repo}](https://huggingface.co/${source.repo}/tree/${source.revision}) at \`${source.ref}\` (commit ${source.revision})`
-    : `the folder ${plain(name)} (SHA-256 of its configuration and of samples of its weights: ${sha256})`
+    : `${plain(name)} (SHA-256 of its configuration and of samples of its weights: ${sha256})`
   const { version, code } = report.workbench
   return `# ${plain(name)}, ${run.solver.label}, ${bits} bits, ${format.label}
 
@@ -102,7 +103,7 @@ function method(report: CheckpointReport, run: PlannedRun): string {
   const { job, texts, calibration, evaluation } = report
   const named = (what: string, text: UsedText | undefined, how: string) =>
     text ? [`- ${what}: ${plain(text.name)}, ${how}; ${text.tokens} tokens, SHA-256 of their ids ${text.tokensSha256}`] : []
-  const options = [...run.solver.options, ...runOptions].map(({ key, label }) => `- ${label}: ${String(run.options[key])}`)
+  const options = [...run.solver.options, ...runOptions].map((spec) => `- ${spec.label}: ${inWords(spec, run)}`)
   return [
     '## How it was made',
     '',
@@ -120,6 +121,14 @@ function method(report: CheckpointReport, run: PlannedRun): string {
     '',
     'quantization_report.json holds the same and the figures of each linear.',
   ].join('\n')
+}
+
+/** A value as the page says it: `-1` and `0` mean something only to who knows the options. */
+function inWords(spec: OptionSpec, { options, blocks }: PlannedRun): string {
+  const value = options[spec.key]
+  if (spec.key === 'blocks' && value === 0) return `all ${blocks}`
+  const choice = spec.type === 'choice' ? spec.choices.find((one) => one.value === value) : undefined
+  return choice?.label ?? String(value)
 }
 
 function howToRun(loadsIn: Compatibility[]): string {
