@@ -59,7 +59,9 @@ function Again() {
         <Button kind="quiet" onClick={workbench.dropFormats}>
           Cancel
         </Button>
-        <span className="hint">They take the place of those that are here.</span>
+        <span className="hint">
+          A run that gets a new format is written anew, and those of its formats that are not chosen here are removed.
+        </span>
       </div>
     </>
   )
