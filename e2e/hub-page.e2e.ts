@@ -15,6 +15,7 @@ import { folderContents, type HubServer, startHub } from './hub/server.ts'
 import { serveSiteOf } from './hub/site.ts'
 
 const token = 'hf_secret_reader'
+const writer = 'hf_secret_writer'
 let server: HubServer
 let site: Awaited<ReturnType<typeof serveSiteOf>>
 let browser: Browser
@@ -35,6 +36,7 @@ beforeAll(async () => {
   const foreign = new Map([...main, ['config.json', Buffer.from('{"model_type": "rwkv"}')]])
   server = await startHub({
     tokens: { [token]: ['demo/gated'] },
+    writers: { [writer]: ['pushed'] },
     repos: [
       {
         name: 'demo/stories',
@@ -299,6 +301,58 @@ describe('an interrupted job', () => {
     expect(await exportedFiles(at.page)).toEqual(whole)
     expect(server.log.filter(({ path }) => path.includes(moved))).toEqual([])
     expect(server.sent(/^\/files\//)).toBe(0)
+  })
+})
+
+describe('a finished checkpoint', () => {
+  test('is uploaded by who may write, goes on after an error, and is private', async () => {
+    const at = await openPage(browser, `${site.url}?model=demo/stories`)
+    const { page, button, errors } = at
+    await page.getByRole('heading', { name: 'Plan for stories' }).waitFor()
+    await page.getByRole('button', { name: /^Remove QuantEase/ }).click()
+    await fillSmallPlan(at)
+    const start = page.getByRole('button', { name: /^Start/ })
+    await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+    await start.click()
+    await at.report(60_000)
+    const part = page.getByRole('region', { name: /^Upload .* to the Hub$/ })
+    await part.getByRole('button', { name: 'Upload to the Hub' }).click()
+    await part.getByRole('button', { name: 'Sign in', exact: true }).click()
+    await part.getByLabel('Access token').fill(token)
+    await button('Use this token').click()
+    const repository = part.getByRole('textbox', { name: 'Repository' })
+    expect(await repository.inputValue()).toBe('user-0/stories-RTN-3-bit')
+    expect(await part.getByRole('switch', { name: 'Private' }).isChecked()).toBe(true)
+    const send = part.getByRole('button', { name: 'Upload', exact: true })
+    await send.click()
+    await part.getByRole('alert').getByText('The access token of user-0 is for reading only.').waitFor()
+    await button('Sign out').click()
+    await part.getByRole('button', { name: 'Sign in', exact: true }).click()
+    await part.getByLabel('Access token').fill(writer)
+    await button('Use this token').click()
+    await repository.fill('pushed/stories')
+    server.fault('expired', { match: '/info/lfs/objects/batch', method: 'POST' })
+    await send.click()
+    await part
+      .getByRole('alert')
+      .getByText(/denies access to the upload to pushed\/stories/i)
+      .waitFor()
+    expect(server.commits.map(({ paths }) => paths)).toEqual([['quantization_report.json']])
+    expect(await accessibilityProblems(page)).toEqual([])
+    await send.click()
+    const link = part.getByRole('link', { name: 'pushed/stories' })
+    await link.waitFor()
+    expect(await link.getAttribute('href')).toBe(`${server.url}/pushed/stories`)
+    expect(await part.innerText()).toMatch(/pushed\/stories, private\./)
+    const { files, ...pushed } = (await server.pushed('pushed/stories'))!
+    expect(pushed.private).toBe(true)
+    files.delete('.gitattributes')
+    const exported = Object.entries(await exportedFiles(page)).map(([path, base64]) => [path.replace(/^exports\/[^/]+\//, ''), base64])
+    expect(Object.fromEntries([...files].map(([path, bytes]) => [path, bytes.toString('base64')]))).toEqual(Object.fromEntries(exported))
+    expect(await accessibilityProblems(page)).toEqual([])
+    // Chromium itself reports what was refused.
+    expect(errors.splice(0).filter((line) => !/Failed to load resource/.test(line))).toEqual([])
+    await page.context().close()
   })
 })
 

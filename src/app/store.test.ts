@@ -250,7 +250,7 @@ test('signing in looks again at what was denied, and opens what was refused', as
     setHubToken: async (token, remember = false) => {
       known = token === 'hf_good'
       if (token && !known) throw new WorkbenchError('hub-denied', 'The Hub does not accept this token.')
-      return token ? { name: 'somebody', remembered: remember } : null
+      return token ? { name: 'somebody', organizations: [], readOnly: false, remembered: remember } : null
     },
   })
   await page.open({ kind: 'hub', repo: 'owner/gated' })
@@ -424,4 +424,32 @@ test('a text that cannot be read is not chosen: it is told at its field, or wher
   await page.take(files('rows.json', '[{"text": "a"}]'))
   expect(page.store.getState()).toMatchObject({ fault: null, job: { calibration: { text: 'rows.json' } } })
   expect(added).toEqual(['good.txt', 'rows.json'])
+})
+
+test('an upload is one checkpoint of a run, says how far it is, and what came of it', async () => {
+  const asked: unknown[] = []
+  let finish = (_: unknown) => {}
+  const page = workbench({
+    push: (checkpoint, place, tell) => {
+      asked.push(checkpoint, place)
+      tell({ phase: 'sending', path: 'model.gguf', done: 3, total: 10 })
+      return new Promise((resolve, reject) => {
+        finish = (end) => (end instanceof Error ? reject(end) : resolve(end as never))
+      })
+    },
+  })
+  const files = ['gguf/model.gguf', 'gguf/README.md', 'gptq/model.safetensors'].map((path) => ({ path, bytes: 1 }))
+  page.store.setState({ view: { runs: [{ id: 'a', result: { export: { files } } }] } as never })
+  const place = { repo: 'owner/name', public: false }
+  const upload = () => page.store.getState().uploads['a/gguf/']
+  const first = page.upload('a', 'gguf/', place)
+  expect(asked).toEqual([{ run: 'a', folder: 'gguf/', paths: ['gguf/model.gguf', 'gguf/README.md'] }, place])
+  expect(upload()).toEqual({ state: 'sending', progress: { phase: 'sending', path: 'model.gguf', done: 3, total: 10 } })
+  finish(new WorkbenchError('hub-denied', 'No.', 'Ask.'))
+  await first
+  expect(upload()).toEqual({ state: 'failed', error: { code: 'hub-denied', message: 'No.', hint: 'Ask.' } })
+  const second = page.upload('a', 'gguf/', place)
+  finish({ url: 'https://hub/owner/name', sent: 2, kept: 0 })
+  await second
+  expect(upload()).toEqual({ state: 'sent', repo: 'owner/name', url: 'https://hub/owner/name', public: false })
 })

@@ -35,6 +35,7 @@ const strokes = {
   sun: 'M8 5.2a2.8 2.8 0 1 0 0 5.6 2.8 2.8 0 0 0 0-5.6zM8 1.5v1.5M8 13v1.5M1.5 8H3M13 8h1.5M3.4 3.4l1 1M11.6 11.6l1 1M3.4 12.6l1-1M11.6 4.4l1-1',
   system: 'M2 3h12v8H2zM6 13.5h4',
   table: 'M2.5 3.5h11v9h-11zM2.5 6.5h11M2.5 9.5h11M6.5 6.5v6',
+  upload: 'M8 10.5v-8M5 5.5l3-3 3 3M3 13h10',
   warning: 'M8 2L14.5 13.5h-13zM8 6.5v3.5M8 11.8v.01',
 }
 export type IconName = keyof typeof strokes

@@ -10,6 +10,7 @@ import { exportNames } from '../report.ts'
 import { isBusy } from '../store/state.ts'
 import { Bar, Button, Icon, RunMark } from './controls.tsx'
 import { CopyButton } from './problems.tsx'
+import { UploadTo } from './upload.tsx'
 
 /** Largest file that the browser hands over to llama.cpp. */
 const mostChatBytes = 2 ** 31
@@ -72,9 +73,13 @@ function Made({ run, view, made }: { run: RunView; view: JobView; made: NonNulla
               {labelOf(id)}, {format.bytes(sizeBelow(made.files, folder))}
             </summary>
             <Clients loadsIn={loadsIn} folder={`${name}/${folder}`} />
+            <UploadTo run={run.id} folder={folder} name={`${name}-${id}`} />
           </details>
         ) : (
-          <Clients key={id} loadsIn={loadsIn} folder={name} />
+          <div key={id} className="checkpoint">
+            <Clients loadsIn={loadsIn} folder={name} />
+            <UploadTo run={run.id} folder={folder} name={name} />
+          </div>
         ),
       )}
       <Files run={run.id} files={made.files} />

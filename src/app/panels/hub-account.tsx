@@ -7,7 +7,9 @@ import { Button, Icon } from './controls.tsx'
 
 const { host } = new URL(hubUrl)
 
-export function Account() {
+/** `writing`: the token is to be one that may write. */
+export function Account({ writing = false }: { writing?: boolean }) {
+  const id = useId()
   const workbench = useWorkbench()
   const account = useView((state) => state.account)
   const open = useView((state) => state.signingIn)
@@ -26,15 +28,15 @@ export function Account() {
   }
   return (
     <>
-      <button type="button" className="link" aria-expanded={open} aria-controls="hub-token" onClick={() => workbench.showSignIn(!open)}>
+      <button type="button" className="link" aria-expanded={open} aria-controls={id} onClick={() => workbench.showSignIn(!open)}>
         Sign in
       </button>
-      {open && <TokenForm onClose={() => workbench.showSignIn(false)} />}
+      {open && <TokenForm id={id} writing={writing} onClose={() => workbench.showSignIn(false)} />}
     </>
   )
 }
 
-function TokenForm({ onClose }: { onClose: () => void }) {
+function TokenForm({ id: form, writing, onClose }: { id: string; writing: boolean; onClose: () => void }) {
   const workbench = useWorkbench()
   const id = useId()
   const [token, setToken] = useState('')
@@ -53,14 +55,14 @@ function TokenForm({ onClose }: { onClose: () => void }) {
   }
   return (
     <form
-      id="hub-token"
+      id={form}
       className="token"
       onSubmit={(event) => {
         event.preventDefault()
         attempt(() => workbench.signIn(token, remember))
       }}
     >
-      {workbench.leaveToSignIn && (
+      {workbench.leaveToSignIn && !writing && (
         <div className="row">
           <Button kind="primary" disabled={checking} onClick={() => attempt(workbench.leaveToSignIn!)}>
             {`Sign in on ${host}`}
@@ -69,7 +71,7 @@ function TokenForm({ onClose }: { onClose: () => void }) {
         </div>
       )}
       <p className="help" id={`${id}-help`}>
-        For gated and private models. A token with read access is enough:{' '}
+        {writing ? 'A token with write access is needed:' : 'For gated and private models. A token with read access is enough:'}{' '}
         <a href={`${hubUrl}/settings/tokens`} target="_blank" rel="noreferrer">
           make one on {host}
         </a>

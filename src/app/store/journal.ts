@@ -6,7 +6,7 @@ import * as plan from '../plan.ts'
 import * as textsOf from '../texts.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import type { Core } from './core.ts'
-import { isBusy } from './state.ts'
+import { isBusy, uploadKey } from './state.ts'
 
 export async function readJournal(core: Core) {
   try {
@@ -43,7 +43,7 @@ async function openResults(core: Core) {
   const { job, model, events, report } = journal.summary
   const finished = events.reduce<JobView>(reduce, begin(job))
   const view = report ? end(finished, report) : abort(finished, toErrorData(new WorkbenchError('cancelled', 'The job was interrupted.')))
-  core.set({ view, ran: model, spoken: view.announcement, saving: {}, again: null, step: 'results' })
+  core.set({ view, ran: model, spoken: view.announcement, saving: {}, uploads: {}, again: null, step: 'results' })
 }
 
 /**
@@ -58,11 +58,12 @@ export async function mayDelete(core: Core, title: string, action: string): Prom
   return nothing || (await core.confirm({ title, action, lines: plan.losses(summary, savedRuns(core, summary)) })) ? { named } : null
 }
 
-/** Runs of this job whose checkpoints were saved since the page was opened. */
+/** Runs of this job whose checkpoints were saved or uploaded since the page was opened. */
 function savedRuns(core: Core, summary: JournalSummary): Set<string> {
-  const { view, saving } = core.get()
+  const { view, saving, uploads } = core.get()
   if (!isShown(view, summary)) return new Set()
-  return new Set(Object.keys(saving).filter((run) => saving[run].state === 'saved'))
+  const runs = view!.runs.map(({ id }) => id)
+  return new Set(runs.filter((run) => saving[run]?.state === 'saved' || uploads[uploadKey(run, '')]?.state === 'sent'))
 }
 
 async function discard(core: Core) {

@@ -4,7 +4,8 @@ import { type Source, saveAsZip, saveToFolder } from '../files.ts'
 import { type Recital, recited } from '../recital.ts'
 import { exportNames } from '../report.ts'
 import { type Core, redrawEvery } from './core.ts'
-import type { Saving } from './state.ts'
+import type { PushPlace } from '../../engine/hosts/client.ts'
+import { type Saving, type Upload, uploadKey } from './state.ts'
 
 function sources(core: Core, run: string): Source[] {
   const files = core.get().view?.runs.find(({ id }) => id === run)?.result?.export?.files ?? []
@@ -44,6 +45,29 @@ async function save(core: Core, run: string, how: 'folder' | 'zip') {
   }
 }
 
+/** Uploads the checkpoint of a run in this folder of its files. */
+async function upload(core: Core, run: string, folder: string, place: PushPlace) {
+  const note = (next: Upload) => core.set({ uploads: { ...core.get().uploads, [uploadKey(run, folder)]: next } })
+  const paths = sources(core, run).flatMap(({ path }) => (path.startsWith(folder) ? [path] : []))
+  let shown = Number.NEGATIVE_INFINITY
+  note({ state: 'sending', progress: null })
+  try {
+    const { url } = await core.engine.push({ run, folder, paths }, place, (progress) => {
+      if (performance.now() - shown < redrawEvery) return
+      shown = performance.now()
+      note({ state: 'sending', progress })
+    })
+    note({ state: 'sent', repo: place.repo, url, public: place.public })
+    core.set({ spoken: `Uploaded to ${place.repo}.` })
+  } catch (thrown) {
+    note({ state: 'failed', error: toErrorData(thrown) })
+  }
+}
+
+function stopUpload(core: Core) {
+  core.engine.stopPush().catch(core.fail)
+}
+
 /** A single file of a run's checkpoint. */
 function file(core: Core, run: string, path: string) {
   return core.engine.exportFile(run, path)
@@ -56,4 +80,4 @@ async function compare(core: Core, run: string, program: { recite(prompt: string
 }
 
 /** The actions of this file. */
-export const actions = { save, file, compare }
+export const actions = { save, upload, stopUpload, file, compare }

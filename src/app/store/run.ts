@@ -32,7 +32,7 @@ async function beginJob(core: Core, replacing: string | null) {
 
 async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (event: RunEvent) => void) => Promise<JobReport>) {
   clearTimeout(core.checkDue)
-  const { view: before, ran, saving, step } = core.get()
+  const { view: before, ran, saving, uploads, step } = core.get()
   // How large the model is decides how much room the charts take.
   const first = { ...begin(job), blocks: model.blocks }
   core.set({
@@ -45,6 +45,7 @@ async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (ev
     step: 'run',
     asked: null,
     saving: {},
+    uploads: {},
   })
 
   let queue: RunEvent[] = []
@@ -67,7 +68,7 @@ async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (ev
     const error = toErrorData(thrown)
     flush()
     // Nothing has begun, so the page is as it was.
-    if (notBegun.has(error.code)) core.set({ view: before, ran, saving, step, spoken: error.message, fault: error, asked: null })
+    if (notBegun.has(error.code)) core.set({ view: before, ran, saving, uploads, step, spoken: error.message, fault: error, asked: null })
     else conclude(core, (view) => abort(view, error))
   }
   await readJournal(core)

@@ -1,5 +1,5 @@
 /** The page's state, and functions of it that several parts use. */
-import type { HubAccount } from '../../engine/hosts/client.ts'
+import type { HubAccount, PushProgress } from '../../engine/hosts/client.ts'
 import type {
   CacheInfo,
   CalibrationSpec,
@@ -47,6 +47,12 @@ export type Look =
 export type Saving =
   | { state: 'saving'; bytes: number; total: number }
   | { state: 'saved'; as: string }
+  | { state: 'failed'; error: ErrorData }
+
+/** The upload of a checkpoint to the Hub. */
+export type Upload =
+  | { state: 'sending'; progress: PushProgress | null }
+  | { state: 'sent'; repo: string; url: string; public: boolean }
   | { state: 'failed'; error: ErrorData }
 
 /** What the person is asked before something is done that cannot be undone. */
@@ -103,6 +109,8 @@ export interface State {
   /** A control that was pressed and has not taken effect yet. */
   asked: 'pause' | 'resume' | 'cancel' | null
   saving: Record<string, Saving>
+  /** By `uploadKey`. */
+  uploads: Record<string, Upload>
   fault: Fault | null
   question: Question | null
   /** A text that was dropped without a word on what it is for; until it is settled, what the job calibrated on before. */
@@ -137,6 +145,7 @@ export const firstState = (): State => ({
   spoken: '',
   asked: null,
   saving: {},
+  uploads: {},
   fault: null,
   question: null,
   dropped: null,
@@ -146,6 +155,9 @@ export const firstState = (): State => ({
 export function isBusy({ view }: Pick<State, 'view'>): boolean {
   return view !== null && view.phase !== 'over'
 }
+
+/** Of a checkpoint: its run, and its folder among the run’s files. */
+export const uploadKey = (run: string, folder: string) => `${run}/${folder}`
 
 export function isOpen(state: State, step: Step): boolean {
   switch (step) {

@@ -20,11 +20,16 @@ import type {
   TextSource,
   Traffic,
 } from '../job.ts'
+import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'
+import type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
 import { exportedFile, jobLock } from './opfs.ts'
 import { finishSignIn, pageOf, type SignIn, signInUrl } from './signin.ts'
-import type { WorkerApi } from './worker.ts'
+import type { PushedCheckpoint, WorkerApi } from './worker.ts'
 import workerUrl from './worker.ts?worker&url'
+
+export type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
+export type { PushedCheckpoint } from './worker.ts'
 
 /** `name`: of the folder, if any; paths do not include it. */
 export type ModelSource =
@@ -43,8 +48,7 @@ export interface NetworkWatcher {
 export const hubUrl: string = import.meta.env.VITE_HUB_URL?.replace(/\/+$/, '') || publicHub
 
 /** Who is signed in, and whether the browser keeps the token. */
-export interface HubAccount {
-  name: string
+export interface HubAccount extends Account {
   remembered: boolean
 }
 
@@ -109,6 +113,13 @@ export interface Engine {
   cancel(): Promise<void>
   /** A file of a finished run's checkpoint, from the browser's private file system, not copied into memory. */
   exportFile(run: string, path: string): Promise<File>
+  /**
+   * Uploads a checkpoint to a repository of the Hub, new or with a part of the same checkpoint. May reject with `option-invalid` (name,
+   * other contents), `hub-denied`, `cancelled`, and `journal-kept` while another is being uploaded.
+   */
+  push(checkpoint: PushedCheckpoint, place: PushPlace, onProgress: (progress: PushProgress) => void): Promise<Pushed>
+  /** Ends the upload with `cancelled`; what was committed stays, and the next one goes on from there. */
+  stopPush(): Promise<void>
   /** The job in the journal, interrupted or finished; `busy`: another tab is running it. */
   journal(): Promise<{ busy: boolean; summary: JournalSummary | null }>
   /** The user's own texts in that job; afterwards they can be used by their ids. */
@@ -171,7 +182,7 @@ export function connect(): Engine {
   }
   const remembered = kept.get(tokenKey)
   if (remembered) call(remote.setHubToken(remembered)).catch(() => kept.remove(tokenKey))
-  const accountOf = (found: { name: string } | null): HubAccount | null => found && { ...found, remembered: kept.get(tokenKey) !== null }
+  const accountOf = (found: Account | null): HubAccount | null => found && { ...found, remembered: kept.get(tokenKey) !== null }
   const clientId: string | undefined = import.meta.env.VITE_HUB_CLIENT_ID
   const place = clientId ? { hubUrl, clientId, keep: keptBy(() => sessionStorage) } : null
   let returned = place && comeBack(place)
@@ -249,6 +260,8 @@ export function connect(): Engine {
     resume: () => call(remote.resume()),
     cancel: () => call(remote.cancel()),
     exportFile: exportedFile,
+    push: (checkpoint, place, onProgress) => signedIn(() => remote.push(checkpoint, place, Comlink.proxy(onProgress))),
+    stopPush: () => call(remote.stopPush()),
     journal: () => call(remote.journal()),
     journalTexts: () => call(remote.journalTexts()),
     goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),

@@ -3,7 +3,17 @@ import * as Comlink from 'comlink'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import { Control } from '../control.ts'
 import { demoFiles, demoTexts } from './demo.ts'
-import { defaultCacheBudget, hubDatasets, hubModel, openHub, openHubModel } from '../hub.ts'
+import {
+  defaultCacheBudget,
+  hubDatasets,
+  hubModel,
+  loadPushing,
+  openHub,
+  openHubModel,
+  type Pushed,
+  type PushPlace,
+  type PushProgress,
+} from '../hub.ts'
 import type {
   CacheInfo,
   DryRunSpec,
@@ -20,7 +30,7 @@ import type {
 } from '../job.ts'
 import { loadHubLibrary } from '../../io/hub/hub.ts'
 import { checkNamed, discardJournal, journalTexts, readJournal } from '../keep/journal.ts'
-import { jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
+import { exportedFile, jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
 import { loadVocabularies, Session } from '../session.ts'
 import { loadReaders, loadTokenizers } from '../texts.ts'
 
@@ -55,6 +65,13 @@ let search: AbortController | null = null
 const journal = opfsStore('journal')
 let origin: ModelOrigin
 let control: Control | null = null
+/** Ends the upload that is under way. */
+let pushing: AbortController | null = null
+
+/** @throws WorkbenchError `journal-kept` while a checkpoint is read that the work would remove */
+function notWhilePushing(): void {
+  if (pushing) throw new WorkbenchError('journal-kept', 'A checkpoint is being uploaded to the Hub.', 'Wait for it, or cancel the upload.')
+}
 
 /**
  * Runs work that changes the journal or the checkpoints, in one tab at a time, and not while another reads the journal.
@@ -158,12 +175,17 @@ const api = {
     job.runs.length
       ? alone(async () => {
           await checkNamed(journal, replacing)
+          notWhilePushing()
           await removeExports()
           return run(job, emit, false)
         })
       : run(job, emit, false),
   /** Resumes the job in the journal on the open model. */
-  goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> => alone(() => run(job, emit, true)),
+  goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
+    alone(() => {
+      notWhilePushing()
+      return run(job, emit, true)
+    }),
   /** Registers the user's own texts of the job in the journal for this visit. */
   journalTexts: (): Promise<TextSource[]> =>
     navigator.locks.request(readLock, async () => (await journalTexts(journal)).map((text) => session.texts.add(text))),
@@ -176,6 +198,7 @@ const api = {
   discard: (named: string) =>
     alone(async () => {
       await checkNamed(journal, named)
+      notWhilePushing()
       await discardJournal(journal)
       await removeExports()
     }),
@@ -188,9 +211,35 @@ const api = {
       const { foretellRun } = await loadForetelling()
       return foretellRun(session, journal, i, prompt, said)
     }),
+  /** Uploads files of a run below `folder`; one checkpoint at a time. */
+  async push({ run, folder, paths }: PushedCheckpoint, place: PushPlace, tell: (progress: PushProgress) => void): Promise<Pushed> {
+    notWhilePushing()
+    const mine = new AbortController()
+    pushing = mine
+    try {
+      const files = await Promise.all(
+        paths.map(async (path) => {
+          const file = await exportedFile(run, path)
+          return { path: path.slice(folder.length), bytes: file, content: file }
+        }),
+      )
+      const { push } = await loadPushing()
+      return await push(hub, place, files, { tell, signal: mine.signal })
+    } finally {
+      pushing = null
+    }
+  },
+  stopPush: () => pushing?.abort(new WorkbenchError('cancelled', 'The upload was cancelled.', 'What is in the repository stays there.')),
   pause: () => control?.pause(),
   resume: () => control?.resume(),
   cancel: () => control?.cancel(),
+}
+
+/** A checkpoint of a run: its files, whose paths begin with `folder`, which is left out of them in the repository. */
+export interface PushedCheckpoint {
+  run: string
+  folder: string
+  paths: string[]
 }
 
 export type WorkerApi = typeof api

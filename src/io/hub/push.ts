@@ -194,7 +194,7 @@ async function writing<T>(hub: Hub, what: string, work: () => Promise<T>): Promi
     return await hub.explained(what, work)
   } catch (error) {
     if (!(error instanceof WorkbenchError) || error.code !== 'hub-denied') throw error
-    const hint = 'The token needs write access to this repository.'
+    const hint = 'The token needs write access to this repository; one from signing in on the page may only read.'
     throw new WorkbenchError(error.code, error.message, hint, { cause: error })
   }
 }
