@@ -157,6 +157,8 @@ let before: Record<string, string>
 
 async function chartTables(page: Page): Promise<Record<string, string>> {
   const tables: Record<string, string> = {}
+  // Charts are loaded when they are needed.
+  await page.getByRole('heading', { name: /^Relative error by block/ }).waitFor()
   for (const figure of await page.locator('figure.chart').all()) {
     const title = await figure.getByRole('heading').innerText()
     const toggle = figure.getByRole('button', { name: 'Show as table' })
@@ -193,8 +195,8 @@ test('results name the texts and everything that a figure takes to be made again
   await page.getByText(/Calibrated on 4 windows of 64 tokens of Demo stories/).waitFor()
   await page.getByText(/Perplexity over 4 windows of 64 tokens of mine\.txt/).waitFor()
   before = await chartTables(page)
-  expect(Object.keys(before)).toHaveLength(5)
-  for (const table of Object.values(before)) expect(table.split('\n').length).toBeGreaterThan(3)
+  expect(Object.keys(before)).toHaveLength(6)
+  for (const table of Object.values(before)) expect(table.split('\n').length).toBeGreaterThan(2)
 })
 
 test('two runs are saved side by side, and a folder that is there is asked about and left alone', async () => {
@@ -242,7 +244,9 @@ test('results that are opened after a reload draw the same charts', async () => 
   expect(again).toEqual(report)
   await page.getByText(/tokens of mine\.txt/).waitFor()
   await step('Run').click()
-  expect((await chartTables(page))[Object.keys(before)[0]]).toBe(before[Object.keys(before)[0]])
+  const shared = Object.entries(await chartTables(page)).filter(([title]) => title in before)
+  expect(shared).not.toEqual([])
+  for (const [title, table] of shared) expect(table, title).toBe(before[title])
   expect(await page.getByRole('region', { name: 'Layers' }).getByRole('row').count()).toBe(1 + report.linears.length)
 })
 
