@@ -56,7 +56,12 @@ describe('--model owner/name', () => {
     const remote = await quantize([...hub, ...args, join(out, 'remote')], { HF_TOKEN: token })
     expect(remote.status, remote.stderr).toBe(0)
     const written = await folderContents(join(out, 'local'))
-    expect(await folderContents(join(out, 'remote'))).toEqual(written)
+    const fetched = await folderContents(join(out, 'remote'))
+    expect(String(fetched.get('README.md'))).toContain('base_model: demo/stories')
+    // Card and report name where the model came from, and the manifest has their digests.
+    const told = ['README.md', 'quantization_report.json', '.quantease-workbench.json']
+    for (const files of [written, fetched]) for (const name of told) expect(files.delete(name), name).toBe(true)
+    expect(fetched).toEqual(written)
     const { size } = await stat(join(folder, 'model.safetensors'))
     expect(server.sent()).toBeLessThan(1.05 * size)
 

@@ -3,7 +3,7 @@ import { type ErrorCode, type ErrorData, toErrorData, WorkbenchError } from '../
 import { memoryStore } from '../../io/memory.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
-import type { Job, JobReport, LastWords, ModelOrigin, ReportHead, RunResult, WindowMeans } from '../job.ts'
+import type { HubOrigin, Job, JobReport, LastWords, ModelOrigin, ReportHead, RunResult, WindowMeans } from '../job.ts'
 import { CheckpointExport } from '../keep/export.ts'
 import { codeVersion, version } from '../keep/fingerprint.ts'
 import type { PlannedRun } from '../plan/plan.ts'
@@ -171,7 +171,7 @@ class Going {
 type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpWindows' | 'fpLambada'>
 type Outcome = Pick<JobReport, 'runs' | 'memory' | 'network'>
 
-function headOf({ job, beginning, ...prepared }: Prepared, { session }: Host, measured: Measured): ReportHead {
+function headOf({ job, beginning, journal, ...prepared }: Prepared, { session }: Host, measured: Measured): ReportHead {
   const { folder, family, parameters } = prepared.opened
   return {
     workbench: { version, code: codeVersion },
@@ -184,7 +184,7 @@ function headOf({ job, beginning, ...prepared }: Prepared, { session }: Host, me
       bytes: session.summary?.bytes ?? 0,
       sha256: prepared.sha256,
       quantized: session.summary?.quantized ?? null,
-      source: session.source,
+      source: sourceOf(journal.head.origin) ?? session.source,
     },
     job,
     texts: beginning.texts,
@@ -194,6 +194,13 @@ function headOf({ job, beginning, ...prepared }: Prepared, { session }: Host, me
     linears: beginning.layers,
     ...measured,
   }
+}
+
+/** A resumed job opens the commit that it began with, and still names the branch or tag that led there. */
+function sourceOf(origin: ModelOrigin): HubOrigin | null {
+  if (origin.kind !== 'hub') return null
+  const { kind: _, ...source } = origin
+  return source
 }
 
 function reportOf(prepared: Prepared, host: Host, measured: Measured, outcome: Outcome): JobReport {
