@@ -145,7 +145,7 @@ export class Linears {
     const { run, pass } = this
     const { host } = pass
     const { full, result, base, curve } = asked
-    const { grid, output } = run.plan
+    const { grid, output, solver, options } = run.plan
     // One wait for all that is known of this linear; the report of its objective ends before.
     const waiting = host.control.clock
     const { outliers = null } = result
@@ -167,6 +167,7 @@ export class Linears {
       ...(heldOut && { heldOutError: heldOut.error }),
       seconds: asked.seconds + host.control.clock - waiting,
       iterations: result.iterations,
+      products: solver.products?.(options) ?? 0,
       ...(aim && { aim }),
       bits: linearBits({ q, p }, grid, !output.settings.actOrder, kept),
       ...(curve.size && { objective: curveOf([...curve.values()]) }),

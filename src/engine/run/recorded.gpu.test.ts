@@ -69,14 +69,14 @@ describe.skipIf(!here)('one block of the demo', () => {
   })
 })
 
-/** Of what is kept of each linear but its notes, which are words, and of each score but what windows and positions add to it. */
+/** Of what is kept of each linear but its notes, which are words, and what it took, and of each score but what windows and positions add to it. */
 async function journalDigest(store: ReturnType<typeof memoryStore>): Promise<string> {
   const log = await Log.open(store, 'run-0')
   const parts: ArrayBufferView[] = []
   for (const key of log.keys()) {
     const { layer, windows, klSpread, ...value } = log.get<{ layer?: LayerResult } & Partial<Score>>(key) ?? {}
     if (key.startsWith('score:')) expect([windows?.kl?.length, klSpread?.max]).toEqual([4, expect.any(Number)])
-    const { notes: _, ...rest } = layer ?? {}
+    const { notes: _, products: __, ...rest } = layer ?? {}
     parts.push(new TextEncoder().encode(JSON.stringify([key, { ...rest, ...value }])))
     parts.push(...Object.values((await log.arrays(key)) ?? {}))
   }

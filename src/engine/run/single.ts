@@ -100,11 +100,8 @@ export class Run {
   tell(layer: LayerResult): boolean {
     if (this.#told.has(layer.name)) return false
     this.#told.add(layer.name)
-    // Known from the options, so a journal does not hold it.
-    const { solver, options } = this.plan
-    const told = { ...layer, products: solver.products?.(options) ?? 0 }
-    this.layers.push(told)
-    this.host.emit({ type: 'layer', run: this.id, layer: told })
+    this.layers.push(layer)
+    this.host.emit({ type: 'layer', run: this.id, layer })
     return true
   }
 

@@ -102,7 +102,11 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
         : `Yes: write “FROM ./${run}” into a Modelfile, then ollama create.`,
     },
     { runtime: 'LM Studio', loads: true, note: `Yes: lms import ${run}, or put the folder into its folder of models.` },
-    { runtime: 'wllama', loads: true, note: 'Yes, in the browser: files of up to 2 GiB each, if the model fits into the 4 GB of WebAssembly.' },
+    {
+      runtime: 'wllama',
+      loads: true,
+      note: 'Yes, in the browser: files of up to 2 GiB each, if the model fits into the 4 GB of WebAssembly.',
+    },
     {
       runtime: 'transformers',
       loads: !transformers,
