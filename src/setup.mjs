@@ -79,6 +79,7 @@ const tasks = {
   families: (args) => headless('e2e/families.ts', args),
   interop: (args) => headless('e2e/interop/interop.ts', args),
   profile: (args) => headless('e2e/profile.ts', args),
+  packing: (args) => headless('e2e/bench/packing.ts', args),
   'dry-runs': (args) => headless('e2e/dry-runs.ts', args),
 }
 
