@@ -4,15 +4,13 @@
  * the calibration tokens, on held-out ones, and to the KL divergence, over several draws of the calibration windows. Without a model it
  * takes the embedded demo. `--write` puts the table into src/quant/README.md.
  */
-import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Control } from '../src/engine/control.ts'
-import { demoFiles, demoTexts } from '../src/engine/hosts/demo.ts'
-import { dawn, diskFile, diskFolder, headless, textFile } from '../src/engine/hosts/node.ts'
+import { headless } from '../src/engine/hosts/node.ts'
 import { heldOutShare, type JobReport, type Options } from '../src/engine/job.ts'
 import { runJob } from '../src/engine/run/run.ts'
-import { Session } from '../src/engine/session.ts'
 import { memorySink, memoryStore } from '../src/io/memory.ts'
+import { openAsked } from './asked.ts'
 import { keepTable, markdown } from './tables.ts'
 
 const { values } = parseArgs({
@@ -48,14 +46,8 @@ const all: { label: string; method: string; options: Options }[] = [
 ]
 const methods = all.filter(({ label }) => label.includes(values.only))
 
-const demo = (name: string) => diskFile(join('public', 'demo', name))
-
 async function main(): Promise<void> {
-  const session = new Session(dawn(), demoTexts(demo))
-  if (values.model) await session.open(await diskFolder(values.model), basename(resolve(values.model)))
-  else await session.open(await demoFiles(demo), 'demo model')
-  const text = async (path: string | undefined, builtin: string) => (path ? session.texts.add(await textFile(path)).id : builtin)
-  const [calibration, evaluation] = [await text(values.dataset, 'demo-calibration'), await text(values.eval, 'demo-evaluation')]
+  const { session, calibration, evaluation } = await openAsked(values)
   const reports: JobReport[] = []
   for (let seed = 0; seed < Number(values.draws); seed++) {
     const runs = methods.map(({ label, method, options }, i) => {

@@ -4,15 +4,13 @@
  * tables into src/quant/README.md, and what the README shows of them into README.md.
  */
 import { writeFileSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Control } from '../src/engine/control.ts'
-import { demoFiles, demoTexts } from '../src/engine/hosts/demo.ts'
 import type { JobReport, Options, RunResult } from '../src/engine/job.ts'
-import { dawn, diskFile, diskFolder, headless, textFile } from '../src/engine/hosts/node.ts'
+import { headless } from '../src/engine/hosts/node.ts'
 import { runJob } from '../src/engine/run/run.ts'
-import { Session } from '../src/engine/session.ts'
 import { memorySink, memoryStore } from '../src/io/memory.ts'
+import { openAsked } from './asked.ts'
 import { keepTable, markdown } from './tables.ts'
 
 const { values } = parseArgs({
@@ -63,14 +61,8 @@ function perBits(method: string, bits: number): Options {
   return { trueSequential: true }
 }
 
-const demo = (name: string) => diskFile(join('public', 'demo', name))
-
 async function main(): Promise<void> {
-  const session = new Session(dawn(), demoTexts(demo))
-  if (values.model) await session.open(await diskFolder(values.model), basename(resolve(values.model)))
-  else await session.open(await demoFiles(demo), 'demo model')
-  const text = async (path: string | undefined, builtin: string) => (path ? session.texts.add(await textFile(path)).id : builtin)
-  const [calibration, evaluation] = [await text(values.dataset, 'demo-calibration'), await text(values.eval, 'demo-evaluation')]
+  const { session, calibration, evaluation } = await openAsked(values)
   const reports: { bits: number; report: JobReport }[] = []
   for (const bits of values.bits.split(',').map(Number)) {
     const report = await runJob(

@@ -7,7 +7,15 @@
  * W[n,k] = scales[g,n] · (code[k,n] − zero[g,n]), g = k / group size. The eight outputs of word c stand, from the lowest bits up, in the
  * order 8c + 0, 2, 4, 6, 1, 3, 5, 7.
  */
-import { type Compatibility, type ExportFormat, type ExportPlan, configWith, MOST_HALF, type NotLoaded, type Refusal } from './format.ts'
+import {
+  type Compatibility,
+  type ExportFormat,
+  type ExportPlan,
+  configWith,
+  declaresSixteen,
+  type NotLoaded,
+  type Refusal,
+} from './format.ts'
 import { awqOrder } from './read-awq.ts'
 import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
 import {
@@ -43,7 +51,7 @@ export const awqLayout: SafetensorsLayout = {
 
   open: openPacked,
 
-  declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
+  declares: declaresSixteen,
 
   configFiles: (originalText, plan, declared) => [
     { path: 'config.json', text: configWith(originalText, declared, { quantization_config: awqConfig(plan) }) },

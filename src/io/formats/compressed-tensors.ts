@@ -10,7 +10,15 @@
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, transposed, words } from '../bits.ts'
-import { type Compatibility, type ExportFormat, type ExportPlan, configWith, MOST_HALF, type NotLoaded, type Refusal } from './format.ts'
+import {
+  type Compatibility,
+  type ExportFormat,
+  type ExportPlan,
+  configWith,
+  declaresSixteen,
+  type NotLoaded,
+  type Refusal,
+} from './format.ts'
 import { sized, verdicts } from './runtimes.ts'
 import {
   bytesOf,
@@ -45,7 +53,7 @@ export const compressedLayout: SafetensorsLayout = {
   open: openPacked,
 
   // As for GPTQ: scales keep their 16 bits, and loaders compute in what is declared.
-  declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
+  declares: declaresSixteen,
 
   configFiles: (originalText, plan, declared) => [
     { path: 'config.json', text: configWith(originalText, declared, { quantization_config: compressedConfig(plan) }) },

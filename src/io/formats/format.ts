@@ -148,6 +148,10 @@ export interface ExportFormat {
   compatibility(plan: ExportPlan, notLoaded?: NotLoaded): Compatibility[]
 }
 
+/** What files of packed codes declare, whose scales have 16 bits in any case: what loaders compute in, and most of their kernels take no more. */
+export const declaresSixteen = (dtype: FloatDtype, peak: number): DtypeName =>
+  dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'
+
 /** The model's own config.json with this dtype, under the key already used there, and with `changes`. */
 export function configWith(originalText: string, declared: DtypeName, changes: Record<string, unknown> = {}): string {
   const original = JSON.parse(originalText) as Record<string, unknown>

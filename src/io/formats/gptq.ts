@@ -18,8 +18,8 @@ import {
   type ExportPlan,
   type ExportSettings,
   configWith,
+  declaresSixteen,
   type LinearPlan,
-  MOST_HALF,
   type NotLoaded,
   type Remark,
 } from './format.ts'
@@ -51,7 +51,7 @@ export const gptqLayout: SafetensorsLayout = {
   open: openPacked,
 
   // Scales are float16 in any case; this declares the dtype that loaders compute in, and most kernels take 16 bits only.
-  declares: (dtype, peak) => (dtype === 'BF16' || peak > MOST_HALF ? 'bfloat16' : 'float16'),
+  declares: declaresSixteen,
 
   configFiles(originalText, plan, declared) {
     const config = quantizationConfig(plan)
