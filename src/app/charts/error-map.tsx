@@ -3,7 +3,7 @@
  * thousands of cells.
  */
 import { useEffect, useId, useMemo, useRef, useState } from 'react'
-import { useView } from '../context.ts'
+import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { Choice, RunMark } from '../panels/controls.tsx'
 import type { JobView } from '../reduce.ts'
@@ -182,6 +182,11 @@ function Heat({ canvas, width, height, drawing, view, run, title }: MapProps) {
   const [hovered, setHovered] = useState<Cell | null>(null)
   const [spoken, setSpoken] = useState('')
   const scheme = useScheme()
+  const workbench = useWorkbench()
+  const open = ({ row, column }: Cell) => {
+    const name = grid.names[row][column]
+    if (name !== null) workbench.openLinear(name)
+  }
   const layout = useMemo(() => layoutMap(width, height, grid), [width, height, grid])
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the scheme is what the colours are taken from
@@ -210,6 +215,7 @@ function Heat({ canvas, width, height, drawing, view, run, title }: MapProps) {
         onKeyDown={(event) => {
           const next = cursor ? moved(event.key, cursor, grid) : event.key.startsWith('Arrow') ? { row: 0, column: 0 } : null
           if (event.key === 'Escape') setCursor(null)
+          if (event.key === 'Enter' && cursor) open(cursor)
           if (!next) return
           event.preventDefault()
           setCursor(next)
@@ -221,7 +227,11 @@ function Heat({ canvas, width, height, drawing, view, run, title }: MapProps) {
           setHovered(cellAt(event.clientX - box.left, event.clientY - box.top, layout, grid))
         }}
         onPointerLeave={() => setHovered(null)}
-        onClick={() => hovered && setCursor(hovered)}
+        onClick={() => {
+          if (!hovered) return
+          setCursor(hovered)
+          open(hovered)
+        }}
       >
         <canvas ref={canvas} style={{ width, height }} />
         {shown && <Cursor cell={shown} layout={layout} />}

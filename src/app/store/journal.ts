@@ -6,7 +6,7 @@ import * as plan from '../plan.ts'
 import * as textsOf from '../texts.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import type { Core } from './core.ts'
-import { isBusy, uploadKey } from './state.ts'
+import { firstLook, isBusy, uploadKey } from './state.ts'
 
 export async function readJournal(core: Core) {
   try {
@@ -43,7 +43,7 @@ async function openResults(core: Core) {
   const { job, model, events, report } = journal.summary
   const finished = events.reduce<JobView>(reduce, begin(job))
   const view = report ? end(finished, report) : abort(finished, toErrorData(new WorkbenchError('cancelled', 'The job was interrupted.')))
-  core.set({ view, ran: model, spoken: view.announcement, saving: {}, uploads: {}, again: null, step: 'results' })
+  core.set({ view, ran: model, ...firstLook, spoken: view.announcement, saving: {}, uploads: {}, again: null, step: 'results' })
 }
 
 /**

@@ -24,5 +24,26 @@ function dismissDropped(core: Core) {
   core.set({ dropped: null })
 }
 
+/** Takes a run out of the charts, or back into them. */
+function hide(core: Core, run: string) {
+  core.set({ hidden: toggled(core.get().hidden, run) })
+}
+
+/** Puts a run before the others, or back in its place. */
+function pin(core: Core, run: string) {
+  core.set({ pinned: toggled(core.get().pinned, run) })
+}
+
+const toggled = (all: string[], one: string) => (all.includes(one) ? all.filter((other) => other !== one) : [...all, one])
+
+/** Looks at a linear by itself, by its module path. */
+function openLinear(core: Core, name: string) {
+  core.set({ linear: name })
+}
+
+function closeLinear(core: Core) {
+  core.set({ linear: null })
+}
+
 /** The actions of this file. */
-export const actions = { go, prefer, answer, dismissFault, dismissDropped }
+export const actions = { go, prefer, answer, dismissFault, dismissDropped, hide, pin, openLinear, closeLinear }

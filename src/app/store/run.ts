@@ -8,7 +8,7 @@ import { type Core, redrawEvery } from './core.ts'
 import { bringTexts, mayDelete, readJournal } from './journal.ts'
 import { open } from './model.ts'
 import { check } from './planning.ts'
-import { isBusy, type State } from './state.ts'
+import { firstLook, isBusy, type State } from './state.ts'
 
 /** What refuses a job before it touches what is kept. */
 const notBegun = new Set<ErrorData['code']>(['journal-busy', 'journal-mismatch', 'journal-kept'])
@@ -42,6 +42,7 @@ async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (ev
     view: first,
     spoken: first.announcement,
     ran: model,
+    ...firstLook,
     step: 'run',
     asked: null,
     saving: {},

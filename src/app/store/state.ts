@@ -104,6 +104,11 @@ export interface State {
   /** The job that runs or ran, and the model it runs on. */
   view: JobView | null
   ran: ModelSummary | null
+  /** Runs that charts leave out, and those that come first wherever runs are listed. */
+  hidden: string[]
+  pinned: string[]
+  /** Module path of the linear that is looked at by itself. */
+  linear: string | null
   /** What the live region says: everything announced since the page was last redrawn. */
   spoken: string
   /** A control that was pressed and has not taken effect yet. */
@@ -142,6 +147,9 @@ export const firstState = (): State => ({
   again: null,
   view: null,
   ran: null,
+  hidden: [],
+  pinned: [],
+  linear: null,
   spoken: '',
   asked: null,
   saving: {},
@@ -151,6 +159,9 @@ export const firstState = (): State => ({
   dropped: null,
   removed: null,
 })
+
+/** As the views of another job begin. */
+export const firstLook = { hidden: [], pinned: [], linear: null } satisfies Partial<State>
 
 export function isBusy({ view }: Pick<State, 'view'>): boolean {
   return view !== null && view.phase !== 'over'
