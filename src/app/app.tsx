@@ -30,6 +30,8 @@ const panels = {
   results: later(async () => (await import('./panels/results.tsx')).ResultsPanel),
 }
 
+const Drawer = later(async () => (await import('./panels/drawer.tsx')).Drawer)
+
 /** The whole page, on any implementation of the engine. */
 export function mount(root: HTMLElement, engine: Engine) {
   loadOnTouch(engine.load)
@@ -75,6 +77,7 @@ function Page() {
         </div>
       )}
       <Announcer />
+      <LinearDrawer />
       <Question />
     </>
   )
@@ -131,6 +134,19 @@ function DroppedText() {
         <Button kind="quiet" icon="cancel" aria-label="Close this message" onClick={workbench.dismissDropped} />
       </section>
     </Shown>
+  )
+}
+
+/** A linear, looked at beside the step that it was opened from. */
+function LinearDrawer() {
+  const name = useView((state) => state.linear)
+  if (name === null) return null
+  return (
+    <Boundary key={name}>
+      <Suspense fallback={null}>
+        <Drawer name={name} />
+      </Suspense>
+    </Boundary>
   )
 }
 

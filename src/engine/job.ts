@@ -410,6 +410,11 @@ export interface ObjectiveCurve {
   values: number[]
   /** Which of `iterations` were relaxed. */
   relaxed: number[]
+  /**
+   * Share of the codes that the sweep of each iteration changed; null where it did not begin on the grid, or ended off it. Missing where
+   * that is not counted.
+   */
+  changed?: (number | null)[]
 }
 
 export interface LayerResult {
@@ -651,7 +656,13 @@ export type RunEvent =
   /** Of the whole job: fraction of work done, seconds so far, seconds left (null until it can be estimated). */
   | { type: 'progress'; done: number; elapsed: number; eta: number | null; run: string | null; runDone: number }
   /** Relative objective f(Ŵ)/f(0) after each iteration; relaxed iterations are marked. */
-  | { type: 'objective'; run: string; linear: string; points: { iteration: number; value: number; relaxed: boolean }[]; iterations: number }
+  | {
+      type: 'objective'
+      run: string
+      linear: string
+      points: { iteration: number; value: number; relaxed: boolean; changed?: number }[]
+      iterations: number
+    }
   | { type: 'layer'; run: string; layer: LayerResult }
   /** Perplexity with the first `blocks` blocks quantized. */
   | { type: 'perplexity'; run: string; blocks: number; value: number }

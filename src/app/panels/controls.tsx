@@ -26,6 +26,7 @@ const strokes = {
   moon: 'M12.5 10A5.5 5.5 0 0 1 6 3.5 5.5 5.5 0 1 0 12.5 10z',
   next: 'M6 4l4 4-4 4',
   note: 'M8 7v4.5M8 4.5v.01M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13z',
+  open: 'M2.5 3h11v10h-11zM9.5 3v10',
   pause: 'M5.5 3v10M10.5 3v10',
   play: 'M5 3l7.5 5L5 13z',
   previous: 'M10 4L6 8l4 4',

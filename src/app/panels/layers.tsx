@@ -130,6 +130,7 @@ interface RowProps {
 }
 
 function Row({ view, look, name, layers, open, onToggle }: RowProps) {
+  const workbench = useWorkbench()
   const first = layers.find((layer) => layer)!
   const notes = layers.reduce((sum, layer) => sum + (layer?.notes.length ?? 0), 0)
   const columns = 2 + Number(look.noted) + view.runs.length * (look.timed ? 2 : 1)
@@ -137,10 +138,13 @@ function Row({ view, look, name, layers, open, onToggle }: RowProps) {
     <>
       <tr>
         <td className="path">
-          <button type="button" className="expand" aria-expanded={open} onClick={onToggle}>
-            <Icon name={open ? 'down' : 'next'} />
-            <span>{shortName(name)}</span>
-          </button>
+          <div className="linear-name">
+            <button type="button" className="expand" aria-expanded={open} onClick={onToggle}>
+              <Icon name={open ? 'down' : 'next'} />
+              <span>{shortName(name)}</span>
+            </button>
+            <Button kind="quiet" icon="open" aria-label={`Open ${shortName(name)}`} onClick={() => workbench.openLinear(name)} />
+          </div>
         </td>
         {look.noted && (
           <td>
@@ -206,7 +210,7 @@ function Figures({ view, layers, timed }: Pick<RowProps, 'view' | 'layers'> & { 
 }
 
 /** Everything about one linear, run by run. */
-function Known({ view, name, layers }: { view: JobView; name: string; layers: (LayerResult | undefined)[] }) {
+export function Known({ view, name, layers }: { view: JobView; name: string; layers: (LayerResult | undefined)[] }) {
   const unit = useView((state) => state.preferences.errorUnit)
   const heldOut = layers.some((layer) => layer?.heldOutError !== undefined)
   const aimed = layers.some((layer) => layer?.aim)
