@@ -81,7 +81,7 @@ describe('npm run quantize', () => {
     expect(saved.status, saved.stderr).toBe(0)
     const result = JSON.parse(saved.stdout)
     const keys =
-      'adapter model source method options fp_perplexity perplexity perplexity_se kl kl_se kl_median kl_p99 kl_max top1 fp_lambada lambada mean_relative_error mean_held_out_error bits_per_weight bits seconds network export_error pushed layers'
+      'adapter model source run method options fp_perplexity perplexity perplexity_se kl kl_se kl_median kl_p99 kl_max top1 fp_lambada lambada mean_relative_error mean_held_out_error bits_per_weight bits seconds network export_error pushed layers'
     expect(Object.keys(result)).toEqual(keys.split(' '))
     expect(result.fp_lambada.passages).toBe(2)
     expect(result.lambada).toMatchObject({ passages: 2, accuracy: expect.any(Number), se: expect.any(Number) })

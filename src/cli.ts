@@ -14,8 +14,9 @@ import { type ErrorData, WorkbenchError, toErrorData } from './errors.ts'
 import { type Given, help, readArguments, UsageError } from './cli/arguments.ts'
 import { type Asked, understand, withoutEffect } from './cli/asked.ts'
 import { dryText, foresee } from './cli/dry-run.ts'
-import { chooseTexts, connect, demo, isRemote, namedText, openModel } from './cli/inputs.ts'
+import { chooseTexts, connect, demo as demoFile, isRemote, namedText, openModel } from './cli/inputs.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
+import { replayed, replayOf, reportFile } from './cli/replay.ts'
 import { resultOf, summary } from './cli/result.ts'
 import { checkPushed, chooseFormats, differing, takesAll } from './cli/resume.ts'
 import { Speaker } from './cli/speaker.ts'
@@ -23,15 +24,17 @@ import { upload } from './cli/upload.ts'
 
 /** The data sets of the Hub, whose address is among the arguments. */
 let datasets: ReturnType<typeof hubDatasets>
-const session = new Session(dawn(), demoTexts(demo), (...which) => datasets(...which))
+const session = new Session(dawn(), demoTexts(demoFile), (...which) => datasets(...which))
 const { catalog } = session
 
 async function main(): Promise<void> {
-  const given = readArguments(catalog, process.argv.slice(2))
-  if (given.on('help')) {
+  const typed = readArguments(catalog, process.argv.slice(2))
+  if (typed.on('help')) {
     process.stdout.write(help(catalog))
     return
   }
+  const replay = await replayOf(typed)
+  const given = replay?.given ?? typed
   const asked = understand(catalog, given)
   if (given.on('dry-run')) {
     const run = await foresee(session, given, asked)
@@ -39,7 +42,7 @@ async function main(): Promise<void> {
     return
   }
   // Before anything is claimed or computed; those of a job that the journal describes are in it.
-  const texts = takesAll(given) ? null : await chooseTexts(session, given, asked)
+  const texts = replay || takesAll(given) ? null : await chooseTexts(session, given, asked)
   const say = new Speaker(given.on('compute-quantization-recon-error'))
   setInterval(() => say.tick(), 5000).unref()
   for (const note of withoutEffect(catalog, given, asked)) say.note(note)
@@ -56,17 +59,21 @@ async function main(): Promise<void> {
     process.stdout.write(given.on('json') ? `${JSON.stringify({ pushed: url })}\n` : `Uploaded to: ${url}\n`)
     return
   }
+  const keepReport = await reportFile(given)
   const model = await openModel(session, hub, asked.model)
   const choice = await formatChoice(given, asked, unfinished, target, say)
-  const job =
-    !texts && unfinished
-      ? { ...(await withTexts(unfinished.job, journal)), ...choice }
-      : { ...(await jobOf(given, asked, texts ?? (await chooseTexts(session, given, asked)), model, say)), ...choice }
+  const described = replay
+    ? await replayed(replay, session, say)
+    : !texts && unfinished
+      ? await withTexts(unfinished.job, journal)
+      : await jobOf(given, asked, texts ?? (await chooseTexts(session, given, asked)), model, say)
+  const job: Job = { ...described, ...choice }
   if (target) standing(target, unfinished, given.on('resume'))
-  const surroundings = { target, hub, journal, say, resume: unfinished !== null, remote: local === null }
+  const surroundings = { target, hub, journal, say, resume: unfinished !== null, remote: local === null, demo: asked.model === 'demo' }
   const report = await perform(job, surroundings).catch((error) => {
     throw unfinished ? otherwiseAsked(error, job, unfinished.job) : error
   })
+  await keepReport?.(report)
   const written = report.runs.at(0)?.export
   const uploaded = target && place && written ? await upload(hub, target, place, say).catch((error: Error) => error) : null
   await tell(report, given, asked, journal, uploaded && 'url' in uploaded ? uploaded.url : null)
@@ -181,10 +188,12 @@ interface Surroundings {
   resume: boolean
   /** The model is on the Hub. */
   remote: boolean
+  /** It is the demo's. */
+  demo: boolean
 }
 
 /** Checks the job, and runs it. */
-async function perform(job: Job, { target, hub, journal, say, resume, remote }: Surroundings): Promise<JobReport> {
+async function perform(job: Job, { target, hub, journal, say, resume, remote, demo }: Surroundings): Promise<JobReport> {
   const control = new Control()
   stopOnSignals(control)
   const check = await checkJob(job, session)
@@ -192,12 +201,17 @@ async function perform(job: Job, { target, hub, journal, say, resume, remote }: 
   const heavy = memoryProblem(check.runs, (await session.gpuSummary()).memoryBudget)
   if (heavy) say.hear({ type: 'notice', run: null, problem: heavy })
   const emit = (event: RunEvent) => {
+    if (event.type === 'run-start' && job.runs.length > 1) say.note(`Run ${job.runs.find(({ id }) => id === event.run)!.label}`)
     say.hear(event)
     if (event.type === 'paused' && event.storage) waitForRoom(control, event.storage)
   }
   const online = remote || [job.calibration, job.evaluation, job.lambada].some((choice) => choice && session.texts.isRemote(choice))
   const host = { session, control, emit, sink: () => target!.sink(), journal, network: online ? hub.network : undefined }
-  const report = await runJob(job, host, { resume, rewrite: target !== null && !(await target.whole()) })
+  const report = await runJob(job, host, {
+    resume,
+    rewrite: target !== null && !(await target.whole()),
+    ...(demo && { origin: { kind: 'demo' as const } }),
+  })
   say.done()
   if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.', await later(journal, report))
   return report
@@ -209,16 +223,29 @@ const later = async (journal: Store, { job }: JobReport) =>
 
 /** Prints the result. @throws {WorkbenchError} what the run or its export failed of */
 async function tell(report: JobReport, given: Given, { saved }: Asked, journal: Store, pushed: string | null): Promise<void> {
-  const run = report.runs.at(0)
   const goOn = await later(journal, report)
-  if (run?.error) throw new WorkbenchError(run.error.code, run.error.message, `${run.error.hint} ${goOn}`.trim())
-  process.stdout.write(given.on('json') ? `${JSON.stringify(resultOf(report, pushed))}\n` : summary(report, saved, pushed))
+  const { error } = report.runs.find((run) => run.error) ?? {}
+  if (error) throw new WorkbenchError(error.code, error.message, `${error.hint} ${goOn}`.trim())
+  for (const one of runByRun(report)) {
+    process.stdout.write(given.on('json') ? `${JSON.stringify(resultOf(one, pushed))}\n` : summary(one, saved, pushed))
+  }
+  const run = report.runs.at(0)
   if (!run?.exportError) return
   const kept = saved === undefined ? null : await readJournal(journal, false)
   const again = kept?.results.some(({ exportError }) => exportError)
     ? 'Solved layers are kept: the same command with --resume writes the checkpoint again, without solving.'
     : goOn
   throw new ExportFailure(run.exportError, again)
+}
+
+/** The reports of single runs; of a measurement, the report itself. */
+function runByRun(report: JobReport): JobReport[] {
+  if (report.job.runs.length < 2) return [report]
+  return report.runs.map((run) => ({
+    ...report,
+    job: { ...report.job, runs: report.job.runs.filter(({ id }) => id === run.run) },
+    runs: [run],
+  }))
 }
 
 /** The result is valid, but its checkpoint could not be written. */

@@ -50,6 +50,12 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
     seed: ['N', 'seed of the sampling (default 0)'],
     date: ['YYYY-MM-DD', 'today’s date for chat templates that write it (default: the day of the start)'],
     'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default ${recommendedOf({ solvers })})`],
+    job: [
+      'FILE',
+      'repeat the job of a job file, of a report, or of the quantization_report.json of a checkpoint: model, texts and all options are taken from it; --model, --dataset, --eval and --lambada say where those are that only a folder or a file holds',
+    ],
+    run: ['NAME', 'with --job: only the run with this id or name'],
+    report: ['FILE', 'write the report of the job, which --job repeats and which the page opens'],
     save: [
       'DIR',
       'write the quantized checkpoint into this folder, which has to be new or empty; until it is complete, DIR.partial and a journal are next to it',
@@ -80,7 +86,7 @@ const switches = {
   public: 'with --push: everybody may see the repository',
   'keep-solved': 'keep the journal after everything is written, so that --resume can write the checkpoint in other formats without solving',
   'dry-run': 'forecast time and memory of every algorithm, from the config.json in --model (a folder or a path) alone',
-  json: 'print one JSON object to stdout',
+  json: 'print one JSON object to stdout; with --job one a line for each run',
   help: 'print this help',
 } as const
 

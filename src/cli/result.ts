@@ -5,11 +5,12 @@ import { type JobReport, type LastWords, type LayerResult, bitsByContent } from 
 /** `pushed`: address of the repository that the checkpoint was uploaded to. */
 export function resultOf(report: JobReport, pushed: string | null) {
   const run = report.runs.at(0)
-  const { method = null, options = null } = report.job.runs.at(0) ?? {}
+  const { label = null, method = null, options = null } = report.job.runs.at(0) ?? {}
   return {
     adapter: report.adapter.name,
     model: report.model.name,
     source: report.model.source,
+    run: label,
     method,
     options: {
       ...options,
@@ -69,7 +70,10 @@ export function summary(report: JobReport, saved: string | undefined, pushed: st
   const { name, quantized } = report.model
   const kind = quantized ? `quantized to ${quantized.bits} bits` : 'full precision'
   const spread = (error: number | null) => (error === null ? '' : ` ± ${error.toFixed(3)} (standard error over windows)`)
-  const lines = [`Perplexity of ${name}, ${kind} as stored: ${report.fpPerplexity?.toFixed(3)}${spread(report.fpPerplexityError)}`]
+  const { label, method } = report.job.runs.at(0) ?? {}
+  // Without a job file a run is called after its method.
+  const lines = label === method ? [] : [`Run: ${label}`]
+  lines.push(`Perplexity of ${name}, ${kind} as stored: ${report.fpPerplexity?.toFixed(3)}${spread(report.fpPerplexityError)}`)
   const words = (what: string, measured: LastWords | undefined) => {
     const found = accuracyOf(measured)
     if (!found) return

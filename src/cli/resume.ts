@@ -3,7 +3,21 @@ import type { Catalog, Job, JournalSummary } from '../engine/job.ts'
 import { type Given, specsOf, UsageError } from './arguments.ts'
 
 /** Arguments that say where a job is and where its result goes. With any other, it is described anew. */
-const places = ['model', 'hub-url', 'cache', 'cache-gb', 'save', 'push', 'public', 'format', 'overwrite', 'resume', 'keep-solved', 'json']
+const places = [
+  'model',
+  'hub-url',
+  'cache',
+  'cache-gb',
+  'save',
+  'push',
+  'public',
+  'format',
+  'overwrite',
+  'resume',
+  'keep-solved',
+  'json',
+  'report',
+]
 const silent = ['compute-quantization-recon-error']
 
 /** Whether all of the job is left to the journal. */

@@ -510,6 +510,8 @@ export interface RunResult {
 export interface UsedText {
   /** Its label; for a data set of the Hub its id. */
   name: string
+  /** Absent in reports of earlier versions. */
+  origin?: TextSource['origin']
   /** SHA-256 of the used token ids, window after window, as little-endian int32. */
   tokensSha256: string
   /** Number of tokens used. */
@@ -567,6 +569,8 @@ export interface JobReport extends ReportHead {
   /** ISO times. */
   started: string
   ended: string
+  /** Where the model came from; absent in reports of earlier versions. */
+  origin?: ModelOrigin
   runs: RunResult[]
   memory: MemoryPoint[]
   seconds: number

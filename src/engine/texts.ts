@@ -7,7 +7,7 @@ import { type Passage, readPassage } from '../data/lambada.ts'
 import type { TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
-import type { CalibrationSpec, TextChoice, TextSource } from './job.ts'
+import type { CalibrationSpec, TextChoice, TextSource, UsedText } from './job.ts'
 
 /** Formats of files, compression and chat templates: what takes a while to load, when a text is first read. */
 export const loadReaders = () => import('../data/documents.ts')
@@ -65,6 +65,12 @@ export class Texts {
   /** A text that is no data set. */
   file(id: string): TextFile | undefined {
     return this.#files.get(id)
+  }
+
+  /** What a report says of a text. */
+  named(id: string): Pick<UsedText, 'name' | 'origin'> {
+    const file = this.#files.get(id)
+    return file ? { name: file.label, origin: file.origin } : { name: id, origin: 'dataset' }
   }
 
   /** What there is to choose from, without the data sets that nobody named yet. */

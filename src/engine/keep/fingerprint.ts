@@ -50,10 +50,10 @@ export async function fingerprintOf(opened: OpenModel, source: HubOrigin | null,
 /** The texts of a plan by name, with digests of the drawn tokens. */
 export async function usedTexts(
   { job, calibration, heldOut, evaluation, passages }: Plan,
-  nameOf: (text: string) => string,
+  textOf: (text: string) => Pick<UsedText, 'name' | 'origin'>,
 ): Promise<UsedTexts> {
   const used = async (text: string, windows: Int32Array[]): Promise<UsedText> => ({
-    name: nameOf(text),
+    ...textOf(text),
     tokensSha256: await sha256(joinedTokens(windows, false)),
     tokens: windows.reduce((sum, { length }) => sum + length, 0),
   })

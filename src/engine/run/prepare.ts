@@ -74,7 +74,7 @@ export async function prepare(asked: Job, host: Host, resume: boolean, origin?: 
     evaluation,
     blocks: opened.model.shape.blocks,
     layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
-    texts: await usedTexts(plan, (id) => session.texts.file(id)?.label ?? id),
+    texts: await usedTexts(plan, (id) => session.texts.named(id)),
     notices: [...plan.check.problems, ...remarks],
     resumed: null,
   }

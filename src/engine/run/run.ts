@@ -206,7 +206,8 @@ function sourceOf(origin: ModelOrigin): HubOrigin | null {
 function reportOf(prepared: Prepared, host: Host, measured: Measured, outcome: Outcome): JobReport {
   const { journal, seconds } = prepared
   const ended = new Date().toISOString()
-  return { ...headOf(prepared, host, measured), started: journal.head.started, ended, ...outcome, seconds: seconds + journal.seconds }
+  const { started, origin } = journal.head
+  return { ...headOf(prepared, host, measured), started, ended, origin, ...outcome, seconds: seconds + journal.seconds }
 }
 
 const interrupted = toErrorData(new WorkbenchError('cancelled', 'Writing was interrupted.', 'Write it again.'))
