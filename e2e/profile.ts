@@ -10,7 +10,7 @@ import { WebGpuDevice } from '../src/gpu/webgpu.ts'
 import { applyHead } from '../src/gpu/head.ts'
 import { embed, type Panels } from '../src/gpu/ops.ts'
 import type { Tensor } from '../src/gpu/tensor.ts'
-import type { BlockWeights, Model } from '../src/models/family.ts'
+import { type BlockLayout, type BlockWeights, keptOf, kindsOf, linearsOf, type Model } from '../src/models/family.ts'
 import { readModel } from '../src/models/index.ts'
 import { keepTable, markdown } from './tables.ts'
 
@@ -50,7 +50,7 @@ interface Profile {
 async function profileForward(gpu: WebGpuDevice, config: Record<string, unknown>, windows: number, t: number): Promise<Profile> {
   const { model } = readModel(config)
   const mark = gpu.mark()
-  const { block, outer, head } = randomWeights(gpu, model)
+  const { blocks, outer, head } = randomWeights(gpu, model)
   const batch = {
     ids: Array.from({ length: windows }, () => Int32Array.from({ length: t }, (_, i) => i % head.rows)),
     windows,
@@ -61,7 +61,7 @@ async function profileForward(gpu: WebGpuDevice, config: Record<string, unknown>
     const ids = flatIds(batch)
     let x = model.start(gpu, outer, embed(gpu, head, ids), batch)
     for (let k = 0; k < model.shape.blocks; k++) {
-      const steps = model.block(gpu, block, x, batch, k)
+      const steps = model.block(gpu, blocks.get(model.layouts[k])!, x, batch, k)
       let step = await steps.next()
       while (!step.done) step = await steps.next()
       x.dispose()
@@ -109,8 +109,9 @@ async function timed(gpu: WebGpuDevice, work: () => Promise<void>): Promise<Reco
   return kernels
 }
 
-/** Weights of a size that keeps activations around 1; all blocks share theirs. */
-function randomWeights(gpu: WebGpuDevice, { stages, vectors, outer, shape }: Model) {
+/** Weights of a size that keeps activations around 1; blocks of a kind share theirs. */
+function randomWeights(gpu: WebGpuDevice, model: Model) {
+  const { outer, shape } = model
   let state = 1
   const noise = (extents: number[], scale: number, offset = 0): Tensor => {
     const values = new Float32Array(extents.reduce((a, b) => a * b, 1))
@@ -120,9 +121,17 @@ function randomWeights(gpu: WebGpuDevice, { stages, vectors, outer, shape }: Mod
     }
     return gpu.upload(values, extents)
   }
-  const block: BlockWeights = new Map()
-  for (const { name, q, p } of stages.flat()) block.set(`${name}.weight`, noise([p, q], 2 / Math.sqrt(p)))
-  for (const { name, length } of vectors) block.set(name, noise([length, 1], 0.3, name.endsWith('weight') ? 1 : 0))
+  const blocks = new Map<BlockLayout, BlockWeights>()
+  for (const layout of kindsOf(model)) {
+    const block: BlockWeights = new Map()
+    for (const { name, q, p } of linearsOf(layout)) block.set(`${name}.weight`, noise([p, q], 2 / Math.sqrt(p)))
+    for (const { name, length } of layout.vectors) block.set(name, noise([length, 1], 0.3, name.endsWith('weight') ? 1 : 0))
+    for (const { name, shape, linear } of keptOf(layout)) {
+      const cols = shape.slice(1).reduce((a, b) => a * b)
+      block.set(name, noise(linear ? [cols, shape[0]] : [shape[0], cols], 2 / Math.sqrt(cols)))
+    }
+    blocks.set(layout, block)
+  }
   const outside: BlockWeights = new Map()
   for (const { name, shape: extents } of outer)
     outside.set(name, noise([...extents], 0.3, extents.length === 1 && name.endsWith('weight') ? 1 : 0))
@@ -131,7 +140,7 @@ function randomWeights(gpu: WebGpuDevice, { stages, vectors, outer, shape }: Mod
     cols: shape.embedWidth,
     parts: [{ first: 0, tensor: noise([shape.vocab, shape.embedWidth], 0.5) }],
   }
-  return { block, outer: outside, head }
+  return { blocks, outer: outside, head }
 }
 
 async function main(): Promise<void> {

@@ -13,6 +13,7 @@ import type { Files } from '../io/bytes.ts'
 import { openConfig, openFolder } from '../io/folder.ts'
 import { formats } from '../io/formats/index.ts'
 import { blankModel } from '../models/blank.ts'
+import { kindsOf, linearsOf } from '../models/family.ts'
 import { families } from '../models/index.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
 import { choosePanel } from '../quant/descent.ts'
@@ -220,14 +221,13 @@ function modelOfAnHour(gflops: number): number {
 function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<ModelSummary, 'source' | 'chatTemplate' | 'problems'> {
   const { folder, family, model } = opened
   const { shape } = model
-  const linears = model.stages.flat()
   const { packing } = folder
   return {
     name: folder.name,
     family: family.id,
     familyLabel: opened.partOf === null ? family.label : `${family.label}, the text model of ${opened.partOf}`,
     parameters: opened.parameters,
-    quantizable: linears.reduce((sum, { q, p }) => sum + q * p, 0) * shape.blocks,
+    quantizable: model.layouts.flatMap(linearsOf).reduce((sum, { q, p }) => sum + q * p, 0),
     dtype: opened.dtype,
     blocks: shape.blocks,
     hidden: shape.hidden,
@@ -248,7 +248,9 @@ function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<Mod
       actOrder: packing.actOrder ?? false,
       method: packing.method,
     },
-    linears: linears.map(({ name, q, p }) => ({ name, shape: [q, p] })),
+    linears: kindsOf(model)
+      .flatMap(linearsOf)
+      .map(({ name, q, p }) => ({ name, shape: [q, p] })),
     tensors: [...folder.checkpoint.tensors.values()].map(({ name, dtype, shape, bytes, file }) => ({
       name,
       dtype,

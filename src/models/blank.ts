@@ -3,6 +3,7 @@ import { WorkbenchError } from '../errors.ts'
 import { agreed } from '../io/facts.ts'
 import type { ConfigFile } from '../io/folder.ts'
 import { isObject } from '../io/json.ts'
+import { keptOf, linearsOf } from './family.ts'
 import type { Dtype, TensorEntry } from '../io/safetensors.ts'
 import { readModel } from './index.ts'
 import { type OpenModel, openModel } from './weights.ts'
@@ -56,8 +57,10 @@ export function blankModel({ name, config, configText }: ConfigFile): OpenModel 
   for (const { name: tensor, shape: extents } of model.outer) put(`${prefix}${tensor}`, extents)
   for (let k = 0; k < shape.blocks; k++) {
     const path = `${prefix}${model.blockPath(k)}`
-    for (const { name: vector, length } of model.vectors) put(`${path}.${vector}`, [length])
-    for (const { name: linear, q, p } of model.stages.flat()) put(`${path}.${linear}.weight`, [q, p])
+    const layout = model.layouts[k]
+    for (const { name: vector, length } of layout.vectors) put(`${path}.${vector}`, [length])
+    for (const { name: kept, shape: extents } of keptOf(layout)) put(`${path}.${kept}`, extents)
+    for (const { name: linear, q, p } of linearsOf(layout)) put(`${path}.${linear}.weight`, [q, p])
   }
   const nothing = async (): Promise<never> => {
     throw new Error(`${name} has no weights.`)

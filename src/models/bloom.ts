@@ -9,7 +9,16 @@ import { activate } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { alibiTable, lastOf } from './alibi.ts'
 import { headWidth, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
-import type { Before, BlockWeights, Family, Model, OuterTensor, StageInput, Windows } from './family.ts'
+import {
+  alike,
+  type Before,
+  type BlockWeights,
+  type Family,
+  type Model,
+  type OuterTensor,
+  type StageInput,
+  type Windows,
+} from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
 import { Scope, layernormVectors } from './scope.ts'
 
@@ -60,13 +69,15 @@ function read(given: Record<string, unknown>): Model {
       maxPositions: null,
       tied: config.tie_word_embeddings,
     },
-    stages: [[qkv], [dense], [up], [down]],
-    before: [norm('input_layernorm'), beforeDense(shape), norm('post_attention_layernorm'), beforeDown],
-    vectors: [
-      ...layernormVectors('input_layernorm', hidden),
-      ...layernormVectors('post_attention_layernorm', hidden),
-      ...[qkv, dense, up, down].map(({ name, q }) => ({ name: `${name}.bias`, length: q })),
-    ],
+    layouts: alike(config.num_hidden_layers, {
+      stages: [[qkv], [dense], [up], [down]],
+      before: [norm('input_layernorm'), beforeDense(shape), norm('post_attention_layernorm'), beforeDown],
+      vectors: [
+        ...layernormVectors('input_layernorm', hidden),
+        ...layernormVectors('post_attention_layernorm', hidden),
+        ...[qkv, dense, up, down].map(({ name, q }) => ({ name: `${name}.bias`, length: q })),
+      ],
+    }),
     blockPath: (k) => `h.${k}`,
     embedding: 'word_embeddings.weight',
     head: 'lm_head.weight',

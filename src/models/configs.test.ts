@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it, test } from 'vitest'
 import { refusal } from '../io/testing.ts'
+import { keptOf, linearsOf } from './family.ts'
 import { readModel } from './index.ts'
 import { readRope } from './rope-settings.ts'
 
@@ -160,9 +161,17 @@ const gemma3 = {
 /** Parameters beside the head, as openModel counts them. */
 function parameters(config: Record<string, unknown>): number {
   const { model } = readModel(config)
-  const { vocab, embedWidth, blocks } = model.shape
-  const block = model.stages.flat().reduce((sum, { q, p }) => sum + q * p, 0) + model.vectors.reduce((sum, { length }) => sum + length, 0)
-  return vocab * embedWidth + blocks * block + model.outer.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+  const { vocab, embedWidth } = model.shape
+  const extents = model.layouts.flatMap((layout) => [
+    ...linearsOf(layout).map(({ q, p }) => q * p),
+    ...layout.vectors.map(({ length }) => length),
+    ...keptOf(layout).map(({ shape }) => shape.reduce((a, b) => a * b, 1)),
+  ])
+  return (
+    vocab * embedWidth +
+    extents.reduce((sum, size) => sum + size, 0) +
+    model.outer.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+  )
 }
 
 describe('published models', () => {
@@ -198,7 +207,7 @@ describe('published models', () => {
   })
 
   test('the fused projection has the rows of its layout', () => {
-    const rows = (config: Record<string, unknown>) => readModel(config).model.stages[0][0]
+    const rows = (config: Record<string, unknown>) => readModel(config).model.layouts[0].stages[0][0]
     expect(rows(falcon7)).toMatchObject({ name: 'self_attention.query_key_value', q: 4672, p: 4544 })
     expect(rows(falcon40)).toMatchObject({ q: 9216, p: 8192 })
     expect(rows(falconRw)).toMatchObject({ q: 6144, p: 2048 })
@@ -207,7 +216,7 @@ describe('published models', () => {
 
   test('one norm for attention and MLP makes them one stage', () => {
     const stages = (config: Record<string, unknown>) =>
-      readModel(config).model.stages.map((stage) => stage.map(({ name }) => name.split('.')[1]))
+      readModel(config).model.layouts[0].stages.map((stage) => stage.map(({ name }) => name.split('.')[1]))
     expect(stages(falcon7)).toEqual([['query_key_value', 'dense_h_to_4h'], ['dense'], ['dense_4h_to_h']])
     expect(stages({ ...falcon40, num_ln_in_parallel_attn: 1 })).toEqual(stages(falcon7))
     expect(stages(falcon40)).toEqual([['query_key_value'], ['dense'], ['dense_h_to_4h'], ['dense_4h_to_h']])
@@ -245,8 +254,8 @@ describe('older spellings', () => {
     ['alibi as another string', falcon7, { ...falcon7, alibi: 'False', num_kv_heads: undefined }],
   ])('%s', (_, present, old) => {
     const facts = (config: Record<string, unknown>) => {
-      const { stages, before, vectors, outer, shape } = readModel(config).model
-      return JSON.parse(JSON.stringify({ stages, before, vectors, outer, shape }))
+      const { layouts, outer, shape } = readModel(config).model
+      return JSON.parse(JSON.stringify({ layouts, outer, shape }))
     }
     expect(facts(old)).toEqual(facts(present))
   })

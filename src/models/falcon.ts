@@ -12,7 +12,17 @@ import type { Tensor } from '../gpu/tensor.ts'
 import type { NotLoaded } from '../io/formats/index.ts'
 import { falconAlibiTable, lastOf } from './alibi.ts'
 import { headWidth, invalid, parseConfig, requireFours, respelled, size, unsupported } from './config.ts'
-import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
+import {
+  alike,
+  type Before,
+  type BlockWeights,
+  type Family,
+  type LinearShape,
+  type Model,
+  type OuterTensor,
+  type StageInput,
+  type Windows,
+} from './family.ts'
 import { type FusedShape, type Positions, beforeDense, beforeDown, fusedAttention, fusedLinears, names } from './fused.ts'
 import { ropeFacts } from './rope.ts'
 import { readRope } from './rope-settings.ts'
@@ -158,14 +168,16 @@ function modelOf(config: z.infer<typeof schema>, type: string, shape: Shape): Mo
       maxPositions: config.alibi ? null : config.max_position_embeddings,
       tied: config.tie_word_embeddings,
     },
-    stages,
-    before: second
-      ? [attentionInput, beforeDense(shape), { kind: 'norm', name: second }, beforeDown]
-      : [attentionInput, beforeDense(shape), beforeDown],
-    vectors: [
-      ...[first, ...(second ? [second] : [])].flatMap((name) => layernormVectors(name, hidden)),
-      ...(config.bias ? stages.flat().map(({ name, q }) => ({ name: `${name}.bias`, length: q })) : []),
-    ],
+    layouts: alike(config.num_hidden_layers, {
+      stages,
+      before: second
+        ? [attentionInput, beforeDense(shape), { kind: 'norm', name: second }, beforeDown]
+        : [attentionInput, beforeDense(shape), beforeDown],
+      vectors: [
+        ...[first, ...(second ? [second] : [])].flatMap((name) => layernormVectors(name, hidden)),
+        ...(config.bias ? stages.flat().map(({ name, q }) => ({ name: `${name}.bias`, length: q })) : []),
+      ],
+    }),
     blockPath: (k) => `h.${k}`,
     embedding: 'word_embeddings.weight',
     head: 'lm_head.weight',

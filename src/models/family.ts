@@ -63,14 +63,45 @@ export interface StageInput {
   input: Tensor
 }
 
-export interface Model {
-  shape: ModelShape
+/** A tensor of a block with more than one axis that stays in full precision. */
+export interface KeptTensor {
+  name: string
+  /** As stored. On the GPU rows `[shape[0], the rest]`; of a linear (`[out, in]` in the file) input-major as of all linears. */
+  shape: readonly number[]
+  linear?: boolean
+  /** What it is for, in a word or two. */
+  duty: string
+}
+
+/** What a block is made of; blocks of one kind share theirs. */
+export interface BlockLayout {
   /** Linears that see the same input, in the order they are used and solved. */
   stages: LinearShape[][]
   /** What precedes each stage. */
   before: Before[]
-  /** Norm weights and biases of a block by name, with their length, and what is added to what the file stores. */
+  /** Norm weights, biases and the like by name, with their length, and what is added to what the file stores. */
   vectors: { name: string; length: number; plus?: number }[]
+  kept?: KeptTensor[]
+  /** Operations for a token beside the linears, in windows of `t`; those of attention over the model's heads if not there. */
+  mixing?: (t: number) => number
+}
+
+/** Blocks that are all of one kind. */
+export const alike = (blocks: number, layout: BlockLayout): BlockLayout[] => Array<BlockLayout>(blocks).fill(layout)
+
+/** Tensors of a block with more than one axis that stay as they are. */
+export const keptOf = ({ kept = [] }: BlockLayout): KeptTensor[] => kept
+
+/** The linears of a block, in the order they are solved. */
+export const linearsOf = ({ stages }: BlockLayout): LinearShape[] => stages.flat()
+
+/** The different kinds of blocks, in the order in which they come first. */
+export const kindsOf = ({ layouts }: Pick<Model, 'layouts'>): BlockLayout[] => [...new Set(layouts)]
+
+export interface Model {
+  shape: ModelShape
+  /** What each block is made of. */
+  layouts: BlockLayout[]
   /** Path of block k, without a prefix that a checkpoint may or may not have. */
   blockPath(k: number): string
   /** The token table `[vocab, embedWidth]`, and the head of the same shape, which never has a prefix. */

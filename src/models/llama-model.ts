@@ -4,7 +4,16 @@ import { activate, add, attention, copyColumns, multiply, rmsnorm, rope, scale, 
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder } from '../io/formats/index.ts'
 import type { Architecture, LinearNames } from './architecture.ts'
-import type { Before, BlockWeights, LinearShape, Model, StageInput, Windows } from './family.ts'
+import {
+  alike,
+  type Before,
+  type BlockLayout,
+  type BlockWeights,
+  type LinearShape,
+  type Model,
+  type StageInput,
+  type Windows,
+} from './family.ts'
 import { attentionFactor, inverseFrequencies, ropeFacts, ropeTables, rotatingWidth } from './rope.ts'
 import { Scope } from './scope.ts'
 
@@ -24,9 +33,11 @@ export function modelOf(model: Architecture): Model {
   const biases = stages.flat().filter(({ name }) => model.biased(name))
   return {
     shape: { hidden, blocks, heads, kvHeads, headDim: d, ffn, vocab, embedWidth: hidden, maxPositions, tied },
-    stages,
-    before: beforeOf(model),
-    vectors: [...normVectors(model), ...biases.map(({ name, q }) => ({ name: `${name}.bias`, length: q }))],
+    layouts: alike(blocks, {
+      stages,
+      before: beforeOf(model),
+      vectors: [...normVectors(model), ...biases.map(({ name, q }) => ({ name: `${name}.bias`, length: q }))],
+    }),
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
@@ -112,7 +123,7 @@ function beforeOf({ norms, heads, kvHeads, d, ffn, linears: { qkv, gateUp } }: A
 /** The norm before the second branch. */
 const middleNorm = (norms: Architecture['norms']) => (norms === 'around' ? 'pre_feedforward_layernorm' : 'post_attention_layernorm')
 
-function normVectors({ norms, headNorms, hidden, heads, kvHeads, d, plus }: Architecture): Model['vectors'] {
+function normVectors({ norms, headNorms, hidden, heads, kvHeads, d, plus }: Architecture): BlockLayout['vectors'] {
   const names = {
     before: ['input_layernorm', 'post_attention_layernorm'],
     after: ['post_attention_layernorm', 'post_feedforward_layernorm'],

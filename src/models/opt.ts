@@ -10,7 +10,17 @@ import type { Device } from '../gpu/device.ts'
 import { activate, addRows, attention, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { headWidth, parseConfig, requireFours, size, unsupported } from './config.ts'
-import type { Before, BlockWeights, Family, LinearShape, Model, OuterTensor, StageInput, Windows } from './family.ts'
+import {
+  alike,
+  type Before,
+  type BlockWeights,
+  type Family,
+  type LinearShape,
+  type Model,
+  type OuterTensor,
+  type StageInput,
+  type Windows,
+} from './family.ts'
 import { Scope, layernormVectors } from './scope.ts'
 
 const schema = z.object({
@@ -71,15 +81,17 @@ function read(given: Record<string, unknown>): Model {
       maxPositions: config.max_position_embeddings,
       tied: config.tie_word_embeddings,
     },
-    stages,
-    // ReLU passes a positive scale on.
-    before: [
-      norm('self_attn_layer_norm'),
-      { kind: 'linear', name: 'self_attn.v_proj' },
-      norm('final_layer_norm'),
-      { kind: 'linear', name: 'fc1' },
-    ],
-    vectors: [...layernormVectors('self_attn_layer_norm', hidden), ...layernormVectors('final_layer_norm', hidden), ...biased],
+    layouts: alike(config.num_hidden_layers, {
+      stages,
+      // ReLU passes a positive scale on.
+      before: [
+        norm('self_attn_layer_norm'),
+        { kind: 'linear', name: 'self_attn.v_proj' },
+        norm('final_layer_norm'),
+        { kind: 'linear', name: 'fc1' },
+      ],
+      vectors: [...layernormVectors('self_attn_layer_norm', hidden), ...layernormVectors('final_layer_norm', hidden), ...biased],
+    }),
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',

@@ -2,10 +2,10 @@
 import type { Device } from '../gpu/device.ts'
 import { addBias, layernorm, matmul } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { BlockWeights, Model } from './family.ts'
+import type { BlockLayout, BlockWeights } from './family.ts'
 
 /** The vectors of a LayerNorm over `length` features. */
-export function layernormVectors(name: string, length: number): Model['vectors'] {
+export function layernormVectors(name: string, length: number): BlockLayout['vectors'] {
   return ['weight', 'bias'].map((part) => ({ name: `${name}.${part}`, length }))
 }
 

@@ -10,7 +10,7 @@ import type { Vocabulary } from '../io/formats/index.ts'
 import { contradiction } from '../io/facts.ts'
 import { foreignLayout } from '../io/formats/foreign.ts'
 import { readable } from '../io/formats/packing.ts'
-import type { BlockWeights, Family, Model } from './family.ts'
+import { type BlockWeights, type Family, keptOf, linearsOf, type Model } from './family.ts'
 import { FiniteCheck } from './finite.ts'
 import { readModel } from './index.ts'
 
@@ -49,7 +49,7 @@ export function openModel(folder: Folder): OpenModel {
   const { family, model, partOf } = readModel(folder.config)
   const { tensors } = folder.checkpoint
   const has = (name: string) => tensors.has(name)
-  const blockTensor = (prefix: string) => `${prefix}${model.blockPath(0)}.${model.vectors[0].name}`
+  const blockTensor = (prefix: string) => `${prefix}${model.blockPath(0)}.${model.layouts[0].vectors[0].name}`
   const prefix = model.prefixes.find((one) => has(blockTensor(one)))
   if (prefix === undefined) throw missing(blockTensor(model.prefixes[0]))
   const { embedding, head } = ends(folder, model, prefix)
@@ -95,8 +95,10 @@ function expectAll(opened: OpenModel): { used: Set<string>; sizes: Map<string, n
   for (const { name, shape } of model.outer) expect(`${prefix}${name}`, shape)
   let packed = 0
   for (let k = 0; k < blocks; k++) {
-    for (const { name, length } of model.vectors) expect(blockName(opened, k, name), [length])
-    for (const { name, q, p } of model.stages.flat()) {
+    const layout = model.layouts[k]
+    for (const { name, length } of layout.vectors) expect(blockName(opened, k, name), [length])
+    for (const { name, shape } of keptOf(layout)) expect(blockName(opened, k, name), shape)
+    for (const { name, q, p } of linearsOf(layout)) {
       const full = blockName(opened, k, name)
       if (storedPacked(folder, full)) {
         opened.parameters += q * p
@@ -252,25 +254,32 @@ function missing(name: string): WorkbenchError {
 export function blockTensors(opened: OpenModel, k: number): string[] {
   const { model, folder } = opened
   const { packing, checkpoint } = folder
-  const vectors = model.vectors.map(({ name }) => blockName(opened, k, name))
-  const linears = model.stages.flat().flatMap(({ name, q, p }) => {
+  const layout = model.layouts[k]
+  const others = [...layout.vectors, ...keptOf(layout)].map(({ name }) => blockName(opened, k, name))
+  const linears = linearsOf(layout).flatMap(({ name, q, p }) => {
     const full = blockName(opened, k, name)
     return packing?.holds(checkpoint, full) ? packing.tensors(checkpoint, full, { q, p }) : [`${full}.weight`]
   })
-  return [...vectors, ...linears]
+  return [...others, ...linears]
 }
 
 /** Block k, dequantized to f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
 export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Promise<BlockWeights> {
   const { model, folder } = opened
-  const linears = model.stages.flat()
-  const check = new FiniteCheck(gpu, linears.length + model.vectors.length)
+  const layout = model.layouts[k]
+  const [linears, kept] = [linearsOf(layout), keptOf(layout)]
+  const check = new FiniteCheck(gpu, linears.length + layout.vectors.length + kept.length)
   const weights: BlockWeights = new Map()
   try {
-    for (const { name, length, plus = 0 } of model.vectors) {
+    for (const { name, length, plus = 0 } of layout.vectors) {
       const vector = await loadRows(gpu, opened, blockName(opened, k, name), 0, length, 1, false, check)
       weights.set(name, vector)
       addConstant(gpu, vector, plus)
+    }
+    for (const { name, shape, linear = false } of kept) {
+      const [rows, ...rest] = shape
+      const cols = rest.reduce((a, b) => a * b, 1)
+      weights.set(name, await loadRows(gpu, opened, blockName(opened, k, name), 0, rows, cols, linear, check))
     }
     for (const { name, q, p } of linears) {
       const full = blockName(opened, k, name)

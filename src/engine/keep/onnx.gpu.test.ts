@@ -1,4 +1,5 @@
 /** ONNX checkpoints in the programs that read them: onnxruntime computes what our own forward pass computes of the same weights. */
+import { linearsOf } from '../../models/family.ts'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -150,8 +151,8 @@ async function openRandom(name: string, changes: Record<string, unknown>): Promi
   for (const tensor of model.outer) add(`model.${tensor.name}`, tensor.shape, 0.5, 1)
   for (let k = 0; k < model.shape.blocks; k++) {
     const at = `model.${model.blockPath(k)}`
-    for (const { name: vector, length } of model.vectors) add(`${at}.${vector}`, [length], 0.5, vector.endsWith('bias') ? 0 : 1)
-    for (const { name: linear, q, p } of model.stages.flat()) add(`${at}.${linear}.weight`, [q, p], 2 / Math.sqrt(p))
+    for (const { name: vector, length } of model.layouts[k].vectors) add(`${at}.${vector}`, [length], 0.5, vector.endsWith('bias') ? 0 : 1)
+    for (const { name: linear, q, p } of linearsOf(model.layouts[k])) add(`${at}.${linear}.weight`, [q, p], 2 / Math.sqrt(p))
   }
   await open(
     memoryFiles([

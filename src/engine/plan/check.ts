@@ -3,6 +3,7 @@ import { overlap } from '../../data/corpus.ts'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
 import { type ExportFormat, formats, withCommands } from '../../io/formats/index.ts'
+import { kindsOf, linearsOf } from '../../models/family.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { sliceProblem, slices } from '../../quant/slices.ts'
 import { type FormatCheck, type Job, type JobCheck, bitsPerWeight, storyVocabulary } from '../job.ts'
@@ -90,7 +91,7 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
       'note',
     )
   }
-  const widest = Math.max(...opened.model.stages.flat().map(({ p }) => p))
+  const widest = Math.max(...opened.model.layouts.flatMap(linearsOf).map(({ p }) => p))
   if (calibration) {
     const tokens = calibration.counts.windows * calibration.counts.length
     if (tokens < widest) {
@@ -177,10 +178,12 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, heldOut: boolean, fo
 /** Whether the largest matrices fit the device, whole or in slices of rows. */
 function judgeSizes(job: Job, opened: OpenModel, gpu: Device, runs: PlannedRun[], found: Findings): void {
   const largest = [
-    ...opened.model.stages.flat().flatMap(({ name, q, p }) => [
-      { what: `The weight matrix of ${name}`, bytes: q * p * 4 },
-      { what: `The Gram matrix of ${name}`, bytes: p * p * 4 },
-    ]),
+    ...kindsOf(opened.model)
+      .flatMap(linearsOf)
+      .flatMap(({ name, q, p }) => [
+        { what: `The weight matrix of ${name}`, bytes: q * p * 4 },
+        { what: `The Gram matrix of ${name}`, bytes: p * p * 4 },
+      ]),
   ].reduce((most, one) => (one.bytes > most.bytes ? one : most))
   try {
     gpu.require(largest.bytes, largest.what)
@@ -189,7 +192,9 @@ function judgeSizes(job: Job, opened: OpenModel, gpu: Device, runs: PlannedRun[]
     found.fail('runs', code, message, hint)
   }
   runs.forEach(({ spec, solver, options }) => {
-    const sliced = opened.model.stages.flat().filter(({ q, p }) => slices(q, p, gpu.info.maxBinding).length > 1)
+    const sliced = kindsOf(opened.model)
+      .flatMap(linearsOf)
+      .filter(({ q, p }) => slices(q, p, gpu.info.maxBinding).length > 1)
     const stuck = sliced.find(({ q, p }) => sliceProblem(solver, q, p, options))
     if (!stuck) return
     const { name, q, p } = stuck

@@ -9,6 +9,7 @@ import type { Device } from '../../gpu/device.ts'
 import { type DeviceFacts, DryDevice } from '../../gpu/dry.ts'
 import type { Store } from '../../io/bytes.ts'
 import { hollow } from '../../models/blank.ts'
+import { kindsOf, linearsOf, type Model } from '../../models/family.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { BLOCK, panelOf, usePanel as takePanel } from '../../quant/descent.ts'
 import { resolveOptions } from '../../options.ts'
@@ -146,13 +147,25 @@ interface Trial {
   error: ErrorData | null
 }
 
-/** Dry runs of a model shortened to `blocks` blocks, on a counting device. `''` is the baseline before them. */
 /** The device, and its settings of the sweeps. */
 type SweepingDevice = DeviceFacts & { sweepPanel: number }
 
+/** A model of some of its blocks only, by their numbers. */
+function shortened({ model }: OpenModel, picked: number[]): Model {
+  return {
+    ...model,
+    shape: { ...model.shape, blocks: picked.length },
+    layouts: picked.map((k) => model.layouts[k]),
+    blockPath: (k) => model.blockPath(picked[k]),
+    block: (gpu, weights, x, windows, k) => model.block(gpu, weights, x, windows, picked[k]),
+  }
+}
+
+/** Dry runs of some blocks of a model, on a counting device. `''` is the baseline before them. */
+
 async function attempt(
   opened: OpenModel,
-  blocks: number,
+  picked: number[],
   runs: RunSpec[],
   counts: Counts,
   device: SweepingDevice,
@@ -177,7 +190,7 @@ async function attempt(
     note('load')
   })
   // The number of parameters decides whether blocks stay on the GPU, so it remains that of the whole model.
-  const short = { ...model, model: { ...model.model, shape: { ...model.model.shape, blocks } } }
+  const short = { ...model, model: shortened(model, picked) }
   const { runs: results } = await runJob(jobOf(runs, counts), {
     session: new DrySession(gpu, short, counts),
     control: new Standstill(),
@@ -229,7 +242,7 @@ type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & {
 /** Cached forecasts: a plan is checked again after every edit. */
 const known = new WeakMap<OpenModel, Map<string, Foreseen>>()
 
-/** Memory and bytes read of runs, by id. All blocks are alike: each further block adds what the third one adds. */
+/** Memory and bytes read of runs, by id. Blocks of a kind are alike: each further one adds what its third adds. */
 async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, device: SweepingDevice): Promise<Map<string, Foreseen>> {
   const before = known.get(opened) ?? new Map<string, Foreseen>()
   known.set(opened, before)
@@ -242,36 +255,64 @@ async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, de
   const key = ({ method, options }: RunSpec) => JSON.stringify([method, options, counts, device])
   const fresh = specs.filter((spec) => !before.has(key(spec)))
   if (fresh.length) {
-    const { blocks } = opened.model.shape
-    const some = Math.min(blocks, 3)
-    const long = await attempt(opened, some, fresh, counts, device)
-    const short = blocks > some ? await attempt(opened, some - 1, fresh, counts, device) : long
-    for (const spec of fresh) before.set(key(spec), extended(long, short, spec.id, blocks - some))
+    const { layouts } = opened.model
+    const kinds = kindsOf(opened.model).map((kind) => layouts.flatMap((layout, k) => (layout === kind ? [k] : [])))
+    const first = kinds.flatMap((blocks) => blocks.slice(0, 2))
+    const tryBlocks = (picked: number[]) =>
+      attempt(
+        opened,
+        [...picked].sort((a, b) => a - b),
+        fresh,
+        counts,
+        device,
+      )
+    const base = await tryBlocks(first)
+    const further: Further[] = []
+    for (const blocks of kinds) {
+      if (blocks.length > 2) further.push({ trials: await tryBlocks([...first, blocks[2]]), times: blocks.length - 2 })
+    }
+    for (const spec of fresh) before.set(key(spec), extended(base, further, spec.id))
   }
   return new Map(specs.map((spec) => [spec.id, before.get(key(spec))!]))
 }
 
-/** Extrapolates from runs of n and n − 1 blocks to `more` further blocks. */
-function extended(long: Map<string, Trial>, short: Map<string, Trial>, id: string, more: number): Foreseen {
-  const grow = (value: number, less = value) => value + more * (value - less)
-  const [base, run] = ['', id].map((one) => ({ trial: long.get(one)!, less: short.get(one)! }))
-  const stages = [base, run].flatMap(({ trial, less }) =>
-    [...trial.stages].flatMap(([stage, { gpuBytes, hostBytes }]) => {
+/** Runs with one more block of a kind, and how many more of it there are. */
+interface Further {
+  trials: Map<string, Trial>
+  times: number
+}
+
+/** Extrapolates from runs of the first blocks of each kind, and those with one more. */
+function extended(short: Map<string, Trial>, further: Further[], id: string): Foreseen {
+  const [base, run] = ['', id].map((one) => ({
+    trial: short.get(one)!,
+    more: further.map(({ trials, times }) => ({ trial: trials.get(one)!, times })),
+  }))
+  type Side = typeof base
+  /** A figure of a trial, and what the blocks that were left out add. */
+  const grown = ({ trial, more }: Side, figure: (trial: Trial) => number | undefined) => {
+    const own = figure(trial) ?? 0
+    return more.reduce((sum, { trial: longer, times }) => sum + times * ((figure(longer) ?? own) - own), own)
+  }
+  const stages = [base, run].flatMap((side) =>
+    [...side.trial.stages.keys()].flatMap((stage) => {
       // The baseline is loaded before the run and needs less memory. Nothing is written.
-      if ((trial === base.trial && stage === 'load') || stage === 'write') return []
-      const before = less.stages.get(stage)
-      return { stage, gpuBytes: grow(gpuBytes, before?.gpuBytes), hostBytes: grow(hostBytes, before?.hostBytes) }
+      if ((side === base && stage === 'load') || stage === 'write') return []
+      const [gpuBytes, hostBytes] = (['gpuBytes', 'hostBytes'] as const).map((what) =>
+        grown(side, ({ stages }) => stages.get(stage)?.[what]),
+      )
+      return { stage, gpuBytes, hostBytes }
     }),
   )
   return {
     stages,
     gpuBytes: Math.max(...stages.map(({ gpuBytes }) => gpuBytes)),
     hostBytes: Math.max(...stages.map(({ hostBytes }) => hostBytes)),
-    readBytes: grow(run.trial.read, run.less.read),
-    dispatches: grow(run.trial.dispatches, run.less.dispatches),
-    baselineReadBytes: grow(base.trial.read, base.less.read),
-    baselineDispatches: grow(base.trial.dispatches, base.less.dispatches),
-    error: run.trial.error,
+    readBytes: grown(run, ({ read }) => read),
+    dispatches: grown(run, ({ dispatches }) => dispatches),
+    baselineReadBytes: grown(base, ({ read }) => read),
+    baselineDispatches: grown(base, ({ dispatches }) => dispatches),
+    error: run.trial.error ?? run.more.find(({ trial }) => trial.error)?.trial.error ?? null,
   }
 }
 
@@ -288,7 +329,8 @@ function duration(
 function sweepDispatches({ solver, options, spec, blocks }: PlannedRun, { model }: OpenModel): number {
   const tried = resolveOptions(solver.options, { ...spec.options, ...(has(solver, 'iterations') && { iterations: 1 }) }).options
   const more = (solver.sweeps?.(options) ?? 0) - (solver.sweeps?.(tried) ?? 0)
-  return more * blocks * model.stages.flat().reduce((sum, { p }) => sum + 2 * Math.ceil(p / BLOCK), 0)
+  const linears = model.layouts.slice(0, blocks).flatMap(linearsOf)
+  return more * linears.reduce((sum, { p }) => sum + 2 * Math.ceil(p / BLOCK), 0)
 }
 
 /** A forecast, its time not yet corrected by earlier runs. */
@@ -301,7 +343,9 @@ function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Co
     flops: flops.forward + solve,
     bytes: readBytes,
     dispatches: held.dispatches + sweepDispatches(run, opened),
-    waits: run.blocks * (WAITS * opened.model.stages.flat().length + TRIAL_WAITS * trialsOf(run.aim, heldOut) * opened.model.stages.length),
+    waits: opened.model.layouts
+      .slice(0, run.blocks)
+      .reduce((sum, layout) => sum + WAITS * linearsOf(layout).length + TRIAL_WAITS * trialsOf(run.aim, heldOut) * layout.stages.length, 0),
   })
   return { flops, stages, gpuBytes, hostBytes, readBytes, seconds }
 }
@@ -381,7 +425,7 @@ export async function dryRun(
     evaluation: { windows: evaluation.samples || WINDOWS, length: Math.min(evaluation.length, most) },
     passages: [],
   }
-  const linears = model.stages.flat()
+  const linears = kindsOf(model).flatMap(linearsOf)
   const largest = (bytes: (linear: (typeof linears)[0]) => number) =>
     linears.map((linear) => ({ name: linear.name, bytes: bytes(linear) })).reduce((a, b) => (b.bytes > a.bytes ? b : a))
   const baseline = { flops: baselineWork(opened, counts.evaluation).forward, readBytes: 0, dispatches: 0, seconds: null as number | null }

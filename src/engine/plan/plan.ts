@@ -9,6 +9,7 @@ import {
   type ModelFacts,
   type ModelPart,
 } from '../../io/formats/index.ts'
+import { keptOf, linearsOf } from '../../models/family.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import { solvers } from '../../quant/index.ts'
 import { type AskedAim, askedAim } from '../../quant/aim.ts'
@@ -112,7 +113,7 @@ export function planRun(
     otherModules: opened.otherModules.filter((name) => /^\w+$/.test(name)),
     dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   }
-  const outliers = opened.model.stages.flat().some(({ q, p }) => solver.outliers?.(q, p, options))
+  const outliers = opened.model.layouts.flatMap(linearsOf).some(({ q, p }) => solver.outliers?.(q, p, options))
   const output = {
     settings,
     levels: grid.levels,
@@ -153,8 +154,12 @@ export function factsOf(opened: OpenModel): ModelFacts {
   if (head !== embedding) parts.push({ name: head, block: null, part: 'head', plus: 0 })
   for (const { name, plus = 0 } of model.outer) parts.push({ name: `${prefix}${name}`, block: null, part: name, plus })
   for (let k = 0; k < shape.blocks; k++) {
-    const linears = model.stages.flat().map(({ name }) => ({ name: `${name}.weight`, plus: 0 }))
-    for (const { name, plus = 0 } of [...model.vectors, ...linears])
+    const layout = model.layouts[k]
+    const matrices = [...keptOf(layout), ...linearsOf(layout).map(({ name }) => ({ name: `${name}.weight` }))].map((one) => ({
+      ...one,
+      plus: 0,
+    }))
+    for (const { name, plus = 0 } of [...layout.vectors, ...matrices])
       parts.push({ name: blockName(opened, k, name), block: k, part: name, plus })
   }
   const { hidden, blocks, heads, kvHeads, headDim, ffn, vocab, maxPositions } = shape
@@ -194,12 +199,12 @@ function contentOf(
   const vectors = new Set<string>()
   const linears: ExportPlan['linears'] = []
   for (let k = 0; k < blocks; k++) {
-    for (const { name, q, p } of opened.model.stages.flat()) {
+    for (const { name, q, p } of linearsOf(opened.model.layouts[k])) {
       const found = solver.outliers?.(q, p, options)
       const outliers = found ? found.count * (found.kind === 'columns' ? q : 1) : 0
       linears.push({ name: blockName(opened, k, name), q, p, bits, groups: groupsOf(p, groupSize), outliers, dtype })
     }
-    if (solver.transform) for (const name of foldedVectors(opened.model)) vectors.add(blockName(opened, k, name))
+    if (solver.transform) for (const name of foldedVectors(opened.model.layouts[k])) vectors.add(blockName(opened, k, name))
   }
   const replaced = new Set(linears.map(({ name }) => `${name}.weight`))
   const kept = [...opened.folder.checkpoint.tensors.values()]
@@ -209,10 +214,12 @@ function contentOf(
   return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
-/** The blocks are alike, so one is enough. */
-export function plannedBits({ grid, output, solver, options }: PlannedRun, opened: OpenModel) {
-  return opened.model.stages.flat().map(({ q, p }) => {
-    const outliers = solver.outliers?.(q, p, options) ?? null
-    return { shape: [q, p] as [number, number], bits: linearBits({ q, p }, grid, !output.settings.actOrder, outliers) }
-  })
+export function plannedBits({ grid, output, solver, options, blocks }: PlannedRun, opened: OpenModel) {
+  return opened.model.layouts
+    .slice(0, blocks)
+    .flatMap(linearsOf)
+    .map(({ q, p }) => {
+      const outliers = solver.outliers?.(q, p, options) ?? null
+      return { shape: [q, p] as [number, number], bits: linearBits({ q, p }, grid, !output.settings.actOrder, outliers) }
+    })
 }

@@ -1,6 +1,6 @@
 /** Floating-point operations of a job, by the formulas that the GPU operations use for counting. */
 import type { Passage } from '../../data/lambada.ts'
-import type { LinearShape, ModelShape } from '../../models/family.ts'
+import { type BlockLayout, type LinearShape, linearsOf, keptOf, type ModelShape } from '../../models/family.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { solveWork } from '../../quant/slices.ts'
 import { choiceWork } from '../../quant/choice.ts'
@@ -20,10 +20,14 @@ export interface RunWork extends PlannedWork {
   measure(k: number): number
 }
 
-/** Work of the forward pass of one block for `tokens` tokens. */
-export function blockWork({ heads, headDim }: ModelShape, linears: LinearShape[], tokens: number, t: number): number {
-  const weights = linears.reduce((sum, { q, p }) => sum + q * p, 0)
-  return tokens * (2 * weights + t * heads * (4 * headDim + 6))
+/** Work of the forward pass of blocks for `tokens` tokens. */
+function blocksWork({ heads, headDim }: ModelShape, layouts: BlockLayout[], tokens: number, t: number): number {
+  const attention = t * heads * (4 * headDim + 6)
+  return layouts.reduce((sum, layout) => {
+    const shapes = [...linearsOf(layout).map(({ q, p }) => [q, p]), ...keptOf(layout).map(({ shape }) => shape)]
+    const weights = shapes.reduce((all, shape) => all + shape.reduce((a, b) => a * b), 0)
+    return sum + tokens * (2 * weights + (layout.mixing?.(t) ?? attention))
+  }, 0)
 }
 
 /** The head once, or twice when compared with full-precision states. */
@@ -63,42 +67,44 @@ function heldOutWork({ aim, compared }: PlannedRun, linears: LinearShape[], held
 
 /** Work of one run. */
 export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Counts, evaluation: Counts, every: number): RunWork {
-  const linears = model.stages.flat()
-  const { shape } = model
+  const { shape, layouts } = model
+  const own = layouts.slice(0, run.blocks)
+  const stages = own.flatMap((layout) => layout.stages)
   const { heldOut = 0 } = calibration
   const seen = padded({ ...calibration, windows: calibration.windows + heldOut })
   const judged = padded(evaluation)
-  const squares = model.stages.reduce((sum, stage) => sum + stage[0].p ** 2, 0)
+  const squares = stages.reduce((sum, stage) => sum + stage[0].p ** 2, 0)
   const windows = calibration.windows + heldOut
   // Beside Σ, the product with the difference, which is not symmetric, and its own over what is held out.
   const grams = squares * calibration.length * (run.compared ? 3 * windows + heldOut : windows)
   const passes = (run.trueSequential ? 1 : 2) + Number(run.compared)
-  const forwardCalibration = run.blocks * (passes * blockWork(shape, linears, seen.tokens, seen.t) + grams)
-  const perBlock = blockWork(shape, linears, judged.tokens, judged.t)
-  const measure = (k: number) => (shape.blocks - k) * perBlock + headWork(shape, judged.tokens, true)
+  const forwardCalibration = passes * blocksWork(shape, own, seen.tokens, seen.t) + grams
+  const judging = (some: BlockLayout[]) => blocksWork(shape, some, judged.tokens, judged.t)
+  const measure = (k: number) => judging(layouts.slice(k)) + headWork(shape, judged.tokens, true)
   const measured = measuredBlocks(run.blocks, every)
   const rest = measured.reduce((sum, k) => sum + measure(k), 0)
-  const transformed = run.solver.transform ? model.stages.filter((_, stage) => model.before[stage].kind !== 'none').flat() : []
+  const transformed = run.solver.transform
+    ? own.flatMap(({ stages, before }) => stages.filter((_, stage) => before[stage].kind !== 'none').flat())
+    : []
   const solve =
-    model.stages.reduce((sum, stage) => sum + stageWork(run, stage) + heldOutWork(run, stage, heldOut), 0) +
+    stages.reduce((sum, stage) => sum + stageWork(run, stage) + heldOutWork(run, stage, heldOut), 0) +
     transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
-  return { forward: forwardCalibration + run.blocks * perBlock + rest, solve: solve * run.blocks, measured, measure }
+  return { forward: forwardCalibration + judging(own) + rest, solve, measured, measure }
 }
 
 /** Work of measuring the model as it is. */
 export function baselineWork({ model }: OpenModel, evaluation: Counts): PlannedWork {
   const { t, tokens } = padded(evaluation)
   return {
-    forward: model.shape.blocks * blockWork(model.shape, model.stages.flat(), tokens, t) + headWork(model.shape, tokens, false),
+    forward: blocksWork(model.shape, model.layouts, tokens, t) + headWork(model.shape, tokens, false),
     solve: 0,
   }
 }
 
 /** Operations of scoring the last words of passages with one model. */
 export function passagesWork({ model }: OpenModel, passages: Passage[]): number {
-  const linears = model.stages.flat()
   return passages.reduce((sum, { ids, word }) => {
     const { t, tokens } = padded({ windows: 1, length: ids.length })
-    return sum + model.shape.blocks * blockWork(model.shape, linears, tokens, t) + headWork(model.shape, ids.length - word, false)
+    return sum + blocksWork(model.shape, model.layouts, tokens, t) + headWork(model.shape, ids.length - word, false)
   }, 0)
 }

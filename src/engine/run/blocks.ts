@@ -7,7 +7,7 @@ import type { TokenBatch } from '../../eval/perplexity.ts'
 import { absSum, diagonal } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
-import type { BlockWeights, LinearShape, StageInput } from '../../models/family.ts'
+import { type BlockWeights, type LinearShape, linearsOf, type StageInput } from '../../models/family.ts'
 import { blockName } from '../../models/weights.ts'
 import { type Chosen, chooseAim } from '../../quant/choice.ts'
 import { cutWeight } from '../../quant/slices.ts'
@@ -118,7 +118,7 @@ export class BlockLoop extends ForwardPass {
   /** Puts quantized weights in the place of `full` ones in `weights`, and carries the calibration text through the block. */
   async #solveBlock(linears: Linears, k: number, streams: Streams, full: BlockWeights, weights: BlockWeights): Promise<void> {
     const { run } = linears
-    const { model } = this.opened
+    const layout = this.opened.model.layouts[k]
     const { solver } = run.plan
     const kept = await this.journal.linears(linearNames(this.opened, k))
     const knownOf = ({ name }: LinearShape) => kept.get(blockName(this.opened, k, name))
@@ -127,10 +127,10 @@ export class BlockLoop extends ForwardPass {
       const gramDiagonal = await diagonal
       const shared = sums &&
         gramDiagonal && { sums, gramDiagonal, derived, aim: await this.#chooseAim(linears, k, stage, { sums, gramDiagonal }, full) }
-      const before = model.before[stage]
+      const before = layout.before[stage]
       const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
       const settle = new Settling(this.host.control)
-      for (const linear of model.stages[stage]) {
+      for (const linear of layout.stages[stage]) {
         const weight = `${linear.name}.weight`
         const scaled = weights.get(weight)!
         const known = knownOf(linear)
@@ -145,12 +145,12 @@ export class BlockLoop extends ForwardPass {
         if (scaled !== full.get(weight)) scaled.dispose()
       }
       await settle.all()
-      const left = model.stages[stage].filter((linear) => !knownOf(linear))
-      this.progress.credit(solver.id, stageWork(run.plan, model.stages[stage]) - stageWork(run.plan, left))
+      const left = layout.stages[stage].filter((linear) => !knownOf(linear))
+      this.progress.credit(solver.id, stageWork(run.plan, layout.stages[stage]) - stageWork(run.plan, left))
       derived.dispose()
       this.progress.enter(FORWARD)
     }
-    const open = model.stages.map((stage) => stage.some((linear) => !knownOf(linear)))
+    const open = layout.stages.map((stage) => stage.some((linear) => !knownOf(linear)))
     const block = { k, streams, full, weights, open }
     if (run.plan.trueSequential) await this.#sequential(run.plan, block, solve)
     else await this.#atOnce(run, block, solve)
@@ -166,7 +166,7 @@ export class BlockLoop extends ForwardPass {
   ): Promise<Chosen | null> {
     if (!plan.aim) return null
     const { gpu } = this
-    const linears = this.opened.model.stages[stage]
+    const linears = this.opened.model.layouts[k].stages[stage]
     this.stage(plan, 'solve', k, blockName(this.opened, k, linears[0].name))
     this.progress.enter(plan.solver.id)
     const weights = linears.map(({ name }) => full.get(`${name}.weight`)!)
@@ -223,7 +223,7 @@ export class BlockLoop extends ForwardPass {
   async #atOnce(run: Run, block: OpenBlock, solve: SolveStage): Promise<void> {
     const { k, streams, full, weights, open } = block
     const { seen, original } = streams
-    const { stages } = this.opened.model
+    const { stages } = this.opened.model.layouts[k]
     const { transform } = run.plan.solver
     this.stage(run.plan, 'calibrate', k)
     const sums = stages.map((stage, s) => (transform || open[s] ? this.#zeroSums(run.plan, stage) : null))
@@ -256,7 +256,7 @@ export class BlockLoop extends ForwardPass {
   /** Searches the scales of all stages on the block as it is, then folds them into it. `sums`: Σ |x_j|, disposed here. */
   async #transform(run: Run, k: number, weights: BlockWeights, stages: StageSums[], sums: Tensor[]): Promise<Map<string, Tensor>> {
     const { gpu, opened } = this
-    const { model } = opened
+    const layout = opened.model.layouts[k]
     const { solver, options } = run.plan
     const tokens = this.calibration.reduce((sum, { windows, length }) => sum + windows * length, 0)
     this.progress.enter(solver.id)
@@ -265,8 +265,8 @@ export class BlockLoop extends ForwardPass {
     )
     for (const sum of sums) sum.dispose()
     const searched: Reading<Float32Array<ArrayBuffer> | null>[] = []
-    for (const [stage, linears] of model.stages.entries()) {
-      if (model.before[stage].kind === 'none') {
+    for (const [stage, linears] of layout.stages.entries()) {
+      if (layout.before[stage].kind === 'none') {
         searched.push(Reading.of(null))
         continue
       }
@@ -281,7 +281,7 @@ export class BlockLoop extends ForwardPass {
     const scales = await Reading.all(searched)
     const grams = stages.map(({ seen, heldOut }) => [seen.gram, ...(heldOut ? [heldOut.gram] : [])])
     const stored = (vector: string) => opened.folder.checkpoint.tensors.get(blockName(opened, k, vector))!.dtype
-    const { vectors, outputs } = await fold(gpu, model, weights, grams, scales, stored)
+    const { vectors, outputs } = await fold(gpu, layout, weights, grams, scales, stored)
     const changed = new Map([...vectors].map(([name, bytes]) => [blockName(opened, k, name), bytes]))
     await this.journal.keepVectors(k, changed)
     await run.output.vectors(changed)
@@ -293,13 +293,13 @@ export class BlockLoop extends ForwardPass {
    * batches fit on the GPU they simply go on, otherwise each stage starts the block again.
    */
   async #sequential(run: PlannedRun, { k, streams, full, weights, open }: OpenBlock, solve: SolveStage): Promise<void> {
-    const { model } = this.opened
+    const { stages } = this.opened.model.layouts[k]
     const { seen, original } = streams
     const both = [{ hidden: seen, of: weights }, ...(original.batches.length ? [{ hidden: original, of: full }] : [])]
     const begin = (i: number) => both.map(({ hidden, of }) => this.#pass(hidden, of, i, k))
-    const holds = this.#pausedBytes(seen.batches) * both.length <= this.budget
+    const holds = this.#pausedBytes(seen.batches, k) * both.length <= this.budget
     const paused = holds ? seen.batches.map((_, i) => begin(i)) : null
-    for (const [s, stage] of model.stages.entries()) {
+    for (const [s, stage] of stages.entries()) {
       this.stage(run, 'calibrate', k)
       const sums = open[s] ? this.#zeroSums(run, stage) : null
       for (const [i, batch] of seen.batches.entries()) {
@@ -320,10 +320,11 @@ export class BlockLoop extends ForwardPass {
   }
 
   /** What all batches of a stream hold on the GPU while they pause inside a block. */
-  #pausedBytes(batches: TokenBatch[]): number {
-    const { shape } = this.opened.model
+  #pausedBytes(batches: TokenBatch[], k: number): number {
+    const { shape, layouts } = this.opened.model
+    const widest = Math.max(...linearsOf(layouts[k]).map(({ p }) => p))
     const tokens = batches.reduce((sum, { windows, t }) => sum + windows * t, 0)
-    return tokens * 4 * (3 * shape.hidden + Math.max(shape.ffn, shape.heads * shape.headDim))
+    return tokens * 4 * (3 * shape.hidden + widest)
   }
 
   #pass(hidden: Hidden, weights: BlockWeights, i: number, k: number): BlockPass {

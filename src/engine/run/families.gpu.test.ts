@@ -5,7 +5,7 @@ import { testGpu, testSource } from '../../gpu/testing.ts'
 import type { Bytes } from '../../io/bytes.ts'
 import { openFolder } from '../../io/folder.ts'
 import { type MemoryStore, memoryFiles, memoryStore } from '../../io/memory.ts'
-import type { BlockWeights } from '../../models/family.ts'
+import { type BlockWeights, linearsOf } from '../../models/family.ts'
 import { type Fixture, fixtureFiles, fixtures } from '../../models/fixtures/fixtures.ts'
 import { families } from '../../models/index.ts'
 import { blockName, disposeBlock, loadBlock, openModel } from '../../models/weights.ts'
@@ -40,7 +40,7 @@ describe.each(oneOfEach)('$name', (one) => {
     const { folder, model } = session.model
     const original = [...folder.checkpoint.tensors.keys()]
     const linears = Array.from({ length: model.shape.blocks }, (_, k) =>
-      model.stages.flat().map(({ name }) => blockName(session.model, k, name)),
+      linearsOf(model.layouts[k]).map(({ name }) => blockName(session.model, k, name)),
     ).flat()
     const perBlock = linears.length / model.shape.blocks
     // Two of them all blocks, the others the first one: a suite has to end.
@@ -145,6 +145,7 @@ describe('families', () => {
     const gpu = await testGpu()
     const opened = openModel(await openFolder(await fixtureFiles(one)))
     const { model } = opened
+    const [layout] = model.layouts
     const full = await loadBlock(gpu, opened, 0)
     const windows = { windows: 1, t: 12 }
     const x = gpu.upload(
@@ -161,12 +162,12 @@ describe('families', () => {
     }
     const before = await run(full)
     const weights: BlockWeights = new Map(full)
-    const grams = model.stages.map(([{ p }]) => gpu.zeros([p, p]))
-    const scales = model.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
+    const grams = layout.stages.map(([{ p }]) => gpu.zeros([p, p]))
+    const scales = layout.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
     const stored = (name: string) => opened.folder.checkpoint.tensors.get(blockName(opened, 0, name))!.dtype
     const { outputs } = await fold(
       gpu,
-      model,
+      layout,
       weights,
       grams.map((gram) => [gram]),
       scales,
@@ -174,10 +175,10 @@ describe('families', () => {
     )
     const after = await run(weights)
     expect(after).toBeClose(before, { ofLargest: 1e-5 })
-    for (const [stage, { kind }] of model.before.entries()) {
-      for (const { name } of model.stages[stage]) {
+    for (const [stage, { kind }] of layout.before.entries()) {
+      for (const { name } of layout.stages[stage]) {
         expect(weights.get(`${name}.weight`) !== full.get(`${name}.weight`)).toBe(
-          kind !== 'none' || model.before.some((other) => other.kind === 'linear' && other.name === name),
+          kind !== 'none' || layout.before.some((other) => other.kind === 'linear' && other.name === name),
         )
       }
     }

@@ -59,7 +59,7 @@ async function firstPlace(passage: Passage, batch: TokenBatch): Promise<string |
           const { stage, input } = step.value
           if (await allFinite(gpu, input, batch)) continue
           await steps.return(input)
-          return `in ${block}, the input of ${opened.model.stages[stage].map(({ name }) => name).join(', ')}`
+          return `in ${block}, the input of ${opened.model.layouts[k].stages[stage].map(({ name }) => name).join(', ')}`
         }
         x.dispose()
         x = step.value

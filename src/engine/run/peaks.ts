@@ -18,8 +18,8 @@ export class Peaks {
     readonly gpu: Device,
     readonly opened: OpenModel,
   ) {
-    const { stages, shape } = opened.model
-    this.#places = stages.length + 1
+    const { layouts, shape } = opened.model
+    this.#places = Math.max(...layouts.map(({ stages }) => stages.length)) + 1
     this.#bits = gpu.zeros([shape.blocks * this.#places], 'u32')
   }
 
@@ -35,7 +35,7 @@ export class Peaks {
     this.#bits.dispose()
     const at = bits.reduce((most, word, i) => (word > bits[most] ? i : most), 0)
     const [k, place] = [Math.floor(at / this.#places), at % this.#places]
-    const stage = model.stages[place]
+    const stage = model.layouts[k].stages[place]
     const name = stage ? `the input of ${blockName(this.opened, k, stage[0].name)}` : `the output of ${prefix}${model.blockPath(k)}`
     return { value: new Float32Array(bits.buffer)[at], name }
   }

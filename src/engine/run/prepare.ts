@@ -1,7 +1,7 @@
 /** What a job stands on before its first block: its plan, its journal, the work ahead and what its beginning tells. */
 import { formatsFor } from '../../io/formats/index.ts'
 import type { Store } from '../../io/bytes.ts'
-import { type OpenModel, blockName } from '../../models/weights.ts'
+import type { OpenModel } from '../../models/weights.ts'
 import type { Host } from '../host.ts'
 import type { GpuSummary, Job, ModelOrigin, Problem, RunEvent, TokenCounts } from '../job.ts'
 import { fingerprintOf, usedTexts } from '../keep/fingerprint.ts'
@@ -13,6 +13,7 @@ import { baselineWork, passagesWork, type PlannedWork, type RunWork, runWork } f
 import type { Session } from '../session.ts'
 import { today } from '../texts.ts'
 import { FORWARD } from './pulse.ts'
+import { linearNames } from './restore.ts'
 
 type JobStart = Extract<RunEvent, { type: 'job-start' }>
 
@@ -119,5 +120,5 @@ function workOf(plan: Plan, opened: OpenModel, calibration: TokenCounts, evaluat
 }
 
 function layerNames(opened: OpenModel, blocks: number): string[] {
-  return Array.from({ length: blocks }, (_, k) => opened.model.stages.flat().map(({ name }) => blockName(opened, k, name))).flat()
+  return Array.from({ length: blocks }, (_, k) => linearNames(opened, k)).flat()
 }

@@ -2,7 +2,7 @@
 import type { Device } from '../../gpu/device.ts'
 import { bf16ToF32, f16ToF32 } from '../../io/half.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
-import type { BlockWeights } from '../../models/family.ts'
+import { type BlockWeights, linearsOf } from '../../models/family.ts'
 import { blockName, type OpenModel } from '../../models/weights.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import type { KeptLinear, Vectors } from '../keep/solved.ts'
@@ -13,7 +13,8 @@ export interface Kept {
   vectors(k: number): Promise<Vectors | null>
 }
 
-export const linearNames = (opened: OpenModel, k: number) => opened.model.stages.flat().map(({ name }) => blockName(opened, k, name))
+export const linearNames = (opened: OpenModel, k: number) =>
+  linearsOf(opened.model.layouts[k]).map(({ name }) => blockName(opened, k, name))
 
 /** Puts the quantized weights of block k, and vectors that a transform changed, in place of the full ones. */
 export async function restoreBlock(
@@ -25,11 +26,11 @@ export async function restoreBlock(
   restored: (stored: SolvedLinear) => Tensor,
 ): Promise<void> {
   const linears = await kept.linears(linearNames(opened, k))
-  for (const { name } of opened.model.stages.flat()) {
+  for (const { name } of linearsOf(opened.model.layouts[k])) {
     weights.set(`${name}.weight`, restored(linears.get(blockName(opened, k, name))!.stored))
   }
   const changed = await kept.vectors(k)
-  for (const { name, plus = 0 } of opened.model.vectors) {
+  for (const { name, plus = 0 } of opened.model.layouts[k].vectors) {
     const full = blockName(opened, k, name)
     const bytes = changed?.get(full)
     if (!bytes) continue

@@ -80,6 +80,7 @@ describe('folding', () => {
     async (one) => {
       const opened = openModel(await openFolder(await tinyFiles(one.config, one.dtype)))
       const { model } = opened
+      const [layout] = model.layouts
       const full = await loadBlock(gpu, opened, 0)
       const [batch] = batched([Int32Array.from({ length: 13 }, (_, i) => i)], 1)
       const x = gpu.upload(
@@ -99,18 +100,18 @@ describe('folding', () => {
           Float32Array.from({ length: p * p }, (_, i) => (i % (p + 1) ? 0.1 : 1 + (i % 7))),
           [p, p],
         )
-      const grams = model.stages.map(([{ p }]) => gramOf(p))
-      const errors = () => Promise.all(model.stages.map(([{ name }], i) => objective(gpu, weights.get(`${name}.weight`)!, grams[i])))
+      const grams = layout.stages.map(([{ p }]) => gramOf(p))
+      const errors = () => Promise.all(layout.stages.map(([{ name }], i) => objective(gpu, weights.get(`${name}.weight`)!, grams[i])))
 
       const weights: BlockWeights = new Map(full)
       const [before, felt] = [await run(weights), await errors()]
-      const scales = model.stages.map(([{ p }], stage) =>
+      const scales = layout.stages.map(([{ p }], stage) =>
         one.stage === stage || one.stage < 0 ? Float32Array.from({ length: p }, (_, j) => 10 ** Math.sin(3 * j + stage)) : null,
       )
       const dtype = (name: string) => opened.folder.checkpoint.tensors.get(`model.layers.0.${name}`)!.dtype
       const { vectors, outputs } = await fold(
         gpu,
-        model,
+        layout,
         weights,
         grams.map((gram) => [gram]),
         scales,
@@ -122,10 +123,10 @@ describe('folding', () => {
       // Every stage's first linear weighs as much as before on its new inputs (none of them is folded into).
       for (const [i, value] of (await errors()).entries()) expect(value).toBeClose(felt[i], { relative: 1e-5 })
 
-      const takes = model.before.filter(({ kind }, stage) => scales[stage] && kind !== 'none')
+      const takes = layout.before.filter(({ kind }, stage) => scales[stage] && kind !== 'none')
       expect(weights.size).toBe(full.size)
       expect(vectors.size).toBe(takes.filter(({ kind }) => kind === 'norm' || one.config.attention_bias).length)
-      if (one.stage < 0) expect([...vectors.keys()].sort()).toEqual(foldedVectors(model).sort())
+      if (one.stage < 0) expect([...vectors.keys()].sort()).toEqual(foldedVectors(layout).sort())
       expect([...outputs.keys()]).toEqual(takes.flatMap((before) => (before.kind === 'linear' ? [before.name] : [])))
       // What is stored is what was used.
       for (const [name, bytes] of vectors) {
@@ -152,23 +153,24 @@ describe('folding into a norm with a bias', () => {
     const gpu = await testGpu()
     const opened = openModel(await openFolder(await storedAs(name, dtype)))
     const { model } = opened
+    const [layout] = model.layouts
     const full = await loadBlock(gpu, opened, 0)
     const weights: BlockWeights = new Map(full)
-    const grams = model.stages.map(([{ p }]) => gpu.zeros([p, p]))
-    const scales = model.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
+    const grams = layout.stages.map(([{ p }]) => gpu.zeros([p, p]))
+    const scales = layout.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
     const { vectors, outputs } = await fold(
       gpu,
-      model,
+      layout,
       weights,
       grams.map((gram) => [gram]),
       scales,
       () => dtype,
     )
-    expect([...vectors.keys()].sort()).toEqual(foldedVectors(model).sort())
+    expect([...vectors.keys()].sort()).toEqual(foldedVectors(layout).sort())
     const values = async (of: BlockWeights, name: string) => (await gpu.read(of.get(name)!)) as Float32Array
-    for (const [stage, before] of model.before.entries()) {
+    for (const [stage, before] of layout.before.entries()) {
       if (before.kind !== 'norm') continue
-      const linear = model.stages[stage][0]
+      const linear = layout.stages[stage][0]
       const divided = outputs.get(linear.name)
       const first = divided ? ((await gpu.read(divided)) as Float32Array)[0] : 1
       const of = async (name: string) => [await values(full, name), await values(weights, name)]
@@ -234,7 +236,7 @@ describe('AWQ over a whole model', () => {
     // The norms of every quantized block changed (α = 0 would leave one alone), those of the others did not.
     for (const k of [0, 1]) {
       let changed = 0
-      for (const vector of foldedVectors(session.model.model)) {
+      for (const vector of foldedVectors(session.model.model.layouts[0])) {
         const name = `model.layers.${k}.${vector}`
         const { bytes } = original.checkpoint.tensors.get(name)!
         expect(written.checkpoint.tensors.get(name)).toMatchObject({ dtype, bytes })

@@ -8,12 +8,12 @@ import { scale } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../io/half.ts'
-import type { Before, BlockWeights, LinearShape, Model } from '../../models/family.ts'
+import type { Before, BlockWeights, LinearShape, BlockLayout } from '../../models/family.ts'
 
 /** The vectors that will change, on the host: read in one wait. */
 async function readVectors(
   gpu: Device,
-  { before, vectors }: Pick<Model, 'before' | 'vectors'>,
+  { before, vectors }: Pick<BlockLayout, 'before' | 'vectors'>,
   weights: BlockWeights,
   scales: readonly unknown[],
 ): Promise<Map<string, Float32Array>> {
@@ -35,22 +35,22 @@ export interface Folded {
  */
 export async function fold(
   gpu: Device,
-  model: Pick<Model, 'stages' | 'before' | 'vectors'>,
+  layout: Pick<BlockLayout, 'stages' | 'before' | 'vectors'>,
   weights: BlockWeights,
   grams: Tensor[][],
   scales: (Float32Array<ArrayBuffer> | null)[],
   stored: (vector: string) => string,
 ): Promise<Folded> {
   const folding = new Folding(gpu, weights)
-  const values = await readVectors(gpu, model, weights, scales)
+  const values = await readVectors(gpu, layout, weights, scales)
   for (const [stage, wanted] of scales.entries()) {
-    const before = model.before[stage]
+    const before = layout.before[stage]
     if (!wanted || before.kind === 'none') continue
-    const taking = vectorsOf(before.name, model.vectors).map((name): StoredVector => {
-      const { plus = 0 } = model.vectors.find((vector) => vector.name === name)!
+    const taking = vectorsOf(before.name, layout.vectors).map((name): StoredVector => {
+      const { plus = 0 } = layout.vectors.find((vector) => vector.name === name)!
       return { name, values: values.get(name)!, dtype: stored(name), plus }
     })
-    folding.stage(model.stages[stage], before, grams[stage], wanted, taking)
+    folding.stage(layout.stages[stage], before, grams[stage], wanted, taking)
     await gpu.pace()
   }
   return folding

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { linearsOf } from '../../models/family.ts'
 import { fixtureFiles, fixtures } from '../../models/fixtures/fixtures.ts'
 import { blockName, type OpenModel, openModel } from '../../models/weights.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
@@ -33,7 +34,7 @@ function planOf(changes: Partial<ExportSettings> = {}, more: Partial<ExportPlan>
   const { model, prefix, embedding, head, folder } = opened
   const all = { ...settings, ...changes }
   const linears = Array.from({ length: model.shape.blocks }, (_, k) =>
-    model.stages.flat().map(({ name, q, p }) => {
+    linearsOf(model.layouts[k]).map(({ name, q, p }) => {
       const groups = all.groupSize === -1 ? 1 : Math.ceil(p / all.groupSize)
       return { name: blockName(opened, k, name), q, p, bits: all.bits, groups, dtype: all.dtype }
     }),
