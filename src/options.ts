@@ -21,13 +21,20 @@ interface OptionBase {
   byBits?: Readonly<Record<number, number>>
 }
 
+export interface Choice {
+  value: number | string
+  label: string
+  /** Other options by key, and the values that this choice gives them; also values that they do not offer. */
+  fixes?: Options
+}
+
 /** One option of an algorithm. */
 export type OptionSpec =
   | (OptionBase & { type: 'int'; default: number; min: number; max: number })
   | (OptionBase & { type: 'number'; default: number; min: number; max: number })
   /** A number, or `auto`: chosen by measuring. */
   | (OptionBase & { type: 'auto'; default: number | 'auto'; min: number; max: number })
-  | (OptionBase & { type: 'choice'; default: number | string; choices: readonly { value: number | string; label: string }[] })
+  | (OptionBase & { type: 'choice'; default: number | string; choices: readonly Choice[] })
   | (OptionBase & { type: 'bool'; default: boolean })
 
 export type OptionValue = number | string | boolean
@@ -76,9 +83,11 @@ export function resolveOptions<Specs extends readonly OptionSpec[]>(
 ): { options: OptionsOf<Specs>; problems: { key: string; message: string }[] } {
   const options: Options = {}
   const problems: { key: string; message: string }[] = []
+  const fixed = fixedBy(specs, given)
   for (const spec of specs) {
-    const value = given[spec.key] ?? spec.default
-    const wrong = optionProblem(spec, value)
+    const fix = fixed.get(spec.key)
+    const value = fix?.value ?? given[spec.key] ?? spec.default
+    const wrong = fix ? contradiction(spec, given[spec.key], fix) : optionProblem(spec, value)
     if (wrong) problems.push({ key: spec.key, message: wrong })
     options[spec.key] = value
   }
@@ -86,6 +95,22 @@ export function resolveOptions<Specs extends readonly OptionSpec[]>(
     if (!specs.some((spec) => spec.key === key)) problems.push({ key, message: `There is no option "${key}" for this algorithm.` })
   }
   return { options: options as OptionsOf<Specs>, problems }
+}
+
+/** What choices decide of other options, by the keys of those. */
+export function fixedBy(specs: readonly OptionSpec[], given: Options): Map<string, { value: OptionValue; by: string }> {
+  return new Map(
+    specs.flatMap((spec) => {
+      const chosen = spec.type === 'choice' && spec.choices.find(({ value }) => value === (given[spec.key] ?? spec.default))
+      return chosen ? Object.entries(chosen.fixes ?? {}).map(([key, value]) => [key, { value, by: chosen.label }] as const) : []
+    }),
+  )
+}
+
+function contradiction(spec: OptionSpec, given: OptionValue | undefined, { value, by }: { value: OptionValue; by: string }): string | null {
+  if (given === undefined || given === value) return null
+  const said = (one: OptionValue) => (typeof one === 'boolean' ? (one ? 'on' : 'off') : String(one))
+  return `With ${by}, ${spec.label.toLowerCase()} is always ${said(value)}, not ${said(given)}.`
 }
 
 /** A sentence that names the valid values; null when the value is valid. */

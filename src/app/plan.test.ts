@@ -210,13 +210,38 @@ test('options come in groups: those of most methods, those of this one; common b
   const advanced = { ...columns, advanced: true }
   const some = { ...wide, solvers: [rtn, { ...quantease, options: [...grid, outlier, advanced] }] }
   const keys = (groups: plan.OptionGroup[]) => groups.map(({ title, specs }) => [title, specs.map(({ key }) => key)])
-  const { common, advanced: more } = plan.optionGroups(some, 'quantease')
+  const { common, advanced: more } = plan.optionGroups(some, { method: 'quantease', options: {} })
   expect(keys(common)).toEqual([
     ['Shared by most methods', ['bits', 'groupSize', 'symmetric', 'trueSequential']],
     ['QuantEase', ['outlier']],
   ])
   expect(keys(more)).toEqual([['', ['structureOutlier']]])
-  expect(keys(plan.optionGroups(some, 'rtn').common)).toEqual([['', ['bits', 'groupSize', 'symmetric', 'trueSequential']]])
+  expect(keys(plan.optionGroups(some, { method: 'rtn', options: {} }).common)).toEqual([
+    ['', ['bits', 'groupSize', 'symmetric', 'trueSequential']],
+  ])
+})
+
+test('a choice that decides others takes their place', () => {
+  const fixes = { bits: 5, groupSize: 32 }
+  const kind: OptionSpec = {
+    ...words,
+    key: 'kind',
+    label: 'Type',
+    type: 'choice',
+    default: 'uniform',
+    choices: [
+      { value: 'uniform', label: 'uniform' },
+      { value: 'q5_0', label: 'Q5_0', fixes },
+    ],
+  }
+  const typed = { ...wide, solvers: [{ ...rtn, options: [kind, ...grid] }] }
+  const job = plan.addRun(typed, { ...first, runs: [] }, 'rtn', { bits: 2 })
+  const [run] = plan.editRun(typed, job, job.runs[0].id, { options: { bits: 2, kind: 'q5_0' } }).runs
+  expect(run).toMatchObject({ label: 'RTN Q5_0', options: { kind: 'q5_0' } })
+  expect(run.options).not.toHaveProperty('bits')
+  expect(plan.describeRun(typed, run)).toBe('Q5_0, asymmetric')
+  const { common } = plan.optionGroups(typed, run)
+  expect(common.flatMap(({ specs }) => specs.map(({ key }) => key))).toEqual(['kind', 'symmetric', 'trueSequential'])
 })
 
 test('arrow keys change a number by what suits its range and its default', () => {

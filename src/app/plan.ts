@@ -13,7 +13,7 @@ import type {
   RunSpec,
   TextSource,
 } from '../engine/job.ts'
-import { heldOutShare, optionProblem, storyVocabulary } from '../engine/job.ts'
+import { fixedBy, heldOutShare, optionProblem, storyVocabulary } from '../engine/job.ts'
 import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
@@ -49,13 +49,21 @@ export interface OptionGroup {
   specs: readonly OptionSpec[]
 }
 
-/** A method's options in two groups, what most methods have and what is its own: common ones, then the advanced. */
-export function optionGroups(catalog: Catalog, method: string): { common: OptionGroup[]; advanced: OptionGroup[] } {
+/** Those that no other option of the run decides. */
+function openOptions(catalog: Catalog, { method, options }: NewRun): readonly OptionSpec[] {
+  const specs = optionsOf(catalog, method)
+  const fixed = fixedBy(specs, options)
+  return specs.filter(({ key }) => !fixed.has(key))
+}
+
+/** A run's options in two groups, what most methods have and what is its own: common ones, then the advanced. */
+export function optionGroups(catalog: Catalog, run: NewRun): { common: OptionGroup[]; advanced: OptionGroup[] } {
+  const { method } = run
   const solver = catalog.solvers.find((each) => each.id === method)
   const usual = (key: string) =>
     catalog.runOptions.some((spec) => spec.key === key) ||
     catalog.solvers.filter(({ options }) => options.some((spec) => spec.key === key)).length > catalog.solvers.length / 2
-  const specs = optionsOf(catalog, method)
+  const specs = openOptions(catalog, run)
   const grouped = (advanced: boolean) => {
     const some = specs.filter((spec) => (spec.advanced ?? false) === advanced)
     const groups = [
@@ -70,8 +78,9 @@ export function optionGroups(catalog: Catalog, method: string): { common: Option
 /** What sets a run apart, in words: "2-bit, full row, asymmetric", then whatever is not at its default. */
 export function describeRun(catalog: Catalog, run: RunSpec): string {
   const parts: string[] = []
-  for (const spec of optionsOf(catalog, run.method)) {
+  for (const spec of openOptions(catalog, run)) {
     const value = optionValue(spec, run.options)
+    if (spec.key === 'kind' && value === spec.default) continue
     if (spec.key === 'bits') parts.push(`${value}-bit`)
     else if (spec.key === 'symmetric') parts.push(value ? 'symmetric' : 'asymmetric')
     else if (spec.type === 'choice') {
@@ -240,6 +249,9 @@ export function editRun(catalog: Catalog, job: Job, id: string, change: Partial<
         const keys = new Set(optionsOf(catalog, change.method).map((spec) => spec.key))
         next.options = Object.fromEntries(Object.entries(run.options).filter(([key]) => keys.has(key)))
       }
+      // What another choice decides now is not an option of the run any more.
+      const open = new Set(openOptions(catalog, next).map((spec) => spec.key))
+      next.options = Object.fromEntries(Object.entries(next.options).filter(([key]) => open.has(key)))
       const others = job.runs.filter((other) => other.id !== id)
       if (change.label === undefined) return isNamedByUs(catalog, run) ? named(catalog, others, next) : next
       const label = change.label.trim()
@@ -250,13 +262,13 @@ export function editRun(catalog: Catalog, job: Job, id: string, change: Partial<
 
 function ourName(catalog: Catalog, run: RunSpec): string {
   const solver = catalog.solvers.find(({ id }) => id === run.method)
-  const specs = optionsOf(catalog, run.method)
+  const specs = openOptions(catalog, run)
   const spec = (key: string) => specs.find((each) => each.key === key)
   const value = (key: string) => spec(key) && optionValue(spec(key)!, run.options)
   const changed = (key: string) => spec(key) && value(key) !== spec(key)!.default
   const bits = value('bits')
   return [
-    `${solver?.label ?? run.method}${bits === undefined ? '' : ` ${bits}-bit`}`,
+    `${solver?.label ?? run.method}${bits === undefined ? '' : ` ${bits}-bit`}${changed('kind') ? ` ${labelOf(spec('kind')!, value('kind')!)}` : ''}`,
     // What a person compares most often, beside the bits.
     changed('groupSize') && `group ${value('groupSize')}`,
     changed('outlier') &&
@@ -265,6 +277,10 @@ function ourName(catalog: Catalog, run: RunSpec): string {
   ]
     .filter(Boolean)
     .join(', ')
+}
+
+function labelOf(spec: OptionSpec, value: OptionValue): string {
+  return (spec.type === 'choice' && spec.choices.find((choice) => choice.value === value)?.label) || String(value)
 }
 
 /** Names go into files and reports: a plain space before the unit. */

@@ -12,7 +12,7 @@ import type { Options, OptionSpec, SolverInfo } from '../options.ts'
 // ---------------------------------------------------------------- catalog
 
 export type { Options, OptionSpec, OptionValue, SolverInfo } from '../options.ts'
-export { optionProblem, resolveOptions } from '../options.ts'
+export { fixedBy, optionProblem, resolveOptions } from '../options.ts'
 export { isDatasetId } from '../data/datasets.ts'
 export type { TextFacts } from '../data/documents.ts'
 export type { KlSpread, WindowMeans } from '../eval/perplexity.ts'

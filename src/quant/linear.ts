@@ -16,7 +16,7 @@ const FEW_DIGITS = 2 ** -19
 export interface SolvedLinear {
   /** `GridKind.id`; missing: uniform integers. */
   levels?: string
-  bits: 2 | 3 | 4 | 8
+  bits: 2 | 3 | 4 | 5 | 6 | 8
   /** Output features (rows of W) and input features (columns of W). */
   q: number
   p: number

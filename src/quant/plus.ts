@@ -56,7 +56,7 @@ const REFIT_SWEEPS = 2
 const DAMPING = 0.01
 
 const plusOptions = [
-  ...pick(gridOptions, 'bits', 'groupSize', 'symmetric'),
+  ...pick(gridOptions, 'kind', 'bits', 'groupSize', 'symmetric'),
   ...pick(gridOptions, 'grid').map((option) => ({ ...option, default: 'weighted' as const })),
   {
     key: 'quick',

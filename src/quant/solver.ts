@@ -3,6 +3,7 @@
  * options. No model, no files, no progress display.
  */
 import type { Grid } from './grids/grid.ts'
+import { gridKinds } from './grids/index.ts'
 import { type OptionSpec, type Options, type OptionsOf, type SolverInfo, choices } from '../options.ts'
 import type { Device } from '../gpu/device.ts'
 import type { Reading } from '../gpu/reading.ts'
@@ -141,8 +142,20 @@ export function disposeQuantized(result: QuantizedLinear): void {
   for (const tensor of [result.codes, result.what, result.grid, result.outliers?.h]) tensor?.dispose()
 }
 
-/** Options of every method that rounds to a uniform grid. */
+/** Options of every method that rounds to a grid. */
 export const gridOptions = [
+  {
+    key: 'kind',
+    flag: 'type',
+    label: 'Type',
+    type: 'choice',
+    default: 'uniform',
+    choices: gridKinds.flatMap(({ id, label, fixed }) =>
+      label === undefined ? [] : [{ value: id, label, ...(fixed && { fixes: { ...fixed, staticGroups: true } }) }],
+    ),
+    help: 'What weights are rounded to: integers times a scale (uniform), the same above a minimum of any value (affine; GGUF and MLX), or a type of GGUF, which has its own bits and groups.',
+    cost: 'The types of GGUF cannot be stored in other formats, but as plain weights.',
+  },
   {
     key: 'bits',
     flag: 'wbits',

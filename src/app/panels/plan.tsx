@@ -178,7 +178,7 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
   const solver = catalog.solvers.find(({ id }) => id === run.method)
   const specs = optionsOf(catalog, run.method)
   const path = (key: string) => `runs.${index}.options.${key}`
-  const groups = optionGroups(catalog, run.method)
+  const groups = optionGroups(catalog, run)
   const hidden = specs.filter((spec) => spec.advanced)
   const settled = [`runs.${index}.method`, `runs.${index}.formats`, ...specs.map((spec) => path(spec.key))]
   const elsewhere = problemsOf(check).filter(({ field }) => field?.startsWith(`runs.${index}.`) && !settled.includes(field))

@@ -24,11 +24,12 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-/** A finished job in GPTQ and GGUF: the first to compute with here, the second in llama.cpp. */
+/** A finished job in GGUF, for llama.cpp, and in a format to compute with here: plain weights where GPTQ does not hold the type. */
 async function made(session: Session, options: Record<string, unknown>) {
+  const other = options.kind ? 'dense' : 'gptq'
   const job: Job = smallJob([{ id: 'one', label: 'One', method: 'rtn', options }] as Job['runs'], {
     save: true,
-    formats: ['gptq', 'gguf'],
+    formats: options.kind ? ['gguf', other] : [other, 'gguf'],
     calibration: { text: 'demo-calibration', samples: 1, length: 32, sampling: 'consecutive' },
     evaluation: { text: 'demo-evaluation', samples: 2, length: 96 },
   })
@@ -42,8 +43,10 @@ async function made(session: Session, options: Record<string, unknown>) {
   expect(more).toEqual([])
   const file = join(folder, path.replace('/', '-'))
   await writeFile(file, bytes)
-  const gptq = files.filter(([name]) => name.startsWith('gptq/')).map(([name, content]) => [name.slice(5), content] as const)
-  const opened = openModel(await openFolder(memoryFiles(gptq)))
+  const own = files
+    .filter(([name]) => name.startsWith(`${other}/`))
+    .map(([name, content]) => [name.slice(other.length + 1), content] as const)
+  const opened = openModel(await openFolder(memoryFiles(own)))
   return { run, windows: plan!.evaluation, opened, model: await LlamaModel.open(file) }
 }
 
@@ -106,6 +109,9 @@ describe('the demo', async () => {
     ['Q4_0', { bits: 4, groupSize: 32, symmetric: true }],
     ['Q4_1', { bits: 4, groupSize: 64, symmetric: false }],
     ['Q8_0', { bits: 8, groupSize: -1, symmetric: true }],
+    ['Q4_1', { kind: 'affine', bits: 3, groupSize: 64 }],
+    ['Q5_0', { kind: 'q5_0' }],
+    ['Q5_1', { kind: 'q5_1' }],
     ['Q4_0', { bits: 3, groupSize: -1, symmetric: true, blocks: 2 }],
   ])('in %s, %o', async (type, options) => {
     const result = await made(session, options)

@@ -195,14 +195,15 @@ function contentOf(
   settings: ExportSettings,
   opened: OpenModel,
 ): Pick<ExportPlan, 'linears' | 'copied' | 'changed'> {
-  const { bits, groupSize, dtype } = settings
+  const { bits, groupSize, levels } = solver.gridOf(options)
+  const { dtype } = settings
   const vectors = new Set<string>()
   const linears: ExportPlan['linears'] = []
   for (let k = 0; k < blocks; k++) {
     for (const { name, q, p } of linearsOf(opened.model.layouts[k])) {
       const found = solver.outliers?.(q, p, options)
       const outliers = found ? found.count * (found.kind === 'columns' ? q : 1) : 0
-      linears.push({ name: blockName(opened, k, name), q, p, bits, groups: groupsOf(p, groupSize), outliers, dtype })
+      linears.push({ name: blockName(opened, k, name), q, p, bits, levels, groups: groupsOf(p, groupSize), outliers, dtype })
     }
     if (solver.transform) for (const name of foldedVectors(opened.model.layouts[k])) vectors.add(blockName(opened, k, name))
   }

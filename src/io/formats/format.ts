@@ -23,6 +23,8 @@ export interface LinearPlan {
   p: number
   bits: SolvedLinear['bits']
   groups: number
+  /** `Grid.levels`; not given: that of the plan. */
+  levels?: string
   /** How many outliers the method is expected to keep. */
   outliers?: number | null
   /** The dtype of the model's weights. */

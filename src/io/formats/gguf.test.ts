@@ -16,8 +16,8 @@ import { f16ToF32 } from '../half.ts'
 import { memoryFiles, memorySink } from '../memory.ts'
 import type { ExportPlan, ExportSettings } from './format.ts'
 import { gguf } from './gguf.ts'
-import { packBlocks, type RowOrder } from './gguf/blocks.ts'
-import { encodeMetadata, ggufTensor, planFiles, readHead } from './gguf/file.ts'
+import { type BlockType, packBlocks, type RowOrder } from './gguf/blocks.ts'
+import { encodeMetadata, ggufTensor, planFiles, readHead, tensorTypes } from './gguf/file.ts'
 import { layoutOf } from './gguf/layout.ts'
 import { GgufStream } from './gguf/stream.ts'
 import type { Rope } from './model.ts'
@@ -75,8 +75,8 @@ function linear(bits: SolvedLinear['bits'], groupSize: number, symmetric: boolea
 }
 
 /** Weights of blocks as ggml reads them. */
-function read(bytes: Uint8Array, type: 'Q4_0' | 'Q4_1' | 'Q8_0'): number[] {
-  const size = { Q4_0: 18, Q4_1: 20, Q8_0: 34 }[type]
+function read(bytes: Uint8Array, type: BlockType): number[] {
+  const { bytes: size } = tensorTypes[type]
   const half = (at: number) => f16ToF32(Uint16Array.of(bytes[at] | (bytes[at + 1] << 8)))[0]
   const weights: number[] = []
   for (let at = 0; at < bytes.length; at += size) {
@@ -85,7 +85,8 @@ function read(bytes: Uint8Array, type: 'Q4_0' | 'Q4_1' | 'Q8_0'): number[] {
       if (type === 'Q8_0') weights.push(d * ((bytes[at + 2 + j] << 24) >> 24))
       else {
         const nibble = (bytes[at + size - 16 + (j & 15)] >> (j < 16 ? 0 : 4)) & 15
-        weights.push(type === 'Q4_0' ? d * (nibble - 8) : d * nibble + half(at + 2))
+        const high = /^Q5/.test(type) ? ((bytes[at + size - 20 + (j >> 3)] >> (j & 7)) & 1) << 4 : 0
+        weights.push(d * (nibble + high) + (/_0$/.test(type) ? -d * (type === 'Q4_0' ? 8 : 16) : half(at + 2)))
       }
     }
   }
@@ -101,6 +102,8 @@ describe('blocks', () => {
     [2, 96, false, 'Q4_1'],
     [3, 32, false, 'Q4_1'],
     [4, 32, false, 'Q4_1'],
+    [5, 32, true, 'Q5_0'],
+    [5, 32, false, 'Q5_1'],
   ] as const)('hold %i bits in groups of %i, symmetric %s, in %s', (bits, groupSize, symmetric, type) => {
     const { solved, weights, steps } = linear(bits, groupSize, symmetric)
     const got = read(packBlocks(solved, symmetric, null, 'x'), type)
@@ -261,7 +264,7 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
     ['groups of 16', of({ groupSize: 16 }), /groups of 16 do not fit/, /32, 64 or 128/],
     ['act-order that moves groups', of({ actOrder: true }), /act-order/, /static groups/],
     ['outliers', { outliers: true }, /outliers/, /without outliers/],
-    ['other levels', { levels: 'real' }, /uniform integer grids/, /uniform grid/],
+    ['other levels', { levels: 'real' }, /no type for this kind of grid/, /uniform grid/],
     ['rows that blocks do not divide', { linears: [{ ...one, p: 44 }] }, /up_proj have 44 weights/, /GPTQ/],
     ['OPT', model({ family: 'opt', label: 'OPT' }), /files of OPT models are not written/, /GPTQ/],
     ['an arrangement that nobody describes', model({ attention: null }), /this kind of LLaMA/, /GPTQ/],

@@ -13,7 +13,7 @@ export const gguf: ExportFormat = {
   id: 'gguf',
   label: 'GGUF',
   summary:
-    'one file with weights and tokenizer, for llama.cpp, Ollama, LM Studio and wllama: Q4_0 (2 to 4 bits symmetric), Q4_1 (asymmetric) or Q8_0.',
+    'one file with weights and tokenizer, for llama.cpp, Ollama, LM Studio and wllama: Q4_0 (2 to 4 bits symmetric), Q4_1 (asymmetric), Q8_0, or a type of its own chosen as --type.',
   alone: true,
   library: 'gguf',
   stores: 'codes',
@@ -30,17 +30,19 @@ export const gguf: ExportFormat = {
 function remarks(plan: ExportPlan): Remark[] {
   if (refusalOf(plan)) return []
   const { bits, symmetric, otherModules = [] } = plan.settings
+  const { levels } = plan
   const { architecture, vocabulary } = usualLayout(plan)
   const found: Remark[] = []
   const add = (field: string, severity: Remark['severity'], message: string, hint = '') => found.push({ field, severity, message, hint })
   const type = blockType(bits, symmetric)
-  if (type === 'Q4_1') {
+  if (type === 'Q4_1' && levels === 'uniform') {
     // Half a unit in the last place of the largest product of scale and zero.
     const share = ((2 ** bits - 1) / 2048) * 100
     add(
       'bits',
       'note',
       `GGUF’s Q4_1 stores the smallest value of each block in float16: weights differ by at most ${share.toFixed(2)} % of a step from the measured ones.`,
+      'With the type “real minimum”, what is measured is what is stored.',
     )
   }
   if (bits < 4)

@@ -3,7 +3,7 @@
  *   `.weight` U32 `[q, p·b/32]`   codes, a little-endian bit stream along the inputs, one per output
  *   `.scales` F16 or F32 `[q, p/m]`
  *   `.biases` F16 or F32 `[q, p/m]`, minus scale · zero
- * W[n,k] = scales[n,k/m] · code[n,k] + biases[n,k/m]. A group that is larger than MLX has them, or a full row, repeats its scale.
+ * W[n,k] = scales[n,k/m] · code[n,k] + biases[n,k/m]; a grid with real minima has them as biases as they are. A group that is larger than MLX has them, or a full row, repeats its scale.
  *
  * MLX multiplies in the wider of the dtypes of scales and inputs, so nothing is rounded once more where it loads.
  *
@@ -38,8 +38,8 @@ const GROUPS = [128, 64, 32]
  * power of two. Another one is rounded in a float16 model of few bits, since MLX would compute everything in float32 otherwise; at
  * 8 bits that could move it by an eighth of a step.
  */
-const scaleDtype = ({ dtype, symmetric, bits }: Pick<ExportSettings, 'dtype' | 'symmetric' | 'bits'>) =>
-  symmetric || (dtype === 'F16' && bits < 8) ? 'F16' : 'F32'
+const scaleDtype = ({ dtype, symmetric, bits }: Pick<ExportSettings, 'dtype' | 'symmetric' | 'bits'>, levels = 'uniform') =>
+  symmetric || levels === 'affine' || (dtype === 'F16' && bits < 8) ? 'F16' : 'F32'
 
 /** The largest of MLX's groups that no group of the result cuts; none where rows do not divide. */
 function groupOf(p: number, groupSize: number): number | undefined {
@@ -48,8 +48,8 @@ function groupOf(p: number, groupSize: number): number | undefined {
 
 const layout: SafetensorsLayout = {
   tensorsFor(linear, settings) {
-    const { name, q, p, bits } = linear
-    const cells = { dtype: scaleDtype(settings), shape: [q, p / groupOf(p, settings.groupSize)!] }
+    const { name, q, p, bits, levels } = linear
+    const cells = { dtype: scaleDtype(settings, levels), shape: [q, p / groupOf(p, settings.groupSize)!] }
     return [
       { name: `${name}.weight`, dtype: 'U32', shape: [q, (p * bits) / 32] },
       { name: `${name}.scales`, ...cells },
@@ -83,9 +83,9 @@ export const mlx: ExportFormat = {
   library: 'mlx',
   stores: 'codes',
   accepts({ levels, outliers, settings, linears }) {
-    if (levels !== 'uniform')
+    if (levels !== 'uniform' && levels !== 'affine')
       return {
-        why: 'MLX files can store uniform integer grids only.',
+        why: 'MLX files can store uniform integer grids and grids with real minima only.',
         instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
       }
     if (outliers)
@@ -120,7 +120,7 @@ export const mlx: ExportFormat = {
  */
 export function encodeMlx(
   name: string,
-  { q, p, bits, codes, grid, groupIndex }: SolvedLinear,
+  { q, p, bits, codes, grid, groupIndex, levels }: SolvedLinear,
   settings: Pick<ExportSettings, 'bits' | 'dtype' | 'symmetric' | 'groupSize'>,
 ): Map<string, Uint8Array> {
   const words = (p * bits) / 32
@@ -134,10 +134,10 @@ export function encodeMlx(
     for (let n = 0; n < q; n++) {
       const [scale, zero] = [grid[2 * (own + n)], grid[2 * (own + n) + 1]]
       scales[n * groups + group] = scale
-      biases[n * groups + group] = -scale * zero
+      biases[n * groups + group] = levels === 'affine' ? zero : -scale * zero
     }
   }
-  const dtype = scaleDtype(settings)
+  const dtype = scaleDtype(settings, levels)
   const stored = (values: Float32Array<ArrayBuffer>) => {
     const array = dtype === 'F32' ? values : f32ToF16(values)
     return new Uint8Array(array.buffer)
@@ -214,18 +214,18 @@ async function openMlx(files: Files): Promise<(linear: LinearPlan) => Promise<Ar
 /** Of a step, the most by which a minimum of `bits` moves when it is rounded to float16. */
 const rounding = (bits: number) => (2 ** bits - 1) * 2 ** -11
 
-function remarks({ settings }: ExportPlan): Remark[] {
+function remarks({ settings, levels }: ExportPlan): Remark[] {
   const { bits, symmetric, dtype } = settings
   const found: Remark[] = []
-  if (scaleDtype(settings) === 'F16' && !symmetric) {
+  if (scaleDtype(settings, levels) === 'F16' && !symmetric && levels !== 'affine') {
     found.push({
       field: 'symmetric',
       message: `MLX stores the minimum of a group, here rounded to float16: by at most ${(100 * rounding(bits)).toPrecision(2)} % of a step. Figures are measured without this rounding.`,
-      hint: 'A symmetric grid is stored exactly.',
+      hint: 'A symmetric grid, or one with real minima, is stored exactly.',
       severity: 'note',
     })
   }
-  if (dtype === 'BF16' || (dtype === 'F16' && scaleDtype(settings) === 'F32')) {
+  if (dtype === 'BF16' || (dtype === 'F16' && scaleDtype(settings, levels) === 'F32')) {
     found.push({
       field: 'formats',
       message: `MLX will compute in float32, because scales and minima are stored exactly, which ${dtypeNames[dtype]} cannot do.`,

@@ -4,7 +4,7 @@
  */
 import type { CheckpointStream, Compatibility, ExportFormat, ExportPlan, Refusal, Remark } from './format.ts'
 import { layoutOf } from './onnx/layout.ts'
-import { blocksOf } from './onnx/nbits.ts'
+import { blocksOf, heldBits } from './onnx/nbits.ts'
 
 /** Chromium's largest ArrayBuffer. */
 const MOST_BUFFER = 2 ** 31
@@ -94,7 +94,7 @@ function remarks({ settings, linears, decoder }: ExportPlan): Remark[] {
 function compatibility(plan: ExportPlan): Compatibility[] {
   const { decoder, settings } = plan
   const { bits } = settings
-  const dtype = { 2: 'q2', 3: 'q4', 4: 'q4', 8: 'q8' }[bits]
+  const dtype = { 2: 'q2', 4: 'q4', 8: 'q8' }[heldBits(bits)]
   const js = bits === 2 ? '4.1' : '4.0'
   const largest = Math.max(0, ...(decoder ? layoutOf(plan, decoder).files : []))
   const big = largest > MOST_BUFFER && `No: a file has ${(largest / 2 ** 30).toFixed(1)} GiB, more than a browser reads into memory.`

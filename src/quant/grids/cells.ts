@@ -6,27 +6,34 @@ import type { Device } from '../../gpu/device.ts'
 import { kernelVariant } from '../../gpu/kernel.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { byGroup, type Layout } from '../layout.ts'
-import { type Grid, type GridKind, type GridOptions, maxCode } from './grid.ts'
+import { type Fixed, type Grid, type GridKind, type GridOptions, maxCode } from './grid.ts'
 import { refitScales, refitWork } from './refit.ts'
 import { candidateFlops, searchFlops, searchNorm, shrinks } from './search.ts'
 
 /** What distinguishes one kind from another. */
 export interface CellKind {
   id: string
+  label?: string
+  fixed?: Fixed
   /** The functions of `lib/grid` (shaders/lib/grid.wgsl says which); default: that file unchanged. */
   wgsl?: string
+  /** What tells its kernels from others'; default: its own id. Kinds with the same functions share it. */
+  variant?: string
   /** `Grid.levels`; default: its own id. */
   levels?: string
   /** `Grid.cellBits` */
   cellBits(q: number, p: number, options: GridOptions): { scales: number; zeros: number }
 }
 
-export function cellKind({ id, wgsl, levels = id, cellBits }: CellKind): GridKind {
-  const kernel = (name: string) => (wgsl === undefined ? name : kernelVariant(name, id, { 'lib/grid': wgsl }))
+export function cellKind({ id, label, fixed, wgsl, variant = id, levels = id, cellBits }: CellKind): GridKind {
+  const kernel = (name: string) => (wgsl === undefined ? name : kernelVariant(name, variant, { 'lib/grid': wgsl }))
   return {
     id,
+    label,
+    fixed,
     kernel,
-    of(options): Grid {
+    of(given): Grid {
+      const options = { ...given, ...fixed }
       const grid: Grid = {
         ...options,
         levels,

@@ -9,7 +9,7 @@ import type { Layout } from '../layout.ts'
 
 /** Options of a grid. */
 export interface GridOptions {
-  bits: 2 | 3 | 4 | 8
+  bits: 2 | 3 | 4 | 5 | 6 | 8
   groupSize: number
   symmetric: boolean
   /** How the range of a cell is found. */
@@ -51,9 +51,15 @@ export interface Grid extends Readonly<GridOptions> {
   refitWork(q: number, p: number): number
 }
 
-/** One kind of grid, of any number of bits. */
+/** What a kind of grid decides by itself. */
+export type Fixed = Partial<Pick<GridOptions, 'bits' | 'groupSize' | 'symmetric' | 'grid'>>
+
+/** One kind of grid, of any number of bits unless it is `fixed`. */
 export interface GridKind {
   id: string
+  /** Its name, of kinds that are offered. */
+  label?: string
+  fixed?: Fixed
   /** Name of a kernel for this kind of grid; kernels that include `lib/grid` are compiled with its functions. */
   kernel(name: string): string
   of(options: GridOptions): Grid

@@ -57,7 +57,8 @@ async function solved(solver: Solver, kind: string, grid: string) {
   const sigma = Float32Array.from({ length: p * p }, (_, i) => (i % (p + 1) ? 0.9 : 1))
   const [weight, gram] = [gpu.upload(w, [p, q]), gpu.upload(sigma, [p, p])]
   const problem = { gpu, weight, gram, gramDiagonal: new Float32Array(p).fill(1), derived: new Derived(), halfScales: true }
-  const options = { ...resolveOptions(solver.options, { ...given, grid }).options, symmetric: false, kind }
+  const fixed = gridKinds.find(({ id }) => id === kind)!.fixed
+  const options = { ...resolveOptions(solver.options, { ...given, grid }).options, symmetric: false, kind, ...fixed }
   const result = await solver.solve(problem, options, {})
   const kept = await collect(gpu, result, solver.gridOf(options))
   return {
@@ -80,7 +81,7 @@ it('powers of two are told from others, and every weight goes to the nearest of 
   }
 })
 
-describe.each(['uniform', 'real', 'powers'])('a grid of kind %s', (kind) => {
+describe.each(['uniform', 'real', 'affine', 'q4_0', 'powers'])('a grid of kind %s', (kind) => {
   /** SpQR has a grid of its own. */
   const free = solvers.filter(({ id }) => id !== 'spqr')
 

@@ -4,6 +4,7 @@ import { groupsOf } from './grid.ts'
 
 export const uniform = cellKind({
   id: 'uniform',
+  label: 'uniform integers',
   cellBits(q, p, { bits, groupSize, symmetric }) {
     const cells = q * groupsOf(p, groupSize)
     // A symmetric grid has its zero point in the middle, so it need not be stored.

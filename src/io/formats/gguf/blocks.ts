@@ -3,20 +3,31 @@
  *   Q8_0  f16 d; 32 × i8 q                                w = d · q
  *   Q4_0  f16 d; 16 bytes, j: q[j] | q[j + 16] << 4       w = d · (q − 8)
  *   Q4_1  f16 d; f16 m; the same 16 bytes                 w = d · q + m
- * With scale s and zero z of our grid, W = s · (code − z): d = s, and q = code − z + 8 (symmetric, where z is the middle code
- * and q fits from 2 bits on), q = code − 128 (8 bits, z = 128), or q = code with m = −s · z, rounded to float16.
+ *   Q5_0  f16 d; u32, bit j: the highest bit of q[j]; 16 bytes of the others            w = d · (q − 16)
+ *   Q5_1  f16 d; f16 m; the same 20 bytes                 w = d · q + m
+ * With scale s and zero z of a uniform grid, W = s · (code − z): d = s, and q = code − z + 8 (symmetric, where z is the middle code
+ * and q fits from 2 bits on), q = code − 128 (8 bits, z = 128), or q = code with m = −s · z, rounded to float16. Grids with real
+ * minima (quant/grids/affine.ts) have d and m themselves.
  */
 import { WorkbenchError } from '../../../errors.ts'
 import type { SolvedLinear } from '../../../quant/linear.ts'
 import { f16ToF32, f32ToF16 } from '../../half.ts'
-import { type TensorType, tensorTypes } from './file.ts'
+import { tensorTypes } from './file.ts'
 
 /** Weights in a block. */
 export const BLOCK = 32
 
-/** The type that holds a grid's codes as they are; null where there is none. */
-export function blockType(bits: SolvedLinear['bits'], symmetric: boolean): 'Q4_0' | 'Q4_1' | 'Q8_0' | null {
+/** Types of blocks of 32. */
+export type BlockType = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0'
+
+/** The kinds of grids that blocks of 32 hold: `Grid.levels`. */
+export const blockLevels: readonly string[] = ['uniform', 'affine', 'signed']
+
+/** The type that holds the codes of such a grid as they are; null where there is none. */
+export function blockType(bits: SolvedLinear['bits'], symmetric: boolean): BlockType | null {
   if (bits === 8) return symmetric ? 'Q8_0' : null
+  if (bits > 5) return null
+  if (bits === 5) return symmetric ? 'Q5_0' : 'Q5_1'
   return symmetric ? 'Q4_0' : 'Q4_1'
 }
 
@@ -46,6 +57,7 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
   for (let row = 0; row < q; row++) target[order ? order.from(row) : row] = row
   const some = new Uint8Array(BLOCK)
   const offset = type === 'Q4_0' ? 8 - (1 << (bits - 1)) : 0
+  const [minima, high] = [/_1$/.test(type), /^Q5/.test(type)]
   for (let top = 0; top < q; top += TILE) {
     const bottom = Math.min(q, top + TILE)
     for (let block = 0; block < p / BLOCK; block++) {
@@ -58,9 +70,14 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
         at += 2
         if (type === 'Q8_0') for (let k = 0; k < BLOCK; k++) out[at + k] = some[k] ^ 0x80
         else {
-          if (type === 'Q4_1') {
+          if (minima) {
             halves[at >> 1] = shifts[cell]
             at += 2
+          }
+          if (high) {
+            for (let k = 0; k < BLOCK; k++) out[at + (k >> 3)] |= (some[k] >> 4) << (k & 7)
+            for (let k = 0; k < BLOCK; k++) some[k] &= 15
+            at += 4
           }
           for (let k = 0; k < 16; k++) out[at + k] = (some[k] + offset) | ((some[k + 16] + offset) << 4)
         }
@@ -100,21 +117,21 @@ function unpack(codes: Uint32Array, first: number, stride: number, bits: number,
   }
 }
 
-/** Scales and, of Q4_1, minima as float16 words, by group and row of the model. */
-function cells({ bits, groups, q, grid }: SolvedLinear, type: TensorType, name: string) {
+/** Scales and, of types that have them, minima as float16 words, by group and row of the model. */
+function cells({ bits, groups, q, grid, levels = 'uniform' }: SolvedLinear, type: BlockType, name: string) {
   const floats = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
   const scales = f32ToF16(floats)
   const back = f16ToF32(scales)
   const inexact = back.findIndex((scale, i) => scale !== floats[i])
   if (inexact >= 0) throw new Error(`Scale ${floats[inexact]} of ${name} is no float16 number`)
-  if (type === 'Q4_1') {
-    const least = floats.map((scale, i) => -scale * grid[2 * i + 1])
+  const least = floats.map((scale, i) => (levels === 'uniform' ? -scale * grid[2 * i + 1] : grid[2 * i + 1]))
+  if (/_1$/.test(type)) {
     const beyond = least.find((value) => !(Math.abs(value) < 65520))
     if (beyond !== undefined)
       throw new WorkbenchError('weights-not-finite', `${name} holds ${beyond}, which float16 cannot.`, 'Choose a symmetric grid.')
     return { scales, shifts: f32ToF16(least) }
   }
   const middle = 2 ** (bits - 1)
-  if (floats.some((_, i) => grid[2 * i + 1] !== middle)) throw new Error(`${name} has zeros that are not the middle code`)
+  if (floats.some((scale, i) => least[i] !== -scale * middle)) throw new Error(`${name} has zeros that are not the middle code`)
   return { scales, shifts: scales }
 }

@@ -16,6 +16,8 @@ export const tensorTypes = {
   F16: { id: 1, length: 1, bytes: 2 },
   Q4_0: { id: 2, length: 32, bytes: 18 },
   Q4_1: { id: 3, length: 32, bytes: 20 },
+  Q5_0: { id: 6, length: 32, bytes: 22 },
+  Q5_1: { id: 7, length: 32, bytes: 24 },
   Q8_0: { id: 8, length: 32, bytes: 34 },
   BF16: { id: 30, length: 1, bytes: 2 },
 } as const

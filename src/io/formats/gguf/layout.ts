@@ -3,7 +3,7 @@ import type { PartedFile } from '../../parts.ts'
 import type { TensorSpec } from '../../safetensors.ts'
 import type { ExportPlan, Refusal } from '../format.ts'
 import { architectureOf, type GgufArchitecture, type Target } from './architectures.ts'
-import { BLOCK, blockType } from './blocks.ts'
+import { BLOCK, blockLevels, blockType } from './blocks.ts'
 import { type GgufTensor, type TensorType, defaultFileBytes, encodeMetadata, ggufTensor, planFiles } from './file.ts'
 import { type GgufVocabulary, vocabularyOf } from './vocabulary.ts'
 
@@ -18,7 +18,7 @@ export interface GgufLayout {
 }
 
 /** `general.file_type` by the type of most weights. */
-const fileTypes: Record<TensorType, number> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }
+const fileTypes: Record<TensorType, number> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q5_0: 8, Q5_1: 9, Q8_0: 7, BF16: 32 }
 
 const codesOnly = 'the format “Plain weights” (dense)'
 
@@ -26,8 +26,8 @@ const codesOnly = 'the format “Plain weights” (dense)'
 export function refusalOf(plan: ExportPlan): Refusal | null {
   const { settings, linears, levels, outliers, model } = plan
   const { bits, groupSize, symmetric, actOrder } = settings
-  if (levels !== 'uniform')
-    return { why: 'GGUF’s exact types can store uniform integer grids only.', instead: `Choose a uniform grid, or ${codesOnly}.` }
+  if (!blockLevels.includes(levels))
+    return { why: 'GGUF has no type for this kind of grid.', instead: `Choose a uniform grid, a type of GGUF, or ${codesOnly}.` }
   if (outliers)
     return {
       why: 'GGUF files cannot store outliers beside the codes.',

@@ -24,7 +24,8 @@ export interface Blocks {
   symmetric: boolean
 }
 
-export const heldBits = (bits: SolvedLinear['bits']): NBits => (bits === 3 ? 4 : bits)
+/** Of codes that are 3 bits or as wide as ONNX has them: others are of types that it does not hold. */
+export const heldBits = (bits: SolvedLinear['bits']): NBits => (bits === 3 ? 4 : (bits as NBits))
 
 /** The largest block that a full row divides into; where none does, the last block is short. */
 const rowBlocks = [128, 64, 32, 16]
