@@ -3,7 +3,8 @@ import { expect, test, vi } from 'vitest'
 import { gzipSync } from 'node:zlib'
 import { refusal } from '../io/testing.ts'
 import type { ChatTemplate } from './chat.ts'
-import { documents, fileText, maxText, readText, remarksOn, tryText, type Text } from './documents.ts'
+import { documents, fileText, readText, tryText, type Text } from './documents.ts'
+import { maxText, remarksOn } from './text-facts.ts'
 
 // Some of these read tens of megabytes, which a busy machine takes its time for.
 vi.setConfig({ testTimeout: 60_000 })

@@ -6,6 +6,8 @@ import { chatTemplateSource } from './chat.ts'
 import { specialTokens } from './special.ts'
 import { readBeside, type TextTokenizer } from './tokenizer.ts'
 
+export { loadChatTemplate } from './chat.ts'
+
 const names = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask']
 
 /** A chat template or a list of special tokens that cannot be read is left out: the session has said so. */

@@ -2,7 +2,7 @@
  * The data passed between the engine and its callers (the page, the command line): plain JSON, no GPU, no files. A Job can be saved,
  * shared and repeated; RunEvents are all that a view needs to follow it.
  */
-import type { TextFacts } from '../data/documents.ts'
+import type { TextFacts } from '../data/text-facts.ts'
 import type { KlSpread, WindowMeans } from '../eval/perplexity.ts'
 import type { ErrorCode, ErrorData } from '../errors.ts'
 import type { Refs } from '../io/hub/hub.ts'
@@ -14,7 +14,7 @@ import type { Options, OptionSpec, SolverInfo } from '../options.ts'
 export type { Options, OptionSpec, OptionValue, SolverInfo } from '../options.ts'
 export { fixedBy, optionProblem, resolveOptions } from '../options.ts'
 export { isDatasetId } from '../data/datasets.ts'
-export type { TextFacts } from '../data/documents.ts'
+export type { TextFacts } from '../data/text-facts.ts'
 export type { KlSpread, WindowMeans } from '../eval/perplexity.ts'
 
 export interface Catalog {

@@ -195,7 +195,7 @@ export const loadVocabularies = () => import('../data/vocabulary.ts')
 /** A template that cannot be used is no reason not to open the model. */
 async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplateFile | WorkbenchError | null; problems: Problem[] }> {
   try {
-    const { loadChatTemplate } = await import('../data/chat.ts')
+    const { loadChatTemplate } = await loadVocabularies()
     return { chat: await loadChatTemplate(files), problems: [] }
   } catch (error) {
     if (!(error instanceof WorkbenchError)) throw error

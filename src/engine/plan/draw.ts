@@ -1,6 +1,6 @@
 /** Reads and tokenizes the texts of a job, and draws its windows. */
 import { type Drawn as DrawnWindows, evaluationWindows, sampleWindows } from '../../data/corpus.ts'
-import { maxText, remarksOn, type TextFacts } from '../../data/documents.ts'
+import { maxText, remarksOn, type TextFacts } from '../../data/text-facts.ts'
 import type { Passage } from '../../data/lambada.ts'
 import { toErrorData } from '../../errors.ts'
 import type { Job, TokenCounts } from '../job.ts'

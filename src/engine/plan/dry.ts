@@ -2,7 +2,7 @@
  * Forecasts of runs, made by running the engine itself on a device that computes nothing and only counts (gpu/dry.ts). So no algorithm or
  * family has to state a second time how much memory it takes and how much it reads.
  */
-import type { TextFacts } from '../../data/documents.ts'
+import type { TextFacts } from '../../data/text-facts.ts'
 import type { Passage } from '../../data/lambada.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
