@@ -47,6 +47,8 @@ const split = (pattern: string) => ({ type: 'Split', pattern: { Regex: pattern }
 const sequence = (...pretokenizers: Json[]) => ({ type: 'Sequence', pretokenizers })
 const llama3 = (digits: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
+const gpt4o =
+  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 const tekken =
   '[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
 
@@ -103,6 +105,7 @@ describe('byte-level tokenizers split text in llama.cpp as they do here', () => 
     ['smaug-bpe', sequence(split(llama3('\\p{N}{1,3}')), level(false))],
     ['qwen2', sequence(split(llama3('\\p{N}')), level(false))],
     ['tekken', sequence(split(tekken), level(false)), { ignore_merges: true }],
+    ['gpt-4o', sequence(split(gpt4o), level(false))],
     ['bloom', sequence(split(' ?[^(\\s|[.,!?…。，、।۔،])]+'), level(false))],
   ])('%s', async (name, pre_tokenizer, model) => {
     const texts = [...hard, ...strings(500, 7)]

@@ -27,11 +27,15 @@ const llama3Pieces = (digits: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
 const upper = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
 const lower = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
+const short = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 const tail = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
 const word = '[^\\r\\n\\p{L}\\p{N}]?'
 
 const bytes = (regex: boolean) => `ByteLevel(${regex ? 'regex' : 'whole'})`
 const split = (pattern: string) => `Split(${JSON.stringify({ Regex: pattern })}, Isolated)`
+
+/** Where its code takes every letter beyond ASCII for one of either case. */
+const beyondAscii = 'it splits words with combining marks, and words of mixed case with letters beyond ASCII, at other places'
 
 /** Names of pre-tokenizers by what they do; `whole`: a piece that is a token itself is not merged from its parts. */
 const preTokenizers: { name: string; steps: string[]; whole?: boolean; differs?: string }[] = [
@@ -44,7 +48,12 @@ const preTokenizers: { name: string; steps: string[]; whole?: boolean; differs?:
     name: 'tekken',
     steps: [split(`${word}${upper}*${lower}+|${word}${upper}+${lower}*|\\p{N}|${tail}`), bytes(false)],
     whole: true,
-    differs: 'it splits words with combining marks, and words of mixed case with letters beyond ASCII, at other places',
+    differs: beyondAscii,
+  },
+  {
+    name: 'gpt-4o',
+    steps: [split(`${word}${upper}*${lower}+${short}|${word}${upper}+${lower}*${short}|\\p{N}{1,3}|${tail}`), bytes(false)],
+    differs: beyondAscii,
   },
   { name: 'bloom', steps: [split(' ?[^(\\s|[.,!?…。，、।۔،])]+'), bytes(false)] },
   { name: 'falcon', steps: ['Punctuation(Contiguous)', bytes(true), 'Digits(runs)', split('[0-9][0-9][0-9]')] },
