@@ -251,7 +251,10 @@ describe('npm run quantize', () => {
     expect(given.stdout).toMatch(/^Demo model: LLaMA, .*1\.00 GiB of memory, 2 GFLOP\/s/s)
   })
 
-  test('a wrong argument exits 2 with a sentence, a failed run 1, and neither writes to stdout', () => {
+  test('a wrong argument exits 2 with a sentence, a failed run 1, and neither writes to stdout', async () => {
+    const taken = await mkdtemp(join(tmpdir(), 'workbench-'))
+    await writeFile(join(taken, 'mine.txt'), 'x')
+    const spqr = ['--model', 'demo', '--quantization-method', 'spqr', '--groupsize', '16', '--format', 'gptq', '--save', taken]
     const wrong: [string[], number, RegExp][] = [
       [[], 2, /--model is needed/],
       [['--model', 'demo', '--wbits', '5'], 2, /2, 3, 4 or 8, not 5/],
@@ -271,6 +274,8 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--dataset', 'nowhere.parquet'], 1, /nowhere.parquet cannot be read/],
       [['--model', 'no/such/folder', '--eval', 'public/demo/evaluation.txt', '--wbits', '16'], 1, /no folder .*no\/such\/folder/],
       [['--model', 'public/demo', '--wbits', '3'], 2, /--eval is needed/],
+      // Two faults, both told.
+      [spqr, 2, /GPTQ cannot store SpQR: .*files that this program did not write: mine\.txt/],
       [['--model', 'demo', '--seqlen', '4096'], 2, /512 positions/],
       [['--model', 'shaders', '--dataset', 'public/demo/evaluation.txt', '--eval', 'public/demo/evaluation.txt'], 1, /config\.json/],
     ]

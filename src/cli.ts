@@ -7,6 +7,7 @@ import type { Target } from './engine/hosts/target.ts'
 import { type Hub, hubDatasets, loadPushing } from './engine/hub.ts'
 import type { Job, JobReport, ModelSummary, RunEvent } from './engine/job.ts'
 import { discardJournal, journalTexts, readJournal } from './engine/keep/journal.ts'
+import { refusalsOf, together } from './engine/plan/check.ts'
 import { checkJob, memoryProblem } from './engine/plan/dry.ts'
 import { runJob } from './engine/run/run.ts'
 import { Session } from './engine/session.ts'
@@ -49,7 +50,10 @@ async function main(): Promise<void> {
   const local = isRemote(asked.model) ? null : asked.model === 'demo' ? join('public', 'demo') : asked.model
   const hub = connect(given, say)
   const { saved, pushed: place } = asked
-  const target = saved === undefined ? null : await claim(requestOf(saved, local, given), say)
+  const refused = async (taken: unknown): Promise<never> => {
+    throw texts ? await withRefusals(taken, given, asked, texts, await openModel(session, hub, asked.model), say) : taken
+  }
+  const target = saved === undefined ? null : await claim(requestOf(saved, local, given), say).catch(refused)
   if (place) await (await loadPushing()).checkPush(hub, place, given.on('resume'))
   datasets = hubDatasets(hub)
   const journal = target?.journal ?? memoryStore()
@@ -89,6 +93,19 @@ const requestOf = (path: string, model: string | null, given: Given) => ({
   finished: given.on('resume') && given.text('push') !== undefined,
 })
 
+/** Why the folder cannot be written to, after what the formats and methods themselves refuse: both have to be mended. */
+async function withRefusals(
+  taken: unknown,
+  given: Given,
+  asked: Asked,
+  texts: Awaited<ReturnType<typeof chooseTexts>>,
+  model: ModelSummary,
+  say: Speaker,
+): Promise<unknown> {
+  const job = { ...(await jobOf(given, asked, texts, model, say)), ...(asked.formats && { formats: asked.formats }) }
+  return taken instanceof WorkbenchError ? together([...(await refusalsOf(job, session)), taken]) : taken
+}
+
 type Store = Target['journal']
 type Unfinished = Awaited<ReturnType<typeof readJournal>>
 
@@ -112,7 +129,7 @@ async function jobOf(
   const passages = given.text('lambada')
   const date = given.text('date')
   return {
-    runs: asked.measureOnly ? [] : [{ id: 'run', label: method, method, options }],
+    runs: asked.measureOnly ? [] : [{ id: 'run', label: catalog.solvers.find(({ id }) => id === method)!.label, method, options }],
     calibration: {
       ...calibration,
       ...(given.on('chat-template') && { chat: true }),
@@ -196,6 +213,8 @@ interface Surroundings {
 async function perform(job: Job, { target, hub, journal, say, resume, remote, demo }: Surroundings): Promise<JobReport> {
   const control = new Control()
   stopOnSignals(control)
+  const refusals = await refusalsOf(job, session)
+  if (refusals.length) throw together(refusals)
   const check = await checkJob(job, session)
   say.texts(check)
   const heavy = memoryProblem(check.runs, (await session.gpuSummary()).memoryBudget)

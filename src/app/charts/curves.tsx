@@ -4,7 +4,7 @@ import { CartesianGrid, Line, LineChart, ReferenceLine, Tooltip, XAxis, YAxis } 
 import { RunMark, runColour, runShape } from '../panels/controls.tsx'
 import { classOf } from '../pointing.ts'
 import { ChartFrame, type ChartTable } from './frame.tsx'
-import { linearScale, logScale } from './scale.ts'
+import { linearScale, logScale, tickText } from './scale.ts'
 
 export interface Series {
   /** Id of the run; null for what belongs to none. */
@@ -101,7 +101,7 @@ function Plot({ size, title, drawn, x, y, scale, reference }: PlotProps) {
         scale={y.log ? 'log' : 'linear'}
         domain={scale.domain}
         ticks={scale.ticks}
-        tickFormatter={y.tick ?? y.format}
+        tickFormatter={tickText(scale.ticks, y.tick ?? y.format)}
         tick={words}
         stroke="var(--line-strong)"
         width={60}

@@ -9,7 +9,7 @@ import type { JobView, RunView } from '../reduce.ts'
 import { sizeOf } from '../sizes.ts'
 import { ChartFrame } from './frame.tsx'
 import { textWidth } from './map.ts'
-import { linearScale, logScale } from './scale.ts'
+import { linearScale, logScale, tickText } from './scale.ts'
 
 interface Quantity {
   label: string
@@ -200,13 +200,14 @@ const pathOf = (places: number[][]) => places.map((place, i) => `${i ? 'L' : 'M'
 
 function Axes({ x, y, width, height, scales }: PlotProps & { scales: ReturnType<typeof scalesOf> }) {
   const { along, down, left, top } = scales
+  const text = tickText(down.ticks, y.show)
   return (
     <g fill="var(--muted)">
       {down.ticks.map((tick) => (
         <g key={tick}>
           <path d={`M${edge.left} ${top(tick)}H${width - edge.right}`} stroke="var(--grid)" />
           <text x={edge.left - 8} y={top(tick) + 4} textAnchor="end">
-            {y.show(tick)}
+            {text(tick)}
           </text>
         </g>
       ))}

@@ -33,3 +33,12 @@ export function linearScale(values: number[], from?: number): { domain: [number,
   const ticks = Array.from({ length: Math.ceil(high / step) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)))
   return { domain: [ticks[0], ticks.at(-1)!], ticks }
 }
+
+/** The text of a tick: as `show` writes it, or with as many digits as it takes to tell the ticks apart. */
+export function tickText(ticks: readonly number[], show: (value: number) => string): (tick: number) => string {
+  const apart = (texts: string[]) => new Set(texts).size === texts.length
+  if (apart(ticks.map(show))) return show
+  let digits = 1
+  while (digits < 12 && !apart(ticks.map((tick) => tick.toFixed(digits)))) digits++
+  return (tick) => tick.toFixed(digits)
+}

@@ -74,10 +74,10 @@ function useLlama(run: string, paths: string[], gpu: boolean): Opened {
       .then(async (llama) => {
         tell({ state: 'ready', llama, remark: null })
         const compared = async () => describeVerdict(judge(...(await workbench.compare(run, llama))))
-        const remark = await compared().catch((thrown) => ({
-          wrong: false,
-          text: `Not compared with our own forward pass: ${toErrorData(thrown).message}`,
-        }))
+        const remark = await compared().catch((thrown) => {
+          const { message, hint } = toErrorData(thrown)
+          return { wrong: false, text: `Not compared with our own forward pass: ${message} ${hint}` }
+        })
         tell({ state: 'ready', llama, remark })
       })
       .catch((thrown) => tell({ state: 'failed', error: toErrorData(thrown) }))

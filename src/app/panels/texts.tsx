@@ -55,10 +55,9 @@ function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary 
         <i />
       </div>
       <p className="help figures">
-        {format.count(tokens)} tokens for the {format.count(widest)} inputs of the widest layer: <b>{format.ratio(ratio)}</b>.{' '}
-        {enough
-          ? 'More of them give a more reliable Gram matrix Σ.'
-          : 'With fewer tokens than inputs, its Gram matrix Σ cannot have full rank.'}
+        {format.count(tokens)} tokens for the {format.count(widest)} inputs of the widest layer: <b>{format.ratio(ratio)}</b>.
+        {/* Of too few the plan's own warning says what they do. */}
+        {enough && ' More of them give a more reliable Gram matrix Σ.'}
       </p>
     </div>
   )

@@ -1,5 +1,5 @@
 /** Actions that save checkpoints. */
-import { toErrorData } from '../../errors.ts'
+import { toErrorData, WorkbenchError } from '../../errors.ts'
 import { type Source, saveAsZip, saveToFolder } from '../files.ts'
 import { type Recital, recited } from '../recital.ts'
 import { exportNames } from '../report.ts'
@@ -75,6 +75,11 @@ function file(core: Core, run: string, path: string) {
 
 /** What another program says after a fixed prompt, beside our own forward pass with what the run solved. */
 async function compare(core: Core, run: string, program: { recite(prompt: string, count: number): Promise<Recital> }) {
+  // After a reload the results are there again, but not the model.
+  if (core.get().model.state !== 'ready') {
+    const hint = 'Open it in the step Model, then open the chat again.'
+    throw new WorkbenchError('plan-invalid', 'The model that the run was made from is not open.', hint)
+  }
   const recital = await program.recite(recited.prompt, recited.tokens)
   return [recital, await core.engine.foretell(run, recited.prompt, recital.said)] as const
 }

@@ -1,12 +1,12 @@
 /** Turns a Job into a plan: draws tokens, resolves options, predicts sizes, and finds everything wrong with it. */
 import { overlap } from '../../data/corpus.ts'
-import { WorkbenchError, toErrorData } from '../../errors.ts'
+import { type ErrorData, WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
 import { type ExportFormat, formats, withCommands } from '../../io/formats/index.ts'
 import { kindsOf, linearsOf } from '../../models/family.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import { sliceProblem, slices } from '../../quant/slices.ts'
-import { type FormatCheck, type Job, type JobCheck, bitsPerWeight, storyVocabulary } from '../job.ts'
+import { type FormatCheck, type Job, type JobCheck, type Problem, bitsPerWeight, storyVocabulary } from '../job.ts'
 import type { Session } from '../session.ts'
 import { drawTexts, type DrawnTexts } from './draw.ts'
 import { Findings } from './findings.ts'
@@ -61,6 +61,18 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
       : null,
   }
 }
+
+/** What is wrong with the runs of a job and their formats, found without reading a text. */
+export async function refusalsOf(job: Job, session: Session): Promise<ErrorData[]> {
+  const found = new Findings()
+  planRuns(job, session.model, await session.gpu(), true, found)
+  return errorsOf(found.problems)
+}
+
+const errorsOf = (problems: readonly Problem[]): ErrorData[] =>
+  problems.flatMap(({ severity, code, message, hint }) =>
+    severity === 'error' ? [{ code: code === 'note' ? 'plan-invalid' : code, message, hint }] : [],
+  )
 
 function judgeFormat(format: ExportFormat, run: PlannedRun, opened: OpenModel): FormatCheck {
   const refusal = format.accepts(run.output)
@@ -207,11 +219,17 @@ function judgeSizes(job: Job, opened: OpenModel, gpu: Device, runs: PlannedRun[]
   })
 }
 
-/** The plan. @throws the first error found */
+/** Several errors as one, with the code of the first. */
+export function together(errors: readonly ErrorData[]): WorkbenchError {
+  const hints = new Set(errors.flatMap(({ hint }) => hint || []))
+  return new WorkbenchError(errors[0].code, errors.map(({ message }) => message).join(' '), [...hints].join(' '))
+}
+
+/** The plan. @throws the errors found, as one */
 export async function planJob(job: Job, session: Session): Promise<Plan> {
   const { check, plan } = await examine(job, session)
-  const problem = check.problems.find((one) => one.severity === 'error')
-  if (problem) throw new WorkbenchError(problem.code === 'note' ? 'plan-invalid' : problem.code, problem.message, problem.hint)
+  const errors = errorsOf(check.problems)
+  if (errors.length) throw together(errors)
   if (!plan) throw new Error('There is no plan, although no error was found.')
   return plan
 }
