@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 const lower = ['models/', 'quant/', 'eval/', 'gpu/', 'data/', 'io/']
 /** What all rooms of the engine see. */
-const root = ['job', 'host', 'session', 'texts', 'hub', 'control', 'devices', 'pace', 'run-options', 'job-file'].map(
+const root = ['job', 'host', 'session', 'texts', 'hub', 'control', 'devices', 'pace', 'run-options', 'job-file', 'grams'].map(
   (name) => `engine/${name}.ts`,
 )
 
@@ -18,6 +18,7 @@ const allowed: Record<string, string[]> = {
   'engine/plan/dry.ts': [...lower, ...root, 'engine/plan/', 'engine/run/'],
   'engine/keep/': [...lower, ...root, 'engine/plan/', 'type engine/run/'],
   'engine/run/': [...lower, ...root, 'engine/plan/', 'engine/keep/'],
+  'engine/inspect/': [...lower, ...root, 'engine/plan/', 'engine/keep/', 'engine/run/'],
   'engine/hosts/': [...lower, 'engine/'],
   'eval/': ['models/', 'gpu/', 'data/', 'io/'],
   'models/': ['gpu/', 'data/', 'io/'],

@@ -3,6 +3,7 @@ import type { Score } from '../eval/perplexity.ts'
 import type { Sink, Store } from '../io/bytes.ts'
 import type { Network } from '../io/hub/network.ts'
 import type { Control } from './control.ts'
+import type { GramCache } from './grams.ts'
 import type { LastWords, RunEvent } from './job.ts'
 import type { Session } from './session.ts'
 
@@ -14,6 +15,8 @@ export interface Host {
   sink(run: string): Promise<Sink>
   /** Where the journal of a job is kept. */
   journal: Store
+  /** Where the sums over the inputs of stages may be kept for later looks. */
+  grams?: GramCache
   /** The network that the model's files come from, if any. */
   network?: Network
 }

@@ -20,6 +20,13 @@ export function bf16ToF32(source: Uint16Array): Float32Array<ArrayBuffer> {
   return new Float32Array(bits.buffer)
 }
 
+/** What a checkpoint stores as F32, F16 or BF16 in float32, exact. */
+export function floatsOf(stored: Uint8Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
+  if (dtype === 'F32') return new Float32Array(stored.slice().buffer)
+  const halves = new Uint16Array(stored.slice().buffer)
+  return dtype === 'F16' ? f16ToF32(halves) : bf16ToF32(halves)
+}
+
 /** float32 -> float16 bits, rounded to nearest, ties to even; infinite above 65519.99, zero below 2^-25. */
 export function f32ToF16(source: Float32Array): Uint16Array<ArrayBuffer> {
   const bits = new Uint32Array(source.buffer, source.byteOffset, source.length)

@@ -7,7 +7,7 @@
  */
 import type { Device } from '../gpu/device.ts'
 import { gatherRows, matmul } from '../gpu/ops.ts'
-import type { Reading } from '../gpu/reading.ts'
+import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { Descent, sweeps } from './descent.ts'
 import { Pass } from './gptq.ts'
@@ -115,16 +115,21 @@ export class Best {
     for (const tensor of [around, ordered]) tensor.dispose()
   }
 
-  /** Sweeps from the best so far, on its grid refitted to its codes; `exactly`: each group for itself, by a product with Σ. */
-  async descend(layout: Layout, iterations: number, relax: boolean, exactly: boolean): Promise<void> {
+  /**
+   * Sweeps from the best so far, on its grid refitted to its codes; `exactly`: each group for itself, by a product with Σ. Returns how
+   * many codes the last sweep changed, where that is known.
+   */
+  async descend(layout: Layout, iterations: number, relax: boolean, exactly: boolean): Promise<{ changed: Reading<number | undefined> }> {
     const { problem, grid } = this.task
     const cells = exactly ? await this.#refitted(layout) : this.#rescaled()
     // Ŵ is a little off the new grid; the first sweep rounds it, and counts from the error that Ŵ has.
     const mask = this.#mask(layout, 1)
     const descent = new Descent(problem, layout, cells, grid, this.what, mask)
-    await sweeps(descent, iterations, relax)
+    const { changed } = await sweeps(descent, iterations, relax)
     this.#keep({ layout, what: descent.what, r: descent.r, cells, objective: descent.objective, copies: 1 }, null)
     for (const tensor of [cells, descent.what, mask, descent]) tensor?.dispose()
+    // One sweep rounded it to a grid that is not its own.
+    return { changed: iterations > 1 ? changed : Reading.of(undefined) }
   }
 
   /** Takes over the rows that are better in `other`. `layout` is that of the original order. */

@@ -64,7 +64,7 @@ export async function fastestPanel(gpu: Device, { q, p }: { q: number; p: number
   const cells = grid.make(gpu, weight, layout, false)
   const descent = new Descent(problem, layout, cells, grid)
   const times: number[] = []
-  for (const panel of PANELS) times.push(await secondsOf(gpu, () => descent.sweep(false, panel)))
+  for (const panel of PANELS) times.push(await secondsOf(gpu, async () => void (await descent.sweep(false, panel))))
   for (const tensor of [weight, gram, cells, descent.what, descent]) tensor.dispose()
   gpu.trim()
   return PANELS[times.indexOf(Math.min(...times))]
@@ -92,6 +92,8 @@ export interface Walked {
   mask?: Tensor
   /** One pass with N = Vᵀ, √D on its diagonal: `objective` adds up D_j (v − β)². */
   sequential?: boolean
+  /** `objective` has a second part, which counts the weights that took another value. */
+  counted?: boolean
 }
 
 /** Position of a walk: column j0 of `what` and `r`, column `at` of `n`, and how many columns, a multiple of 4 up to 32. */
@@ -102,13 +104,23 @@ export interface Place {
 }
 
 /** Walks over the columns of one block; relaxed, without a grid, it rounds none of them. */
-export function walk(gpu: Device, { n, mask, oneGroup, sequential, ...state }: Walked, { j0, at, width }: Place, grid: Grid | null): void {
+export function walk(
+  gpu: Device,
+  { n, mask, oneGroup, sequential, counted, ...state }: Walked,
+  { j0, at, width }: Place,
+  grid: Grid | null,
+): void {
   const [p, q] = [n.rows, state.what.cols]
   const rows = rowsFrom(gpu, n, at, width)
   const place = { q, p, j0, n0: rows.n0, width, most: grid?.most ?? 0, relaxed: Number(!grid) }
   gpu.run1d(grid?.kernel('quantease_sweep') ?? 'quantease_sweep', { ...state, n: rows.n, mask: mask ?? state.columns }, place, q / 4, {
     flops: q * width * SWEEP_FLOPS,
-    constants: { ONE_GROUP: Number(oneGroup), MASKED: Number(Boolean(mask)), SEQUENTIAL: Number(Boolean(sequential)) },
+    constants: {
+      ONE_GROUP: Number(oneGroup),
+      MASKED: Number(Boolean(mask)),
+      SEQUENTIAL: Number(Boolean(sequential)),
+      COUNTED: Number(Boolean(counted)),
+    },
   })
 }
 
@@ -125,6 +137,12 @@ export class Descent {
   readonly r: Tensor
   /** Change of f since the start, row by row of W: `[q]`. */
   readonly objective: Tensor
+  /** Codes that rounded sweeps changed since the start, row by row: `[q]`. */
+  readonly changed: Tensor
+  /** Both of them, in one binding. */
+  readonly #sums: Tensor
+  /** Whether Ŵ is on the grid. */
+  #rounded: boolean
   /** Σ in processing order, every row divided by its Σ_jj: `[p, p]`. */
   readonly normalised: Tensor
   /** Group and bits of Σ_jj per processed column: `[p, 2]`. */
@@ -160,15 +178,25 @@ export class Descent {
       this.r = gatherRows(gpu, weight, order)
       gpu.run1d('subtract', { x: this.r, y: this.what }, { n: p * q }, (p * q) / 4)
     } else this.r = gpu.zeros([p, q])
-    this.objective = gpu.zeros([q])
+    const second = 64 * Math.ceil(q / 64)
+    this.#sums = gpu.zeros([second + q])
+    this.objective = this.#sums.view([q])
+    this.changed = this.#sums.view([q], second)
+    this.#rounded = Boolean(start)
     order.dispose()
   }
 
-  /** One pass over all columns, in panels of `panel` columns, a multiple of 32. */
-  async sweep(relaxed: boolean, panel = panelOf(this.problem.gpu)): Promise<void> {
+  /** Forgets the changes counted so far. */
+  restart(): void {
+    this.problem.gpu.clear(this.#sums)
+  }
+
+  /** One pass over all columns, in panels of `panel` columns, a multiple of 32. Whether what it counts as changed are codes. */
+  async sweep(relaxed: boolean, panel = panelOf(this.problem.gpu)): Promise<boolean> {
     const { gpu, weight } = this.problem
     const [p, q] = [weight.rows, weight.cols]
-    const { what, r, objective, cells, columns, normalised: n, mask } = this
+    const { what, r, cells, columns, normalised: n, mask } = this
+    const objective = this.#sums
     const g = gpu.empty([Math.min(panel, p), q])
     for (let p0 = 0; p0 < p; p0 += panel) {
       const p1 = Math.min(p0 + panel, p)
@@ -187,21 +215,26 @@ export class Descent {
         if (panel > BLOCK) gather(j0, j1, p0, p1, Number(p1 - p0 < p))
         else gather(j0, j1, 0, p, 0)
         const width = j1 - j0
-        const block = { what, r, g: g.view([width, q], (j0 - p0) * q), n, columns, grid: cells, objective, oneGroup: this.#oneGroup, mask }
+        const part = g.view([width, q], (j0 - p0) * q)
+        const block = { what, r, g: part, n, columns, grid: cells, objective, oneGroup: this.#oneGroup, mask, counted: true }
         walk(gpu, block, { j0, at: j0, width }, relaxed ? null : this.grid)
         await gpu.pace()
       }
     }
     g.dispose()
+    const began = this.#rounded
+    this.#rounded = !relaxed
+    return began && !relaxed
   }
 
   dispose(): void {
-    for (const tensor of [this.r, this.objective, this.normalised, this.columns]) tensor.dispose()
+    for (const tensor of [this.r, this.#sums, this.normalised, this.columns]) tensor.dispose()
   }
 }
 
 /**
- * `iterations` sweeps, relaxed by the paper's schedule when asked; `report` receives f after each, starting from `f0`. Does not wait for the GPU.
+ * `iterations` sweeps, relaxed by the paper's schedule when asked; `report` receives f after each, starting from `f0`, and the codes that
+ * it changed. Does not wait for the GPU. Returns what the last one changed, when it began and ended on the grid.
  */
 export async function sweeps(
   descent: Descent,
@@ -209,29 +242,34 @@ export async function sweeps(
   relax: boolean,
   report?: ObjectiveReport,
   f0: Reading<number> = Reading.of(0),
-): Promise<void> {
+): Promise<{ changed: Reading<number | undefined> }> {
   const { gpu, weight } = descent.problem
-  const history = gpu.zeros([iterations])
+  const [history, changes] = [gpu.zeros([iterations]), gpu.zeros([iterations])]
+  const counts: boolean[] = []
   let reported = 0
   for (let t = 0; t < iterations; t++) {
-    await descent.sweep(relax && isRelaxed(t, iterations))
+    counts.push(await descent.sweep(relax && isRelaxed(t, iterations)))
     gpu.run('sum', { x: descent.objective, out: history }, { n: weight.cols, index: t }, [1])
+    gpu.run('sum', { x: descent.changed, out: changes }, { n: weight.cols, index: t }, [1])
     if (report?.wanted && ((t + 1) % REPORT_EVERY === 0 || t === iterations - 1)) {
       const since = Array.from({ length: t + 1 - reported }, (_, i) => reported + i)
       report.add(
-        Reading.all([gpu.read(history), f0]).map(([values, start]) =>
+        Reading.all([gpu.read(history), gpu.read(changes), f0]).map(([values, changed, start]) =>
           // The recurrence only adds differences, so rounding may leave it slightly below 0.
           since.map((iteration) => ({
             iteration,
             value: Math.max(0, start + values[iteration]),
             relaxed: relax && isRelaxed(iteration, iterations),
+            ...(counts[iteration] && { changed: changed[iteration] - (changed[iteration - 1] ?? 0) }),
           })),
         ),
       )
       reported = t + 1
     }
   }
-  history.dispose()
+  const changed = gpu.read(changes).map((all) => (counts.at(-1) ? all.at(-1)! - (all.at(-2) ?? 0) : undefined))
+  for (const tensor of [history, changes]) tensor.dispose()
+  return { changed }
 }
 
 /** Per processed column: its group, and Σ_jj as bits; `[p, 2]` */

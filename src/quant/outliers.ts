@@ -314,7 +314,7 @@ async function thresholding(
   const constants = { COLUMNS: Number(byColumn), DEAD: Number(gramDiagonal.some((value) => !(value > 0))) }
   let reported = 0
   for (let t = 0; t < iterations; t++) {
-    gpu.clear(descent.objective)
+    descent.restart()
     await descent.sweep(relax && isRelaxed(t, iterations))
     gpu.run('sum', { x: descent.objective, out: change }, { n: q, index: t }, [1])
     gemm(gpu, { a: normalised, b: r, c, m: p, n: q, k: p, lda: p, ldb: q, ldc: q })

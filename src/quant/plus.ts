@@ -15,6 +15,7 @@
 import { factorWork } from '../gpu/linalg.ts'
 import { type OptionSpec, type OptionsOf, pick, resolveOptions } from '../options.ts'
 import { ridgeOption, targetOptions } from './aim.ts'
+import { Reading } from '../gpu/reading.ts'
 import { Best, type Feedback, type Task, weightTimesGram } from './best.ts'
 import { BLOCK, SWEEP_FLOPS, sweepWork } from './descent.ts'
 import { factor, PASS_PRODUCTS } from './gptq.ts'
@@ -156,25 +157,28 @@ export const quanteasePlus = defineSolver({
     const best = new Best(task, cells)
     let done = 0
     const report = new ObjectiveReport(gpu, hooks)
-    const say = (since: number) => {
+    const say = (since: number, last: { changed: Reading<number | undefined> }) => {
       done += since
       const iteration = done - 1
-      report.add(best.objective().map((value) => [{ iteration, value: Math.max(0, value), relaxed: false }]))
+      const told = ([value, changed]: readonly [number, number | undefined]) => {
+        const point = { iteration, value: Math.max(0, value), relaxed: false }
+        return [changed === undefined ? point : { ...point, changed }]
+      }
+      report.add(Reading.all([best.objective(), last.changed] as const).map(told))
     }
     for (const [i, chain] of chainsOf(options).entries()) {
       const one = i ? best.again() : best
       for (const { order, multiples } of chain.starts) await one.starts(feedbacks[order]!, multiples)
-      await one.descend(layouts[chain.sweeps], options.iterations, options.relax, false)
+      const changed = await one.descend(layouts[chain.sweeps], options.iterations, options.relax, false)
       if (i) {
         best.take(one, layouts.given)
         one.cells.dispose()
         one.dispose()
       }
-      say(options.iterations)
+      say(options.iterations, changed)
     }
     for (let round = 0; round < options.rounds; round++) {
-      await best.descend(layouts.falling, REFIT_SWEEPS, false, refitsExactly(options))
-      say(REFIT_SWEEPS)
+      say(REFIT_SWEEPS, await best.descend(layouts.falling, REFIT_SWEEPS, false, refitsExactly(options)))
     }
     const outliers = best.outliers(layouts.given)
     const result = finish(problem, best.what, layouts.given, cells, grid, outliers)

@@ -56,6 +56,24 @@ describe('promises of the paper, on random layers', () => {
     )
   })
 
+  it('a sweep that begins on the grid tells how many codes it changes', async () => {
+    const differing = (one: ArrayLike<number>, two: ArrayLike<number>) =>
+      Array.from(one).reduce((count, code, i) => count + Number(code !== two[i]), 0)
+    await fc.assert(
+      fc.asyncProperty(anyLayer, anyGrid, fc.constantFrom(0, 0.02), async (layer, options, outlier) => {
+        const sweeps = (iterations: number, relax: boolean) =>
+          solve(gpu, quantease, layer, { ...options, outlier, outlierMode: 'masked', iterations, relax })
+        const [two, three] = [await sweeps(2, false), await sweeps(3, false)]
+        const kept = (at: number) => three.outliers && three.outliers.h[at] !== 0
+        const grid = (codes: ArrayLike<number>) => Array.from(codes).filter((_, i) => !kept(i))
+        expect(three.changed).toEqual([undefined, expect.any(Number), differing(grid(two.codes), grid(three.codes))])
+        // The second sweep is relaxed, so what the third changes are no codes.
+        expect((await sweeps(5, true)).changed.map((count) => count !== undefined)).toEqual([false, false, false, true, true])
+      }),
+      { numRuns: 4, seed: 20260104 },
+    )
+  })
+
   it('codes stay in range, pack and unpack to themselves, and are the same from run to run', async () => {
     await fc.assert(
       fc.asyncProperty(anyLayer, anyGrid, async (layer, options) => {

@@ -117,7 +117,13 @@ class SummedReports {
     // A slice that ended early keeps its last value.
     const at = (points: Parameters<Report>[0], iteration: number) =>
       (points.findLast((point) => point.iteration <= iteration) ?? points[0])?.value ?? 0
-    return (points) =>
-      report(points.map((point) => ({ ...point, value: before.reduce((sum, one) => sum + at(one, point.iteration), point.value) })))
+    const changedAt = (points: Parameters<Report>[0], iteration: number) => points.find((point) => point.iteration === iteration)?.changed
+    const summed = ({ changed, ...point }: Parameters<Report>[0][number]) => {
+      const counts = [changed, ...before.map((one) => changedAt(one, point.iteration))]
+      const value = before.reduce((sum, one) => sum + at(one, point.iteration), point.value)
+      const whole = counts.every((count) => count !== undefined)
+      return { ...point, value, ...(whole && { changed: counts.reduce((sum, count) => sum + count, 0) }) }
+    }
+    return (points) => report(points.map(summed))
   }
 }

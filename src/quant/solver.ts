@@ -74,6 +74,8 @@ export interface ObjectivePoint {
   iteration: number
   value: number
   relaxed: boolean
+  /** Codes that the last sweep changed, where it began and ended on the grid. */
+  changed?: number
 }
 
 /** The outliers H of a result; the weight used is Ŵ + H. */

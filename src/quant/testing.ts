@@ -6,7 +6,7 @@ import { diagonal } from '../gpu/ops.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import { type Arrays, type Golden, goldenArrays } from './golden/golden.ts'
 import { objective } from './rounding.ts'
-import { Derived, disposeQuantized, type Solver } from './solver.ts'
+import { Derived, disposeQuantized, type ObjectivePoint, type Solver } from './solver.ts'
 import { collect } from './linear.ts'
 
 /** A matrix `[rows, cols]` transposed. */
@@ -28,13 +28,13 @@ export type Solved = Awaited<ReturnType<typeof solve>>
 export async function solve(gpu: Device, solver: Solver, { w, sigma, q, p }: Layer, given: Options, halfScales = false) {
   const weight = gpu.upload(flip(w, q, p), [p, q])
   const gram = gpu.upload(Float32Array.from(sigma), [p, p])
-  const trace: number[] = []
+  const points: ObjectivePoint[] = []
   const { options, problems } = resolveOptions(solver.options, given)
   // The golden sets have groups of 8 and 16, which no option offers.
   expect(problems.filter(({ key }) => key !== 'groupSize')).toEqual([])
   const derived = new Derived()
   const problem = { gpu, weight, gram, gramDiagonal: await diagonal(gpu, gram), derived, halfScales }
-  const result = await solver.solve(problem, options, { report: (points) => void trace.push(...points.map((point) => point.value)) })
+  const result = await solver.solve(problem, options, { report: (more) => void points.push(...more) })
   const base = await objective(gpu, weight, gram)
   const error = await result.error
   const count = (await result.outliers?.count) ?? 0
@@ -47,7 +47,8 @@ export async function solve(gpu: Device, solver: Solver, { w, sigma, q, p }: Lay
     zeros: Float32Array.from({ length: result.groups * q }, (_, i) => grid[2 * i + 1]),
     groupIndex: result.groupIndex,
     relativeError: error / base,
-    trace: trace.map((value) => value / base),
+    trace: points.map(({ value }) => value / base),
+    changed: points.map(({ changed }) => changed),
     solved: await collect(gpu, result, solver.gridOf(options)),
     notes: result.notes,
   }

@@ -1,12 +1,15 @@
 /** The drawer of one linear: what is known of it, run by run. */
 import { Dialog } from 'radix-ui'
-import { useId } from 'react'
+import { useEffect, useId, useRef, useState } from 'react'
+import type { LinearLook, Seen } from '../../engine/hosts/client.ts'
+import { type ErrorData, toErrorData } from '../../errors.ts'
+import { CodeUse, OutlierMap, Scales, type Shown, shownOf, SigmaDiagonal, WeightHistogram } from '../charts/linear.tsx'
 import { LinearObjective } from '../charts/objective.tsx'
 import { placeIn, shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
-import { Button } from './controls.tsx'
+import { Button, Choice } from './controls.tsx'
 import { Known } from './layers.tsx'
 import './drawer.css'
 
@@ -14,11 +17,17 @@ export function Drawer({ name }: { name: string }) {
   const workbench = useWorkbench()
   const view = useView((state) => state.view)
   const words = useId()
+  // The dialog itself only knows a trigger of its own.
+  const opener = useRef(document.activeElement)
+  const giveBack = (event: Event) => {
+    event.preventDefault()
+    if (opener.current instanceof HTMLElement) opener.current.focus()
+  }
   return (
     <Dialog.Root open onOpenChange={(open) => !open && workbench.closeLinear()}>
       <Dialog.Portal>
         <Dialog.Overlay className="overlay" />
-        <Dialog.Content className="drawer" aria-describedby={words}>
+        <Dialog.Content className="drawer" aria-describedby={words} onCloseAutoFocus={giveBack}>
           <div className="drawer-head">
             <div>
               <Dialog.Title className="drawer-title">{shortName(name)}</Dialog.Title>
@@ -31,6 +40,7 @@ export function Drawer({ name }: { name: string }) {
             </Dialog.Close>
           </div>
           {view && <Runs view={view} name={name} />}
+          <Looks view={view} name={name} />
         </Dialog.Content>
       </Dialog.Portal>
     </Dialog.Root>
@@ -55,5 +65,119 @@ function Runs({ view, name }: { view: JobView; name: string }) {
       </section>
       <LinearObjective view={view} name={name} />
     </>
+  )
+}
+
+// ---------------------------------------------------------------- weights, codes, Σ
+
+type Asked = { state: 'asking' } | { state: 'there'; look: LinearLook } | { state: 'failed'; error: ErrorData }
+
+/** What the engine finds of it in the model and in what was kept. */
+function useLook(name: string, view: JobView | null): Asked {
+  const workbench = useWorkbench()
+  const [asked, setAsked] = useState<Asked>({ state: 'asking' })
+  const over = view?.report?.started
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asked anew when the job is over
+  useEffect(() => {
+    let current = true
+    const tell = (next: Asked) => current && setAsked(next)
+    workbench.look(name).then(
+      (look) => tell({ state: 'there', look }),
+      (thrown) => tell({ state: 'failed', error: toErrorData(thrown) }),
+    )
+    return () => {
+      current = false
+    }
+  }, [workbench, name, over])
+  return asked
+}
+
+function Looks({ view, name }: { view: JobView | null; name: string }) {
+  const asked = useLook(name, view)
+  const [picked, setPicked] = useState<string | null>(null)
+  if (asked.state === 'asking') return <p role="status">Reading its weights …</p>
+  if (asked.state === 'failed') return <Missing what="Weights and codes" error={asked.error} />
+  const { look } = asked
+  const choices = shownOf(look, view?.runs ?? [])
+  const shown = choices.find(({ label }) => label === picked) ?? choices.at(-1) ?? null
+  return (
+    <>
+      {choices.length > 1 && shown && (
+        <div className="row tight">
+          <span id="drawer-run">Levels, codes, scales and Σ of</span>
+          <fieldset aria-labelledby="drawer-run">
+            <Choice
+              name="drawer-run"
+              value={shown.label}
+              choices={choices.map(({ label }) => ({ value: label, label }))}
+              onChange={setPicked}
+            />
+          </fieldset>
+        </div>
+      )}
+      <Weights look={look} shown={shown} />
+      {shown && <Codes look={look} shown={shown} />}
+      <Reasons look={look} view={view} />
+    </>
+  )
+}
+
+/** Codes of a run, or of the model itself. */
+function solvedOf(look: LinearLook, shown: Shown | null) {
+  if (!shown) return null
+  return shown.run === null ? look.stored : seenOf(look.runs[shown.run].solved)
+}
+
+const seenOf = <T,>(one: Seen<T>): T | null => ('seen' in one ? one.seen : null)
+
+function Weights({ look, shown }: { look: LinearLook; shown: Shown | null }) {
+  if ('missing' in look.weights) return <Missing what="The weights" error={look.weights.missing} />
+  const { seen } = look.weights
+  const solved = solvedOf(look, shown)
+  return (
+    <>
+      <WeightHistogram weights={seen} solved={solved} shown={shown} />
+      <OutlierMap look={seen} solved={solved} shown={shown} />
+    </>
+  )
+}
+
+function Codes({ look, shown }: { look: LinearLook; shown: Shown }) {
+  const solved = solvedOf(look, shown)
+  const sigma = shown.run === null ? null : seenOf(look.runs[shown.run].sigma)
+  return (
+    <>
+      {solved && <CodeUse solved={solved} shown={shown} />}
+      {solved && <Scales solved={solved} shown={shown} />}
+      {sigma && <SigmaDiagonal sigma={sigma} shown={shown} />}
+    </>
+  )
+}
+
+/** What is not there, and why, once for all runs that lack it for the same reason. */
+function Reasons({ look, view }: { look: LinearLook; view: JobView | null }) {
+  const missing = (view?.runs ?? []).flatMap(({ id, label }) => {
+    const { solved, sigma } = look.runs[id] ?? {}
+    return [...reason(solved, 'Codes', label), ...reason(sigma, 'Σ', label)]
+  })
+  const keys = [...new Set(missing.map(({ what, error }) => `${what}: ${error.message} ${error.hint}`))]
+  return (
+    <>
+      {keys.map((key) => {
+        const all = missing.filter(({ what, error }) => `${what}: ${error.message} ${error.hint}` === key)
+        return <Missing key={key} what={`${all[0].what} of ${all.map(({ label }) => label).join(', ')}`} error={all[0].error} />
+      })}
+    </>
+  )
+}
+
+const reason = (one: Seen<unknown> | undefined, what: string, label: string) =>
+  one && 'missing' in one ? [{ what, label, error: one.missing }] : []
+
+function Missing({ what, error }: { what: string; error: ErrorData }) {
+  return (
+    <p className="hint">
+      <b>{what}:</b> {error.message} {error.hint}
+    </p>
   )
 }

@@ -4,6 +4,7 @@ import { hubUrl } from '../../engine/hosts/client.ts'
 import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'
+import { shortName } from '../charts/names.ts'
 import * as format from '../format.ts'
 import { demoSizes } from '../plan.ts'
 import { isBusy, isError } from '../store/state.ts'
@@ -238,7 +239,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
         )}
       </section>
       {!quantized && <DryPanel key={summary.name} summary={summary} />}
-      <Tensors tensors={summary.tensors} />
+      <Tensors tensors={summary.tensors} linears={summary.linears.map(({ name }) => name)} />
     </>
   )
 }
@@ -259,7 +260,7 @@ function about({ quantized, problems, tokenizer }: ModelSummary, demo: boolean):
 
 type SortKey = 'name' | 'bytes'
 
-function Tensors({ tensors }: { tensors: TensorInfo[] }) {
+function Tensors({ tensors, linears }: { tensors: TensorInfo[]; linears: string[] }) {
   const [search, setSearch] = useState('')
   const [sort, setSort] = useState<SortKey | null>(null)
   const found = useMemo(() => {
@@ -309,7 +310,9 @@ function Tensors({ tensors }: { tensors: TensorInfo[] }) {
           <tbody>
             {pages.rows.map((tensor) => (
               <tr key={`${tensor.file}:${tensor.name}`}>
-                <td className="path">{tensor.name}</td>
+                <td className="path">
+                  <TensorName name={tensor.name} linears={linears} />
+                </td>
                 <td>{tensor.dtype}</td>
                 <td className="number">{format.shape(tensor.shape)}</td>
                 <td className="number">{format.bytes(tensor.bytes)}</td>
@@ -325,5 +328,17 @@ function Tensors({ tensors }: { tensors: TensorInfo[] }) {
         {pages.controls}
       </div>
     </section>
+  )
+}
+
+/** Leads to the drawer of the linear that a tensor belongs to, if it belongs to one. */
+function TensorName({ name, linears }: { name: string; linears: string[] }) {
+  const workbench = useWorkbench()
+  const module = name.slice(0, name.lastIndexOf('.'))
+  if (!linears.some((linear) => module.endsWith(`.${linear}`))) return name
+  return (
+    <button type="button" className="link" title={`Open ${shortName(module)}`} onClick={() => workbench.openLinear(module)}>
+      {name}
+    </button>
   )
 }

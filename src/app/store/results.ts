@@ -84,5 +84,11 @@ async function compare(core: Core, run: string, program: { recite(prompt: string
   return [recital, await core.engine.foretell(run, recited.prompt, recital.said)] as const
 }
 
+/** What can still be seen of a linear, and of what the runs on the page made of it. */
+function look(core: Core, name: string) {
+  const { view } = core.get()
+  return core.engine.linear(name, view?.runs.map(({ id }) => id) ?? [], view?.report?.started ?? null)
+}
+
 /** The actions of this file. */
-export const actions = { save, upload, stopUpload, file, compare }
+export const actions = { save, upload, stopUpload, file, compare, look }

@@ -23,12 +23,16 @@ import type {
 import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'
 import type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
+import type { LinearLook } from '../inspect/linear.ts'
 import { exportedFile, jobLock } from './opfs.ts'
 import { finishSignIn, pageOf, type SignIn, signInUrl } from './signin.ts'
 import type { PushedCheckpoint, WorkerApi } from './worker.ts'
 import workerUrl from './worker.ts?worker&url'
 
 export type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
+export type { LinearLook, Seen, SigmaLook } from '../inspect/linear.ts'
+export type { SolvedLook, Spread } from '../inspect/solved.ts'
+export type { Histogram, TileMap, WeightsLook } from '../inspect/weights.ts'
 export type { PushedCheckpoint } from './worker.ts'
 
 /** `name`: of the folder, if any; paths do not include it. */
@@ -134,6 +138,11 @@ export interface Engine {
    * `journal-busy`, and with `journal-kept` when the journal contains another job.
    */
   discard(started: string): Promise<void>
+  /**
+   * What can still be seen of a linear of the model that is open, and of what these runs made of it. `started`: of their job, once it is
+   * over. Missing parts come with the reason.
+   */
+  linear(name: string, runs: string[], started: string | null): Promise<LinearLook>
   /**
    * What a run of the job in the journal says after a prompt by our own forward pass, where another program said the tokens
    * `said`. Needs what the run solved, and the model open that it ran on. May reject with `journal-mismatch`, `journal-busy`.
@@ -266,6 +275,7 @@ export function connect(): Engine {
     journalTexts: () => call(remote.journalTexts()),
     goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
     discard: (started) => call(remote.discard(started)),
+    linear: (name, runs, started) => call(remote.linear(name, runs, started)),
     foretell: (run, prompt, said) => call(remote.foretell(run, prompt, said)),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),
   }

@@ -2,6 +2,7 @@
 import * as Comlink from 'comlink'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import { Control } from '../control.ts'
+import { GramCache } from '../grams.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import {
   defaultCacheBudget,
@@ -28,6 +29,7 @@ import type {
   Traffic,
   NamedFile,
 } from '../job.ts'
+import type { KeptJob, LinearLook } from '../inspect/linear.ts'
 import { loadHubLibrary } from '../../io/hub/hub.ts'
 import { checkNamed, discardJournal, journalTexts, readJournal } from '../keep/journal.ts'
 import { exportedFile, jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
@@ -36,6 +38,7 @@ import { loadReaders, loadTokenizers } from '../texts.ts'
 
 const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
+const loadLooking = () => import('../inspect/linear.ts')
 const loadForetelling = () => import('../run/foretell.ts')
 
 /** The page passes its address as the worker's name; the demo's files are next to it. */
@@ -63,6 +66,7 @@ const debug = new URL(self.name).searchParams.has('debug') ? console.error : nul
 const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug })
 let search: AbortController | null = null
 const journal = opfsStore('journal')
+const grams = new GramCache()
 let origin: ModelOrigin
 let control: Control | null = null
 /** Ends the upload that is under way. */
@@ -110,7 +114,7 @@ async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): 
   control = mine
   try {
     const { runJob } = await loadRunning()
-    return await runJob(job, { session, control: mine, emit, sink: opfsSink, journal, network: hub.network }, { resume, origin })
+    return await runJob(job, { session, control: mine, emit, sink: opfsSink, journal, grams, network: hub.network }, { resume, origin })
   } finally {
     control = null
   }
@@ -118,7 +122,7 @@ async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): 
 
 const api = {
   load: async () => {
-    await Promise.all([loadTokenizers(), loadVocabularies(), loadReaders(), loadPlanning(), loadRunning(), loadHubLibrary()])
+    await Promise.all([loadTokenizers(), loadVocabularies(), loadReaders(), loadPlanning(), loadRunning(), loadLooking(), loadHubLibrary()])
   },
   catalog: () => session.catalog,
   gpu: () => session.gpuSummary(),
@@ -211,6 +215,20 @@ const api = {
       const { foretellRun } = await loadForetelling()
       return foretellRun(session, journal, i, prompt, said)
     }),
+  /** What can still be seen of a linear; `started`: of the job that these runs are of, once it is over. */
+  linear: async (name: string, runs: string[], started: string | null): Promise<LinearLook> => {
+    const { lookAtLinear } = await loadLooking()
+    const look = (why: WorkbenchError, job: KeptJob | null) => lookAtLinear(session, name, runs, { job, why: toErrorData(why), grams })
+    if (!started) return look(new WorkbenchError('journal-busy', 'The codes can be seen once the job is over.'), null)
+    try {
+      return await alone(() =>
+        look(new WorkbenchError('journal-mismatch', 'The codes of this job are no longer kept.'), { journal, started }),
+      )
+    } catch (thrown) {
+      if (thrown instanceof WorkbenchError && thrown.code === 'journal-busy') return look(thrown, null)
+      throw thrown
+    }
+  },
   /** Uploads files of a run below `folder`; one checkpoint at a time. */
   async push({ run, folder, paths }: PushedCheckpoint, place: PushPlace, tell: (progress: PushProgress) => void): Promise<Pushed> {
     notWhilePushing()

@@ -13,6 +13,7 @@ import { type Chosen, chooseAim } from '../../quant/choice.ts'
 import { cutWeight } from '../../quant/slices.ts'
 import { Derived } from '../../quant/solver.ts'
 import type { Judgement } from '../host.ts'
+import { runKey } from '../grams.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import { stageWork } from '../plan/work.ts'
 import { ForwardPass, last } from './forward.ts'
@@ -129,6 +130,8 @@ export class BlockLoop extends ForwardPass {
         gramDiagonal && { sums, gramDiagonal, derived, aim: await this.#chooseAim(linears, k, stage, { sums, gramDiagonal }, full) }
       const before = layout.before[stage]
       const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
+      // Of scaled inputs they would say nothing of the model's own weights.
+      if (sums && !solver.transform) this.#keepSums(run, k, stage, sums)
       const settle = new Settling(this.host.control)
       for (const linear of layout.stages[stage]) {
         const weight = `${linear.name}.weight`
@@ -154,6 +157,11 @@ export class BlockLoop extends ForwardPass {
     const block = { k, streams, full, weights, open }
     if (run.plan.trueSequential) await this.#sequential(run.plan, block, solve)
     else await this.#atOnce(run, block, solve)
+  }
+
+  #keepSums({ id }: Run, k: number, stage: number, { seen, heldOut }: StageSums): void {
+    const names = this.opened.model.layouts[k].stages[stage].map(({ name }) => blockName(this.opened, k, name))
+    this.host.grams?.keep(this.gpu, runKey(this.journal.head.started, id), names, { seen, heldOut })
   }
 
   /** Damping and target of a stage, by what a run asks for; null for those that are published. */

@@ -87,7 +87,9 @@ export class Linears {
     const curve = new Map<number, ObjectivePoint>()
     const problem: LinearProblem = { gpu, weight, gram, gramDiagonal, derived, halfScales: true, scoring: linear.scoring }
     const own = aim ? await aimed(problem, sums.seen.cross, aim, run.plan.aim!.damps) : null
-    const hooks = { report: (points: ObjectivePoint[]) => this.#report(full, points, relative, curve) }
+    const hooks = {
+      report: (points: ObjectivePoint[]) => this.#report({ linear: full, weights: linear.q * linear.p }, points, relative, curve),
+    }
     const result = await solveLinear(solver, own?.problem ?? problem, options, hooks)
     own?.dispose()
     const { outliers = null, what } = result
@@ -127,14 +129,18 @@ export class Linears {
 
   /** Tells how the objective falls, and gathers it for the result. */
   async #report(
-    linear: string,
+    { linear, weights }: { linear: string; weights: number },
     points: ObjectivePoint[],
     relative: Reading<(value: number) => number>,
     curve: Map<number, ObjectivePoint>,
   ): Promise<void> {
     const { host } = this.pass
     const share = await relative
-    const shown = points.map((point) => ({ ...point, value: share(point.value) }))
+    const shown = points.map(({ changed, ...point }) => ({
+      ...point,
+      value: share(point.value),
+      ...(changed !== undefined && { changed: changed / weights }),
+    }))
     if (host.control.stopped) return
     for (const point of shown) curve.set(point.iteration, point)
     const iterations = this.run.plan.solver.sweeps?.(this.run.plan.options) ?? 0
@@ -242,7 +248,9 @@ function overfit({ solved, rounded }: HeldOut): string | null {
 /** Six digits are more than a chart shows, and keep the journal small. */
 function curveOf(points: ObjectivePoint[]): ObjectiveCurve {
   const sorted = points.sort((a, b) => a.iteration - b.iteration)
+  const shares = sorted.map(({ changed }) => (changed === undefined ? null : Number(changed.toPrecision(4))))
   return {
+    ...(shares.some((share) => share !== null) && { changed: shares }),
     iterations: sorted.map(({ iteration }) => iteration),
     values: sorted.map(({ value }) => Number(value.toPrecision(6))),
     relaxed: sorted.filter(({ relaxed }) => relaxed).map(({ iteration }) => iteration),

@@ -1,6 +1,6 @@
 /** A quantized block from what was kept of it. */
 import type { Device } from '../../gpu/device.ts'
-import { bf16ToF32, f16ToF32 } from '../../io/half.ts'
+import { floatsOf } from '../../io/half.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { type BlockWeights, linearsOf } from '../../models/family.ts'
 import { blockName, type OpenModel } from '../../models/weights.ts'
@@ -37,11 +37,4 @@ export async function restoreBlock(
     const values = floatsOf(bytes, opened.folder.checkpoint.tensors.get(full)!.dtype).map((value) => value + plus)
     weights.set(name, gpu.upload(values, [values.length]))
   }
-}
-
-/** What a checkpoint stores of a vector, as f32. */
-function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
-  if (dtype === 'F32') return new Float32Array(bytes.slice().buffer)
-  const halves = new Uint16Array(bytes.slice().buffer)
-  return dtype === 'F16' ? f16ToF32(halves) : bf16ToF32(halves)
 }

@@ -17,7 +17,7 @@ const shared: Pick<CellKind, 'wgsl' | 'variant' | 'cellBits'> = {
 
 export const affine = cellKind({ ...shared, id: 'affine', label: 'real minimum', fixed: { symmetric: false } })
 /** Minima in the middle. */
-const signed = cellKind({ ...shared, id: 'signed', fixed: { symmetric: true } })
+export const signed = cellKind({ ...shared, id: 'signed', fixed: { symmetric: true } })
 
 const block = (id: string, fixed: Fixed) =>
   cellKind({

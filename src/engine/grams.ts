@@ -1,0 +1,75 @@
+/**
+ * Sums over the inputs of stages as a job made them, in this program's memory for as long as there is room: to look at Σ, and to try
+ * other options on it without running the model. The latest stay.
+ */
+import { Reading } from '../gpu/reading.ts'
+import type { Device } from '../gpu/device.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { InputSums } from '../quant/target.ts'
+
+/** Bytes of all that is kept. */
+const BUDGET = 256 * 2 ** 20
+
+type Host = Float32Array<ArrayBuffer>
+
+/** `InputSums` on the host, each `[p, p]`. */
+export interface KeptSums {
+  gram: Host
+  cross: Host | null
+  drift: Host | null
+}
+
+/** What a stage summed up over the calibration windows, and over the held-out ones where there are any. */
+export interface KeptStage {
+  p: number
+  seen: KeptSums
+  heldOut: KeptSums | null
+}
+
+export class GramCache {
+  /** By job, run and first linear of the stage, oldest first. */
+  readonly #stages = new Map<string, { linears: string[]; stage: KeptStage; bytes: number }>()
+
+  constructor(readonly budget = BUDGET) {}
+
+  /** Reads the sums of a stage, whose linears have these full names. `run`: `runKey`. Does not wait for the GPU. */
+  keep(gpu: Device, run: string, linears: string[], { seen, heldOut }: { seen: InputSums; heldOut: InputSums | null }): void {
+    const all = [...tensorsOf(seen), ...(heldOut ? tensorsOf(heldOut) : [])]
+    const bytes = all.reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0)
+    if (bytes > this.budget) return
+    const read = Reading.all(all.map((tensor) => (tensor ? gpu.read(tensor) : Reading.of(null))))
+    const put = (values: readonly unknown[]) => {
+      const [gram, cross, drift, ...rest] = values as (Host | null)[]
+      const held = heldOut && { gram: rest[0]!, cross: rest[1], drift: rest[2] }
+      this.#put(`${run} ${linears[0]}`, {
+        linears,
+        bytes,
+        stage: { p: seen.gram.rows, seen: { gram: gram!, cross, drift }, heldOut: held },
+      })
+    }
+    // Who loses the device is told by what waits for the results.
+    read.then(put, () => {})
+  }
+
+  #put(key: string, entry: { linears: string[]; stage: KeptStage; bytes: number }): void {
+    this.#stages.delete(key)
+    this.#stages.set(key, entry)
+    let held = [...this.#stages.values()].reduce((sum, { bytes }) => sum + bytes, 0)
+    for (const [oldest, { bytes }] of this.#stages) {
+      if (held <= this.budget) break
+      this.#stages.delete(oldest)
+      held -= bytes
+    }
+  }
+
+  /** The sums that a run (`runKey`) made for a linear, by its full name, while they are there. */
+  of(run: string, linear: string): KeptStage | null {
+    for (const [key, { linears, stage }] of this.#stages) if (key.startsWith(`${run} `) && linears.includes(linear)) return stage
+    return null
+  }
+}
+
+/** A run of the job that was started at this time. */
+export const runKey = (started: string, run: string) => `${started} ${run}`
+
+const tensorsOf = ({ gram, cross, drift }: InputSums): (Tensor | null)[] => [gram, cross, drift]
