@@ -22,6 +22,8 @@ import { resultOf, summary } from './cli/result.ts'
 import { checkPushed, chooseFormats, differing, takesAll } from './cli/resume.ts'
 import { Speaker } from './cli/speaker.ts'
 import { upload } from './cli/upload.ts'
+import { commands } from './scale/commands.ts'
+import { tellAndExit } from './scale/exit.ts'
 
 /** The data sets of the Hub, whose address is among the arguments. */
 let datasets: ReturnType<typeof hubDatasets>
@@ -274,9 +276,13 @@ class ExportFailure extends WorkbenchError {
   }
 }
 
-headless(main, (error) => {
+const [word = '', ...rest] = process.argv.slice(2)
+if (Object.hasOwn(commands, word)) headless(() => commands[word](rest), tellAndExit)
+else headless(main, failure)
+
+function failure(error: unknown): number {
   const { code, message, hint, detail } = toErrorData(error)
   const usage = error instanceof UsageError
   process.stderr.write(`${usage ? message : [`${message} (${code})`, hint, detail].filter(Boolean).join('\n')}\n`)
   return usage || (code === 'option-invalid' && !(error instanceof ExportFailure)) ? 2 : 1
-})
+}

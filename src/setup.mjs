@@ -89,12 +89,22 @@ async function headless(entry, args) {
   const bundle = `dist-cli/${name}/${name}.js`
   if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'warn')
   let software = {}
-  // To print its arguments a program needs none.
-  if (!args.includes('--help') && !process.env.QUANTEASE_SOFTWARE && !hasAdapter()) {
+  if (takesSoftware(args) && !process.env.QUANTEASE_SOFTWARE && !hasAdapter()) {
     console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')
     software = { ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' }
   }
   process.exitCode = await status([bundle, ...args], { env: { ...process.env, ...software } })
+}
+
+/**
+ * Whether a program may compute without a GPU. To print its arguments, or files, it needs none; a worker that nobody watches has to be
+ * told, since it would take hundreds of times as long.
+ */
+function takesSoftware([word, name, ...more]) {
+  const args = [name, ...more]
+  if (word === '--help' || args.includes('--help')) return false
+  if (word === 'sweep') return name === 'run' && more.includes('--software')
+  return !['calibrate', 'solve', 'assemble'].includes(word) || args.includes('--software')
 }
 
 /** Asked in a process of its own, since Dawn complains on stderr, in words of its own, where there is no Vulkan. */

@@ -35,13 +35,13 @@ export async function openModel(session: Session, hub: Hub, model: string): Prom
 }
 
 /** The Hub; no request is made yet. */
-export function connect(given: Given, say: Speaker): Hub {
+export function connect(given: Given, say?: Pick<Speaker, 'network'>): Hub {
   const url = given.text('hub-url')
   const budget = given.whole('cache-gb', defaultCacheBudget / 1e9, 0)
   const folder = given.text('cache') ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quantease-workbench')
   const hub = openHub({ url, cache: budget ? { store: diskCacheFolder(folder), budget: budget * 1e9 } : undefined })
   hub.network.setToken(process.env.HF_TOKEN ?? null)
-  hub.network.listen((event) => say.network(event))
+  if (say) hub.network.listen((event) => say.network(event))
   return hub
 }
 

@@ -342,9 +342,11 @@ export interface DryRunSpec {
   evaluation: { samples: number; length: number }
   /** A device by its figures, or null for the present one. */
   device: DryDevice | null
+  /** These runs in place of one of every algorithm. */
+  runs?: RunSpec[]
 }
 
-/** The forecast for every algorithm on a model. */
+/** The forecast for every algorithm on a model, or for given runs. */
 export interface DryRun {
   model: { name: string; family: string; parameters: number; blocks: number; dtype: string; weights: boolean }
   device: Omit<DryDevice, 'id'>

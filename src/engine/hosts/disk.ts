@@ -45,16 +45,18 @@ export async function diskFile(path: string): Promise<Bytes> {
 }
 
 /** An error of the file system as an error about `path`. */
-export function storageOf(path: string, flag = '--save') {
+export function storageError(cause: unknown, path: string, flag = '--save'): unknown {
+  if (cause instanceof WorkbenchError || !(cause instanceof Error)) return cause
+  if ('code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT'))
+    return new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or use another disk.', { cause })
+  const hint = `Choose another folder with ${flag}.`
+  return new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}.`, hint, { cause })
+}
+
+export function storageOf(path: string, flag?: string) {
   return <T>(work: Promise<T>): Promise<T> =>
     work.catch((cause) => {
-      if (cause instanceof WorkbenchError) throw cause
-      if (cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) {
-        throw new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or use another disk.', { cause })
-      }
-      throw new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}.`, `Choose another folder with ${flag}.`, {
-        cause,
-      })
+      throw storageError(cause, path, flag)
     })
 }
 

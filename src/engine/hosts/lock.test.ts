@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -31,14 +31,14 @@ function refusal(): WorkbenchError {
 const ended = () => spawnSync(process.execPath, ['-e', '']).pid!
 
 test('is held by one until it is given back, and leaves nothing', () => {
-  const release = take()
+  const { release } = take()
   expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ pid: process.pid, program: 'quantease-workbench' })
   const { code, message } = refusal()
   expect(code).toBe('journal-busy')
   expect(message).toMatch(new RegExp(`process ${process.pid} on \\S+ since 20\\d\\d-`))
   release()
   expect(readdirSync(folder)).toEqual([])
-  take()()
+  take().release()
   expect([readdirSync(folder), said]).toEqual([[], []])
 })
 
@@ -46,7 +46,7 @@ test('of a process that is gone is taken over, with a sentence', () => {
   for (const birth of [null, thisProcess().birth]) {
     const pid = ended()
     heldBy({ pid, birth })
-    take()()
+    take().release()
     expect(said.splice(0)).toEqual([expect.stringContaining(`process ${pid} on `)])
   }
 })
@@ -60,9 +60,25 @@ test('of a process that lives, on this machine or perhaps on another, is not', a
     child.kill('SIGKILL')
     await new Promise((resolve) => child.once('exit', resolve))
   }
-  take()()
+  take().release()
   heldBy({ pid: ended(), host: 'elsewhere' })
   expect(refusal()).toMatchObject({ code: 'journal-busy', hint: expect.stringContaining(`delete ${path}`) })
+})
+
+test('of a process that cannot be seen is taken over when its lease is over, and not while it is renewed', () => {
+  const lease = () => takeLock(path, (sentence) => said.push(sentence), undefined, 100)
+  heldBy({ host: 'elsewhere' })
+  expect(() => lease()).toThrow('Another run')
+  const longAgo = new Date(Date.now() - 200_000)
+  utimesSync(path, longAgo, longAgo)
+  const held = lease()
+  expect(said).toEqual([expect.stringContaining('has not renewed its lock for 100 s')])
+  // One that can be seen lives, however old its lock is.
+  utimesSync(path, longAgo, longAgo)
+  expect(() => lease()).toThrow('Another run')
+  expect([held.renew(), Date.now() - statSync(path).mtimeMs < 100_000]).toEqual([true, true])
+  heldBy({ host: 'elsewhere' })
+  expect(held.renew()).toBe(false)
 })
 
 test.runIf(process.platform === 'linux')('of a process that has ended but was not waited for is taken over', async () => {
@@ -75,7 +91,7 @@ test.runIf(process.platform === 'linux')('of a process that has ended but was no
     parent.stdin.write('\n')
     while (!/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) await new Promise(setImmediate)
     heldBy({ pid })
-    take()()
+    take().release()
     expect(said).toHaveLength(1)
   } finally {
     parent.kill('SIGKILL')
@@ -98,7 +114,7 @@ test('tells a process from a later one with the same number', () => {
 })
 
 test('that is given back after somebody else took it stays theirs', () => {
-  const release = take()
+  const { release } = take()
   heldBy({ pid: process.ppid })
   release()
   expect(JSON.parse(readFileSync(path, 'utf8')).pid).toBe(process.ppid)

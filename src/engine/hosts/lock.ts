@@ -13,15 +13,24 @@ export interface LockHolder {
   birth: string | null
 }
 
+/** A lock that is held. */
+export interface Lock {
+  /** May be called at any time, also while the process exits. */
+  release(): void
+  /** Begins a new lease. Whether the lock is still this process's. */
+  renew(): boolean
+}
+
 /**
- * Takes the lock and returns a function that releases it. The lock of a process that has ended is taken over, and reported by `say`.
- * Synchronous, because it has to be released while the process exits.
+ * Takes the lock. That of a process that has ended is taken over, and reported by `say`; with a `lease`, in seconds, also that of a
+ * process which cannot be seen from here and has not renewed its lock for so long. Synchronous, because it has to be released while the
+ * process exits.
  * @throws WorkbenchError `journal-busy` when another process has it, `option-invalid` when the file is not a lock of this program
  */
-export function takeLock(path: string, say: (sentence: string) => void, self = thisProcess()): () => void {
+export function takeLock(path: string, say: (sentence: string) => void, self = thisProcess(), lease = Number.POSITIVE_INFINITY): Lock {
   const text = `${JSON.stringify(self)}\n`
   for (let tries = 0; tries < 5; tries++) {
-    if (createWhole(path, text)) return () => giveBack(path, text)
+    if (createWhole(path, text)) return { release: () => giveBack(path, text), renew: () => renewed(path, text) }
     const found = read(path)
     if (found === null) continue
     const holder = parse(found)
@@ -33,7 +42,8 @@ export function takeLock(path: string, say: (sentence: string) => void, self = t
       )
     }
     const who = `process ${holder.pid} on ${holder.host} since ${holder.started}`
-    if (!isGone(holder, self)) {
+    const lapsed = !isSeen(holder, self) && ageOf(path) > lease
+    if (!isGone(holder, self) && !lapsed) {
       const elsewhere = holder.host === self.host ? '' : ` If it is no longer running there, delete ${path}.`
       throw new WorkbenchError(
         'journal-busy',
@@ -41,9 +51,40 @@ export function takeLock(path: string, say: (sentence: string) => void, self = t
         `Wait until it has finished, or choose another folder.${elsewhere}`,
       )
     }
-    if (takeAway(path, found)) say(`Took over from ${who}, which is no longer running.`)
+    const why = lapsed ? `has not renewed its lock for ${lease} s` : 'is no longer running'
+    if (takeAway(path, found)) say(`Took over from ${who}, which ${why}.`)
   }
   throw new WorkbenchError('journal-busy', `Another run is taking ${path} at this moment.`, 'Try again.')
+}
+
+/** Whether the process of a lock could be seen from here, if it were running: on the same machine, in the same container. */
+function isSeen(holder: LockHolder, self: LockHolder): boolean {
+  if (holder.host !== self.host) return false
+  const [a, b] = [holder, self].map(({ birth }) => birth?.split(' ')[1])
+  return !a || !b || a === b
+}
+
+/** Seconds since a file was last written, by the clock of its own file system: machines that share it may differ. */
+function ageOf(path: string): number {
+  const probe = beside(path)
+  try {
+    writeFileSync(probe, '')
+    return (statSync(probe).mtimeMs - statSync(path).mtimeMs) / 1000
+  } catch {
+    return 0
+  } finally {
+    rmSync(probe, { force: true })
+  }
+}
+
+function renewed(path: string, content: string): boolean {
+  if (read(path) !== content) return false
+  try {
+    writeFileSync(path, content, { flag: 'r+' })
+  } catch {
+    // A full disk ends the lease sooner, no more.
+  }
+  return true
 }
 
 /** Whether the lock's process has ended, if this can be determined. */

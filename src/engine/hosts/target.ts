@@ -15,7 +15,7 @@ import nodePath, { basename, dirname, join, resolve } from 'node:path'
 import { WorkbenchError } from '../../errors.ts'
 import type { Sink, SinkFile, Store, StoreFile } from '../../io/bytes.ts'
 import { diskFile, readFully, storageOf, writeFully } from './disk.ts'
-import { takeLock } from './lock.ts'
+import { type Lock, takeLock } from './lock.ts'
 import {
   changedSince,
   describeFile,
@@ -38,6 +38,8 @@ export interface TargetRequest {
   overwrite: boolean
   /** A finished checkpoint without a journal beside it may stand there: it is to be read. */
   finished?: boolean
+  /** Seconds after which another machine may take over, unless the lock is renewed; missing: never. */
+  lease?: number
   /** Called with messages about what was found and repaired. */
   say(sentence: string): void
 }
@@ -45,20 +47,21 @@ export interface TargetRequest {
 export class Target {
   readonly journal: Store
   readonly #storage: ReturnType<typeof storageOf>
+  /** Releases the lock; may be called at any time, also while the process exits. */
+  readonly release = () => this.lock.release()
 
   private constructor(
     /** Links resolved. */
     readonly path: string,
     readonly overwrite: boolean,
-    /** Releases the lock; may be called at any time, also while the process exits. */
-    readonly release: () => void,
+    readonly lock: Lock,
   ) {
     this.journal = journalStore(this.#beside('journal'))
     this.#storage = storageOf(path)
   }
 
   /** @throws WorkbenchError `option-invalid` for a path with other contents, `journal-busy`, `storage-failed` */
-  static async claim({ path: given, model, overwrite, finished = false, say }: TargetRequest): Promise<Target> {
+  static async claim({ path: given, model, overwrite, finished = false, lease, say }: TargetRequest): Promise<Target> {
     if (!given) throw refusal('--save needs the name of a folder.', '')
     const path = await resolved(given)
     const ending = /\.(partial|journal|replaced|lock)$/i.exec(path)?.[0]
@@ -69,7 +72,7 @@ export class Target {
       )
     if (model !== null) await keepApart(path, model)
     await storageOf(path)(mkdir(dirname(path), { recursive: true }))
-    const target = new Target(path, overwrite, takeLock(`${path}.lock`, say))
+    const target = new Target(path, overwrite, takeLock(`${path}.lock`, say, undefined, lease))
     try {
       await target.#settle(say)
       await target.#check(finished)

@@ -408,10 +408,17 @@ async function deviceAtHand(session: Session): Promise<SweepingDevice> {
   return { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, dispatchSeconds, tick, sweepPanel }
 }
 
-/** The forecast of every algorithm on a model, for the given device or that of the session. */
+/** One run of every algorithm, with those of the options that it has. */
+const specsOf = (options: Options) =>
+  solvers.map(({ id, label, options: own }): RunSpec => {
+    const given = Object.entries(options).filter(([key]) => own.some((spec) => spec.key === key))
+    return { id, label, method: id, options: Object.fromEntries(given) }
+  })
+
+/** The forecast of every algorithm on a model, or of given runs, for the given device or that of the session. */
 export async function dryRun(
   opened: OpenModel,
-  { options, calibration, evaluation, device }: DryRunSpec,
+  { options, calibration, evaluation, device, runs: asked }: DryRunSpec,
   session: Session,
 ): Promise<DryRun> {
   // Of the column panels that a GPU may use, the widest take the most memory.
@@ -429,10 +436,7 @@ export async function dryRun(
   const largest = (bytes: (linear: (typeof linears)[0]) => number) =>
     linears.map((linear) => ({ name: linear.name, bytes: bytes(linear) })).reduce((a, b) => (b.bytes > a.bytes ? b : a))
   const baseline = { flops: baselineWork(opened, counts.evaluation).forward, readBytes: 0, dispatches: 0, seconds: null as number | null }
-  const specs = solvers.map(({ id, label, options: own }): RunSpec => {
-    const given = Object.entries(options).filter(([key]) => own.some((spec) => spec.key === key))
-    return { id, label, method: id, options: Object.fromEntries(given) }
-  })
+  const specs = asked ?? specsOf(options)
   // One by one, so that an error of one method does not affect the others.
   const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
   const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])

@@ -1,0 +1,97 @@
+/** The commands for more than one machine. Each reads its own arguments; what they compute is said on stdout, the rest on stderr. */
+import { parseArgs, type ParseArgsConfig } from 'node:util'
+import { UsageError } from '../cli/arguments.ts'
+import { WorkbenchError } from '../errors.ts'
+import { filesOf, jobFolder, readPlan, type SweepPlan } from './job.ts'
+import { planSweep } from './plan.ts'
+import { markdownOf, reportSweep } from './report.ts'
+import { runSweepJob } from './run.ts'
+import { exampleSweep } from './sweep-file.ts'
+
+type Command = (args: string[]) => Promise<void>
+
+/** What `--help` says of each. */
+const usage = `Commands for many jobs and many machines (src/scale/README.md):
+
+  sweep example                              print a small sweep file over the demo model
+  sweep plan SWEEP.json --out DIR            expand it into jobs, each with its forecast [--device NAME] [--json]
+  sweep run DIR --index I | --job FILE       run one job of it, or go on with it [--software]
+  sweep report DIR                           gather a table, and reports with all runs on one model [--json]
+`
+
+const sweep: Record<string, Command> = {
+  async example() {
+    process.stdout.write(`${JSON.stringify(exampleSweep, null, 2)}\n`)
+  },
+  async plan(args) {
+    const { values, positionals } = read(args, { out: { type: 'string' }, device: { type: 'string' }, json: { type: 'boolean' } })
+    const [file, ...more] = positionals
+    const { out, device, json } = values as { out?: string; device?: string; json?: boolean }
+    if (!file || more.length || !out) throw new UsageError('sweep plan needs a sweep file and --out DIR.')
+    const { plan, added, notes } = await planSweep(file, out, device)
+    for (const note of notes) process.stderr.write(`Note: ${note}\n`)
+    process.stdout.write(json ? `${JSON.stringify({ ...plan, added, notes })}\n` : planText(plan, added, out))
+  },
+  async run(args) {
+    const { values, positionals } = read(args, { index: { type: 'string' }, job: { type: 'string' }, software: { type: 'boolean' } })
+    await runSweepJob(await jobPath(positionals, values as { index?: string; job?: string }))
+  },
+  async report(args) {
+    const { values, positionals } = read(args, { json: { type: 'boolean' } })
+    if (positionals.length !== 1) throw new UsageError('sweep report needs the folder of one sweep.')
+    const { rows, files } = await reportSweep(positionals[0])
+    process.stdout.write(values.json ? `${JSON.stringify({ rows, files })}\n` : markdownOf(rows))
+    process.stderr.write(`Written: ${files.join(', ')}\n`)
+  },
+}
+
+/** By their first words. */
+export const commands: Record<string, Command> = {
+  async sweep([name = '', ...args]) {
+    if (!Object.hasOwn(sweep, name)) {
+      if (name === '--help') process.stdout.write(usage)
+      else throw new UsageError(`sweep can be ${Object.keys(sweep).join(', ')}, not "${name}".\n\n${usage}`)
+    } else await sweep[name](args)
+  },
+}
+
+/** @throws {UsageError} */
+function read(args: string[], options: NonNullable<ParseArgsConfig['options']>) {
+  try {
+    return parseArgs({ args, options, strict: true, allowPositionals: true })
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message.split('. ')[0]}.\n\n${usage}`)
+  }
+}
+
+/** @throws {UsageError}; {WorkbenchError} `file-missing` without such a job */
+async function jobPath(positionals: string[], { index, job }: { index?: string; job?: string }): Promise<string> {
+  if (job !== undefined) {
+    if (positionals.length || index !== undefined) throw new UsageError('sweep run takes --job FILE alone, or a folder with --index.')
+    return job
+  }
+  const [dir, ...more] = positionals
+  if (!dir || more.length || index === undefined)
+    throw new UsageError('sweep run needs the folder of a sweep and --index I, or --job FILE.')
+  const plan = await readPlan(dir)
+  if (!plan) throw new WorkbenchError('file-missing', `There is no plan in ${dir}.`, '`sweep plan SWEEP.json --out DIR` makes one.')
+  const entry = /^\d+$/.test(index) ? plan.jobs[Number(index)] : undefined
+  if (!entry) throw new UsageError(`--index has to be a whole number from 0 to ${plan.jobs.length - 1}, not "${index}".`)
+  return filesOf(jobFolder(dir, entry.id)).job
+}
+
+/** What a plan costs. */
+function planText({ jobs }: SweepPlan, added: number, out: string): string {
+  const gibi = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`
+  const lines = jobs.map(({ label, price }, i) => {
+    if (!price) return `${String(i).padStart(5)}  ${label}: no forecast`
+    const time = price.seconds === null ? 'time unknown' : `${price.seconds.toPrecision(3)} s`
+    return `${String(i).padStart(5)}  ${label}: ${(price.flops / 1e12).toPrecision(3)} TFLOP, ${time}, GPU ${gibi(price.gpuBytes)}, host ${gibi(price.hostBytes)}`
+  })
+  const known = jobs.flatMap(({ price }) => price ?? [])
+  const seconds = known.map((price) => price.seconds)
+  const devices = [...new Set(known.map(({ device }) => device))].join(', ')
+  const total = seconds.every((one) => one !== null) ? `, ${seconds.reduce((a, b) => a + b!, 0).toPrecision(3)} s one after the other` : ''
+  const work = known.reduce((sum, { flops }) => sum + flops, 0)
+  return `${lines.join('\n')}\n${jobs.length} jobs (${added} new) in ${out}: ${(work / 1e12).toPrecision(3)} TFLOP${total}, on ${devices}.\n`
+}
