@@ -14,6 +14,7 @@ import { Remedies } from './panels/hub-model.tsx'
 import { ModelPanel } from './panels/model.tsx'
 import { ErrorNote } from './panels/problems.tsx'
 import { later, loadOnTouch } from './later.ts'
+import { usePointing } from './pointing.ts'
 import { Stepper } from './stepper.tsx'
 import { createWorkbench } from './store.ts'
 import './app.css'
@@ -54,6 +55,7 @@ function Page() {
   useAddress()
   useKeys(() => setHelp((open) => !open))
   useLeaving()
+  usePointing()
   const dragging = useDrops()
 
   const Panel = panels[step]

@@ -3,8 +3,9 @@ import { useId, useState } from 'react'
 import * as format from '../format.ts'
 import { maxPoints } from '../../engine/job.ts'
 import type { JobView, RunView } from '../reduce.ts'
-import { Curves, type Point } from './curves.tsx'
+import { Curves } from './curves.tsx'
 import { shortName } from './names.ts'
+import type { Point } from './plot.tsx'
 
 const show2 = (value: number | undefined, show: (value: number) => string) => (value === undefined ? '' : show(value))
 
@@ -37,7 +38,7 @@ export function PerplexityByBlocks({ view }: { view: JobView }) {
       }}
       y={{ log, format: format.perplexity, tick: log ? format.count : undefined }}
       reference={full === null ? undefined : { y: full, label: `full precision ${format.perplexity(full)}` }}
-      table={{
+      table={() => ({
         columns: ['Blocks', ...view.runs.map((run) => run.label)],
         rows: [
           ['0', ...view.runs.map(() => format.perplexity(full))],
@@ -46,7 +47,7 @@ export function PerplexityByBlocks({ view }: { view: JobView }) {
             ...view.runs.map((run) => show2(run.perplexity.find((point) => point.blocks === blocks)?.value, format.perplexity)),
           ]),
         ],
-      }}
+      })}
     />
   )
 }
@@ -95,7 +96,7 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
         name: (x) => `Iteration ${x}`,
       }}
       y={{ log: true, format: format.scientific, tick: format.scientificTick }}
-      table={{
+      table={() => ({
         columns: ['Iteration', ...curves.map(({ run }) => run.label)],
         rows: marks.map((iteration) => [
           String(iteration),
@@ -104,7 +105,7 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
             return point ? `${point.y.toExponential(3)}${point.hollow ? ', relaxed' : ''}` : ''
           }),
         ]),
-      }}
+      })}
     />
   )
 }
@@ -144,10 +145,10 @@ export function MemoryOverTime({ view }: { view: JobView }) {
         name: (x) => format.clock(x),
       }}
       y={{ log: false, from: 0, format: (value) => String(Number(value.toPrecision(3))) }}
-      table={{
+      table={() => ({
         columns: ['Time', 'Held'],
         rows: series.map(({ seconds, held }) => [format.duration(seconds), format.bytes(held)]),
-      }}
+      })}
     />
   )
 }

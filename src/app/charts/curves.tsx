@@ -1,29 +1,17 @@
-/** A line chart over a numeric axis, one line per run, each with its colour and shape. */
-import { Fragment, memo, type ReactNode } from 'react'
-import { CartesianGrid, Line, LineChart, ReferenceLine, Tooltip, XAxis, YAxis } from 'recharts'
-import { RunMark, runColour, runShape } from '../panels/controls.tsx'
-import { classOf } from '../pointing.ts'
+/** A line chart over a numeric axis, one line per run, each with its colour, marks and name. */
+import { memo, type ReactNode, useMemo, useState } from 'react'
+import { pointAt } from '../pointing.ts'
 import { ChartFrame, type ChartTable } from './frame.tsx'
+import { Axes, Ends, type Frame, leftOf, type Point, Reading, roomForEnds, topOf, Trace } from './plot.tsx'
 import { linearScale, logScale, tickText } from './scale.ts'
+import './plot.css'
 
 export interface Series {
   /** Id of the run; null for what belongs to none. */
   run: string | null
   label: string
+  /** In the order of x. */
   points: Point[]
-  /** A second line of a run, whose mark in the legend stands for both. */
-  dashed?: boolean
-}
-
-export interface Point {
-  x: number
-  y: number
-  /** Drawn hollow: different in kind, as the title or note says. */
-  hollow?: boolean
-  /** First line of the tooltip, where the x value alone says too little. */
-  name?: string
-  /** Something unusual about it: marked by a sign above the point, and said in the tooltip. */
-  notes?: string[]
 }
 
 interface CurvesProps {
@@ -37,187 +25,149 @@ interface CurvesProps {
   x: { label: string; domain: [number, number]; ticks?: number[]; format: (value: number) => string; name: (value: number) => string }
   y: { log: boolean; format: (value: number) => string; tick?: (value: number) => string; from?: number }
   reference?: { y: number; label: string }
-  table: ChartTable
-  /** Legend even with a single series. */
+  table: () => ChartTable
+  /** Names of the lines. */
   legend?: boolean
 }
 
-type Row = { x: number; name?: string } & Record<string, number | boolean | string | string[] | undefined>
-
-export const Curves = memo(function Curves(props: CurvesProps) {
+export function Curves(props: CurvesProps) {
   const { title, note, controls, empty, height, series, x, y, reference, table, legend = true } = props
   const drawn = series.filter(({ points }) => points.length)
   const values = drawn.flatMap(({ points }) => points.map((point) => point.y))
   // Room under the line for its label.
   if (reference) values.push(reference.y, y.log ? reference.y * 0.8 : reference.y - 0.2 * (Math.max(...values, reference.y) - reference.y))
   const scale = y.log ? logScale(values) : linearScale(values, y.from)
+  const named = legend ? series.flatMap(({ run, label, points }) => (run === null ? [] : { run, label, points })) : []
+  const ends = named.filter(({ points }) => points.length)
+  const roomIn = (width: number) => roomForEnds(ends, width, height - 48)
   return (
     <ChartFrame
       title={y.log ? `${title}, log scale` : title}
       note={note}
       controls={controls}
-      legend={legend ? series.flatMap(({ run, label, dashed }) => (run === null || dashed ? [] : { run, label })) : []}
+      legend={(width) => (ends.length === named.length && roomIn(width) ? [] : named)}
       table={table}
       height={height}
       empty={drawn.length ? null : empty}
     >
-      {(width) => <Plot size={{ width, height }} title={title} drawn={drawn} x={x} y={y} scale={scale} reference={reference} />}
+      {(width) => (
+        <Plot size={{ width, height }} title={title} drawn={drawn} ends={ends} room={roomIn(width)} {...{ x, y, scale, reference }} />
+      )}
     </ChartFrame>
   )
-})
+}
 
 interface PlotProps extends Pick<CurvesProps, 'title' | 'x' | 'y' | 'reference'> {
   size: { width: number; height: number }
   drawn: Series[]
+  ends: { run: string; label: string; points: Point[] }[]
+  room: number
   scale: { domain: [number, number]; ticks: number[] }
 }
 
-const words = { fill: 'var(--muted)', fontSize: 12 }
-
-function Plot({ size, title, drawn, x, y, scale, reference }: PlotProps) {
-  const mark = drawn.every(({ points }) => points.length <= 60) ? 0.9 : 0.5
-  return (
-    <LineChart
-      {...size}
-      data={merge(drawn, y.log)}
-      margin={{ top: 8, right: 12, bottom: 16, left: 0 }}
-      aria-label={`${title}. Arrow keys step through the values.`}
-    >
-      <CartesianGrid stroke="var(--grid)" vertical={false} />
-      <XAxis
-        dataKey="x"
-        type="number"
-        domain={x.domain}
-        ticks={x.ticks}
-        tickFormatter={x.format}
-        tick={words}
-        stroke="var(--line-strong)"
-        label={{ value: x.label, position: 'insideBottom', offset: -10, ...words }}
-        interval="preserveStartEnd"
-        minTickGap={8}
-      />
-      <YAxis
-        type="number"
-        scale={y.log ? 'log' : 'linear'}
-        domain={scale.domain}
-        ticks={scale.ticks}
-        tickFormatter={tickText(scale.ticks, y.tick ?? y.format)}
-        tick={words}
-        stroke="var(--line-strong)"
-        width={60}
-        allowDataOverflow
-      />
-      {reference && <ReferenceLine {...dashes} y={reference.y} label={{ value: reference.label, position: 'insideTopRight', ...words }} />}
-      <Tooltip
-        isAnimationActive={false}
-        cursor={{ stroke: 'var(--line-strong)' }}
-        content={({ active, payload }) => active && <Told row={payload?.[0]?.payload} drawn={drawn} x={x} y={y} />}
-      />
-      {drawn.map((one, i) => lineOf(one, i, mark))}
-    </LineChart>
+/** The same frame as long as all of it is the same. */
+function useFrame({ size: { width, height }, x, y, scale, room }: PlotProps): Frame {
+  const [from, to] = x.domain
+  const [low, high] = scale.domain
+  return useMemo(
+    () => ({ left: 60, right: width - (room || 12), top: 8, bottom: height - 40, x: [from, to], y: [low, high], log: y.log }),
+    [width, height, room, from, to, low, high, y.log],
   )
 }
 
-const dashes = { stroke: 'var(--muted)', strokeDasharray: '5 4', strokeWidth: 1.5 }
+/** Within this many pixels of a line, its run is what is pointed at. */
+const near = 16
 
-/** The values at one x. */
-function Told({ row, drawn, x, y }: { row: Row | undefined } & Pick<PlotProps, 'drawn' | 'x' | 'y'>) {
-  if (!row) return null
+function Plot(props: PlotProps) {
+  const { size, title, drawn, ends, room, x, y, scale, reference } = props
+  const frame = useFrame(props)
+  const [at, setAt] = useState<number | null>(null)
+  const stops = () => [...new Set(drawn.flatMap(({ points }) => points.map((point) => point.x)))].sort((a, b) => a - b)
+  const point = (event: React.PointerEvent) => {
+    const box = event.currentTarget.getBoundingClientRect()
+    const [left, top] = [event.clientX - box.left, event.clientY - box.top]
+    const stop = nearest(stops(), (one) => Math.abs(leftOf(frame, one) - left))
+    setAt(stop)
+    const shown = drawn.flatMap(({ run, points }) => points.flatMap((one) => (one.x === stop && run !== null ? [{ run, y: one.y }] : [])))
+    const line = nearest(shown, (one) => Math.abs(topOf(frame, one.y) - top))
+    pointAt(line && Math.abs(topOf(frame, line.y) - top) < near ? line.run : null)
+  }
+  const step = (event: React.KeyboardEvent) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key]
+    if (event.key === 'Escape') setAt(null)
+    if (!by) return
+    event.preventDefault()
+    const all = stops()
+    setAt(all[Math.max(0, Math.min(all.length - 1, at === null ? (by > 0 ? 0 : all.length - 1) : all.indexOf(at) + by))])
+  }
+  const leave = () => {
+    setAt(null)
+    pointAt(null)
+  }
+  const rows = at === null ? [] : valuesAt(drawn, at, y.format)
   return (
-    <div className="tooltip">
-      <b>{row.name ?? x.name(row.x)}</b>
-      {drawn.map(({ run, label }, i) => {
-        const value = row[`y${i}`]
-        if (typeof value !== 'number') return null
-        return (
-          <Fragment key={`${run} ${label}`}>
-            <div className="tooltip-row">
-              {run !== null && <RunMark run={run} />}
-              <span>{label}</span>
-              <span className="figures">{y.format(value)}</span>
-            </div>
-            {(row[`notes${i}`] as string[] | undefined)?.map((note) => (
-              <div key={note} className="tooltip-note">
-                ! {note}
-              </div>
-            ))}
-          </Fragment>
-        )
-      })}
+    <div
+      className="plot"
+      role="application"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys step through its values, as the label says
+      tabIndex={0}
+      aria-label={`${title}. Arrow keys step through the values.`}
+      onPointerMove={point}
+      onPointerLeave={leave}
+      onKeyDown={step}
+      onBlur={() => setAt(null)}
+    >
+      <svg data-plot {...size} fontSize={12} aria-hidden="true">
+        <Grid frame={frame} x={x} y={y} scale={scale} reference={reference} />
+        {drawn.map(({ run, label, points }) => (
+          <Trace key={`${run} ${label}`} run={run} points={points} frame={frame} />
+        ))}
+        {room > 0 && <Ends ends={ends} frame={frame} room={room} />}
+        {at !== null && <path d={`M${leftOf(frame, at)} ${frame.top}V${frame.bottom}`} stroke="var(--line-strong)" />}
+      </svg>
+      {at !== null && <Reading head={x.name(at)} rows={rows} left={leftOf(frame, at)} top={8} width={size.width} />}
+      <p className="sr" role="status">
+        {at !== null && `${x.name(at)}: ${rows.map(({ label, value }) => `${label} ${value}`).join(', ')}`}
+      </p>
     </div>
   )
 }
 
-/** Of a run with its marks; what belongs to none is a plain line. */
-function lineOf({ run, label, dashed }: Series, i: number, mark: number) {
-  return (
-    <Line
-      key={`${run} ${label}`}
-      className={run === null ? undefined : classOf(run)}
-      strokeDasharray={dashed ? '4 3' : undefined}
-      dataKey={`y${i}`}
-      name={label}
-      type="linear"
-      isAnimationActive={false}
-      connectNulls
-      stroke={run === null ? 'var(--text)' : runColour(run)}
-      strokeWidth={mark > 0.5 ? 1.5 : 1}
-      activeDot={false}
-      dot={
-        run !== null &&
-        (({ cx, cy, payload, key }) => {
-          if (typeof cx !== 'number' || typeof cy !== 'number' || payload[`y${i}`] === undefined) return <g key={key} />
-          return (
-            <g key={key} data-run={run} transform={`translate(${cx} ${cy})`}>
-              <Mark run={run} scale={mark} hollow={Boolean(payload[`hollow${i}`])} noted={Boolean(payload[`notes${i}`])} />
-            </g>
-          )
-        })
-      }
-    />
-  )
-}
+type GridProps = Pick<PlotProps, 'x' | 'y' | 'scale' | 'reference'> & { frame: Frame }
 
-/** A run's own shape, and `!` above where something was noted. */
-function Mark({ run, scale, hollow, noted }: { run: string; scale: number; hollow: boolean; noted: boolean }) {
-  return (
-    <>
-      <path
-        d={runShape(run)}
-        transform={`scale(${scale})`}
-        fill={hollow ? 'var(--surface)' : runColour(run)}
-        stroke={runColour(run)}
-        strokeWidth={hollow ? 1.8 : 0}
+/** The axes, drawn again only when they read otherwise. */
+const Grid = memo(
+  function Grid({ frame, x, y, scale, reference }: GridProps) {
+    const ticks = x.ticks ?? wholeTicks(x.domain)
+    return (
+      <Axes
+        frame={frame}
+        x={{ ticks, show: x.format, label: x.label }}
+        y={{ ticks: scale.ticks, show: tickText(scale.ticks, y.tick ?? y.format) }}
+        reference={reference}
       />
-      {noted && (
-        <text
-          y={-8}
-          textAnchor="middle"
-          fontSize={12}
-          fontWeight={600}
-          fill="var(--text)"
-          stroke="var(--surface)"
-          strokeWidth={3}
-          paintOrder="stroke"
-        >
-          !
-        </text>
-      )}
-    </>
-  )
+    )
+  },
+  (a, b) =>
+    a.frame === b.frame &&
+    a.reference?.y === b.reference?.y &&
+    String(a.x.ticks) === String(b.x.ticks) &&
+    String(a.scale.ticks) === String(b.scale.ticks),
+)
+
+/** About eight whole numbers. */
+function wholeTicks([from, to]: [number, number]): number[] {
+  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((each) => (to - from) / each <= 8) ?? 1000
+  const first = Math.ceil(from / step) * step
+  return Array.from({ length: Math.floor((to - first) / step) + 1 }, (_, i) => first + i * step)
 }
 
-/** One row per x. A log axis has no place for zero: such points stay in the table. */
-function merge(series: Series[], log: boolean): Row[] {
-  const rows = new Map<number, Row>()
-  series.forEach(({ points }, i) => {
-    for (const point of points) {
-      const row: Row = rows.get(point.x) ?? { x: point.x, name: point.name }
-      if (!log || point.y > 0) row[`y${i}`] = point.y
-      if (point.hollow) row[`hollow${i}`] = true
-      if (point.notes?.length) row[`notes${i}`] = point.notes
-      rows.set(point.x, row)
-    }
+const valuesAt = (drawn: Series[], x: number, show: (value: number) => string) =>
+  drawn.flatMap(({ run, label, points }) => {
+    const found = points.find((point) => point.x === x)
+    return found ? [{ run, label, value: show(found.y) }] : []
   })
-  return [...rows.values()].sort((a, b) => a.x - b.x)
+
+function nearest<T>(all: T[], distance: (one: T) => number): T | null {
+  return all.reduce<T | null>((best, one) => (best === null || distance(one) < distance(best) ? one : best), null)
 }

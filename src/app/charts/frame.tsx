@@ -12,15 +12,21 @@ export interface ChartTable {
   rows: string[][]
 }
 
+interface Named {
+  run: string
+  label: string
+}
+
 interface ChartFrameProps {
   /** Quantity and unit. */
   title: string
   note?: ReactNode
   /** What can be chosen about it. */
   controls?: ReactNode
-  /** Ids of the runs, which give them colour and shape, and their names. */
-  legend: { run: string; label: string }[]
-  table: ChartTable
+  /** Runs that are not named in the chart itself at this width. */
+  legend: (width: number) => Named[]
+  /** Made when it is asked for: large charts have thousands of values. */
+  table: () => ChartTable
   height: number | ((width: number) => number)
   /** What will be here, while there is nothing. */
   empty: string | null
@@ -37,8 +43,8 @@ export function ChartFrame({ title, note, controls, legend, table, height: asked
   const height = typeof asked === 'number' ? asked : empty ? 220 : asked(width || 800)
 
   const picture = () => {
-    const svg = area.current?.querySelector<SVGSVGElement>('svg.recharts-surface, svg[data-plot]')
-    return svg && toSvg(svg, title, legend)
+    const svg = area.current?.querySelector<SVGSVGElement>('svg[data-plot]')
+    return svg && toSvg(svg, title, legend(width))
   }
   const saveSvg = () => {
     const made = picture()
@@ -88,7 +94,7 @@ export function ChartFrame({ title, note, controls, legend, table, height: asked
       </figcaption>
       {controls && <div className="chart-controls">{controls}</div>}
       <p className="chart-note">
-        {legend.map(({ run, label }) => (
+        {legend(width).map(({ run, label }) => (
           <span key={run} className="legend" data-run={run}>
             <RunMark run={run} />
             {'\u00a0'}
@@ -99,7 +105,7 @@ export function ChartFrame({ title, note, controls, legend, table, height: asked
       </p>
       <div className="chart-area" ref={area} style={{ height: asTable ? undefined : height, minHeight: height }}>
         {asTable ? (
-          <DataTable table={table} label={title} height={height} />
+          <DataTable table={table()} label={title} height={height} />
         ) : empty ? (
           <p className="chart-empty">{empty}</p>
         ) : (

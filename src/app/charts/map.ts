@@ -1,5 +1,5 @@
-/** Layout of the error map: positions of linears, colours of values, and moves by arrow keys. */
-import type { LayerResult } from '../../engine/job.ts'
+/** Maps of a model: what is shown of each linear, where it stands, its colour, and moves by arrow keys. */
+import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
 import { placeIn } from './names.ts'
 
 export interface MapGrid {
@@ -44,9 +44,42 @@ export function mapValues(layers: LayerResult[], reference: LayerResult[] | null
   return values
 }
 
-/** Where a value lies between the ends of a log scale, in [0, 1]. What is not above zero has no error: the low end. */
-export function position(value: number, [low, high]: [number, number]): number {
-  return value > 0 ? Math.min(1, Math.max(0, Math.log(value / low) / Math.log(high / low))) : 0
+/** What a map shows of each linear. */
+export type Quantity = 'error' | 'heldOut' | 'share' | 'bits'
+
+/** By module path. The share is that of the sum of the relative errors of its block. */
+export function quantities(layers: LayerResult[], quantity: Quantity): Map<string, number> {
+  if (quantity === 'error' || quantity === 'heldOut') return mapValues(layers, null, quantity === 'heldOut')
+  if (quantity === 'bits') return new Map(layers.map((layer) => [layer.name, bitsPerWeight([layer])]))
+  const sums = new Map<number, number>()
+  for (const { block, relativeError } of layers) sums.set(block, (sums.get(block) ?? 0) + relativeError)
+  return new Map(layers.flatMap(({ name, block, relativeError }) => (sums.get(block) ? [[name, relativeError / sums.get(block)!]] : [])))
+}
+
+/** a / b, where both are known. */
+export function ratios(a: Map<string, number>, b: Map<string, number>): Map<string, number> {
+  return new Map([...a].flatMap(([name, value]) => (b.get(name) ? [[name, value / b.get(name)!]] : [])))
+}
+
+export interface Scale {
+  domain: [number, number]
+  ticks: number[]
+  log: boolean
+}
+
+/** Around 1, as far down as up. */
+export function ratioScale(values: number[]): Scale {
+  const most = Math.max(1.1, ...values.filter((value) => value > 0 && Number.isFinite(value)).map((value) => Math.max(value, 1 / value)))
+  const steps = [1.1, 1.2, 1.5, 2, 5, 10, 20, 50, 100, 1e3, 1e4, 1e6, 1e9]
+  const end = steps.find((step) => step >= most) ?? most
+  const middle = Math.sqrt(end)
+  return { domain: [1 / end, end], ticks: [1 / end, 1 / middle, 1, middle, end], log: true }
+}
+
+/** Where a value lies between the ends of a scale, in [0, 1]. On a log scale, what is not above zero has no error: the low end. */
+export function position(value: number, { domain: [low, high], log }: Pick<Scale, 'domain' | 'log'>): number {
+  const share = log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low)
+  return log && !(value > 0) ? 0 : Math.min(1, Math.max(0, share))
 }
 
 /** Cividis, which reads alike with and without colour vision, as the polynomial of d3-scale-chromatic. */
@@ -57,6 +90,19 @@ export function cividis(t: number): [number, number, number] {
     polynomial(32.49, 170.73, 52.82, -131.46, 176.58, -67.37),
     polynomial(81.24, 442.36, -2482.43, 6167.24, -6614.94, 2475.67),
   ]
+}
+
+/** Blue below the middle and orange above it, apart for every kind of colour vision; the middle is nearly white. */
+export function diverging(t: number): [number, number, number] {
+  const stops = [
+    [8, 81, 156],
+    [107, 174, 214],
+    [247, 247, 247],
+    [240, 163, 94],
+    [160, 64, 0],
+  ]
+  const at = Math.min(3, Math.floor(t * 4))
+  return stops[at].map((part, i) => Math.round(part + (t * 4 - at) * (stops[at + 1][i] - part))) as [number, number, number]
 }
 
 /** Black or white, whichever stands out more on this colour. */
@@ -91,26 +137,26 @@ export interface MapLayout {
   width: number
   height: number
   left: number
+  /** Room for slanted labels. */
+  right: number
   top: number
   cellWidth: number
   cellHeight: number
   /** Column labels stand at a slant where they would not fit side by side. */
   slanted: boolean
-  legendTop: number
 }
 
 /** Width of 12 px text, near enough to decide what fits. */
 export const textWidth = (text: string) => text.length * 6.6
-const legendHeight = 44
 
 export function layoutMap(width: number, height: number, { blocks, modules }: MapGrid): MapLayout {
-  const left = 16 + textWidth(String(blocks.at(-1) ?? 0)) + 24
+  const left = 10 + textWidth(String(blocks.at(-1) ?? 0))
   const widest = Math.max(0, ...columnLabels(modules).map(textWidth))
-  const cellWidth = (width - left) / Math.max(1, modules.length)
-  const slanted = widest + 6 > cellWidth
+  const slanted = widest + 6 > (width - left) / Math.max(1, modules.length)
+  const right = slanted ? Math.min(48, widest * 0.6) : 0
+  const cellWidth = (width - left - right) / Math.max(1, modules.length)
   const top = slanted ? Math.min(96, 14 + widest * 0.75) : 22
-  const legendTop = height - legendHeight
-  return { width, height, left, top, cellWidth, cellHeight: (legendTop - top - 12) / Math.max(1, blocks.length), slanted, legendTop }
+  return { width, height, left, top, cellWidth, right, cellHeight: (height - top) / Math.max(1, blocks.length), slanted }
 }
 
 export function cellAt(x: number, y: number, { left, top, cellWidth, cellHeight }: MapLayout, { blocks, modules }: MapGrid): Cell | null {

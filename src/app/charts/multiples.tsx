@@ -1,20 +1,22 @@
 /** Layer errors as small multiples: a panel for each kind of linear, x = block, one line per run, one scale for all. */
-import { useId, useState } from 'react'
-import { useView } from '../context.ts'
+import { memo, useId, useMemo, useState } from 'react'
+import { useView, useWorkbench } from '../context.ts'
 import type { LayerResult } from '../../engine/job.ts'
 import * as format from '../format.ts'
-import { runColour, runShape } from '../panels/controls.tsx'
+import { pointAt } from '../pointing.ts'
 import type { JobView } from '../reduce.ts'
 import { ChartFrame } from './frame.tsx'
-import { columnLabels, gridOf, type MapGrid, mapValues } from './map.ts'
+import { type Cell, columnLabels, gridOf, type MapGrid, mapValues, moved } from './map.ts'
 import { shortName } from './names.ts'
+import { Axes, type Frame, leftOf, type Point, Reading, topOf, Trace } from './plot.tsx'
 import { logScale } from './scale.ts'
+import './plot.css'
 
 const edge = { left: 56, right: 12, top: 24, bottom: 22 }
 const panelHeight = 148
 const least = 190
 
-interface Trace {
+interface RunTrace {
   run: string
   label: string
   heldOut: boolean
@@ -24,7 +26,7 @@ interface Trace {
 
 interface Drawing {
   grid: MapGrid
-  traces: Trace[]
+  traces: RunTrace[]
   noted: Set<string>
   scale: { domain: [number, number]; ticks: number[] }
   ratio: boolean
@@ -35,30 +37,27 @@ interface Drawing {
 export function LayerErrors({ view }: { view: JobView }) {
   const unit = useView((state) => state.preferences.errorUnit)
   const [base, setBase] = useState('')
-  const drawing = drawingOf(view, unit, base)
-  const { grid, traces, noted, ratio, show } = drawing
+  const grid = useMemo(() => gridOf(view.layers), [view.layers])
+  const drawing = { grid, ...drawingOf(view, unit, base) }
+  const { traces, noted, ratio, show } = drawing
   const notes = [
-    traces.some(({ heldOut }) => heldOut) && 'dashed: on held-out tokens, which the methods did not see',
+    traces.some(({ heldOut }) => heldOut) && 'dotted: on held-out tokens, which the methods did not see',
     noted.size > 0 && '!: has notes, see the layer table of the Run step',
   ].filter(Boolean)
   return (
     <ChartFrame
       title={`Relative error by block, ${ratio ? `as a multiple of ${labelOf(view, base)}` : '‖(W−Ŵ)X‖² / ‖WX‖²'}, log scale`}
       note={notes.join('; ') || undefined}
-      controls={<Base view={view} value={base} onChange={setBase} />}
-      legend={view.runs.map(({ id, label }) => ({ run: id, label }))}
-      table={{
-        columns: [
-          'Linear',
-          ...traces.map(({ label, heldOut }) => (heldOut ? `${label}, held out` : label)),
-          ...(noted.size ? ['Notes'] : []),
-        ],
+      controls={<Base view={view} value={ratio ? base : ''} onChange={setBase} />}
+      legend={() => view.runs.map(({ id, label }) => ({ run: id, label }))}
+      table={() => ({
+        columns: ['Linear', ...traces.map(nameOf), ...(noted.size ? ['Notes'] : [])],
         rows: view.layers.map((name) => [
           shortName(name),
           ...traces.map(({ values }) => (values.has(name) ? show(values.get(name)!) : '')),
           ...(noted.size ? [notesOf(view, name)] : []),
         ]),
-      }}
+      })}
       height={(width) => panelHeight * Math.ceil(Math.max(1, grid.modules.length) / columnsIn(width))}
       empty={
         traces.some(({ values }) => values.size) ? null : 'One panel for each kind of linear: each linear appears here as it is solved.'
@@ -71,6 +70,7 @@ export function LayerErrors({ view }: { view: JobView }) {
 
 const columnsIn = (width: number) => Math.max(1, Math.min(4, Math.floor(width / least)))
 const labelOf = ({ runs }: JobView, id: string) => runs.find((run) => run.id === id)?.label ?? id
+const nameOf = ({ label, heldOut }: RunTrace) => (heldOut ? `${label}, held out` : label)
 
 function notesOf({ runs }: JobView, name: string): string {
   return runs
@@ -78,7 +78,7 @@ function notesOf({ runs }: JobView, name: string): string {
     .join(' ')
 }
 
-function drawingOf(view: JobView, unit: format.ErrorUnit, base: string): Drawing {
+function drawingOf(view: JobView, unit: format.ErrorUnit, base: string): Omit<Drawing, 'grid'> {
   const reference = view.runs.find(({ id }) => id === base)?.layers ?? null
   const heldOut = (layers: LayerResult[]) =>
     layers.flatMap(({ heldOutError, ...layer }) => (heldOutError === undefined ? [] : [{ ...layer, relativeError: heldOutError }]))
@@ -90,7 +90,6 @@ function drawingOf(view: JobView, unit: format.ErrorUnit, base: string): Drawing
   const ratio = reference !== null
   const show = (value: number) => (ratio ? format.ratio(value) : format.relativeError(value, unit))
   return {
-    grid: gridOf(view.layers),
     traces: drawn,
     noted: new Set(view.runs.flatMap(({ layers }) => layers.filter(({ notes }) => notes.length).map(({ name }) => name))),
     scale: logScale([...drawn.flatMap(({ values }) => [...values.values()]), ...(ratio ? [1] : [])]),
@@ -117,121 +116,176 @@ function Base({ view, value, onChange }: { view: JobView; value: string; onChang
   )
 }
 
-function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
-  const { grid } = drawing
+/** Where the panels are; the same object as long as all of it is the same. */
+interface Place {
+  width: number
+  columns: number
+  frame: Frame
+}
+
+function usePlace({ grid, scale }: Drawing, width: number): Place {
   const columns = columnsIn(width)
-  const height = panelHeight * Math.ceil(grid.modules.length / columns)
+  const blocks = grid.blocks.length
+  const [low, high] = scale.domain
+  return useMemo(() => {
+    const x: [number, number] = [0, Math.max(1, blocks - 1)]
+    const frame = { ...edge, right: width / columns - edge.right, bottom: panelHeight - edge.bottom, x, y: [low, high], log: true } as Frame
+    return { width, columns, frame }
+  }, [width, columns, blocks, low, high])
+}
+
+/** Of a panel: its upper left corner. */
+const cornerOf = ({ width, columns }: Place, column: number) => ({
+  x: (column % columns) * (width / columns),
+  y: Math.floor(column / columns) * panelHeight,
+})
+
+function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
+  const { grid, traces } = drawing
+  const workbench = useWorkbench()
+  const place = usePlace(drawing, width)
+  const [at, setAt] = useState<Cell | null>(null)
+  const height = panelHeight * Math.ceil(grid.modules.length / place.columns)
+  const labels = columnLabels(grid.modules)
+  const open = () => {
+    const name = at && grid.names[at.row][at.column]
+    if (name) workbench.openLinear(name)
+  }
+  const leave = () => {
+    setAt(null)
+    pointAt(null)
+  }
   return (
-    <svg
-      data-plot
-      width={width}
-      height={height}
-      fontSize={12}
-      role="img"
-      aria-label="Relative error by block, a panel for each kind of linear"
+    <div
+      className="plot"
+      role="application"
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys step through its values, as the label says
+      tabIndex={0}
+      aria-label="Relative error by block, a panel for each kind of linear. Arrow keys step through the linears; Enter opens one."
+      onPointerMove={(event) => {
+        const box = event.currentTarget.getBoundingClientRect()
+        const found = nearestTo(drawing, place, event.clientX - box.left, event.clientY - box.top)
+        setAt(found?.cell ?? null)
+        pointAt(found?.run ?? null)
+      }}
+      onPointerLeave={leave}
+      onBlur={leave}
+      onClick={open}
+      onKeyDown={(event) => {
+        // Blocks run to the right here, kinds of linears downwards.
+        const turned = { ArrowLeft: 'ArrowUp', ArrowRight: 'ArrowDown', ArrowUp: 'ArrowLeft', ArrowDown: 'ArrowRight' }[event.key]
+        if (event.key === 'Enter') open()
+        if (event.key === 'Escape') setAt(null)
+        if (!turned) return
+        event.preventDefault()
+        setAt(at ? moved(turned, at, grid) : { row: 0, column: 0 })
+      }}
     >
-      {columnLabels(grid.modules).map((label, column) => (
-        <g key={label} transform={`translate(${(column % columns) * (width / columns)} ${Math.floor(column / columns) * panelHeight})`}>
-          <Panel drawing={drawing} column={column} label={label} width={width / columns} />
-        </g>
-      ))}
-    </svg>
+      <svg data-plot width={width} height={height} fontSize={12} aria-hidden="true">
+        {labels.map((label, column) => {
+          const { x, y } = cornerOf(place, column)
+          return (
+            <g key={label} transform={`translate(${x} ${y})`}>
+              <Ground place={place} label={label} blocks={grid.blocks} ticks={drawing.scale.ticks} {...drawing} />
+              {traces.map((trace) => (
+                <Trace
+                  key={`${trace.run} ${trace.heldOut}`}
+                  run={trace.run}
+                  points={pointsOf(trace, drawing, column)}
+                  frame={place.frame}
+                  heldOut={trace.heldOut}
+                />
+              ))}
+              {at?.column === column && <Upright frame={place.frame} row={at.row} />}
+            </g>
+          )
+        })}
+      </svg>
+      {at && <Values drawing={drawing} place={place} at={at} />}
+    </div>
   )
 }
 
-interface PanelProps {
-  drawing: Drawing
-  column: number
-  label: string
-  width: number
+const Upright = ({ frame, row }: { frame: Frame; row: number }) => (
+  <path d={`M${leftOf(frame, row)} ${frame.top}V${frame.bottom}`} stroke="var(--line-strong)" />
+)
+
+function pointsOf({ values }: RunTrace, { grid, noted }: Drawing, column: number): Point[] {
+  return grid.names.flatMap((names, x) => {
+    const name = names[column]
+    const y = name === null ? undefined : values.get(name)
+    return name === null || y === undefined ? [] : [{ x, y, noted: noted.has(name) }]
+  })
 }
 
-function Panel({ drawing, column, label, width }: PanelProps) {
-  const { grid, scale, ratio, traces } = drawing
-  const [low, high] = scale.domain.map(Math.log)
-  const last = Math.max(1, grid.blocks.length - 1)
-  const place = {
-    left: (row: number) => edge.left + (row / last) * (width - edge.left - edge.right),
-    top: (value: number) => panelHeight - edge.bottom - ((Math.log(value) - low) / (high - low)) * (panelHeight - edge.top - edge.bottom),
-  }
-  const every = Math.ceil(grid.blocks.length / Math.max(1, Math.floor((width - edge.left) / 32)))
+interface GroundProps {
+  place: Place
+  label: string
+  blocks: number[]
+  ticks: number[]
+  ratio: boolean
+  tick: (value: number) => string
+}
+
+/** Name and axes of a panel, drawn again only when they read otherwise. */
+const Ground = memo(
+  function Ground({ place: { frame }, label, blocks, ticks, ratio, tick }: GroundProps) {
+    return (
+      <>
+        <text x={edge.left} y={14} fill="var(--text)" fontWeight={600}>
+          {label}
+        </text>
+        <Axes
+          frame={frame}
+          x={{ ticks: blocks.map((_, row) => row), show: (row) => String(blocks[row]) }}
+          y={{ ticks, show: tick }}
+          reference={ratio ? { y: 1 } : undefined}
+        />
+      </>
+    )
+  },
+  (a, b) =>
+    a.place === b.place &&
+    a.label === b.label &&
+    a.blocks === b.blocks &&
+    a.ratio === b.ratio &&
+    // Also says in which unit.
+    a.ticks.map(a.tick).join() === b.ticks.map(b.tick).join(),
+)
+
+/** The linear under the pointer, and the run whose line is nearest there. */
+function nearestTo({ grid, traces }: Drawing, place: Place, x: number, y: number): { cell: Cell; run: string | null } | null {
+  const { width, columns, frame } = place
+  const column = Math.floor(y / panelHeight) * columns + Math.floor(x / (width / columns))
+  const corner = cornerOf(place, column)
+  const spacing = (frame.right - frame.left) / (frame.x[1] - frame.x[0])
+  const row = Math.round((x - corner.x - frame.left) / spacing)
+  const name = grid.names[row]?.[column]
+  if (!name) return null
+  const lines = traces.flatMap(({ run, values }) => {
+    const value = values.get(name)
+    return value && value > 0 ? [{ run, away: Math.abs(topOf(frame, value) - (y - corner.y)) }] : []
+  })
+  const nearest = lines.sort((a, b) => a.away - b.away)[0]
+  return { cell: { row, column }, run: nearest && nearest.away < 16 ? nearest.run : null }
+}
+
+function Values({ drawing, place, at }: { drawing: Drawing; place: Place; at: Cell }) {
+  const { grid, traces, noted, show } = drawing
+  const name = grid.names[at.row][at.column]
+  if (name === null) return null
+  const corner = cornerOf(place, at.column)
+  const rows = traces.flatMap((trace) => {
+    const value = trace.values.get(name)
+    return value === undefined ? [] : [{ run: trace.run, label: nameOf(trace), value: show(value) }]
+  })
+  const head = `${shortName(name)}${noted.has(name) ? ' !' : ''}`
   return (
     <>
-      <text x={edge.left} y={14} fill="var(--text)" fontWeight={600}>
-        {label}
-      </text>
-      <g fill="var(--muted)">
-        {scale.ticks.map((tick) => (
-          <g key={tick}>
-            <path d={`M${edge.left} ${place.top(tick)}H${width - edge.right}`} stroke="var(--grid)" />
-            <text x={edge.left - 6} y={place.top(tick) + 4} textAnchor="end">
-              {drawing.tick(tick)}
-            </text>
-          </g>
-        ))}
-        {grid.blocks.map((block, row) =>
-          row % every ? null : (
-            <text key={block} x={place.left(row)} y={panelHeight - 6} textAnchor="middle">
-              {block}
-            </text>
-          ),
-        )}
-      </g>
-      {ratio && <path d={`M${edge.left} ${place.top(1)}H${width - edge.right}`} stroke="var(--muted)" strokeDasharray="5 4" />}
-      {traces.map((trace) => (
-        <Line key={`${trace.run} ${trace.heldOut}`} trace={trace} drawing={drawing} column={column} place={place} />
-      ))}
+      <Reading head={head} rows={rows} left={corner.x + leftOf(place.frame, at.row)} top={corner.y + edge.top} width={place.width} />
+      <p className="sr" role="status">
+        {head}: {rows.map(({ label, value }) => `${label} ${value}`).join(', ')}
+      </p>
     </>
-  )
-}
-
-interface LineProps {
-  trace: Trace
-  drawing: Drawing
-  column: number
-  place: { left: (row: number) => number; top: (value: number) => number }
-}
-
-/** A log axis has no place for zero: such points stay in the table. */
-function Line({ trace, drawing, column, place }: LineProps) {
-  const { run, heldOut, values, label } = trace
-  const { grid, noted, show } = drawing
-  const points = grid.names.flatMap((names, row) => {
-    const name = names[column]
-    const value = name === null ? undefined : values.get(name)
-    return name !== null && value !== undefined && value > 0 ? [{ name, value, x: place.left(row), y: place.top(value) }] : []
-  })
-  const marked = grid.blocks.length <= 40 && !heldOut
-  return (
-    <g data-run={run}>
-      <path
-        className="trace"
-        d={points.map(({ x, y }, i) => `${i ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('')}
-        fill="none"
-        stroke={runColour(run)}
-        strokeWidth={1.5}
-        strokeDasharray={heldOut ? '4 3' : undefined}
-      />
-      {marked &&
-        points.map(({ name, value, x, y }) => (
-          <g key={name} transform={`translate(${x} ${y})`}>
-            <title>{`${shortName(name)}\n${label}: ${show(value)}`}</title>
-            <path d={runShape(run)} transform="scale(0.8)" fill={runColour(run)} />
-            {noted.has(name) && (
-              <text
-                y={-8}
-                textAnchor="middle"
-                fontWeight={600}
-                fill="var(--text)"
-                stroke="var(--surface)"
-                strokeWidth={3}
-                paintOrder="stroke"
-              >
-                !
-              </text>
-            )}
-          </g>
-        ))}
-    </g>
   )
 }

@@ -72,18 +72,18 @@ export function Pareto({ view }: { view: JobView }) {
   return (
     <ChartFrame
       title={`${y.label} by ${x.label.toLowerCase().replace('mib', 'MiB')}${log ? ', log scale' : ''}`}
-      note={`line: the front${loss === 'error' ? '' : '; bars: standard error'}${loss === 'perplexity' ? '' : '; full precision: 0, below the axis'}`}
+      note={`line: the front${loss === 'error' ? '' : '; bars: standard error'}`}
       controls={
         <>
           <Select label="Loss" value={loss} choices={losses} onChange={setLoss} />
           <Select label="Storage" value={storage} choices={storages} onChange={setStorage} />
         </>
       }
-      legend={[]}
-      table={{
+      legend={() => []}
+      table={() => ({
         columns: ['Run', x.label, y.label, 'Standard error'],
         rows: points.map(({ run, bits, value, error }) => [run.label, x.show(bits), y.show(value), error ? y.show(error) : '–']),
-      }}
+      })}
       height={300}
       empty={points.length ? null : 'One point for each run once it is finished: what it stores, and what it loses.'}
     >
@@ -126,9 +126,12 @@ interface PlotProps {
 }
 
 const edge = { left: 60, right: 16, top: 12, bottom: 40 }
+/** Under a log scale, which has no place for the zero of full precision. */
+const zeroHeight = 28
 
 /** From values to pixels. */
 function scalesOf({ points, log, full, width, height }: PlotProps) {
+  const floor = height - edge.bottom - (full === null && log ? zeroHeight : 0)
   const ends = points.flatMap(({ value, error }) => [value + error, log ? Math.max(value - error, value / 2) : value - error])
   if (full !== null) ends.push(full)
   const down = log ? logScale(ends) : linearScale(ends)
@@ -139,16 +142,15 @@ function scalesOf({ points, log, full, width, height }: PlotProps) {
   return {
     along,
     down,
+    floor,
     left: (bits: number) => edge.left + ((bits - from) / (to - from)) * (width - edge.left - edge.right),
     top: (value: number) =>
-      height -
-      edge.bottom -
-      ((Math.max(low, turn(Math.max(value, log ? 1e-300 : value))) - low) / (high - low)) * (height - edge.top - edge.bottom),
+      floor - ((Math.max(low, turn(Math.max(value, log ? 1e-300 : value))) - low) / (high - low)) * (floor - edge.top),
   }
 }
 
 function Plot(props: PlotProps) {
-  const { points, full, x, y, width, height } = props
+  const { points, log, full, x, y, width, height } = props
   const scales = scalesOf(props)
   const { left, top } = scales
   const front = frontOf(points)
@@ -156,13 +158,13 @@ function Plot(props: PlotProps) {
     // biome-ignore lint/a11y/useSemanticElements: a fieldset is no picture
     <svg data-plot width={width} height={height} fontSize={12} role="group" aria-label={`${y.label} by ${x.label}`}>
       <Axes {...props} scales={scales} />
-      {full !== null && (
-        <g>
-          <path d={`M${edge.left} ${top(full)}H${width - edge.right}`} stroke="var(--muted)" strokeDasharray="5 4" strokeWidth={1.5} />
-          <text x={edge.left + 4} y={top(full) + 14} fill="var(--muted)">
-            full precision {y.show(full)}
-          </text>
-        </g>
+      {full !== null && <FullPrecision at={top(full)} value={y.show(full)} width={width} />}
+      {full === null && log && (
+        <>
+          {/* The axis is broken between its lowest value and zero. */}
+          <path d={`M${edge.left - 5} ${scales.floor + 7}l10-4m-10 8l10-4`} stroke="var(--line-strong)" />
+          <FullPrecision at={scales.floor + zeroHeight - 6} value="0" width={width} />
+        </>
       )}
       <path
         d={pathOf(front.map(({ bits, value }) => [left(bits), top(value)]))}
@@ -174,6 +176,17 @@ function Plot(props: PlotProps) {
         <Mark key={one.point.run.id} {...one} x={x} y={y} top={top} />
       ))}
     </svg>
+  )
+}
+
+function FullPrecision({ at, value, width }: { at: number; value: string; width: number }) {
+  return (
+    <g fill="var(--muted)">
+      <path d={`M${edge.left} ${at}H${width - edge.right}`} stroke="var(--muted)" strokeDasharray="5 4" strokeWidth={1.5} />
+      <text x={edge.left + 4} y={at - 4}>
+        full precision {value}
+      </text>
+    </g>
   )
 }
 
@@ -199,7 +212,7 @@ function Mark({ point, at, label, x, y, top }: Placed & Pick<PlotProps, 'x' | 'y
 const pathOf = (places: number[][]) => places.map((place, i) => `${i ? 'L' : 'M'}${place.join(' ')}`).join('')
 
 function Axes({ x, y, width, height, scales }: PlotProps & { scales: ReturnType<typeof scalesOf> }) {
-  const { along, down, left, top } = scales
+  const { along, down, left, top, floor } = scales
   const text = tickText(down.ticks, y.show)
   return (
     <g fill="var(--muted)">
@@ -211,7 +224,7 @@ function Axes({ x, y, width, height, scales }: PlotProps & { scales: ReturnType<
           </text>
         </g>
       ))}
-      <path d={`M${edge.left} ${height - edge.bottom}H${width - edge.right}`} stroke="var(--line-strong)" />
+      <path d={`M${edge.left} ${floor}H${width - edge.right}`} stroke="var(--line-strong)" />
       {along.ticks.map((tick) => (
         <text key={tick} x={left(tick)} y={height - edge.bottom + 16} textAnchor="middle">
           {Number(tick.toPrecision(4))}

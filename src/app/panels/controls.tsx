@@ -17,6 +17,8 @@ const strokes = {
   check: 'M3 8.5l3.5 3.5L13 4.5',
   copy: 'M6 6h7v7H6zM3 10V3h7',
   down: 'M4 6l4 4 4-4',
+  eye: 'M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 6.2a1.8 1.8 0 1 0 0 3.6 1.8 1.8 0 0 0 0-3.6z',
+  hidden: 'M2.5 5.5C3.5 8 5.5 9.5 8 9.5s4.5-1.5 5.5-4M8 9.5v2.5M4.5 8.5L3 10.5M11.5 8.5l1.5 2',
   up: 'M4 10l4-4 4 4',
   download: 'M8 2.5v7M5 7l3 3 3-3M3 13h10',
   clock: 'M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM8 4.5V8l2.5 1.5',
@@ -28,6 +30,7 @@ const strokes = {
   note: 'M8 7v4.5M8 4.5v.01M8 1.5a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13z',
   open: 'M2.5 3h11v10h-11zM9.5 3v10',
   pause: 'M5.5 3v10M10.5 3v10',
+  pin: 'M5.5 2h5M6.5 2v4.5L4 9.5h8L9.5 6.5V2M8 9.5v4.5',
   play: 'M5 3l7.5 5L5 13z',
   previous: 'M10 4L6 8l4 4',
   remove: 'M3 4.5h10M6 4V2.5h4V4M4.5 4.5l.5 9h6l.5-9',
@@ -367,6 +370,8 @@ const numberOf = (run: string) => Math.max(0, Number(/\d+$/.exec(run)?.[0] ?? 1)
 
 export const runColour = (run: string) => `var(--run-${(numberOf(run) % colours) + 1})`
 export const runShape = (run: string) => shapes[numberOf(run) % shapes.length]
+/** Dashes of its line: from the ninth run on, which has a colour a second time, and for all where colours are the system's. */
+export const runDash = (run: string) => `var(--dash-${(numberOf(run) % shapes.length) + 1})`
 
 export function RunMark({ run }: { run: string }) {
   return (

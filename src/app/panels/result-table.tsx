@@ -10,7 +10,9 @@ import { sizeOf, storedBits } from '../sizes.ts'
 import { Bits } from './bits.tsx'
 import { Icon, RunMark } from './controls.tsx'
 import { Scroll } from './tables.tsx'
+import { pinnedFirst } from '../shown.ts'
 import { RunState } from './run.tsx'
+import { RunLooks } from './run-looks.tsx'
 
 interface Column {
   name: string
@@ -157,6 +159,7 @@ function sorted(runs: RunView[], columns: Column[], order: Order): RunView[] {
 export function ResultTable({ view }: { view: JobView }) {
   const unit = useView((state) => state.preferences.errorUnit)
   const ran = useView((state) => state.ran)
+  const pinned = useView((state) => state.pinned)
   const [order, setOrder] = useState<Order>(null)
   const columns = columnsOf(view, unit, ran)
   const best = columns.map((column) => bestOf(column, view))
@@ -169,12 +172,14 @@ export function ResultTable({ view }: { view: JobView }) {
           <Head columns={columns} order={order} onSort={(name) => setOrder(turned(order, name))} />
           <tbody>
             <FullPrecision columns={columns} measured={view.fpPerplexity !== null} />
-            {sorted(view.runs, columns, order).map((run) => (
+            {pinnedFirst(sorted(view.runs, columns, order), pinned).map((run) => (
               <tr key={run.id} data-run={run.id}>
                 <th scope="row">
-                  <RunMark run={run.id} />
-                  {'\u00a0'}
-                  {run.label}
+                  <span className="result-run">
+                    <RunMark run={run.id} />
+                    <span>{run.label}</span>
+                    <RunLooks run={run} />
+                  </span>
                   {front.has(run.id) && <small className="where">on the front</small>}
                 </th>
                 {columns.map((column, i) => (

@@ -1,16 +1,16 @@
 /** The Results step: comparison of the runs, and their files. */
 import type { UsedText } from '../../engine/job.ts'
 import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
-import { ErrorMap } from '../charts/error-map.tsx'
+import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
 import { Pareto } from '../charts/pareto.tsx'
 import { useView } from '../context.ts'
 import { download } from '../files.ts'
 import * as format from '../format.ts'
 import { answerOf } from '../judge.ts'
-import { usePointing } from '../pointing.ts'
 import type { JobView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
+import { useShown } from '../shown.ts'
 import { Button } from './controls.tsx'
 import { ExportCard } from './exports.tsx'
 import { Measured } from './measured.tsx'
@@ -23,7 +23,6 @@ import './results.css'
 export function ResultsPanel() {
   const view = useView((state) => state.view)
   const ran = useView((state) => state.ran)
-  usePointing()
   if (!view || !ran) return null
   if (view.runs.length === 0) {
     return (
@@ -53,12 +52,7 @@ export function ResultsPanel() {
       <OtherFormats view={view} />
       <div className={view.runs.length > 3 ? 'results-grid many' : 'results-grid'}>
         <div className="results-charts">
-          <Pareto view={view} />
-          <LayerErrors view={view} />
-          <ErrorMap view={view} />
-          <PerplexityByBlocks view={view} />
-          <ObjectiveByIteration view={view} />
-          <MemoryOverTime view={view} />
+          <Charts view={view} />
         </div>
         <aside className="exports" aria-labelledby="exports-title">
           <h2 id="exports-title">Export</h2>
@@ -67,6 +61,20 @@ export function ResultsPanel() {
           ))}
         </aside>
       </div>
+    </>
+  )
+}
+
+function Charts({ view }: { view: JobView }) {
+  const shown = useShown(view)
+  return (
+    <>
+      <Pareto view={shown} />
+      <LayerErrors view={shown} />
+      <Maps view={shown} />
+      <PerplexityByBlocks view={shown} />
+      <ObjectiveByIteration view={shown} />
+      <MemoryOverTime view={view} />
     </>
   )
 }

@@ -3,17 +3,19 @@ import { useEffect, useRef, useState } from 'react'
 import type { Stage, TokenCounts, UsedText } from '../../engine/job.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
-import { ErrorMap } from '../charts/error-map.tsx'
+import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { mergeProblems } from '../plan.ts'
 import { type JobView, outcome, type RunView } from '../reduce.ts'
+import { pinnedFirst, useShown } from '../shown.ts'
 import type { State } from '../store/state.ts'
 import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
 import { transferred } from './hub.tsx'
 import { LayerTable } from './layers.tsx'
 import { JournalCard } from './journal.tsx'
+import { RunLooks } from './run-looks.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 import './run.css'
 
@@ -53,17 +55,24 @@ export function RunPanel() {
         {!measuring && (
           <>
             <RunList view={view} />
-            <div className="run-charts">
-              <LayerErrors view={view} />
-              <ErrorMap view={view} />
-              <PerplexityByBlocks view={view} />
-            </div>
+            <RunCharts view={view} />
           </>
         )}
         <Now view={view} />
         {!measuring && <LayerTable view={view} />}
       </div>
     </>
+  )
+}
+
+function RunCharts({ view }: { view: JobView }) {
+  const shown = useShown(view)
+  return (
+    <div className="run-charts">
+      <LayerErrors view={shown} />
+      <Maps view={shown} />
+      <PerplexityByBlocks view={shown} />
+    </div>
   )
 }
 
@@ -144,16 +153,18 @@ export function Failures({ view }: { view: JobView }) {
 // ---------------------------------------------------------------- left
 
 function RunList({ view }: { view: JobView }) {
+  const pinned = useView((state) => state.pinned)
   const unit = useView((state) => state.preferences.errorUnit)
   return (
     <section className="panel run-list" aria-labelledby="run-list-title">
       <h2 id="run-list-title">Runs</h2>
       <ul>
-        {view.runs.map((run) => (
-          <li key={run.id} className={run.state}>
+        {pinnedFirst(view.runs, pinned).map((run) => (
+          <li key={run.id} className={run.state} data-run={run.id}>
             <span className="run-name">
               <RunMark run={run.id} />
               <b>{run.label}</b>
+              <RunLooks run={run} />
             </span>
             <Bar label={`Progress of ${run.label}`} done={run.done} colour={runColour(run.id)} />
             <span className="run-figures figures">
@@ -192,6 +203,7 @@ const precious = 120
 
 function Now({ view }: { view: JobView }) {
   const asked = useView((state) => state.asked)
+  const shown = useShown(view)
   const { progress } = view
   const left = progress.eta === null ? 'time left unknown' : `${format.clock(progress.eta)} left`
   return (
@@ -206,7 +218,7 @@ function Now({ view }: { view: JobView }) {
         <div className="row now-buttons">{view.phase === 'over' ? <SeeResults view={view} /> : <Controls view={view} />}</div>
       </section>
       <NowFacts view={view} />
-      {view.runs.length > 0 && <ObjectiveByIteration view={view} />}
+      {view.runs.length > 0 && <ObjectiveByIteration view={shown} />}
       <MemoryOverTime view={view} />
     </aside>
   )
