@@ -23,10 +23,10 @@ interface ChartFrameProps {
   note?: ReactNode
   /** What can be chosen about it. */
   controls?: ReactNode
-  /** Runs that are not named in the chart itself at this width. */
-  legend: (width: number) => Named[]
-  /** Made when it is asked for: large charts have thousands of values. */
-  table: () => ChartTable
+  /** Runs that are not named in the chart itself, at this width. */
+  legend: Named[] | ((width: number) => Named[])
+  /** Large charts, which have thousands of values, make it when it is asked for. */
+  table: ChartTable | (() => ChartTable)
   height: number | ((width: number) => number)
   /** What will be here, while there is nothing. */
   empty: string | null
@@ -35,16 +35,17 @@ interface ChartFrameProps {
   children: (width: number) => ReactNode
 }
 
-export function ChartFrame({ title, note, controls, legend, table, height: asked, empty, toPng, children }: ChartFrameProps) {
+export function ChartFrame({ title, note, controls, legend: named, table, height: asked, empty, toPng, children }: ChartFrameProps) {
   const [asTable, setAsTable] = useState(false)
   const area = useRef<HTMLDivElement>(null)
   const id = useId()
   const width = useWidth(area)
+  const legend = typeof named === 'function' ? named(width) : named
   const height = typeof asked === 'number' ? asked : empty ? 220 : asked(width || 800)
 
   const picture = () => {
     const svg = area.current?.querySelector<SVGSVGElement>('svg[data-plot]')
-    return svg && toSvg(svg, title, legend(width))
+    return svg && toSvg(svg, title, legend)
   }
   const saveSvg = () => {
     const made = picture()
@@ -94,7 +95,7 @@ export function ChartFrame({ title, note, controls, legend, table, height: asked
       </figcaption>
       {controls && <div className="chart-controls">{controls}</div>}
       <p className="chart-note">
-        {legend(width).map(({ run, label }) => (
+        {legend.map(({ run, label }) => (
           <span key={run} className="legend" data-run={run}>
             <RunMark run={run} />
             {'\u00a0'}
@@ -105,7 +106,7 @@ export function ChartFrame({ title, note, controls, legend, table, height: asked
       </p>
       <div className="chart-area" ref={area} style={{ height: asTable ? undefined : height, minHeight: height }}>
         {asTable ? (
-          <DataTable table={table()} label={title} height={height} />
+          <DataTable table={typeof table === 'function' ? table() : table} label={title} height={height} />
         ) : empty ? (
           <p className="chart-empty">{empty}</p>
         ) : (

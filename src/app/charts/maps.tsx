@@ -40,7 +40,7 @@ export function Maps({ view }: { view: JobView }) {
   return (
     <ChartFrame
       title={title}
-      legend={() => []}
+      legend={[]}
       note="rows: blocks; a click or Enter opens a linear"
       controls={
         <Controls
@@ -139,12 +139,13 @@ const [head, gap, legendHeight] = [22, 16, 48]
 
 /** Maps beside one another, and how much room each has. */
 function sizesOf(width: number, { blocks, modules }: MapGrid, count: number) {
-  const least = Math.max(150, 40 + 15 * modules.length)
-  const columns = Math.max(1, Math.min(4, count, Math.floor((width + gap) / (least + gap))))
+  const least = Math.max(width > 600 ? 210 : 150, 40 + 15 * modules.length)
+  // As full rows as can be.
+  const rows = Math.ceil(count / Math.max(1, Math.floor((width + gap) / (least + gap))))
+  const columns = Math.ceil(count / rows)
   const mapWidth = Math.floor((width - (columns - 1) * gap) / columns)
   const longest = Math.max(0, ...columnLabels(modules).map((label) => label.length))
   const mapHeight = Math.min(480, 22 + longest * 5 + blocks.length * (blocks.length > 16 ? 11 : 24))
-  const rows = Math.ceil(count / columns)
   return { columns, mapWidth, mapHeight, height: rows * (mapHeight + head + gap) + (count > 1 ? 2 : 1) * legendHeight }
 }
 

@@ -13,7 +13,7 @@ import { logScale } from './scale.ts'
 import './plot.css'
 
 const edge = { left: 56, right: 12, top: 24, bottom: 22 }
-const panelHeight = 148
+const panelHeight = 160
 const least = 190
 
 interface RunTrace {
@@ -49,7 +49,7 @@ export function LayerErrors({ view }: { view: JobView }) {
       title={`Relative error by block, ${ratio ? `as a multiple of ${labelOf(view, base)}` : '‖(W−Ŵ)X‖² / ‖WX‖²'}, log scale`}
       note={notes.join('; ') || undefined}
       controls={<Base view={view} value={ratio ? base : ''} onChange={setBase} />}
-      legend={() => view.runs.map(({ id, label }) => ({ run: id, label }))}
+      legend={view.runs.map(({ id, label }) => ({ run: id, label }))}
       table={() => ({
         columns: ['Linear', ...traces.map(nameOf), ...(noted.size ? ['Notes'] : [])],
         rows: view.layers.map((name) => [
@@ -210,11 +210,13 @@ const Upright = ({ frame, row }: { frame: Frame; row: number }) => (
   <path d={`M${leftOf(frame, row)} ${frame.top}V${frame.bottom}`} stroke="var(--line-strong)" />
 )
 
-function pointsOf({ values }: RunTrace, { grid, noted }: Drawing, column: number): Point[] {
+/** A linear with notes has its sign once, above the highest of its lines. */
+function pointsOf({ values }: RunTrace, { grid, noted, traces }: Drawing, column: number): Point[] {
+  const highest = (name: string, y: number) => traces.every((other) => (other.values.get(name) ?? 0) <= y)
   return grid.names.flatMap((names, x) => {
     const name = names[column]
     const y = name === null ? undefined : values.get(name)
-    return name === null || y === undefined ? [] : [{ x, y, noted: noted.has(name) }]
+    return name === null || y === undefined ? [] : [{ x, y, noted: noted.has(name) && highest(name, y) }]
   })
 }
 

@@ -79,7 +79,7 @@ export function Pareto({ view }: { view: JobView }) {
           <Select label="Storage" value={storage} choices={storages} onChange={setStorage} />
         </>
       }
-      legend={() => []}
+      legend={[]}
       table={() => ({
         columns: ['Run', x.label, y.label, 'Standard error'],
         rows: points.map(({ run, bits, value, error }) => [run.label, x.show(bits), y.show(value), error ? y.show(error) : '–']),

@@ -30,8 +30,8 @@ export function topOf({ top, bottom, y: [low, high], log }: Frame, y: number): n
   return bottom - share * (bottom - top)
 }
 
-/** More marks than this on a line run into each other; then every few points have one. */
-const mostMarks = 24
+/** Marks closer than this, in pixels, run into each other; then every few points have one. */
+const markEvery = 34
 
 interface TraceProps {
   run: string | null
@@ -46,7 +46,7 @@ function Line({ run, points, frame, heldOut = false }: TraceProps) {
   const shown = frame.log ? points.filter(({ y }) => y > 0) : points
   const path = shown.map(({ x, y }, i) => `${i ? 'L' : 'M'}${leftOf(frame, x).toFixed(1)} ${topOf(frame, y).toFixed(1)}`).join('')
   const colour = run === null ? 'var(--text)' : runColour(run)
-  const each = Math.ceil(shown.length / mostMarks)
+  const each = Math.max(1, Math.ceil((markEvery * shown.length) / (frame.right - frame.left)))
   return (
     <g data-run={run ?? undefined} className="trace" style={{ '--dash': run === null ? 'none' : runDash(run) } as React.CSSProperties}>
       <path d={path} fill="none" stroke={colour} className={heldOut ? 'line held-out' : 'line'} />

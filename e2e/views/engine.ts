@@ -1,0 +1,43 @@
+/** An engine in place of the page's own worker: it knows one recorded job, and says what happens in it when it is told to. */
+import * as Comlink from 'comlink'
+import type { Job, RunEvent } from '../../src/engine/job.ts'
+import type { Played } from './site.ts'
+
+const played: Promise<Played> = fetch(new URL('recording.json', self.name)).then((answer) => answer.json())
+
+/** What is due next; one at a time. */
+const channel = new BroadcastChannel('steps')
+let emit: (event: RunEvent) => void = () => {}
+channel.onmessage = async ({ data }) => {
+  for (const event of (await played).recording.steps[data] ?? []) emit(event)
+}
+
+const never = () => new Promise<never>(() => {})
+const api: Record<string, unknown> = {
+  load: async () => {},
+  catalog: async () => (await played).catalog,
+  gpu: async () => (await played).gpu,
+  openDemo: async () => (await played).recording.summary.model,
+  journal: async () => ({ busy: false, summary: (await played).recording.summary }),
+  journalTexts: async () => [],
+  hubAccount: async () => null,
+  watchNetwork: () => {},
+  cacheInfo: async () => ({ bytes: 0, budget: 0, full: null, usage: 0, quota: 0, persisted: false }),
+  check: async (job: Job) => {
+    const counts = { text: 1, windows: 16, length: 128 }
+    return {
+      problems: [],
+      calibration: counts,
+      evaluation: counts,
+      runs: job.runs.map(({ id }) => ({ id, bitsPerWeight: 3.125, checkpointBytes: 1e8, solvedBytes: 1e8, formats: [], forecast: null })),
+    }
+  },
+  goOn: async (_: Job, hear: (event: RunEvent) => void) => {
+    emit = hear
+    for (const event of (await played).recording.summary.events) hear(event)
+    return never()
+  },
+}
+
+// Whatever else is asked has no answer.
+Comlink.expose(new Proxy(api, { get: (known, name) => known[name as string] ?? never }))
