@@ -153,7 +153,7 @@ export function layoutMap(width: number, height: number, { blocks, modules }: Ma
   const left = 10 + textWidth(String(blocks.at(-1) ?? 0))
   const widest = Math.max(0, ...columnLabels(modules).map(textWidth))
   const slanted = widest + 6 > (width - left) / Math.max(1, modules.length)
-  const right = slanted ? Math.min(48, widest * 0.6) : 0
+  const right = slanted ? Math.min(56, widest * 0.72) : 0
   const cellWidth = (width - left - right) / Math.max(1, modules.length)
   const top = slanted ? Math.min(96, 14 + widest * 0.75) : 22
   return { width, height, left, top, cellWidth, right, cellHeight: (height - top) / Math.max(1, blocks.length), slanted }
