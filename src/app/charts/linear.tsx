@@ -390,7 +390,7 @@ function pictureOf({ rows, columns, values }: TileMap, domain: [number, number])
   const context = canvas.getContext('2d')!
   const pixels = context.createImageData(columns, rows)
   values.forEach((value, i) => {
-    pixels.data.set([...cividis(position(value, domain)), 255], 4 * i)
+    pixels.data.set([...cividis(position(value, { domain, log: true })), 255], 4 * i)
   })
   context.putImageData(pixels, 0, 0)
   return canvas.toDataURL()
