@@ -139,17 +139,8 @@ export class Best {
 
   /** The cells with the scales of each row times their best common multiple. */
   #rescaled(): Tensor {
-    const { cells } = this
     const { gpu, halfScales } = this.task.problem
-    const [groups, q] = cells.shape
-    const refitted = gpu.empty(cells.shape)
-    gpu.run1d(
-      this.task.grid.kernel('plus_rescale'),
-      { grid: cells, best: this.#rows, refitted },
-      { q, groups, half: Number(halfScales) },
-      groups * q,
-    )
-    return refitted
+    return this.task.grid.rescaled(gpu, this.cells, this.#rows, halfScales)
   }
 
   /** The cells with the scales fitted to the codes by least squares. */

@@ -9,6 +9,7 @@ import type { Tensor } from '../gpu/tensor.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import type { Aim, AskedAim } from './aim.ts'
 import { gptqQuantease } from './gptq_quantease.ts'
+import { optionsFor } from './grids/index.ts'
 import { objective } from './rounding.ts'
 import { Derived, disposeQuantized, gridOptions, type LinearProblem } from './solver.ts'
 import { aimed, type InputSums, outputLoss, targetWork } from './target.ts'
@@ -74,7 +75,7 @@ export async function chooseAim(stage: ChoiceProblem, asked: AskedAim, options: 
   const { dampings, alphas } = valuesOf(asked)
   const first = { damping: asked.damping === 'auto' ? 0 : asked.damping, alpha: asked.alpha === 'auto' ? 0.5 : asked.alpha }
   if (!stage.heldOut || dampings.length + alphas.length === 0) return { ...first, trials: [] }
-  const trying = new Trying(stage, stage.heldOut, asked, trialOptions(options))
+  const trying = new Trying(stage, stage.heldOut, asked, trialOptions(optionsFor(options, stage.gram.rows)))
   for (const damping of dampings) await trying.attempt({ ...first, damping })
   const { damping } = trying.best ?? first
   for (const alpha of alphas) await trying.attempt({ damping, alpha })

@@ -9,6 +9,7 @@ import { copyColumns } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Options } from '../options.ts'
+import { optionsFor } from './grids/index.ts'
 import { disposeQuantized, type LinearProblem, type OutlierKind, type QuantizedLinear, type Solver, type SolverHooks } from './solver.ts'
 
 /** Slices start at multiples of this: whole words of masks, whole runs of SpQR. */
@@ -46,15 +47,17 @@ export function cutWeight(gpu: Device, weight: Tensor): Tensor[] {
 }
 
 /** Floating-point operations of solving a linear, in slices where a binding of `most` bytes asks for them. */
-export function solveWork(solver: Solver, q: number, p: number, options: Options, most: number): number {
+export function solveWork(solver: Solver, q: number, p: number, given: Options, most: number): number {
+  const options = optionsFor(given, p)
   const each = slices(q, p, most)
   return each.reduce((sum, rows) => sum + solver.work(rows, p, options), 0) - (each.length - 1) * (solver.sharedWork?.(p, options) ?? 0)
 }
 
 /** Solves a linear, in slices when it is larger than a binding. */
-export async function solveLinear(solver: Solver, problem: LinearProblem, options: Options, hooks: SolverHooks): Promise<QuantizedLinear> {
+export async function solveLinear(solver: Solver, problem: LinearProblem, given: Options, hooks: SolverHooks): Promise<QuantizedLinear> {
   const { gpu, weight } = problem
   const [p, q] = [weight.rows, weight.cols]
+  const options = optionsFor(given, p)
   const sizes = slices(q, p, gpu.info.maxBinding)
   if (sizes.length === 1) return solver.solve(problem, options, hooks)
   const reports = new SummedReports(sizes.length, hooks)

@@ -220,6 +220,28 @@ describe('a family', () => {
 
   const session = new Session(testSource(), testTexts())
 
+  it.each([
+    ['q2_k', 'Q2_K'],
+    ['q3_k', 'Q3_K'],
+    ['q4_k', 'Q4_K'],
+    ['q5_k', 'Q5_K'],
+    ['q6_k', 'Q6_K'],
+  ])('in %s, with rows that super-blocks divide and others', async (kind, type) => {
+    const wide = { ...untied, model_type: 'llama', hidden_size: 256, num_hidden_layers: 1 }
+    await session.open(memoryFiles([...randomModel(wide, 11), ['tokenizer.json', tokenizer]]))
+    const { model, windows, opened, run } = await made(session, { kind })
+    expect(model.model.getModelDescription()).toContain(type)
+    expect(run.layers.map(({ shape, bits }) => [shape[1], Object.values(bits).reduce((a, b) => a + b, 0) / shape[0] / shape[1]])).toEqual(
+      run.layers.map(({ shape: [, p] }) => [p, sizes[p === 256 ? kind : fallbacks[kind]]]),
+    )
+    const theirs = await model.probabilities(windows[0], 1024)
+    const ours = await logitsHere(opened, windows[0])
+    theirs.forEach((row, i) =>
+      expect(centred(row.map(Math.log)), `position ${i}`).toBeClose(centred(ours.subarray(i * 1024, (i + 1) * 1024)), { ofLargest: NEAR }),
+    )
+    await model.dispose()
+  })
+
   // Of whose blocks the first is quantized, so that the others' rows are copied, into their order too.
   it.each(Object.entries(models))('%s', async (_, config) => {
     await session.open(memoryFiles([...randomModel(config, 11), ['tokenizer.json', tokenizer]]))
@@ -233,6 +255,13 @@ describe('a family', () => {
     await model.dispose()
   })
 })
+
+/** Bits per weight of types, and those of rows that 256 does not divide. */
+const sizes: Record<string, number> = {
+  ...{ q2_k: 2.625, q3_k: 3.4375, q4_k: 4.5, q5_k: 5.5, q6_k: 6.5625 },
+  ...{ iq4_nl: 4.5, q5_0: 5.5, q5_1: 6, q8_0: 8.5 },
+}
+const fallbacks: Record<string, string> = { q2_k: 'iq4_nl', q3_k: 'iq4_nl', q4_k: 'q5_0', q5_k: 'q5_1', q6_k: 'q8_0' }
 
 /** Logarithms of probabilities are logits but for a number that is the same for all. */
 function centred(row: Float32Array): Float32Array {

@@ -14,6 +14,7 @@ import { type OpenModel, blockName } from '../../models/weights.ts'
 import { solvers } from '../../quant/index.ts'
 import { type AskedAim, askedAim } from '../../quant/aim.ts'
 import { type Grid, groupsOf } from '../../quant/grids/grid.ts'
+import { optionsFor } from '../../quant/grids/index.ts'
 import type { OutlierKind, Solver } from '../../quant/solver.ts'
 import { type BitsBreakdown, type Job, type JobCheck, type Options, type RunSpec, resolveOptions } from '../job.ts'
 import { runOptions } from '../run-options.ts'
@@ -146,6 +147,10 @@ function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): 
   return decoder ? { ...decoder, prefix, embedding, head } : null
 }
 
+/** The grid of a linear with `p` inputs. */
+export const gridFor = ({ solver, options }: Pick<PlannedRun, 'solver' | 'options'>, { p }: { p: number }): Grid =>
+  solver.gridOf(optionsFor(options, p))
+
 /** What formats may know of a model. */
 export function factsOf(opened: OpenModel): ModelFacts {
   const { folder, family, model, prefix, embedding, head, vocabulary } = opened
@@ -195,7 +200,6 @@ function contentOf(
   settings: ExportSettings,
   opened: OpenModel,
 ): Pick<ExportPlan, 'linears' | 'copied' | 'changed'> {
-  const { bits, groupSize, levels } = solver.gridOf(options)
   const { dtype } = settings
   const vectors = new Set<string>()
   const linears: ExportPlan['linears'] = []
@@ -203,6 +207,7 @@ function contentOf(
     for (const { name, q, p } of linearsOf(opened.model.layouts[k])) {
       const found = solver.outliers?.(q, p, options)
       const outliers = found ? found.count * (found.kind === 'columns' ? q : 1) : 0
+      const { bits, groupSize, levels } = gridFor({ solver, options }, { p })
       linears.push({ name: blockName(opened, k, name), q, p, bits, levels, groups: groupsOf(p, groupSize), outliers, dtype })
     }
     if (solver.transform) for (const name of foldedVectors(opened.model.layouts[k])) vectors.add(blockName(opened, k, name))
@@ -215,12 +220,15 @@ function contentOf(
   return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
-export function plannedBits({ grid, output, solver, options, blocks }: PlannedRun, opened: OpenModel) {
+export function plannedBits({ output, solver, options, blocks }: PlannedRun, opened: OpenModel) {
   return opened.model.layouts
     .slice(0, blocks)
     .flatMap(linearsOf)
     .map(({ q, p }) => {
       const outliers = solver.outliers?.(q, p, options) ?? null
-      return { shape: [q, p] as [number, number], bits: linearBits({ q, p }, grid, !output.settings.actOrder, outliers) }
+      return {
+        shape: [q, p] as [number, number],
+        bits: linearBits({ q, p }, gridFor({ solver, options }, { p }), !output.settings.actOrder, outliers),
+      }
     })
 }

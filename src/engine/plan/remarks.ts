@@ -7,8 +7,7 @@ import { type PlannedRun, plannedBits } from './plan.ts'
 
 /** Remarks on a run: unusual, but not errors. */
 export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
-  const { options, solver, output } = run
-  const { settings } = output
+  const { options, solver, output, spec } = run
   const found = save ? run.formats.flatMap((format) => format.remarks(output)) : []
   const large = oversized(bitsPerWeight(plannedBits(run, opened)))
   if (large) found.push({ field: 'method', ...large, severity: 'note' })
@@ -28,7 +27,7 @@ export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Rema
       severity: 'note',
     })
   }
-  if (settings.staticGroups && !options.actOrder) {
+  if (spec.options.staticGroups && !options.actOrder) {
     found.push({ field: 'staticGroups', message: 'Static groups have no effect without act-order.', hint: '', severity: 'note' })
   }
   if (save) found.push(...storageRemarks(run, opened))

@@ -7,12 +7,13 @@ import { blockName } from '../../models/weights.ts'
 import { collect, restore, scaleNotes, type SolvedLinear } from '../../quant/linear.ts'
 import { nearest, objective } from '../../quant/rounding.ts'
 import { solveLinear } from '../../quant/slices.ts'
+import type { Grid } from '../../quant/grids/grid.ts'
 import type { Chosen } from '../../quant/choice.ts'
 import type { Derived, LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
 import { aimed, outputLoss } from '../../quant/target.ts'
 import type { LayerResult, ObjectiveCurve, RunEvent } from '../job.ts'
 import type { KeptLinear } from '../keep/solved.ts'
-import { linearBits } from '../plan/plan.ts'
+import { gridFor, linearBits } from '../plan/plan.ts'
 import type { ForwardPass } from './forward.ts'
 import type { Settle } from './settling.ts'
 import type { Run } from './single.ts'
@@ -73,8 +74,9 @@ export class Linears {
   async solve(task: LinearTask, weights: BlockWeights): Promise<Settle> {
     const { run, pass } = this
     const { gpu, host } = pass
-    const { solver, options, grid } = run.plan
+    const { solver, options } = run.plan
     const { k, linear, shared, outputs } = task
+    const grid = gridFor(run.plan, linear)
     const full = blockName(pass.opened, k, linear.name)
     const started = host.control.clock
     pass.stage(run.plan, 'solve', k, full)
@@ -97,7 +99,7 @@ export class Linears {
     if (outliers) add(gpu, what, outliers.h)
     const rounds = this.#roundStored(what)
     const lost = own || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
-    const heldOut = this.#heldOut(weight, result, sums, outputs)
+    const heldOut = this.#heldOut(weight, result, grid, sums, outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
     weights.set(`${linear.name}.weight`, what)
     for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
@@ -107,13 +109,13 @@ export class Linears {
   }
 
   /** How far a result, Ŵ + H in its `what`, and rounding to its grid are off on tokens that the method has not seen. */
-  #heldOut(weight: Tensor, result: QuantizedLinear, { heldOut }: StageSums, outputs?: Tensor): Reading<HeldOut | undefined> {
+  #heldOut(weight: Tensor, result: QuantizedLinear, grid: Grid, { heldOut }: StageSums, outputs?: Tensor): Reading<HeldOut | undefined> {
     const { gpu } = this.pass
     if (!heldOut) return Reading.of(undefined)
     const { what } = result
     const lost = this.#lost(weight, what, heldOut.gram, outputs)
     // A linear in slices is left out: its rounding does not fit one binding.
-    const rounded = weight.bytes <= gpu.info.maxBinding ? nearest(gpu, weight, result, this.run.plan.grid) : null
+    const rounded = weight.bytes <= gpu.info.maxBinding ? nearest(gpu, weight, result, grid) : null
     const asked = [
       this.#lost(weight, null, heldOut.gram, outputs),
       lost,
@@ -151,7 +153,7 @@ export class Linears {
     const { run, pass } = this
     const { host } = pass
     const { full, result, base, curve } = asked
-    const { grid, output, solver, options } = run.plan
+    const { output, solver, options } = run.plan
     // One wait for all that is known of this linear; the report of its objective ends before.
     const waiting = host.control.clock
     const { outliers = null } = result
@@ -175,7 +177,7 @@ export class Linears {
       iterations: result.iterations,
       products: solver.products?.(options) ?? 0,
       ...(aim && { aim }),
-      bits: linearBits({ q, p }, grid, !output.settings.actOrder, kept),
+      bits: linearBits({ q, p }, gridFor(run.plan, { p }), !output.settings.actOrder, kept),
       ...(curve.size && { objective: curveOf([...curve.values()]) }),
       notes: [...asked.trouble, ...result.notes, note, beyond, below, heldOut ? overfit(heldOut) : null].filter((one) => one !== null),
     }

@@ -260,7 +260,12 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
   const model = (changes: Partial<ExportPlan['model']>): Partial<ExportPlan> => ({ model: { ...someModel, ...changes } })
 
   it.each<[what: string, changes: Partial<ExportPlan>, why: RegExp, instead: RegExp]>([
-    ['asymmetric 8 bits', of({ bits: 8, symmetric: false }), /asymmetric codes of 8 bits/, /8 bits symmetric .*4 bits asymmetric/],
+    [
+      'asymmetric 8 bits',
+      { ...of({ bits: 8, symmetric: false }), linears: [{ ...one, bits: 8 }] },
+      /asymmetric codes of 8 bits/,
+      /8 bits symmetric .*4 bits asymmetric/,
+    ],
     ['groups of 16', of({ groupSize: 16 }), /groups of 16 do not fit/, /32, 64 or 128/],
     ['act-order that moves groups', of({ actOrder: true }), /act-order/, /static groups/],
     ['outliers', { outliers: true }, /outliers/, /without outliers/],

@@ -6,7 +6,7 @@ import type { Compatibility, ExportFormat, ExportPlan, NotLoaded, Remark } from 
 import { dtypeNames } from './format.ts'
 import type { Rope } from './model.ts'
 import { blockType } from './gguf/blocks.ts'
-import { usualLayout, refusalOf } from './gguf/layout.ts'
+import { usualLayout, refusalOf, typeOf } from './gguf/layout.ts'
 import { GgufStream } from './gguf/stream.ts'
 
 export const gguf: ExportFormat = {
@@ -34,7 +34,7 @@ function remarks(plan: ExportPlan): Remark[] {
   const { architecture, vocabulary } = usualLayout(plan)
   const found: Remark[] = []
   const add = (field: string, severity: Remark['severity'], message: string, hint = '') => found.push({ field, severity, message, hint })
-  const type = blockType(bits, symmetric)
+  const type = blockType(bits, symmetric, levels)
   if (type === 'Q4_1' && levels === 'uniform') {
     // Half a unit in the last place of the largest product of scale and zero.
     const share = ((2 ** bits - 1) / 2048) * 100
@@ -45,12 +45,19 @@ function remarks(plan: ExportPlan): Remark[] {
       'With the type “real minimum”, what is measured is what is stored.',
     )
   }
-  if (bits < 4)
+  if (bits < 4 && type)
     add(
       'bits',
       'note',
       `In GGUF, codes of ${bits} bits take the space of 4 bits (${type}, ${type === 'Q4_1' ? 5 : 4.5} bits per weight), since its smaller types also round scales.`,
       'Choose 4 bits for more accuracy in a file of the same size.',
+    )
+  const others = plan.linears.filter((linear) => linear.levels !== undefined && linear.levels !== levels)
+  if (others.length)
+    add(
+      'kind',
+      'note',
+      `${others.length} of ${plan.linears.length} linears have rows that super-blocks of 256 weights do not divide: they are stored in ${[...new Set(others.map((linear) => typeOf(plan, linear)))].join(' and ')}, as llama.cpp does it.`,
     )
   if (architecture.exactTo !== null)
     add(

@@ -16,6 +16,15 @@ const shared: Pick<CellKind, 'wgsl' | 'variant' | 'cellBits'> = {
 }
 
 export const affine = cellKind({ ...shared, id: 'affine', label: 'real minimum', fixed: { symmetric: false } })
+/** Sixteen levels from a table (shaders/lib/grid_iq4_nl.wgsl). */
+const iq4nl = cellKind({
+  ...shared,
+  id: 'iq4_nl',
+  label: 'IQ4_NL',
+  variant: 'iq4_nl',
+  wgsl: '//#include lib/grid_iq4_nl',
+  fixed: { bits: 4, groupSize: 32, symmetric: true },
+})
 /** Minima in the middle. */
 export const signed = cellKind({ ...shared, id: 'signed', fixed: { symmetric: true } })
 
@@ -36,4 +45,5 @@ export const affineKinds: GridKind[] = [
   block('q5_0', { bits: 5, symmetric: true }),
   block('q5_1', { bits: 5, symmetric: false }),
   block('q8_0', { bits: 8, symmetric: true }),
+  iq4nl,
 ]

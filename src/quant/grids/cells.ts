@@ -41,6 +41,7 @@ export function cellKind({ id, label, fixed, wgsl, variant = id, levels = id, ce
         kernel,
         make: (gpu, weight, layout, halfScales) => spanning(gpu, grid, weight, layout, halfScales),
         multiples: (gpu, cells, multiples, halfScales) => multiplied(gpu, grid, cells, multiples, halfScales),
+        rescaled: (gpu, cells, rows, halfScales) => rescaled(gpu, grid, cells, rows, halfScales),
         refit: (fit, cells, layout) => refitScales(fit, cells, layout, kernel),
         cellBits: (q, p) => cellBits(q, p, options),
         work: (q, p) => q * p * (4 + searchFlops(options)) + 2 * q * p * p,
@@ -109,4 +110,12 @@ function multiplied(gpu: Device, grid: Grid, cells: Tensor, multiples: number[],
   gpu.run1d(grid.kernel('grid_multiples'), { grid: cells, multiple, candidates }, params, groups * copies * q)
   multiple.dispose()
   return candidates
+}
+
+/** `Grid.rescaled` */
+function rescaled(gpu: Device, grid: Grid, cells: Tensor, best: Tensor, halfScales: boolean): Tensor {
+  const [groups, q] = cells.shape
+  const refitted = gpu.empty(cells.shape)
+  gpu.run1d(grid.kernel('plus_rescale'), { grid: cells, best, refitted }, { q, groups, half: Number(halfScales) }, groups * q)
+  return refitted
 }

@@ -41,6 +41,8 @@ export interface Grid extends Readonly<GridOptions> {
   make(gpu: Device, weight: Tensor, layout: Layout, halfScales: boolean): Tensor
   /** Cells `[groups, q, 2]` with the scale times each of the multiples, side by side: `[groups, multiples · q, 2]`. */
   multiples(gpu: Device, cells: Tensor, multiples: number[], halfScales: boolean): Tensor
+  /** Cells with the scales of each row times the third of its four numbers, `rows` `[q, 4]`. */
+  rescaled(gpu: Device, cells: Tensor, rows: Tensor, halfScales: boolean): Tensor
   /** New cells with the smallest error for fixed codes. Groups are consecutive original inputs. */
   refit(fit: Fit, cells: Tensor, layout: Layout): Promise<Tensor>
   /** Bits that the cells of a linear `[q, p]` take in a file. */
@@ -60,6 +62,8 @@ export interface GridKind {
   /** Its name, of kinds that are offered. */
   label?: string
   fixed?: Fixed
+  /** Rows of what it takes, and the kind that takes others. */
+  divides?: { by: number; fallback: string }
   /** Name of a kernel for this kind of grid; kernels that include `lib/grid` are compiled with its functions. */
   kernel(name: string): string
   of(options: GridOptions): Grid

@@ -1,5 +1,6 @@
 /**
  * Solved linears as blocks of 32 weights along the inputs (ggml, ggml-common.h and gguf-py/gguf/quants.py):
+ *   IQ4_NL  the layout of Q4_0                            w = d · table[q], sixteen integers
  *   Q8_0  f16 d; 32 × i8 q                                w = d · q
  *   Q4_0  f16 d; 16 bytes, j: q[j] | q[j + 16] << 4       w = d · (q − 8)
  *   Q4_1  f16 d; f16 m; the same 16 bytes                 w = d · q + m
@@ -18,13 +19,13 @@ import { tensorTypes } from './file.ts'
 export const BLOCK = 32
 
 /** Types of blocks of 32. */
-export type BlockType = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0'
+export type BlockType = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'IQ4_NL'
 
-/** The kinds of grids that blocks of 32 hold: `Grid.levels`. */
-export const blockLevels: readonly string[] = ['uniform', 'affine', 'signed']
-
-/** The type that holds the codes of such a grid as they are; null where there is none. */
-export function blockType(bits: SolvedLinear['bits'], symmetric: boolean): BlockType | null {
+/** The type that holds the codes of a grid of this kind as they are; null where there is none. */
+export function blockType(bits: SolvedLinear['bits'], symmetric: boolean, levels = 'uniform'): BlockType | null {
+  if (levels === 'iq4_nl') return 'IQ4_NL'
+  if (levels === 'affine' || levels === 'signed') return blockType(bits, levels === 'signed')
+  if (levels !== 'uniform') return null
   if (bits === 8) return symmetric ? 'Q8_0' : null
   if (bits > 5) return null
   if (bits === 5) return symmetric ? 'Q5_0' : 'Q5_1'
@@ -43,7 +44,7 @@ export interface RowOrder {
  */
 export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowOrder | null, name: string): Uint8Array {
   const { q, p, bits, groups, groupSize, codes } = solved
-  const type = blockType(bits, symmetric)
+  const type = blockType(bits, symmetric, solved.levels)
   if (!type || p % BLOCK || (groups > 1 && groupSize % BLOCK)) throw new Error(`${name} fits no block of GGUF`)
   const outOfPlace = solved.groupIndex.findIndex((group, k) => group !== Math.floor(k / groupSize))
   if (outOfPlace >= 0) throw new Error(`Input ${outOfPlace} of ${name} is out of the order of the groups`)
@@ -91,7 +92,7 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
 const TILE = 64
 
 /** 32 codes, which fill `bits` words, each `stride` behind the one before. */
-function unpack(codes: Uint32Array, first: number, stride: number, bits: number, into: Uint8Array): void {
+export function unpack(codes: Uint32Array, first: number, stride: number, bits: number, into: Uint8Array): void {
   const mask = (1 << bits) - 1
   if (32 % bits === 0) {
     for (let k = 0; k < BLOCK; first += stride)
@@ -131,6 +132,7 @@ function cells({ bits, groups, q, grid, levels = 'uniform' }: SolvedLinear, type
       throw new WorkbenchError('weights-not-finite', `${name} holds ${beyond}, which float16 cannot.`, 'Choose a symmetric grid.')
     return { scales, shifts: f32ToF16(least) }
   }
+  if (type === 'IQ4_NL') return { scales, shifts: scales }
   const middle = 2 ** (bits - 1)
   if (floats.some((scale, i) => least[i] !== -scale * middle)) throw new Error(`${name} has zeros that are not the middle code`)
   return { scales, shifts: scales }

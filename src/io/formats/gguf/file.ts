@@ -19,6 +19,12 @@ export const tensorTypes = {
   Q5_0: { id: 6, length: 32, bytes: 22 },
   Q5_1: { id: 7, length: 32, bytes: 24 },
   Q8_0: { id: 8, length: 32, bytes: 34 },
+  Q2_K: { id: 10, length: 256, bytes: 84 },
+  Q3_K: { id: 11, length: 256, bytes: 110 },
+  Q4_K: { id: 12, length: 256, bytes: 144 },
+  Q5_K: { id: 13, length: 256, bytes: 176 },
+  Q6_K: { id: 14, length: 256, bytes: 210 },
+  IQ4_NL: { id: 20, length: 32, bytes: 18 },
   BF16: { id: 30, length: 1, bytes: 2 },
 } as const
 export type TensorType = keyof typeof tensorTypes

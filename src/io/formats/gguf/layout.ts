@@ -1,10 +1,11 @@
 /** Layout of a GGUF checkpoint: names and types of its tensors, and its files; or why a result cannot be stored. */
 import type { PartedFile } from '../../parts.ts'
 import type { TensorSpec } from '../../safetensors.ts'
-import type { ExportPlan, Refusal } from '../format.ts'
+import type { ExportPlan, LinearPlan, Refusal } from '../format.ts'
 import { architectureOf, type GgufArchitecture, type Target } from './architectures.ts'
-import { BLOCK, blockLevels, blockType } from './blocks.ts'
+import { BLOCK, blockType } from './blocks.ts'
 import { type GgufTensor, type TensorType, defaultFileBytes, encodeMetadata, ggufTensor, planFiles } from './file.ts'
+import { superTypeOf } from './super.ts'
 import { type GgufVocabulary, vocabularyOf } from './vocabulary.ts'
 
 export interface GgufLayout {
@@ -17,17 +18,40 @@ export interface GgufLayout {
   files: PartedFile[]
 }
 
-/** `general.file_type` by the type of most weights. */
-const fileTypes: Record<TensorType, number> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q5_0: 8, Q5_1: 9, Q8_0: 7, BF16: 32 }
+/** `general.file_type` by the type of most weights; of K types the one in which all have it. */
+const fileTypes: Record<TensorType, number> = {
+  ...{ F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q5_0: 8, Q5_1: 9, Q8_0: 7, BF16: 32 },
+  ...{ Q2_K: 10, Q3_K: 11, Q4_K: 14, Q5_K: 16, Q6_K: 18, IQ4_NL: 25 },
+}
+
+/** The type that holds a linear as it is solved; null where there is none. */
+export function typeOf({ settings, levels }: ExportPlan, linear: Pick<LinearPlan, 'bits' | 'levels'>): TensorType | null {
+  const own = linear.levels ?? levels
+  const type = superTypeOf(own)
+  return type?.type ?? blockType(linear.bits, settings.symmetric, own)
+}
+
+/** The type of most weights. */
+function mostType(plan: ExportPlan): TensorType {
+  const count = new Map<TensorType, number>()
+  for (const linear of plan.linears) {
+    const type = typeOf(plan, linear)!
+    count.set(type, (count.get(type) ?? 0) + linear.q * linear.p)
+  }
+  return [...count].reduce((most, one) => (one[1] > most[1] ? one : most), [plan.settings.dtype as TensorType, 0] as const)[0]
+}
 
 const codesOnly = 'the format “Plain weights” (dense)'
+
+/** Kinds of grids, `Grid.levels`, that blocks of 32 hold. */
+const knownLevels = ['uniform', 'affine', 'signed', 'iq4_nl']
 
 /** Why GGUF cannot store a result, and what to do instead. */
 export function refusalOf(plan: ExportPlan): Refusal | null {
   const { settings, linears, levels, outliers, model } = plan
-  const { bits, groupSize, symmetric, actOrder } = settings
-  if (!blockLevels.includes(levels))
-    return { why: 'GGUF has no type for this kind of grid.', instead: `Choose a uniform grid, a type of GGUF, or ${codesOnly}.` }
+  const { groupSize, actOrder } = settings
+  const other = [levels, ...linears.map((linear) => linear.levels ?? levels)].find((one) => !knownLevels.includes(one) && !superTypeOf(one))
+  if (other) return { why: 'GGUF has no type for this kind of grid.', instead: `Choose a uniform grid, a type of GGUF, or ${codesOnly}.` }
   if (outliers)
     return {
       why: 'GGUF files cannot store outliers beside the codes.',
@@ -35,12 +59,13 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
     }
   const architecture = architectureOf(model)
   if (typeof architecture === 'string') return { why: architecture, instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).' }
-  if (!blockType(bits, symmetric))
+  const typeless = linears.find((linear) => !typeOf(plan, linear))
+  if (typeless)
     return {
-      why: 'GGUF has no type for asymmetric codes of 8 bits.',
+      why: `GGUF has no type for asymmetric codes of ${typeless.bits} bits.`,
       instead: 'Choose 8 bits symmetric (Q8_0), or 4 bits asymmetric (Q4_1).',
     }
-  if (groupSize > 0 && groupSize % BLOCK)
+  if (groupSize > 0 && groupSize % BLOCK && !superTypeOf(levels))
     return {
       why: `GGUF has one scale per ${BLOCK} weights, which groups of ${groupSize} do not fit.`,
       instead: 'Choose groups of 32, 64 or 128, or the full row.',
@@ -72,11 +97,10 @@ const made = new WeakMap<ExportPlan, GgufLayout>()
 
 /** @throws {Error} for what `refusalOf` refuses */
 export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLayout {
-  const { settings, linears, copied, changed, model } = plan
+  const { linears, copied, changed, model } = plan
   const architecture = architectureOf(model)
   const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
   if (typeof architecture === 'string' || typeof vocabulary === 'string') throw new Error('GGUF cannot store this model')
-  const type = blockType(settings.bits, settings.symmetric)!
   const tensors: GgufLayout['tensors'] = new Map()
   const add = (name: string, dtype: TensorType, shape: readonly number[]) => {
     const target = architecture.targets.get(name)
@@ -86,12 +110,12 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
   const plain = ({ name, dtype, shape }: TensorSpec) => add(name, shape.length === 1 ? 'F32' : (dtype as TensorType), shape)
   copied.forEach(plain)
   changed.forEach(plain)
-  for (const { name, q, p } of linears) add(`${name}.weight`, type, [q, p])
+  for (const linear of linears) add(`${linear.name}.weight`, typeOf(plan, linear)!, [linear.q, linear.p])
   const factors = Object.entries(architecture.factors).map(([name, values]) => ({
     tensor: ggufTensor(name, 'F32', [values.length]),
     values: Float32Array.from(values),
   }))
-  const most = linears.length ? type : settings.dtype
+  const most = mostType(plan)
   const metadata = encodeMetadata([
     ['general.architecture', { type: 'text', value: architecture.name }],
     ['general.type', { type: 'text', value: 'model' }],

@@ -10,6 +10,7 @@ import type { TensorSpec } from '../../safetensors.ts'
 import type { CheckpointStream, ExportPlan } from '../format.ts'
 import type { GgufLayout } from './layout.ts'
 import { packBlocks } from './blocks.ts'
+import { packSuper, superTypeOf } from './super.ts'
 import { type GgufTensor, readHead, tensorTypes } from './file.ts'
 
 /** Bytes copied at a time. */
@@ -72,7 +73,9 @@ export class GgufStream implements CheckpointStream {
 
   async linear(name: string, solved: SolvedLinear): Promise<void> {
     const { target, tensor } = this.layout.tensors.get(`${name}.weight`)!
-    await this.#write(tensor, packBlocks(solved, this.plan.settings.symmetric, target.order, name))
+    const type = superTypeOf(solved.levels)
+    const bytes = type ? packSuper(solved, type, target.order, name) : packBlocks(solved, this.plan.settings.symmetric, target.order, name)
+    await this.#write(tensor, bytes)
   }
 
   async vector(name: string, bytes: Uint8Array): Promise<void> {

@@ -1,0 +1,51 @@
+"""Holds the types of GGUF to the weights that a run measured, bit by bit: a float32 model, quantized by the command line into GGUF and plain
+weights at once; gguf-py (0.19.0), the package of llama.cpp, dequantizes the first.
+
+    .cache/oracle/bin/pip install -r e2e/oracle/requirements.txt gguf==0.19.0
+    .cache/oracle/bin/python e2e/oracle/check_types.py FOLDER OUT [TYPE ...]
+
+FOLDER: a LLaMA with float32 weights and tokenizer.json. Rows that 256 does not divide are in the types that llama.cpp takes for them.
+"""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from gguf import GGUFReader, dequantize
+from safetensors.numpy import load_file
+from transformers import AutoConfig
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "public/demo"
+TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"]
+PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+         "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+
+
+def check(model, out, kind):
+    command = ["npm", "run", "--silent", "quantize", "--", "--model", model, "--dataset", DEMO / "calibration.txt", "--eval",
+               DEMO / "evaluation.txt", "--nsamples", "2", "--seqlen", "64", "--eval-samples", "1", "--quantization-method", "gptq",
+               "--type", kind, "--format", "gguf,dense", "--save", out, "--overwrite", "--json"]
+    subprocess.run([str(part) for part in command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    config = AutoConfig.from_pretrained(model)
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    plain = {name: values for file in (out / "dense").glob("*.safetensors") for name, values in load_file(file).items()}
+    count, different, types = 0, 0, set()
+    for tensor in GGUFReader(next((out / "gguf").glob("*.gguf"))).tensors:
+        _, block, part, *_ = [*tensor.name.split("."), "", ""]
+        if part not in PARTS:
+            continue
+        wanted = plain[f"model.layers.{block}.{PARTS[part]}.weight"]
+        if part in heads:
+            # llama.cpp has the two halves of each head in turns.
+            wanted = wanted.reshape(heads[part], 2, -1, wanted.shape[1]).swapaxes(1, 2).reshape(wanted.shape)
+        got = dequantize(tensor.data, tensor.tensor_type).reshape(wanted.shape)
+        count += wanted.size
+        different += int((got != wanted).sum())
+        types.add(tensor.tensor_type.name)
+    print(f"{kind}: {count} weights in {', '.join(sorted(types))}, {different} different", flush=True)
+    assert count and not different
+
+
+for kind in sys.argv[3:] or TYPES:
+    check(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve() / kind, kind)
