@@ -1,30 +1,23 @@
 /**
- * `npm run interop [-- CLIENT ...] [--runs ID,...] [--write]`: checkpoints of the demo model, in every format and with the options that decide who
+ * `npm run interop -- --foreign` is the other way round, in foreign.ts. `npm run interop [-- CLIENT ...] [--runs ID,...] [--write]`: checkpoints of the demo model, in every format and with the options that decide who
  * loads them, measured by the programs that read them. Each has to find the log-probabilities of the run's plain weights within 1e-2
  * of the largest and the run's own perplexity within 0.5 %, where the format's list of runtimes says that it loads, and to fail where
  * it says that it does not. `--write` puts the table into README.md beside this file.
  *
  * It needs Python 3.11 and a few gigabytes: the pinned packages go into `.cache/interop`.
  */
-import { spawn, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { Control } from '../../src/engine/control.ts'
-import { demoTexts } from '../../src/engine/hosts/demo.ts'
-import { dawn, diskFile } from '../../src/engine/hosts/node.ts'
-import type { Job, RunResult, RunSpec } from '../../src/engine/job.ts'
-import { examine } from '../../src/engine/plan/check.ts'
+import type { RunResult, RunSpec } from '../../src/engine/job.ts'
 import { runJob } from '../../src/engine/run/run.ts'
-import { Session } from '../../src/engine/session.ts'
 import { type MemorySink, memorySink, memoryStore } from '../../src/io/memory.ts'
 import { keepTable, markdown } from '../tables.ts'
+import { demoPlan } from './demo.ts'
+import { foreign } from './foreign.ts'
+import { cache, here, type Environment, type Measured, measure } from './python.ts'
 
-const here = 'e2e/interop'
-const cache = join('.cache', 'interop')
-const python = 'python3.11'
 /** As far as two right clients may be apart. */
 const most = { perplexity: 5e-3, difference: 1e-2 }
 
@@ -35,15 +28,12 @@ interface Checkpoint {
   options: RunSpec['options']
 }
 
-interface Client {
+interface Client extends Environment {
   /** Its name in clients.py. */
   id: string
   /** Its name in the formats' lists of runtimes. */
   runtime: string
   formats: string[]
-  /** Requirements that come as they are, and those whose own requirements of torch are passed over. */
-  requirements: string
-  loose?: string
   /** What cannot be tried on a CPU although it loads elsewhere. */
   elsewhere?: (checkpoint: Checkpoint) => boolean
 }
@@ -82,31 +72,16 @@ const allRuns: RunSpec[] = [
   run('static-4', '4 bits, static groups of 32', 'gptq', { bits: 4, groupSize: 32, symmetric: true, actOrder: true, staticGroups: true }),
   run('part-4', '4 bits, groups of 32, the first 2 of 4 blocks', 'rtn', { bits: 4, groupSize: 32, symmetric: true, blocks: 2 }),
 ]
-const LENGTH = 64
-const WINDOWS = 8
 
 /** Quantizes the demo model and lays every checkpoint that a client reads into a folder of its own. */
 async function makeCheckpoints(): Promise<Checkpoint[]> {
-  const demo = (name: string) => diskFile(join('public', 'demo', name))
-  const session = new Session(dawn(), demoTexts(demo))
-  const files = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json']
-  await session.open(new Map(await Promise.all(files.map(async (name) => [name, await demo(name)] as const))))
-  const base: Job = {
-    runs,
-    calibration: { text: 'demo-calibration', samples: 4, length: LENGTH, sampling: 'consecutive' },
-    evaluation: { text: 'demo-evaluation', samples: WINDOWS, length: LENGTH },
-    seed: 0,
-    perplexityEvery: 0,
-    save: true,
-  }
-  const { check, plan } = await examine(base, session)
+  const { session, base, check } = await demoPlan(runs)
   const wanted = ['dense', ...clients.flatMap(({ formats }) => formats)]
   const held = (id: string) => check.runs.find((one) => one.id === id)!.formats.filter(({ refusal }) => !refusal)
   const formatsOf = (id: string) =>
     held(id)
       .map((format) => format.id)
       .filter((format) => wanted.includes(format))
-  await writeFile(join(cache, 'tokens.json'), JSON.stringify(plan!.evaluation.map((window) => [...window])))
   const sinks = new Map<string, MemorySink>()
   const host = {
     session,
@@ -136,56 +111,6 @@ async function makeCheckpoints(): Promise<Checkpoint[]> {
   return made
 }
 
-/** The Python of a client's environment, which is made where it is missing. */
-function environment({ requirements, loose }: Pick<Client, 'requirements' | 'loose'>): string {
-  const folder = join(cache, requirements.replace('.txt', ''))
-  const own = join(folder, 'bin', 'python')
-  const must = (program: string, ...args: string[]) => {
-    const done = spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] })
-    if (done.status !== 0) throw new Error(`${program} ${args.slice(0, 4).join(' ')} … ended with ${done.status}`)
-  }
-  const finished = join(folder, 'finished')
-  if (existsSync(finished)) return own
-  must(python, '-m', 'venv', folder)
-  const file = join(here, requirements)
-  if (loose) {
-    // First without its requirements, then those that are no torch.
-    must(own, '-m', 'pip', 'install', '-q', '--no-deps', '-r', file)
-    const listed = `import importlib.metadata as m; print('\\n'.join(r for r in m.requires('${loose}') if not r.startswith('torch') and 'extra ==' not in r))`
-    const rest = join(folder, 'rest.txt')
-    must('sh', '-c', `"$0" -c "$1" > "$2"`, own, listed, rest)
-    must(own, '-m', 'pip', 'install', '-q', 'torchvision', '-r', rest, '-c', file)
-  } else must(own, '-m', 'pip', 'install', '-q', '-r', file)
-  must('touch', finished)
-  return own
-}
-
-interface Measured {
-  folder: string
-  perplexity?: number
-  difference?: number
-  error?: string
-}
-
-/** What a client says of checkpoints; one that takes the whole process down is told as such. */
-async function measure(client: Pick<Client, 'id' | 'requirements' | 'loose'>, checkpoints: Checkpoint[]): Promise<Map<string, Measured>> {
-  const found = new Map<string, Measured>()
-  const program = environment(client)
-  let left = checkpoints.map(({ folder }) => folder)
-  while (left.length) {
-    const child = spawn(program, [join(here, 'clients.py'), client.id, cache, ...left], { stdio: ['ignore', 'pipe', 'ignore'] })
-    for await (const line of createInterface({ input: child.stdout })) {
-      const said = JSON.parse(line) as Measured
-      found.set(said.folder, said)
-      console.error(`${client.id} ${line}`)
-    }
-    left = left.filter((folder) => !found.has(folder))
-    if (left.length) found.set(left[0], { folder: left[0], error: 'The process ended.' })
-    left = left.slice(1)
-  }
-  return found
-}
-
 const onGpu = 'GPU only'
 
 /** A cell of the table, and whether it is as the format says. */
@@ -203,11 +128,16 @@ function verdict(client: Client, checkpoint: Checkpoint, said: Measured | undefi
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { write: { type: 'boolean', default: false }, runs: { type: 'string', default: allRuns.map(({ id }) => id).join() } },
+  options: {
+    write: { type: 'boolean', default: false },
+    foreign: { type: 'boolean', default: false },
+    runs: { type: 'string', default: allRuns.map(({ id }) => id).join() },
+  },
 })
 // The table is of one whole run.
 if (values.write && (positionals.length || values.runs !== allRuns.map(({ id }) => id).join()))
   throw new Error('--write needs every client and every result: leave the names and --runs out.')
+if (values.foreign) process.exit(await foreign(positionals, values.write))
 const runs = allRuns.filter(({ id }) => values.runs.split(',').includes(id))
 const chosen = clients.filter(({ id }) => !positionals.length || positionals.includes(id))
 await rm(join(cache, 'checkpoints'), { recursive: true, force: true })
@@ -215,14 +145,14 @@ await mkdir(cache, { recursive: true })
 const checkpoints = await makeCheckpoints()
 await measure(
   { id: 'reference', requirements: common },
-  checkpoints.filter(({ format }) => format === 'dense'),
+  checkpoints.filter(({ format }) => format === 'dense').map(({ folder }) => folder),
 )
 const columns = new Map<string, { cell: string; right: boolean }>()
 for (const client of chosen) {
   const own = checkpoints.filter(({ format }) => client.formats.includes(format))
   const said = await measure(
     client,
-    own.filter((checkpoint) => !client.elsewhere?.(checkpoint)),
+    own.filter((checkpoint) => !client.elsewhere?.(checkpoint)).map(({ folder }) => folder),
   )
   for (const checkpoint of own) columns.set(`${client.id} ${checkpoint.folder}`, verdict(client, checkpoint, said.get(checkpoint.folder)))
 }

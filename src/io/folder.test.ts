@@ -124,6 +124,9 @@ test('reads what other writers leave out or add', async () => {
   // Rules that repeat what the rest has change no width.
   for (const changes of [{}, null, { bits: 3, group_size: 128 }, { format: 'gptq', damp_percent: 0.05 }])
     expect((await quantized({ ...gptq, dynamic: { '+:.*down.*': changes } })).packing).toMatchObject(plain)
+  // Whether a head is quantized, and how, the tensors say.
+  for (const rule of ['lm_head', '+:lm_head', 'model.lm_head'])
+    expect((await quantized({ ...gptq, lm_head: true, dynamic: { [rule]: { bits: 8, group_size: 32 } } })).packing).toMatchObject(plain)
   // So do rules that spell out what a config means that does not say otherwise.
   const spelled = { '+:.*down.*': { sym: true, format: 'gptq', pack_dtype: 'int32' } }
   expect((await quantized({ ...gptq, sym: undefined, checkpoint_format: undefined, dynamic: spelled })).packing).toMatchObject(plain)

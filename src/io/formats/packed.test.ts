@@ -197,6 +197,16 @@ describe('what others write', () => {
     ])
     expect(packing).toMatchObject({ label: 'AWQ (gemm)', bits: 4, groupSize: 128 })
   })
+
+  // GPTQModel keeps more of itself in one file than in the other.
+  it('is AWQ whatever its writer says of itself in either file', () => {
+    const config = { quant_method: 'awq', bits: 4, group_size: 32, version: 'gemm', format: 'gemm', checkpoint_format: 'gemm' }
+    const packing = readPacking([
+      { file: 'config.json', path: 'quantization_config.', value: { ...config, meta: { algorithm: 'awq', quantizer: ['other:1'] } } },
+      { file: 'quantize_config.json', path: '', value: { ...config, meta: { quantizer: ['other:1'], telemetry: { device: false } } } },
+    ])
+    expect(packing).toMatchObject({ label: 'AWQ (gemm)', bits: 4, groupSize: 32, method: 'awq' })
+  })
 })
 
 describe('what a format accepts', () => {

@@ -1,9 +1,10 @@
 /** How the linears of a quantized checkpoint are stored, from its config. One file reads each layout. */
 import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
-import { isObject } from '../json.ts'
+import { isObject, type JsonObject } from '../json.ts'
 import { bf16ToF32, f16ToF32 } from '../half.ts'
 import type { Checkpoint, Dtype, TensorEntry } from '../safetensors.ts'
+import { z } from '../zod.ts'
 
 /** A quantization config and the file that contains it. */
 export interface QuantizationConfig {
@@ -74,6 +75,17 @@ export function objects(configs: readonly QuantizationConfig[]) {
     if (!isObject(value)) throw new WorkbenchError('config-invalid', `${file}: the quantization config is not an object.`, correct)
     return { file, path, value }
   })
+}
+
+/** What a writer says of itself; only the name of its algorithm is used, and that for display only. */
+export const metaShape = z
+  .object({ algorithm: z.string().nullish().catch(null) })
+  .nullish()
+  .catch(null)
+
+/** Copies may differ, since writers keep more of their settings in one than in the other: the first counts. */
+export function firstMeta(values: { value: JsonObject }[]): unknown {
+  return values.find(({ value }) => value.meta != null)?.value.meta
 }
 
 /**

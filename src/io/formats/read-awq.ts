@@ -8,6 +8,8 @@ import {
   correct,
   describe,
   expectTensor,
+  firstMeta,
+  metaShape,
   objects,
   type Packing,
   type QuantizationConfig,
@@ -23,10 +25,7 @@ const configShape = z.object({
   bits: z.int(),
   group_size: z.int().refine((size) => size === -1 || size > 0, 'is -1 or larger than 0'),
   version: z.string().nullish(),
-  meta: z
-    .object({ algorithm: z.string().nullish().catch(null) })
-    .nullish()
-    .catch(null),
+  meta: metaShape,
 })
 
 /** Facts with all the names that AutoAWQ, transformers and GPTQModel give them. */
@@ -34,7 +33,6 @@ const spellings: Record<string, string[]> = {
   bits: ['bits', 'w_bit'],
   group_size: ['group_size', 'q_group_size'],
   version: ['version', 'format', 'checkpoint_format'],
-  meta: ['meta'],
 }
 
 /** @throws WorkbenchError `config-unsupported` for another layout or width, `config-invalid` for wrong fields and contradictions */
@@ -51,7 +49,7 @@ export function readAwq(configs: readonly QuantizationConfig[]): Packing {
       file,
     ),
   ])
-  const parsed = configShape.safeParse(Object.fromEntries(facts))
+  const parsed = configShape.safeParse({ ...Object.fromEntries(facts), meta: firstMeta(values) })
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]
     throw new WorkbenchError('config-invalid', `${file}: ${path.join('.')}: ${message}.`, correct)

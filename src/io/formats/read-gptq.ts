@@ -7,13 +7,15 @@ import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { getBits, words } from '../bits.ts'
 import { agreed } from '../facts.ts'
-import { isObject, type JsonObject } from '../json.ts'
+import { isObject } from '../json.ts'
 import type { Checkpoint, TensorEntry } from '../safetensors.ts'
 import {
   correct,
   describe,
   expectSymmetric,
   expectTensor,
+  firstMeta,
+  metaShape,
   objects,
   type Packing,
   type QuantizationConfig,
@@ -45,10 +47,7 @@ const configShape = z.object({
   is_marlin_format: z.boolean().nullish(),
   pack_dtype: z.string().nullish(),
   dynamic: z.record(z.string(), z.unknown()).nullish(),
-  meta: z
-    .object({ algorithm: z.string().nullish().catch(null) })
-    .nullish()
-    .catch(null),
+  meta: metaShape,
 })
 
 /** Settings that all quantization configs of a model have to agree on, with all names of each. */
@@ -80,7 +79,7 @@ export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConf
   const homes = (name: string) =>
     values.map(({ path, value, file }) => ({ where: `${path}${name}${path ? '' : ` in ${file}`}`, says: value[name] }))
   const facts = Object.entries(spellings).map(([fact, names]) => [fact, agreed(names.flatMap(homes), file)])
-  const parsed = configShape.safeParse({ ...Object.fromEntries(facts), meta: agreedMeta(values) })
+  const parsed = configShape.safeParse({ ...Object.fromEntries(facts), meta: firstMeta(values) })
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]
     throw new WorkbenchError('config-invalid', `${file}: ${path.join('.')}: ${message}.`, correct)
@@ -104,16 +103,17 @@ export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConf
   }
 }
 
-/** The algorithm's name, for display only; the first config that gives one counts. */
-function agreedMeta(values: { value: JsonObject }[]): unknown {
-  return values.find(({ value }) => value.meta != null)?.value.meta
-}
+/** How writers name a head that is quantized, too. */
+const headRule = /^(\+:)?(model\.)?lm_head$/
 
-/** Rules that exclude modules are accepted, since the tensors show it, and so are rules that repeat the settings of the rest. */
+/**
+ * Rules that exclude modules are accepted, since the tensors show it, and so are rules that repeat the settings of the rest. Of a
+ * rule for the head the tensors tell more than that it differs.
+ */
 function refuseMixed(config: z.infer<typeof configShape>, file: string): void {
   const rest = { ...unsaid, ...Object.fromEntries(Object.entries(config).filter(([, value]) => value != null)) } as Partial<typeof config>
   for (const [rule, changes] of Object.entries(config.dynamic ?? {})) {
-    if (rule.startsWith('-:') || changes == null) continue
+    if (rule.startsWith('-:') || headRule.test(rule) || changes == null) continue
     if (!isObject(changes)) throw unreadable(file, `its dynamic rule ${describe(rule)} is ${describe(changes)}`)
     for (const field of perModule) {
       const values = (spellings[field] ?? [field]).map((name) => changes[name])
