@@ -17,8 +17,8 @@ interface Recipe {
   what: string
   /** What our refusal says; without one the checkpoint opens. */
   refusal?: RegExp
-  /** The client that measures it; without one transformers, with the packages of its maker. */
-  reader?: 'gptqmodel'
+  /** The client that measures it, with the packages of clients; without one transformers, with the packages of its maker. */
+  reader?: 'gptqmodel' | 'transformers'
 }
 
 const clients: Environment = { requirements: 'requirements.txt' }
@@ -63,9 +63,9 @@ const makers: { name: string; environment: Environment; recipes: Recipe[] }[] = 
     name: 'auto-round',
     environment: { requirements: 'requirements-foreign.txt' },
     recipes: [
-      { name: 'ar-gptq', what: 'auto_gptq, 4 bits, groups of 128' },
-      { name: 'ar-2', what: 'auto_gptq, 2 bits, groups of 64' },
-      { name: 'ar-awq', what: 'auto_awq, 4 bits, groups of 128' },
+      { name: 'ar-gptq', what: 'auto_gptq, 4 bits, groups of 128', reader: 'transformers' },
+      { name: 'ar-2', what: 'auto_gptq, 2 bits, groups of 64', reader: 'transformers' },
+      { name: 'ar-awq', what: 'auto_awq, 4 bits, groups of 128', reader: 'transformers' },
       { name: 'ar-ct', what: 'llm_compressor, 4 bits, groups of 128' },
       { name: 'ar-own', what: 'auto_round, 4 bits, groups of 128', refusal: /AutoRound/ },
     ],
@@ -95,7 +95,7 @@ function judge(maker: string, { what, refusal, reader }: Recipe, said: number | 
   return texts(
     close,
     said.toFixed(4),
-    by?.perplexity === undefined ? (by?.error ?? '') : `${by.perplexity.toFixed(4)}${reader ? ` (${reader})` : ''}`,
+    by?.perplexity === undefined ? (by?.error ?? '') : `${by.perplexity.toFixed(4)}${reader === 'gptqmodel' ? ' (GPTQModel)' : ''}`,
   )
 }
 
@@ -119,6 +119,7 @@ export async function foreign(named: readonly string[], write: boolean): Promise
       recipes.filter((recipe) => !recipe.refusal && recipe.reader === reader).map((recipe) => places.get(recipe.name)!)
     const found = new Map([
       ...(await measure({ id: 'transformers', ...environment }, of(undefined))),
+      ...(await measure({ id: 'transformers', ...clients }, of('transformers'))),
       ...(await measure({ id: 'gptqmodel', ...clients }, of('gptqmodel'))),
     ])
     for (const recipe of recipes) {
