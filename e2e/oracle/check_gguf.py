@@ -75,6 +75,19 @@ def random_model(name, folder):
         config |= {"no_rope_layers": None, "no_rope_layer_interval": 4, "num_hidden_layers": 5, "layer_types": None}
     if "head_dim" in config:
         config["head_dim"] = 16
+    # What llama.cpp has one value for, whatever the config says, is given that value.
+    if "query_pre_attn_scalar" in config:
+        config["query_pre_attn_scalar"] = 16
+    if name == "gemma-3":
+        config |= {"num_hidden_layers": 6, "layer_types": ["sliding_attention"] * 5 + ["full_attention"]}
+        config["rope_parameters"]["sliding_attention"]["rope_theta"] = 10000.0
+    if name == "olmo3":
+        config["rope_parameters"]["sliding_attention"]["rope_theta"] = config["rope_parameters"]["full_attention"]["rope_theta"]
+    if name.startswith("falcon"):
+        config["ffn_hidden_size"] = 256
+    if name == "falcon-7b":
+        # transformers computes with one, and would write the number of all heads, which the converter takes at its word.
+        config["num_kv_heads"] = 1
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     for key in {"short_factor", "long_factor"} & rope.keys():
         # One for each pair of the dimensions that rotate.
