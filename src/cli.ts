@@ -15,7 +15,8 @@ import { type ErrorData, WorkbenchError, toErrorData } from './errors.ts'
 import { type Given, help, readArguments, UsageError } from './cli/arguments.ts'
 import { type Asked, understand, withoutEffect } from './cli/asked.ts'
 import { dryText, foresee } from './cli/dry-run.ts'
-import { chooseTexts, connect, demo as demoFile, isRemote, namedText, openModel } from './cli/inputs.ts'
+import { chooseTexts, connect, demo as demoFile, isRemote, openModel } from './cli/inputs.ts'
+import { jobOf } from './cli/job.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
 import { replayed, replayOf, reportFile } from './cli/replay.ts'
 import { resultOf, summary } from './cli/result.ts'
@@ -72,7 +73,7 @@ async function main(): Promise<void> {
     ? await replayed(replay, session, say)
     : !texts && unfinished
       ? await withTexts(unfinished.job, journal)
-      : await jobOf(given, asked, texts ?? (await chooseTexts(session, given, asked)), model, say)
+      : await jobOf(session, given, asked, texts ?? (await chooseTexts(session, given, asked)), model, say)
   const job: Job = { ...described, ...choice }
   if (target) standing(target, unfinished, given.on('resume'))
   const surroundings = { target, hub, journal, say, resume: unfinished !== null, remote: local === null, demo: asked.model === 'demo' }
@@ -104,50 +105,12 @@ async function withRefusals(
   model: ModelSummary,
   say: Speaker,
 ): Promise<unknown> {
-  const job = { ...(await jobOf(given, asked, texts, model, say)), ...(asked.formats && { formats: asked.formats }) }
+  const job = { ...(await jobOf(session, given, asked, texts, model, say)), ...(asked.formats && { formats: asked.formats }) }
   return taken instanceof WorkbenchError ? together([...(await refusalsOf(job, session)), taken]) : taken
 }
 
 type Store = Target['journal']
 type Unfinished = Awaited<ReturnType<typeof readJournal>>
-
-/** What is asked for as a job. `before`: that of the journal. */
-async function jobOf(
-  given: Given,
-  asked: Asked,
-  { calibration, evaluation }: Awaited<ReturnType<typeof chooseTexts>>,
-  model: ModelSummary,
-  say: Speaker,
-): Promise<Omit<Job, 'formats' | 'keepSolved'>> {
-  const { method } = asked
-  const options = { ...asked.options }
-  const length = asked.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
-  // As in the published script, whose default is 1000: a number above that of the blocks means all.
-  if (Number(options.blocks) > model.blocks) {
-    say.note(`Note: --num-layers-to-quantize ${options.blocks}: the model has ${model.blocks} blocks, and all of them are quantized.`)
-    options.blocks = 0
-  }
-  const published = catalog.texts.find(({ id }) => id === calibration.text)?.sampling
-  const passages = given.text('lambada')
-  const date = given.text('date')
-  return {
-    runs: asked.measureOnly ? [] : [{ id: 'run', label: catalog.solvers.find(({ id }) => id === method)!.label, method, options }],
-    calibration: {
-      ...calibration,
-      ...(given.on('chat-template') && { chat: true }),
-      samples: asked.samples,
-      heldOut: asked.heldOut,
-      length,
-      sampling: asked.sampling ?? published ?? 'random',
-    },
-    evaluation: { ...evaluation, samples: asked.evalSamples, length: asked.evalSeqlen ?? length },
-    ...(passages !== undefined && { lambada: { ...(await namedText(session, passages)), passages: asked.passages } }),
-    seed: asked.seed,
-    ...(date !== undefined && { date }),
-    perplexityEvery: 0,
-    save: asked.saved !== undefined,
-  }
-}
 
 /** In what the job is written, and whether it is kept. @throws {UsageError} */
 async function formatChoice(

@@ -12,7 +12,7 @@ const allowed: Record<string, string[]> = {
   'app/': ['engine/hosts/client.ts', 'engine/job.ts'],
   'cli.ts': ['cli/', 'engine/', 'scale/'],
   'cli/': ['engine/'],
-  'scale/': ['cli/', 'engine/', 'io/'],
+  'scale/': [...lower, 'cli/', 'engine/'],
   'engine/': [...lower, ...root],
   'engine/plan/': [...lower, ...root],
   // A dry run is a run.

@@ -120,9 +120,10 @@ export class Given {
   }
 }
 
-/** @throws {UsageError} */
-export function readArguments(catalog: Catalog, argv: string[]): Given {
+/** `more`: arguments of another command beside these. @throws {UsageError} */
+export function readArguments(catalog: Catalog, argv: string[], more: Record<string, 'string' | 'boolean'> = {}): Given {
   const known = Object.fromEntries([
+    ...Object.entries(more).map(([name, type]) => [name, { type }] as const),
     ...Object.keys(flagsOf(catalog)).map((name) => [name, { type: 'string' as const }]),
     ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
     ...[...specsOf(catalog)].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),

@@ -4,7 +4,11 @@ import type { Sink, Store } from '../io/bytes.ts'
 import type { Network } from '../io/hub/network.ts'
 import type { Control } from './control.ts'
 import type { GramCache } from './grams.ts'
-import type { LastWords, RunEvent } from './job.ts'
+import type { Device } from '../gpu/device.ts'
+import type { Tensor } from '../gpu/tensor.ts'
+import type { SolvedLinear } from '../quant/linear.ts'
+import type { InputSums } from '../quant/target.ts'
+import type { LastWords, LayerResult, RunEvent } from './job.ts'
 import type { Session } from './session.ts'
 
 export interface Host {
@@ -17,8 +21,37 @@ export interface Host {
   journal: Store
   /** Where the sums over the inputs of stages may be kept for later looks. */
   grams?: GramCache
+  /** Solving in several programs. */
+  elsewhere?: Elsewhere
   /** The network that the model's files come from, if any. */
   network?: Network
+}
+
+/** What a stage of a block summed up: `StageSums` of the run. */
+export interface SummedStage {
+  gpu: Pick<Device, 'read'>
+  seen: InputSums
+  heldOut: InputSums | null
+  /** Σ |x_j|, `[p]` */
+  sizes: Tensor | null
+}
+
+/** A linear as a run keeps it. */
+export interface SolvedElsewhere {
+  layer: LayerResult
+  stored: SolvedLinear
+}
+
+/** Sums that go to other programs, and what these solved. */
+export interface Elsewhere {
+  /** Keeps what the inputs of a stage sum up to. */
+  keep?(k: number, stage: number, sums: SummedStage): Promise<void>
+  /** Those of these linears, by full name, that are solved. */
+  solved?(names: string[]): Promise<Map<string, SolvedElsewhere>>
+  /** Vectors of block k that a transform changed, by full name; null where they are not known. */
+  vectors?(k: number): Promise<Map<string, Uint8Array<ArrayBuffer>> | null>
+  /** All of these linears, once others have solved them; missing where this program solves them. */
+  wait?(names: string[]): Promise<Map<string, SolvedElsewhere>>
 }
 
 /** Scores of a model on the evaluation text. */

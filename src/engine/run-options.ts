@@ -12,6 +12,16 @@ export const runOptions = [
     cost: 'No extra time when the calibration text fits on the GPU, else up to 2.4 times the calibration time. Usually a little less error.',
   },
   {
+    key: 'fullInputs',
+    flag: 'full-inputs',
+    label: 'Full-precision inputs',
+    type: 'bool',
+    default: false,
+    help: 'Calibrate every layer on the inputs that it has in the full-precision model. Then layers do not depend on each other, and many machines can solve them at once; errors of earlier layers are not made up for.',
+    cost: 'No extra time. Usually a larger error of the whole model.',
+    advanced: true,
+  },
+  {
     key: 'blocks',
     flag: 'num-layers-to-quantize',
     label: 'Blocks to quantize',

@@ -1,14 +1,36 @@
 /** The commands for more than one machine. Each reads its own arguments; what they compute is said on stdout, the rest on stderr. */
 import { parseArgs, type ParseArgsConfig } from 'node:util'
-import { UsageError } from '../cli/arguments.ts'
+import { readArguments, UsageError } from '../cli/arguments.ts'
+import { understand } from '../cli/asked.ts'
+import { openModel } from '../cli/inputs.ts'
+import { dawn } from '../engine/hosts/node.ts'
 import { WorkbenchError } from '../errors.ts'
 import { filesOf, jobFolder, readPlan, type SweepPlan } from './job.ts'
 import { planSweep } from './plan.ts'
 import { markdownOf, reportSweep } from './report.ts'
-import { runSweepJob } from './run.ts'
+import { calibrate, storeText } from './calibrate.ts'
+import { openSession } from './open.ts'
+import { runSweepJob, withoutGpu } from './run.ts'
+import { assemble, solve } from './solve.ts'
+import { Worker } from './worker.ts'
 import { exampleSweep } from './sweep-file.ts'
 
 type Command = (args: string[]) => Promise<void>
+type Work = (...all: Parameters<typeof solve>) => Promise<void>
+
+const saving = ['push', 'public', 'format', 'overwrite', 'resume', 'keep-solved']
+const calibrating = [
+  'dataset',
+  'nsamples',
+  'seqlen',
+  'sampling',
+  'seed',
+  'held-out',
+  'chat-template',
+  'date',
+  'true-sequential',
+  'full-inputs',
+]
 
 /** What `--help` says of each. */
 const usage = `Commands for many jobs and many machines (src/scale/README.md):
@@ -17,7 +39,55 @@ const usage = `Commands for many jobs and many machines (src/scale/README.md):
   sweep plan SWEEP.json --out DIR            expand it into jobs, each with its forecast [--device NAME] [--json]
   sweep run DIR --index I | --job FILE       run one job of it, or go on with it [--software]
   sweep report DIR                           gather a table, and reports with all runs on one model [--json]
+
+  calibrate --model M --save-gram STORE      keep the Gram matrices of all stages [--dry-run]; with --quantization-method
+                                             from inputs quantized by it [--true-sequential] [--solve-elsewhere]
+  solve --gram STORE --model M --linears P   solve linears by them: names, * for anything [--rows A:B]
+  assemble --gram STORE --model M --save D   write and measure the checkpoint of what is solved [--format NAME,…]
+
+Texts, methods and their options are given as without these words (--help); all take --software.
 `
+
+/** Arguments beside those of a run, and those of a run that say nothing here. */
+const gramCommands: Record<string, { work: Work; more: Record<string, 'string' | 'boolean'>; idle: string[] }> = {
+  calibrate: {
+    work: async (...all) => {
+      const [session, hub, given, asked] = all
+      if (!given.on('dry-run')) return calibrate(...all)
+      await openModel(session, hub, asked.model)
+      process.stdout.write(storeText(session, asked))
+    },
+    more: { 'save-gram': 'string', 'solve-elsewhere': 'boolean' },
+    idle: [...saving, 'save', 'lambada', 'lambada-passages'],
+  },
+  solve: {
+    work: solve,
+    more: { gram: 'string', linears: 'string', rows: 'string' },
+    idle: [...saving, ...calibrating, 'save', 'eval', 'eval-samples', 'eval-seqlen', 'lambada', 'lambada-passages'],
+  },
+  assemble: { work: assemble, more: { gram: 'string' }, idle: ['push', 'public', 'keep-solved', 'resume', ...calibrating] },
+}
+
+/** @throws {UsageError} */
+async function gramCommand(word: string, args: string[]): Promise<void> {
+  const { work, more, idle } = gramCommands[word]
+  const { session, hub } = openSession(dawn())
+  const given = readArguments(session.catalog, args, { ...more, software: 'boolean' })
+  if (given.on('help')) {
+    process.stdout.write(usage)
+    return
+  }
+  const useless = idle.filter((flag) => given.values[flag] !== undefined)
+  if (useless.length) throw new UsageError(`${useless.map((flag) => `--${flag}`).join(', ')} cannot be given with ${word}.`)
+  const worker = new Worker(null)
+  try {
+    await work(session, hub, given, understand(session.catalog, given), worker)
+  } catch (error) {
+    throw withoutGpu(error)
+  } finally {
+    worker.end()
+  }
+}
 
 const sweep: Record<string, Command> = {
   async example() {
@@ -53,6 +123,7 @@ export const commands: Record<string, Command> = {
       else throw new UsageError(`sweep can be ${Object.keys(sweep).join(', ')}, not "${name}".\n\n${usage}`)
     } else await sweep[name](args)
   },
+  ...Object.fromEntries(Object.keys(gramCommands).map((word) => [word, (args: string[]) => gramCommand(word, args)])),
 }
 
 /** @throws {UsageError} */

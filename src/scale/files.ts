@@ -69,7 +69,9 @@ const PROGRESS = 1
 export class EventLines {
   #toldProgress = Number.NEGATIVE_INFINITY
 
-  constructor(readonly path: string) {
+  /** `path`: null for stdout alone. */
+  constructor(readonly path: string | null) {
+    if (path === null) return
     mkdirSync(dirname(path), { recursive: true })
     // An attempt that was killed may have left half a line.
     if (existsSync(path) && statSync(path).size && readFileSync(path).at(-1) !== 10) appendFileSync(path, '\n')
@@ -78,9 +80,9 @@ export class EventLines {
   tell(event: { type: string; [member: string]: unknown }): void {
     const line = `${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`
     try {
-      appendFileSync(this.path, line)
+      if (this.path !== null) appendFileSync(this.path, line)
     } catch (error) {
-      throw storageError(error, this.path, '--out')
+      throw storageError(error, this.path!, '--out')
     }
     process.stdout.write(line)
   }

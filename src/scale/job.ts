@@ -54,7 +54,7 @@ function idOf({ job: { job, model }, texts }: Pick<SweepJob, 'job' | 'texts'>): 
 }
 
 /** JSON with the members of objects in order. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   return JSON.stringify(value, (_, one) =>
     typeof one === 'object' && one !== null && !Array.isArray(one)
       ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))

@@ -3,9 +3,7 @@ import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { WorkbenchError, fromErrorData, toErrorData } from '../errors.ts'
-import { stopOnSignals } from '../cli/process.ts'
-import { Control } from '../engine/control.ts'
-import { Target } from '../engine/hosts/target.ts'
+import type { Target } from '../engine/hosts/target.ts'
 import type { Hub } from '../engine/hub.ts'
 import type { Job, JobReport, RunEvent } from '../engine/job.ts'
 import { discardJournal, readHead } from '../engine/keep/journal.ts'
@@ -13,12 +11,11 @@ import { runJob } from '../engine/run/run.ts'
 import type { Session } from '../engine/session.ts'
 import { dawn } from '../engine/hosts/node.ts'
 import { exitCodeOf } from './exit.ts'
-import { EventLines, readSmall, writeJson } from './files.ts'
+import { readSmall, writeJson } from './files.ts'
 import { filesOf, readSweepJob, type SweepJob } from './job.ts'
 import { localModel, openJob, openSession, originOf } from './open.ts'
+import { Worker } from './worker.ts'
 
-/** Seconds after which a worker that cannot be seen from here counts as gone, unless it has renewed its lock. */
-const LEASE = 300
 /** Largest result that is read again. */
 const most = 256 * 2 ** 20
 
@@ -58,29 +55,27 @@ export async function runSweepJob(path: string, gpu: () => GPU | undefined = daw
   const attempt = new Attempt(job, folder, gpu)
   try {
     await attempt.run()
-    attempt.events.tell({ type: 'exit', code: 0 })
+    attempt.worker.tell({ type: 'exit', code: 0 })
   } catch (thrown) {
     const error = withoutGpu(thrown)
     await attempt.fail(error)
     throw error
   } finally {
-    attempt.end()
+    attempt.worker.end()
   }
 }
 
-function withoutGpu(error: unknown): unknown {
+/** Says what to do about a worker without GPU. */
+export function withoutGpu(error: unknown): unknown {
   if (!(error instanceof WorkbenchError) || error.code !== 'gpu-missing') return error
-  const hint = 'Run the job on a machine with a GPU and its Vulkan driver, or with --software, which takes hundreds of times as long.'
+  const hint = 'Run it on a machine with a GPU and its Vulkan driver, or with --software, which takes hundreds of times as long.'
   return new WorkbenchError('gpu-missing', 'This worker has no GPU that WebGPU can use.', hint, { cause: error })
 }
 
 /** What one worker does about a job. */
 class Attempt {
-  readonly events: EventLines
+  readonly worker: Worker
   readonly #files: ReturnType<typeof filesOf>
-  readonly #control = new Control()
-  #target: Target | null = null
-  #renewing: NodeJS.Timeout | undefined
 
   constructor(
     readonly job: SweepJob,
@@ -88,15 +83,15 @@ class Attempt {
     readonly gpu: () => GPU | undefined,
   ) {
     this.#files = filesOf(folder)
-    this.events = new EventLines(this.#files.events)
+    this.worker = new Worker(this.#files.events)
   }
 
   async run(): Promise<void> {
-    const target = await this.#claim()
-    this.events.tell({ type: 'attempt', id: this.job.id, pid: process.pid, host: hostname() })
+    const { id, label, model } = this.job
+    const target = await this.worker.claim({ path: this.#files.checkpoint, model: localModel(model), overwrite: true })
+    this.worker.tell({ type: 'attempt', id, pid: process.pid, host: hostname() })
     // Another worker may have ended it while this one waited for the lock.
     if (await readResult(this.#files.result)) return
-    stopOnSignals(this.#control)
     const { session, hub } = openSession(this.gpu())
     const asked = await openJob(session, hub, this.job)
     const report = await this.#solve(session, hub, asked, target)
@@ -105,7 +100,6 @@ class Attempt {
     if (failed) throw fromErrorData(failed)
     if (report.runs.length < asked.runs.length)
       throw new WorkbenchError('cancelled', 'The job was stopped.', 'It goes on when it is run again.')
-    const { id, label } = this.job
     await writeJson(this.#files.result, { format: resultFormat, version: 1, id, label, report } satisfies SweepResult)
     await rm(this.#files.failure, { force: true })
     await discardJournal(target.journal)
@@ -116,7 +110,7 @@ class Attempt {
     const code = exitCodeOf(error)
     const { detail: _, ...told } = toErrorData(error)
     try {
-      this.events.tell({ type: 'exit', code, error: told })
+      this.worker.tell({ type: 'exit', code, error: told })
       // Of another worker's job nothing is said beside it.
       if (told.code !== 'journal-busy') await writeJson(this.#files.failure, { code, time: new Date().toISOString(), error: told })
     } catch {
@@ -124,39 +118,12 @@ class Attempt {
     }
   }
 
-  end(): void {
-    clearInterval(this.#renewing)
-    this.#target?.release()
-  }
-
-  async #claim(): Promise<Target> {
-    const say = (sentence: string) => this.events.tell({ type: 'note', message: sentence })
-    const request = { path: this.#files.checkpoint, model: localModel(this.job.model), overwrite: true, lease: LEASE, say }
-    const target = await Target.claim(request)
-    this.#target = target
-    process.once('exit', target.release)
-    this.#renewing = setInterval(
-      () => {
-        if (target.lock.renew()) return
-        const hint = 'Its clock or its disk stood still for longer than the lease; the job is theirs now.'
-        this.#control.stop(new WorkbenchError('journal-busy', `Another worker has taken over ${this.job.id}.`, hint))
-      },
-      (LEASE / 5) * 1000,
-    )
-    this.#renewing.unref()
-    return target
-  }
-
   async #solve(session: Session, hub: Hub, asked: Job, target: Target): Promise<JobReport> {
-    const { job, events } = this
+    const { job, worker } = this
     const { journal } = target
     const online = session.source || [asked.calibration, asked.evaluation].some((choice) => session.texts.isRemote(choice))
-    const emit = (event: RunEvent) => {
-      events.hear(event)
-      // Nobody is there to free space and say so.
-      if (event.type === 'paused' && event.storage) this.#control.stop(fullOf(event.storage.what, event.storage.problem.message))
-    }
-    const host = { session, control: this.#control, emit, sink: () => target.sink(), journal, network: online ? hub.network : undefined }
+    const emit = (event: RunEvent) => worker.hear(event)
+    const host = { session, control: worker.control, emit, sink: () => target.sink(), journal, network: online ? hub.network : undefined }
     const origin = originOf(job.model, session.summary!)
     const resume = (await readHead(journal)) !== null
     try {
@@ -164,15 +131,8 @@ class Attempt {
     } catch (error) {
       if (!resume || !(error instanceof WorkbenchError) || error.code !== 'journal-mismatch') throw error
       // Another kind of device or another version: their bits do not mix. What is lost is time.
-      events.tell({ type: 'note', message: `${error.message} It begins anew.` })
+      worker.tell({ type: 'note', message: `${error.message} It begins anew.` })
       return await runJob(asked, host, { origin })
     }
   }
 }
-
-const fullOf = (what: string, problem: string) =>
-  new WorkbenchError(
-    'storage-full',
-    `There is no space for ${what}. ${problem}`,
-    'Free some space and run the job again: what is solved is kept.',
-  )

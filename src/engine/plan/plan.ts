@@ -26,6 +26,8 @@ export interface PlannedRun {
   options: Options
   grid: Grid
   trueSequential: boolean
+  /** Σ is that of the full-precision model. */
+  fullInputs: boolean
   /** Damping and target beside the published ones; null where nothing of that kind is asked for. */
   aim: AskedAim | null
   /** The calibration text goes through the full-precision blocks too. */
@@ -88,7 +90,7 @@ export function planRun(
   const { options, problems } = resolveOptions([...solver.options, ...runOptions], spec.options)
   for (const { key, message } of problems) fail(`options.${key}`, message)
   const all = opened.model.shape.blocks
-  const { blocks: asked, trueSequential, groupIndex } = resolveOptions(runOptions, spec.options).options
+  const { blocks: asked, trueSequential, fullInputs, groupIndex } = resolveOptions(runOptions, spec.options).options
   if (asked > all) fail('options.blocks', `The model has ${all} blocks, not ${asked}.`, `Choose 1 to ${all}, or 0 for all.`)
   if (problems.length || asked > all) return null
   const grid = solver.gridOf(options)
@@ -102,7 +104,7 @@ export function planRun(
     // The file has to record whether columns are out of order.
     actOrder: actOrder && !staticGroups && grid.groupSize !== -1,
     symmetric: grid.symmetric,
-    trueSequential: trueSequential && !solver.transform,
+    trueSequential: trueSequential && !solver.transform && !fullInputs,
     method: solver.id,
     iterations: Number(options.iterations ?? 0),
     mse: grid.grid === 'mse' ? 2.4 : 0,
@@ -126,13 +128,15 @@ export function planRun(
   const chosen = formatsFor(output, ids)
   const { trueSequential: sequential } = settings
   const aim = askedAim(options, heldOut)
-  const compared = aim !== null && aim.alpha !== 0
+  // Then the inputs do not differ.
+  const compared = aim !== null && aim.alpha !== 0 && !fullInputs
   return {
     spec,
     solver,
     options,
     grid,
     trueSequential: sequential,
+    fullInputs,
     aim,
     compared,
     blocks,

@@ -27,6 +27,14 @@ export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Rema
       severity: 'note',
     })
   }
+  if (run.fullInputs && options.trueSequential) {
+    found.push({
+      field: 'trueSequential',
+      message: 'Full-precision inputs do not depend on the layers before, so true-sequential has no effect.',
+      hint: '',
+      severity: 'note',
+    })
+  }
   if (spec.options.staticGroups && !options.actOrder) {
     found.push({ field: 'staticGroups', message: 'Static groups have no effect without act-order.', hint: '', severity: 'note' })
   }

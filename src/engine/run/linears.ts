@@ -61,9 +61,14 @@ interface HeldOut {
   rounded: number
 }
 
+/** What solving needs of a run. */
+export type SolvingRun = Pick<Run, 'plan' | 'id' | 'seconds' | 'tell'> & {
+  output: Pick<Run['output'], 'storesWeights' | 'linear' | 'vectors'>
+}
+
 export class Linears {
   constructor(
-    readonly run: Run,
+    readonly run: SolvingRun,
     readonly pass: ForwardPass,
   ) {}
 

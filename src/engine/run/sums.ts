@@ -1,7 +1,7 @@
 /** What the inputs of a stage sum up to, over the calibration windows and over the held-out ones. */
 import type { TokenBatch } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
-import { gemm, gramUpper, mirror, subtract } from '../../gpu/ops.ts'
+import { absSum, gemm, gramUpper, mirror, subtract } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { InputSums } from '../../quant/target.ts'
 
@@ -9,12 +9,14 @@ export class StageSums {
   readonly seen: InputSums
   /** Of the held-out windows, when there are any. */
   readonly heldOut: InputSums | null
+  /** Σ |x_j| over the calibration windows, `[p]`, for solvers that rescale inputs. */
+  readonly sizes: Tensor | null
 
   /** `compared`: the inputs in the full-precision model are added beside those that the linears get. */
   constructor(
     readonly gpu: Device,
     { name, p }: { name: string; p: number },
-    { heldOut, compared }: { heldOut: boolean; compared: boolean },
+    { heldOut, compared, sizes }: { heldOut: boolean; compared: boolean; sizes: boolean },
   ) {
     const sum = (what: string) => {
       const tensor = gpu.empty([p, p], 'f32', `${what} of ${name}`)
@@ -25,6 +27,7 @@ export class StageSums {
     this.seen = { gram: sum('The Gram matrix'), cross: cross(compared), drift: null }
     const own = () => ({ gram: sum('The held-out Gram matrix'), cross: cross(compared), drift: compared ? sum('The drift') : null })
     this.heldOut = heldOut ? own() : null
+    this.sizes = sizes ? gpu.zeros([p]) : null
   }
 
   /**
@@ -38,6 +41,7 @@ export class StageSums {
     const p = input.cols
     for (let w = 0; w < windows; w++) {
       gramUpper(gpu, input, gram, w * t, length)
+      if (this.sizes && to === this.seen) absSum(gpu, input, this.sizes, w * t, length)
       if (!moved || !cross) continue
       const rows = { k: length, lda: p, ldb: p, ldc: p, a0: w * t * p, b0: w * t * p }
       gemm(gpu, { a: input, b: moved, c: cross, m: p, n: p, ta: true, beta: 1, ...rows })
@@ -56,6 +60,7 @@ export class StageSums {
 
   dispose(): void {
     for (const sums of [this.seen, this.heldOut]) for (const tensor of Object.values(sums ?? {})) tensor?.dispose()
+    this.sizes?.dispose()
   }
 }
 
