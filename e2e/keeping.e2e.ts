@@ -152,21 +152,27 @@ test('runs keep their looks where others are removed; two are never called the s
 })
 
 let report: JobReport
-/** Charts as tables, by title. */
-let before: Record<string, string>
+/** Charts as tables, and as they are drawn, by title. */
+let before: Record<string, Drawn>
 
-async function chartTables(page: Page): Promise<Record<string, string>> {
-  const tables: Record<string, string> = {}
+interface Drawn {
+  table: string
+  paths: (string | null)[]
+}
+
+async function charts(page: Page): Promise<Record<string, Drawn>> {
+  const found: Record<string, Drawn> = {}
   // Charts are loaded when they are needed.
   await page.getByRole('heading', { name: /^Relative error by block/ }).waitFor()
   for (const figure of await page.locator('figure.chart').all()) {
     const title = await figure.getByRole('heading').innerText()
     const toggle = figure.getByRole('button', { name: 'Show as table' })
+    const paths = await figure.locator('svg[data-plot] path').evaluateAll((paths) => paths.map((path) => path.getAttribute('d')))
     await toggle.click()
-    tables[title] = await figure.locator('.chart-area').innerText()
+    found[title] = { table: await figure.locator('.chart-area').innerText(), paths }
     await toggle.click()
   }
-  return tables
+  return found
 }
 
 test('results name the texts and everything that a figure takes to be made again', async () => {
@@ -194,9 +200,9 @@ test('results name the texts and everything that a figure takes to be made again
   expect(report.memory.length).toBeGreaterThan(1)
   await page.getByText(/Calibrated on 4 windows of 64 tokens of Demo stories/).waitFor()
   await page.getByText(/Perplexity over 4 windows of 64 tokens of mine\.txt/).waitFor()
-  before = await chartTables(page)
+  before = await charts(page)
   expect(Object.keys(before)).toHaveLength(6)
-  for (const table of Object.values(before)) expect(table.split('\n').length).toBeGreaterThan(2)
+  for (const { table } of Object.values(before)) expect(table.split('\n').length).toBeGreaterThan(2)
 })
 
 test('two runs are saved side by side, and a folder that is there is asked about and left alone', async () => {
@@ -239,14 +245,14 @@ test('results that are opened after a reload draw the same charts', async () => 
   await page.reload()
   await button('Open the results').click({ timeout: 60_000 })
   await page.getByRole('heading', { name: 'Results for stories' }).waitFor()
-  expect(await chartTables(page)).toEqual(before)
+  expect(await charts(page)).toEqual(before)
   const again = JSON.parse(String(await download(page, button('Save report (JSON)').click())))
   expect(again).toEqual(report)
   await page.getByText(/tokens of mine\.txt/).waitFor()
   await step('Run').click()
-  const shared = Object.entries(await chartTables(page)).filter(([title]) => title in before)
+  const shared = Object.entries(await charts(page)).filter(([title]) => title in before)
   expect(shared).not.toEqual([])
-  for (const [title, table] of shared) expect(table, title).toBe(before[title])
+  for (const [title, { table }] of shared) expect(table, title).toBe(before[title].table)
   expect(await page.getByRole('region', { name: 'Layers' }).getByRole('row').count()).toBe(1 + report.linears.length)
 })
 

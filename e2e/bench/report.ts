@@ -13,10 +13,13 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     sizes: { type: 'string', default: '256,512,1024' },
     against: { type: 'string' },
+    only: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 })
 export const { against } = values
+/** Whether this part was asked for. */
+export const wanted = (part: 'chromium' | 'node' | 'hub' | 'views') => !values.only || values.only === part
 export const rounds = Number(values.rounds)
 const sizes = values.sizes.split(',').map(Number)
 const large = sizes.filter((size) => size >= 512)

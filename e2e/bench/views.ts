@@ -12,6 +12,8 @@ import { median } from './measure.ts'
 import { head, keep, row } from './report.ts'
 
 const size = { blocks: 43, runs: 8 }
+/** What a trace calls the work that a thread does in one go. */
+const task = 'ThreadControllerImpl::RunTask'
 /** Longer than the page waits between two redraws, so that each step is one. */
 const every = 350
 const steps = 30
@@ -81,7 +83,7 @@ function mainThread(events: TraceEvent[]): number {
   const threads = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
   const sums = threads.map(({ pid, tid }) =>
     events.reduce((sum, event) => {
-      const counts = event.pid === pid && event.tid === tid && event.ph === 'X' && event.name === 'RunTask'
+      const counts = event.pid === pid && event.tid === tid && event.ph === 'X' && event.name === task
       return counts ? sum + (event.tdur ?? 0) : sum
     }, 0),
   )

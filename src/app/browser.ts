@@ -1,5 +1,5 @@
 /** The page and the browser: theme, address, keys, leaving, drops. */
-import { useEffect, useRef, useState } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { addressOf, readAddress, samePlace, writeAddress } from './address.ts'
 import { useView, useWorkbench } from './context.ts'
 import { filesOfDrop } from './files.ts'
@@ -9,7 +9,8 @@ import { isBusy, isOpen, type State, steps } from './store/state.ts'
 
 export function useTheme() {
   const theme = useView((state) => state.preferences.theme)
-  useEffect(() => {
+  // Before the effects that draw in its colours.
+  useLayoutEffect(() => {
     document.documentElement.dataset.theme = theme
   }, [theme])
 }

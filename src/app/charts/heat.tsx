@@ -120,25 +120,33 @@ function Cursor({ cell, layout }: { cell: Cell; layout: MapLayout }) {
   return <span className="map-cursor" style={place} />
 }
 
-const same = (a: Tile, b: Tile) =>
+/** Whether values are drawn alike in both. */
+const alike = (a: Tile, b: Tile) =>
   a.grid === b.grid &&
   a.colour === b.colour &&
   String(a.scale.domain) === String(b.scale.domain) &&
-  a.values.size === b.values.size &&
-  a.noted.size === b.noted.size &&
   // Also says in which unit.
-  a.tick(1) === b.tick(1) &&
-  [...a.values].every(([name, value]) => b.values.get(name) === value)
+  a.tick(1) === b.tick(1)
 
-/** Drawn again only when something in it is different. */
+const differs = (a: Tile, b: Tile, name: string) => a.values.get(name) !== b.values.get(name) || a.noted.has(name) !== b.noted.has(name)
+
+const same = (a: Tile, b: Tile) =>
+  alike(a, b) && a.values.size === b.values.size && !a.grid.names.some((names) => names.some((name) => name && differs(a, b, name)))
+
+/** Only cells that are different are drawn again, unless all of them are. */
 const Picture = memo(
   function Picture({ tile, layout }: { tile: Tile; layout: MapLayout }) {
     const canvas = useRef<HTMLCanvasElement>(null)
     const scheme = useScheme()
-    // biome-ignore lint/correctness/useExhaustiveDependencies: the scheme is what the colours are taken from
+    const drawn = useRef<{ tile: Tile; layout: MapLayout; scheme: string } | null>(null)
     useEffect(() => {
-      const context = fresh(canvas.current!, layout.width, layout.height)
-      draw(context, layout, tile, inksOf(canvas.current!))
+      const element = canvas.current!
+      const before = drawn.current
+      drawn.current = { tile, layout, scheme }
+      const inks = inksIn(scheme, element)
+      if (before?.layout === layout && before.scheme === scheme && alike(before.tile, tile))
+        drawCells(element.getContext('2d')!, layout, tile, inks, (name) => differs(before.tile, tile, name))
+      else draw(fresh(element, layout.width, layout.height), layout, tile, inks)
     }, [layout, tile, scheme])
     return <canvas ref={canvas} style={{ width: layout.width, height: layout.height }} />
   },
@@ -150,9 +158,8 @@ export const Legend = memo(
   function Legend({ tile, words }: { tile: Tile; words: string }) {
     const canvas = useRef<HTMLCanvasElement>(null)
     const scheme = useScheme()
-    // biome-ignore lint/correctness/useExhaustiveDependencies: the scheme is what the colours are taken from
     useEffect(() => {
-      drawLegend(fresh(canvas.current!, legendWidth, 40), tile, words, inksOf(canvas.current!))
+      drawLegend(fresh(canvas.current!, legendWidth, 40), tile, words, inksIn(scheme, canvas.current!))
     }, [tile, words, scheme])
     return (
       <div className="map-legend">
@@ -163,7 +170,7 @@ export const Legend = memo(
       </div>
     )
   },
-  (a, b) => a.words === b.words && same(a.tile, b.tile),
+  (a, b) => a.words === b.words && alike(a.tile, b.tile),
 )
 
 // ---------------------------------------------------------------- drawing
@@ -197,13 +204,26 @@ function inksOf(element: HTMLElement): Inks {
   return { text: ink('text'), muted: ink('muted'), line: ink('line-strong'), surface: ink('surface') }
 }
 
+/** The same for all maps; asking for a colour makes the browser settle the style of the page. */
+const inksBy = new Map<string, Inks>()
+
+function inksIn(scheme: string, element: HTMLElement): Inks {
+  const inks = inksBy.get(scheme) ?? inksOf(element)
+  inksBy.set(scheme, inks)
+  return inks
+}
+
 function draw(context: Context, layout: MapLayout, tile: Tile, inks: Inks) {
-  const { left, top, cellWidth, cellHeight } = layout
   axes(context, layout, tile.grid, inks)
+  drawCells(context, layout, tile, inks, () => true)
+}
+
+function drawCells(context: Context, layout: MapLayout, tile: Tile, inks: Inks, wanted: (name: string) => boolean) {
+  const { left, top, cellWidth, cellHeight } = layout
   const space = Math.min(cellWidth, cellHeight) > 6 ? 1 : 0
   tile.grid.names.forEach((names, row) =>
     names.forEach((name, column) => {
-      if (name === null) return
+      if (name === null || !wanted(name)) return
       const box = { x: left + column * cellWidth, y: top + row * cellHeight, w: cellWidth - space, h: cellHeight - space }
       cell(context, box, tile, name, inks)
     }),
@@ -213,6 +233,7 @@ function draw(context: Context, layout: MapLayout, tile: Tile, inks: Inks) {
 function cell(context: Context, { x, y, w, h }: { x: number; y: number; w: number; h: number }, tile: Tile, name: string, inks: Inks) {
   const { values, noted, scale, show } = tile
   const value = values.get(name)
+  context.clearRect(x, y, w, h)
   if (value === undefined) {
     context.strokeStyle = inks.line
     context.setLineDash([2, 3])

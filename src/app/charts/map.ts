@@ -31,17 +31,25 @@ export function columnLabels(modules: string[]): string[] {
   return new Set(short).size === modules.length ? short : modules
 }
 
-/** Relative errors, those on held-out tokens if wanted, or how many times those of the reference they are. */
-export function mapValues(layers: LayerResult[], reference: LayerResult[] | null, heldOut = false): Map<string, number> {
-  const base = new Map(reference?.map((layer) => [layer.name, layer.relativeError]))
+/** Asked for at every redraw, also of runs that are finished. */
+const errors = { seen: new WeakMap<LayerResult[], Map<string, number>>(), heldOut: new WeakMap<LayerResult[], Map<string, number>>() }
+
+function errorsOf(layers: LayerResult[], of: keyof typeof errors): Map<string, number> {
+  const known = errors[of].get(layers)
+  if (known) return known
   const values = new Map<string, number>()
   for (const { name, relativeError, heldOutError } of layers) {
-    if (heldOut && heldOutError !== undefined) values.set(name, heldOutError)
-    else if (heldOut) continue
-    else if (!reference) values.set(name, relativeError)
-    else if (base.get(name)) values.set(name, relativeError / base.get(name)!)
+    const value = of === 'heldOut' ? heldOutError : relativeError
+    if (value !== undefined) values.set(name, value)
   }
+  errors[of].set(layers, values)
   return values
+}
+
+/** Relative errors, those on held-out tokens if wanted, or how many times those of the reference they are. */
+export function mapValues(layers: LayerResult[], reference: LayerResult[] | null, heldOut = false): Map<string, number> {
+  const of = heldOut ? 'heldOut' : 'seen'
+  return reference ? ratios(errorsOf(layers, of), errorsOf(reference, of)) : errorsOf(layers, of)
 }
 
 /** What a map shows of each linear. */

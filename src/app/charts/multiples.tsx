@@ -1,7 +1,6 @@
 /** Layer errors as small multiples: a panel for each kind of linear, x = block, one line per run, one scale for all. */
 import { memo, useId, useMemo, useState } from 'react'
 import { useView, useWorkbench } from '../context.ts'
-import type { LayerResult } from '../../engine/job.ts'
 import * as format from '../format.ts'
 import { pointAt } from '../pointing.ts'
 import type { JobView } from '../reduce.ts'
@@ -80,11 +79,9 @@ function notesOf({ runs }: JobView, name: string): string {
 
 function drawingOf(view: JobView, unit: format.ErrorUnit, base: string): Omit<Drawing, 'grid'> {
   const reference = view.runs.find(({ id }) => id === base)?.layers ?? null
-  const heldOut = (layers: LayerResult[]) =>
-    layers.flatMap(({ heldOutError, ...layer }) => (heldOutError === undefined ? [] : [{ ...layer, relativeError: heldOutError }]))
   const traces = view.runs.flatMap(({ id: run, label, layers }) => [
     { run, label, heldOut: false, values: mapValues(layers, reference) },
-    { run, label, heldOut: true, values: mapValues(heldOut(layers), reference && heldOut(reference)) },
+    { run, label, heldOut: true, values: mapValues(layers, reference, true) },
   ])
   const drawn = traces.filter(({ heldOut, values }) => !heldOut || values.size)
   const ratio = reference !== null

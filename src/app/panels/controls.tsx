@@ -337,7 +337,7 @@ export function FilesButton({ folder, onFiles, ...button }: ButtonProps & { fold
 export function Bar({ label, done, colour }: { label: string; done: number; colour?: string }) {
   return (
     <div className="bar" role="progressbar" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(done * 100)}>
-      <span style={{ width: `${done * 100}%`, background: colour }} />
+      <span style={{ scale: `${done} 1`, background: colour }} />
     </div>
   )
 }

@@ -1,5 +1,5 @@
 /** The layer table: one row per linear, which expands to all details. */
-import { useId, useState } from 'react'
+import { memo, useId, useState } from 'react'
 import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
@@ -23,7 +23,8 @@ export function LayerTable({ view }: { view: JobView }) {
   const onlyNoted = filtered && noted.size > 0
   const pages = usePages(onlyNoted ? solved.filter((name) => noted.has(name)) : solved, 70)
   const look = { timed: view.runs.length <= withTimes, noted: noted.size > 0 }
-  const toggle = (name: string) => setOpen(open.has(name) ? new Set([...open].filter((other) => other !== name)) : new Set([...open, name]))
+  const toggle = (name: string) =>
+    setOpen((known) => (known.has(name) ? new Set([...known].filter((other) => other !== name)) : new Set([...known, name])))
   return (
     <section className="panel layers" aria-labelledby="layers-title">
       <div className="panel-head">
@@ -102,7 +103,7 @@ function Head({ view, look }: { view: JobView; look: Look }) {
           Shape
         </th>
         {view.runs.map((run) => (
-          <th key={run.id} scope="col" className="number">
+          <th key={run.id} scope="col" data-run={run.id} className="number">
             <RunMark run={run.id} />
             {'\u00a0'}
             {run.label}
@@ -110,7 +111,7 @@ function Head({ view, look }: { view: JobView; look: Look }) {
         ))}
         {look.timed &&
           view.runs.map((run) => (
-            <th key={run.id} scope="col" className="number">
+            <th key={run.id} scope="col" data-run={run.id} className="number">
               <RunMark run={run.id} /> <span className="sr">{run.label} </span>time
             </th>
           ))}
@@ -129,7 +130,19 @@ interface RowProps {
   onToggle: () => void
 }
 
-function Row({ view, look, name, layers, open, onToggle }: RowProps) {
+/** Drawn again only when a run has solved its linear, or it is opened. */
+const Row = memo(
+  LinearRow,
+  (a, b) =>
+    a.name === b.name &&
+    a.open === b.open &&
+    a.look.timed === b.look.timed &&
+    a.look.noted === b.look.noted &&
+    a.layers.length === b.layers.length &&
+    a.layers.every((layer, i) => layer === b.layers[i] && a.view.runs[i].label === b.view.runs[i].label),
+)
+
+function LinearRow({ view, look, name, layers, open, onToggle }: RowProps) {
   const workbench = useWorkbench()
   const first = layers.find((layer) => layer)!
   const notes = layers.reduce((sum, layer) => sum + (layer?.notes.length ?? 0), 0)
@@ -189,7 +202,7 @@ function Figures({ view, layers, timed }: Pick<RowProps, 'view' | 'layers'> & { 
   return (
     <>
       {layers.map((layer, i) => (
-        <td key={view.runs[i].id} className={`number ${best.has(view.runs[i].id) ? 'best' : ''}`}>
+        <td key={view.runs[i].id} data-run={view.runs[i].id} className={`number ${best.has(view.runs[i].id) ? 'best' : ''}`}>
           {layer && layer.notes.length > 0 && (
             <span className="noted">
               <span aria-hidden="true">!</span>
@@ -201,7 +214,7 @@ function Figures({ view, layers, timed }: Pick<RowProps, 'view' | 'layers'> & { 
       ))}
       {timed &&
         layers.map((layer, i) => (
-          <td key={view.runs[i].id} className="number">
+          <td key={view.runs[i].id} data-run={view.runs[i].id} className="number">
             {layer ? format.duration(layer.seconds) : ''}
           </td>
         ))}

@@ -5,6 +5,7 @@ import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
 import { Pareto } from '../charts/pareto.tsx'
 import { useView } from '../context.ts'
+import { toCsv } from '../csv.ts'
 import { download } from '../files.ts'
 import * as format from '../format.ts'
 import { answerOf } from '../judge.ts'
@@ -122,6 +123,13 @@ function Take({ view }: { view: JobView }) {
         }
       >
         Save report (JSON)
+      </Button>
+      <Button
+        icon="download"
+        disabled={!view.report}
+        onClick={() => download(`${model.name}-figures.csv`, new Blob([toCsv(view.report!)], { type: 'text/csv' }))}
+      >
+        Save figures (CSV)
       </Button>
     </div>
   )

@@ -1,0 +1,97 @@
+/** All figures of a job as one table in long form: a row for each value, as spreadsheets and data frames take it. */
+import { type JobReport, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job.ts'
+
+/** Where a figure belongs; what does not apply is empty. `at`: a block, an iteration, a window or a second, as the figure says. */
+interface Row {
+  run?: string
+  linear?: string
+  figure: string
+  at?: number
+  value: number
+}
+
+const columns = ['run', 'label', 'linear', 'figure', 'at', 'value'] as const
+
+export function toCsv(report: JobReport): string {
+  const labels = new Map(report.job.runs.map(({ id, label }) => [id, label]))
+  const rows = [...ofModel(report), ...report.runs.flatMap((run) => ofRun(run).map((row) => ({ run: run.run, ...row })))]
+  const lines = rows.map((row) => {
+    const cells = { ...row, label: row.run === undefined ? undefined : labels.get(row.run) }
+    return columns.map((column) => quoted(cells[column] ?? ''))
+  })
+  return `${[columns, ...lines].map((cells) => cells.join(',')).join('\r\n')}\r\n`
+}
+
+const quoted = (cell: string | number) => (/[",\r\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell))
+
+/** Those that are known. */
+const known = (figures: Record<string, number | null | undefined>, rest: Partial<Row> = {}): Row[] =>
+  Object.entries(figures).flatMap(([figure, value]) => (value == null ? [] : [{ ...rest, figure, value }]))
+
+const byWindow = (figure: string, values: number[] | undefined): Row[] => (values ?? []).map((value, at) => ({ figure, at, value }))
+
+function ofModel({ fpPerplexity, fpPerplexityError, fpWindows, fpLambada, memory, seconds }: JobReport): Row[] {
+  return [
+    ...known({
+      'perplexity, full precision': fpPerplexity,
+      'perplexity standard error, full precision': fpPerplexityError,
+      'last words right, full precision': fpLambada?.right,
+      'last words asked': fpLambada?.passages,
+      'seconds of the job': seconds,
+    }),
+    ...byWindow('loss by window, full precision', fpWindows?.loss),
+    ...memory.map(({ seconds: at, held: value }) => ({ figure: 'GPU memory by second, bytes', at, value })),
+  ]
+}
+
+function ofRun(run: RunResult): Row[] {
+  return [
+    ...known({
+      'bits per weight': run.bitsPerWeight,
+      'checkpoint, bytes': run.export?.bytes,
+      perplexity: run.perplexity,
+      'perplexity standard error': run.perplexityError,
+      'KL, nats': run.kl,
+      'KL standard error, nats': run.klSpread?.error,
+      'KL median, nats': run.klSpread?.median,
+      'KL 99th percentile, nats': run.klSpread?.p99,
+      'KL maximum, nats': run.klSpread?.max,
+      'share of equal top tokens': run.top1,
+      'last words right': run.lambada?.right,
+      'mean relative error': run.meanRelativeError,
+      'mean relative error, held out': run.meanHeldOutError,
+      'worst relative error': run.worst?.relativeError,
+      seconds: run.seconds,
+    }),
+    ...run.perplexities.map(({ blocks: at, value }) => ({ figure: 'perplexity by blocks quantized', at, value })),
+    ...byWindow('loss by window', run.windows?.loss),
+    ...byWindow('KL by window, nats', run.windows?.kl),
+    ...run.layers.flatMap(ofLinear),
+  ]
+}
+
+function ofLinear(layer: LayerResult): Row[] {
+  const { name: linear, objective, shape, aim } = layer
+  return [
+    ...known(
+      {
+        'rows of the linear': shape[0],
+        'columns of the linear': shape[1],
+        'relative error of the linear': layer.relativeError,
+        'relative error of the linear, held out': layer.heldOutError,
+        'bits per weight of the linear': bitsPerWeight([layer]),
+        'iterations of the linear': layer.iterations,
+        'products of the linear': layer.products,
+        'damping of the linear': aim?.damping,
+        'correction of the linear': aim?.alpha,
+        'seconds of the linear': layer.seconds,
+      },
+      { linear },
+    ),
+    ...(objective?.iterations ?? []).map((at, i) => ({ linear, figure: 'objective by iteration', at, value: objective!.values[i] })),
+    ...(objective?.relaxed ?? []).map((at) => ({ linear, figure: 'relaxed iteration', at, value: 1 })),
+    ...(objective?.changed ?? []).flatMap((value, i) =>
+      value === null ? [] : [{ linear, figure: 'share of codes changed by iteration', at: objective!.iterations[i], value }],
+    ),
+  ]
+}
