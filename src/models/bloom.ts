@@ -101,6 +101,7 @@ function read(given: Record<string, unknown>): Model {
       x.dispose()
       return y
     },
+    continues: true,
     block: (gpu, weights, x, windows) => block(shape, gpu, weights, x, windows),
     finish: (gpu, weights, x) => new Scope(gpu, weights).layernorm(x, 'ln_f', eps),
   }

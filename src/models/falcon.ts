@@ -191,6 +191,7 @@ function modelOf(config: z.infer<typeof schema>, type: string, shape: Shape): Mo
     },
     prefixes: ['transformer.', ''],
     start: (_gpu, _outer, x) => x,
+    continues: true,
     block: (gpu, weights, x, windows) => block(shape, gpu, weights, x, windows),
     finish: (gpu, weights, x) => new Scope(gpu, weights).layernorm(x, 'ln_f', eps),
   }

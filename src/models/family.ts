@@ -1,5 +1,6 @@
 /** The interface of a model family: reading config.json, a table of tensors, and a forward pass block by block. */
 import type { Device } from '../gpu/device.ts'
+import type { Past } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { AttentionFacts, Decoder, NotLoaded } from '../io/formats/index.ts'
 import type { Architecture } from './architecture.ts'
@@ -55,7 +56,12 @@ export interface OuterTensor {
 export interface Windows {
   windows: number
   t: number
+  /** Of the block at hand: a single window continues the text that it has seen (`Model.continues`). */
+  past?: Past
 }
+
+/** Where the first of these tokens stands, how many positions there are, and how long the whole text is. */
+export const placesOf = ({ t, past }: Windows) => ({ from: past?.length ?? 0, room: past?.room ?? t, whole: past?.whole ?? t })
 
 /** Yielded before the linears of stage `stage` are used: the tensor that they all see, `[tokens, p]`. */
 export interface StageInput {
@@ -119,6 +125,8 @@ export interface Model {
   attention?: AttentionFacts
   /** Of a model built like LLaMA, all that sets it apart. */
   architecture?: Architecture
+  /** Its blocks and its `start` heed a past; not there: they see whole windows only. */
+  continues?: true
   /** Logits s become cap · tanh(s / cap). */
   logitCap?: number
   /** Prefixes under which checkpoints of this family are saved. */

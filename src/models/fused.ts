@@ -4,8 +4,8 @@
  */
 import { attention, rope, splitQkv } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { Before, LinearShape, Windows } from './family.ts'
-import { type RopeSettings, ropeTables } from './rope.ts'
+import { type Before, type LinearShape, placesOf, type Windows } from './family.ts'
+import { type RopeSettings, ropeTables, tableRows } from './rope.ts'
 import type { Scope } from './scope.ts'
 
 export const names = {
@@ -51,22 +51,25 @@ export async function fusedAttention(
   x: Tensor,
   { heads, kvHeads, d }: FusedShape,
   positions: Positions,
-  { windows, t }: Windows,
+  at: Windows,
 ): Promise<Tensor> {
   const { gpu } = scope
   const fused = scope.linear(x, names.qkv)
   const [q, k, v] = splitQkv(gpu, fused, heads, kvHeads, d).map((part) => scope.keep(part))
   scope.drop(fused)
-  const shape = { windows, t, heads, kvHeads, d, span: t }
+  const shape = { ...at, heads, kvHeads, d, span: Number.POSITIVE_INFINITY }
+  const { t } = at
+  const { from, room, whole } = placesOf(at)
   let mixed: Tensor
   if (positions.kind === 'rope') {
-    const table = scope.keep(gpu.upload(ropeTables(positions.settings, d, t).keys, [t, d / 2, 2]))
+    const table = scope.keep(gpu.upload(tableRows(ropeTables(positions.settings, d, room, whole).keys, d, from, t), [t, d / 2, 2]))
     rope(gpu, q, table, heads, d, t)
     rope(gpu, k, table, kvHeads, d, t)
     scope.drop(table)
     mixed = scope.keep(await attention(gpu, q, k, v, shape))
   } else {
-    const alibi = scope.keep(gpu.upload(positions.table(t), [heads, t]))
+    const seen = Math.ceil((from + t) / 4) * 4
+    const alibi = scope.keep(gpu.upload(positions.table(seen), [heads, seen]))
     mixed = scope.keep(await attention(gpu, q, k, v, { ...shape, alibi }))
     scope.drop(alibi)
   }

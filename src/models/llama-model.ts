@@ -11,10 +11,11 @@ import {
   type BlockWeights,
   type LinearShape,
   type Model,
+  placesOf,
   type StageInput,
   type Windows,
 } from './family.ts'
-import { attentionFactor, inverseFrequencies, ropeFacts, ropeTables, rotatingWidth } from './rope.ts'
+import { attentionFactor, inverseFrequencies, ropeFacts, ropeTables, rotatingWidth, tableRows } from './rope.ts'
 import { Scope } from './scope.ts'
 
 const attn = (part: string) => `self_attn.${part}`
@@ -53,6 +54,7 @@ export function modelOf(model: Architecture): Model {
       scoreScale: multipliers.scores,
       scoreCap: model.scoreCap,
     },
+    continues: true,
     block: (gpu, weights, x, windows, k) => block(model, k, gpu, weights, x, windows),
     start: (gpu, _outer, x) => multiplied(gpu, x, multipliers.embedding),
     finish: (gpu, outer, x) => multiplied(gpu, rmsnorm(gpu, x, outer.get('norm.weight')!, model.eps), multipliers.logits),
@@ -215,27 +217,24 @@ function split(scope: Scope, x: Tensor, widths: number[]): Tensor[] {
 }
 
 /** Attention of block `index`, which uses up its projections: `[tokens, heads · d]`, kept by the scope. */
-async function attend(
-  scope: Scope,
-  model: Architecture,
-  index: number,
-  { q, k, v }: Projections,
-  { windows, t }: Windows,
-): Promise<Tensor> {
+async function attend(scope: Scope, model: Architecture, index: number, { q, k, v }: Projections, at: Windows): Promise<Tensor> {
   const { heads, kvHeads, d, multipliers, scoreCap: cap } = model
   const { gpu } = scope
+  const { t } = at
   const settings = model.ropes[index]
   if (settings) {
-    const { queries, keys } = ropeTables(settings, d, t)
-    const shape = [t, rotatingWidth(settings, d) / 2, 2]
-    const table = scope.keep(gpu.upload(keys, shape))
-    const own = queries === keys ? table : scope.keep(gpu.upload(queries, shape))
+    const { from, room, whole } = placesOf(at)
+    const width = rotatingWidth(settings, d)
+    const { queries, keys } = ropeTables(settings, d, room, whole)
+    const rows = (all: Float32Array<ArrayBuffer>) => scope.keep(gpu.upload(tableRows(all, width, from, t), [t, width / 2, 2]))
+    const table = rows(keys)
+    const own = queries === keys ? table : rows(queries)
     rope(gpu, q, own, heads, d, t)
     rope(gpu, k, table, kvHeads, d, t)
     scope.drop(...new Set([table, own]))
   }
   const span = model.spans[index]
-  const mixed = scope.keep(await attention(gpu, q, k, v, { windows, t, heads, kvHeads, d, span, scale: multipliers.scores, cap }))
+  const mixed = scope.keep(await attention(gpu, q, k, v, { ...at, heads, kvHeads, d, span, scale: multipliers.scores, cap }))
   scope.drop(q, k, v)
   return mixed
 }

@@ -18,6 +18,7 @@ import {
   type LinearShape,
   type Model,
   type OuterTensor,
+  placesOf,
   type StageInput,
   type Windows,
 } from './family.ts'
@@ -97,6 +98,7 @@ function read(given: Record<string, unknown>): Model {
     head: 'lm_head.weight',
     notLoaded: { 'llama.cpp (convert_hf_to_gguf)': 'No: llama.cpp does not know OPT.', 'mlx-lm': 'No: mlx-lm does not know OPT.' },
     prefixes: ['model.decoder.', 'decoder.'],
+    continues: true,
     block: (gpu, weights, x, windows) => block({ heads, d, before }, gpu, weights, x, windows),
     ...outside(config, embedWidth),
   }
@@ -126,14 +128,14 @@ function outside(config: Config, embedWidth: number): Pick<Model, 'outer' | 'sta
   if (norms) outer.push(...layernormVectors('final_layer_norm', hidden).map(({ name, length }): OuterTensor => ({ name, shape: [length] })))
   return {
     outer,
-    start: (gpu, weights, x, { t }) => {
+    start: (gpu, weights, x, at) => {
       const scope = new Scope(gpu, weights)
       let y = x
       if (projects) {
         y = matmul(gpu, x, scope.weight('project_in.weight'))
         x.dispose()
       }
-      addRows(gpu, y, scope.weight('embed_positions.weight'), { window: t, from: firstPosition })
+      addRows(gpu, y, scope.weight('embed_positions.weight'), { window: at.t, from: firstPosition + placesOf(at).from })
       return y
     },
     finish: (gpu, weights, x) => {
@@ -154,7 +156,7 @@ async function* block(
   gpu: Device,
   weights: BlockWeights,
   x: Tensor,
-  { windows, t }: Windows,
+  windows: Windows,
 ): AsyncGenerator<StageInput, Tensor> {
   const scope = new Scope(gpu, weights)
   try {
@@ -162,7 +164,7 @@ async function* block(
     yield { stage: 0, input: a }
     const [q, k, v] = ['q', 'k', 'v'].map((part) => scope.linear(a, `self_attn.${part}_proj`))
     if (before) scope.drop(a)
-    const mixed = scope.keep(await attention(gpu, q, k, v, { windows, t, heads, kvHeads: heads, d, span: t }))
+    const mixed = scope.keep(await attention(gpu, q, k, v, { ...windows, heads, kvHeads: heads, d, span: Number.POSITIVE_INFINITY }))
     scope.drop(q, k, v)
     yield { stage: 1, input: mixed }
     const sum = scope.copy(x)

@@ -104,20 +104,21 @@ export interface RopeTables {
 }
 
 /** The tables made last of each settings: every block asks for the same ones. */
-const made = new WeakMap<RopeSettings, { d: number; t: number; tables: RopeTables }>()
+const made = new WeakMap<RopeSettings, { d: number; t: number; whole: number; tables: RopeTables }>()
 
-export function ropeTables(settings: RopeSettings, d: number, t: number): RopeTables {
+/** `whole`: length of the text that decides about angles, of which there may be more positions for padding. */
+export function ropeTables(settings: RopeSettings, d: number, t: number, whole = t): RopeTables {
   const last = made.get(settings)
-  if (last?.d === d && last.t === t) return last.tables
+  if (last?.d === d && last.t === t && last.whole === whole) return last.tables
   const { queries } = settings
-  const keys = tableOf(inverseFrequencies(settings, d, t), t, attentionFactor(settings))
+  const keys = tableOf(inverseFrequencies(settings, d, whole), t, attentionFactor(settings))
   const tables = { keys, queries: keys }
   if (queries && t > queries.original) {
     const { beta, original } = queries
     const width = rotatingWidth(settings, d)
     tables.queries = keys.map((value, at) => value * (1 + beta * Math.log(1 + Math.floor(Math.floor(at / width) / original))))
   }
-  made.set(settings, { d, t, tables })
+  made.set(settings, { d, t, whole, tables })
   return tables
 }
 
@@ -131,4 +132,9 @@ function tableOf(inverse: number[], t: number, scale: number): Float32Array<Arra
     })
   }
   return table
+}
+
+/** Rows `from … from + t` of a table, `[t, width / 2, 2]`. */
+export function tableRows(table: Float32Array<ArrayBuffer>, width: number, from: number, t: number): Float32Array<ArrayBuffer> {
+  return table.length === t * width ? table : table.slice(from * width, (from + t) * width)
 }

@@ -214,7 +214,7 @@ function Changes({ traces, x, top, width }: { traces: Trace[]; x: LineProps['x']
   return (
     <>
       <text x={edge.left} y={top + 12} fill="var(--muted)">
-        Share of codes that a sweep changed, where it began on the grid
+        Share of codes that a sweep changed
       </text>
       <Ticks ticks={[0, ticks.at(-1)!]} place={y} show={format.share} width={width} />
       {traces.map(({ run, points }) => {

@@ -9,6 +9,7 @@ import { toCsv } from '../csv.ts'
 import { download } from '../files.ts'
 import * as format from '../format.ts'
 import { answerOf } from '../judge.ts'
+import { later } from '../later.ts'
 import type { JobView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
 import { useShown } from '../shown.ts'
@@ -20,6 +21,8 @@ import { CopyButton } from './problems.tsx'
 import { ResultTable } from './result-table.tsx'
 import { Failures } from './run.tsx'
 import './results.css'
+
+const SideBySide = later(async () => (await import('./side.tsx')).SideBySide)
 
 export function ResultsPanel() {
   const view = useView((state) => state.view)
@@ -36,6 +39,7 @@ export function ResultsPanel() {
         <Measured view={view}>
           <Conditions view={view} />
         </Measured>
+        <SideBySide view={view} />
       </>
     )
   }
@@ -54,6 +58,7 @@ export function ResultsPanel() {
       <div className={view.runs.length > 3 ? 'results-grid many' : 'results-grid'}>
         <div className="results-charts">
           <Charts view={view} />
+          <SideBySide view={view} />
         </div>
         <aside className="exports" aria-labelledby="exports-title">
           <h2 id="exports-title">Export</h2>

@@ -4,7 +4,7 @@ import { type Source, saveAsZip, saveToFolder } from '../files.ts'
 import { type Recital, recited } from '../recital.ts'
 import { exportNames } from '../report.ts'
 import { type Core, redrawEvery } from './core.ts'
-import type { PushPlace } from '../../engine/hosts/client.ts'
+import type { Answer, PushPlace, TextQuestion } from '../../engine/hosts/client.ts'
 import { type Saving, type Upload, uploadKey } from './state.ts'
 
 function sources(core: Core, run: string): Source[] {
@@ -90,5 +90,14 @@ function look(core: Core, name: string) {
   return core.engine.linear(name, view?.runs.map(({ id }) => id) ?? [], view?.report?.started ?? null)
 }
 
+/** Continues a prompt with some runs on the page, and in full precision. */
+function continueText(core: Core, question: TextQuestion, tell: (answer: Answer) => void) {
+  return core.engine.continueText(question, core.get().view?.report?.started ?? null, tell)
+}
+
+function stopText(core: Core) {
+  core.engine.stopText().catch(core.fail)
+}
+
 /** The actions of this file. */
-export const actions = { save, upload, stopUpload, file, compare, look }
+export const actions = { save, upload, stopUpload, file, compare, look, continueText, stopText }

@@ -33,3 +33,10 @@ function spelled(text: string): string {
 export function byteTokens(piece: string): string[] {
   return Array.from(encoder.encode(piece), (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
 }
+
+const byteOf = new Map(visible.map((character, byte) => [character, byte]))
+
+/** The bytes that such a text spells; characters of no byte stand for themselves. */
+export function bytesOfLevel(text: string): Uint8Array {
+  return Uint8Array.from([...text].flatMap((character) => byteOf.get(character) ?? [...encoder.encode(character)]))
+}

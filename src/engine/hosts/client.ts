@@ -24,6 +24,7 @@ import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'
 import type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
 import type { LinearLook } from '../inspect/linear.ts'
+import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import { exportedFile, jobLock } from './opfs.ts'
 import { finishSignIn, pageOf, type SignIn, signInUrl } from './signin.ts'
 import type { PushedCheckpoint, WorkerApi } from './worker.ts'
@@ -31,6 +32,7 @@ import workerUrl from './worker.ts?worker&url'
 
 export type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
 export type { LinearLook, Seen, SigmaLook } from '../inspect/linear.ts'
+export type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 export type { SolvedLook, Spread } from '../inspect/solved.ts'
 export type { Histogram, TileMap, WeightsLook } from '../inspect/weights.ts'
 export type { PushedCheckpoint } from './worker.ts'
@@ -143,6 +145,13 @@ export interface Engine {
    * over. Missing parts come with the reason.
    */
   linear(name: string, runs: string[], started: string | null): Promise<LinearLook>
+  /**
+   * Continues a prompt with runs of the job that was started then, and with the model in full precision, one after the other; `tell` hears
+   * each token. A newer text, or `stopText`, rejects it with `cancelled`. May reject with `journal-busy`, `journal-mismatch` where a run is
+   * not kept, `config-unsupported` for models that see whole windows only, `gpu-too-small`, `plan-invalid`.
+   */
+  continueText(question: TextQuestion, started: string | null, tell: (answer: Answer) => void): Promise<Conversation>
+  stopText(): Promise<void>
   /**
    * What a run of the job in the journal says after a prompt by our own forward pass, where another program said the tokens
    * `said`. Needs what the run solved, and the model open that it ran on. May reject with `journal-mismatch`, `journal-busy`.
@@ -275,6 +284,8 @@ export function connect(): Engine {
     journalTexts: () => call(remote.journalTexts()),
     goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
     discard: (started) => call(remote.discard(started)),
+    continueText: (question, started, tell) => call(remote.continueText(question, started, Comlink.proxy(tell))),
+    stopText: () => call(remote.stopText()),
     linear: (name, runs, started) => call(remote.linear(name, runs, started)),
     foretell: (run, prompt, said) => call(remote.foretell(run, prompt, said)),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),

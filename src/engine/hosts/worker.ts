@@ -30,6 +30,7 @@ import type {
   NamedFile,
 } from '../job.ts'
 import type { KeptJob, LinearLook } from '../inspect/linear.ts'
+import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import { loadHubLibrary } from '../../io/hub/hub.ts'
 import { checkNamed, discardJournal, journalTexts, readJournal } from '../keep/journal.ts'
 import { exportedFile, jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
@@ -39,6 +40,7 @@ import { loadReaders, loadTokenizers } from '../texts.ts'
 const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
 const loadLooking = () => import('../inspect/linear.ts')
+const loadSpeaking = () => import('../inspect/text.ts')
 const loadForetelling = () => import('../run/foretell.ts')
 
 /** The page passes its address as the worker's name; the demo's files are next to it. */
@@ -69,6 +71,8 @@ const journal = opfsStore('journal')
 const grams = new GramCache()
 let origin: ModelOrigin
 let control: Control | null = null
+/** Ends the text that is being continued. */
+let speaking: AbortController | null = null
 /** Ends the upload that is under way. */
 let pushing: AbortController | null = null
 
@@ -122,7 +126,16 @@ async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): 
 
 const api = {
   load: async () => {
-    await Promise.all([loadTokenizers(), loadVocabularies(), loadReaders(), loadPlanning(), loadRunning(), loadLooking(), loadHubLibrary()])
+    await Promise.all([
+      loadTokenizers(),
+      loadVocabularies(),
+      loadReaders(),
+      loadPlanning(),
+      loadRunning(),
+      loadLooking(),
+      loadSpeaking(),
+      loadHubLibrary(),
+    ])
   },
   catalog: () => session.catalog,
   gpu: () => session.gpuSummary(),
@@ -229,6 +242,15 @@ const api = {
       throw thrown
     }
   },
+  /** Continues a prompt; `started`: of the job that its runs are of. A newer call ends this one. */
+  async continueText(question: TextQuestion, started: string | null, tell: (answer: Answer) => void): Promise<Conversation> {
+    speaking?.abort(new WorkbenchError('cancelled', 'Another text was begun.'))
+    const mine = new AbortController()
+    speaking = mine
+    const { continueText } = await loadSpeaking()
+    return alone(() => continueText(session, started === null ? null : { journal, started }, question, { tell, signal: mine.signal }))
+  },
+  stopText: () => speaking?.abort(new WorkbenchError('cancelled', 'Stopped.')),
   /** Uploads files of a run below `folder`; one checkpoint at a time. */
   async push({ run, folder, paths }: PushedCheckpoint, place: PushPlace, tell: (progress: PushProgress) => void): Promise<Pushed> {
     notWhilePushing()

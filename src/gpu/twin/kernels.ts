@@ -41,16 +41,16 @@ const gemm =
     }
   }
 
-const softmaxCausal: Kernel = ({ s, alibi }, { rows, t, span, heads, head0 }, { constants: { ALIBI } }) => {
+const softmaxCausal: Kernel = ({ s, alibi }, { rows, queries, keys, first, span, heads, head0 }, { constants: { ALIBI } }) => {
   for (let row = 0; row < rows; row++) {
-    const i = row % t
-    const head = head0 + (Math.floor(row / t) % heads)
+    const i = first + (row % queries)
+    const head = head0 + (Math.floor(row / queries) % heads)
     const visible = (j: number) => j > i - span && j <= i
-    const scores = Array.from({ length: t }, (_, j) => s[row * t + j] + (ALIBI ? alibi[head * t + j] : 0))
+    const scores = Array.from({ length: keys }, (_, j) => s[row * keys + j] + (ALIBI ? alibi[head * keys + j] : 0))
     const most = Math.max(...scores.filter((_, j) => visible(j)))
     const weights = scores.map((score, j) => (visible(j) ? Math.exp(score - most) : 0))
     const sum = weights.reduce((x, y) => x + y, 0)
-    weights.forEach((weight, j) => (s[row * t + j] = weight / sum))
+    weights.forEach((weight, j) => (s[row * keys + j] = weight / sum))
   }
 }
 

@@ -1,0 +1,234 @@
+/** Side-by-side text: full precision and up to three runs continue the same prompt. */
+import { useState } from 'react'
+import type { Answer, TextQuestion } from '../../engine/hosts/client.ts'
+import { type ErrorData, toErrorData } from '../../errors.ts'
+import { useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import type { JobView } from '../reduce.ts'
+import { Button, Field, NumberField, RunMark } from './controls.tsx'
+import './side.css'
+
+/** Runs beside full precision, and tokens, at most. */
+const most = { runs: 3, tokens: 256 }
+
+type Talk = { state: 'speaking' | 'over'; answers: Answer[] } | { state: 'failed'; answers: Answer[]; error: ErrorData }
+
+export function SideBySide({ view }: { view: JobView }) {
+  const over = view.phase === 'over'
+  const runs = view.runs.filter(({ state }) => state === 'finished')
+  const [question, setQuestion] = useState<TextQuestion>({
+    prompt: 'Once upon a time, there was a little',
+    runs: runs.slice(0, most.runs).map(({ id }) => id),
+    tokens: 48,
+    temperature: 0,
+    seed: 0,
+  })
+  const { talk, ask } = useTalk()
+  const stop = useWorkbench().stopText
+  const change = (part: Partial<TextQuestion>) => setQuestion({ ...question, ...part })
+  return (
+    <section className="panel side" aria-labelledby="side-title">
+      <h2 id="side-title">Side-by-side text</h2>
+      <p className="hint">
+        Full precision and up to three runs continue the same prompt by the page’s own forward pass. Marked tokens are not those of full
+        precision.
+      </p>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          void ask({ ...question, runs: question.runs.filter((run) => runs.some(({ id }) => id === run)) })
+        }}
+      >
+        <Field label="Text to continue">
+          {(control) => (
+            <textarea
+              {...control}
+              className="input"
+              rows={2}
+              value={question.prompt}
+              onChange={(event) => change({ prompt: event.target.value })}
+            />
+          )}
+        </Field>
+        {runs.length > 0 && <Picked runs={runs} picked={question.runs} onChange={(next) => change({ runs: next })} />}
+        <Settings question={question} onChange={change} />
+        <div className="row">
+          {talk?.state === 'speaking' ? (
+            <Button icon="pause" onClick={stop}>
+              Stop
+            </Button>
+          ) : (
+            <Button type="submit" icon="play" disabled={!over || !question.prompt.trim()}>
+              Continue the text
+            </Button>
+          )}
+          {!over && <span className="hint">Once the job is over.</span>}
+        </div>
+      </form>
+      {talk && <Answers talk={talk} view={view} />}
+    </section>
+  )
+}
+
+/** The talk with the models, token by token. */
+function useTalk(): { talk: Talk | null; ask: (question: TextQuestion) => Promise<void> } {
+  const workbench = useWorkbench()
+  const [talk, setTalk] = useState<Talk | null>(null)
+  const ask = async (question: TextQuestion) => {
+    const heard = new Map<string | null, Answer>()
+    const inOrder = () => [null, ...question.runs].flatMap((run) => heard.get(run) ?? [])
+    setTalk({ state: 'speaking', answers: [] })
+    try {
+      const { answers } = await workbench.continueText(question, (answer) => {
+        heard.set(answer.run, answer)
+        setTalk({ state: 'speaking', answers: inOrder() })
+      })
+      setTalk({ state: 'over', answers })
+    } catch (thrown) {
+      setTalk({ state: 'failed', answers: inOrder(), error: toErrorData(thrown) })
+    }
+  }
+  return { talk, ask }
+}
+
+function Picked({ runs, picked, onChange }: { runs: JobView['runs']; picked: string[]; onChange: (runs: string[]) => void }) {
+  const full = picked.length >= most.runs
+  return (
+    <fieldset className="side-runs">
+      <legend className="field-label">Runs</legend>
+      {runs.map(({ id, label }) => (
+        <label key={id}>
+          <input
+            type="checkbox"
+            checked={picked.includes(id)}
+            disabled={full && !picked.includes(id)}
+            onChange={({ target }) => onChange(target.checked ? [...picked, id] : picked.filter((other) => other !== id))}
+          />
+          <RunMark run={id} /> {label}
+        </label>
+      ))}
+    </fieldset>
+  )
+}
+
+function Settings({ question, onChange }: { question: TextQuestion; onChange: (part: Partial<TextQuestion>) => void }) {
+  const within = (value: number, least: number, largest: number) => Math.min(largest, Math.max(least, value))
+  return (
+    <div className="side-settings">
+      <Field label="Tokens">
+        {(control) => (
+          <NumberField
+            {...control}
+            whole
+            min={1}
+            max={most.tokens}
+            value={question.tokens}
+            onChange={(tokens) => onChange({ tokens: within(tokens, 1, most.tokens) })}
+          />
+        )}
+      </Field>
+      <Field label="Temperature" help="0: always the likeliest token.">
+        {(control) => (
+          <NumberField
+            {...control}
+            step={0.1}
+            min={0}
+            max={2}
+            value={question.temperature}
+            onChange={(temperature) => onChange({ temperature: within(temperature, 0, 2) })}
+          />
+        )}
+      </Field>
+      {question.temperature > 0 && (
+        <Field label="Seed" help="The same chance for every model.">
+          {(control) => (
+            <NumberField
+              {...control}
+              whole
+              min={0}
+              max={2 ** 31}
+              value={question.seed}
+              onChange={(seed) => onChange({ seed: within(seed, 0, 2 ** 31) })}
+            />
+          )}
+        </Field>
+      )}
+    </div>
+  )
+}
+
+function Answers({ talk, view }: { talk: Talk; view: JobView }) {
+  const full = talk.answers.find(({ run }) => run === null) ?? null
+  return (
+    <div className="side-answers" aria-live="off">
+      {talk.answers.map((answer) => (
+        <Spoken
+          key={answer.run ?? ''}
+          answer={answer}
+          full={full}
+          label={answer.run === null ? 'Full precision' : (view.runs.find(({ id }) => id === answer.run)?.label ?? answer.run)}
+        />
+      ))}
+      {talk.state === 'speaking' && <p role="status">{talk.answers.length ? 'Speaking …' : 'Loading the weights …'}</p>}
+      {talk.state === 'failed' && talk.error.code !== 'cancelled' && (
+        <p className="field-problem error" role="alert">
+          {talk.error.message} {talk.error.hint}
+        </p>
+      )}
+    </div>
+  )
+}
+
+/** Where two texts part: the first token that differs; null where they do not. */
+export function partingOf(one: readonly number[], two: readonly number[]): number | null {
+  const at = one.findIndex((id, i) => id !== two[i])
+  return at < 0 ? null : at
+}
+
+function Spoken({ answer, full, label }: { answer: Answer; full: Answer | null; label: string }) {
+  const { run, ids } = answer
+  const parting = full && run !== null ? partingOf(ids, full.ids) : null
+  return (
+    <section className="side-answer" aria-label={label} data-run={run ?? undefined}>
+      <h3>
+        {run !== null && <RunMark run={run} />} {label}
+      </h3>
+      <p className="side-text">
+        {tokensOf(answer, full).map(({ key, word, title, differs }) =>
+          differs ? (
+            <mark key={key} title={title} className={key === parting ? 'parting' : ''}>
+              {word}
+            </mark>
+          ) : (
+            <span key={key} title={title}>
+              {word}
+            </span>
+          ),
+        )}
+      </p>
+      <p className="hint">{summary(answer, full, parting)}</p>
+    </section>
+  )
+}
+
+/** Each token at its place, and whether full precision says another there. */
+function tokensOf({ run, ids, words, probabilities }: Answer, full: Answer | null) {
+  return words.map((word, key) => ({
+    key,
+    word,
+    differs: full !== null && run !== null && ids[key] !== full.ids[key],
+    title: probabilities ? `Full precision gave it ${format.share(probabilities[key])}` : undefined,
+  }))
+}
+
+/** In a sentence, where it parts and what full precision thinks of it. */
+function summary({ run, ids, words, probabilities }: Answer, full: Answer | null, parting: number | null): string {
+  const mean = probabilities && Math.exp(probabilities.reduce((sum, p) => sum + Math.log(p), 0) / probabilities.length)
+  const given = mean === null ? '' : `Full precision gave its tokens ${format.share(mean)} (geometric mean).`
+  if (run === null || !full) return given
+  if (parting === null) return `The same ${format.plural(ids.length, 'token')} as full precision.`
+  const own = probabilities ? format.share(probabilities[parting]) : null
+  const theirs = full.probabilities ? format.share(full.probabilities[parting] ?? null) : null
+  const chances = own && theirs ? `, to which full precision gave ${own}; its own “${full.words[parting] ?? ''}” had ${theirs}` : ''
+  return `Parts at token ${parting + 1}, “${words[parting]}”${chances}. ${given}`
+}

@@ -1,0 +1,155 @@
+/** The same prompt, continued by the model in full precision and by what runs made of it, token by token. */
+import { WorkbenchError } from '../../errors.ts'
+import type { Store } from '../../io/bytes.ts'
+import { wordsOf } from '../../data/tokenizer/words.ts'
+import { modelDigest } from '../keep/fingerprint.ts'
+import { readHead } from '../keep/journal.ts'
+import { SolvedBlocks } from '../keep/solved.ts'
+import type { Session } from '../session.ts'
+import { Reader } from './reader.ts'
+
+export interface TextQuestion {
+  prompt: string
+  /** Runs beside the full-precision model. */
+  runs: string[]
+  /** Tokens, at most. */
+  tokens: number
+  /** 0: always the likeliest. */
+  temperature: number
+  seed: number
+}
+
+export interface Answer {
+  /** Null: the model in full precision, or as it is stored. */
+  run: string | null
+  ids: number[]
+  /** The text of each token. */
+  words: string[]
+  /** What full precision gave to each token; null until all have spoken. */
+  probabilities: number[] | null
+  /** The model said that the text ends. */
+  ended: boolean
+}
+
+export interface Conversation {
+  /** Tokens of the prompt, special ones included. */
+  prompt: number
+  answers: Answer[]
+}
+
+/** Told after each token. */
+type Tell = (answer: Answer) => void
+
+/** Most tokens of a continuation. */
+export const mostTokens = 256
+
+/**
+ * Runs are loaded one after the other, the full-precision model last: it then says what it thinks of what they said. `job`: where the runs
+ * are kept.
+ * @throws WorkbenchError `plan-invalid` for an empty prompt; `journal-mismatch` for runs that are not kept or of another model;
+ * `cancelled`; and what `Reader.open` throws
+ */
+export async function continueText(
+  session: Session,
+  job: { journal: Store; started: string } | null,
+  question: TextQuestion,
+  { tell, signal }: { tell: Tell; signal: AbortSignal },
+): Promise<Conversation> {
+  const { prompt, runs, tokens } = question
+  const { model: opened, tokenizer } = session
+  const gpu = await session.gpu()
+  const all = tokenizer.encode(prompt)
+  // What a template appends ends the text.
+  const before = all.subarray(0, all.length - tokenizer.after)
+  if (!before.length) throw new WorkbenchError('plan-invalid', 'The prompt has no tokens.', 'Write some words for the models to continue.')
+  const head = job && (await readHead(job.journal))
+  if (runs.length) await requireJob(session, head, job?.started ?? null)
+  const length = before.length + Math.min(tokens, mostTokens)
+  const ends = endsOf(session)
+  const speak = async (run: string | null, reader: Reader): Promise<Answer> => {
+    const answer: Answer = { run, ids: [], words: [], probabilities: null, ended: false }
+    let next: ArrayLike<number> = before
+    while (answer.ids.length < length - before.length && !answer.ended) {
+      signal.throwIfAborted()
+      const id = pick(await reader.next(next), question, answer.ids.length)
+      answer.ids.push(id)
+      answer.words = wordsOf(tokenizer, answer.ids)
+      answer.ended = ends.has(id)
+      next = [id]
+      tell({ ...answer })
+    }
+    return answer
+  }
+  const mark = gpu.mark()
+  try {
+    const answers: Answer[] = []
+    for (const run of runs) {
+      const i = head!.job.runs.findIndex(({ id }) => id === run)
+      const kept = await SolvedBlocks.open(job!.journal, i)
+      try {
+        const blocks = Number(head!.job.runs[i].options.blocks) || opened.model.shape.blocks
+        const reader = await Reader.open(gpu, opened, { kept, blocks }, length)
+        answers.push(await speak(run, reader))
+        reader.dispose()
+      } finally {
+        await kept.log.close()
+      }
+    }
+    const reader = await Reader.open(gpu, opened, null, length)
+    answers.unshift(await speak(null, reader))
+    for (const answer of answers) {
+      signal.throwIfAborted()
+      const given = await reader.probabilities([...before, ...answer.ids])
+      answer.probabilities = [...given.subarray(before.length - 1)]
+    }
+    return { prompt: before.length, answers }
+  } finally {
+    gpu.releaseSince(mark)
+    gpu.trim()
+  }
+}
+
+async function requireJob(session: Session, head: Awaited<ReturnType<typeof readHead>>, started: string | null): Promise<void> {
+  if (!head || head.started !== started) throw new WorkbenchError('journal-mismatch', 'What these runs solved is no longer kept.')
+  if (head.fingerprint.model !== (await modelDigest(session.model, session.source)))
+    throw new WorkbenchError(
+      'journal-mismatch',
+      'The model that is open holds other weights.',
+      'Open the one that the runs were made from.',
+    )
+}
+
+/** Tokens that end a text, by the tokenizer and by config.json. */
+function endsOf({ model, tokenizer }: Session): Set<number> {
+  const { eos_token_id: given } = model.folder.config
+  const word = model.vocabulary?.special.get('eos_token')
+  const named = tokenizer.tables.added.find(({ content }) => content === word)
+  return new Set([named?.id, ...(Array.isArray(given) ? given : [given])].filter((id) => typeof id === 'number'))
+}
+
+/**
+ * The likeliest token; with a temperature, one drawn by adding Gumbel noise to logits / T. The noise is the same for every model, so that
+ * they part only where their logits do.
+ */
+export function pick(logits: ArrayLike<number>, { temperature, seed }: Pick<TextQuestion, 'temperature' | 'seed'>, step: number): number {
+  let [best, most] = [0, Number.NEGATIVE_INFINITY]
+  for (let id = 0; id < logits.length; id++) {
+    const value = temperature > 0 ? logits[id] / temperature + gumbel(seed, step, id) : logits[id]
+    if (value > most) [best, most] = [id, value]
+  }
+  return best
+}
+
+/** −ln(−ln u), u uniform by a hash of the three. */
+function gumbel(seed: number, step: number, id: number): number {
+  const u = (mixed(mixed(mixed(seed) ^ step) ^ id) + 0.5) / 2 ** 32
+  return -Math.log(-Math.log(u))
+}
+
+/** Every bit of a 32-bit word depends on every other (the finalizer of MurmurHash3). */
+function mixed(word: number): number {
+  let h = (word + 0x9e3779b9) >>> 0
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return (h ^ (h >>> 16)) >>> 0
+}
