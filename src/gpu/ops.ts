@@ -3,6 +3,7 @@
  * input-major `[in, out]` (so y = x · W is a plain product), the embedding and head `[vocabulary, features]`.
  */
 export * from './ops/attention.ts'
+export * from './ops/delta.ts'
 export * from './ops/elementwise.ts'
 export * from './ops/gemm.ts'
 export * from './ops/rows.ts'

@@ -15,10 +15,18 @@ export function rowPanels(gpu: Device, rows: number, widths: number[], unit = 1)
   const widest = Math.max(...widths)
   const fit = Math.floor(gpu.info.maxBinding / 4 / widest)
   if (rows <= fit) return [{ first: 0, count: rows }]
-  const step = widths.reduce((all, width) => lcm(all, 64 / gcd(64, width)), unit)
-  const height = Math.floor(fit / step) * step
+  const step = stepOf(widths, unit)
   // `Device` says what does not fit.
-  if (!height) return [{ first: 0, count: rows }]
+  return fit < step ? [{ first: 0, count: rows }] : alignedRows(rows, widths, unit, fit)
+}
+
+/** Rows after which all widths are at a multiple of 64 elements. */
+const stepOf = (widths: number[], unit: number) => widths.reduce((all, width) => lcm(all, 64 / gcd(64, width)), unit)
+
+/** Panels of about `most` rows, which start at multiples of `unit` rows and, with rows of each width, of 64 elements. */
+export function alignedRows(rows: number, widths: number[], unit: number, most: number): RowPanel[] {
+  const step = stepOf(widths, unit)
+  const height = Math.max(1, Math.floor(most / step)) * step
   return Array.from({ length: Math.ceil(rows / height) }, (_, i) => ({
     first: i * height,
     count: Math.min(height, rows - i * height),

@@ -121,6 +121,42 @@ export function attention(
   return out
 }
 
+export const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))
+
+/** What a gated delta net reads of its state: token by token, as its recurrence says. Sizes and gates as in ops/delta.ts. */
+export function gatedDelta(
+  { qkv, a, b }: { qkv: Matrix; a: Matrix; b: Matrix },
+  { decay, bias }: { decay: ArrayLike<number>; bias: ArrayLike<number> },
+  { t, keyHeads, heads, dk, dv }: { t: number; keyHeads: number; heads: number; dk: number; dv: number },
+): Matrix {
+  const out = matrix(qkv.rows, heads * dv, () => 0)
+  for (let h = 0; h < heads; h++) {
+    const keyHead = Math.floor((h * keyHeads) / heads)
+    const state = matrix(dk, dv, () => 0)
+    for (let i = 0; i < qkv.rows; i++) {
+      if (i % t === 0) state.data.fill(0)
+      const part = (from: number, width: number) => qkv.data.subarray(i * qkv.cols + from, i * qkv.cols + from + width)
+      const unit = (x: Float64Array) => x.map((value) => value / Math.sqrt(x.reduce((sum, one) => sum + one * one, 0) + 1e-6))
+      const [q, k] = [unit(part(keyHead * dk, dk)), unit(part((keyHeads + keyHead) * dk, dk))]
+      const v = part(2 * keyHeads * dk + h * dv, dv)
+      const keeps = Math.exp(-Math.exp(decay[h]) * softplus(a.data[i * heads + h] + bias[h]))
+      const writes = 1 / (1 + Math.exp(-b.data[i * heads + h]))
+      state.data.forEach((value, e) => (state.data[e] = value * keeps))
+      for (let c = 0; c < dv; c++) {
+        let recalled = 0
+        for (let r = 0; r < dk; r++) recalled += state.data[r * dv + c] * k[r]
+        let read = 0
+        for (let r = 0; r < dk; r++) {
+          state.data[r * dv + c] += k[r] * writes * (v[c] - recalled)
+          read += state.data[r * dv + c] * q[r]
+        }
+        out.data[i * out.cols + h * dv + c] = read / Math.sqrt(dk)
+      }
+    }
+  }
+  return out
+}
+
 export function crossEntropy(hidden: Matrix, head: Matrix, targets: ArrayLike<number>, cap?: number): number[] {
   const logits = product(hidden, transposed(head))
   if (cap) logits.data.forEach((x, i) => (logits.data[i] = softcap(x, cap)))

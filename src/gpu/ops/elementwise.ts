@@ -31,6 +31,11 @@ export function swiglu(gpu: Device, gate: Tensor, up: Tensor): void {
   elementwise(gpu, 'swiglu', { gate, up }, 8)
 }
 
+/** x = x ⊙ 1 / (1 + e^−gate), in place. */
+export function sigmoidGate(gpu: Device, x: Tensor, gate: Tensor): void {
+  elementwise(gpu, 'sigmoid_gate', { x, gate }, 8)
+}
+
 /** x = cap · tanh(x / cap) for the first n elements, in place; n a multiple of 4. */
 export function applyCap(gpu: Device, x: Tensor, n: number, cap: number): void {
   gpu.run1d('softcap', { x }, { n, cap }, n / 4, { flops: 10 * n })

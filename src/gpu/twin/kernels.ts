@@ -1,6 +1,7 @@
 /** Float64 twins of kernels, by name. Each computes the formula in the header of its WGSL file, on whole tensors and without blocking. */
 import type { Params } from '../device.ts'
 import * as ref from '../reference.ts'
+import { deltaKernels } from './delta.ts'
 import type { Kernel, Tensors, Values } from './kernel.ts'
 import { divergence, logsumexp } from './losses.ts'
 
@@ -106,6 +107,8 @@ function halfFloat(bits: number): number {
 }
 
 export const kernels: Record<string, Kernel> = {
+  ...deltaKernels,
+  sigmoid_gate: inPlace('x', (x, { gate }, e) => x / (1 + Math.exp(-gate[e]))),
   gemm_direct: gemm(32),
   gemm_tiled: gemm(64),
   add: inPlace('x', (x, { y }, e) => x + y[e]),
