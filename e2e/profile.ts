@@ -30,6 +30,11 @@ const profiled: Record<string, Record<string, unknown>> = {
     layer_types: ['sliding_attention', 'full_attention'],
   },
   'Phi-4-mini': { ...common, model_type: 'phi3', num_key_value_heads: 2, intermediate_size: 1376, partial_rotary_factor: 0.75 },
+  // Of a hidden size of 512 as the published models are of theirs: three delta nets and a block that attends.
+  'Qwen3.5': {
+    ...{ ...common, model_type: 'qwen3_5_text', num_hidden_layers: 4, num_key_value_heads: 2, head_dim: 128, intermediate_size: 1792 },
+    ...{ num_attention_heads: 4, linear_num_key_heads: 8, linear_num_value_heads: 8 },
+  },
   Granite: {
     ...{ ...common, model_type: 'granite', num_key_value_heads: 2, intermediate_size: 2048 },
     ...{ embedding_multiplier: 12, attention_multiplier: 0.015625, residual_multiplier: 0.22, logits_scaling: 8 },

@@ -29,7 +29,7 @@ FORMATS = ["gptq", "compressed-tensors", "awq", "dense"]
 WIDE = dict(hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=1, head_dim=32)
 # One of each family, and one of each kind of repository.
 ROWS = ["llama-3.2", "mistral", "qwen2", "qwen3", "gemma-2", "gemma-3", "ministral-3", "smollm3", "olmo2", "olmo3", "phi-3", "phi-4-mini",
-        "granite", "mistral3", "gemma-3-vision", "smolvlm"]
+        "granite", "qwen3.5", "mistral3", "gemma-3-vision", "smolvlm", "llava", "internvl", "idefics3", "qwen3.5-vision"]
 
 
 def widened(config):
@@ -37,6 +37,8 @@ def widened(config):
     fields = config.to_dict()
     text = fields.get("text_config", fields)
     text.update({key: value for key, value in WIDE.items() if key in text or key != "head_dim"})
+    if "linear_num_value_heads" in text:
+        text.update(linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32)
     ropes = text["rope_parameters"]
     for key in ("short_factor", "long_factor"):
         if key in ropes:

@@ -10,7 +10,7 @@ For each variant OUT/<variant>/ gets config.json and the weights as save_pretrai
     blocks.<k>.<linear>.gram     [p, p] f32, input^T input, summed in float64
 
 Linears that see the very same numbers are recorded once, under the one that is used first; `stages` in the metadata lists
-all of them, in the order of use. The models are read back from disk and run in float32.
+all of them, in the order of use, by block where the blocks differ. The models are read back from disk and run in float32.
 """
 import json
 import math
@@ -28,7 +28,11 @@ from transformers.models.gemma2.configuration_gemma2 import Gemma2Config
 from transformers.models.gemma3.configuration_gemma3 import Gemma3Config, Gemma3TextConfig
 from transformers.models.granite.configuration_granite import GraniteConfig
 from transformers.models.granitemoehybrid.configuration_granitemoehybrid import GraniteMoeHybridConfig
+from transformers.models.clip.configuration_clip import CLIPVisionConfig
+from transformers.models.idefics3.configuration_idefics3 import Idefics3Config
+from transformers.models.internvl.configuration_internvl import InternVLConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.models.llava.configuration_llava import LlavaConfig
 from transformers.models.ministral3.configuration_ministral3 import Ministral3Config
 from transformers.models.mistral.configuration_mistral import MistralConfig
 from transformers.models.mistral3.configuration_mistral3 import Mistral3Config
@@ -38,6 +42,7 @@ from transformers.models.opt.configuration_opt import OPTConfig
 from transformers.models.phi3.configuration_phi3 import Phi3Config
 from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
+from transformers.models.qwen3_5.configuration_qwen3_5 import Qwen3_5Config, Qwen3_5TextConfig
 from transformers.models.pixtral.configuration_pixtral import PixtralVisionConfig
 from transformers.models.siglip.configuration_siglip import SiglipVisionConfig
 from transformers.models.smollm3.configuration_smollm3 import SmolLM3Config
@@ -46,7 +51,7 @@ from transformers.models.smolvlm.configuration_smolvlm import SmolVLMConfig
 VOCAB = 1024  # of the demo's tokenizer
 SEQUENCES, T = 2, 13  # T is odd on purpose
 WINDOW = 5  # sliding windows are shorter than the sequences
-LIMIT, LIMIT_ALL = 600_000, 11_000_000
+LIMIT, LIMIT_ALL = 600_000, 12_000_000
 
 SPECIAL = dict(vocab_size=VOCAB, bos_token_id=0, eos_token_id=0, pad_token_id=None)
 ROTARY = dict(SPECIAL, max_position_embeddings=512)
@@ -276,6 +281,53 @@ VARIANTS = {
                                residual_multiplier=0.5, logits_scaling=3.0),
         {"dtype": torch.bfloat16},
     ),
+    # Three delta nets, whose keys serve two heads of values each, before a block that attends.
+    "qwen3.5": (
+        Qwen3_5TextConfig(**ROTARY, hidden_size=24, intermediate_size=28, num_hidden_layers=4, num_attention_heads=2,
+                          num_key_value_heads=1, head_dim=16, linear_num_key_heads=2, linear_num_value_heads=4,
+                          linear_key_head_dim=8, linear_value_head_dim=12, tie_word_embeddings=True, rope_parameters=rope(10000)),
+        {"dtype": torch.bfloat16},
+    ),
+    "qwen3.5-vision": (
+        Qwen3_5Config(
+            text_config=Qwen3_5TextConfig(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=2,
+                                          num_key_value_heads=2, head_dim=8, linear_num_key_heads=4, linear_num_value_heads=4,
+                                          linear_key_head_dim=4, linear_value_head_dim=8, attention_bias=True,
+                                          layer_types=["full_attention", "linear_attention"],
+                                          rope_parameters=rope(10000, partial_rotary_factor=0.5, mrope_interleaved=True,
+                                                               mrope_section=[1, 1, 0])),
+            vision_config=dict(hidden_size=8, intermediate_size=12, depth=1, num_heads=1, patch_size=2, out_hidden_size=16,
+                               num_position_embeddings=4),
+            image_token_id=5, video_token_id=6, vision_start_token_id=7, vision_end_token_id=8),
+        {"dtype": torch.bfloat16},
+    ),
+    "llava": (
+        LlavaConfig(
+            text_config=LlamaConfig(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=2,
+                                    num_key_value_heads=2, rope_parameters=rope(10000)),
+            vision_config=CLIPVisionConfig(hidden_size=8, intermediate_size=12, num_hidden_layers=2, num_attention_heads=1, image_size=28,
+                                           patch_size=14, projection_dim=8),
+            image_token_index=5, tie_word_embeddings=False),
+        {"dtype": torch.bfloat16},
+    ),
+    "internvl": (
+        InternVLConfig(
+            text_config=Qwen2Config(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=4,
+                                    num_key_value_heads=2, rope_parameters=rope(10000)),
+            vision_config=dict(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=1, image_size=[28, 28],
+                               patch_size=[14, 14]),
+            image_token_id=5, tie_word_embeddings=True),
+        {"dtype": torch.bfloat16},
+    ),
+    "idefics3": (
+        Idefics3Config(
+            text_config=LlamaConfig(**ROTARY, hidden_size=16, intermediate_size=28, num_hidden_layers=2, num_attention_heads=4,
+                                    num_key_value_heads=1, rope_parameters=rope(10000)),
+            vision_config=dict(hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=1, image_size=28,
+                               patch_size=14),
+            image_token_id=5, pad_token_id=0, scale_factor=2, tie_word_embeddings=True),
+        {"dtype": torch.bfloat16},
+    ),
 }
 
 
@@ -290,14 +342,19 @@ def randomize(model, seed):
     for name, tensor in model.named_parameters():
         noise = torch.randn(tensor.shape, generator=generator)
         if tensor.dim() == 1:
-            # Gemma stores its norms' weights less 1.
-            center = 0 if name.endswith("bias") or "gemma" in model.config.model_type else 1
+            center = 0 if name.endswith(("bias", "A_log")) or less_one(model, name) else 1
             noise = center + 0.3 * noise
         elif "embed" in name or "lm_head" in name:
             noise = 0.6 * noise
         else:
             noise *= 1.2 / math.sqrt(tensor.shape[1])
         tensor.data.copy_(noise)
+
+
+def less_one(model, name):
+    """Gemma and Qwen3.5 store the weights of norms less 1, of delta nets' own norms whole."""
+    kind = model.config.model_type
+    return "gemma" in kind or "qwen3_5" in kind and "linear_attn" not in name
 
 
 def class_of(config):
@@ -402,14 +459,13 @@ def make(name, out):
 
     tensors = {"ids": ids.int(), "logits": logits}
     stages = [stages_of(seen) for seen in inputs.values()]
-    assert stages[0] == stages[1]
-    for k, seen in inputs.items():
-        for linear, *_ in stages[0]:
+    for (k, seen), own in zip(inputs.items(), stages):
+        for linear, *_ in own:
             x = seen[linear]
             tensors[f"blocks.{k}.{linear}.input"] = x
             tensors[f"blocks.{k}.{linear}.gram"] = (x.double().T @ x.double()).float()
     # One entry: several would come in an order that changes from run to run.
-    about = {"stages": stages[0], "transformers": transformers.__version__, "torch": torch.__version__}
+    about = {"stages": stages[0] if stages[0] == stages[1] else dict(zip(map(str, inputs), stages)), "transformers": transformers.__version__, "torch": torch.__version__}
     save_file(tensors, folder / "expected.safetensors", {"oracle": json.dumps(about)})
 
     for file in folder.iterdir():

@@ -20,6 +20,10 @@ export interface Architecture {
   plus: number
   /** RMS norms of queries and keys before they are rotated: of each head, or of all heads as one vector. */
   headNorms: 'none' | 'each' | 'all'
+  /** Queries come with a gate of their width, whose sigmoid multiplies what attention puts out. */
+  gated: boolean
+  /** Blocks that recall by a gated delta net instead of attending; null: it attends. Not given: all attend. */
+  mixers?: (DeltaSizes | null)[]
   /** Linears by their duty. */
   linears: LinearNames
   /** Linears with a bias. */
@@ -32,6 +36,16 @@ export interface Architecture {
   multipliers: Multipliers
   scoreCap?: number
   logitCap?: number
+}
+
+/** Of a gated delta net. */
+export interface DeltaSizes {
+  /** Heads of queries and keys, and of values. */
+  keyHeads: number
+  heads: number
+  /** Widths of a key and of a value. */
+  dk: number
+  dv: number
 }
 
 export interface LinearNames {

@@ -202,6 +202,8 @@ describe('published models', () => {
     ['Phi-4-mini', 3_836_021_760],
     ['Granite-3.3-2B', 2_533_539_840],
     ['Ministral-3-3B', 3_429_006_336],
+    ['Qwen3.5-0.8B', 752_393_024],
+    ['Qwen3.5-4B', 4_205_751_296],
   ])('%s, of the dry runs', async (name, count) => {
     expect(parameters(JSON.parse(await readFile(`e2e/dry-runs/${name}.json`, 'utf8')))).toBe(count)
   })

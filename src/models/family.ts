@@ -85,8 +85,8 @@ export interface BlockLayout {
   stages: LinearShape[][]
   /** What precedes each stage. */
   before: Before[]
-  /** Norm weights, biases and the like by name, with their length, and what is added to what the file stores. */
-  vectors: { name: string; length: number; plus?: number }[]
+  /** Norm weights, biases and the like by name, with their length, what is added to what the file stores, and a duty that is not theirs in all models. */
+  vectors: { name: string; length: number; plus?: number; duty?: string }[]
   kept?: KeptTensor[]
   /** Operations for a token beside the linears, in windows of `t`; those of attention over the model's heads if not there. */
   mixing?: (t: number) => number
@@ -115,6 +115,8 @@ export interface Model {
   head: string
   /** Other names that the head goes by. */
   otherHeads?: string[]
+  /** A part of checkpoints that the forward pass does not use, by the module that its tensors are below. */
+  aside?: { module: string; what: string }
   /** Everything else outside the blocks: norms, learned positions, projections. */
   outer: OuterTensor[]
   /** What other programs do not load of this architecture, as of October 2026. */

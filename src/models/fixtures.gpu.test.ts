@@ -32,6 +32,7 @@ describe.each(fixtures)('$name', (fixture) => {
 /** One of each arrangement of a block. */
 const various = [
   'qwen3',
+  'qwen3.5',
   'gemma-2',
   'gemma-3',
   'olmo2',

@@ -17,6 +17,7 @@ import { opt } from './opt.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
+import { qwen35 } from './qwen3_5.ts'
 import { smollm3 } from './smollm3.ts'
 
 export const families: Family[] = [
@@ -27,6 +28,7 @@ export const families: Family[] = [
   falcon,
   qwen2,
   qwen3,
+  qwen35,
   gemma2,
   gemma3,
   ministral3,

@@ -1,9 +1,10 @@
 /** The tensors and the forward pass of LLaMA and the families built like it, as their configurations set the switches. */
 import type { Device } from '../gpu/device.ts'
-import { activate, add, attention, copyColumns, multiply, rmsnorm, rope, scale, swiglu } from '../gpu/ops.ts'
+import { activate, add, attention, copyColumns, multiply, rmsnorm, rope, scale, sigmoidGate, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder } from '../io/formats/index.ts'
-import type { Architecture, LinearNames } from './architecture.ts'
+import type { Architecture, DeltaSizes, LinearNames } from './architecture.ts'
+import { deltaLayout, deltaOutput, deltaParts, recall } from './delta-net.ts'
 import {
   alike,
   type Before,
@@ -30,15 +31,10 @@ export const apart: LinearNames = {
 
 export function modelOf(model: Architecture): Model {
   const { hidden, blocks, heads, kvHeads, d, ffn, vocab, maxPositions, tied, plus, multipliers } = model
-  const stages = stagesOf(model)
-  const biases = stages.flat().filter(({ name }) => model.biased(name))
+  const { layouts, biases } = layoutsOf(model)
   return {
     shape: { hidden, blocks, heads, kvHeads, headDim: d, ffn, vocab, embedWidth: hidden, maxPositions, tied },
-    layouts: alike(blocks, {
-      stages,
-      before: beforeOf(model),
-      vectors: [...normVectors(model), ...biases.map(({ name, q }) => ({ name: `${name}.bias`, length: q }))],
-    }),
+    layouts,
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
@@ -47,14 +43,17 @@ export function modelOf(model: Architecture): Model {
     prefixes: ['model.', ''],
     decoder: decoderOf(model, biases),
     architecture: model,
-    attention: {
-      eps: model.eps,
-      ropes: model.ropes.map((one) => one && ropeFacts(one, d)),
-      spans: model.spans,
-      scoreScale: multipliers.scores,
-      scoreCap: model.scoreCap,
-    },
-    continues: true,
+    attention: model.mixers
+      ? undefined
+      : {
+          eps: model.eps,
+          ropes: model.ropes.map((one) => one && ropeFacts(one, d)),
+          spans: model.spans,
+          scoreScale: multipliers.scores,
+          scoreCap: model.scoreCap,
+        },
+    // A delta net would have to keep its state and the end of its convolution.
+    ...(!model.mixers && { continues: true }),
     block: (gpu, weights, x, windows, k) => block(model, k, gpu, weights, x, windows),
     start: (gpu, _outer, x) => multiplied(gpu, x, multipliers.embedding),
     finish: (gpu, outer, x) => multiplied(gpu, rmsnorm(gpu, x, outer.get('norm.weight')!, model.eps), multipliers.logits),
@@ -66,7 +65,16 @@ function decoderOf(model: Architecture, biased: LinearShape[]): Decoder | undefi
   const { norms, headNorms, linears, ropes, d, multipliers, act, scoreCap } = model
   const distinct = [...new Set(ropes)]
   const plain = distinct.every((one) => one?.share === 1 && one.scaling.kind !== 'longrope' && !one.queries && attentionFactor(one) === 1)
-  if (norms === 'after' || headNorms === 'all' || linears !== apart || !plain || multipliers.residual !== 1 || multipliers.logits !== 1)
+  if (
+    model.mixers ||
+    model.gated ||
+    norms === 'after' ||
+    headNorms === 'all' ||
+    linears !== apart ||
+    !plain ||
+    multipliers.residual !== 1 ||
+    multipliers.logits !== 1
+  )
     return undefined
   return {
     vocab: model.vocab,
@@ -95,18 +103,45 @@ function decoderOf(model: Architecture, biased: LinearShape[]): Decoder | undefi
   }
 }
 
-function stagesOf({ hidden, heads, kvHeads, d, ffn, linears: { qkv, gateUp, down } }: Architecture): LinearShape[][] {
+/** What each block is made of, and the linears with a bias. */
+function layoutsOf(model: Architecture): { layouts: BlockLayout[]; biases: LinearShape[] } {
+  const { mixers, blocks, hidden } = model
+  const stages = stagesOf(model)
+  const biases = stages.flat().filter(({ name }) => model.biased(name))
+  const attends = {
+    stages,
+    before: beforeOf(model),
+    vectors: [...normVectors(model), ...biases.map(({ name, q }) => ({ name: `${name}.bias`, length: q }))],
+  }
+  const recalling = new Map<string, BlockLayout>()
+  const recalls = (sizes: DeltaSizes) => {
+    const key = JSON.stringify(sizes)
+    const { stages: mixing, before, vectors, ...others } = deltaLayout(sizes, hidden)
+    const norms = normVectors({ ...model, headNorms: 'none' })
+    const layout = {
+      stages: [...mixing, ...stages.slice(2)],
+      before: [...before, ...attends.before.slice(2)],
+      vectors: [...norms, ...vectors],
+      ...others,
+    }
+    recalling.set(key, recalling.get(key) ?? layout)
+    return recalling.get(key)!
+  }
+  return { layouts: mixers?.map((sizes) => (sizes ? recalls(sizes) : attends)) ?? alike(blocks, attends), biases }
+}
+
+function stagesOf({ hidden, heads, kvHeads, d, ffn, gated, linears: { qkv, gateUp, down } }: Architecture): LinearShape[][] {
   const [first, keys, values] = qkv
   const inputs: LinearShape[] =
     qkv.length === 1
       ? [{ name: first, q: (heads + 2 * kvHeads) * d, p: hidden, scoring: true }]
       : [
-          { name: first, q: heads * d, p: hidden, scoring: true },
+          { name: first, q: (gated ? 2 : 1) * heads * d, p: hidden, scoring: true },
           { name: keys, q: kvHeads * d, p: hidden, scoring: true },
           { name: values, q: kvHeads * d, p: hidden },
         ]
-  const gated = gateUp.map((name) => ({ name, q: (2 / gateUp.length) * ffn, p: hidden }))
-  return [inputs, [{ name: attn('o_proj'), q: hidden, p: heads * d }], gated, [{ name: down, q: hidden, p: ffn }]]
+  const outer = gateUp.map((name) => ({ name, q: (2 / gateUp.length) * ffn, p: hidden }))
+  return [inputs, [{ name: attn('o_proj'), q: hidden, p: heads * d }], outer, [{ name: down, q: hidden, p: ffn }]]
 }
 
 function beforeOf({ norms, heads, kvHeads, d, ffn, linears: { qkv, gateUp } }: Architecture): Before[] {
@@ -161,12 +196,12 @@ async function* block(
   try {
     const a = before(x, 'input_layernorm')
     yield { stage: 0, input: a }
-    const parts = projections(scope, model, a)
+    const mix = mixer(scope, model, index, a, windows)
     if (a !== x) scope.drop(a)
-    const mixed = await attend(scope, model, index, parts, windows)
+    const mixed = await mix()
     yield { stage: 1, input: mixed }
     const y = scope.copy(x)
-    branch(scope, model, mixed, attn('o_proj'), y, 'post_attention_layernorm')
+    branch(scope, model, mixed, model.mixers?.[index] ? deltaOutput : attn('o_proj'), y, 'post_attention_layernorm')
     scope.drop(mixed)
     const m = before(y, middleNorm(norms))
     yield { stage: 2, input: m }
@@ -181,17 +216,40 @@ async function* block(
   }
 }
 
+/** What the tokens of block `index` make of each other: `a` `[tokens, hidden]` is read before it returns, and its parts are used up by the call that it returns. */
+function mixer(scope: Scope, model: Architecture, index: number, a: Tensor, windows: Windows): () => Promise<Tensor> {
+  const sizes = model.mixers?.[index]
+  if (sizes) {
+    const parts = deltaParts(scope, a, windows)
+    return () => recall(scope, sizes, parts, windows, model.eps)
+  }
+  const parts = projections(scope, model, a)
+  return () => attend(scope, model, index, parts, windows)
+}
+
 interface Projections {
   q: Tensor
   k: Tensor
   v: Tensor
+  /** Of what attention puts out, before its sigmoid. */
+  gate?: Tensor
 }
 
 /** Queries, keys and values of `a`, normed where the family norms them; kept by the scope. */
-function projections(scope: Scope, { heads, kvHeads, d, linears: { qkv }, headNorms, eps }: Architecture, a: Tensor): Projections {
+function projections(scope: Scope, model: Architecture, a: Tensor): Projections {
+  const {
+    heads,
+    kvHeads,
+    d,
+    linears: { qkv },
+    headNorms,
+    eps,
+    gated,
+  } = model
   const outputs = qkv.map((name) => scope.linear(a, name))
-  const [q, k, v] = outputs.length === 1 ? split(scope, outputs[0], [heads * d, kvHeads * d, kvHeads * d]) : outputs
-  if (headNorms === 'none') return { q, k, v }
+  const [first, k, v] = outputs.length === 1 ? split(scope, outputs[0], [heads * d, kvHeads * d, kvHeads * d]) : outputs
+  const [q, gate] = gated ? interleaved(scope, first, d) : [first]
+  if (headNorms === 'none') return { q, k, v, gate }
   const normed = (x: Tensor, name: string) => {
     const width = headNorms === 'each' ? d : x.cols
     const y = scope.keep(scope.gpu.empty(x.shape))
@@ -200,7 +258,20 @@ function projections(scope: Scope, { heads, kvHeads, d, linears: { qkv }, headNo
     scope.drop(x)
     return y
   }
-  return { q: normed(q, 'q_norm'), k: normed(k, 'k_norm'), v }
+  return { q: normed(q, 'q_norm'), k: normed(k, 'k_norm'), v, gate }
+}
+
+/** Queries and gates, which lie head by head beside each other in `x` `[tokens, heads · 2d]`. */
+function interleaved(scope: Scope, x: Tensor, d: number): Tensor[] {
+  const { gpu } = scope
+  const heads = x.view([x.size / (2 * d), 2 * d])
+  const parts = [0, d].map((from) => {
+    const part = scope.keep(gpu.empty([x.rows, x.cols / 2]))
+    copyColumns(gpu, heads, from, part.view([heads.rows, d]), 0, d)
+    return part
+  })
+  scope.drop(x)
+  return parts
 }
 
 /** Takes `x` apart into tensors of so many columns each. */
@@ -217,7 +288,7 @@ function split(scope: Scope, x: Tensor, widths: number[]): Tensor[] {
 }
 
 /** Attention of block `index`, which uses up its projections: `[tokens, heads · d]`, kept by the scope. */
-async function attend(scope: Scope, model: Architecture, index: number, { q, k, v }: Projections, at: Windows): Promise<Tensor> {
+async function attend(scope: Scope, model: Architecture, index: number, { q, k, v, gate }: Projections, at: Windows): Promise<Tensor> {
   const { heads, kvHeads, d, multipliers, scoreCap: cap } = model
   const { gpu } = scope
   const { t } = at
@@ -236,6 +307,10 @@ async function attend(scope: Scope, model: Architecture, index: number, { q, k, 
   const span = model.spans[index]
   const mixed = scope.keep(await attention(gpu, q, k, v, { ...at, heads, kvHeads, d, span, scale: multipliers.scores, cap }))
   scope.drop(q, k, v)
+  if (gate) {
+    sigmoidGate(gpu, mixed, gate)
+    scope.drop(gate)
+  }
   return mixed
 }
 

@@ -48,7 +48,7 @@ export type Fields = z.infer<typeof schema>
 const sameActivation = { silu: ['silu', 'swish'], gelu_pytorch_tanh: ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'] }
 
 /** What sets a family apart from LLaMA. */
-export interface Kind extends Partial<Pick<Architecture, 'act' | 'norms' | 'plus' | 'headNorms' | 'linears'>> {
+export interface Kind extends Partial<Pick<Architecture, 'act' | 'norms' | 'plus' | 'headNorms' | 'linears' | 'gated'>> {
   id: string
   label: string
   modelTypes: string[]
@@ -73,11 +73,21 @@ export const llama = llamaLike({ id: 'llama', label: 'LLaMA', modelTypes: ['llam
 
 export function llamaLike(kind: Kind): Family {
   const { id, label, modelTypes } = kind
-  return { id, label, modelTypes, read: (given) => modelOf(read(kind, given)) }
+  return { id, label, modelTypes, read: (given) => modelOf(architectureOf(kind, given)) }
 }
 
-function read(kind: Kind, given: Record<string, unknown>): Architecture {
-  const { biased = [], window = 'none', act = 'silu', norms = 'before', plus = 0, headNorms = 'none', linears = apart } = kind
+/** @throws WorkbenchError `config-invalid`, `config-unsupported` */
+export function architectureOf(kind: Kind, given: Record<string, unknown>): Architecture {
+  const {
+    biased = [],
+    window = 'none',
+    act = 'silu',
+    norms = 'before',
+    plus = 0,
+    headNorms = 'none',
+    linears = apart,
+    gated = false,
+  } = kind
   const config = fieldsOf(kind, given)
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: ffn } = config
   const kvHeads = config.num_key_value_heads ?? heads
@@ -98,7 +108,7 @@ function read(kind: Kind, given: Record<string, unknown>): Architecture {
     maxPositions: config.max_position_embeddings,
     tied: config.tie_word_embeddings,
     eps: config.rms_norm_eps,
-    ...{ act, norms, plus, headNorms, linears, spans },
+    ...{ act, norms, plus, headNorms, linears, gated, spans },
     biased: (linear) => biased.includes(linear) || config[linear.startsWith('self_attn') ? 'attention_bias' : 'mlp_bias'] === true,
     ropes: kind.ropes?.(full, spans, rules) ?? Array<RopeSettings>(spans.length).fill(readRope(full, rules)),
     multipliers: { embedding: 1, residual: 1, logits: 1, scores: 1 / Math.sqrt(d), ...kind.multipliers?.(config) },

@@ -1,9 +1,12 @@
 /** Text models inside larger repositories, and mixtures of experts, by config.json and the names of tensors alone. */
 import { describe, expect, it, test } from 'vitest'
+import type { Bytes } from '../io/bytes.ts'
 import { openFolder } from '../io/folder.ts'
+import { openCheckpoint } from '../io/safetensors.ts'
 import { refusal } from '../io/testing.ts'
 import { fixtureFiles, fixtures } from './fixtures/fixtures.ts'
 import { readModel } from './index.ts'
+import { type Tensors, safetensorsOf } from './testing.ts'
 import { openModel } from './weights.ts'
 
 const text = {
@@ -54,6 +57,9 @@ describe('a text model in a larger repository', () => {
     ['mistral3', 'language_model.model', ['vision_tower', 'multi_modal_projector'], 15],
     ['gemma-3-vision', 'language_model.model', ['vision_tower', 'multi_modal_projector'], 23],
     ['smolvlm', 'model.text_model', ['vision_model', 'connector'], 22],
+    ['llava', 'language_model.model', ['vision_tower', 'multi_modal_projector'], 43],
+    ['internvl', 'language_model.model', ['vision_tower', 'multi_modal_projector'], 25],
+    ['idefics3', 'model.text_model', ['vision_model', 'connector'], 22],
   ])('%s: says which part is meant, and what stays', async (name, prefix, parts, count) => {
     const opened = await open(name)
     const [{ message }, ...more] = opened.remarks
@@ -96,6 +102,71 @@ describe('a mixture of experts is refused with its size', () => {
     expect(error.code).toBe('config-unsupported')
     expect(error.message).toMatch(message)
     expect(error.hint).toMatch(hint)
+  })
+})
+
+describe('Qwen3.5', () => {
+  const text = {
+    ...{ model_type: 'qwen3_5_text', hidden_size: 64, num_hidden_layers: 8, num_attention_heads: 2, intermediate_size: 96, vocab_size: 64 },
+    ...{ num_key_value_heads: 1, head_dim: 32, hidden_act: 'silu', linear_num_key_heads: 2, linear_num_value_heads: 4 },
+  }
+  const recalls = (config: Record<string, unknown>) => readModel(config).model.architecture!.mixers!.map((sizes) => sizes !== null)
+
+  it('attends in every fourth block, or where the config says so, and rotates a quarter of each head', () => {
+    const usual = [true, true, true, false, true, true, true, false]
+    expect(recalls(text)).toEqual(usual)
+    expect(recalls({ ...text, full_attention_interval: 2 })).toEqual([true, false, true, false, true, false, true, false])
+    const types = usual.map((one) => (one ? 'linear_attention' : 'full_attention'))
+    expect(recalls({ ...text, layer_types: types, full_attention_interval: 4 })).toEqual(usual)
+    const share = (config: Record<string, unknown>) => readModel(config).model.architecture!.ropes[0]!.share
+    expect(share(text)).toBe(0.25)
+    expect(share({ ...text, rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } })).toBe(0.5)
+  })
+
+  it('has its head where transformers expects it', () => {
+    expect(readModel({ model_type: 'qwen3_5', text_config: text }).model.shape.tied).toBe(false)
+    expect(readModel({ model_type: 'qwen3_5', text_config: { ...text, tie_word_embeddings: true } }).model.shape.tied).toBe(true)
+  })
+
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ['experts', { num_experts: 256 }, /num_experts is 256/],
+    ['longer convolutions', { linear_conv_kernel_dim: 7 }, /linear_conv_kernel_dim is 7/],
+    ['attention without a gate', { attn_output_gate: false }, /attn_output_gate is false/],
+    ['another kind of block', { layer_types: Array(8).fill('sliding_attention') }, /layer_types holds "sliding_attention"/],
+    ['too few kinds of blocks', { layer_types: ['full_attention'] }, /1 entries for 8 blocks/],
+    [
+      'kinds that contradict the interval',
+      { layer_types: Array(8).fill('full_attention'), full_attention_interval: 4 },
+      /full_attention_interval is 4/,
+    ],
+    ['heads that cannot share', { linear_num_key_heads: 3 }, /4 value heads of linear attention cannot share 3 key heads/],
+    ['heads that 4 does not divide', { linear_num_value_heads: 2 }, /linear_num_value_heads is 2/],
+    ['another activation', { hidden_act: 'gelu' }, /hidden_act is "gelu"/],
+    ['no sizes', { linear_key_head_dim: 'wide' }, /linear_key_head_dim/],
+  ])('%s: refused', async (_, changes, message) => {
+    expect((await refusal(() => readModel({ ...text, ...changes }))).message).toMatch(message)
+  })
+
+  test.each(['qwen3.5', 'qwen3.5-vision'])('%s: what stays in full precision is told, and so is the multi-token head', async (name) => {
+    const files = await fixtureFiles(fixtures.find((one) => one.name === name)!)
+    const weights = await openCheckpoint(files)
+    const tensors: Tensors = new Map()
+    for (const [tensor, { shape }] of weights.tensors)
+      tensors.set(tensor, { shape: [...shape], data: new Float32Array(shape.reduce((a, b) => a * b, 1)) })
+    for (const tensor of ['mtp.fc.weight', 'mtp.layers.0.mlp.up_proj.weight'])
+      tensors.set(tensor, { shape: [4, 4], data: new Float32Array(16) })
+    const opened = openModel(
+      await openFolder(new Map<string, Bytes>([...files, ['model.safetensors', new Blob([safetensorsOf(tensors)])]])),
+    )
+    const messages = opened.remarks.map(({ message }) => message).join(' ')
+    expect(messages).toMatch(
+      name === 'qwen3.5' ? /multi-token head \(2 tensors below mtp\) is copied/ : /other \d+ tensors \(.*mtp.*\) are copied/,
+    )
+    expect(messages).toMatch(
+      /In \d of \d blocks these stay in full precision: linear_attn.conv1d \(convolution\), .*in_proj_b.*in_proj_a.*A_log.*dt_bias/,
+    )
+    expect(messages).not.toContain('not used')
+    expect(opened.otherModules).toContain('mtp')
   })
 })
 

@@ -6,15 +6,19 @@ import { isObject, type JsonObject } from '../io/json.ts'
 import { invalid } from './config.ts'
 import type { Model } from './family.ts'
 
-/** Types of repositories that compute text as its model alone does, by the type of that model where `text_config` names none. */
-const repositories: Record<string, string> = {
-  mistral3: 'mistral',
-  gemma3: 'gemma3_text',
-  llava: 'llama',
-  llava_next: 'llama',
-  internvl: 'qwen2',
-  idefics3: 'llama',
-  smolvlm: 'llama',
+/**
+ * Types of repositories that compute text as its model alone does, the type of that model where `text_config` names none, and
+ * whether its head is the embedding where nothing is said (in most).
+ */
+const repositories: Record<string, { text: string; tied?: boolean }> = {
+  mistral3: { text: 'mistral' },
+  gemma3: { text: 'gemma3_text' },
+  qwen3_5: { text: 'qwen3_5_text', tied: false },
+  llava: { text: 'llama' },
+  llava_next: { text: 'llama' },
+  internvl: { text: 'qwen2' },
+  idefics3: { text: 'llama' },
+  smolvlm: { text: 'llama' },
 }
 
 export const nestedTypes = Object.keys(repositories)
@@ -32,9 +36,10 @@ export function nestedText(config: JsonObject): Nested | null {
   const { model_type: repository, text_config: text } = config
   if (typeof repository !== 'string' || !Object.hasOwn(repositories, repository)) return null
   if (!isObject(text)) throw invalid(`${repository} models describe their text model in text_config, which is missing or no object`)
-  // transformers 5 takes the outer value, and assumes that the head is the embedding where none is given.
-  const tied = config.tie_word_embeddings ?? text.tie_word_embeddings ?? true
-  return { repository, text: { model_type: repositories[repository], ...text }, tied }
+  const { text: usual, tied: assumed = true } = repositories[repository]
+  // transformers 5 takes the outer value.
+  const tied = config.tie_word_embeddings ?? text.tie_word_embeddings ?? assumed
+  return { repository, text: { model_type: usual, ...text }, tied }
 }
 
 /** The same model with the names that its tensors have there, those that most repositories have first. */

@@ -13,6 +13,7 @@ import { readable } from '../io/formats/packing.ts'
 import { type BlockWeights, type Family, keptOf, linearsOf, type Model } from './family.ts'
 import { FiniteCheck } from './finite.ts'
 import { readModel } from './index.ts'
+import { modulesBeside, type OpenRemark, remarksOn } from './remarks.ts'
 
 /** Bytes read and uploaded at a time. */
 const PIECE = 8 * 2 ** 20
@@ -37,7 +38,7 @@ export interface OpenModel {
   /** Modules beside the model in such a repository, e.g. `vision_tower`. */
   otherModules: string[]
   /** What is unusual about the weights but not wrong: tensors that nothing uses, a head that config.json does not expect. */
-  remarks: { message: string; hint: string }[]
+  remarks: OpenRemark[]
 }
 
 /**
@@ -152,69 +153,6 @@ function refuseQuantized({ checkpoint, packing }: Folder, module: string, why = 
       'Add the quantize_config.json that was published with these weights.',
     )
   throw new WorkbenchError('config-unsupported', `${what}.`, `${why} ${readable}`.trim())
-}
-
-/** At most so many names in one sentence. */
-const maxNames = 6
-
-/** What is unusual about the weights but not wrong. */
-function remarksOn(opened: OpenModel, used: ReadonlySet<string>): OpenModel['remarks'] {
-  const { folder, model, embedding, head } = opened
-  const remarks: OpenModel['remarks'] = []
-  // Angles of the rotary embedding, which older files hold and nobody reads: config.json has their settings.
-  const left = [...folder.checkpoint.tensors.keys()].filter((name) => !used.has(name) && !/\brotary_emb\.inv_freq$/.test(name))
-  const others = new Set(left.filter(isBeside(opened, used)))
-  const unused = left.filter((name) => !others.has(name))
-  if (opened.partOf !== null) remarks.push(partRemark(opened, others.size))
-  if (unused.length) {
-    const more = unused.length > maxNames ? `, and ${unused.length - maxNames} more` : ''
-    const subject = unused.length > 1 ? `${unused.length} tensors of the weights are not used` : 'A tensor of the weights is not used'
-    remarks.push({
-      message: `${subject}: ${unused.slice(0, maxNames).join(', ')}${more}.`,
-      hint: `The ${folder.config.model_type} that config.json describes has no such ${unused.length > 1 ? 'tensors. If they belong' : 'tensor. If it belongs'} to the model, config.json is wrong.`,
-    })
-  }
-  if (folder.files.has('adapter_config.json')) {
-    remarks.push({
-      message: 'The folder also contains an adapter (adapter_config.json), which is not applied.',
-      hint: 'To use it, merge it into the model first (PEFT: merge_and_unload, then save_pretrained).',
-    })
-  }
-  for (const { name, why } of folder.leftOut) {
-    remarks.push({
-      message: `${JSON.stringify(name)} is not copied into checkpoints: ${why}.`,
-      hint: 'Rename the file if it belongs to the model.',
-    })
-  }
-  if (model.shape.tied && head !== embedding) {
-    remarks.push({
-      message: `config.json says that the head is the embedding (tie_word_embeddings), but the weights also contain ${head}, which is used.`,
-      hint: 'transformers from version 5 on does the same; older versions use the embedding. If the two tensors are equal, there is no difference.',
-    })
-  }
-  return remarks
-}
-
-/** Which part of a repository is meant, and what becomes of the others. */
-function partRemark({ family, partOf, prefix, otherModules }: OpenModel, others: number): OpenModel['remarks'][number] {
-  const named = otherModules.slice(0, maxNames).join(', ')
-  const rest = others ? `The other ${others} tensors (${named}) are copied into checkpoints byte for byte.` : 'It has no other tensors.'
-  return {
-    message: `This is a repository of the type ${partOf}. Its text model (${family.label}, tensors below ${prefix.replace(/\.$/, '')}) is measured and quantized. ${rest}`,
-    hint: 'Calibration and perplexity use text only.',
-  }
-}
-
-/** Whether a tensor belongs to another part of the repository. */
-const isBeside =
-  ({ partOf, prefix }: OpenModel, used: ReadonlySet<string>) =>
-  (name: string) =>
-    partOf !== null && !used.has(name) && !name.startsWith(prefix)
-
-/** The modules of those tensors, as they are called without the prefix of the whole. */
-function modulesBeside(opened: OpenModel, used: ReadonlySet<string>): string[] {
-  const names = [...opened.folder.checkpoint.tensors.keys()].filter(isBeside(opened, used))
-  return [...new Set(names.map((name) => name.replace(/^model\./, '').split('.')[0]))]
 }
 
 /** Full name of a tensor or module of block k. */

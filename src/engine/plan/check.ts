@@ -18,7 +18,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const found = new Findings()
   const { problems } = found
   const opened = session.model
-  for (const { message, hint } of opened.remarks) found.warn('model', message, hint)
+  for (const { message, hint, severity } of opened.remarks) found.warn('model', message, hint, severity)
   const drawn = await drawTexts(job, session, found)
   judgeTexts(job, session, drawn, found)
   const gpu = await session.gpu()

@@ -114,7 +114,14 @@ export function planRun(
     dtype: modelDtype(opened.folder.configText, stored),
     // Names that could mean something else in a pattern are no names of modules.
     otherModules: opened.otherModules.filter((name) => /^\w+$/.test(name)),
-    dynamicSkips: Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
+    dynamicSkips: [
+      ...opened.model.layouts
+        .slice(0, blocks)
+        .flatMap((layout, k) =>
+          keptOf(layout).flatMap(({ name, linear }) => (linear ? [blockName(opened, k, name.replace(/\.weight$/, ''))] : [])),
+        ),
+      ...Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
+    ],
   }
   const outliers = opened.model.layouts.flatMap(linearsOf).some(({ q, p }) => solver.outliers?.(q, p, options))
   const output = {

@@ -21,7 +21,7 @@ const fixture = (name: string) => fixtures.find((one) => one.name === name)!
 /** One of each family, the more particular the better. */
 const oneOfEach = [
   ...['llama-biased-f16', 'mistral', 'opt-350m', 'bloom', 'falcon-7b', 'qwen2-window', 'qwen3', 'gemma-2', 'gemma-3'],
-  ...['ministral-3', 'smollm3', 'olmo2', 'olmo3', 'phi-4-mini', 'granite', 'granite-4'],
+  ...['ministral-3', 'smollm3', 'olmo2', 'olmo3', 'phi-4-mini', 'granite', 'granite-4', 'qwen3.5'],
 ].map(fixture)
 
 let session: Session
