@@ -17,6 +17,8 @@ interface OptionBase {
   symbol?: string
   /** Shown only under "More". */
   advanced?: boolean
+  /** Single linears may have it otherwise than their run (overrides.ts). */
+  perLinear?: boolean
   /** Better defaults at certain bit widths; used when the page adds runs at other bit widths to a comparison. */
   byBits?: Readonly<Record<number, number>>
 }

@@ -59,7 +59,9 @@ const clients: Client[] = [
   },
 ]
 
-const run = (id: string, label: string, method: string, options: RunSpec['options']): RunSpec => ({ id, label, method, options })
+const run = (id: string, label: string, method: string, options: RunSpec['options'], overrides?: RunSpec['overrides']): RunSpec => ({
+  ...{ id, label, method, options, overrides },
+})
 const allRuns: RunSpec[] = [
   run('sym-4', '4 bits, groups of 32, symmetric', 'rtn', { bits: 4, groupSize: 32, symmetric: true }),
   run('asym-4', '4 bits, groups of 32', 'rtn', { bits: 4, groupSize: 32 }),
@@ -71,6 +73,17 @@ const allRuns: RunSpec[] = [
   run('order-4', '4 bits, groups of 32 that follow act-order', 'gptq', { bits: 4, groupSize: 32, symmetric: true, actOrder: true }),
   run('static-4', '4 bits, static groups of 32', 'gptq', { bits: 4, groupSize: 32, symmetric: true, actOrder: true, staticGroups: true }),
   run('part-4', '4 bits, groups of 32, the first 2 of 4 blocks', 'rtn', { bits: 4, groupSize: 32, symmetric: true, blocks: 2 }),
+  run('mixed-4', '4 bits, groups of 32, down_proj of 64, attention of block 0 whole', 'rtn', { bits: 4, groupSize: 32, symmetric: true }, [
+    { pattern: 'layers.0.self_attn' },
+    { pattern: 'down_proj', options: { groupSize: 64 } },
+  ]),
+  run('mixed', '3 bits, q, k, v 8 bits in groups of 64 and o_proj 4 bits symmetric in groups of 32', 'rtn', { bits: 3, groupSize: 32 }, [
+    { pattern: '{q,k,v}_proj', options: { bits: 8, groupSize: 64, symmetric: true } },
+    { pattern: 'layers.{0..1}.self_attn.o_proj', options: { bits: 4, symmetric: true } },
+  ]),
+  run('apart-4', '4 bits, groups of 32, k_proj of 64', 'rtn', { bits: 4, groupSize: 32, symmetric: true }, [
+    { pattern: 'k_proj', options: { groupSize: 64 } },
+  ]),
 ]
 
 /** Quantizes the demo model and lays every checkpoint that a client reads into a folder of its own. */

@@ -233,6 +233,7 @@ const bitsWords: Record<keyof BitsBreakdown, string> = {
   zeros: 'zero points',
   groupIndex: 'group index',
   outliers: 'outliers',
+  kept: 'full precision',
 }
 
 /** Bits per weight by what they hold, without what is not stored at all. */

@@ -7,7 +7,7 @@ import type { Catalog, OptionSpec } from '../engine/job.ts'
 /** Arguments that are wrong or contradict each other. */
 export class UsageError extends Error {}
 
-export type Values = Readonly<Record<string, string | boolean | undefined>>
+export type Values = Readonly<Record<string, string | boolean | string[] | undefined>>
 
 /** What a text argument may name. */
 export const textHelpOf = (texts: Catalog['texts']) =>
@@ -40,6 +40,10 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
     sampling: [
       'HOW',
       'random: seeded random windows of the joined text; consecutive: its first windows; documents: one window from each of some documents (default: as published for the data set, else random)',
+    ],
+    override: [
+      'PATTERN:WHAT',
+      'other bits, group size or symmetry for some linears, as in down_proj:bits=4,group-size=32, or full precision, as in layers.0:keep; the pattern names whole parts of a module path, {0..3} is a range, {q,k} a choice, * stands for anything. Repeatable: the first that matches a linear counts',
     ],
     'held-out': [
       'SHARE',
@@ -90,6 +94,9 @@ const switches = {
   help: 'print this help',
 } as const
 
+/** Flags that may be given several times. */
+const repeatable = ['override']
+
 /** What was given, by the names of the flags. */
 export class Given {
   constructor(readonly values: Values) {}
@@ -100,6 +107,11 @@ export class Given {
 
   text(name: string): string | undefined {
     return this.values[name] as string | undefined
+  }
+
+  /** All values of a flag that may be repeated. */
+  texts(name: string): string[] {
+    return (this.values[name] as string[] | undefined) ?? []
   }
 
   whole(name: string, otherwise: number, min: number): number {
@@ -124,7 +136,7 @@ export class Given {
 export function readArguments(catalog: Catalog, argv: string[], more: Record<string, 'string' | 'boolean'> = {}): Given {
   const known = Object.fromEntries([
     ...Object.entries(more).map(([name, type]) => [name, { type }] as const),
-    ...Object.keys(flagsOf(catalog)).map((name) => [name, { type: 'string' as const }]),
+    ...Object.keys(flagsOf(catalog)).map((name) => [name, { type: 'string' as const, multiple: repeatable.includes(name) }]),
     ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
     ...[...specsOf(catalog)].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
   ])

@@ -1,7 +1,8 @@
 /** Turns the arguments into a job, and checks them. */
 import type { PushPlace } from '../engine/hub.ts'
-import type { Catalog, OptionSpec, OptionValue, Sampling } from '../engine/job.ts'
-import { heldOutShare, optionProblem } from '../engine/job.ts'
+import type { Catalog, OptionSpec, OptionValue, Override, Sampling } from '../engine/job.ts'
+import { heldOutShare, optionProblem, parseOverride } from '../engine/job.ts'
+import { toErrorData } from '../errors.ts'
 import { datasetsOf, type Given, recommendedOf, specsOf, UsageError } from './arguments.ts'
 
 /** Options that the published script accepts with every method, even if they have no effect. */
@@ -14,6 +15,7 @@ const calibrationFlags = [
   'sampling',
   'seed',
   'held-out',
+  'override',
   'date',
   'chat-template',
   'quantization-method',
@@ -24,6 +26,7 @@ export interface Asked {
   model: string
   method: string
   options: Record<string, OptionValue>
+  overrides: Override[]
   /** Flags of the published script that this method does not know. */
   strange: string[]
   /** Nothing is quantized. */
@@ -74,6 +77,7 @@ export function understand(catalog: Catalog, given: Given): Asked {
     sampling,
     measureOnly,
     ...optionsOf(catalog, given, method, [...solver.options, ...catalog.runOptions], measureOnly),
+    overrides: overridesOf(given, solver.options),
     ...saving(catalog, given, measureOnly),
     samples: given.whole('nsamples', 128, 1),
     seqlen: given.text('seqlen') ? given.whole('seqlen', 0, 2) : null,
@@ -104,6 +108,18 @@ function optionsOf(catalog: Catalog, { values }: Given, method: string, own: rea
   return { options, strange }
 }
 
+/** @throws {UsageError} */
+function overridesOf(given: Given, specs: readonly OptionSpec[]): Override[] {
+  return given.texts('override').map((text) => {
+    try {
+      return parseOverride(text, specs)
+    } catch (error) {
+      const { message, hint } = toErrorData(error)
+      throw new UsageError(`--override: ${message} ${hint}`.trim())
+    }
+  })
+}
+
 /** Where the checkpoint goes, and in which formats. */
 function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Asked, 'saved' | 'formats' | 'pushed'> {
   const saved = given.text('save')
@@ -122,7 +138,7 @@ function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Aske
   return { saved, formats, pushed: pushed === undefined ? undefined : { repo: pushed, public: given.on('public') } }
 }
 
-function optionValue(spec: OptionSpec, given: string | boolean | undefined): OptionValue {
+function optionValue(spec: OptionSpec, given: Given['values'][string]): OptionValue {
   if (spec.type === 'bool') return given === true
   if (spec.type === 'choice' && typeof spec.default === 'string') return String(given)
   if (spec.type === 'auto' && given === 'auto') return given

@@ -30,7 +30,7 @@ function device(given: Given): DryDevice | null {
 }
 
 export async function foresee(session: Session, given: Given, asked: Asked): Promise<DryRun> {
-  const { model: path, options, samples, heldOut, seqlen, evalSamples, evalSeqlen } = asked
+  const { model: path, options, overrides, samples, heldOut, seqlen, evalSamples, evalSeqlen } = asked
   const on = device(given)
   if (path === 'demo') await session.open(new Map([['config.json', await demo('config.json')]]), 'Demo model')
   else {
@@ -47,6 +47,7 @@ export async function foresee(session: Session, given: Given, asked: Asked): Pro
   const length = seqlen ?? Math.min(2048, session.model.model.shape.maxPositions ?? 2048)
   const spec = {
     options,
+    overrides,
     calibration: { samples, length, heldOut },
     evaluation: { samples: evalSamples, length: evalSeqlen ?? length },
     device: on,

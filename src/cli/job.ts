@@ -16,7 +16,7 @@ export async function jobOf(
   say: Pick<Speaker, 'note'>,
 ): Promise<Omit<Job, 'formats' | 'keepSolved'>> {
   const { catalog } = session
-  const { method } = asked
+  const { method, overrides } = asked
   const options = { ...asked.options }
   const length = asked.seqlen ?? Math.min(2048, model.maxPositions ?? 2048)
   // As in the published script, whose default is 1000: a number above that of the blocks means all.
@@ -28,7 +28,17 @@ export async function jobOf(
   const passages = given.text('lambada')
   const date = given.text('date')
   return {
-    runs: asked.measureOnly ? [] : [{ id: 'run', label: catalog.solvers.find(({ id }) => id === method)!.label, method, options }],
+    runs: asked.measureOnly
+      ? []
+      : [
+          {
+            id: 'run',
+            label: catalog.solvers.find(({ id }) => id === method)!.label,
+            method,
+            options,
+            ...(overrides.length && { overrides }),
+          },
+        ],
     calibration: {
       ...calibration,
       ...(given.on('chat-template') && { chat: true }),

@@ -1,11 +1,11 @@
 /** The result of a job on stdout: a readable summary, or one JSON object. */
-import { type JobReport, type LastWords, type LayerResult, bitsByContent } from '../engine/job.ts'
+import { type JobReport, type LastWords, type LayerResult, bitsByContent, overrideText } from '../engine/job.ts'
 
 /** What `--json` prints. */
 /** `pushed`: address of the repository that the checkpoint was uploaded to. */
 export function resultOf(report: JobReport, pushed: string | null) {
   const run = report.runs.at(0)
-  const { label = null, method = null, options = null } = report.job.runs.at(0) ?? {}
+  const { label = null, method = null, options = null, overrides = [] } = report.job.runs.at(0) ?? {}
   return {
     adapter: report.adapter.name,
     model: report.model.name,
@@ -14,6 +14,7 @@ export function resultOf(report: JobReport, pushed: string | null) {
     method,
     options: {
       ...options,
+      ...(overrides.length && { overrides: overrides.map(overrideText) }),
       calibration: report.job.calibration,
       evaluation: { ...report.job.evaluation, samples: report.evaluation.windows, length: report.evaluation.length },
       seed: report.job.seed,
@@ -33,11 +34,12 @@ export function resultOf(report: JobReport, pushed: string | null) {
     mean_relative_error: run?.meanRelativeError ?? null,
     mean_held_out_error: run?.meanHeldOutError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
-    bits: run ? bitsOf(run.layers) : null,
+    bits: run ? bitsOf([...run.layers, ...(run.kept ?? [])]) : null,
     seconds: run ? run.seconds : report.seconds,
     network: report.network,
     export_error: run?.exportError ?? null,
     pushed,
+    ...(run?.kept && { kept: run.kept.map(({ name }) => name) }),
     layers: (run?.layers ?? []).map((layer) => ({
       name: layer.name,
       relative_error: layer.relativeError,
@@ -47,13 +49,14 @@ export function resultOf(report: JobReport, pushed: string | null) {
       iterations: layer.iterations,
       products: layer.products ?? null,
       bits: bitsOf([layer]),
+      ...(layer.own && { own: layer.own }),
       notes: layer.notes,
     })),
   }
 }
 
 /** Bits per weight by purpose; they add up to `bits_per_weight`. */
-function bitsOf(layers: LayerResult[]) {
+function bitsOf(layers: Pick<LayerResult, 'shape' | 'bits'>[]) {
   const { groupIndex, ...others } = bitsByContent(layers)
   return { ...others, group_index: groupIndex }
 }

@@ -1,5 +1,5 @@
 /** What --resume takes from the journal beside the folder of --save, and what it keeps of the folder itself. */
-import type { Catalog, Job, JournalSummary } from '../engine/job.ts'
+import { type Catalog, type Job, type JournalSummary, overrideText } from '../engine/job.ts'
 import { type Given, specsOf, UsageError } from './arguments.ts'
 
 /** Arguments that say where a job is and where its result goes. With any other, it is described anew. */
@@ -63,6 +63,8 @@ export function checkPushed(pushed: boolean, { formats }: FormatChoice): void {
   )
 }
 
+const overridesOf = (run: Job['runs'][number] | undefined) => (run?.overrides ?? []).map(overrideText).join(' ')
+
 /** The arguments by which a job differs from the one in the journal. */
 export function differing(catalog: Catalog, job: Job, before: Job): string[] {
   const [run, earlier] = [job.runs.at(0), before.runs.at(0)]
@@ -79,6 +81,7 @@ export function differing(catalog: Catalog, job: Job, before: Job): string[] {
           value(earlier, key, otherwise),
         ])
       : []),
+    ['override', overridesOf(run), overridesOf(earlier)],
     ['dataset', job.calibration.text, before.calibration.text],
     ['nsamples', job.calibration.samples, before.calibration.samples],
     ['seqlen', job.calibration.length, before.calibration.length],

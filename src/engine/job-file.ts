@@ -14,7 +14,8 @@ export const jobFileFormat = 'quantease-job'
 const ownFile = 'file:'
 /** Bytes at most; a report with the errors of every linear is the largest. */
 export const jobFileCap = 64 * 2 ** 20
-const most = { runs: 1024, formats: 64, options: 128 }
+// A model of a hundred blocks may have an override for each of its linears.
+const most = { runs: 1024, formats: 64, options: 128, overrides: 4096 }
 
 const name = (length: number) =>
   z
@@ -32,14 +33,20 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'is no SHA-256 in hexadecimal'
 const textChoice = { text: name(512), column: name(200).optional(), chat: z.boolean().optional() }
 const formats = z.array(name(64)).max(most.formats).optional()
 
+const options = z
+  .record(z.string().regex(/^[A-Za-z][A-Za-z0-9]{0,63}$/), z.union([z.number(), z.string().max(200), z.boolean()]))
+  .refine((given) => Object.keys(given).length <= most.options, 'has too many options')
+
 const runSpec = z.strictObject({
   // Folders are named after it.
   id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'has to be letters, digits, - and _'),
   label: name(200),
   method: name(64),
-  options: z
-    .record(z.string().regex(/^[A-Za-z][A-Za-z0-9]{0,63}$/), z.union([z.number(), z.string().max(200), z.boolean()]))
-    .refine((options) => Object.keys(options).length <= most.options, 'has too many options'),
+  options,
+  overrides: z
+    .array(z.strictObject({ pattern: name(300), options: options.optional() }))
+    .max(most.overrides)
+    .optional(),
   formats,
 })
 

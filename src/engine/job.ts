@@ -8,11 +8,13 @@ import type { ErrorCode, ErrorData } from '../errors.ts'
 import type { Refs } from '../io/hub/hub.ts'
 import type { Traffic } from '../io/hub/network.ts'
 import type { Options, OptionSpec, SolverInfo } from '../options.ts'
+import type { Override } from '../overrides.ts'
 
 // ---------------------------------------------------------------- catalog
 
 export type { Options, OptionSpec, OptionValue, SolverInfo } from '../options.ts'
 export { fixedBy, optionProblem, resolveOptions } from '../options.ts'
+export { claims, type Override, overrideText, parseOverride } from '../overrides.ts'
 export { isDatasetId } from '../data/datasets.ts'
 export type { TextFacts } from '../data/text-facts.ts'
 export type { KlSpread, WindowMeans } from '../eval/perplexity.ts'
@@ -198,6 +200,8 @@ export interface RunSpec {
   method: string
   /** Options of the solver and of the run by key; missing ones have their default. */
   options: Options
+  /** Other bits, group sizes or symmetry for some linears, or full precision. */
+  overrides?: Override[]
   /** As those of the job, for this run alone. */
   formats?: string[]
 }
@@ -261,8 +265,10 @@ export interface JobCheck {
   passagesFrom?: TextFacts
   runs: {
     id: string
-    /** Over the quantized linears: codes + scales + zero points (+ group index and outliers, if stored). */
+    /** Over the linears of the quantized blocks: codes + scales + zero points (+ group index and outliers, if stored). */
     bitsPerWeight: number
+    /** Linears that overrides give something else than the run has, in their order. */
+    own: OwnGrid[]
     /** Predicted size of the whole checkpoint, bytes. */
     checkpointBytes: number
     /** What keeping the solved linears takes, outliers left out, bytes. */
@@ -271,6 +277,12 @@ export interface JobCheck {
     /** Forecast of time and memory; null when the run has errors. */
     forecast: Forecast | null
   }[]
+}
+
+/** A linear by its module path, and what an override gives it in place of the run's options; null: it stays in full precision. */
+export interface OwnGrid {
+  name: string
+  options: Options | null
 }
 
 /** What a format is to a run. */
@@ -336,6 +348,8 @@ export interface DryDevice {
 export interface DryRunSpec {
   /** Option values by algorithm; everything else has its default. */
   options: Options
+  /** As in a run; of their options, each algorithm takes those that it has. */
+  overrides?: Override[]
   /** `heldOut`: as in a job. */
   calibration: { samples: number; length: number; heldOut?: number }
   /** 0 samples: about as many as a usual text gives. */
@@ -403,6 +417,8 @@ export interface BitsBreakdown {
   groupIndex: number
   /** Values and positions of outliers. */
   outliers: number
+  /** Weights that an override keeps in full precision. */
+  kept?: number
 }
 
 /** The relative objective f(Ŵ)/f(0) of one linear by iteration, for its chart. */
@@ -446,6 +462,8 @@ export interface LayerResult {
     trials: { damping: number; alpha: number; error: number }[]
   }
   bits: BitsBreakdown
+  /** What an override gave it in place of the run's options. */
+  own?: Options
   /** Only for iterative methods; with an `aim`, of what that asks for. */
   objective?: ObjectiveCurve
   /** Remarks of the solver: dead columns, fallbacks, damping. */
@@ -493,6 +511,7 @@ export interface RunResult {
   lambada?: LastWords
   /** Perplexity with the first `blocks` blocks quantized, as requested by the job. */
   perplexities: { blocks: number; value: number }[]
+  /** Over the linears of the quantized blocks, those that overrides keep included. */
   bitsPerWeight: number
   meanRelativeError: number | null
   /** Of `heldOutError`, when there are held-out windows. */
@@ -500,6 +519,8 @@ export interface RunResult {
   worst: { name: string; relativeError: number } | null
   seconds: number
   layers: LayerResult[]
+  /** Linears that overrides keep in full precision. */
+  kept?: { name: string; shape: [number, number]; bits: BitsBreakdown }[]
   /** The checkpoint, once completely written and verified. */
   export: { files: ExportFile[]; bytes: number; checkpoints: ExportedCheckpoint[] } | null
   /** Why a requested checkpoint was not written. */
@@ -704,15 +725,16 @@ export function sampleMemory(series: MemoryPoint[], next: MemoryPoint): MemoryPo
 type Counted = { shape: [number, number]; bits: BitsBreakdown }[]
 
 /** Bits per weight over these layers, by purpose. */
-export function bitsByContent(layers: Counted): BitsBreakdown {
+export function bitsByContent(layers: Counted): Required<BitsBreakdown> {
   const weights = layers.reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
-  const mean = (content: keyof BitsBreakdown) => (weights ? layers.reduce((sum, { bits }) => sum + bits[content], 0) / weights : 0)
+  const mean = (content: keyof BitsBreakdown) => (weights ? layers.reduce((sum, { bits }) => sum + (bits[content] ?? 0), 0) / weights : 0)
   return {
     codes: mean('codes'),
     scales: mean('scales'),
     zeros: mean('zeros'),
     groupIndex: mean('groupIndex'),
     outliers: mean('outliers'),
+    kept: mean('kept'),
   }
 }
 

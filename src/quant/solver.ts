@@ -148,6 +148,7 @@ export function disposeQuantized(result: QuantizedLinear): void {
 export const gridOptions = [
   {
     key: 'kind',
+    perLinear: true,
     flag: 'type',
     label: 'Type',
     type: 'choice',
@@ -160,6 +161,7 @@ export const gridOptions = [
   },
   {
     key: 'bits',
+    perLinear: true,
     flag: 'wbits',
     label: 'Bits',
     type: 'choice',
@@ -171,6 +173,7 @@ export const gridOptions = [
   },
   {
     key: 'groupSize',
+    perLinear: true,
     flag: 'groupsize',
     label: 'Group size',
     type: 'choice',
@@ -182,6 +185,7 @@ export const gridOptions = [
   },
   {
     key: 'symmetric',
+    perLinear: true,
     flag: 'sym',
     label: 'Symmetric grid',
     type: 'bool',
@@ -191,6 +195,7 @@ export const gridOptions = [
   },
   {
     key: 'grid',
+    perLinear: true,
     flag: 'grid',
     label: 'Grid',
     type: 'choice',

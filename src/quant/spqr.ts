@@ -37,6 +37,7 @@ const spqrOptions = [
   ...pick(gridOptions, 'bits'),
   {
     key: 'groupSize',
+    perLinear: true,
     flag: 'groupsize',
     label: 'Group size',
     type: 'choice',

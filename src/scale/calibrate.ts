@@ -166,7 +166,7 @@ async function carry(job: Job, host: Host, resume: boolean, solved: SolvedFolder
   const kept = await SolvedBlocks.open(host.journal, 0)
   const opened = host.session.model
   for (let k = 0; k < opened.model.shape.blocks; k++) {
-    for (const linear of (await kept.linears(linearNames(opened, k))).values())
+    for (const linear of (await kept.linears(linearNames(opened, job.runs[0], k))).values())
       if (!solved.has(linear.layer.name, null)) await solved.write(linear, null, null)
     const vectors = await kept.vectors(k)
     if (vectors) await solved.writeVectors(k, vectors)

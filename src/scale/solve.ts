@@ -63,9 +63,9 @@ const noSink = async () => {
 }
 
 /** The run, with Σ as the store has it. @throws {WorkbenchError} `option-invalid`, `plan-invalid` */
-async function plannedBy(session: Session, store: GramStore, { method, options }: Asked): Promise<PlannedRun> {
+async function plannedBy(session: Session, store: GramStore, { method, options, overrides }: Asked): Promise<PlannedRun> {
   const gpu = await session.gpu()
-  const spec = { id: 'run', label: method, method, options: withInputs(store.meta, options) }
+  const spec = { id: 'run', label: method, method, options: withInputs(store.meta, options), overrides }
   const fail = (_: string, message: string, hint = '') => {
     throw new WorkbenchError('option-invalid', message, hint)
   }
@@ -116,7 +116,7 @@ function partsOf(
     for (const { name, q, p } of rows ? chosen : []) judgeRows(rows!, q, sliceProblem(solver, q, p, options), blockName(opened, k, name))
     parts.push({ k, linears: chosen.map(({ name }) => name), rows })
   }
-  if (!parts.length) throw new UsageError(`No linear is called "${pattern}"; the first is ${linearNames(opened, 0)[0]}.`)
+  if (!parts.length) throw new UsageError(`No linear is called "${pattern}"; the first is ${linearNames(opened, {}, 0)[0]}.`)
   return parts
 }
 
@@ -222,7 +222,7 @@ export async function assemble(session: Session, hub: Hub, given: Given, asked: 
   const planned = await plannedBy(session, store, asked)
   const folder = new SolvedFolder(store.path, planned.spec.method, planned.options)
   const elsewhere = { solved: (names: string[]) => folder.solved(names, rowsOf(session)), vectors: (k: number) => folder.vectors(k) }
-  await requireAll(session, store, elsewhere)
+  await requireAll(session, store, asked, elsewhere)
   const job = await assemblyJob(session, store, given, asked, worker)
   const target = await worker.claim({ path: asked.saved, model: localModel(asked.model), overwrite: given.on('overwrite') })
   const { journal } = target
@@ -248,11 +248,12 @@ export async function assemble(session: Session, hub: Hub, given: Given, asked: 
 async function requireAll(
   { model: opened }: Session,
   { meta }: GramStore,
+  { overrides }: Asked,
   { solved }: Pick<Required<NonNullable<Host['elsewhere']>>, 'solved'>,
 ) {
   const lacking: string[] = []
   for (let k = 0; k < meta.blocks; k++) {
-    const names = linearNames(opened, k)
+    const names = linearNames(opened, { overrides }, k)
     const found = await solved(names)
     lacking.push(...names.filter((name) => !found.has(name)))
   }

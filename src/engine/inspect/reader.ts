@@ -8,12 +8,14 @@ import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
 import { disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels, type OpenModel, type Outer } from '../../models/weights.ts'
 import { restore } from '../../quant/linear.ts'
+import type { RunSpec } from '../job.ts'
 import { last } from '../run/forward.ts'
 import { type Kept, restoreBlock } from '../run/restore.ts'
 
 /** What a run made of the first `blocks` blocks. */
 export interface Quantized {
   kept: Kept
+  spec: Pick<RunSpec, 'overrides'>
   blocks: number
 }
 
@@ -49,7 +51,7 @@ export class Reader {
     const blocks: BlockWeights[] = []
     for (const k of layouts.keys()) {
       const full = await loadBlock(gpu, opened, k)
-      blocks.push(quantized && k < quantized.blocks ? await replaced(gpu, opened, quantized.kept, k, full) : full)
+      blocks.push(quantized && k < quantized.blocks ? await replaced(gpu, opened, quantized, k, full) : full)
     }
     return new Reader(gpu, opened, blocks, outer, table, 4 * Math.ceil(length / 4))
   }
@@ -147,9 +149,9 @@ function refuse(gpu: Device, { model, family, parameters }: OpenModel, length: n
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
 
 /** A block with what was kept of it in the place of its linears and vectors. */
-async function replaced(gpu: Device, opened: OpenModel, kept: Kept, k: number, full: BlockWeights): Promise<BlockWeights> {
+async function replaced(gpu: Device, opened: OpenModel, { kept, spec }: Quantized, k: number, full: BlockWeights): Promise<BlockWeights> {
   const weights: BlockWeights = new Map(full)
-  await restoreBlock(gpu, opened, kept, k, weights, (stored) => restore(gpu, stored))
+  await restoreBlock(gpu, opened, kept, { k, spec }, weights, (stored) => restore(gpu, stored))
   for (const [name, tensor] of full) if (weights.get(name) !== tensor) tensor.dispose()
   return weights
 }

@@ -87,8 +87,9 @@ export async function continueText(
       const i = head!.job.runs.findIndex(({ id }) => id === run)
       const kept = await SolvedBlocks.open(job!.journal, i)
       try {
-        const blocks = Number(head!.job.runs[i].options.blocks) || opened.model.shape.blocks
-        const reader = await Reader.open(gpu, opened, { kept, blocks }, length)
+        const spec = head!.job.runs[i]
+        const blocks = Number(spec.options.blocks) || opened.model.shape.blocks
+        const reader = await Reader.open(gpu, opened, { kept, spec, blocks }, length)
         answers.push(await speak(run, reader))
         reader.dispose()
       } finally {

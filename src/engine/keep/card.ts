@@ -3,6 +3,8 @@
  * so that a job that was interrupted ends in the same bytes.
  */
 import type { Compatibility, ExportFormat } from '../../io/formats/index.ts'
+import { inWords } from '../../errors.ts'
+import { overrideText } from '../../overrides.ts'
 import type { CheckpointReport, LastWords, ReportHead, RunResult, UsedText } from '../job.ts'
 import { remarks } from '../plan/remarks.ts'
 import type { PlannedRun } from '../plan/plan.ts'
@@ -49,7 +51,7 @@ const carried = ['license', 'license_name', 'license_link', 'language']
 function frontMatter({ report, run, opened, format }: CardFacts): string {
   const source = report.model.source
   const library = format.library === undefined ? 'transformers' : format.library
-  const tags = ['quantease-workbench', format.id, run.spec.method, `${run.output.settings.bits}-bit`]
+  const tags = ['quantease-workbench', format.id, run.spec.method, `${widthsOf(run).join('-')}-bit`]
   return [
     '---',
     ...(source ? [`base_model: ${source.repo}`, 'base_model_relation: quantized'] : []),
@@ -65,12 +67,11 @@ function frontMatter({ report, run, opened, format }: CardFacts): string {
 
 function heading({ report, run, format }: CardFacts): string {
   const { name, source, sha256 } = report.model
-  const { bits } = run.output.settings
   const origin = source
     ? `[${source.repo}](https://huggingface.co/${source.repo}/tree/${source.revision}) at \`${source.ref}\` (commit ${source.revision})`
     : `${plain(name)} (SHA-256 of its configuration and of samples of its weights: ${sha256})`
   const { version, code } = report.workbench
-  return `# ${plain(name)}, ${run.solver.label}, ${bits} bits, ${format.label}
+  return `# ${plain(name)}, ${run.solver.label}, ${inWords(widthsOf(run).map(String), 'and')} bits, ${format.label}
 
 Made from ${origin} by QuantEase Workbench ${version} (engine ${code.slice(0, 12)}) on ${plain(report.adapter.name)}. Its format: ${format.summary}`
 }
@@ -103,13 +104,14 @@ function method(report: CheckpointReport, run: PlannedRun): string {
   const { job, texts, calibration, evaluation } = report
   const named = (what: string, text: UsedText | undefined, how: string) =>
     text ? [`- ${what}: ${plain(text.name)}, ${how}; ${text.tokens} tokens, SHA-256 of their ids ${text.tokensSha256}`] : []
-  const options = [...run.solver.options, ...runOptions].map((spec) => `- ${spec.label}: ${inWords(spec, run)}`)
+  const options = [...run.solver.options, ...runOptions].map((spec) => `- ${spec.label}: ${valueInWords(spec, run)}`)
   return [
     '## How it was made',
     '',
     `${run.solver.label}: ${run.solver.summary}`,
     '',
     ...options,
+    ...(run.spec.overrides ?? []).map((override) => `- Override: \`${plainCode(overrideText(override))}\``),
     `- Seed: ${job.seed}`,
     ...named(
       'Calibration',
@@ -124,7 +126,7 @@ function method(report: CheckpointReport, run: PlannedRun): string {
 }
 
 /** A value as the page says it: `-1` and `0` mean something only to who knows the options. */
-function inWords(spec: OptionSpec, { options, blocks }: PlannedRun): string {
+function valueInWords(spec: OptionSpec, { options, blocks }: PlannedRun): string {
   const value = options[spec.key]
   if (spec.key === 'blocks' && value === 0) return `all ${blocks}`
   const choice = spec.type === 'choice' ? spec.choices.find((one) => one.value === value) : undefined
@@ -151,6 +153,12 @@ function notes({ report, run, opened, format }: CardFacts): string {
   ]
   return ['## Notes', '', ...lines.map((line) => `- ${plain(line)}`)].join('\n')
 }
+
+/** The widths of a run's linears, the smallest first. */
+const widthsOf = ({ output: { linears } }: PlannedRun) => [...new Set(linears.map(({ bits }) => bits))].sort((a, b) => a - b)
+
+/** Between back ticks nothing but another one means something. */
+const plainCode = (text: string) => text.replace(/[\s`]+/g, ' ')
 
 /** Names come from strangers: one line, without what Markdown or HTML would make something of. */
 const plain = (text: string) => text.replace(/\s+/g, ' ').replace(/[<>|`[\]\\*]/g, '\\$&')

@@ -29,7 +29,7 @@ export const version = __VERSION__
 
 export async function fingerprintOf(opened: OpenModel, source: HubOrigin | null, plan: Plan, traits: AdapterTraits): Promise<Fingerprint> {
   const { runs, job } = plan
-  const options = runs.map(({ spec, options, blocks }) => [spec.id, spec.method, options, blocks])
+  const options = runs.map(({ spec, options, blocks }) => [spec.id, spec.method, options, blocks, spec.overrides ?? []])
   return {
     model: await modelDigest(opened, source),
     text: await sha256(

@@ -32,6 +32,8 @@ export interface JournalHead {
   sweepPanel: number
   /** `GpuSummary.gemmKernel`, likewise. */
   gemmKernel: 'direct' | 'tiled'
+  /** Linears that all runs solve together; absent in journals of earlier versions. */
+  linears?: number
   /** Texts of the job stored in the journal itself, by the number of their file. */
   texts: (Pick<TextSource, 'id' | 'label' | 'origin'> & { fileName: string })[]
 }
@@ -409,7 +411,7 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
   if (!head) return null
   const { job, model, origin, started, fingerprint } = head
   const perBlock = model.linears.length
-  const all = job.runs.reduce((sum, { options }) => sum + ((options.blocks as number) || model.blocks) * perBlock, 0)
+  const all = head.linears ?? job.runs.reduce((sum, { options }) => sum + ((options.blocks as number) || model.blocks) * perBlock, 0)
   const summary: JournalSummary = {
     job,
     model,

@@ -10,7 +10,7 @@ import { type FormatCheck, type Job, type JobCheck, type Problem, bitsPerWeight,
 import type { Session } from '../session.ts'
 import { drawTexts, type DrawnTexts } from './draw.ts'
 import { Findings } from './findings.ts'
-import { type PlannedRun, type Plan, planRun, plannedBits, checkpointBytes, solvedBytes } from './plan.ts'
+import { type PlannedRun, type Plan, ownGrids, planRun, plannedBits, checkpointBytes, solvedBytes } from './plan.ts'
 import { remarks, gibibytes } from './remarks.ts'
 
 /** Checks a job in every respect but time and memory (dry.ts). `plan` is set when there are no errors. */
@@ -39,6 +39,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
     runs: runs.map((run) => ({
       id: run.spec.id,
       bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
+      own: ownGrids(run, opened),
       checkpointBytes: run.formats.reduce((sum, format) => sum + checkpointBytes(run, format, opened), 0),
       solvedBytes: solvedBytes(run),
       formats: formats.map((format) => judgeFormat(format, run, opened)),
@@ -181,7 +182,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, heldOut: boolean, fo
         'note',
       )
     for (const { field, message, hint, severity } of remarks(run, opened, job.save))
-      found.warn(field === 'formats' ? `runs.${i}.formats` : `runs.${i}.options.${field}`, message, hint, severity)
+      found.warn(`runs.${i}.${field === 'formats' || field === 'overrides' ? field : `options.${field}`}`, message, hint, severity)
   })
   if (new Set(job.runs.map((run) => run.id)).size !== job.runs.length) found.fail('runs', 'plan-invalid', 'Two runs have the same id.')
   return runs

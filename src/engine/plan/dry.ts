@@ -22,7 +22,20 @@ import type { PlannedRun } from './plan.ts'
 import { gibibytes } from './remarks.ts'
 import { baselineWork, passagesWork, runWork } from './work.ts'
 import { Control } from '../control.ts'
-import type { DryRun, DryRunSpec, Forecast, GpuSummary, Job, JobCheck, Options, Problem, RunSpec, Stage, StagePeaks } from '../job.ts'
+import type {
+  DryRun,
+  DryRunSpec,
+  Forecast,
+  GpuSummary,
+  Job,
+  JobCheck,
+  Options,
+  Override,
+  Problem,
+  RunSpec,
+  Stage,
+  StagePeaks,
+} from '../job.ts'
 import { runJob } from '../run/run.ts'
 import { type AdapterTraits, Session } from '../session.ts'
 import { Texts, type TokenStream } from '../texts.ts'
@@ -250,7 +263,8 @@ async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, de
     const options: Options = { ...spec.options, blocks: 0 }
     // No sweep needs more memory than the first.
     if (has(solver, 'iterations')) options.iterations = 1
-    return { ...spec, options }
+    // The short model may not have the linears that overrides are for; none needs much more memory than the others.
+    return { ...spec, options, overrides: [] }
   })
   const key = ({ method, options }: RunSpec) => JSON.stringify([method, options, counts, device])
   const fresh = specs.filter((spec) => !before.has(key(spec)))
@@ -409,16 +423,17 @@ async function deviceAtHand(session: Session): Promise<SweepingDevice> {
 }
 
 /** One run of every algorithm, with those of the options that it has. */
-const specsOf = (options: Options) =>
+const specsOf = (options: Options, overrides: Override[]) =>
   solvers.map(({ id, label, options: own }): RunSpec => {
-    const given = Object.entries(options).filter(([key]) => own.some((spec) => spec.key === key))
-    return { id, label, method: id, options: Object.fromEntries(given) }
+    const known = (some: Options) => Object.fromEntries(Object.entries(some).filter(([key]) => own.some((spec) => spec.key === key)))
+    const each = overrides.map(({ pattern, options: given }) => ({ pattern, ...(given && { options: known(given) }) }))
+    return { id, label, method: id, options: known(options), overrides: each }
   })
 
 /** The forecast of every algorithm on a model, or of given runs, for the given device or that of the session. */
 export async function dryRun(
   opened: OpenModel,
-  { options, calibration, evaluation, device, runs: asked }: DryRunSpec,
+  { options, overrides = [], calibration, evaluation, device, runs: asked }: DryRunSpec,
   session: Session,
 ): Promise<DryRun> {
   // Of the column panels that a GPU may use, the widest take the most memory.
@@ -436,7 +451,7 @@ export async function dryRun(
   const largest = (bytes: (linear: (typeof linears)[0]) => number) =>
     linears.map((linear) => ({ name: linear.name, bytes: bytes(linear) })).reduce((a, b) => (b.bytes > a.bytes ? b : a))
   const baseline = { flops: baselineWork(opened, counts.evaluation).forward, readBytes: 0, dispatches: 0, seconds: null as number | null }
-  const specs = asked ?? specsOf(options)
+  const specs = asked ?? specsOf(options, overrides)
   // One by one, so that an error of one method does not affect the others.
   const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
   const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])

@@ -14,17 +14,18 @@ import { type OpenModel, blockName } from '../../models/weights.ts'
 import { solvers } from '../../quant/index.ts'
 import { type AskedAim, askedAim } from '../../quant/aim.ts'
 import { type Grid, groupsOf } from '../../quant/grids/grid.ts'
-import { optionsFor } from '../../quant/grids/index.ts'
 import type { OutlierKind, Solver } from '../../quant/solver.ts'
-import { type BitsBreakdown, type Job, type JobCheck, type Options, type RunSpec, resolveOptions } from '../job.ts'
+import { type BitsBreakdown, type Job, type JobCheck, type Options, type OwnGrid, type RunSpec, resolveOptions } from '../job.ts'
 import { runOptions } from '../run-options.ts'
 import { foldedVectors } from './folded.ts'
+import { type PlannedLinear, type PlannedLinears, planLinears } from './own.ts'
 
 export interface PlannedRun {
   spec: RunSpec
   solver: Solver
   options: Options
-  grid: Grid
+  /** What each linear is solved with. */
+  linears: PlannedLinears
   trueSequential: boolean
   /** Σ is that of the full-precision model. */
   fullInputs: boolean
@@ -93,22 +94,23 @@ export function planRun(
   const { blocks: asked, trueSequential, fullInputs, groupIndex } = resolveOptions(runOptions, spec.options).options
   if (asked > all) fail('options.blocks', `The model has ${all} blocks, not ${asked}.`, `Choose 1 to ${all}, or 0 for all.`)
   if (problems.length || asked > all) return null
-  const grid = solver.gridOf(options)
   const blocks = asked || all
-  // Not every method has these options.
-  const { actOrder, staticGroups } = { actOrder: options.actOrder === true, staticGroups: options.staticGroups === true }
+  const linears = planLinears(spec, solver, options, opened, blocks, fail)
+  if (!linears) return null
   const stored = opened.folder.checkpoint.tensors.get(opened.embedding)!.dtype
+  const solved = linears.flatMap((of) => [...of.values()])
+  const grid = solved[0].grid
   const settings: ExportSettings = {
-    bits: grid.bits,
-    groupSize: grid.groupSize,
+    ...mostFrequent(solved.map((one) => one.grid)),
     // The file has to record whether columns are out of order.
-    actOrder: actOrder && !staticGroups && grid.groupSize !== -1,
-    symmetric: grid.symmetric,
+    actOrder: solved.some(reordered),
+    symmetric: solved.every((one) => one.grid.symmetric),
     trueSequential: trueSequential && !solver.transform && !fullInputs,
     method: solver.id,
     iterations: Number(options.iterations ?? 0),
     mse: grid.grid === 'mse' ? 2.4 : 0,
-    staticGroups,
+    // Not every method has this option.
+    staticGroups: options.staticGroups === true,
     groupIndex,
     damping: options.damping as number | undefined,
     dtype: modelDtype(opened.folder.configText, stored),
@@ -120,6 +122,7 @@ export function planRun(
         .flatMap((layout, k) =>
           keptOf(layout).flatMap(({ name, linear }) => (linear ? [blockName(opened, k, name.replace(/\.weight$/, ''))] : [])),
         ),
+      ...keptLinears(linears, opened).map(({ name }) => name),
       ...Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
     ],
   }
@@ -128,7 +131,7 @@ export function planRun(
     settings,
     levels: grid.levels,
     outliers,
-    ...contentOf(solver, options, blocks, settings, opened),
+    ...contentOf(solver, linears, settings, opened),
     decoder: decoderOf(opened),
     model: factsOf(opened),
   }
@@ -141,7 +144,7 @@ export function planRun(
     spec,
     solver,
     options,
-    grid,
+    linears,
     trueSequential: sequential,
     fullInputs,
     aim,
@@ -157,10 +160,6 @@ export function planRun(
 function decoderOf({ model: { decoder }, prefix, embedding, head }: OpenModel): ExportPlan['decoder'] {
   return decoder ? { ...decoder, prefix, embedding, head } : null
 }
-
-/** The grid of a linear with `p` inputs. */
-export const gridFor = ({ solver, options }: Pick<PlannedRun, 'solver' | 'options'>, { p }: { p: number }): Grid =>
-  solver.gridOf(optionsFor(options, p))
 
 /** What formats may know of a model. */
 export function factsOf(opened: OpenModel): ModelFacts {
@@ -203,23 +202,45 @@ export function solvedBytes({ output: { linears } }: PlannedRun): number {
   return linears.reduce((sum, { q, p, bits, groups }) => sum + 4 * (q * Math.ceil((p * bits) / 32) + 2 * groups * q + p), 0)
 }
 
+/** The grid that most of these are; the first of several. */
+function mostFrequent(grids: Grid[]): Pick<ExportSettings, 'bits' | 'groupSize'> {
+  const counts = new Map<string, number>()
+  const key = ({ bits, groupSize, symmetric }: Grid) => [bits, groupSize, symmetric].join()
+  for (const grid of grids) counts.set(key(grid), (counts.get(key(grid)) ?? 0) + 1)
+  const { bits, groupSize } = grids.reduce((most, grid) => (counts.get(key(grid))! > counts.get(key(most))! ? grid : most))
+  return { bits, groupSize }
+}
+
+/** Linears of quantized blocks that stay in full precision, with the bits that they take. */
+export function keptLinears(linears: PlannedLinears, opened: OpenModel) {
+  return linears.flatMap((of, k) =>
+    linearsOf(opened.model.layouts[k]).flatMap(({ name, q, p }) => {
+      if (of.has(name)) return []
+      const full = blockName(opened, k, name)
+      const kept = 8 * opened.folder.checkpoint.tensors.get(`${full}.weight`)!.bytes
+      return [{ name: full, shape: [q, p] as [number, number], bits: { codes: 0, scales: 0, zeros: 0, groupIndex: 0, outliers: 0, kept } }]
+    }),
+  )
+}
+
 /** Contents of a checkpoint: quantized linears instead of their weights, everything else unchanged, or as a transform changed it. */
 function contentOf(
   solver: Solver,
-  options: Options,
-  blocks: number,
-  settings: ExportSettings,
+  planned: PlannedLinears,
+  { dtype }: ExportSettings,
   opened: OpenModel,
 ): Pick<ExportPlan, 'linears' | 'copied' | 'changed'> {
-  const { dtype } = settings
   const vectors = new Set<string>()
   const linears: ExportPlan['linears'] = []
-  for (let k = 0; k < blocks; k++) {
+  for (const [k, of] of planned.entries()) {
     for (const { name, q, p } of linearsOf(opened.model.layouts[k])) {
-      const found = solver.outliers?.(q, p, options)
+      const one = of.get(name)
+      if (!one) continue
+      const found = solver.outliers?.(q, p, one.options)
       const outliers = found ? found.count * (found.kind === 'columns' ? q : 1) : 0
-      const { bits, groupSize, levels } = gridFor({ solver, options }, { p })
-      linears.push({ name: blockName(opened, k, name), q, p, bits, levels, groups: groupsOf(p, groupSize), outliers, dtype })
+      const { bits, groupSize, symmetric, levels } = one.grid
+      const groups = groupsOf(p, groupSize)
+      linears.push({ name: blockName(opened, k, name), q, p, bits, groupSize, symmetric, levels, groups, outliers, dtype })
     }
     if (solver.transform) for (const name of foldedVectors(opened.model.layouts[k])) vectors.add(blockName(opened, k, name))
   }
@@ -231,15 +252,28 @@ function contentOf(
   return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
-export function plannedBits({ output, solver, options, blocks }: PlannedRun, opened: OpenModel) {
-  return opened.model.layouts
-    .slice(0, blocks)
-    .flatMap(linearsOf)
-    .map(({ q, p }) => {
-      const outliers = solver.outliers?.(q, p, options) ?? null
-      return {
-        shape: [q, p] as [number, number],
-        bits: linearBits({ q, p }, gridFor({ solver, options }, { p }), !output.settings.actOrder, outliers),
-      }
-    })
+/** Of every linear of the quantized blocks, those that stay in full precision included. */
+export function plannedBits({ linears, solver }: PlannedRun, opened: OpenModel) {
+  const solved = linears.flatMap((of, k) =>
+    linearsOf(opened.model.layouts[k]).flatMap(({ name, q, p }) => {
+      const one = of.get(name)
+      const outliers = one ? (solver.outliers?.(q, p, one.options) ?? null) : null
+      return one ? [{ shape: [q, p] as [number, number], bits: linearBits({ q, p }, one.grid, !reordered(one), outliers) }] : []
+    }),
+  )
+  return [...solved, ...keptLinears(linears, opened)]
+}
+
+/** Whether its groups follow the order in which inputs were solved, so that a file has to store the group of each. */
+export const reordered = ({ options, grid }: Pick<PlannedLinear, 'options' | 'grid'>) =>
+  options.actOrder === true && options.staticGroups !== true && grid.groupSize !== -1
+
+/** The linears of a run that overrides give something else than the rest. */
+export function ownGrids({ linears }: PlannedRun, opened: OpenModel): OwnGrid[] {
+  return linears.flatMap((of, k) =>
+    linearsOf(opened.model.layouts[k]).flatMap(({ name }): OwnGrid[] => {
+      const one = of.get(name)
+      return one?.own === null ? [] : [{ name: blockName(opened, k, name), options: one?.own ?? null }]
+    }),
+  )
 }

@@ -48,17 +48,24 @@ export function measuredBlocks(blocks: number, every: number): number[] {
   return every ? Array.from({ length: blocks }, (_, i) => i + 1).filter((k) => k % every === 0 || k === blocks) : [blocks]
 }
 
-/** Operations of solving linears of one stage, when others of it are already solved: shared work counts for the first. */
-export function stageWork({ solver, options, maxBinding, aim, compared }: PlannedRun, linears: LinearShape[]): number {
+/** Operations of solving linears of one stage of block k, when others of it are already solved: shared work counts for the first. */
+export function stageWork(
+  { solver, linears: planned, options, maxBinding, aim, compared }: PlannedRun,
+  k: number,
+  all: LinearShape[],
+): number {
+  const linears = all.filter(({ name }) => planned[k].has(name))
   const shared = linears.length ? (linears.length - 1) * (solver.sharedWork?.(linears[0].p, options) ?? 0) : 0
   const target = compared && linears.length ? sharedTargetWork(linears[0].p) : 0
   const each = (q: number, p: number) => (compared ? targetWork(q, p) : 0) + 2 * q * p * p * (aim ? 2 : 1)
-  return linears.reduce((sum, { q, p }) => sum + solveWork(solver, q, p, options, maxBinding) + each(q, p), target - shared)
+  const own = ({ name, q, p }: LinearShape) => solveWork(solver, q, p, planned[k].get(name)!.options, maxBinding) + each(q, p)
+  return linears.reduce((sum, linear) => sum + own(linear), target - shared)
 }
 
 /** Operations of choosing the aim of a stage, and of measuring what is solved on held-out tokens. */
-function heldOutWork({ aim, compared }: PlannedRun, linears: LinearShape[], heldOut: number): number {
-  if (!heldOut) return 0
+function heldOutWork({ aim, compared, linears: planned }: PlannedRun, k: number, all: LinearShape[], heldOut: number): number {
+  const linears = all.filter(({ name }) => planned[k].has(name))
+  if (!heldOut || !linears.length) return 0
   const { p } = linears[0]
   const outputs = linears.map(({ q }) => q)
   const each = (compared ? 9 : 3) * 2 * p * p
@@ -83,12 +90,14 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
   const measure = (k: number) => judging(layouts.slice(k)) + headWork(shape, judged.tokens, true)
   const measured = measuredBlocks(run.blocks, every)
   const rest = measured.reduce((sum, k) => sum + measure(k), 0)
-  const transformed = run.solver.transform
+  const transforms = run.solver.transform
     ? own.flatMap(({ stages, before }) => stages.filter((_, stage) => before[stage].kind !== 'none').flat())
     : []
+  const each = ({ stages }: BlockLayout, k: number) =>
+    stages.reduce((sum, stage) => sum + stageWork(run, k, stage) + heldOutWork(run, k, stage, heldOut), 0)
   const solve =
-    stages.reduce((sum, stage) => sum + stageWork(run, stage) + heldOutWork(run, stage, heldOut), 0) +
-    transformed.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
+    own.reduce((sum, layout, k) => sum + each(layout, k), 0) +
+    transforms.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
   return { forward: forwardCalibration + judging(own) + rest, solve, measured, measure }
 }
 

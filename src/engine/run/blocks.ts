@@ -101,19 +101,24 @@ export class BlockLoop extends StagePass {
   async #solveBlock(linears: Linears, k: number, streams: Streams, full: BlockWeights, weights: BlockWeights): Promise<void> {
     const { run } = linears
     const { stages } = this.opened.model.layouts[k]
-    const kept = await this.journal.linears(linearNames(this.opened, k))
+    const kept = await this.journal.linears(linearNames(this.opened, run.plan.spec, k))
     const nameOf = ({ name }: LinearShape) => blockName(this.opened, k, name)
+    const solvedOf = (stage: number) => stages[stage].filter(({ name }) => run.plan.linears[k].has(name))
     const solve: SolveStage = async (stage, sums, diagonal, outputs) => {
       // Of scaled inputs they would say nothing of the model's own weights.
       if (sums && !run.plan.solver.transform) this.#keepSums(run, k, stage, sums)
       if (sums && this.host.elsewhere?.wait) {
-        const others = await this.host.elsewhere.wait(stages[stage].map(nameOf).filter((name) => !kept.has(name)))
+        const others = await this.host.elsewhere.wait(
+          solvedOf(stage)
+            .map(nameOf)
+            .filter((name) => !kept.has(name)),
+        )
         for (const one of others.values()) await this.#adopt(run, one)
         for (const [name, one] of others) kept.set(name, one)
       }
       await this.solveStage(linears, { k, stage, full, weights, known: (linear) => kept.get(nameOf(linear)) }, sums, diagonal, outputs)
     }
-    const open = stages.map((stage) => stage.some((linear) => !kept.has(nameOf(linear))))
+    const open = stages.map((_, stage) => solvedOf(stage).some((linear) => !kept.has(nameOf(linear))))
     const block = { k, streams, full, weights, open }
     const rescale = run.plan.solver.transform ? (sums: StageSums[]) => this.rescale(run, k, weights, sums, this.#tokens) : null
     await this.calibrate(run.plan, block, solve, rescale)
@@ -136,7 +141,9 @@ export class BlockLoop extends StagePass {
     const before = this.opened.model.layouts[k].before[stage]
     const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
     const settle = new Settling(this.host.control)
-    for (const linear of chosen) {
+    // Others stay in full precision.
+    const solved = chosen.filter(({ name }) => plan.linears[k].has(name))
+    for (const linear of solved) {
       const weight = `${linear.name}.weight`
       const scaled = weights.get(weight)!
       const known = knownOf(linear)
@@ -151,8 +158,8 @@ export class BlockLoop extends StagePass {
       if (scaled !== full.get(weight)) scaled.dispose()
     }
     await settle.all()
-    const left = chosen.filter((linear) => !knownOf(linear))
-    this.progress.credit(solver.id, stageWork(plan, chosen) - stageWork(plan, left))
+    const left = solved.filter((linear) => !knownOf(linear))
+    this.progress.credit(solver.id, stageWork(plan, k, solved) - stageWork(plan, k, left))
     derived.dispose()
     this.progress.enter(FORWARD)
   }
@@ -160,8 +167,9 @@ export class BlockLoop extends StagePass {
   /** Takes over what others have solved of block k. */
   async #adoptBlock(run: SolvingRun, k: number): Promise<void> {
     const { journal, host } = this
-    const kept = await journal.linears(linearNames(this.opened, k))
-    const others = await host.elsewhere!.solved!(linearNames(this.opened, k).filter((name) => !kept.has(name)))
+    const names = linearNames(this.opened, run.plan.spec, k)
+    const kept = await journal.linears(names)
+    const others = await host.elsewhere!.solved!(names.filter((name) => !kept.has(name)))
     for (const one of others.values()) await this.#adopt(run, one)
     if (!run.plan.solver.transform || (await journal.vectors(k))) return
     const vectors = await host.elsewhere!.vectors?.(k)
@@ -187,18 +195,20 @@ export class BlockLoop extends StagePass {
   ): Promise<Chosen | null> {
     if (!plan.aim) return null
     const { gpu } = this
-    const linears = this.opened.model.layouts[k].stages[stage]
+    const linears = this.opened.model.layouts[k].stages[stage].filter(({ name }) => plan.linears[k].has(name))
+    // They have one aim together: it is tried where the grid is coarsest.
+    const { options } = linears.map(({ name }) => plan.linears[k].get(name)!).reduce((a, b) => (b.grid.bits < a.grid.bits ? b : a))
     this.stage(plan, 'solve', k, blockName(this.opened, k, linears[0].name))
     this.progress.enter(plan.solver.id)
     const weights = linears.map(({ name }) => full.get(`${name}.weight`)!)
-    return chooseAim({ gpu, gram: seen.gram, gramDiagonal, halfScales: true, weights, cross: seen.cross, heldOut }, plan.aim, plan.options)
+    return chooseAim({ gpu, gram: seen.gram, gramDiagonal, halfScales: true, weights, cross: seen.cross, heldOut }, plan.aim, options)
   }
 
   /** Tells and writes what was solved of block k in earlier times. Whether that is all of it. */
   async #recallBlock(linears: Linears, k: number): Promise<boolean> {
-    const names = linearNames(this.opened, k)
-    const kept = await this.journal.linears(names)
     const { run } = linears
+    const names = linearNames(this.opened, run.plan.spec, k)
+    const kept = await this.journal.linears(names)
     const vectors = run.plan.solver.transform ? await this.journal.vectors(k) : new Map()
     if (kept.size < names.length || !vectors) return false
     if (vectors.size) await run.output.vectors(vectors)
@@ -209,7 +219,10 @@ export class BlockLoop extends StagePass {
 
   /** Puts the quantized weights of block k, and vectors that a transform changed, in place of the full ones. */
   protected restoreBlock(k: number, weights: BlockWeights): Promise<void> {
-    return restoreBlock(this.gpu, this.opened, this.journal, k, weights, (stored) => this.#linears!.restore(stored))
+    const linears = this.#linears!
+    return restoreBlock(this.gpu, this.opened, this.journal, { k, spec: linears.run.plan.spec }, weights, (stored) =>
+      linears.restore(stored),
+    )
   }
 
   /** Hidden states of all texts, past as many blocks as the journal knows them; at most `solved`. */
@@ -256,7 +269,7 @@ export class BlockLoop extends StagePass {
   ): Promise<Map<string, Tensor>> {
     const { gpu, opened } = this
     const layout = opened.model.layouts[k]
-    const { solver, options } = plan
+    const { solver, linears: planned } = plan
     this.progress.enter(solver.id)
     const means = await Reading.all(
       stages.map(({ sizes }) => gpu.read(sizes!).map((values) => (values as Float32Array<ArrayBuffer>).map((value) => value / tokens))),
@@ -272,6 +285,8 @@ export class BlockLoop extends StagePass {
       // The scales look at sums over rows: those of slices add up.
       const parts = whole.flatMap((weight) => cutWeight(gpu, weight))
       const problem = { gpu, weights: parts, gram: stages[stage].seen.gram, meanAbs: means[stage], halfScales: true }
+      // Linears of a stage are planned alike here.
+      const { options } = planned[k].get(linears[0].name)!
       searched.push((await solver.transform!.scales(problem, options)).scales)
       for (const part of parts) if (!whole.includes(part)) part.dispose()
     }

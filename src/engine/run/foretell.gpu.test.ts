@@ -22,7 +22,13 @@ it('says what the checkpoint says, token by token, and by how much another token
   const none = { linears: async () => new Map(), vectors: async () => null }
   const said: number[] = []
   for (let i = 0; i < 6; i++) {
-    const [next] = await foretell(gpu, written, none, 0, Int32Array.from([...before, ...said, 0]), before.length + said.length)
+    const [next] = await foretell(
+      gpu,
+      written,
+      { kept: none, spec: {}, blocks: 0 },
+      Int32Array.from([...before, ...said, 0]),
+      before.length + said.length,
+    )
     said.push(next.token)
   }
   const { prompt: tokens, next } = await foretellRun(session, journal, 0, prompt, said)

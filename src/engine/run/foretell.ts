@@ -12,7 +12,7 @@ import { restore } from '../../quant/linear.ts'
 import { modelDigest } from '../keep/fingerprint.ts'
 import { readHead } from '../keep/journal.ts'
 import { SolvedBlocks } from '../keep/solved.ts'
-import type { Foretold, NextToken } from '../job.ts'
+import type { Foretold, NextToken, RunSpec } from '../job.ts'
 import type { Session } from '../session.ts'
 import { last } from './forward.ts'
 import { type Kept, restoreBlock } from './restore.ts'
@@ -28,23 +28,30 @@ export async function foretellRun(session: Session, journal: Store, i: number, p
   const before = session.tokenizer.encode(prompt)
   const kept = await SolvedBlocks.open(journal, i)
   try {
-    const blocks = Number(head.job.runs[i].options.blocks) || session.model.model.shape.blocks
+    const spec = head.job.runs[i]
+    const blocks = Number(spec.options.blocks) || session.model.model.shape.blocks
     const ids = Int32Array.from([...before, ...said])
-    return { prompt: before.length, next: await foretell(await session.gpu(), session.model, kept, blocks, ids, before.length) }
+    return { prompt: before.length, next: await foretell(await session.gpu(), session.model, { kept, spec, blocks }, ids, before.length) }
   } finally {
     await kept.log.close()
   }
 }
 
+/** What is in place of a model's first `blocks` blocks. */
+interface QuantizedModel {
+  kept: Kept
+  spec: Pick<RunSpec, 'overrides'>
+  blocks: number
+}
+
 /**
  * The token that the model would say at each place of `ids` from `from` on, the ids before it given, and how much likelier it is
- * than the one that stands there. `kept`: of the first `blocks` blocks.
+ * than the one that stands there. `kept`: of the first `blocks` blocks, as `spec` has them quantized.
  */
 export async function foretell(
   gpu: Device,
   opened: OpenModel,
-  kept: Kept,
-  blocks: number,
+  quantized: QuantizedModel,
   ids: Int32Array,
   from: number,
 ): Promise<NextToken[]> {
@@ -52,7 +59,7 @@ export async function foretell(
   try {
     const [batch] = batched([ids], 1)
     const outer = await loadOuter(gpu, opened)
-    const states = await quantizedStates(gpu, opened, kept, blocks, await start(gpu, opened, outer, batch), batch)
+    const states = await quantizedStates(gpu, opened, quantized, await start(gpu, opened, outer, batch), batch)
     const normed = opened.model.finish(gpu, outer.weights, states)
     const judge = (said: ArrayLike<number>) => {
       const targets = new Uint32Array(batch.t)
@@ -73,12 +80,12 @@ export async function foretell(
 }
 
 /** After the last block. */
-async function quantizedStates(gpu: Device, opened: OpenModel, kept: Kept, blocks: number, first: Tensor, batch: TokenBatch) {
+async function quantizedStates(gpu: Device, opened: OpenModel, { kept, spec, blocks }: QuantizedModel, first: Tensor, batch: TokenBatch) {
   let x = first
   for (let k = 0; k < opened.model.shape.blocks; k++) {
     const full = await loadBlock(gpu, opened, k)
     const weights: BlockWeights = new Map(full)
-    if (k < blocks) await restoreBlock(gpu, opened, kept, k, weights, (stored) => restore(gpu, stored))
+    if (k < blocks) await restoreBlock(gpu, opened, kept, { k, spec }, weights, (stored) => restore(gpu, stored))
     const y = await last(opened.model.block(gpu, weights, x, batch, k))
     x.dispose()
     x = y

@@ -7,13 +7,13 @@ import { blockName } from '../../models/weights.ts'
 import { collect, restore, scaleNotes, type SolvedLinear } from '../../quant/linear.ts'
 import { nearest, objective } from '../../quant/rounding.ts'
 import { solveLinear } from '../../quant/slices.ts'
-import type { Grid } from '../../quant/grids/grid.ts'
 import type { Chosen } from '../../quant/choice.ts'
+import type { Grid } from '../../quant/grids/grid.ts'
 import type { Derived, LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
 import { aimed, outputLoss } from '../../quant/target.ts'
 import type { LayerResult, ObjectiveCurve, RunEvent } from '../job.ts'
 import type { KeptLinear } from '../keep/solved.ts'
-import { gridFor, linearBits } from '../plan/plan.ts'
+import { linearBits, reordered } from '../plan/plan.ts'
 import type { ForwardPass } from './forward.ts'
 import type { Settle } from './settling.ts'
 import type { Run } from './single.ts'
@@ -79,9 +79,9 @@ export class Linears {
   async solve(task: LinearTask, weights: BlockWeights): Promise<Settle> {
     const { run, pass } = this
     const { gpu, host } = pass
-    const { solver, options } = run.plan
+    const { solver } = run.plan
     const { k, linear, shared, outputs } = task
-    const grid = gridFor(run.plan, linear)
+    const { options, grid } = run.plan.linears[k].get(linear.name)!
     const full = blockName(pass.opened, k, linear.name)
     const started = host.control.clock
     pass.stage(run.plan, 'solve', k, full)
@@ -154,11 +154,13 @@ export class Linears {
     host.emit({ type: 'objective', run: this.run.id, linear, points: shown, iterations })
   }
 
-  async #settle({ k, linear: { q, p }, note, shared: { aim } }: LinearTask, asked: Asked): Promise<void> {
+  async #settle({ k, linear: { name, q, p }, note, shared: { aim } }: LinearTask, asked: Asked): Promise<void> {
     const { run, pass } = this
     const { host } = pass
     const { full, result, base, curve } = asked
-    const { output, solver, options } = run.plan
+    const { solver } = run.plan
+    const planned = run.plan.linears[k].get(name)!
+    const { options, grid, own } = planned
     // One wait for all that is known of this linear; the report of its objective ends before.
     const waiting = host.control.clock
     const { outliers = null } = result
@@ -182,7 +184,8 @@ export class Linears {
       iterations: result.iterations,
       products: solver.products?.(options) ?? 0,
       ...(aim && { aim }),
-      bits: linearBits({ q, p }, gridFor(run.plan, { p }), !output.settings.actOrder, kept),
+      bits: linearBits({ q, p }, grid, !reordered(planned), kept),
+      ...(own && { own }),
       ...(curve.size && { objective: curveOf([...curve.values()]) }),
       notes: [...asked.trouble, ...result.notes, note, beyond, below, heldOut ? overfit(heldOut) : null].filter((one) => one !== null),
     }

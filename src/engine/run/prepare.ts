@@ -1,7 +1,8 @@
 /** What a job stands on before its first block: its plan, its journal, the work ahead and what its beginning tells. */
 import { formatsFor } from '../../io/formats/index.ts'
 import type { Store } from '../../io/bytes.ts'
-import type { OpenModel } from '../../models/weights.ts'
+import { linearsOf } from '../../models/family.ts'
+import { blockName, type OpenModel } from '../../models/weights.ts'
 import type { Host } from '../host.ts'
 import type { GpuSummary, Job, ModelOrigin, Problem, RunEvent, TokenCounts } from '../job.ts'
 import { fingerprintOf, usedTexts } from '../keep/fingerprint.ts'
@@ -13,7 +14,6 @@ import { baselineWork, passagesWork, type PlannedWork, type RunWork, runWork } f
 import type { Session } from '../session.ts'
 import { today } from '../texts.ts'
 import { FORWARD } from './pulse.ts'
-import { linearNames } from './restore.ts'
 
 type JobStart = Extract<RunEvent, { type: 'job-start' }>
 
@@ -65,6 +65,7 @@ export async function prepare(asked: Job, host: Host, resume: boolean, origin?: 
         model: session.summary!,
         sweepPanel: adapter.sweepPanel,
         gemmKernel: adapter.gemmKernel,
+        linears: planned.runs.reduce((sum, { output }) => sum + output.linears.length, 0),
         origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: opened.folder.name }),
       })
   const { plan, remarks } = asBegun(planned, journal.head.job)
@@ -74,7 +75,7 @@ export async function prepare(asked: Job, host: Host, resume: boolean, origin?: 
     calibration,
     evaluation,
     blocks: opened.model.shape.blocks,
-    layers: layerNames(opened, Math.max(0, ...plan.runs.map((run) => run.blocks))),
+    layers: layerNames(opened, plan),
     texts: await usedTexts(plan, (id) => session.texts.named(id)),
     notices: [...plan.check.problems, ...remarks],
     resumed: null,
@@ -119,6 +120,9 @@ function workOf(plan: Plan, opened: OpenModel, calibration: TokenCounts, evaluat
   return { baseline, runs, planned }
 }
 
-function layerNames(opened: OpenModel, blocks: number): string[] {
-  return Array.from({ length: blocks }, (_, k) => linearNames(opened, k)).flat()
+/** All linears that a run solves. */
+function layerNames(opened: OpenModel, { runs }: Plan): string[] {
+  const blocks = Math.max(0, ...runs.map((run) => run.blocks))
+  const solvedOf = (k: number) => linearsOf(opened.model.layouts[k]).filter(({ name }) => runs.some(({ linears }) => linears[k]?.has(name)))
+  return Array.from({ length: blocks }, (_, k) => solvedOf(k).map(({ name }) => blockName(opened, k, name))).flat()
 }

@@ -5,6 +5,8 @@ import type { Tensor } from '../../gpu/tensor.ts'
 import { type BlockWeights, linearsOf } from '../../models/family.ts'
 import { blockName, type OpenModel } from '../../models/weights.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
+import { quantizedPaths } from '../../overrides.ts'
+import type { RunSpec } from '../job.ts'
 import type { KeptLinear, Vectors } from '../keep/solved.ts'
 
 /** Where solved linears and changed vectors come from. */
@@ -13,21 +15,27 @@ export interface Kept {
   vectors(k: number): Promise<Vectors | null>
 }
 
-export const linearNames = (opened: OpenModel, k: number) =>
-  linearsOf(opened.model.layouts[k]).map(({ name }) => blockName(opened, k, name))
+/** The linears of block k that a run solves, by module path. */
+export const linearNames = (opened: OpenModel, { overrides = [] }: Pick<RunSpec, 'overrides'>, k: number) =>
+  quantizedPaths(
+    overrides,
+    linearsOf(opened.model.layouts[k]).map(({ name }) => blockName(opened, k, name)),
+  )
 
 /** Puts the quantized weights of block k, and vectors that a transform changed, in place of the full ones. */
 export async function restoreBlock(
   gpu: Device,
   opened: OpenModel,
   kept: Kept,
-  k: number,
+  { k, spec }: { k: number; spec: Pick<RunSpec, 'overrides'> },
   weights: BlockWeights,
   restored: (stored: SolvedLinear) => Tensor,
 ): Promise<void> {
-  const linears = await kept.linears(linearNames(opened, k))
+  const names = linearNames(opened, spec, k)
+  const linears = await kept.linears(names)
   for (const { name } of linearsOf(opened.model.layouts[k])) {
-    weights.set(`${name}.weight`, restored(linears.get(blockName(opened, k, name))!.stored))
+    const full = blockName(opened, k, name)
+    if (names.includes(full)) weights.set(`${name}.weight`, restored(linears.get(full)!.stored))
   }
   const changed = await kept.vectors(k)
   for (const { name, plus = 0 } of opened.model.layouts[k].vectors) {

@@ -5,7 +5,7 @@ import type { Host, Judgement } from '../host.ts'
 import { type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
 import type { CheckpointExport } from '../keep/export.ts'
 import type { Journal } from '../keep/journal.ts'
-import type { PlannedRun } from '../plan/plan.ts'
+import { type PlannedRun, keptLinears } from '../plan/plan.ts'
 import { oversized } from '../plan/remarks.ts'
 import type { PlannedWork, RunWork } from '../plan/work.ts'
 import { type Pulse, FORWARD } from './pulse.ts'
@@ -44,6 +44,7 @@ export class Run {
 
   async quantize(solve: () => Promise<Judgement>, fpPerplexity: number | null): Promise<RunResult> {
     const { output, layers } = this
+    const kept = keptLinears(this.plan.linears, output.opened)
     const result: RunResult = {
       run: this.id,
       options: this.plan.options,
@@ -59,6 +60,7 @@ export class Run {
       worst: null,
       seconds: 0,
       layers,
+      ...(kept.length && { kept }),
       export: null,
     }
     try {
@@ -87,7 +89,7 @@ export class Run {
   /** What the linears come to together. */
   #sumUp(result: RunResult): void {
     const { layers } = result
-    result.bitsPerWeight = bitsPerWeight(layers)
+    result.bitsPerWeight = bitsPerWeight([...layers, ...(result.kept ?? [])])
     if (!layers.length) return
     result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
     if (layers.every(({ heldOutError }) => heldOutError !== undefined))

@@ -14,6 +14,7 @@ import {
   configWith,
   declaresSixteen,
   type NotLoaded,
+  oneGrid,
   type Refusal,
 } from './format.ts'
 import { awqOrder } from './read-awq.ts'
@@ -124,7 +125,7 @@ function accepts(plan: ExportPlan): Refusal | null {
           ? 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).'
           : 'Choose a uniform grid, or the format “Plain weights” (dense).',
     }
-  if (settings.bits !== 4)
+  if (linears.some(({ bits }) => bits !== 4) || settings.bits !== 4)
     return { why: 'The AWQ layout can store 4 bits only.', instead: 'Choose 4 bits, or the format compressed-tensors.' }
   const loose = linears.find(({ q }) => q % 8)
   if (loose)
@@ -132,7 +133,7 @@ function accepts(plan: ExportPlan): Refusal | null {
       why: `${loose.name} has ${loose.q} outputs, but the AWQ layout needs multiples of 8.`,
       instead: 'Choose the format compressed-tensors.',
     }
-  return heldGroups(plan, 'The AWQ layout')
+  return oneGrid(plan, 'The AWQ layout') ?? heldGroups(plan, 'The AWQ layout')
 }
 
 /** As of November 2026: vLLM 0.33, SGLang 0.5.23, transformers 5.24, GPTQModel 7.7. */

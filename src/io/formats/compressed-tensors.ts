@@ -11,15 +11,18 @@
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, transposed, words } from '../bits.ts'
 import {
+  byGrid,
   type Compatibility,
+  eachGrid,
   type ExportFormat,
   type ExportPlan,
   configWith,
   declaresSixteen,
   type NotLoaded,
   type Refusal,
+  type Runtime,
 } from './format.ts'
-import { sized, verdicts } from './runtimes.ts'
+import { fusedRemarks, type Reason, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
 import {
   bytesOf,
   halfScales,
@@ -66,11 +69,11 @@ export const compressedTensors: ExportFormat = {
   summary:
     'safetensors with codes in llm-compressor’s packing (pack-quantized): loads in vLLM at every width, and in transformers and SGLang.',
   stores: 'codes',
-  accepts,
+  accepts: eachGrid(accepts),
   rounds: () => null,
-  remarks: () => [],
+  remarks: (plan) => fusedRemarks(plan),
   ...safetensorsFolder(compressedLayout),
-  compatibility,
+  compatibility: verdictsOfGrids(compatibility, mixed),
 }
 
 /** Zero points as they are stored, `[ceil(q·b/32), G]`. */
@@ -86,34 +89,40 @@ function zeroPoints({ q, bits, groups, grid }: SolvedLinear): Uint32Array {
 
 /** What config.json says of the quantization: nothing beside the fields of compressed-tensors, which forbids others in a scheme. */
 export function compressedConfig(plan: ExportPlan): Record<string, unknown> {
-  const { bits, groupSize, symmetric, otherModules } = plan.settings
+  const { otherModules } = plan.settings
+  const parts = byGrid(plan)
   return {
     quant_method: 'compressed-tensors',
     format: 'pack-quantized',
     quantization_status: 'compressed',
     global_compression_ratio: null,
     kv_cache_scheme: null,
-    config_groups: {
-      group_0: {
-        targets: ['Linear'],
-        weights: {
-          num_bits: bits,
-          type: 'int',
-          symmetric,
-          strategy: groupSize === -1 ? 'channel' : 'group',
-          group_size: groupSize === -1 ? null : groupSize,
-          dynamic: false,
-          actorder: null,
-        },
-        input_activations: null,
-        output_activations: null,
-        format: 'pack-quantized',
-      },
-    },
+    // Of several groups each names its linears: loaders look for names first, but for those of fused linears after the class.
+    config_groups: Object.fromEntries(
+      parts.map((part, i) => [`group_${i}`, configGroup(part, parts.length > 1 ? part.linears.map(({ name }) => name) : ['Linear'])]),
+    ),
     ignore: ['lm_head', ...wholeLinears(plan), ...(otherModules ?? []).map((name) => `re:.*\\b${name}\\..*`)],
     version: '0.18.0',
     // Zero points that are packed only fit what transformers 5.24 makes room for if it unpacks while it loads, not at the first pass.
-    ...(!symmetric && { dequantize: true }),
+    ...(parts.some(({ settings }) => !settings.symmetric) && { dequantize: true }),
+  }
+}
+
+function configGroup({ settings: { bits, groupSize, symmetric } }: ExportPlan, targets: string[]) {
+  return {
+    targets,
+    weights: {
+      num_bits: bits,
+      type: 'int',
+      symmetric,
+      strategy: groupSize === -1 ? 'channel' : 'group',
+      group_size: groupSize === -1 ? null : groupSize,
+      dynamic: false,
+      actorder: null,
+    },
+    input_activations: null,
+    output_activations: null,
+    format: 'pack-quantized',
   }
 }
 
@@ -130,6 +139,15 @@ function accepts(plan: ExportPlan): Refusal | null {
       instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
   return heldGroups(plan, 'compressed-tensors')
+}
+
+/** Who does not read different grids. */
+function mixed(plan: ExportPlan): Partial<Record<Runtime, Reason>> {
+  const zeros = byGrid(plan).some(({ settings }) => !settings.symmetric)
+  return {
+    transformers: zeros && 'No: as it unpacks zero points, transformers takes all linears to be of one config group.',
+    'llama.cpp (convert_hf_to_gguf)': 'No: the converter reads one config group only.',
+  }
 }
 
 /** As of November 2026: vLLM 0.33, SGLang 0.5.23, transformers 5.24, compressed-tensors 0.20. */

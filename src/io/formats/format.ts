@@ -22,6 +22,9 @@ export interface LinearPlan {
   q: number
   p: number
   bits: SolvedLinear['bits']
+  /** As in `ExportSettings`; not given: as there. */
+  groupSize?: number
+  symmetric?: boolean
   groups: number
   /** `Grid.levels`; not given: that of the plan. */
   levels?: string
@@ -38,6 +41,8 @@ export interface ExportSettings {
   groupSize: number
   actOrder: boolean
   symmetric: boolean
+  /** Of the settings of one linear: whether all others are symmetric, too; not given: as this one. */
+  allSymmetric?: boolean
   trueSequential: boolean
   /** Id of the algorithm. */
   method: string
@@ -90,6 +95,60 @@ export interface ExportPlan {
   decoder: NamedDecoder | null
   /** The model itself. */
   model: ModelFacts
+}
+
+/** The settings of one linear: those of the run, with the grid that it has itself. */
+export function settingsOf(settings: ExportSettings, linear: Pick<LinearPlan, 'bits' | 'groupSize' | 'symmetric'>): ExportSettings {
+  const { bits, groupSize = settings.groupSize, symmetric = settings.symmetric } = linear
+  return { ...settings, bits, groupSize, symmetric, allSymmetric: settings.symmetric, actOrder: settings.actOrder && groupSize !== -1 }
+}
+
+/** A plan as one for each grid that linears have, that of the most linears first: what a format says of one grid, it says of each. */
+export function byGrid(plan: ExportPlan): ExportPlan[] {
+  const parts = divided.get(plan) ?? divide(plan)
+  divided.set(plan, parts)
+  return parts
+}
+
+const divided = new WeakMap<ExportPlan, ExportPlan[]>()
+
+function divide(plan: ExportPlan): ExportPlan[] {
+  const parts = new Map<string, ExportPlan>()
+  for (const linear of plan.linears) {
+    const settings = settingsOf(plan.settings, linear)
+    const { levels = plan.levels } = linear
+    const key = JSON.stringify([levels, settings.bits, settings.groupSize, settings.symmetric])
+    const part = parts.get(key) ?? { ...plan, settings, levels, linears: [] }
+    part.linears.push(linear)
+    parts.set(key, part)
+  }
+  if (parts.size < 2) return [plan]
+  return [...parts.values()].sort((a, b) => b.linears.length - a.linears.length)
+}
+
+/** `accepts` of a format that stores each linear on a grid of its own, from that for one grid. */
+export const eachGrid =
+  (accepts: ExportFormat['accepts']): ExportFormat['accepts'] =>
+  (plan) =>
+    byGrid(plan)
+      .map(accepts)
+      .find((refusal) => refusal !== null) ?? null
+
+/** Remarks on each grid, those on several of them once. */
+export const remarksOfGrids =
+  (remarks: ExportFormat['remarks']): ExportFormat['remarks'] =>
+  (plan) => {
+    const found = byGrid(plan).flatMap(remarks)
+    return found.filter(({ message }, i) => found.findIndex((one) => one.message === message) === i)
+  }
+
+/** Why a format, `what`, that declares one grid for all linears does not hold a plan. */
+export function oneGrid(plan: ExportPlan, what: string): Refusal | null {
+  if (byGrid(plan).length === 1) return null
+  return {
+    why: `${what} declares one width and one group size for all linears, but overrides give some of them others.`,
+    instead: 'Choose compressed-tensors, GGUF, MLX or GPTQ, or the format “Plain weights” (dense).',
+  }
 }
 
 /** Why a format cannot store a result, and what to do instead: two sentences. */

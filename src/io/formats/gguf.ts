@@ -3,7 +3,7 @@
  * solved codes exactly, except for the minimum of Q4_1 (see gguf/blocks.ts); nothing is quantized again.
  */
 import type { Compatibility, ExportFormat, ExportPlan, NotLoaded, Remark } from './format.ts'
-import { dtypeNames } from './format.ts'
+import { dtypeNames, eachGrid, remarksOfGrids } from './format.ts'
 import type { Rope } from './model.ts'
 import { blockType } from './gguf/blocks.ts'
 import { usualLayout, refusalOf, typeOf } from './gguf/layout.ts'
@@ -17,12 +17,12 @@ export const gguf: ExportFormat = {
   alone: true,
   library: 'gguf',
   stores: 'codes',
-  accepts: refusalOf,
+  accepts: eachGrid(refusalOf),
   // Except minima of Q4_1, by less than a hundredth of a step, which a remark says.
   rounds: () => null,
   declares: (dtype) => dtypeNames[dtype],
   bytes: (plan) => usualLayout(plan).files.reduce((sum, { size }) => sum + size, 0),
-  remarks,
+  remarks: remarksOfGrids(remarks),
   write: (plan, model, sink) => new GgufStream(plan, usualLayout(plan), model, sink),
   compatibility,
 }

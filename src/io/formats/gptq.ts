@@ -12,18 +12,22 @@
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, words } from '../bits.ts'
+import { escaped } from '../../overrides.ts'
 import {
+  byGrid,
   type Compatibility,
   type ExportFormat,
   type ExportPlan,
   type ExportSettings,
   configWith,
+  eachGrid,
   declaresSixteen,
   type LinearPlan,
   type NotLoaded,
   type Remark,
+  remarksOfGrids,
 } from './format.ts'
-import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
+import { fusedRemarks, fusedSets, needsTorchKernel, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
 import {
   bytesOf,
   halfScales,
@@ -68,7 +72,7 @@ export const gptq: ExportFormat = {
   label: 'GPTQ',
   summary: 'safetensors with packed codes, scales and zero points: loads in GPTQModel and transformers, and in vLLM at 4 and 8 bits.',
   stores: 'codes',
-  accepts({ levels, outliers }) {
+  accepts: eachGrid(({ levels, outliers }) => {
     if (levels !== 'uniform')
       return {
         why: 'GPTQ files can store uniform integer grids only.',
@@ -79,21 +83,21 @@ export const gptq: ExportFormat = {
       why: 'GPTQ files cannot store outliers beside the codes.',
       instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
-  },
+  }),
   rounds: () => null,
-  remarks,
+  remarks: (plan) => [...remarksOfGrids(remarks)(plan), ...fusedRemarks(plan)],
   ...safetensorsFolder(gptqLayout),
-  compatibility,
+  compatibility: verdictsOfGrids(compatibility, mixed),
 }
 
 /** The tensors of a linear, by full name. */
 export function encodeLinear(
   name: string,
   solved: SolvedLinear,
-  settings: Pick<ExportSettings, 'symmetric'> & Partial<IndexSettings>,
+  settings: Pick<ExportSettings, 'symmetric' | 'allSymmetric'> & Partial<IndexSettings>,
 ): Map<string, Uint8Array> {
   const { q, bits, groups, codes, grid, groupIndex } = solved
-  const offset = settings.symmetric ? 1 : 0
+  const offset = (settings.allSymmetric ?? settings.symmetric) ? 1 : 0
   const perGroup = words(q, bits)
   const qzeros = new Uint32Array(groups * perGroup)
   for (let group = 0; group < groups; group++) {
@@ -112,15 +116,16 @@ export function encodeLinear(
 const textPrefix = /^(language_model\.model|model\.language_model|model\.text_model)\./
 
 /** The quantization config. */
-export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'settings' | 'linears'>): Record<string, unknown> {
+export function quantizationConfig(plan: ExportPlan): Record<string, unknown> {
+  const { settings, linears } = plan
   const version = settings.symmetric ? 'gptq' : 'gptq_v2'
-  const skips = skipRules(settings)
+  const most = byGrid(plan)[0].settings
   return {
     quant_method: 'gptq',
-    bits: settings.bits,
-    group_size: settings.groupSize,
-    desc_act: groupsFollowOrder(settings),
-    sym: settings.symmetric,
+    bits: most.bits,
+    group_size: most.groupSize,
+    desc_act: groupsFollowOrder(most),
+    sym: most.symmetric,
     lm_head: false,
     checkpoint_format: version,
     format: version,
@@ -129,7 +134,7 @@ export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'sett
     // Loaders reject values outside 0 to 1.
     ...(settings.damping && settings.damping < 1 && { damp_percent: settings.damping }),
     // Not every loader infers from the tensors which modules stayed in full precision.
-    dynamic: skips,
+    dynamic: rulesOf(plan),
     // transformers reads no `dynamic`: unless it is told by full paths, it makes room for codes in every block. Inside larger
     // repositories its paths begin otherwise than those of tensors, and it compares their ends.
     modules_in_block_to_quantize: settings.dynamicSkips.length ? [linears.map(({ name }) => name.replace(textPrefix, ''))] : null,
@@ -144,6 +149,37 @@ export function quantizationConfig({ settings, linears }: Pick<ExportPlan, 'sett
       static_groups: settings.staticGroups,
     },
   }
+}
+
+/** What runtimes call linears that they compute as one, by the first of them. */
+const fusedNames: Record<string, string> = { q_proj: 'qkv_proj', gate_proj: 'gate_up_proj' }
+
+/**
+ * GPTQModel's rules, "+:" and "-:" with a pattern from the start of a path, for linears with another grid than most, and for those that
+ * stay whole. vLLM and SGLang look for the paths of linears as they compute them, some of them several as one.
+ */
+function rulesOf(plan: ExportPlan): Record<string, unknown> | null {
+  const sets = fusedSets(plan)
+  const fused = (path: string) => sets.find(({ parent, names, grid }) => grid !== 'apart' && parent + names[0] === path)
+  const patternOf = (path: string) => {
+    const set = fused(path)
+    return set ? `(?:${escaped(path)}|${escaped(set.parent + fusedNames[set.names[0]])})` : escaped(path)
+  }
+  const rules = byGrid(plan)
+    .slice(1)
+    .flatMap(({ linears, settings: { bits, groupSize, symmetric } }) =>
+      linears.map(({ name }) => [`+:${patternOf(name)}$`, { bits, group_size: groupSize, sym: symmetric }]),
+    )
+  const skips = skipRules({ ...plan.settings, dynamicSkips: [] })
+  const whole = plan.settings.dynamicSkips.map((path) => [`-:${patternOf(path)}(\\.|$)`, {}])
+  return rules.length + whole.length || skips ? { ...Object.fromEntries([...rules, ...whole]), ...skips } : null
+}
+
+const unread = (who: string) => `No: ${who} does not read the rules (dynamic) by which GPTQ files give linears different grids.`
+
+/** Who does not read different grids. */
+function mixed() {
+  return { transformers: unread('transformers'), 'llama.cpp (convert_hf_to_gguf)': unread('the converter') }
 }
 
 type IndexSettings = Pick<ExportSettings, 'actOrder' | 'staticGroups' | 'groupSize' | 'groupIndex'>

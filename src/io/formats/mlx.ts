@@ -20,6 +20,7 @@ import { denseLayout } from './dense.ts'
 import {
   type Compatibility,
   configWith,
+  eachGrid,
   dtypeNames,
   type ExportFormat,
   type ExportPlan,
@@ -27,6 +28,8 @@ import {
   type LinearPlan,
   type NotLoaded,
   type Remark,
+  remarksOfGrids,
+  settingsOf,
 } from './format.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
@@ -82,7 +85,7 @@ export const mlx: ExportFormat = {
   summary: 'safetensors in the layout of Apple’s MLX: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
   library: 'mlx',
   stores: 'codes',
-  accepts({ levels, outliers, settings, linears }) {
+  accepts: eachGrid(({ levels, outliers, settings, linears }) => {
     if (levels !== 'uniform' && levels !== 'affine')
       return {
         why: 'MLX files can store uniform integer grids and grids with real minima only.',
@@ -107,9 +110,9 @@ export const mlx: ExportFormat = {
       why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`,
       instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
     }
-  },
+  }),
   rounds: () => null,
-  remarks,
+  remarks: remarksOfGrids(remarks),
   ...safetensorsFolder(layout),
   compatibility,
 }
@@ -158,13 +161,17 @@ export function encodeMlx(
 }
 
 /** What config.json says: settings that most linears have, and a line for each with others. What has no scales stays whole. */
-function quantizationOf({ bits, groupSize }: ExportSettings, linears: readonly LinearPlan[]) {
-  const sizes = linears.map(({ p }) => groupOf(p, groupSize)!)
-  const common = GROUPS.map((size) => ({ size, count: sizes.filter((one) => one === size).length })).sort((a, b) => b.count - a.count)[0]
-    .size
-  const own = (group_size: number) => ({ group_size, bits, mode: 'affine' })
-  const others = linears.flatMap(({ name }, i) => (sizes[i] === common ? [] : [[name, own(sizes[i])]]))
-  return { ...own(common), ...Object.fromEntries(others) }
+function quantizationOf(settings: ExportSettings, linears: readonly LinearPlan[]) {
+  const own = linears.map((linear) => {
+    const { bits, groupSize } = settingsOf(settings, linear)
+    return { group_size: groupOf(linear.p, groupSize)!, bits, mode: 'affine' }
+  })
+  const keys = own.map((one) => JSON.stringify(one))
+  const count = (key: string) => keys.filter((one) => one === key).length
+  const counts = new Map([...new Set(keys)].map((key) => [key, count(key)]))
+  const [common = '{}'] = [...counts.keys()].sort((a, b) => counts.get(b)! - counts.get(a)!)
+  const others = linears.flatMap(({ name }, i) => (keys[i] === common ? [] : [[name, own[i]]]))
+  return { ...(JSON.parse(common) as Partial<(typeof own)[number]>), ...Object.fromEntries(others) }
 }
 
 /**

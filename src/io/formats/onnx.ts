@@ -2,7 +2,15 @@
  * ONNX checkpoints: the decoder as a graph (`onnx/model_q4.onnx`) with its weights beside it, each linear a MatMulNBits node of
  * onnxruntime; with config.json and tokenizer the folder that transformers.js reads. Graph and protobuf are loaded when one is written.
  */
-import type { CheckpointStream, Compatibility, ExportFormat, ExportPlan, Refusal, Remark } from './format.ts'
+import {
+  type CheckpointStream,
+  type Compatibility,
+  type ExportFormat,
+  type ExportPlan,
+  oneGrid,
+  type Refusal,
+  type Remark,
+} from './format.ts'
 import { layoutOf } from './onnx/layout.ts'
 import { blocksOf, heldBits } from './onnx/nbits.ts'
 
@@ -34,7 +42,8 @@ export const onnx: ExportFormat = {
   compatibility,
 }
 
-function accepts({ decoder, levels, outliers, settings, linears }: ExportPlan): Refusal | null {
+function accepts(plan: ExportPlan): Refusal | null {
+  const { decoder, levels, outliers, settings, linears } = plan
   if (!decoder)
     return {
       why: 'ONNX graphs are supported for LLaMA, Mistral, Qwen2, Qwen3 and Gemma only.',
@@ -50,6 +59,8 @@ function accepts({ decoder, levels, outliers, settings, linears }: ExportPlan): 
       why: 'MatMulNBits cannot store outliers beside the codes.',
       instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
+  const mixed = oneGrid(plan, 'An ONNX folder')
+  if (mixed) return mixed
   if (settings.actOrder)
     return {
       why: 'MatMulNBits supports groups of consecutive inputs only, not of reordered ones.',

@@ -24,14 +24,20 @@ import {
   unreadable,
 } from './packing.ts'
 
-/** What a GPTQ checkpoint says about itself. */
-export interface GptqConfig {
+/** How linears are quantized. */
+interface Scheme {
   bits: SolvedLinear['bits']
   /** Columns per group; -1 for one group per row. */
   groupSize: number
   symmetric: boolean
   /** Act-order: whether columns were quantized in another order; null when the config does not say. */
   actOrder: boolean | null
+}
+
+/** What a GPTQ checkpoint says about itself. */
+export interface GptqConfig extends Scheme {
+  /** What rules say of some linears; which ones is told by the shapes of their tensors, not by patterns of strangers. */
+  others?: Scheme[]
   version: 1 | 2
   /** The algorithm, if the checkpoint names one. */
   method: string | null
@@ -62,8 +68,8 @@ const spellings: Record<string, string[]> = {
   dynamic: ['dynamic'],
 }
 
-/** Settings of a module that a rule of `dynamic` may change. */
-const perModule = ['bits', 'group_size', 'desc_act', 'sym', 'checkpoint_format', 'pack_dtype'] as const
+/** Settings of the whole file that a rule of `dynamic` may repeat, but not change. */
+const ofTheFile = ['checkpoint_format', 'pack_dtype'] as const
 
 /** What a config means that does not say otherwise. */
 const unsaid = { sym: true, checkpoint_format: 'gptq', pack_dtype: 'int32' }
@@ -86,18 +92,17 @@ export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConf
   }
   const config = parsed.data
   const { bits, checkpoint_format: format } = config
-  if (bits !== 2 && bits !== 3 && bits !== 4 && bits !== 8) throw unreadable(file, `it is quantized to ${bits} bits`)
+  if (!isWidth(bits)) throw unreadable(file, `it is quantized to ${bits} bits`)
   if (config.is_marlin_format) throw unreadable(file, 'its weights are arranged for Marlin kernels (is_marlin_format is true)')
   if (format != null && format !== 'gptq' && format !== 'gptq_v2')
     throw unreadable(file, `its checkpoint_format is ${describe(format)}, not gptq or gptq_v2`)
   if (config.pack_dtype && config.pack_dtype !== 'int32')
     throw unreadable(file, `its pack_dtype is ${describe(config.pack_dtype)}, not int32`)
-  refuseMixed(config, file)
+  const rest = { bits, groupSize: config.group_size, symmetric: config.sym ?? true, actOrder: config.desc_act ?? null }
+  const others = othersOf(config, rest, file)
   return {
-    bits,
-    groupSize: config.group_size,
-    symmetric: config.sym ?? true,
-    actOrder: config.desc_act ?? null,
+    ...rest,
+    ...(others.length && { others }),
     version: format === 'gptq_v2' ? 2 : 1,
     method: config.meta?.algorithm ?? null,
   }
@@ -106,30 +111,52 @@ export function readGptqConfig(configs: readonly QuantizationConfig[]): GptqConf
 /** How writers name a head that is quantized, too. */
 const headRule = /^(\+:)?(model\.)?lm_head$/
 
-/**
- * Rules that exclude modules are accepted, since the tensors show it, and so are rules that repeat the settings of the rest. Of a
- * rule for the head the tensors tell more than that it differs.
- */
-function refuseMixed(config: z.infer<typeof configShape>, file: string): void {
-  const rest = { ...unsaid, ...Object.fromEntries(Object.entries(config).filter(([, value]) => value != null)) } as Partial<typeof config>
-  for (const [rule, changes] of Object.entries(config.dynamic ?? {})) {
-    if (rule.startsWith('-:') || headRule.test(rule) || changes == null) continue
-    if (!isObject(changes)) throw unreadable(file, `its dynamic rule ${describe(rule)} is ${describe(changes)}`)
-    for (const field of perModule) {
-      const values = (spellings[field] ?? [field]).map((name) => changes[name])
-      const other = values.find((value) => value != null && value !== rest[field])
+const isWidth = (bits: unknown): bits is SolvedLinear['bits'] => bits === 2 || bits === 3 || bits === 4 || bits === 8
+
+const ruleShape = configShape.pick({ group_size: true, desc_act: true, sym: true }).partial()
+
+/** What rules say of some linears. Rules that exclude modules and those for a head say nothing, since the tensors show it. */
+function othersOf(config: z.infer<typeof configShape>, rest: Scheme, file: string): Scheme[] {
+  const all = { ...unsaid, ...Object.fromEntries(Object.entries(config).filter(([, value]) => value != null)) } as Partial<typeof config>
+  const schemes = Object.entries(config.dynamic ?? {}).flatMap(([rule, changes]) => {
+    if (rule.startsWith('-:') || headRule.test(rule) || changes == null) return []
+    const sets = (what: string) => unreadable(file, `its dynamic rule ${describe(rule)} ${what}`)
+    if (!isObject(changes)) throw sets(`is ${describe(changes)}`)
+    for (const field of ofTheFile) {
+      const other = (spellings[field] ?? [field]).map((name) => changes[name]).find((value) => value != null && value !== all[field])
       if (other !== undefined)
-        throw unreadable(
-          file,
-          `its dynamic rule ${describe(rule)} sets ${field} to ${describe(other)}, where the rest of the model has ${describe(rest[field] ?? null)}`,
-        )
+        throw sets(`sets ${field} to ${describe(other)}, where the rest of the model has ${describe(all[field] ?? null)}`)
     }
-  }
+    const bits = changes.bits ?? rest.bits
+    if (!isWidth(bits)) throw sets(`sets bits to ${describe(bits)}`)
+    const parsed = ruleShape.safeParse(changes)
+    if (!parsed.success) throw sets(`sets ${parsed.error.issues[0].path.join('.')} to what it cannot be`)
+    const { group_size: groupSize = rest.groupSize, sym, desc_act } = parsed.data
+    return [{ bits, groupSize, symmetric: sym ?? rest.symmetric, actOrder: desc_act ?? rest.actOrder }]
+  })
+  const texts = [rest, ...schemes].map((scheme) => JSON.stringify(scheme))
+  return schemes.filter((_, i) => texts.indexOf(texts[i + 1]) === i + 1)
 }
+
+/** The scheme that the tensors of a linear are of. Where several fit, they are read alike, but for what only one of them forbids. */
+function schemeOf(checkpoint: Checkpoint, prefix: string, config: GptqConfig, { q, p }: Size): Scheme {
+  const { others = [] } = config
+  if (!others.length) return config
+  const shapeOf = (part: string) => checkpoint.tensors.get(`${prefix}.${part}`)?.shape.join()
+  const fitting = [config, ...others].filter(
+    (scheme) => shapeOf('qweight') === `${words(p, scheme.bits)},${q}` && shapeOf('scales') === `${groupsOf(scheme, p)},${q}`,
+  )
+  if (!fitting.length) return config
+  const [{ bits, groupSize, actOrder }] = fitting
+  const orders = fitting.every((scheme) => scheme.actOrder === actOrder)
+  return { bits, groupSize, symmetric: fitting.every(({ symmetric }) => symmetric), actOrder: orders ? actOrder : null }
+}
+
+const groupsOf = ({ groupSize }: Scheme, p: number) => (groupSize === -1 ? 1 : Math.ceil(p / Math.min(groupSize, p)))
 
 /** Reading by such a config. */
 export function gptqPacking(config: GptqConfig): Packing {
-  const { version, ...settings } = config
+  const { version, others: _, ...settings } = config
   return {
     ...settings,
     label: `GPTQ v${version}`,
@@ -155,13 +182,15 @@ export function isPacked(checkpoint: Checkpoint, prefix: string): boolean {
  * @throws WorkbenchError `tensor-missing`, `tensor-mismatch`, `config-unsupported` for the layout of AWQ
  */
 export function packedTensors(checkpoint: Checkpoint, prefix: string, config: GptqConfig, { q, p }: Size) {
-  const { bits } = config
-  const groups = config.groupSize === -1 ? 1 : Math.ceil(p / Math.min(config.groupSize, p))
+  const scheme = schemeOf(checkpoint, prefix, config, { q, p })
+  const { bits } = scheme
+  const groups = groupsOf(scheme, p)
   const packed = checkpoint.tensors.get(`${prefix}.qweight`)
   if (packed && packed.shape.join() !== [words(p, bits), q].join() && packed.shape.join() === [p, words(q, bits)].join())
     throw unreadable(packed.file, `${packed.name} has the shape [${packed.shape.join(', ')}], which is the layout of AWQ, not of GPTQ`)
   const index = checkpoint.tensors.has(`${prefix}.g_idx`)
   return {
+    scheme,
     groups,
     qweight: expectTensor(checkpoint, `${prefix}.qweight`, ['I32'], [words(p, bits), q]),
     qzeros: expectTensor(checkpoint, `${prefix}.qzeros`, ['I32'], [groups, words(q, bits)]),
@@ -177,9 +206,9 @@ export function packedTensors(checkpoint: Checkpoint, prefix: string, config: Gp
  */
 export async function readPackedLinear(checkpoint: Checkpoint, prefix: string, config: GptqConfig, expected: Size): Promise<SolvedLinear> {
   const { q, p } = expected
-  const { bits, symmetric } = config
-  const groupSize = config.groupSize === -1 ? p : Math.min(config.groupSize, p)
-  const { groups, ...tensors } = packedTensors(checkpoint, prefix, config, expected)
+  const { groups, scheme, ...tensors } = packedTensors(checkpoint, prefix, config, expected)
+  const { bits, symmetric, actOrder } = scheme
+  const groupSize = scheme.groupSize === -1 ? p : Math.min(scheme.groupSize, p)
   const load = async ({ name }: TensorEntry) => (await checkpoint.read(name)).buffer
 
   const codes = new Uint32Array(await load(tensors.qweight))
@@ -201,7 +230,7 @@ export async function readPackedLinear(checkpoint: Checkpoint, prefix: string, c
     grid[2 * i] = scale
   })
   const given = tensors.index && new Int32Array(await load(tensors.index))
-  const groupIndex = indexOf(given, config.actOrder, { p, groups, groupSize }, `${prefix}.g_idx`)
+  const groupIndex = indexOf(given, actOrder, { p, groups, groupSize }, `${prefix}.g_idx`)
   return { bits, q, p, groupSize, groups, codes, grid, groupIndex, outliers: null }
 }
 

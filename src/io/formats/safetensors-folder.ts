@@ -9,7 +9,17 @@ import { sha256 } from '../digest.ts'
 import { type Folder, openFolder } from '../folder.ts'
 import { f16ToF32, f32ToF16 } from '../half.ts'
 import { CheckpointWriter, openCheckpoint, planCheckpoint, type TensorSpec } from '../safetensors.ts'
-import type { CheckpointStream, DtypeName, ExportFormat, ExportPlan, ExportSettings, FloatDtype, LinearPlan, Refusal } from './format.ts'
+import {
+  type CheckpointStream,
+  type DtypeName,
+  type ExportFormat,
+  type ExportPlan,
+  type ExportSettings,
+  type FloatDtype,
+  type LinearPlan,
+  type Refusal,
+  settingsOf,
+} from './format.ts'
 
 /** Bytes copied at a time. */
 const PIECE = 16 * 2 ** 20
@@ -31,7 +41,7 @@ export interface Encoded {
 }
 
 export interface SafetensorsLayout {
-  /** Specs of the tensors that replace `<name>.weight`. */
+  /** Specs of the tensors that replace `<name>.weight`. Here and below, `settings` are those of the linear itself. */
   tensorsFor(linear: LinearPlan, settings: ExportSettings): TensorSpec[]
   /** Contents of those tensors. They may share memory with the linear. */
   /** Bytes of the linears' own files, where they have any: at most, or as many as are expected. */
@@ -61,7 +71,7 @@ export function safetensorsFolder(layout: SafetensorsLayout): Pick<ExportFormat,
 const tensorsOf = ({ copied, changed, linears, settings }: ExportPlan, layout: SafetensorsLayout) => [
   ...copied,
   ...changed,
-  ...linears.flatMap((linear) => layout.tensorsFor(linear, settings)),
+  ...linears.flatMap((linear) => layout.tensorsFor(linear, settingsOf(settings, linear))),
 ]
 
 /** What reading a packed linear gives again. A kernel may return −0 for a zero point, which is stored as 0. */
@@ -126,6 +136,7 @@ export function heldGroups({ settings: { groupSize, actOrder }, linears }: Expor
 class FolderStream implements CheckpointStream {
   readonly #writer: CheckpointWriter
   readonly #vectors = new Map<string, Uint8Array>()
+  readonly #linears: ReadonlyMap<string, LinearPlan>
   readonly #digests = new Map<string, string>()
   #written: { path: string }[] = []
 
@@ -136,6 +147,7 @@ class FolderStream implements CheckpointStream {
     readonly sink: Sink,
   ) {
     this.#writer = new CheckpointWriter(sink, tensorsOf(plan, layout))
+    this.#linears = new Map(plan.linears.map((linear) => [linear.name, linear]))
   }
 
   async copy(between: () => Promise<void>): Promise<void> {
@@ -151,7 +163,8 @@ class FolderStream implements CheckpointStream {
   }
 
   async linear(name: string, solved: SolvedLinear, weights: LinearContent['weights']): Promise<void> {
-    const { tensors, files, content } = await this.layout.encode({ name, solved, weights }, this.plan.settings)
+    const settings = settingsOf(this.plan.settings, this.#linears.get(name)!)
+    const { tensors, files, content } = await this.layout.encode({ name, solved, weights }, settings)
     for (const [tensor, bytes] of tensors) await this.#writer.write(tensor, bytes)
     for (const [path, file] of files ?? []) await this.#writer.writeFile(path, file)
     this.#digests.set(name, await digestOf(content))

@@ -1,7 +1,7 @@
 /** Layout of a GGUF checkpoint: names and types of its tensors, and its files; or why a result cannot be stored. */
 import type { PartedFile } from '../../parts.ts'
 import type { TensorSpec } from '../../safetensors.ts'
-import type { ExportPlan, LinearPlan, Refusal } from '../format.ts'
+import { type ExportPlan, type LinearPlan, type Refusal, settingsOf } from '../format.ts'
 import { architectureOf, type GgufArchitecture, type Target } from './architectures.ts'
 import { BLOCK, blockType } from './blocks.ts'
 import { type GgufTensor, type TensorType, defaultFileBytes, encodeMetadata, ggufTensor, planFiles } from './file.ts'
@@ -25,10 +25,13 @@ const fileTypes: Record<TensorType, number> = {
 }
 
 /** The type that holds a linear as it is solved; null where there is none. */
-export function typeOf({ settings, levels }: ExportPlan, linear: Pick<LinearPlan, 'bits' | 'levels'>): TensorType | null {
+export function typeOf(
+  { settings, levels }: ExportPlan,
+  linear: Pick<LinearPlan, 'bits' | 'levels' | 'groupSize' | 'symmetric'>,
+): TensorType | null {
   const own = linear.levels ?? levels
   const type = superTypeOf(own)
-  return type?.type ?? blockType(linear.bits, settings.symmetric, own)
+  return type?.type ?? blockType(linear.bits, settingsOf(settings, linear).symmetric, own)
 }
 
 /** The type of most weights. */

@@ -7,7 +7,7 @@ import type { Folder } from '../../folder.ts'
 import { bf16ToF32, f16ToF32 } from '../../half.ts'
 import { PartWriter } from '../../parts.ts'
 import type { TensorSpec } from '../../safetensors.ts'
-import type { CheckpointStream, ExportPlan } from '../format.ts'
+import { type CheckpointStream, type ExportPlan, type LinearPlan, settingsOf } from '../format.ts'
 import type { GgufLayout } from './layout.ts'
 import { packBlocks } from './blocks.ts'
 import { packSuper, superTypeOf } from './super.ts'
@@ -18,6 +18,7 @@ const PIECE = 16 * 2 ** 20
 
 export class GgufStream implements CheckpointStream {
   readonly #writer: PartWriter
+  readonly #linears: ReadonlyMap<string, LinearPlan>
   /** Digests of all that is not copied as it is, by name in the file. */
   readonly #digests = new Map<string, string>()
   #written: { path: string; bytes: number }[] = []
@@ -29,6 +30,7 @@ export class GgufStream implements CheckpointStream {
     readonly sink: Sink,
   ) {
     this.#writer = new PartWriter(sink, layout.files)
+    this.#linears = new Map(plan.linears.map((linear) => [linear.name, linear]))
   }
 
   async copy(between: () => Promise<void>): Promise<void> {
@@ -74,7 +76,8 @@ export class GgufStream implements CheckpointStream {
   async linear(name: string, solved: SolvedLinear): Promise<void> {
     const { target, tensor } = this.layout.tensors.get(`${name}.weight`)!
     const type = superTypeOf(solved.levels)
-    const bytes = type ? packSuper(solved, type, target.order, name) : packBlocks(solved, this.plan.settings.symmetric, target.order, name)
+    const { symmetric } = settingsOf(this.plan.settings, this.#linears.get(name)!)
+    const bytes = type ? packSuper(solved, type, target.order, name) : packBlocks(solved, symmetric, target.order, name)
     await this.#write(tensor, bytes)
   }
 
