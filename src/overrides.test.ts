@@ -48,7 +48,7 @@ test.each([
   ['down_proj:bits=', /Bits can be/],
   ['down_proj:bits=4,bits=3', /more than once/],
   ['down_proj:symmetric=maybe', /on or off/],
-  ['down_proj:damping=0.1', /“damping” .* is none of bits, group-size, symmetric, grid, and not keep/],
+  ['down_proj:damping=0.1', /“damping” .* is none of kind, bits, group-size, symmetric, grid, and not keep/],
   ['layers.{3..1}:keep', /no range/],
   ['layers.{0..99999}:keep', /no range/],
   ['*a*{a,b}*a*:keep', /more than 4 stars and braces/],
