@@ -40,7 +40,7 @@ async function tableOf(name: RegExp): Promise<string[][]> {
 /** What the columns of the result table have to say of a run. */
 const told = ({ bitsPerWeight, perplexity, kl, klSpread, top1, meanRelativeError, worst, seconds }: RunResult) => ({
   'Bits per weight': format.bitsPerWeight(bitsPerWeight),
-  Perplexity: format.perplexity(perplexity),
+  Perplexity: format.perplexity(perplexity) + format.perplexityChange(report.fpPerplexity, perplexity)!.text,
   'KL from full precision, nats': format.divergence(kl),
   'KL median': format.divergence(klSpread!.median),
   'KL 99th percentile': format.divergence(klSpread!.p99),

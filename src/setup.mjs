@@ -63,6 +63,7 @@ const tasks = {
   },
   async bench(args) {
     await installChromium()
+    await buildSite()
     await script('e2e/bench/bench.ts', args)
     await headless('e2e/bench/node.ts', args)
   },
