@@ -17,18 +17,20 @@ const widths = [1440, 1024, 390]
 const schemes = ['light', 'dark'] as const
 for (const folder of [pictures, values.views]) mkdirSync(folder, { recursive: true })
 
-async function shoot(page: Page, path: string, fullPage = false) {
-  await page.screenshot({ path, fullPage, animations: 'disabled' })
+async function shoot(page: Page, path: string) {
+  await page.screenshot({ path, animations: 'disabled' })
   console.log(path)
 }
 
 /** The page as it is, at every width and in every theme. */
-async function shootAll(page: Page, name: string, fullPage = true) {
+async function shootAll(page: Page, name: string, whole = true) {
   for (const width of widths) {
     await page.setViewportSize({ width, height: 900 })
+    // In a window as high as the page, so that bars that stick to an edge of it are where they belong.
+    if (whole) await page.setViewportSize({ width, height: await page.evaluate(() => document.documentElement.scrollHeight) })
     for (const colorScheme of schemes) {
       await page.emulateMedia({ colorScheme })
-      await shoot(page, `${values.views}/${name}-${width}-${colorScheme}.png`, fullPage)
+      await shoot(page, `${values.views}/${name}-${width}-${colorScheme}.png`)
     }
   }
   await page.setViewportSize({ width: 1440, height: 1000 })
