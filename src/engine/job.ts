@@ -317,7 +317,7 @@ export interface Forecast {
   readBytes: number
   /**
    * Seconds: operations at the measured matrix product rate, dispatches and waits at their measured times, reading at 1 GB/s, corrected
-   * by the times of earlier runs; null when no rate is known.
+   * by the times of earlier blocks, and what it took to keep solved linears; null when no rate is known.
    */
   seconds: number | null
   /** Peak GPU memory in live and pooled buffers, including transfers to the host, bytes. */

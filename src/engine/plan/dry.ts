@@ -364,9 +364,16 @@ function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Co
   return { flops, stages, gpuBytes, hostBytes, readBytes, seconds }
 }
 
-/** Corrects a forecast by the times of earlier runs on this device. */
-function corrected({ pace }: Session, method: string, made: Forecast): Forecast {
-  return { ...made, seconds: made.seconds === null ? null : made.seconds * pace.factor(method) }
+/** What a run takes by its forecast; null where no rate is known. */
+function foreseenBy({ seconds }: Forecast, { solver, blocks }: PlannedRun, { model }: OpenModel) {
+  const linears = model.layouts.slice(0, blocks).flatMap(linearsOf).length
+  return seconds === null ? null : { method: solver.id, seconds, linears }
+}
+
+/** Corrects a forecast by what ran on this device before. */
+function corrected({ pace }: Session, run: PlannedRun, made: Forecast, opened: OpenModel): Forecast {
+  const foreseen = foreseenBy(made, run, opened)
+  return { ...made, seconds: foreseen && pace.seconds(foreseen) }
 }
 
 /** Checks a job completely: `examine`, and the forecast of each run on the present device. */
@@ -382,8 +389,9 @@ export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
     if (held.error) check.problems.push({ severity: 'error', ...held.error, field: `runs.${i}.method` })
     else {
       const made = forecast(model, run, held, counts, job.perplexityEvery, device)
-      if (made.seconds !== null) session.pace.expect(run.spec.id, run.solver.id, made.seconds)
-      check.runs[i].forecast = corrected(session, run.solver.id, made)
+      const foreseenRun = foreseenBy(made, run, model)
+      if (foreseenRun) session.pace.expect(run.spec.id, foreseenRun)
+      check.runs[i].forecast = corrected(session, run, made, model)
     }
   }
   const heavy = memoryProblem(check.runs, device.memoryBudget)
@@ -465,7 +473,7 @@ export async function dryRun(
     if (held) Object.assign(baseline, { readBytes: held.baselineReadBytes, dispatches: held.baselineDispatches })
     const raw = held && plan && !problem ? forecast(opened, plan.runs[0], held, counts, 0, facts) : null
     // Corrections from this device do not apply to another.
-    const made = raw && !device ? corrected(session, id, raw) : raw
+    const made = raw && !device ? corrected(session, plan!.runs[0], raw, opened) : raw
     return { id, label, bitsPerWeight, checkpointBytes, forecast: made, problem }
   })
   baseline.seconds = duration(facts, { ...baseline, bytes: baseline.readBytes, waits: 0 })

@@ -189,8 +189,10 @@ export class Linears {
       ...(curve.size && { objective: curveOf([...curve.values()]) }),
       notes: [...asked.trouble, ...result.notes, note, beyond, below, heldOut ? overfit(heldOut) : null].filter((one) => one !== null),
     }
+    const began = host.control.clock
     await pass.journal.keepLinear(layer, stored, run.seconds)
     await this.#write(full, stored, asked.rows)
+    host.session.pace.keep(host.control.clock - began)
     run.tell(layer)
   }
 

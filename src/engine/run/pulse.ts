@@ -28,6 +28,8 @@ export class Pulse {
   constructor(
     readonly host: Host,
     planned: Work,
+    /** Operations before the first run, and ids of the runs that are not over. */
+    readonly ahead: { baseline: number; runs: string[] } = { baseline: 0, runs: [] },
   ) {
     this.progress = new Progress(
       planned,
@@ -48,6 +50,12 @@ export class Pulse {
     this.#run = run
     this.#runStart = this.progress.work
     this.#runPlanned = work.forward + work.solve
+    this.host.session.pace.begin()
+  }
+
+  /** A run is over. */
+  leave(run: string): void {
+    this.ahead.runs = this.ahead.runs.filter((other) => other !== run)
   }
 
   async beat(): Promise<void> {
@@ -65,8 +73,22 @@ export class Pulse {
 
   tell(): void {
     const runDone = this.#runPlanned ? Math.max(0, Math.min(1, (this.progress.work - this.#runStart) / this.#runPlanned)) : 0
-    this.host.emit({ type: 'progress', ...this.progress.read(), run: this.#run, runDone })
+    const read = this.progress.read()
+    this.host.emit({ type: 'progress', ...read, eta: this.#timeLeft(runDone, read.elapsed) ?? read.eta, run: this.#run, runDone })
     this.tellMemory()
+  }
+
+  /** Seconds left by what the runs are foreseen to take at the pace so far; null where one was not foreseen. */
+  #timeLeft(runDone: number, elapsed: number): number | null {
+    const { baseline, runs } = this.ahead
+    const before = this.#run === null && baseline ? Math.min(1, this.progress.work / baseline) : 1
+    if (!runs.length || elapsed < 0.5 || !(before > 0)) return null
+    const times = runs.map((run) => {
+      const seconds = this.host.session.pace.expected(run)
+      return seconds === null ? Number.NaN : seconds * (run === this.#run ? 1 - runDone : 1)
+    })
+    const left = times.reduce((sum, seconds) => sum + seconds, (elapsed * (1 - before)) / before)
+    return Number.isNaN(left) ? null : left
   }
 
   tellMemory(): void {

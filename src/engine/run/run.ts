@@ -84,7 +84,7 @@ class Going {
     readonly rewrite: boolean,
   ) {
     const { opened, plan, journal, work } = prepared
-    this.pulse = new Pulse(host, work.planned)
+    this.pulse = new Pulse(host, work.planned, { baseline: work.baseline.forward, runs: plan.runs.map(({ spec }) => spec.id) })
     this.devices = new Recovery(host, (gpu, halvings) => {
       this.pulse.attach(gpu)
       // Sums come out the same only in the same form: what was begun with one is ended with it.
@@ -127,6 +127,7 @@ class Going {
         this.#pass(FORWARD, work.runs[i].forward)
         this.#pass(run.solver.id, work.runs[i].solve)
       }
+      this.pulse.leave(run.spec.id)
       this.results.push(result)
       emit({ type: 'run-end', result })
       const trouble = result.error ?? result.exportError

@@ -78,7 +78,6 @@ export class Run {
     }
     if (output.error) result.exportError = output.error
     result.seconds = this.seconds
-    // Resumed, its time is that of several sittings.
     if (result.state === 'finished' && !this.journal.secondsBefore) this.host.session.pace.learn(this.id, result.seconds)
     this.#sumUp(result)
     const large = oversized(result.bitsPerWeight)
@@ -121,5 +120,8 @@ export class Run {
     const passing = work.forward - measuring(work.measured)
     progress.reach(FORWARD, before.forward + (passing * passed) / plan.blocks + measuring(measured))
     progress.reach(plan.solver.id, before.solve + (work.solve * solved) / plan.blocks)
+    const done = (passing * passed) / plan.blocks + measuring(measured) + (work.solve * solved) / plan.blocks
+    // Resumed, its time is that of several sittings.
+    if (!this.journal.secondsBefore) this.host.session.pace.learn(this.id, this.seconds, done / (work.forward + work.solve))
   }
 }
