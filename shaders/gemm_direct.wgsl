@@ -1,4 +1,4 @@
-// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, row-major, one matrix product per batch entry z)
+// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16; row-major, one matrix product per batch entry z)
 //
 // A is [m, k], or [k, m] when TA; B is [k, n], or [n, k] when TB; C is [m, n]. Leading dimensions lda, ldb, ldc and all
 // offsets are multiples of 4 elements; n is a multiple of 4, and k unless TA. Not for TA and TB at once.
@@ -104,8 +104,8 @@ fn rows(a0: u32, lda: u32, t: u32, r: vec4u) -> mat4x4f {
 
 // Four columns of B, which are the rows of the matrix, and four steps of k.
 fn columns(at: u32, ldb: u32, t: u32) -> mat4x4f {
-  if (TB) { return transpose(mat4x4f(b[at], b[at + ldb], b[at + 2u * ldb], b[at + 3u * ldb])); }
-  return some_steps(b[at], b[at + ldb], b[at + 2u * ldb], b[at + 3u * ldb], t);
+  if (TB) { return transpose(mat4x4f(operand(at), operand(at + ldb), operand(at + 2u * ldb), operand(at + 3u * ldb))); }
+  return some_steps(operand(at), operand(at + ldb), operand(at + 2u * ldb), operand(at + 3u * ldb), t);
 }
 
 // What lies beyond k, if 4 does not divide it, may be anything.

@@ -1,4 +1,4 @@
-// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, row-major; interface and batch rule as in gemm_direct)
+// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16; row-major; interface and batch rule as in gemm_direct)
 //
 // A is [m, k], or [k, m] when TA; B is [k, n], or [n, k] when TB; C is [m, n].
 //
@@ -59,14 +59,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
         let x = slot / 4u;
         let t = (slot % 4u) * 4u;
         var value = vec4f();
-        if (t0 + t < params.k && col0 + x < params.n) { value = b[(b0 + (col0 + x) * params.ldb + t0 + t) / 4u]; }
+        if (t0 + t < params.k && col0 + x < params.n) { value = operand((b0 + (col0 + x) * params.ldb + t0 + t) / 4u); }
         let at = t * TILE + x;
         tile_b[at] = value.x; tile_b[at + TILE] = value.y; tile_b[at + 2u * TILE] = value.z; tile_b[at + 3u * TILE] = value.w;
       } else {
         let t = slot / 16u;
         let x = (slot % 16u) * 4u;
         var value = vec4f();
-        if (t0 + t < params.k && col0 + x < params.n) { value = b[(b0 + (t0 + t) * params.ldb + col0 + x) / 4u]; }
+        if (t0 + t < params.k && col0 + x < params.n) { value = operand((b0 + (t0 + t) * params.ldb + col0 + x) / 4u); }
         let at = t * TILE + x;
         tile_b[at] = value.x; tile_b[at + 1u] = value.y; tile_b[at + 2u] = value.z; tile_b[at + 3u] = value.w;
       }

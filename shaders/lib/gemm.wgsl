@@ -1,4 +1,5 @@
 // The common interface of both GEMM kernels; gemm_direct.wgsl explains the fields.
+//#include lib/operand
 override TA: bool = false;
 override TB: bool = false;
 
@@ -17,7 +18,6 @@ struct Params {
 const BLOCK = 64u;
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 @group(0) @binding(3) var<uniform> params: Params;
 

@@ -32,11 +32,16 @@ export class GramCache {
 
   constructor(readonly budget = BUDGET) {}
 
-  /** Reads the sums of a stage, whose linears have these full names. `run`: `runKey`. Does not wait for the GPU. */
-  keep(gpu: Device, run: string, linears: string[], { seen, heldOut }: { seen: InputSums; heldOut: InputSums | null }): void {
-    const all = [...tensorsOf(seen), ...(heldOut ? tensorsOf(heldOut) : [])]
-    const bytes = all.reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0)
-    if (bytes > this.budget) return
+  /** Whether there is room for the sums of a stage, once older ones are given up. */
+  fits(sums: StageTensors): boolean {
+    return bytesOf(sums) <= this.budget
+  }
+
+  /** Reads the sums of a stage that fit, whose linears have these full names. `run`: `runKey`. Does not wait for the GPU. */
+  keep(gpu: Device, run: string, linears: string[], sums: StageTensors): void {
+    const { seen, heldOut } = sums
+    const all = allOf(sums)
+    const bytes = bytesOf(sums)
     const read = Reading.all(all.map((tensor) => (tensor ? gpu.read(tensor) : Reading.of(null))))
     const put = (values: readonly unknown[]) => {
       const [gram, cross, drift, ...rest] = values as (Host | null)[]
@@ -72,4 +77,11 @@ export class GramCache {
 /** A run of the job that was started at this time. */
 export const runKey = (started: string, run: string) => `${started} ${run}`
 
+interface StageTensors {
+  seen: InputSums
+  heldOut: InputSums | null
+}
+
 const tensorsOf = ({ gram, cross, drift }: InputSums): (Tensor | null)[] => [gram, cross, drift]
+const allOf = ({ seen, heldOut }: StageTensors) => [...tensorsOf(seen), ...(heldOut ? tensorsOf(heldOut) : [])]
+const bytesOf = (sums: StageTensors) => allOf(sums).reduce((total, tensor) => total + (tensor?.bytes ?? 0), 0)

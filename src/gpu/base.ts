@@ -4,7 +4,7 @@ import type { Bindings, Device, DispatchOptions, GpuInfo, Params } from './devic
 import { type KernelSource, kernelSource } from './kernel.ts'
 import { bufferBytes, type Memory, mebibytes } from './memory.ts'
 import type { Reading } from './reading.ts'
-import { type DeviceBuffer, type DType, elements, type Tensor, type TypedArray } from './tensor.ts'
+import { type DeviceBuffer, type DType, elements, isHalf, type Tensor, type TypedArray } from './tensor.ts'
 
 /** One call of a kernel that was found in order: every binding is there, of the right element type, and fits. */
 export interface Dispatch {
@@ -61,7 +61,9 @@ export abstract class BaseDevice<Buffer extends DeviceBuffer> implements Device 
   protected abstract dispatch(call: Dispatch, flops: number): void
 
   empty(shape: readonly number[], dtype: DType = 'f32', what = 'A tensor'): Tensor {
-    this.require(bufferBytes(shape), `${what} [${shape.join(', ')}]`)
+    const bytes = bufferBytes(shape, dtype)
+    this.require(bytes, `${what} [${shape.join(', ')}]`)
+    if (!this.memory.keeps(bytes) && this.memory.yieldTo(bytes)) this.flush()
     return this.memory.tensor(shape, dtype, what)
   }
 
@@ -140,7 +142,8 @@ export abstract class BaseDevice<Buffer extends DeviceBuffer> implements Device 
     for (const { name: variable, dtype } of declared) {
       const tensor = bindings[variable]
       if (!tensor) throw new Error(`Kernel ${name} needs the tensor "${variable}".`)
-      if (tensor.dtype !== dtype) throw new Error(`Kernel ${name}: "${variable}" is ${tensor.dtype}, not ${dtype}.`)
+      if (tensor.dtype !== dtype && !(dtype === 'u32' && isHalf(tensor.dtype)))
+        throw new Error(`Kernel ${name}: "${variable}" is ${tensor.dtype}, not ${dtype}.`)
       this.#requireBinding(name, tensor)
     }
     for (const { name: field } of fields) {

@@ -108,6 +108,7 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
   read(tensor: Tensor, foreseen = tensor.dtype === 'f32' ? 1 : 0): Reading<TypedArray> {
     const { bytes, dtype } = tensor
     this.#transfer = Math.max(this.#transfer, bytes)
+    if (this.memory.yieldTo(bytes)) this.flush()
     this.memory.hold(bytes)
     return new Reading(async () => {
       this.flush()

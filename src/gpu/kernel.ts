@@ -2,7 +2,7 @@
  * The WGSL file is the declaration: binding names, access, element types, the scalar fields of `Params` and the
  * workgroup size are read from the shader, so that a call passes names and nothing is declared twice.
  */
-import type { DType } from './tensor.ts'
+import { type DType, isHalf } from './tensor.ts'
 
 const sources = import.meta.glob<string>('/shaders/**/*.wgsl', { query: '?raw', import: 'default', eager: true })
 
@@ -50,6 +50,11 @@ export function kernelSource(name: string): KernelSource {
 export function originOf({ name, lines }: Pick<KernelSource, 'name' | 'lines'>, line: number): string {
   const at = lines[line - 1]
   return at ? `${at.file}, line ${at.line}` : `${name}.wgsl`
+}
+
+/** The kernel that takes an operand (lib/operand.wgsl) of this element type. */
+export function kernelFor(name: string, dtype: DType): string {
+  return isHalf(dtype) ? kernelVariant(name, dtype, { 'lib/operand': sources[`/shaders/lib/operand_${dtype}.wgsl`] }) : name
 }
 
 /** A kernel in which includes have other code, by their names; `kind` tells it from its siblings. Returns the name to run it by. */

@@ -1,8 +1,10 @@
 /** Memory of a device: exact accounting, and the pool of buffers, in which freed ones are kept for reuse. */
-import { type DeviceBuffer, type DType, elements, Tensor } from './tensor.ts'
+import { type DeviceBuffer, type DType, elementBytes, elements, Tensor } from './tensor.ts'
 
-/** Freed buffers kept for reuse; zeroing a new one costs as much as a small kernel. */
+/** Freed buffers kept for reuse, at most; zeroing a new one costs as much as a small kernel. */
 const POOL_BYTES = 256 * 2 ** 20
+/** Below this, a new peak is not worth giving up what is kept. */
+const SMALL_BYTES = 64 * 2 ** 20
 
 export interface MemoryCount {
   /** Bytes in live and pooled buffers and in readings on their way, now and at most ever; what uploads pass through is the browser's. */
@@ -18,7 +20,8 @@ export interface MemoryCount {
 }
 
 /** Bytes of the buffer of a tensor: 256 is the alignment of bindings. */
-export const bufferBytes = (shape: readonly number[]) => Math.max(256, Math.ceil((elements(shape) * 4) / 256) * 256)
+export const bufferBytes = (shape: readonly number[], dtype: DType) =>
+  Math.max(256, Math.ceil((elements(shape) * elementBytes(dtype)) / 256) * 256)
 
 export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   held = 0
@@ -29,6 +32,8 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   #serial = 0
   readonly #pool = new Map<number, Buffer[]>()
   #pooled = 0
+  /** The most bytes held since the last `trim`. */
+  #high = 0
   #doomed: Buffer[] = []
 
   constructor(
@@ -38,7 +43,7 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
 
   /** A tensor in a buffer of its own; its content is unspecified. */
   tensor(shape: readonly number[], dtype: DType, label: string): Tensor {
-    const size = bufferBytes(shape)
+    const size = bufferBytes(shape, dtype)
     const reused = this.#pool.get(size)?.pop()
     if (reused) this.#pooled -= size
     else this.hold(size)
@@ -52,6 +57,21 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
     })
     this.#live.set(tensor, ++this.#serial)
     return tensor
+  }
+
+  /**
+   * Before so many bytes are taken: dooms what is kept for reuse where they would be, beside it, the most that was ever held. Whether
+   * there is something to bury first.
+   */
+  yieldTo(bytes: number): boolean {
+    if (this.held + bytes <= Math.max(this.#high, SMALL_BYTES)) return false
+    this.#doomPool()
+    return this.#doomed.length > 0
+  }
+
+  /** Whether a buffer of that size is kept for reuse. */
+  keeps(size: number): boolean {
+    return (this.#pool.get(size)?.length ?? 0) > 0
   }
 
   /** All tensors that are not disposed, the oldest first. */
@@ -70,6 +90,7 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   hold(bytes: number): void {
     this.held += bytes
     this.peak = Math.max(this.peak, this.held)
+    this.#high = Math.max(this.#high, this.held)
     for (const watch of this.#watches) watch.most = Math.max(watch.most, this.held)
   }
 
@@ -92,8 +113,13 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
     this.#doomed.push(buffer)
   }
 
-  /** Dooms what is kept for reuse. */
+  /** Dooms what is kept for reuse; what was held so far no longer says how much will be. */
   trim(): void {
+    this.#doomPool()
+    this.#high = 0
+  }
+
+  #doomPool(): void {
     for (const buffers of this.#pool.values()) this.#doomed.push(...buffers)
     this.#pool.clear()
     this.#pooled = 0

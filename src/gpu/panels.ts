@@ -3,7 +3,7 @@
  * callers need not know the limit.
  */
 import type { DispatchOptions, Device } from './device.ts'
-import type { Tensor } from './tensor.ts'
+import { elementBytes, type Tensor } from './tensor.ts'
 
 export interface RowPanel {
   first: number
@@ -71,7 +71,8 @@ export function panelPairs(gpu: Device, from: Tensor, to: Tensor): [RowPanel, Ro
 /** The elements `from .. to` of a tensor as something that a binding may hold, and where its first element stands. */
 export function elementsOf(gpu: Device, x: Tensor, from: number, to: number): { tensor: Tensor; start: number } {
   if (x.bytes <= gpu.info.maxBinding) return { tensor: x, start: 0 }
-  const start = Math.floor(from / 64) * 64
+  const unit = 256 / elementBytes(x.dtype)
+  const start = Math.floor(from / unit) * unit
   return { tensor: x.view([Math.min(x.size, Math.ceil(to / 4) * 4) - start], start), start }
 }
 

@@ -1,6 +1,14 @@
-/** A tensor: a range of a device's buffer with a shape and an element type. Row-major; 4 bytes per element. */
+/** A tensor: a range of a device's buffer with a shape and an element type. Row-major. */
 
-export type DType = 'f32' | 'u32'
+/** Weights of 16 bits, as checkpoints store them; kernels read them as words of two. */
+export type HalfType = 'bf16' | 'f16'
+export type DType = 'f32' | 'u32' | HalfType
+
+export const isHalf = (dtype: DType): dtype is HalfType => dtype === 'bf16' || dtype === 'f16'
+/** Bytes of an element. */
+export const elementBytes = (dtype: DType) => (isHalf(dtype) ? 2 : 4)
+/** Bytes at whose multiples a view may start: the alignment of bindings. */
+const ALIGNMENT = 256
 export type TypedArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>
 
 /** Memory of one device; only that device looks into it. */
@@ -48,7 +56,7 @@ export class Tensor {
   }
 
   get bytes(): number {
-    return this.size * 4
+    return this.size * elementBytes(this.dtype)
   }
 
   /** Number of rows and columns of a matrix. */
@@ -61,13 +69,19 @@ export class Tensor {
   }
 
   /**
-   * The same buffer seen as another shape (or its bits as another type), from an element offset that is a multiple of 64.
+   * The same buffer seen as another shape (or its bits as another type of the same size), from an element at a multiple of 256 bytes.
    * The view must not outlive the tensor.
    */
   view(shape: readonly number[], from = 0, dtype = this.dtype): Tensor {
-    if (from % 64) throw new Error(`A view starts at a multiple of 64 elements, not at ${from}.`)
+    const bytes = elementBytes(dtype)
+    if ((from * bytes) % ALIGNMENT) throw new Error(`A view starts at a multiple of ${ALIGNMENT / bytes} elements, not at ${from}.`)
+    if (bytes !== elementBytes(this.dtype)) throw new Error(`A view of ${this.dtype} cannot be ${dtype}.`)
     if (from + elements(shape) > this.size) throw new Error(`A view [${shape}] at ${from} does not fit into [${this.shape}].`)
-    return new Tensor(this.buffer, shape, dtype, { offset: this.offset + from * 4, label: this.label })
+    return new Tensor(this.buffer, shape, dtype, { offset: this.offset + from * bytes, label: this.label })
+  }
+
+  get disposed(): boolean {
+    return this.#buffer === null
   }
 
   dispose(): void {

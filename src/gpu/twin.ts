@@ -6,15 +6,15 @@
 import { BaseDevice, type Dispatch } from './base.ts'
 import { Memory } from './memory.ts'
 import { Reading } from './reading.ts'
-import type { DeviceBuffer, DType, Tensor, TypedArray } from './tensor.ts'
+import { type DeviceBuffer, type DType, elementBytes, isHalf, type Tensor, type TypedArray } from './tensor.ts'
 import { kernels } from './twin/kernels.ts'
 
 class HostBuffer implements DeviceBuffer {
   readonly values: Float64Array<ArrayBuffer>
 
-  /** `size`: bytes on a device with elements of 4 bytes. */
+  /** `size`: bytes on a device; its elements take two of them at least. */
   constructor(readonly size: number) {
-    this.values = new Float64Array(size / 4)
+    this.values = new Float64Array(size / 2)
   }
 }
 
@@ -22,7 +22,8 @@ class HostBuffer implements DeviceBuffer {
 function seen(tensor: Tensor): Float64Array<ArrayBuffer> {
   const { buffer, offset, size, label } = tensor
   if (!(buffer instanceof HostBuffer)) throw new Error(`${label} is of another device.`)
-  return buffer.values.subarray(offset / 4, offset / 4 + Math.ceil(size / 4) * 4)
+  const start = offset / elementBytes(tensor.dtype)
+  return buffer.values.subarray(start, start + Math.ceil(size / 4) * 4)
 }
 
 export class TwinDevice extends BaseDevice<HostBuffer> {
@@ -75,7 +76,8 @@ export class TwinDevice extends BaseDevice<HostBuffer> {
     const kernel = kernels[source.name]
     if (!kernel) throw new Error(`The kernel ${source.name} has no twin in float64.`)
     const tensors = Object.fromEntries(source.bindings.map(({ name }) => [name, seen(bindings[name])]))
-    for (const { name, dtype, write } of source.bindings) if (write) this.#written.set(bindings[name].buffer, dtype)
+    for (const { name, dtype, write } of source.bindings)
+      if (write) this.#written.set(bindings[name].buffer, isHalf(bindings[name].dtype) ? bindings[name].dtype : dtype)
     kernel(tensors, params, { constants, depth: grid[2] })
   }
 

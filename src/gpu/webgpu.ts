@@ -3,7 +3,7 @@ import { BaseDevice, type Dispatch } from './base.ts'
 import type { GpuInfo } from './device.ts'
 import { Memory } from './memory.ts'
 import { Reading } from './reading.ts'
-import type { DType, Tensor, TypedArray } from './tensor.ts'
+import { type DType, elementBytes, type Tensor, type TypedArray } from './tensor.ts'
 import { openAdapter, tickOf } from './webgpu/adapter.ts'
 import { bufferOf, usage, WebGpuBuffer } from './webgpu/buffer.ts'
 import { Commands } from './webgpu/commands.ts'
@@ -110,12 +110,16 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
   }
 
   copy(from: Tensor, to: Tensor, count = from.size, fromElement = 0, toElement = 0): void {
+    const bytes = elementBytes(from.dtype)
     const [source, target] = [from, to].map((tensor) => bufferOf(tensor).gpu)
-    this.#commands.encoder().copyBufferToBuffer(source, from.offset + fromElement * 4, target, to.offset + toElement * 4, count * 4)
+    this.#commands
+      .encoder()
+      .copyBufferToBuffer(source, from.offset + fromElement * bytes, target, to.offset + toElement * bytes, count * bytes)
   }
 
   read(tensor: Tensor): Reading<TypedArray> {
     const { bytes, dtype } = tensor
+    if (this.memory.yieldTo(bytes)) this.flush()
     const { staging, arrived } = this.#readbacks.ask(bytes)
     this.#commands.encoder().copyBufferToBuffer(bufferOf(tensor).gpu, tensor.offset, staging, 0, bytes)
     return new Reading(async () => {

@@ -2,8 +2,8 @@
 import { WorkbenchError } from '../errors.ts'
 import type { Device } from '../gpu/device.ts'
 import { BLOCK } from '../gpu/head.ts'
-import { type Panels, type StoredDType, addBias, convert, unpack } from '../gpu/ops.ts'
-import type { Tensor } from '../gpu/tensor.ts'
+import { type Panels, type StoredDType, addBias, convert, heldAs, unpack } from '../gpu/ops.ts'
+import { isHalf, type Tensor } from '../gpu/tensor.ts'
 import { discard } from '../io/bytes.ts'
 import type { Folder } from '../io/folder.ts'
 import type { Vocabulary } from '../io/formats/index.ts'
@@ -201,7 +201,7 @@ export function blockTensors(opened: OpenModel, k: number): string[] {
   return [...others, ...linears]
 }
 
-/** Block k, dequantized to f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
+/** Block k, as `heldAs` says where it is not quantized, else in f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
 export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Promise<BlockWeights> {
   const { model, folder } = opened
   const layout = model.layouts[k]
@@ -210,20 +210,24 @@ export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Prom
   const weights: BlockWeights = new Map()
   try {
     for (const { name, length, plus = 0 } of layout.vectors) {
-      const vector = await loadRows(gpu, opened, blockName(opened, k, name), 0, length, 1, false, check)
+      const vector = await loadRows(gpu, opened, blockName(opened, k, name), { rows: length, cols: 1 }, check)
       weights.set(name, vector)
       addConstant(gpu, vector, plus)
     }
     for (const { name, shape, linear = false } of kept) {
       const [rows, ...rest] = shape
       const cols = rest.reduce((a, b) => a * b, 1)
-      weights.set(name, await loadRows(gpu, opened, blockName(opened, k, name), 0, rows, cols, linear, check))
+      weights.set(name, await loadRows(gpu, opened, blockName(opened, k, name), { rows, cols, transposed: linear }, check))
     }
     for (const { name, q, p } of linears) {
       const full = blockName(opened, k, name)
       if (folder.packing?.holds(folder.checkpoint, full)) {
         weights.set(`${name}.weight`, unpack(gpu, await folder.packing.read(folder.checkpoint, full, { q, p })))
-      } else weights.set(`${name}.weight`, await loadRows(gpu, opened, `${full}.weight`, 0, q, p, true, check))
+      } else
+        weights.set(
+          `${name}.weight`,
+          await loadRows(gpu, opened, `${full}.weight`, { rows: q, cols: p, transposed: true, asStored: true }, check),
+        )
     }
     await check.finish()
     return weights
@@ -249,7 +253,10 @@ export async function loadPanels(gpu: Device, opened: OpenModel, name: string): 
   const panels: Panels = { rows, cols, parts: [] }
   const check = new FiniteCheck(gpu, Math.ceil(rows / height))
   for (let first = 0; first < rows; first += height) {
-    panels.parts.push({ first, tensor: await loadRows(gpu, opened, name, first, Math.min(height, rows - first), cols, false, check) })
+    panels.parts.push({
+      first,
+      tensor: await loadRows(gpu, opened, name, { first, rows: Math.min(height, rows - first), cols, asStored: true }, check),
+    })
   }
   await check.finish()
   return panels
@@ -259,30 +266,30 @@ export function disposePanels(panels: Panels): void {
   for (const { tensor } of panels.parts) tensor.dispose()
 }
 
-/** What lies outside the blocks, on the GPU: the head, and the small tensors by name. */
+/** What makes scores of hidden states, on the GPU: the head, and the small tensors outside the blocks, by name. */
 export interface Outer {
   weights: BlockWeights
   head: Panels
 }
 
-/** Everything that `loadOuter` reads, by full name. */
-export function outerTensors({ model, prefix, head }: OpenModel): string[] {
-  return [...model.outer.map(({ name }) => `${prefix}${name}`), head]
-}
-
-export async function loadOuter(gpu: Device, opened: OpenModel): Promise<Outer> {
+/** The tensors outside the blocks, but for embedding and head. @throws WorkbenchError `weights-not-finite` */
+export async function loadOutside(gpu: Device, opened: OpenModel): Promise<BlockWeights> {
   const { outer } = opened.model
-  opened.folder.checkpoint.ahead(outerTensors(opened))
+  opened.folder.checkpoint.ahead(outer.map(({ name }) => `${opened.prefix}${name}`))
   const weights: BlockWeights = new Map()
   const check = new FiniteCheck(gpu, Math.max(1, outer.length))
   for (const { name, shape, linear = false, plus = 0 } of outer) {
     const [rows, cols = 1] = shape
-    const tensor = await loadRows(gpu, opened, `${opened.prefix}${name}`, 0, rows, cols, linear, check)
+    const tensor = await loadRows(gpu, opened, `${opened.prefix}${name}`, { rows, cols, transposed: linear }, check)
     weights.set(name, tensor)
     addConstant(gpu, tensor, plus)
   }
   await check.finish()
-  return { weights, head: await loadPanels(gpu, opened, opened.head) }
+  return weights
+}
+
+export async function loadOuter(gpu: Device, opened: OpenModel): Promise<Outer> {
+  return { weights: await loadOutside(gpu, opened), head: await loadPanels(gpu, opened, opened.head) }
 }
 
 function addConstant(gpu: Device, x: Tensor, value: number): void {
@@ -292,28 +299,33 @@ function addConstant(gpu: Device, x: Tensor, value: number): void {
   row.dispose()
 }
 
-/** Rows `first .. first + rows` of a stored matrix as f32, piece by piece; transposed to `[cols, rows]` when asked. */
-async function loadRows(
-  gpu: Device,
-  { folder }: OpenModel,
-  name: string,
-  first: number,
-  rows: number,
-  cols: number,
-  transposed: boolean,
-  check: FiniteCheck,
-): Promise<Tensor> {
-  const { dtype } = folder.checkpoint.tensors.get(name)!
+interface StoredRows {
+  /** Rows `first .. first + rows` of a stored matrix. */
+  first?: number
+  rows: number
+  cols: number
+  /** To `[cols, rows]`. */
+  transposed?: boolean
+  /** In 16 bits where they are stored so and products can take them, and not in f32. */
+  asStored?: boolean
+}
+
+/** Some rows of a stored matrix, piece by piece. */
+async function loadRows(gpu: Device, { folder }: OpenModel, name: string, asked: StoredRows, check: FiniteCheck): Promise<Tensor> {
+  const { first = 0, rows, cols, transposed = false, asStored = false } = asked
+  const dtype = folder.checkpoint.tensors.get(name)!.dtype as StoredDType
   const rowBytes = cols * (dtype === 'F32' ? 4 : 2)
-  const out = gpu.empty(transposed ? [cols, rows] : [rows, cols], 'f32', name)
+  const out = gpu.empty(transposed ? [cols, rows] : [rows, cols], asStored ? heldAs(dtype, rows, cols) : 'f32', name)
   const bad = check.counter(name)
-  const step = Math.max(1, Math.floor(Math.min(PIECE, gpu.info.maxBinding) / rowBytes))
+  // In 16 bits, two rows beside each other share words.
+  const unit = isHalf(out.dtype) ? 2 : 1
+  const step = unit * Math.max(1, Math.floor(Math.min(PIECE, gpu.info.maxBinding) / rowBytes / unit))
   for (let row = 0; row < rows; row += step) {
     const some = Math.min(step, rows - row)
     const bytes = await folder.checkpoint.readRange(name, (first + row) * rowBytes, (first + row + some) * rowBytes)
     const raw = gpu.uploadBytes(bytes)
     discard(bytes)
-    convert(gpu, raw, dtype as StoredDType, out, { rows: some, cols, row0: row, totalRows: rows, transposed, bad })
+    convert(gpu, raw, dtype, out, { rows: some, cols, row0: row, totalRows: rows, transposed, bad })
     raw.dispose()
     await gpu.pace()
   }

@@ -4,7 +4,7 @@
  * act-order on the run's grid, then four sweeps. The damping first, with half of the correction where one is asked for; then the strength.
  */
 import type { Device } from '../gpu/device.ts'
-import { copyColumns } from '../gpu/ops.ts'
+import { copyColumns, inFloats } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import { type Options, resolveOptions } from '../options.ts'
 import type { Aim, AskedAim } from './aim.ts'
@@ -40,9 +40,12 @@ export interface Chosen extends Aim {
 export interface ChoiceProblem extends Pick<LinearProblem, 'gpu' | 'gram' | 'gramDiagonal' | 'halfScales'> {
   /** `[p, q]` of each linear */
   weights: Tensor[]
-  cross: Tensor | null
+  /** Of `gram` too. */
+  seen: Pick<InputSums, 'cross'>
   /** Sums of the held-out windows; null where there are none. */
   heldOut: InputSums | null
+  /** Takes what a solver does not look at off the GPU, and brings it back. */
+  shelf?: { shelve(...keeping: ('gram' | 'cross')[]): Promise<void>; fetch(...parts: ('gram' | 'cross' | 'heldOut')[]): void }
 }
 
 /** Values that are tried for an aim. */
@@ -107,6 +110,7 @@ class Trying {
     readonly options: Options,
   ) {
     this.#weight = someRows(stage.gpu, stage.weights)
+    stage.shelf?.fetch('heldOut')
     this.#base = objective(stage.gpu, this.#weight, heldOut.gram)
   }
 
@@ -117,13 +121,17 @@ class Trying {
       this.#derived = new Derived()
       this.#damping = aim.damping
     }
-    const { gpu, gram, gramDiagonal, halfScales, cross } = this.stage
+    const { gpu, gram, gramDiagonal, halfScales, seen, shelf } = this.stage
     const problem = { gpu, gram, gramDiagonal, halfScales, weight: this.#weight, derived: this.#derived }
-    const own = await aimed(problem, cross, aim, this.asked.damps)
+    shelf?.fetch('gram', ...(aim.alpha ? (['cross'] as const) : []))
+    await shelf?.shelve('gram', 'cross')
+    const own = await aimed(problem, seen.cross, aim, this.asked.damps)
+    await shelf?.shelve('gram')
     const result = await gptqQuantease.solve(own.problem, this.options, {})
+    own.dispose()
+    shelf?.fetch('heldOut')
     const loss = outputLoss(gpu, this.#weight, result.what, this.heldOut)
     disposeQuantized(result)
-    own.dispose()
     const whole = await this.#base
     const error = whole > 0 ? (await loss) / whole : 0
     const trial = { ...aim, error: Number(error.toPrecision(6)) }
@@ -139,19 +147,18 @@ class Trying {
 
 /** Rows spread over each linear, side by side: `[p, rows]` */
 function someRows(gpu: Device, weights: Tensor[]): Tensor {
-  const runs = weights.flatMap((weight) => {
-    const count = Math.max(1, Math.min(ROWS, weight.cols) / RUN)
-    const run = Math.min(RUN, weight.cols)
-    return Array.from({ length: Math.floor(count) }, (_, i) => {
-      const from = Math.floor((i * (weight.cols - run)) / Math.max(1, Math.floor(count) - 1) / 4) * 4
-      return { weight, from: Math.max(0, from), rows: run }
-    })
-  })
-  const some = gpu.empty([weights[0].rows, runs.reduce((sum, { rows }) => sum + rows, 0)])
+  const counts = weights.map(({ cols }) => Math.floor(Math.max(1, Math.min(ROWS, cols) / RUN)) * Math.min(RUN, cols))
+  const some = gpu.empty([weights[0].rows, counts.reduce((sum, rows) => sum + rows, 0)])
   let at = 0
-  for (const { weight, from, rows } of runs) {
-    copyColumns(gpu, weight, from, some, at, rows)
-    at += rows
+  for (const [i, weight] of weights.entries()) {
+    const wide = inFloats(gpu, weight)
+    const rows = Math.min(RUN, weight.cols)
+    const runs = counts[i] / rows
+    for (let run = 0; run < runs; run++, at += rows) {
+      const from = Math.floor((run * (weight.cols - rows)) / Math.max(1, runs - 1) / 4) * 4
+      copyColumns(gpu, wide, Math.max(0, from), some, at, rows)
+    }
+    if (wide !== weight) wide.dispose()
   }
   return some
 }

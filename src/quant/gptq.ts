@@ -114,7 +114,7 @@ export function zeroedNote(diagonal: Float32Array): string[] {
 const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`
 
 /** Vᵀ `[p, p]` with √D on its diagonal (null when no factorization succeeded), and how it was obtained. */
-interface Factor {
+export interface Factor {
   vt: Tensor | null
   /** What was added to the diagonal in the end, as a fraction of its mean. */
   damping: number

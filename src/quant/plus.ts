@@ -18,7 +18,7 @@ import { ridgeOption, targetOptions } from './aim.ts'
 import { Reading } from '../gpu/reading.ts'
 import { Best, type Feedback, type Task, weightTimesGram } from './best.ts'
 import { BLOCK, SWEEP_FLOPS, sweepWork } from './descent.ts'
-import { factor, PASS_PRODUCTS } from './gptq.ts'
+import { type Factor, factor, PASS_PRODUCTS } from './gptq.ts'
 import { gridOf } from './grids/index.ts'
 import { type Layout, layoutOf } from './layout.ts'
 import { deadNote, finish } from './rounding.ts'
@@ -147,8 +147,13 @@ export const quanteasePlus = defineSolver({
   async solve(problem, options, hooks) {
     const { gpu, weight, gramDiagonal, halfScales } = problem
     const layouts = layoutsOf(gramDiagonal, options.groupSize)
-    const { feedbacks, trouble } = await feedbacksOf(problem, layouts, ordersOf(options))
-    if (!feedbacks) return fallback(problem, options, trouble)
+    const feedbacks = new Feedbacks(
+      problem,
+      layouts,
+      startsOf(options).map(({ order }) => order),
+    )
+    const trouble = await feedbacks.make()
+    if (feedbacks.failed) return fallback(problem, options, trouble)
     const kept = outlierCount(weight.cols, weight.rows, options)
     const support = kept && largestWeights(problem, kept)
     const grid = gridOf(options)
@@ -168,7 +173,10 @@ export const quanteasePlus = defineSolver({
     }
     for (const [i, chain] of chainsOf(options).entries()) {
       const one = i ? best.again() : best
-      for (const { order, multiples } of chain.starts) await one.starts(feedbacks[order]!, multiples)
+      for (const { order, multiples } of chain.starts) {
+        const feedback = await feedbacks.next(order)
+        if (feedback) await one.starts(feedback, multiples)
+      }
       const changed = await one.descend(layouts[chain.sweeps], options.iterations, options.relax, false)
       if (i) {
         best.take(one, layouts.given)
@@ -194,31 +202,59 @@ function layoutsOf(diagonal: Float32Array, groupSize: number): Record<Order, Lay
   return { given: layoutOf(diagonal, groupSize, false, true), falling, rising: { ...falling, order: falling.order.toReversed() } }
 }
 
-type Feedbacks = Partial<Record<Order, Feedback>>
+/** Elements of Σ from which on its factors are made one after the other, where no other linear needs them. */
+const LARGE = 2 ** 22
 
-/** Factors of Σ in these orders; null when it cannot be factored. */
-async function feedbacksOf(
-  problem: LinearProblem,
-  layouts: Record<Order, Layout>,
-  orders: Order[],
-): Promise<{ feedbacks: Feedbacks | null; trouble: string[] }> {
-  const { gramDiagonal } = problem
-  const mean = sum([...gramDiagonal]) / gramDiagonal.length || 1
-  // Together, so that one wait tells whether they succeeded.
-  const made = await Promise.all(
-    orders.map((order) => {
-      const layout = layouts[order]
-      const damped = (damping: number) => Float64Array.from(layout.order, (j) => gramDiagonal[j] + damping * mean)
-      return factor(problem, layout.order, damped, DAMPING, 'QuantEase+')
-    }),
-  )
-  const feedbacks: Feedbacks = {}
-  for (const [i, { vt, damping, trouble }] of made.entries()) {
-    if (!vt) return { feedbacks: null, trouble }
-    feedbacks[orders[i]] = { layout: layouts[orders[i]], vt, lambda: damping * mean }
+/** Factors of Σ in the orders of the passes. */
+class Feedbacks {
+  failed = false
+  readonly #made = new Map<Order, Factor>()
+
+  constructor(
+    readonly problem: LinearProblem,
+    readonly layouts: Record<Order, Layout>,
+    /** Of the passes that are left. */
+    readonly left: Order[],
+  ) {}
+
+  /** The factors that are kept until they are needed; what there is to say of them. */
+  async make(): Promise<string[]> {
+    const orders = this.#oneByOne ? this.left.slice(0, 1) : [...new Set(this.left)]
+    // Together, so that one wait tells whether they succeeded.
+    const made = await Promise.all(orders.map((order) => this.#factor(order)))
+    const bad = made.find(({ vt }) => !vt)
+    this.failed = bad !== undefined
+    return (bad ?? made[0]).trouble
   }
-  return { feedbacks, trouble: made[0].trouble }
+
+  /** For the next pass; null when Σ cannot be factored in this order. */
+  async next(order: Order): Promise<Feedback | null> {
+    const [before] = this.#made.keys()
+    if (this.#oneByOne && before !== undefined && before !== order) {
+      this.problem.derived.drop(this.#made.get(before)!)
+      this.#made.delete(before)
+    }
+    this.left.shift()
+    const { vt, damping } = this.#made.get(order) ?? (await this.#factor(order))
+    return vt && { layout: this.layouts[order], vt, lambda: damping * meanOf(this.problem.gramDiagonal) }
+  }
+
+  get #oneByOne(): boolean {
+    return this.problem.last === true && this.problem.gram.size >= LARGE
+  }
+
+  async #factor(order: Order): Promise<Factor> {
+    const { gramDiagonal } = this.problem
+    const mean = meanOf(gramDiagonal)
+    const layout = this.layouts[order]
+    const damped = (damping: number) => Float64Array.from(layout.order, (j) => gramDiagonal[j] + damping * mean)
+    const made = await factor(this.problem, layout.order, damped, DAMPING, 'QuantEase+')
+    this.#made.set(order, made)
+    return made
+  }
 }
+
+const meanOf = (values: Float32Array) => sum([...values]) / values.length || 1
 
 /** QuantEase on the same grid, for a layer whose Σ cannot be factored. */
 async function fallback(problem: LinearProblem, options: PlusOptions, trouble: string[]): Promise<QuantizedLinear> {

@@ -70,7 +70,9 @@ export async function solveLinear(solver: Solver, problem: LinearProblem, given:
   for (const [i, rows] of sizes.entries()) {
     const part = gpu.empty([p, rows])
     copyColumns(gpu, weight, from, part, 0, rows)
-    const result = await solver.solve({ ...problem, weight: part }, options, { report: reports.of(i) })
+    const result = await solver.solve({ ...problem, weight: part, last: problem.last && i === sizes.length - 1 }, options, {
+      report: reports.of(i),
+    })
     part.dispose()
     // Awaited slice by slice, since the report of the next one includes this one's result.
     error += await result.error

@@ -21,6 +21,8 @@ export interface LinearProblem {
   derived: Derived
   /** Round scales to float16, as checkpoints store them, before anything is rounded to them. */
   halfScales: boolean
+  /** No other linear with this Σ is solved after it: what only it needs of `derived` may be given up on the way. */
+  last?: boolean
   /** A query or key projection: errors of its outputs are multiplied in the attention scores. */
   scoring?: boolean
 }
@@ -34,6 +36,12 @@ export class Derived {
     const kept = this.#kept.get(name) ?? (await make())
     this.#kept.set(name, kept)
     return kept as T
+  }
+
+  /** Disposes one of the values before the others. */
+  drop(value: { dispose(): void }): void {
+    for (const [name, kept] of this.#kept) if (kept === value) this.#kept.delete(name)
+    value.dispose()
   }
 
   dispose(): void {

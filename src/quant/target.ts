@@ -8,7 +8,7 @@
  */
 import type { Device } from '../gpu/device.ts'
 import { factorWork, solveFactored, solveFactoredWork } from '../gpu/linalg.ts'
-import { add, addDiagonal, dot, matmul, scale } from '../gpu/ops.ts'
+import { add, addDiagonal, diagonalOf, dot, matmul, putDiagonal, scale } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Aim } from './aim.ts'
@@ -32,27 +32,31 @@ export const sharedTargetWork = factorWork
 
 const meanOf = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / values.length
 
-/** Σ̃ + λI, and what solvers derive from it. */
+/** What solvers derive from Σ̃ + λI. */
 interface Damped {
-  gram: Tensor
+  ridge: number
   gramDiagonal: Float32Array
   derived: Derived
   dispose(): void
 }
 
-function damped({ gpu, gram, gramDiagonal, derived }: LinearProblem, damping: number): Promise<Damped> {
+function damped({ gramDiagonal, derived }: LinearProblem, damping: number): Promise<Damped> {
   return derived.get(`damped ${damping}`, () => {
     const ridge = damping * meanOf(gramDiagonal)
-    const own = gpu.empty(gram.shape, 'f32', 'The damped Gram matrix')
-    gpu.copy(gram, own)
-    addDiagonal(gpu, own, ridge)
     const ofOwn = new Derived()
-    const dispose = () => {
-      own.dispose()
-      ofOwn.dispose()
-    }
-    return { gram: own, gramDiagonal: gramDiagonal.map((value) => value + ridge), derived: ofOwn, dispose }
+    return { ridge, gramDiagonal: gramDiagonal.map((value) => value + ridge), derived: ofOwn, dispose: () => ofOwn.dispose() }
   })
+}
+
+/** Σ̃ becomes Σ̃ + λI in place, a copy being as large as it; the returned function makes it what it was, to the bit. */
+function raise({ gpu, gram }: LinearProblem, ridge: number): () => void {
+  const before = gpu.empty([gram.rows])
+  diagonalOf(gpu, gram, before)
+  addDiagonal(gpu, gram, ridge)
+  return () => {
+    putDiagonal(gpu, gram, before)
+    before.dispose()
+  }
 }
 
 /** Least damping of the inverse in the target, which is a float32 factorization. */
@@ -69,10 +73,12 @@ async function targetOf(
   const mean = meanOf(gramDiagonal)
   if (!(mean > 0)) return { target: null, trouble: [] }
   const diagonal = (share: number) => Float64Array.from(gramDiagonal, (value) => value + share * mean)
-  const { vt, trouble } = await factor(problem, order, diagonal, Math.max(LEAST_DAMPING, damping), 'The target')
+  const made = await factor(problem, order, diagonal, Math.max(LEAST_DAMPING, damping), 'The target')
+  const { vt, trouble } = made
   if (!vt) return { target: null, trouble: ['The Gram matrix cannot be factored, so the target is the original one.'] }
   const target = matmul(gpu, cross, weight)
   await solveFactored(gpu, vt, target)
+  if (problem.last) problem.derived.drop(made)
   const strength = gpu.upload(new Float32Array(weight.rows).fill(alpha), [weight.rows])
   scale(gpu, target, { rows: strength })
   strength.dispose()
@@ -81,8 +87,8 @@ async function targetOf(
 }
 
 /**
- * The problem with T and Σ̃ + λI in the place of W and Σ̃; itself where nothing is asked for. What it makes besides T belongs to
- * `problem.derived`. `damps`: as in `AskedAim`.
+ * The problem with T and Σ̃ + λI in the place of W and Σ̃; itself where nothing is asked for. Until it is disposed, Σ̃ is damped itself.
+ * What it makes besides T belongs to `problem.derived`. `damps`: as in `AskedAim`.
  */
 export async function aimed(
   problem: LinearProblem,
@@ -91,11 +97,16 @@ export async function aimed(
   damps: boolean,
 ): Promise<{ problem: LinearProblem; trouble: string[]; dispose(): void }> {
   const { target, trouble } = aim.alpha && cross ? await targetOf(problem, cross, aim) : { target: null, trouble: [] }
-  const { gram, gramDiagonal, derived } = aim.damping && damps ? await damped(problem, aim.damping) : problem
+  const own = aim.damping && damps ? await damped(problem, aim.damping) : null
+  const { gramDiagonal, derived } = own ?? problem
+  const restore = own && raise(problem, own.ridge)
   return {
-    problem: { ...problem, weight: target ?? problem.weight, gram, gramDiagonal, derived },
+    problem: { ...problem, weight: target ?? problem.weight, gramDiagonal, derived },
     trouble,
-    dispose: () => target?.dispose(),
+    dispose: () => {
+      restore?.()
+      target?.dispose()
+    },
   }
 }
 

@@ -3,6 +3,7 @@
  * dequantized weights back, and carry the hidden states of calibration and evaluation text through the quantized block.
  * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
  */
+import { inFloats } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
@@ -136,6 +137,7 @@ export class BlockLoop extends StagePass {
     const { solver } = plan
     const derived = new Derived()
     const gramDiagonal = await diagonal
+    sums?.fetch('gram')
     const shared = sums &&
       gramDiagonal && { sums, gramDiagonal, derived, aim: await this.#chooseAim(linears, k, stage, { sums, gramDiagonal }, full) }
     const before = this.opened.model.layouts[k].before[stage]
@@ -147,11 +149,12 @@ export class BlockLoop extends StagePass {
       const weight = `${linear.name}.weight`
       const scaled = weights.get(weight)!
       const known = knownOf(linear)
+      const last = linear === chosen.at(-1)
       if (known) {
         await linears.recall(known)
         weights.set(weight, linears.restore(known.stored))
       } else {
-        const settled = await linears.solve({ k, linear, shared: shared!, note, outputs: outputs?.get(linear.name) }, weights)
+        const settled = await linears.solve({ k, linear, shared: shared!, note, last, outputs: outputs?.get(linear.name) }, weights)
         // Codes and weights, four bytes each, and what the error is measured by.
         await settle.after(settled, 12 * linear.q * linear.p)
       }
@@ -180,9 +183,11 @@ export class BlockLoop extends StagePass {
     await this.journal.keepLinear(layer, stored, run.seconds)
   }
 
-  #keepSums({ id }: SolvingRun, k: number, stage: number, { seen, heldOut }: StageSums): void {
+  #keepSums({ id }: SolvingRun, k: number, stage: number, sums: StageSums): void {
+    if (!this.host.grams?.fits(sums)) return
+    sums.fetch('gram', 'cross', 'heldOut')
     const names = this.opened.model.layouts[k].stages[stage].map(({ name }) => blockName(this.opened, k, name))
-    this.host.grams?.keep(this.gpu, runKey(this.journal.head.started, id), names, { seen, heldOut })
+    this.host.grams.keep(this.gpu, runKey(this.journal.head.started, id), names, sums)
   }
 
   /** Damping and target of a stage, by what a run asks for; null for those that are published. */
@@ -190,7 +195,7 @@ export class BlockLoop extends StagePass {
     { run: { plan } }: Linears,
     k: number,
     stage: number,
-    { sums: { seen, heldOut }, gramDiagonal }: { sums: StageSums; gramDiagonal: Float32Array },
+    { sums, gramDiagonal }: { sums: StageSums; gramDiagonal: Float32Array },
     full: BlockWeights,
   ): Promise<Chosen | null> {
     if (!plan.aim) return null
@@ -201,7 +206,8 @@ export class BlockLoop extends StagePass {
     this.stage(plan, 'solve', k, blockName(this.opened, k, linears[0].name))
     this.progress.enter(plan.solver.id)
     const weights = linears.map(({ name }) => full.get(`${name}.weight`)!)
-    return chooseAim({ gpu, gram: seen.gram, gramDiagonal, halfScales: true, weights, cross: seen.cross, heldOut }, plan.aim, options)
+    const { seen, heldOut } = sums
+    return chooseAim({ gpu, gram: seen.gram, gramDiagonal, halfScales: true, weights, seen, heldOut, shelf: sums }, plan.aim, options)
   }
 
   /** Tells and writes what was solved of block k in earlier times. Whether that is all of it. */
@@ -229,7 +235,8 @@ export class BlockLoop extends StagePass {
   async #states({ plan }: Run, solved: number): Promise<Streams & { judged: Hidden; passages: Hidden; from: number }> {
     const windows = [...this.calibration, ...this.heldOut]
     const texts = [windows, this.evaluation, this.passages, plan.compared ? windows : []]
-    const kept = texts.map((batches) => this.hidden(batches))
+    const fresh = () => texts.map((batches, n) => this.hidden(batches, n === 0 || n === 3))
+    const kept = fresh()
     const from = await this.journal.states(kept)
     if (from && from <= solved) {
       const [seen, judged, passages, original] = kept
@@ -238,8 +245,8 @@ export class BlockLoop extends StagePass {
     for (const hidden of kept) hidden.dispose()
     // Where all is solved, nothing is left to calibrate.
     if (solved === plan.blocks) texts[0] = texts[3] = []
-    const [seen, judged, passages] = [await this.embed(texts[0]), await this.embed(texts[1]), await this.embed(texts[2])]
-    return { seen, judged, passages, original: await this.embed(texts[3]), from: 0 }
+    const [seen, judged, passages, original] = await this.embedAll(texts, fresh())
+    return { seen, judged, passages, original, from: 0 }
   }
 
   /** The model with its blocks up to and including k quantized. The passages are measured, and given up, at the last. */
@@ -281,14 +288,15 @@ export class BlockLoop extends StagePass {
         continue
       }
       this.stage(plan, 'solve', k, blockName(opened, k, linears[0].name))
-      const whole = linears.map(({ name }) => weights.get(`${name}.weight`)!)
+      const held = linears.map(({ name }) => weights.get(`${name}.weight`)!)
+      const whole = held.map((weight) => inFloats(gpu, weight))
       // The scales look at sums over rows: those of slices add up.
       const parts = whole.flatMap((weight) => cutWeight(gpu, weight))
       const problem = { gpu, weights: parts, gram: stages[stage].seen.gram, meanAbs: means[stage], halfScales: true }
       // Linears of a stage are planned alike here.
       const { options } = planned[k].get(linears[0].name)!
       searched.push((await solver.transform!.scales(problem, options)).scales)
-      for (const part of parts) if (!whole.includes(part)) part.dispose()
+      for (const part of new Set([...whole, ...parts])) if (!held.includes(part)) part.dispose()
     }
     const scales = await Reading.all(searched)
     const grams = stages.map(({ seen, heldOut }) => [seen.gram, ...(heldOut ? [heldOut.gram] : [])])

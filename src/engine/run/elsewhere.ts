@@ -1,6 +1,6 @@
 /** Parts of a run on their own: Σ of all stages without solving anything, and linears solved by Σ that is known. */
 import { WorkbenchError } from '../../errors.ts'
-import { copyColumns, diagonal } from '../../gpu/ops.ts'
+import { copyColumns, diagonal, inFloats } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
 import { blockName, disposeBlock } from '../../models/weights.ts'
@@ -39,7 +39,7 @@ export class PartLoop extends BlockLoop {
     const windows = [...this.calibration, ...this.heldOut]
     const stagesOf = (k: number) => opened.model.layouts[k].stages
     const whole = (k: number) => stagesOf(k).every((_, stage) => has(k, stage))
-    let seen = this.hidden(windows)
+    let seen = this.hidden(windows, true)
     let from = await journal.states([seen])
     if (!from || !Array.from({ length: from }, (_, k) => k).every(whole)) {
       seen.dispose()
@@ -91,14 +91,17 @@ export class PartLoop extends BlockLoop {
     return bases
   }
 
-  #upload(linear: LinearShape, { gram, heldOut, sizes }: HostSums, { plan }: SolvingRun): StageSums {
+  async #upload(linear: LinearShape, { gram, heldOut, sizes }: HostSums, { plan }: SolvingRun): Promise<StageSums> {
     if (plan.solver.transform && !sizes) {
       const message = `${plan.solver.label} needs the mean size of each input, which these Gram matrices were kept without.`
       throw new WorkbenchError('plan-invalid', message, 'Keep them from full-precision inputs.')
     }
-    const sums = new StageSums(this.gpu, linear, { heldOut: heldOut !== null, compared: false, sizes: sizes !== null })
+    const sums = new StageSums(this.gpu, linear, { compared: false, sizes: sizes !== null, shelves: false })
     this.gpu.write(sums.seen.gram, gram)
-    if (heldOut) this.gpu.write(sums.heldOut!.gram, heldOut)
+    if (heldOut) {
+      await sums.turn()
+      this.gpu.write(sums.heldOut!.gram, heldOut)
+    }
     if (sizes) this.gpu.write(sums.sizes!, sizes)
     return sums
   }
@@ -114,7 +117,9 @@ export class PartLoop extends BlockLoop {
   /** Rows of W, columns of the `[p, q]` on the GPU. */
   #slice(weight: Tensor, [from, to]: [number, number]): Tensor {
     const part = this.gpu.empty([weight.rows, to - from])
-    copyColumns(this.gpu, weight, from, part, 0, to - from)
+    const wide = inFloats(this.gpu, weight)
+    copyColumns(this.gpu, wide, from, part, 0, to - from)
+    if (wide !== weight) wide.dispose()
     return part
   }
 

@@ -5,7 +5,7 @@
 import { batchedPassages, countRight, type PassageBatch } from '../../eval/lambada.ts'
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
-import { embed } from '../../gpu/ops.ts'
+import { embed, type Panels } from '../../gpu/ops.ts'
 import type { BlockWeights, StageInput } from '../../models/family.ts'
 import {
   type OpenModel,
@@ -14,19 +14,24 @@ import {
   disposeBlock,
   disposePanels,
   loadBlock,
-  loadOuter,
+  loadOutside,
   loadPanels,
-  outerTensors,
 } from '../../models/weights.ts'
 import type { Baseline, Host } from '../host.ts'
 import type { LastWords, Stage } from '../job.ts'
 import type { Journal } from '../keep/journal.ts'
 import type { Plan, PlannedRun } from '../plan/plan.ts'
 import { overflow } from './finite.ts'
-import { Hidden } from './hidden.ts'
+import { Hidden, Room } from './hidden.ts'
 import { Peaks } from './peaks.ts'
 import type { Progress } from './progress.ts'
 import { FORWARD } from './pulse.ts'
+
+/** A model whose weights take no more than this part of the memory stays on the GPU as a whole. */
+const KEPT_SHARE = 1 / 64
+
+/** The part of the memory that hidden states between blocks may take, of all texts together. */
+const STATES_SHARE = 1 / 8
 
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
@@ -38,10 +43,14 @@ export abstract class ForwardPass {
   protected readonly heldOut: TokenBatch[]
   protected readonly evaluation: TokenBatch[]
   protected readonly passages: PassageBatch[]
+  readonly #room: Room
   /** Full-precision blocks, kept while the whole model is small beside the budget. */
   readonly #blocks = new Map<number, BlockWeights>()
   readonly #keepsBlocks: boolean
-  #outerWeights: Outer | null = null
+  /** The same for the embedding and the head, by their names. */
+  readonly #tables = new Map<string, Panels>()
+  /** The small tensors outside the blocks. */
+  #outside: BlockWeights | null = null
   /** Final hidden states of the full-precision model on the evaluation text. */
   protected reference: Hidden | null = null
   /** Sees what passes through the blocks. */
@@ -59,7 +68,8 @@ export abstract class ForwardPass {
     const { shape } = opened.model
     const part = 2 ** -halvings
     this.budget = (gpu.memoryBudget / 4) * part
-    this.#keepsBlocks = opened.parameters * 4 <= this.budget
+    this.#room = new Room(gpu.memoryBudget * STATES_SHARE * part)
+    this.#keepsBlocks = opened.parameters * 4 <= gpu.memoryBudget * KEPT_SHARE * part
     const perToken = 4 * shape.hidden + 2 * shape.ffn + (shape.heads + 2 * shape.kvHeads) * shape.headDim
     const tokens = Math.min(
       (BATCH_FLOATS * part) / perToken,
@@ -105,8 +115,8 @@ export abstract class ForwardPass {
     return hidden
   }
 
-  protected hidden(batches: TokenBatch[]): Hidden {
-    return new Hidden(this.gpu, batches, this.opened.model.shape.hidden, this.budget)
+  protected hidden(batches: TokenBatch[], eager = false): Hidden {
+    return new Hidden(this.gpu, batches, this.opened.model.shape.hidden, this.#room, eager)
   }
 
   /** Carries hidden states from block `from` to the end in full precision. */
@@ -124,17 +134,18 @@ export abstract class ForwardPass {
    * that are, from the first. @throws WorkbenchError `activations-not-finite`
    */
   protected async score(hidden: Hidden, full: Hidden | null, quantized: number): Promise<Score> {
-    const outer = await this.outer()
+    const outer = await this.#outer()
     const scores: WindowScore[] = []
     for (const [i, batch] of hidden.batches.entries()) {
       const states = hidden.take(i)
       const reference = full?.take(i) ?? null
       const some = await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference)
-      await hidden.give(i, states)
-      if (reference) await full!.give(i, reference)
+      await hidden.giveBack(i, states)
+      if (reference) await full!.giveBack(i, reference)
       if (!some.every(({ loss }) => Number.isFinite(loss))) throw await this.overflow([batch], quantized, 'the loss')
       scores.push(...some)
     }
+    this.#drop(outer.head)
     const score = scoreOf(scores)
     if (!Number.isFinite(score.perplexity)) throw await this.overflow(hidden.batches, quantized, 'the perplexity')
     return score
@@ -161,7 +172,7 @@ export abstract class ForwardPass {
   /** Last-word accuracy from the hidden states of the passages after the last block, which are given up. */
   protected async lastWords(hidden: Hidden, quantized: number): Promise<LastWords | undefined> {
     if (!this.passages.length) return
-    const outer = await this.outer()
+    const outer = await this.#outer()
     let right = 0
     for (const [i, batch] of this.passages.entries()) {
       const states = hidden.take(i)
@@ -170,6 +181,7 @@ export abstract class ForwardPass {
       if (Number.isNaN(right)) throw await this.overflow([batch], quantized, 'the loss of a passage')
       await this.gpu.pace()
     }
+    this.#drop(outer.head)
     return { passages: this.plan.passages.length, right }
   }
 
@@ -187,22 +199,44 @@ export abstract class ForwardPass {
   }
 
   protected async embed(batches: TokenBatch[]): Promise<Hidden> {
-    const { gpu, opened } = this
-    const hidden = this.hidden(batches)
-    if (!batches.length) return hidden
-    const shared = opened.embedding === opened.head
-    const { weights, head } = await this.outer()
-    const table = shared ? head : await loadPanels(gpu, opened, opened.embedding)
-    for (const [i, batch] of batches.entries()) {
-      await hidden.give(i, opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch))
-    }
-    if (!shared) disposePanels(table)
+    const [hidden] = await this.embedAll([batches])
     return hidden
   }
 
-  protected async outer(): Promise<Outer> {
-    this.#outerWeights ??= await loadOuter(this.gpu, this.opened)
-    return this.#outerWeights
+  /** The embedded tokens of several texts, into `all`. */
+  protected async embedAll(texts: TokenBatch[][], all = texts.map((batches) => this.hidden(batches))): Promise<Hidden[]> {
+    const { gpu, opened } = this
+    if (!texts.some((batches) => batches.length)) return all
+    const weights = await this.#outerWeights()
+    const table = await this.#panels(opened.embedding)
+    for (const [n, batches] of texts.entries()) {
+      for (const [i, batch] of batches.entries()) {
+        await all[n].give(i, opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch))
+      }
+    }
+    this.#drop(table)
+    return all
+  }
+
+  /** What scores hidden states; its head is given back by `#drop`. */
+  async #outer(): Promise<Outer> {
+    return { weights: await this.#outerWeights(), head: await this.#panels(this.opened.head) }
+  }
+
+  async #outerWeights(): Promise<BlockWeights> {
+    this.#outside ??= await loadOutside(this.gpu, this.opened)
+    return this.#outside
+  }
+
+  /** The embedding or the head, on the GPU while something needs it. */
+  async #panels(name: string): Promise<Panels> {
+    const panels = this.#tables.get(name) ?? (await loadPanels(this.gpu, this.opened, name))
+    if (this.#keepsBlocks) this.#tables.set(name, panels)
+    return panels
+  }
+
+  #drop(panels: Panels): void {
+    if (!this.#keepsBlocks) disposePanels(panels)
   }
 
   protected async load(k: number): Promise<BlockWeights> {
@@ -219,7 +253,7 @@ export abstract class ForwardPass {
   /** Tensors that will be wanted once the GPU is done with block k. */
   #after(k: number): string[] {
     if (k + 1 < this.opened.model.shape.blocks) return this.#blocks.has(k + 1) ? [] : blockTensors(this.opened, k + 1)
-    return this.#outerWeights ? [] : outerTensors(this.opened)
+    return this.#tables.has(this.opened.head) ? [] : [this.opened.head]
   }
 
   protected unload(weights: BlockWeights): void {

@@ -1,17 +1,37 @@
-/** Hidden states between two blocks, batch by batch: on the GPU while they fit, otherwise parked on the host. */
+/**
+ * Hidden states between two blocks, batch by batch: on the GPU while there is room, otherwise parked on the host. One room serves all
+ * texts: those that pass a block once do not fill the last half of it, which is for those that pass it at every stage.
+ */
 import type { TokenBatch } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 
+/** Bytes that hidden states may take on the GPU, all texts together, and those that they do. */
+export class Room {
+  used = 0
+
+  constructor(readonly bytes: number) {}
+
+  /** Takes so many bytes, if there are; `eager`: up to the last. */
+  take(bytes: number, eager: boolean): boolean {
+    if (this.used + bytes > this.bytes / (eager ? 1 : 2)) return false
+    this.used += bytes
+    return true
+  }
+}
+
 export class Hidden {
   readonly #states: (Tensor | Float32Array<ArrayBuffer> | null)[]
+  /** Copies on the host of states that were taken from there, while they may come back as they were. */
+  readonly #lent = new Map<number, Float32Array<ArrayBuffer>>()
 
   constructor(
     readonly gpu: Device,
     readonly batches: TokenBatch[],
     readonly width: number,
-    /** Bytes that may stay on the GPU. */
-    readonly budget: number,
+    readonly room: Room,
+    /** They pass a block several times. */
+    readonly eager: boolean,
   ) {
     this.#states = batches.map(() => null)
   }
@@ -21,16 +41,18 @@ export class Hidden {
     const state = this.#states[i]
     if (!state) throw new Error(`The hidden states of batch ${i} were never made.`)
     this.#states[i] = null
-    if (!(state instanceof Float32Array)) return state
-    this.gpu.memory.parked -= this.#bytes(i)
+    if (!(state instanceof Float32Array)) {
+      this.room.used -= state.bytes
+      return state
+    }
+    this.#lent.set(i, state)
     return this.gpu.upload(state, [this.batches[i].windows * this.batches[i].t, this.width])
   }
 
   /** Replaces the states of batch i and takes over the tensor. */
   async give(i: number, states: Tensor): Promise<void> {
     this.#drop(i)
-    const onGpu = this.#states.reduce((sum, state) => sum + (state && !(state instanceof Float32Array) ? state.bytes : 0), 0)
-    if (onGpu + states.bytes <= this.budget) {
+    if (this.room.take(states.bytes, this.eager)) {
       this.#states[i] = states
       return
     }
@@ -39,14 +61,23 @@ export class Hidden {
     states.dispose()
   }
 
+  /** Gives states back that nobody has changed. */
+  async giveBack(i: number, states: Tensor): Promise<void> {
+    const lent = this.#lent.get(i)
+    if (!lent) return this.give(i, states)
+    this.#lent.delete(i)
+    this.#states[i] = lent
+    states.dispose()
+  }
+
   /** A second copy that can be carried on without touching this one. */
   async fork(): Promise<Hidden> {
-    const copy = new Hidden(this.gpu, this.batches, this.width, this.budget)
+    const copy = new Hidden(this.gpu, this.batches, this.width, this.room, this.eager)
     for (let i = 0; i < this.batches.length; i++) {
       const states = this.take(i)
       const twin = this.gpu.empty(states.shape)
       this.gpu.copy(states, twin)
-      await this.give(i, states)
+      await this.giveBack(i, states)
       await copy.give(i, twin)
     }
     return copy
@@ -84,10 +115,14 @@ export class Hidden {
   }
 
   #drop(i: number): void {
-    const state = this.#states[i]
+    const state = this.#states[i] ?? this.#lent.get(i)
     if (state instanceof Float32Array) this.gpu.memory.parked -= this.#bytes(i)
-    else state?.dispose()
+    else if (state) {
+      this.room.used -= state.bytes
+      state.dispose()
+    }
     this.#states[i] = null
+    this.#lent.delete(i)
   }
 
   dispose(): void {

@@ -1,5 +1,5 @@
 /** The linears of one run: solved, or taken from the journal, and handed to the checkpoint as they will be stored. */
-import { add, roundTo, scale, subtract, transpose } from '../../gpu/ops.ts'
+import { add, inFloats, roundTo, scale, subtract, transpose } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
@@ -28,6 +28,8 @@ export interface LinearTask {
   shared: { sums: StageSums; gramDiagonal: Float32Array; derived: Derived; aim: Chosen | null }
   /** For its result: why its inputs were not scaled. */
   note: string | null
+  /** No other linear of its stage follows. */
+  last: boolean
   /** What a transform divided its outputs by. */
   outputs?: Tensor
 }
@@ -80,25 +82,31 @@ export class Linears {
     const { run, pass } = this
     const { gpu, host } = pass
     const { solver } = run.plan
-    const { k, linear, shared, outputs } = task
+    const { k, linear, shared, last, outputs } = task
     const { options, grid } = run.plan.linears[k].get(linear.name)!
     const full = blockName(pass.opened, k, linear.name)
     const started = host.control.clock
     pass.stage(run.plan, 'solve', k, full)
     pass.progress.enter(solver.id)
-    const weight = weights.get(`${linear.name}.weight`)!
+    const held = weights.get(`${linear.name}.weight`)!
+    const weight = inFloats(gpu, held)
     const { sums, gramDiagonal, derived, aim } = shared
+    sums.fetch('gram', ...(aim?.alpha ? (['cross'] as const) : []))
+    await sums.shelve('gram', 'cross')
     const { gram } = sums.seen
     const base = this.#lost(weight, null, gram, outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
     const curve = new Map<number, ObjectivePoint>()
-    const problem: LinearProblem = { gpu, weight, gram, gramDiagonal, derived, halfScales: true, scoring: linear.scoring }
+    const problem: LinearProblem = { gpu, weight, gram, gramDiagonal, derived, halfScales: true, last, scoring: linear.scoring }
     const own = aim ? await aimed(problem, sums.seen.cross, aim, run.plan.aim!.damps) : null
     const hooks = {
       report: (points: ObjectivePoint[]) => this.#report({ linear: full, weights: linear.q * linear.p }, points, relative, curve),
     }
+    await sums.shelve('gram')
     const result = await solveLinear(solver, own?.problem ?? problem, options, hooks)
     own?.dispose()
+    if (last) derived.dispose()
+    sums.fetch('heldOut')
     const { outliers = null, what } = result
     const stored = collect(gpu, result, grid)
     if (outliers) add(gpu, what, outliers.h)
@@ -107,7 +115,7 @@ export class Linears {
     const heldOut = this.#heldOut(weight, result, grid, sums, outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
     weights.set(`${linear.name}.weight`, what)
-    for (const tensor of [result.codes, result.grid, outliers?.h]) tensor?.dispose()
+    for (const tensor of [result.codes, result.grid, outliers?.h, weight === held ? null : weight]) tensor?.dispose()
     const seconds = host.control.clock - started
     return () =>
       this.#settle(task, { full, result, stored, base, relative, lost, heldOut, trouble: own?.trouble ?? [], rows, curve, seconds })

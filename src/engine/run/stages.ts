@@ -52,34 +52,64 @@ export abstract class StagePass extends ForwardPass {
     return run.trueSequential ? this.#sequential(run, block, solve) : this.#atOnce(run, block, solve, rescale)
   }
 
-  /** All Gram matrices in one pass of the block as it is; then all linears; then the pass with the new weights. */
+  /** All Gram matrices of the block as it is, in one pass where they fit; then all linears; then the pass with the new weights. */
   async #atOnce(run: PlannedRun, block: OpenBlock, solve: SolveStage, rescale: Rescale | null): Promise<void> {
     const { k, streams, full, weights, open } = block
-    const { seen, original } = streams
     const { stages } = this.opened.model.layouts[k]
     this.stage(run, 'calibrate', k)
-    const sums = stages.map((stage, s) => (rescale || open[s] ? this.#zeroSums(run, stage) : null))
-    for (const [i, batch] of seen.batches.entries()) {
-      const x = seen.take(i)
-      const beside = original.batches.length ? this.#pass(original, full, i, k) : null
-      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, batch, k)) {
-        this.#add(sums[stage], i, input, (await beside?.input(stage)) ?? null, batch)
-        await this.gpu.pace()
-        if (stage === stages.length - 1) break
+    const sums: (StageSums | null)[] = stages.map(() => null)
+    const groups = rescale ? [stages.map((_, stage) => stage)] : this.#together(run, stages, open)
+    for (const group of groups) {
+      for (const stage of group) sums[stage] = rescale || open[stage] ? this.#zeroSums(run, stages[stage]) : null
+      await this.#gather(block, group, sums, group === groups.at(-1))
+      for (const stage of group) {
+        await this.#finish(sums[stage], k, stage)
+        await sums[stage]?.shelve()
       }
-      await seen.give(i, x)
-      await beside?.end()
     }
-    for (const [stage, one] of sums.entries()) await this.#finish(one, k, stage)
     const outputs = await rescale?.(sums as StageSums[])
-    const diagonals = sums.map((one) => one && diagonal(this.gpu, one.seen.gram))
     for (const [stage, one] of sums.entries()) {
-      await solve(stage, one, diagonals[stage], outputs)
+      // Rescaling has changed Σ since.
+      await solve(stage, one, one && (rescale ? diagonal(this.gpu, one.seen.gram) : one.diagonal), outputs)
       one?.dispose()
     }
     for (const tensor of outputs?.values() ?? []) tensor.dispose()
     this.stage(run, 'propagate', k)
-    await this.advance(seen, run.fullInputs ? full : weights, k)
+    await this.advance(streams.seen, run.fullInputs ? full : weights, k)
+  }
+
+  /** The stages of a block, as many at a time as their sums may take of the memory. */
+  #together({ compared }: PlannedRun, stages: LinearShape[][], open: boolean[]): number[][] {
+    const groups: number[][] = [[]]
+    let held = 0
+    for (const [stage, [{ p }]] of stages.entries()) {
+      const bytes = open[stage] ? StageSums.bytes(p, compared) : 0
+      if (held && held + bytes > this.budget) {
+        groups.push([])
+        held = 0
+      }
+      groups.at(-1)!.push(stage)
+      held += bytes
+    }
+    return groups
+  }
+
+  /** Adds to the sums of some stages what all batches put in; `final`: for the last stages, after which the full-precision stream goes on. */
+  async #gather({ k, streams, full, weights }: OpenBlock, group: number[], sums: (StageSums | null)[], final: boolean): Promise<void> {
+    const { seen, original } = streams
+    for (const [i, batch] of seen.batches.entries()) {
+      if (this.#turns(i)) for (const stage of group) await sums[stage]?.turn()
+      const x = seen.take(i)
+      const beside = original.batches.length ? this.#pass(original, full, i, k) : null
+      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, batch, k)) {
+        if (!group.includes(stage)) continue
+        sums[stage]?.add(input, (await beside?.input(stage)) ?? null, batch)
+        await this.gpu.pace()
+        if (stage === group.at(-1)) break
+      }
+      await seen.giveBack(i, x)
+      await (final ? beside?.end() : beside?.undo())
+    }
   }
 
   /**
@@ -91,21 +121,22 @@ export abstract class StagePass extends ForwardPass {
     const { seen, original } = streams
     const both = [{ hidden: seen, of: weights }, ...(original.batches.length ? [{ hidden: original, of: full }] : [])]
     const begin = (i: number) => both.map(({ hidden, of }) => this.#pass(hidden, of, i, k))
-    const holds = this.#pausedBytes(seen.batches, k) * both.length <= this.budget
+    const holds = this.#pausedBytes(seen.batches, k) * both.length <= this.budget / 2
     const paused = holds ? seen.batches.map((_, i) => begin(i)) : null
     for (const [s, stage] of stages.entries()) {
       this.stage(run, 'calibrate', k)
       const sums = open[s] ? this.#zeroSums(run, stage) : null
       for (const [i, batch] of seen.batches.entries()) {
         if (!paused && !sums) continue
+        if (this.#turns(i)) await sums?.turn()
         const passes = paused?.[i] ?? begin(i)
         const [input, wanted = null] = [await passes[0].input(s), await passes[1]?.input(s)]
-        this.#add(sums, i, input, wanted, batch)
+        sums?.add(input, wanted, batch)
         if (!paused) for (const pass of passes) await pass.undo()
         await this.gpu.pace()
       }
       await this.#finish(sums, k, s)
-      await solve(s, sums, sums && diagonal(this.gpu, sums.seen.gram))
+      await solve(s, sums, sums?.diagonal ?? null)
       sums?.dispose()
     }
     this.stage(run, 'propagate', k)
@@ -128,7 +159,8 @@ export abstract class StagePass extends ForwardPass {
 
   #zeroSums({ compared, solver }: PlannedRun, [linear]: LinearShape[]): StageSums {
     const sizes = solver.transform !== undefined || this.host.elsewhere !== undefined
-    return new StageSums(this.gpu, linear, { heldOut: this.heldOut.length > 0, compared, sizes })
+    // What goes elsewhere, or is rescaled, is needed whole.
+    return new StageSums(this.gpu, linear, { compared, sizes, shelves: !sizes })
   }
 
   /** Completes the sums of a stage, and hands them to who solves its linears elsewhere. */
@@ -137,13 +169,9 @@ export abstract class StagePass extends ForwardPass {
     if (sums) await this.host.elsewhere?.keep?.(k, stage, sums)
   }
 
-  #isHeldOut(i: number): boolean {
-    return i >= this.calibration.length
-  }
-
-  /** Adds batch i of the calibration stream to the sums of a stage, held-out windows to their own. */
-  #add(sums: StageSums | null, i: number, input: Tensor, full: Tensor | null, batch: TokenBatch): void {
-    sums?.add(this.#isHeldOut(i) ? sums.heldOut! : sums.seen, input, full, batch)
+  /** Whether batch i is the first of held-out windows. */
+  #turns(i: number): boolean {
+    return i === this.calibration.length
   }
 }
 
@@ -175,6 +203,6 @@ class BlockPass {
   /** Leaves the block, with the input as it was. */
   async undo(): Promise<void> {
     await this.steps.return(this.x)
-    await this.hidden.give(this.i, this.x)
+    await this.hidden.giveBack(this.i, this.x)
   }
 }

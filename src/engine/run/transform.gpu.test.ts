@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { batched } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
+import { inFloats } from '../../gpu/ops.ts'
 import { testGpu, testSource } from '../../gpu/testing.ts'
 import type { Files } from '../../io/bytes.ts'
 import { openFolder } from '../../io/folder.ts'
@@ -11,7 +12,7 @@ import { CheckpointWriter } from '../../io/safetensors.ts'
 import type { BlockWeights } from '../../models/family.ts'
 import { fixtureFiles, fixtures } from '../../models/fixtures/fixtures.ts'
 import { safetensorsOf, type TinyConfig, tinyTensors } from '../../models/testing.ts'
-import { disposeBlock, loadBlock, openModel } from '../../models/weights.ts'
+import { disposeBlock, loadBlock, type OpenModel, openModel } from '../../models/weights.ts'
 import { objective } from '../../quant/rounding.ts'
 import { examine } from '../plan/check.ts'
 import type { Job } from '../job.ts'
@@ -65,6 +66,12 @@ async function storedAs(name: string, dtype: Exclude<Stored, 'F32'>): Promise<Fi
   return new Map([...files, ...memoryFiles([...sink.files])])
 }
 
+/** A block in f32, to read it. */
+async function wideBlock(opened: OpenModel): Promise<BlockWeights> {
+  const gpu = await testGpu()
+  return new Map([...(await loadBlock(gpu, opened, 0))].map(([name, tensor]) => [name, inFloats(gpu, tensor)]))
+}
+
 describe('folding', () => {
   let gpu: Device
   beforeAll(async () => {
@@ -81,7 +88,7 @@ describe('folding', () => {
       const opened = openModel(await openFolder(await tinyFiles(one.config, one.dtype)))
       const { model } = opened
       const [layout] = model.layouts
-      const full = await loadBlock(gpu, opened, 0)
+      const full = await wideBlock(opened)
       const [batch] = batched([Int32Array.from({ length: 13 }, (_, i) => i)], 1)
       const x = gpu.upload(
         Float32Array.from({ length: batch.t * 32 }, (_, i) => Math.sin(i * 1.7)),
@@ -154,7 +161,7 @@ describe('folding into a norm with a bias', () => {
     const opened = openModel(await openFolder(await storedAs(name, dtype)))
     const { model } = opened
     const [layout] = model.layouts
-    const full = await loadBlock(gpu, opened, 0)
+    const full = await wideBlock(opened)
     const weights: BlockWeights = new Map(full)
     const grams = layout.stages.map(([{ p }]) => gpu.zeros([p, p]))
     const scales = layout.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))

@@ -4,7 +4,7 @@
  */
 import { vectorsOf } from '../plan/folded.ts'
 import type { Device } from '../../gpu/device.ts'
-import { scale } from '../../gpu/ops.ts'
+import { inFloats, scale } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../io/half.ts'
@@ -119,8 +119,11 @@ class Folding implements Folded {
     let tensor = this.#own.get(name)
     if (!tensor) {
       const full = this.weights.get(name)!
-      tensor = this.gpu.empty(full.shape)
-      this.gpu.copy(full, tensor)
+      tensor = inFloats(this.gpu, full)
+      if (tensor === full) {
+        tensor = this.gpu.empty(full.shape)
+        this.gpu.copy(full, tensor)
+      }
       this.#own.set(name, tensor)
       this.weights.set(name, tensor)
     }

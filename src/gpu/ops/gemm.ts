@@ -1,5 +1,6 @@
 /** Matrix products of any shape and size. */
 import type { Device } from '../device.ts'
+import { kernelFor } from '../kernel.ts'
 import { byRows, elementsOf, type RowPanel, rowPanels, rowsOf } from '../panels.ts'
 import type { Tensor } from '../tensor.ts'
 import { add } from './elementwise.ts'
@@ -21,7 +22,7 @@ function multiplyPiece(gpu: Device, spec: GemmSpec, piece: GemmPiece): void {
   const entries = rows * cols - (symmetric ? rows * (row + rows / 2) : 0)
   const seen = operandsOf(gpu, spec, piece)
   gpu.run(
-    `gemm_${gpu.gemm}`,
+    kernelFor(`gemm_${gpu.gemm}`, spec.b.dtype),
     { a: seen.a.tensor, b: seen.b.tensor, c: seen.c.tensor },
     gemmParams(spec, piece, seen, symmetric ? 1 + row / tile : 0),
     [Math.ceil(cols / tile), Math.ceil(rows / tile), products],

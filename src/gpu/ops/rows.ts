@@ -1,5 +1,6 @@
 /** Kernels that take every row of a matrix by itself, or move rows and columns about. */
 import type { Device } from '../device.ts'
+import { kernelFor } from '../kernel.ts'
 import { byRows, panelPairs, type RowPanel, rowsOf } from '../panels.ts'
 import type { Tensor } from '../tensor.ts'
 
@@ -97,7 +98,12 @@ export function embed(gpu: Device, table: Panels, ids: Uint32Array<ArrayBuffer>)
   const index = gpu.upload(ids, [ids.length])
   const y = gpu.empty([ids.length, table.cols])
   for (const { first, tensor } of table.parts) {
-    gpu.run1d('embed', { table: tensor, ids: index, y }, { tokens: ids.length, d: table.cols, first, count: tensor.rows }, y.size)
+    gpu.run1d(
+      kernelFor('embed', tensor.dtype),
+      { b: tensor, ids: index, y },
+      { tokens: ids.length, d: table.cols, first, count: tensor.rows },
+      y.size,
+    )
   }
   index.dispose()
   return y

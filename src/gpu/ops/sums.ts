@@ -57,6 +57,18 @@ export function diagonalOf(gpu: Device, s: Tensor, d: Tensor): void {
   )
 }
 
+/** d `[p]` becomes the diagonal of s `[p, p]`. */
+export function putDiagonal(gpu: Device, s: Tensor, d: Tensor): void {
+  byRows(
+    gpu,
+    'put_diagonal',
+    { s },
+    { d },
+    ({ first, count }) => ({ p: s.cols, row0: first, rows: count }),
+    (rows) => rows,
+  )
+}
+
 /** Adds a number to the diagonal of a square matrix. */
 export function addDiagonal(gpu: Device, s: Tensor, value: number): void {
   byRows(

@@ -106,11 +106,14 @@ function halfFloat(bits: number): number {
   return bits & 0x8000 ? -magnitude : magnitude
 }
 
+/** A kernel with an operand of any element type (lib/operand.wgsl): here all are numbers. */
+const forOperands = (name: string, kernel: Kernel) => ({ [name]: kernel, [`${name} (bf16)`]: kernel, [`${name} (f16)`]: kernel })
+
 export const kernels: Record<string, Kernel> = {
   ...deltaKernels,
   sigmoid_gate: inPlace('x', (x, { gate }, e) => x / (1 + Math.exp(-gate[e]))),
-  gemm_direct: gemm(32),
-  gemm_tiled: gemm(64),
+  ...forOperands('gemm_direct', gemm(32)),
+  ...forOperands('gemm_tiled', gemm(64)),
   add: inPlace('x', (x, { y }, e) => x + y[e]),
   subtract: inPlace('x', (x, { y }, e) => x - y[e]),
   multiply: inPlace('x', (x, { y }, e) => x * y[e]),
@@ -127,6 +130,7 @@ export const kernels: Record<string, Kernel> = {
   logsumexp,
   divergence,
   convert,
+  stored: convert,
   add_rows: ({ x, table }, { rows, cols, first, window, offset, count }) =>
     over(rows * cols, (at) => {
       const entry = Math.min(offset + ((first + Math.floor(at / cols)) % window), count - 1)
@@ -150,11 +154,13 @@ export const kernels: Record<string, Kernel> = {
       const [row, col] = [Math.floor(at / cols_out), at % cols_out]
       y[at] = col < cols_in ? x[row * cols_in + col] : 0
     }),
-  embed: ({ table, ids, y }, { tokens, d, first, count }) =>
+  ...forOperands('embed', ({ b, ids, y }, { tokens, d, first, count }) =>
     over(tokens * d, (at) => {
       const row = ids[Math.floor(at / d)] - first
-      if (row >= 0 && row < count) y[at] = table[row * d + (at % d)]
+      if (row >= 0 && row < count) y[at] = b[row * d + (at % d)]
     }),
+  ),
+  ...forOperands('widen', ({ b, y }, { n }) => over(4 * n, (at) => (y[at] = b[at]))),
   mirror: ({ s }, { p, row0, rows }) =>
     over(rows * rows, (at) => {
       const [i, j] = [Math.floor(at / rows), at % rows]
