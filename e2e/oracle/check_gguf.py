@@ -47,6 +47,8 @@ EXPECTED = {
     "attention.value_length": "the converter leaves out what follows from the hidden size",
     "rope.dimension_count": "the converter leaves out what follows from the hidden size",
     "rope.freq_base": "the converter leaves out llama.cpp's default",
+    "attention.sliding_window_pattern": "what llama.cpp takes where it is not written, and its older versions always",
+    "rope.scaling.yarn_attn_factor": "llama.cpp reads it for Grok only; for the others ours is in attn_factor",
     "rope.scaling.attn_factor": "one factor, spelled with a logarithmic multiplier of 1",
     "rope.scaling.yarn_log_multiplier": "one factor, spelled with a logarithmic multiplier of 1",
     "vocab_size": "llama.cpp counts the tokens",
@@ -79,6 +81,8 @@ def random_model(name, folder):
     if "query_pre_attn_scalar" in config:
         config["query_pre_attn_scalar"] = 16
     if name == "gemma-3":
+        # Its converter cuts the embedding to the tokens that there are.
+        config["vocab_size"] = len(json.loads((DEMO / "tokenizer.json").read_text())["model"]["vocab"])
         config |= {"num_hidden_layers": 6, "layer_types": ["sliding_attention"] * 5 + ["full_attention"]}
         config["rope_parameters"]["sliding_attention"]["rope_theta"] = 10000.0
     if name == "olmo3":

@@ -34,11 +34,9 @@ export function linearScale(values: number[], from?: number): { domain: [number,
   return { domain: [ticks[0], ticks.at(-1)!], ticks }
 }
 
-/** The text of a tick: as `show` writes it, or with as many digits as it takes to tell the ticks apart. */
+/** The text of a tick: as `show` writes it, or with as many digits as the ticks have where some would read alike. */
 export function tickText(ticks: readonly number[], show: (value: number) => string): (tick: number) => string {
-  const apart = (texts: string[]) => new Set(texts).size === texts.length
-  if (apart(ticks.map(show))) return show
-  let digits = 1
-  while (digits < 12 && !apart(ticks.map((tick) => tick.toFixed(digits)))) digits++
+  if (new Set(ticks.map(show)).size === ticks.length) return show
+  const digits = Math.max(...ticks.map((tick) => String(tick).split('.')[1]?.length ?? 0))
   return (tick) => tick.toFixed(digits)
 }

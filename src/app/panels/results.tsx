@@ -79,7 +79,7 @@ function Charts({ view }: { view: JobView }) {
       <LayerErrors view={shown} />
       <Maps view={shown} />
       <PerplexityByBlocks view={shown} />
-      <ObjectiveByIteration view={shown} />
+      {shown.runs.some(({ layers }) => layers.some(({ objective }) => objective)) && <ObjectiveByIteration view={shown} />}
       <MemoryOverTime view={view} />
     </>
   )
