@@ -183,7 +183,7 @@ function FullPrecision({ at, value, width }: { at: number; value: string; width:
   return (
     <g fill="var(--muted)">
       <path d={`M${edge.left} ${at}H${width - edge.right}`} stroke="var(--muted)" strokeDasharray="5 4" strokeWidth={1.5} />
-      <text x={edge.left + 4} y={at - 4}>
+      <text x={edge.left + 12} y={at - 4}>
         full precision {value}
       </text>
     </g>
@@ -202,6 +202,8 @@ function Mark({ point, at, label, x, y, top }: Placed & Pick<PlotProps, 'x' | 'y
       <title>{[run.label, ...told].join('\n')}</title>
       {error > 0 && <path d={`M${at.x} ${top(value + error)}V${top(value - error)}`} stroke={runColour(run.id)} strokeWidth={1.5} />}
       <path d={runShape(run.id)} transform={`translate(${at.x} ${at.y})`} fill={runColour(run.id)} />
+      {/* Where the name had to move away from its mark. */}
+      {label.y - at.y > 10 && <path d={`M${at.x} ${at.y}L${label.x - 2} ${label.y - 4}`} stroke={runColour(run.id)} opacity={0.6} />}
       <text {...label} fill="var(--text)" stroke="var(--surface)" strokeWidth={3} paintOrder="stroke">
         {run.label}
       </text>
