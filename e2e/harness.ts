@@ -171,10 +171,18 @@ export async function privateFiles(page: Page): Promise<Map<string, Buffer>> {
   return new Map(files.map(([path, base64]) => [path, Buffer.from(base64, 'base64')]))
 }
 
-/** The checkpoints among them, as text: path -> base64. */
+/** The checkpoints of the newest kept job among them, as text: run/file -> base64. */
 export async function exportedFiles(page: Page): Promise<Record<string, string>> {
-  const exported = [...(await privateFiles(page))].filter(([path]) => path.startsWith('exports/'))
-  return Object.fromEntries(exported.map(([path, bytes]) => [path, bytes.toString('base64')]))
+  const files = [...(await privateFiles(page))].flatMap(([path, bytes]) => {
+    const [, job, name] = /^jobs\/([^/]+)\/exports\/(.*)$/.exec(path) ?? []
+    return name === undefined ? [] : [{ job, name, text: bytes.toString('base64') }]
+  })
+  // Ids begin with the time.
+  const newest = files
+    .map(({ job }) => job)
+    .sort()
+    .at(-1)
+  return Object.fromEntries(files.filter(({ job }) => job === newest).map(({ name, text }) => [name, text]))
 }
 
 /** What axe-core finds at the levels that keep people out; one line each. */

@@ -183,7 +183,7 @@ describe('the engine in a browser', () => {
     const job = rtnJob(calibration, evaluation)
     const report = await page.evaluate(async (job) => {
       const rates: number[] = []
-      const report = await engine.start(job, (event) => event.type === 'network' && rates.push(event.traffic.fetched), null)
+      const report = await engine.start('first', job, (event) => event.type === 'network' && rates.push(event.traffic.fetched))
       return { ...report, rates }
     }, job)
     expect(report.runs[0]).toMatchObject({ state: 'finished', export: { checkpoints: [{ format: 'gptq' }] } })
@@ -198,10 +198,11 @@ describe('the engine in a browser', () => {
     expect(info.bytes).toBeGreaterThan(0.95 * size)
     expect(info).toMatchObject({ budget: 10e9, full: null })
     await page.context().setOffline(true)
-    const unnamed = page.evaluate((job) => engine.start(job, () => {}, null).catch(({ code }) => code), job)
-    expect(await unnamed).toBe('journal-kept')
-    const kept = (await page.evaluate(() => engine.journal())).summary!.started
-    const offline = await page.evaluate(([job, kept]) => engine.start(job, () => {}, kept), [{ ...job, save: false }, kept] as const)
+    const offline = await page.evaluate((job) => engine.start('second', job, () => {}), { ...job, save: false })
+    expect((await page.evaluate(() => engine.jobs())).map(({ id, finished }) => [id, finished])).toEqual([
+      ['second', true],
+      ['first', true],
+    ])
     expect(offline.runs[0].perplexity).toBe(report.runs[0].perplexity)
     expect(offline.network?.fetched).toBe(0)
     expect(await page.evaluate(() => engine.hubSearch('x').catch(({ code, message }) => `${code}: ${message}`))).toBe(

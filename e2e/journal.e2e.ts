@@ -111,8 +111,7 @@ beforeAll(async () => {
 })
 afterAll(() => site.close())
 
-/** `replacing`: a job is there that the page asks about first. */
-async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>, replacing = true) {
+async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>) {
   const { page, button } = workbench
   await expect.poll(() => page.getByRole('button', { name: 'Try the demo' }).isEnabled(), { timeout: 60_000 }).toBe(true)
   await drop(page, 'main', [folder])
@@ -121,16 +120,14 @@ async function begin(workbench: Awaited<ReturnType<typeof openWorkbench>>, repla
   const start = page.getByRole('button', { name: /^Start/ })
   await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
   await start.click()
-  if (replacing) await page.getByRole('alertdialog').getByRole('button', { name: 'Start and delete it' }).click()
 }
 
 /** A worker beside the page's own that keeps a file of the private file system to itself. */
-function holdFile(page: Page, folder: string, file: string) {
+function holdFile(page: Page, folders: string[], file: string) {
   return page.evaluateHandle(
-    async ([folder, file]) => {
+    async ([folders, file]) => {
       const script = `navigator.storage.getDirectory()
-        .then((root) => root.getDirectoryHandle('${folder}'))
-        .then((within) => within.getFileHandle('${file}'))
+${folders.map((name) => `        .then((within) => within.getDirectoryHandle('${name}'))\n`).join('')}        .then((within) => within.getFileHandle('${file}'))
         .then(async (handle) => {
           self.access = await handle.createSyncAccessHandle()
           postMessage('held')
@@ -139,7 +136,7 @@ function holdFile(page: Page, folder: string, file: string) {
       await new Promise((resolve) => worker.addEventListener('message', resolve))
       return worker
     },
-    [folder, file],
+    [folders, file] as const,
   )
 }
 
@@ -148,7 +145,7 @@ let whole: Record<string, string>
 test('a job over the sharded demo model, undisturbed', async () => {
   const browser = await launchProfile(profile)
   const workbench = await openWorkbench(browser.context, site.url)
-  await begin(workbench, false)
+  await begin(workbench)
   const { runs } = await workbench.report(240_000)
   expect(runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
   whole = await exportedFiles(workbench.page)
@@ -197,7 +194,7 @@ test('what is finished is there after a restart; one tab works at a time; three 
   site.harm({})
   const browser = await launchProfile(profile)
   const first = await openWorkbench(browser.context, site.url)
-  await first.button('Open the results').click({ timeout: 60_000 })
+  await first.button('Open the results').first().click({ timeout: 60_000 })
   await first.page
     .getByRole('region', { name: /^Export/ })
     .first()
@@ -219,15 +216,20 @@ test('what is finished is there after a restart; one tab works at a time; three 
   await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 30_000 })
 
   // Somebody else looks into the same file.
-  const holder = await holdFile(second.page, 'journal', 'head')
+  const newest = [...(await privateFiles(second.page)).keys()]
+    .map((path) => path.split('/')[1])
+    .sort()
+    .at(-1)!
+  const holder = await holdFile(second.page, ['jobs', newest, 'journal'], 'head')
   await third.page.reload()
   const reading = () => third.page.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name))
   await expect.poll(reading, { timeout: 30_000 }).toContain('quantease-journal')
   await holder.evaluate((worker) => worker.terminate())
   await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 30_000 })
 
-  await third.button('Discard').click()
-  await third.page.getByRole('alertdialog').getByRole('button', { name: 'Discard it' }).click()
-  await expect.poll(async () => [...(await privateFiles(third.page)).keys()]).toEqual([])
+  await third.button('Delete').click()
+  await third.button('Close this message').click()
+  const left = async () => [...(await privateFiles(third.page)).keys()].filter((path) => path.startsWith(`jobs/${newest}/`))
+  await expect.poll(left, { timeout: 20_000 }).toEqual([])
   await browser.context.close()
 })

@@ -1,6 +1,7 @@
 /** An engine in place of the page's own worker: it knows one recorded job, and says what happens in it when it is told to. */
 import * as Comlink from 'comlink'
 import type { Job, RunEvent } from '../../src/engine/job.ts'
+import { keptJob } from '../../src/engine/keep/kept-job.ts'
 import type { Played } from './site.ts'
 
 const played: Promise<Played> = fetch(new URL('recording.json', self.name)).then((answer) => answer.json())
@@ -18,6 +19,9 @@ const api: Record<string, unknown> = {
   catalog: async () => (await played).catalog,
   gpu: async () => (await played).gpu,
   openDemo: async () => (await played).recording.summary.model,
+  jobs: async () => [keptJob('recorded', (await played).recording.summary, false)],
+  idle: never,
+  sweep: async () => {},
   journal: async () => ({ busy: false, summary: (await played).recording.summary }),
   journalTexts: async () => [],
   hubAccount: async () => null,
@@ -32,7 +36,9 @@ const api: Record<string, unknown> = {
       runs: job.runs.map(({ id }) => ({ id, bitsPerWeight: 3.125, checkpointBytes: 1e8, solvedBytes: 1e8, formats: [], forecast: null })),
     }
   },
-  goOn: async (_: Job, hear: (event: RunEvent) => void) => {
+  // A build from before jobs had ids gives none.
+  goOn: async (...given: (string | Job | ((event: RunEvent) => void))[]) => {
+    const hear = given.at(-1) as (event: RunEvent) => void
     emit = hear
     for (const event of (await played).recording.summary.events) hear(event)
     return never()

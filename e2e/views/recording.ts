@@ -65,6 +65,7 @@ export function recording({ blocks, runs, over, seed = 1 }: { blocks: number; ru
       bytes: 3e8,
       report,
       problem: null,
+      modelSha256: '0'.repeat(64),
     },
     steps: last.layers.slice(half).map((_, i) => stepOf(last, half + i, runs * linears.length, runs - 1)),
   }

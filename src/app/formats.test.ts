@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import type { CacheInfo, Catalog, FormatCheck, Job, JobCheck, JobReport, JournalSummary } from '../engine/job.ts'
-import { asWritten, chooseFormat, chosenFormats, commandFor, isShown, keepsSolved, loaders } from './formats.ts'
-import { begin } from './reduce.ts'
+import type { CacheInfo, Catalog, FormatCheck, Job, JobCheck, JobReport } from '../engine/job.ts'
+import { asWritten, chooseFormat, chosenFormats, commandFor, keepsSolved, loaders } from './formats.ts'
 
 const format = (id: string) => ({ id, label: id, summary: '' })
 const catalog = { formats: [format('a'), format('b')] } as Catalog
@@ -61,21 +60,10 @@ test('commands name the folder, and programs are told without the workbench itse
 
 test('what is solved is kept where there is room for it, unless the person says otherwise', () => {
   const room = (free: number) => ({ usage: 1000, quota: 1000 + free }) as CacheInfo
-  expect(keepsSolved(job, null, null, null)).toBe(true)
-  expect(keepsSolved(job, check, room(1100), null)).toBe(true)
-  expect(keepsSolved(job, check, room(900), null)).toBe(false)
-  expect(keepsSolved(job, check, room(900), { bytes: 200 } as JournalSummary)).toBe(true)
-  expect(keepsSolved({ ...job, keepSolved: true }, check, room(0), null)).toBe(true)
-  expect(keepsSolved({ ...job, keepSolved: false }, check, room(1e9), null)).toBe(false)
-  expect(keepsSolved({ ...job, save: false, keepSolved: true }, check, room(1e9), null)).toBe(false)
-})
-
-test('a job that was written in other formats is still the one in the journal', () => {
-  const started = '2026-11-30T01:02:03.004Z'
-  const kept = { job, started, report: { started } } as JournalSummary
-  const other = { ...job, runs: job.runs.map((run) => ({ ...run, formats: ['b'] })) }
-  expect(isShown({ ...begin(other), report: { started } as JobReport }, kept)).toBe(true)
-  expect(isShown({ ...begin(job), report: { started: 'earlier' } as JobReport }, kept)).toBe(false)
-  expect(isShown(begin(job), { ...kept, report: null })).toBe(true)
-  expect(isShown(null, kept)).toBe(false)
+  expect(keepsSolved(job, null, null)).toBe(true)
+  expect(keepsSolved(job, check, room(1100))).toBe(true)
+  expect(keepsSolved(job, check, room(900))).toBe(false)
+  expect(keepsSolved({ ...job, keepSolved: true }, check, room(0))).toBe(true)
+  expect(keepsSolved({ ...job, keepSolved: false }, check, room(1e9))).toBe(false)
+  expect(keepsSolved({ ...job, save: false, keepSolved: true }, check, room(1e9))).toBe(false)
 })

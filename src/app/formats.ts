@@ -1,6 +1,5 @@
 /** Formats of the checkpoints, run by run, and whether what is solved is kept to be written in others later. Pure. */
-import type { CacheInfo, Catalog, FormatCheck, Job, JobCheck, JobReport, JournalSummary } from '../engine/job.ts'
-import type { JobView } from './reduce.ts'
+import type { CacheInfo, Catalog, FormatCheck, Job, JobCheck, JobReport } from '../engine/job.ts'
 
 /** In which formats a run is written: those chosen for it, or else what the check says. */
 export function chosenFormats(job: Job, check: JobCheck | null, id: string): string[] {
@@ -62,23 +61,12 @@ export function keptBytes(check: JobCheck | null): number | null {
 /** Of the room that the browser grants, what may be planned with: what it says is a guess. */
 const roomShare = 0.8
 
-/**
- * Whether what is solved is kept: as the person said, or else where there seems to be room for it beside the checkpoints.
- * `replaced`: the job that goes to make room.
- */
-export function keepsSolved(job: Job, check: JobCheck | null, room: CacheInfo | null, replaced: JournalSummary | null): boolean {
+/** Whether what is solved is kept: as the person said, or else where there seems to be room for it beside the checkpoints. */
+export function keepsSolved(job: Job, check: JobCheck | null, room: CacheInfo | null): boolean {
   if (!job.save || !job.runs.length) return false
   if (job.keepSolved !== undefined) return job.keepSolved
   const kept = keptBytes(check)
   if (kept === null || !room?.quota) return true
   const written = check!.runs.reduce((sum, run) => sum + run.checkpointBytes, 0)
-  return kept + written < roomShare * (room.quota - room.usage + (replaced?.bytes ?? 0))
-}
-
-/** Whether the job in the journal is the one on the page; written again in other formats, it is still the same. */
-export function isShown(view: JobView | null, { job, started, report }: Pick<JournalSummary, 'job' | 'started' | 'report'>): boolean {
-  if (!view) return false
-  if (view.report && report) return view.report.started === started
-  // By content, since one of the two came out of the worker.
-  return JSON.stringify(view.job) === JSON.stringify(job)
+  return kept + written < roomShare * (room.quota - room.usage)
 }

@@ -4,7 +4,6 @@ import type {
   EvaluationSpec,
   Job,
   JobCheck,
-  JournalSummary,
   ModelSummary,
   OptionSpec,
   Options,
@@ -306,29 +305,6 @@ function apart(name: string, others: RunSpec[]): string {
 /** Never used before in this job; the engine names folders after it. */
 function freshId(job: Job): string {
   return `run-${Math.max(0, ...job.runs.map((run) => Number(run.id.match(/\d+$/)?.[0] ?? 0))) + 1}`
-}
-
-// ---------------------------------------------------------------- what would be lost
-
-/** What goes with the job in the journal, sentence by sentence. `saved`: runs whose checkpoints were saved elsewhere. */
-export function losses({ job, model, results, report, layers, started }: JournalSummary, saved: ReadonlySet<string>): string[] {
-  const labels = (runs: { id: string }[]) => runs.map(({ id }) => `“${job.runs.find((run) => run.id === id)!.label}”`).join('; ')
-  const written = results.filter((result) => result.export).map((result) => ({ id: result.run, bytes: result.export!.bytes }))
-  const unsaved = written.filter(({ id }) => !saved.has(id))
-  const bytes = format.bytes(written.reduce((sum, each) => sum + each.bytes, 0))
-  const when = new Date(started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
-  return [
-    `The browser keeps one job. This deletes the one on ${model.name}, started ${when}: ${labels(job.runs)}.`,
-    ...(report
-      ? []
-      : [`It is not finished: ${layers.done} of ${format.plural(layers.all, 'linear')} are solved, and it could be resumed.`]),
-    ...(written.length ? [`Its results and ${format.plural(written.length, 'checkpoint')} are deleted with it (${bytes}).`] : []),
-    ...(written.length === 0
-      ? []
-      : unsaved.length
-        ? [`Not saved since this page was opened: ${labels(unsaved)}.`]
-        : ['All of its checkpoints were saved since this page was opened.']),
-  ]
 }
 
 // ---------------------------------------------------------------- what the check says

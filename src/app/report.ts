@@ -7,7 +7,8 @@ import type { JobView, RunView } from './reduce.ts'
 
 export interface ResultContext {
   catalog: Catalog
-  gpu: GpuSummary
+  /** The adapter at hand, for results without a report. */
+  gpu: GpuSummary | null
   model: ModelSummary
 }
 
@@ -15,6 +16,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   const { job, calibration, evaluation, texts } = view
   // A report of an earlier version says neither.
   const report = view.report?.workbench ? view.report : null
+  const adapter = report?.adapter ?? gpu
   const answer = answerOf(view)
   const rows = view.runs.map((run) => rowOf(run, view, catalog))
   const heads = [
@@ -48,7 +50,9 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     view.network
       ? `- Read over the network: ${format.bytes(view.network.fetched)}${view.network.cached ? `, and ${format.bytes(view.network.cached)} from the cache` : ''}`
       : null,
-    `- Adapter: ${gpu.name} (${gpu.kind === 'software' ? 'software' : 'GPU'}, ${gpu.gflops.toFixed(1)} GFLOP/s in f32)`,
+    adapter
+      ? `- Adapter: ${adapter.name} (${adapter.kind === 'software' ? 'software' : 'GPU'}, ${adapter.gflops.toFixed(1)} GFLOP/s in f32)`
+      : null,
     report ? `- QuantEase Workbench ${report.workbench.version} (engine ${report.workbench.code.slice(0, 12)}), ${report.started}` : null,
     '',
   ]

@@ -8,6 +8,7 @@ import type {
   JobCheck,
   JobReport,
   JournalSummary,
+  KeptJob,
   ModelSummary,
   RunEvent,
   RunResult,
@@ -34,6 +35,10 @@ function workbench(different: Partial<Engine> = {}) {
     open: async () => ({ name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] }) as unknown as ModelSummary,
     check: async () => answer,
     cacheInfo: async () => ({ bytes: 0, models: [], budget: 0, usage: 0, quota: 0, persisted: false }) as unknown as CacheInfo,
+    jobs: async () => [],
+    idle: async () => {},
+    sweep: async () => {},
+    readJobFile: async () => null,
     journal: async () => ({ busy: false, summary: null }),
     journalTexts: async () => [],
     watchNetwork: () => {},
@@ -100,40 +105,24 @@ test('a job that may not begin leaves the page as it was, and says why', async (
   expect(page.store.getState()).toMatchObject({ step: 'plan', view: null, fault: { code: 'journal-busy' }, spoken: busy.message })
 })
 
-test('a job takes the place of the one that the page showed, and of no other', async () => {
-  const kept = {
-    started: '2026-11-30T01:02:03.004Z',
-    job: { runs: [] },
-    model: { name: 'm' },
-    layers: { done: 0, all: 1 },
-    results: [],
-    report,
-  } as unknown as JournalSummary
-  const named: (string | null)[] = []
-  const start: Engine['start'] = async (_job, _hear, replacing) => {
-    named.push(replacing)
+test('every job is kept beside the others, under an id of its own', async () => {
+  const ids: string[] = []
+  const start: Engine['start'] = async (id) => {
+    ids.push(id)
     return report
   }
-  const discard = async (started: string) => {
-    named.push(started)
-  }
-  const page = workbench({ start, discard, journal: async () => ({ busy: false, summary: named.length ? kept : null }) })
+  const page = workbench({ start })
   await page.tryDemo()
   await page.tryDemo()
-  await page.discard()
-  expect(named).toEqual([null, kept.started, kept.started])
-
-  const other = new WorkbenchError('journal-kept', 'A job on another model is kept here.')
-  const late = workbench({ start: () => Promise.reject(other), journal: async () => ({ busy: false, summary: kept }) })
-  await late.open({ kind: 'demo' })
-  await late.start()
-  expect(late.store.getState()).toMatchObject({ view: null, fault: { code: 'journal-kept' }, journal: { summary: kept } })
+  expect(new Set(ids).size).toBe(2)
+  for (const id of ids) expect(id).toMatch(/^[\w-]{1,64}$/)
+  expect(page.store.getState().shown).toEqual({ jobs: [ids[1]], runs: { 'run-1': { job: ids[1], run: 'run-1' } } })
 })
 
 test('a flood of events redraws at most four times a second', async () => {
   let emit: (event: RunEvent) => void = () => {}
   const page = workbench({
-    start: (_, onEvent) => {
+    start: (_id, _job, onEvent) => {
       emit = onEvent
       return new Promise(() => {})
     },
@@ -153,7 +142,7 @@ test('a flood of events redraws at most four times a second', async () => {
 
 test('what stops a job is kept with what was computed', async () => {
   const page = workbench({
-    start: async (_, onEvent) => {
+    start: async (_id, _job, onEvent) => {
       onEvent({ type: 'baseline', perplexity: 1.8, perplexityError: null })
       throw new WorkbenchError('gpu-lost', 'The GPU was lost.', 'Start again.')
     },
@@ -269,7 +258,7 @@ test('a disk that is still full when the job tries again can be tried once more'
   let hear: (event: RunEvent) => void = () => {}
   const storage = { what: 'the checkpoint', needed: 1, problem: { code: 'storage-full', message: 'Full.', hint: '' } } as const
   const page = workbench({
-    start: (_, onEvent) => {
+    start: (_id, _job, onEvent) => {
       hear = onEvent
       return new Promise(() => {})
     },
@@ -307,43 +296,85 @@ const kept = {
   report: null,
 } as unknown as JournalSummary
 
-test('what is finished is named before another job takes its place, and stays where the person says no', async () => {
-  const start = vi.fn(async () => report)
-  const discard = vi.fn(async () => {})
-  const page = workbench({ start, discard, journal: async () => ({ busy: false, summary: kept }) })
+const listed = (id: string, started: string, more: Partial<KeptJob> = {}) =>
+  ({
+    id,
+    busy: false,
+    started,
+    finished: true,
+    model: { name: 'kept', sha256: 'a' },
+    runs: [{ id: 'run-1', label: 'RTN', method: 'rtn', state: 'finished', kl: 1, written: true }],
+    bytes: 2 ** 20,
+    ...more,
+  }) as KeptJob
+
+test('a deleted job comes back until it is swept away, and its results leave the page with it', async () => {
+  const calls: string[] = []
+  const there = new Set(['a', 'b'])
+  const page = workbench({
+    jobs: async () => ['a', 'b'].filter((id) => there.has(id)).map((id) => listed(id, '2026-11-30T00:00:00.000Z')),
+    journal: async () => ({ busy: false, summary: kept }),
+    discard: async (id) => {
+      calls.push(id)
+      there.delete(id)
+    },
+    restore: async (id) => {
+      there.add(id)
+    },
+    sweep: async () => {
+      calls.push('sweep')
+    },
+  })
   await vi.advanceTimersByTimeAsync(0)
-  for (const [act, done] of [
-    [page.tryDemo, start],
-    [page.discard, discard],
-  ] as const) {
-    const refused = act()
-    await vi.advanceTimersByTimeAsync(0)
-    const { question } = page.store.getState()
-    expect(question!.lines.join(' ')).toMatch(
-      /kept.*“GPTQ, then QuantEase 3-bit”; “RTN”.*14 of 28 linears.*1 checkpoint .*1.00\u202fMiB.*Not saved/,
-    )
-    page.answer(false)
-    await refused
-    expect(page.store.getState()).toMatchObject({ question: null, model: { state: 'none' } })
-    expect(done).not.toHaveBeenCalled()
-  }
-  const agreed = page.tryDemo()
+  await page.openResults('a')
+  expect(page.store.getState()).toMatchObject({ step: 'results', shown: { jobs: ['a'] } })
+  await page.discard('a')
+  expect(page.store.getState()).toMatchObject({
+    step: 'model',
+    view: null,
+    shown: { jobs: [] },
+    discarded: { id: 'a' },
+    jobs: [{ id: 'b' }],
+  })
+  await page.restore()
+  expect(page.store.getState()).toMatchObject({ discarded: null, jobs: [{ id: 'a' }, { id: 'b' }] })
+  await page.discard('b')
+  await page.discard('a')
+  expect(calls).toEqual(['sweep', 'sweep', 'a', 'sweep', 'b', 'sweep', 'a'])
+  expect(page.store.getState().jobs).toEqual([])
+})
+
+test('checkpoints go only where a job has no room, the oldest first, and not without being named', async () => {
+  const start = vi.fn(async () => report)
+  const dropped: string[] = []
+  const jobs = ['3', '1', '2'].map((day) => listed(`job-${day}`, `2026-11-0${day}T00:00:00.000Z`))
+  const check = { ...answer, runs: [{ id: 'run-1', checkpointBytes: 1.5 * 2 ** 20, solvedBytes: 0, formats: [] }] } as unknown as JobCheck
+  const page = workbench({
+    start,
+    jobs: async () => jobs,
+    check: async () => check,
+    cacheInfo: async () => ({ usage: 9 * 2 ** 20, quota: 10 * 2 ** 20 }) as CacheInfo,
+    dropCheckpoints: async (id) => {
+      dropped.push(id)
+    },
+  })
+  await page.open({ kind: 'demo' })
+  page.setJob({ save: true, keepSolved: false })
+  await vi.advanceTimersByTimeAsync(1000)
+  const refused = page.start()
+  await vi.advanceTimersByTimeAsync(0)
+  const said = page.store.getState().question!.lines.join(' ')
+  expect(said).toMatch(/1\.50\u202fMiB/)
+  expect(said.match(/kept, .*?2026/g)).toHaveLength(2)
+  page.answer(false)
+  await refused
+  expect([start.mock.calls.length, dropped]).toEqual([0, []])
+  const agreed = page.start()
   await vi.advanceTimersByTimeAsync(0)
   page.answer(true)
   await agreed
+  expect(dropped).toEqual(['job-1', 'job-2'])
   expect(start).toHaveBeenCalledOnce()
-})
-
-test('nothing is asked where nothing would be lost: no work done yet, or a measurement', async () => {
-  const start = vi.fn(async () => report)
-  let summary: JournalSummary = { ...kept, layers: { done: 0, all: 28 }, results: [] }
-  const page = workbench({ start, journal: async () => ({ busy: false, summary }) })
-  await page.tryDemo()
-  expect(start).toHaveBeenCalledTimes(1)
-  summary = kept
-  page.setJob({ runs: [] })
-  await page.start()
-  expect(start).toHaveBeenCalledTimes(2)
 })
 
 test('what cannot be opened leaves the open model, its plan and its step alone', async () => {
@@ -378,7 +409,7 @@ test('results that are opened again bring the texts of their job along', async (
   const mine = { id: 'file-a', label: 'mine.txt', bytes: 7, origin: 'file' as const }
   const page = workbench({ journal: async () => ({ busy: false, summary: kept }), journalTexts: async () => [mine] })
   await vi.advanceTimersByTimeAsync(0)
-  await page.openResults()
+  await page.openResults('a')
   expect(page.store.getState()).toMatchObject({ step: 'results', texts: [mine, { id: 'owner/name:default', origin: 'dataset' }] })
 })
 
@@ -439,11 +470,15 @@ test('an upload is one checkpoint of a run, says how far it is, and what came of
     },
   })
   const files = ['gguf/model.gguf', 'gguf/README.md', 'gptq/model.safetensors'].map((path) => ({ path, bytes: 1 }))
-  page.store.setState({ view: { runs: [{ id: 'a', result: { export: { files } } }] } as never })
+  const kept = { job: 'job', run: 'run-1' }
+  page.store.setState({
+    view: { runs: [{ id: 'a', result: { export: { files } } }] },
+    shown: { jobs: ['job'], runs: { a: kept } },
+  } as never)
   const place = { repo: 'owner/name', public: false }
   const upload = () => page.store.getState().uploads['a/gguf/']
   const first = page.upload('a', 'gguf/', place)
-  expect(asked).toEqual([{ run: 'a', folder: 'gguf/', paths: ['gguf/model.gguf', 'gguf/README.md'] }, place])
+  expect(asked).toEqual([{ kept, folder: 'gguf/', paths: ['gguf/model.gguf', 'gguf/README.md'] }, place])
   expect(upload()).toEqual({ state: 'sending', progress: { phase: 'sending', path: 'model.gguf', done: 3, total: 10 } })
   finish(new WorkbenchError('hub-denied', 'No.', 'Ask.'))
   await first

@@ -2,7 +2,8 @@
 import type { Engine } from '../engine/hosts/client.ts'
 import { bind, Core } from './store/core.ts'
 import * as hub from './store/hub.ts'
-import * as journal from './store/journal.ts'
+import * as jobFiles from './store/job-files.ts'
+import * as jobs from './store/jobs.ts'
 import * as model from './store/model.ts'
 import * as page from './store/page.ts'
 import * as planning from './store/planning.ts'
@@ -18,7 +19,8 @@ const actions = {
   ...hub.actions,
   ...take.actions,
   ...planning.actions,
-  ...journal.actions,
+  ...jobs.actions,
+  ...jobFiles.actions,
   ...run.actions,
   ...results.actions,
 }
@@ -27,7 +29,7 @@ const actions = {
 export function createWorkbench(engine: Engine) {
   const core = new Core(engine)
   model.openGpu(core)
-  journal.findJournal(core)
+  jobs.findJobs(core)
   hub.watchHub(core)
   return {
     store: core.store,

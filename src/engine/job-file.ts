@@ -200,8 +200,15 @@ export function readJobFile(data: Uint8Array, fileName: string): JobFile {
   return read.data
 }
 
-/** Whether JSON may be a job file or a report, from its members alone. */
-export const looksLikeJob = (value: unknown): boolean => isObject(value) && (value.format === jobFileFormat || isReport(value))
+/** Whether a file is meant as a job file or a report, from the members of its JSON alone. */
+export function looksLikeJob(data: Uint8Array): boolean {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(data))
+    return isObject(value) && (value.format === jobFileFormat || isReport(value))
+  } catch {
+    return false
+  }
+}
 
 const isReport = (value: unknown): value is Repeatable =>
   isObject(value) && ['workbench', 'adapter', 'model', 'job', 'texts', 'runs'].every((key) => typeof value[key] === 'object')

@@ -527,6 +527,8 @@ export interface RunResult {
   exportError?: ErrorData
   /** With `exportError`, where writing it again failed: the formats of the checkpoint before. */
   earlierFormats?: string[]
+  /** ISO time at which its checkpoint was deleted to make room. */
+  dropped?: string
 }
 
 /** A text as a job used it. */
@@ -627,7 +629,7 @@ export interface Foretold {
 /** Where a model came from, if it can be opened again from there. */
 export type ModelOrigin = { kind: 'demo' } | { kind: 'files'; name: string } | ({ kind: 'hub' } & HubOrigin)
 
-/** A job in the journal: an interrupted one, or the last finished one. */
+/** A job in its journal, interrupted or finished. */
 export interface JournalSummary {
   job: Job
   model: ModelSummary
@@ -644,6 +646,53 @@ export interface JournalSummary {
   bytes: number
   /** Set when the job has ended. */
   report: JobReport | null
+  /** Why it cannot be resumed. */
+  problem: ErrorData | null
+  /** As in its report. */
+  modelSha256: string
+}
+
+/** An id for a job that begins now, under which it is kept; a folder is called after it. */
+export const newJobId = () => `${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}-${crypto.randomUUID().slice(0, 8)}`
+
+/** A run of a kept job. */
+export interface KeptRun {
+  job: string
+  run: string
+}
+
+/** A kept job as a list shows it. */
+export interface KeptJob {
+  /** Names it to the engine. */
+  id: string
+  /** A tab is at work on it. */
+  busy: boolean
+  /** ISO time of its start. */
+  started: string
+  model: { name: string; sha256: string }
+  origin: ModelOrigin
+  /** Figures are null where the run has no result; `written`: it has a checkpoint. */
+  runs: (Pick<RunSpec, 'id' | 'label' | 'method'> & {
+    state: RunResult['state'] | null
+    kl: number | null
+    perplexity: number | null
+    perplexityError: number | null
+    bitsPerWeight: number | null
+    written: boolean
+  })[]
+  fpPerplexity: number | null
+  fpPerplexityError: number | null
+  texts: UsedTexts | null
+  layers: JournalSummary['layers']
+  /** What it takes, bytes. */
+  bytes: number
+  finished: boolean
+  /** A checkpoint could not be written. */
+  unwritten: boolean
+  /** ISO time at which its checkpoints were deleted to make room. */
+  dropped: string | null
+  /** It is finished, and can be written in other formats. */
+  keepsSolved: boolean
   /** Why it cannot be resumed. */
   problem: ErrorData | null
 }

@@ -5,11 +5,13 @@ import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'
 import { commandFor } from '../formats.ts'
+import { when } from '../kept.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { exportNames } from '../report.ts'
 import { isBusy } from '../store/state.ts'
 import { Bar, Button, Icon, RunMark } from './controls.tsx'
 import { CopyButton } from './problems.tsx'
+import { RepeatCommand } from './take.tsx'
 import { UploadTo } from './upload.tsx'
 
 /** Largest file that the browser hands over to llama.cpp. */
@@ -25,27 +27,30 @@ export function ExportCard({ run, view }: { run: RunView; view: JobView }) {
         {run.label}
       </h3>
       {!made && !run.result?.exportError && <p className="hint">{whyNoCheckpoint(run, view.job.save)}</p>}
-      {run.result?.exportError && <NotWritten error={run.result.exportError} />}
+      {run.result?.exportError && <NotWritten run={run.id} error={run.result.exportError} />}
       {made && <Made run={run} view={view} made={made} />}
+      {run.result && <RepeatCommand run={run.id} />}
     </section>
   )
 }
 
-function whyNoCheckpoint({ state }: RunView, asked: boolean): string {
+function whyNoCheckpoint({ state, result }: RunView, asked: boolean): string {
+  if (result?.dropped) return `The checkpoint was deleted on ${when(result.dropped)} to make room; the figures are those of then.`
   if (state === 'waiting' || state === 'running') return 'The checkpoint appears here when the run has finished.'
   if (state === 'skipped') return 'The job ended before this run began.'
   return asked ? 'An unfinished run has no checkpoint.' : 'No checkpoint was requested in the plan.'
 }
 
-function NotWritten({ error }: { error: NonNullable<RunResult['exportError']> }) {
+function NotWritten({ run, error }: { run: string; error: NonNullable<RunResult['exportError']> }) {
   const workbench = useWorkbench()
-  const away = useView((state) => isBusy(state) || !state.journal || state.journal.busy)
+  const kept = useView(({ jobs, shown }) => jobs.find(({ id }) => id === shown.runs[run]?.job))
+  const away = useView(isBusy) || !kept || kept.busy
   return (
     <div className="field-problem error">
       <p>
         No checkpoint: {error.message} {error.hint} The solved layers are kept.
       </p>
-      <Button icon="file" disabled={away} onClick={workbench.goOn}>
+      <Button icon="file" disabled={away} onClick={() => kept && workbench.goOn(kept.id)}>
         Write the checkpoint again
       </Button>
     </div>

@@ -51,10 +51,9 @@ export function FormatsCard({ catalog, job }: { catalog: Catalog; job: Job }) {
 function KeepSolved({ job, check }: { job: Job; check: JobCheck | null }) {
   const workbench = useWorkbench()
   const room = useView((state) => state.cache)
-  const replaced = useView((state) => state.journal?.summary ?? null)
   const bytes = keptBytes(check)
-  const cost = bytes === null ? undefined : `It takes ${format.bytes(bytes)} of this browser’s storage until the next job`
-  const kept = keepsSolved(job, check, room, replaced)
+  const cost = bytes === null ? undefined : `It takes ${format.bytes(bytes)} of this browser’s storage`
+  const kept = keepsSolved(job, check, room)
   const tight = !kept && job.keepSolved === undefined
   return (
     <Field

@@ -1,6 +1,6 @@
 /** What a job without runs has found. */
 import type { ReactNode } from 'react'
-import type { JobReport } from '../../engine/job.ts'
+import type { KeptJob } from '../../engine/job.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
@@ -9,9 +9,9 @@ import { Scroll } from './tables.tsx'
 
 /** A job without runs: how good the model is as it is. */
 export function Measured({ view, children }: { view: JobView; children: ReactNode }) {
-  // A measurement leaves the last job with runs alone: what it measured on the same windows can stand beside.
-  const earlier = useView(({ journal }) => journal?.summary.report ?? null)
-  const same = earlier && earlier.texts?.evaluation.tokensSha256 === view.texts?.evaluation.tokensSha256
+  // A measurement is not kept: what the last job measured on the same windows can stand beside.
+  const windows = view.texts?.evaluation.tokensSha256
+  const earlier = useView(({ jobs }) => jobs.find(({ finished, texts }) => finished && texts?.evaluation.tokensSha256 === windows))
   return (
     <>
       <section className="panel">
@@ -29,21 +29,16 @@ export function Measured({ view, children }: { view: JobView; children: ReactNod
         )}
         {children}
       </section>
-      {same && <Beside report={earlier} />}
+      {windows && earlier && <Beside job={earlier} />}
     </>
   )
 }
 
 /** What the last job with runs found on the same windows. */
-function Beside({ report }: { report: JobReport }) {
+function Beside({ job }: { job: KeptJob }) {
   const rows = [
-    { id: null, label: `${report.model.name}, full precision`, perplexity: report.fpPerplexity, error: report.fpPerplexityError },
-    ...report.runs.map(({ run, perplexity, perplexityError }) => ({
-      id: run,
-      label: report.job.runs.find(({ id }) => id === run)!.label,
-      perplexity,
-      error: perplexityError,
-    })),
+    { id: null, label: `${job.model.name}, full precision`, perplexity: job.fpPerplexity, error: job.fpPerplexityError },
+    ...job.runs.map(({ id, label, perplexity, perplexityError }) => ({ id, label, perplexity, error: perplexityError })),
   ]
   return (
     <section className="panel" aria-labelledby="beside-title">

@@ -1,5 +1,5 @@
 /** The Model step: open a model and see its properties. */
-import { useMemo, useState } from 'react'
+import { Suspense, useMemo, useState } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
 import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
@@ -8,23 +8,37 @@ import { shortName } from '../charts/names.ts'
 import * as format from '../format.ts'
 import { demoSizes } from '../plan.ts'
 import { isBusy, isError } from '../store/state.ts'
+import { later } from '../later.ts'
 import { Button, FilesButton, Icon } from './controls.tsx'
 import { Scroll, usePages } from './tables.tsx'
 import { DryPanel } from './dry.tsx'
 import { HubPanel, transferred } from './hub.tsx'
 import { Remedies } from './hub-model.tsx'
-import { JournalCard } from './journal.tsx'
 import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 import './model.css'
 
+const UnfinishedJob = later(async () => (await import('./jobs.tsx')).UnfinishedJob)
+const JobList = later(async () => (await import('./jobs.tsx')).JobList)
+const ReplayNote = later(async () => (await import('./jobs.tsx')).ReplayNote)
+
 export function ModelPanel() {
+  const kept = useView((state) => state.jobs.length > 0)
+  const replaying = useView((state) => state.replay !== null)
   return (
     <>
-      <JournalCard />
+      <Suspense>
+        {replaying && <ReplayNote />}
+        {kept && <UnfinishedJob />}
+      </Suspense>
       <Chosen />
     </>
   )
+}
+
+function KeptJobs() {
+  const any = useView(({ jobs, discarded }) => jobs.length > 0 || discarded !== null)
+  return <Suspense>{any && <JobList />}</Suspense>
 }
 
 function Chosen() {
@@ -46,7 +60,12 @@ function Opened() {
   const workbench = useWorkbench()
   switch (model.state) {
     case 'none':
-      return <DropZone />
+      return (
+        <>
+          <DropZone />
+          <KeptJobs />
+        </>
+      )
     case 'reading':
       return <Reading name={model.name} hub={model.hub !== null} before={model.before} />
     case 'refused': {
@@ -57,6 +76,7 @@ function Opened() {
             {hub && <Remedies place={hub} code={error.code} again={() => workbench.open({ kind: 'hub', ...hub }, 'plan')} />}
           </ErrorNote>
           <DropZone again />
+          <KeptJobs />
         </>
       )
     }
@@ -93,7 +113,7 @@ function DropZone({ again = false }: { again?: boolean }) {
   const ready = useView((state) => state.gpu.state === 'ready' && state.catalog !== null)
   const missing = useView((state) => state.gpu.state === 'missing')
   // Something else is the next thing to do.
-  const looking = useView(({ look, journal }) => look !== null || (journal !== null && !journal.summary.report))
+  const looking = useView(({ look, jobs }) => look !== null || jobs.some(({ finished }) => !finished))
   return (
     <section className={`drop-zone ${again ? 'again' : ''}`} aria-labelledby="drop-title">
       <div className="drop-words">
@@ -238,6 +258,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
           <p className="hint">Files copied unchanged: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
         )}
       </section>
+      <KeptJobs />
       {!quantized && <DryPanel key={summary.name} summary={summary} />}
       <Tensors tensors={summary.tensors} linears={summary.linears.map(({ name }) => name)} />
     </>

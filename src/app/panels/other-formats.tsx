@@ -1,20 +1,21 @@
 /** A finished job, written in other formats without solving anything again. */
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import { chosenFormats, isShown } from '../formats.ts'
+import { chosenFormats } from '../formats.ts'
 import type { JobView } from '../reduce.ts'
+import { shownJob } from '../store/jobs.ts'
 import { isBusy } from '../store/state.ts'
 import { Button } from './controls.tsx'
 import { FormatTable } from './formats.tsx'
 
 export function OtherFormats({ view }: { view: JobView }) {
   const workbench = useWorkbench()
-  const journal = useView((state) => state.journal)
+  const kept = useView(shownJob)
+  const lacks = useView((state) => state.lacks)
   const again = useView((state) => state.again)
   const busy = useView(isBusy)
-  if (busy || !journal || journal.busy || !view.report || !view.job.save || !isShown(view, journal.summary)) return null
-  const { summary, lacks } = journal
-  if (!summary.job.keepSolved) {
+  if (busy || !kept?.finished || kept.busy || !view.report || !view.job.save) return null
+  if (!kept.keepsSolved || kept.dropped) {
     return <p className="hint">The solved layers were not kept, so writing other formats takes another job.</p>
   }
   return (
@@ -22,18 +23,18 @@ export function OtherFormats({ view }: { view: JobView }) {
       <div className="panel-head">
         <h2 id="again-title">Other formats</h2>
         {!again && (
-          <Button icon="file" onClick={workbench.planFormats}>
+          <Button icon="file" onClick={() => workbench.planFormats(kept.id)}>
             Write in other formats
           </Button>
         )}
       </div>
       <p className="hint">
-        The solved layers are kept until the next job, so the runs can be written in other formats without running them again. The job takes{' '}
-        {format.bytes(summary.bytes)} of this browser’s storage.
+        The solved layers are kept, so the runs can be written in other formats without running them again. The job takes{' '}
+        {format.bytes(kept.bytes)} of this browser’s storage.
       </p>
-      {lacks === 'formats' && !again && (
+      {lacks?.wanted === 'formats' && !again && (
         <p role="alert">
-          <b>Choose or drop the folder “{summary.model.name}” again</b>: what was not quantized is copied from it.
+          <b>Choose or drop the folder “{kept.model.name}” again</b>: what was not quantized is copied from it.
         </p>
       )}
       {again && <Again />}

@@ -1,5 +1,4 @@
 /** The Plan step: runs, options and texts. All options come from the catalog. */
-import { JournalCard } from './journal.tsx'
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
 import type { Catalog, Job, OptionSpec, RunSpec } from '../../engine/job.ts'
@@ -23,6 +22,7 @@ import { AutoOption } from './auto-option.tsx'
 import { Compare } from './compare.tsx'
 import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './controls.tsx'
 import { FormatsCard } from './formats.tsx'
+import { ReplayNote, UnfinishedJob } from './jobs.tsx'
 import { ProblemList } from './problems.tsx'
 import { CalibrationCard, EvaluationCard } from './texts.tsx'
 import './plan.css'
@@ -53,7 +53,8 @@ export function PlanPanel() {
           </button>
         )}
       </div>
-      {!measuring && <JournalCard compact />}
+      <ReplayNote />
+      {!measuring && <UnfinishedJob compact />}
       {!measuring && comparing && (
         <Compare
           catalog={catalog}
@@ -332,7 +333,6 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const workbench = useWorkbench()
   const check = useView((state) => state.check)
   const busy = useView(isBusy)
-  const last = useView(({ journal }) => (journal && !measuring ? journal.summary : null))
   const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
   const unread = useView((state) => state.unread.length)
   const problems = problemsOf(check)
@@ -362,7 +362,6 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const words = [
     seconds !== null && !measuring && `about ${format.duration(seconds)} in all`,
     memory !== null && gpu && `up to ${format.bytesOf(memory, gpu.memoryBudget)} of GPU memory`,
-    last && (last.layers.done > 0 || last.results.length > 0) && 'asks before it deletes the last job',
   ].filter(Boolean)
 
   return (
@@ -383,9 +382,14 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
           </Button>
         )}
         {mayPass(check) && <Button onClick={() => workbench.setJob({})}>Check again</Button>}
-        <p id="start-why" className="figures">
+        <p id="start-why" className="figures grow">
           {why ?? words.join(' · ')}
         </p>
+        {!blank && (
+          <Button kind="quiet" icon="download" onClick={() => workbench.saveJobFile(null)}>
+            Save as a job file
+          </Button>
+        )}
       </section>
     </>
   )

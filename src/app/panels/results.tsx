@@ -5,21 +5,17 @@ import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
 import { Pareto } from '../charts/pareto.tsx'
 import { useView } from '../context.ts'
-import { toCsv } from '../csv.ts'
-import { download } from '../files.ts'
 import * as format from '../format.ts'
 import { answerOf } from '../judge.ts'
 import { later } from '../later.ts'
 import type { JobView } from '../reduce.ts'
-import { toMarkdown } from '../report.ts'
 import { useShown } from '../shown.ts'
-import { Button } from './controls.tsx'
 import { ExportCard } from './exports.tsx'
 import { Measured } from './measured.tsx'
 import { OtherFormats } from './other-formats.tsx'
-import { CopyButton } from './problems.tsx'
 import { ResultTable } from './result-table.tsx'
 import { Failures } from './run.tsx'
+import { Take } from './take.tsx'
 import './results.css'
 
 const SideBySide = later(async () => (await import('./side.tsx')).SideBySide)
@@ -109,33 +105,5 @@ function Conditions({ view }: { view: JobView }) {
       )}
       {texts?.lambada && <>Last words{of(texts.lambada)}.</>}
     </p>
-  )
-}
-
-function Take({ view }: { view: JobView }) {
-  const catalog = useView((state) => state.catalog)
-  const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
-  const model = useView((state) => state.ran)
-  if (!catalog || !gpu || !model) return null
-  return (
-    <div className="row">
-      <CopyButton text={() => toMarkdown(view, { catalog, gpu, model })}>Copy as Markdown</CopyButton>
-      <Button
-        icon="download"
-        disabled={!view.report}
-        onClick={() =>
-          download(`${model.name}-report.json`, new Blob([JSON.stringify(view.report, null, 2)], { type: 'application/json' }))
-        }
-      >
-        Save report (JSON)
-      </Button>
-      <Button
-        icon="download"
-        disabled={!view.report}
-        onClick={() => download(`${model.name}-figures.csv`, new Blob([toCsv(view.report!)], { type: 'text/csv' }))}
-      >
-        Save figures (CSV)
-      </Button>
-    </div>
   )
 }

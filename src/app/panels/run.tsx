@@ -14,7 +14,7 @@ import type { State } from '../store/state.ts'
 import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
 import { transferred } from './hub.tsx'
 import { LayerTable } from './layers.tsx'
-import { JournalCard } from './journal.tsx'
+import { UnfinishedJob } from './jobs.tsx'
 import { RunLooks } from './run-looks.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 import './run.css'
@@ -49,7 +49,7 @@ export function RunPanel() {
         {view.phase === 'over' ? `${outcome(view)}:` : measuring ? 'Measuring' : 'Running on'} {ran?.name}
       </h1>
       <Failures view={view} />
-      <JournalCard />
+      <UnfinishedJob />
       <Interruption view={view} />
       <div className={measuring ? 'run-grid measuring' : 'run-grid'}>
         {!measuring && (

@@ -25,6 +25,7 @@ export async function open(core: Core, source: ModelSource, next: Step = 'model'
   const { model: former, job: planned, check: checked, chosen, step } = core.get()
   if (former.state !== 'reading') core.former = { model: former, job: planned, check: checked, chosen, step }
   core.set({
+    ...(!(source.kind === 'files' && core.get().lacks) && { replay: null, lacks: null }),
     model: { state: 'reading', name, hub, next, before: core.get().traffic?.fetched ?? 0 },
     job: null,
     step: 'model',

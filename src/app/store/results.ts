@@ -9,8 +9,12 @@ import { type Saving, type Upload, uploadKey } from './state.ts'
 
 function sources(core: Core, run: string): Source[] {
   const files = core.get().view?.runs.find(({ id }) => id === run)?.result?.export?.files ?? []
-  return files.map(({ path, bytes }) => ({ path, bytes, open: () => core.engine.exportFile(run, path) }))
+  const kept = keptOf(core, run)
+  return files.map(({ path, bytes }) => ({ path, bytes, open: () => core.engine.exportFile(kept, path) }))
 }
+
+/** The run of a kept job that a run on the page is. */
+const keptOf = (core: Core, run: string) => core.get().shown.runs[run]
 
 async function save(core: Core, run: string, how: 'folder' | 'zip') {
   const { view, ran } = core.get()
@@ -52,7 +56,7 @@ async function upload(core: Core, run: string, folder: string, place: PushPlace)
   let shown = Number.NEGATIVE_INFINITY
   note({ state: 'sending', progress: null })
   try {
-    const { url } = await core.engine.push({ run, folder, paths }, place, (progress) => {
+    const { url } = await core.engine.push({ kept: keptOf(core, run), folder, paths }, place, (progress) => {
       if (performance.now() - shown < redrawEvery) return
       shown = performance.now()
       note({ state: 'sending', progress })
@@ -70,7 +74,7 @@ function stopUpload(core: Core) {
 
 /** A single file of a run's checkpoint. */
 function file(core: Core, run: string, path: string) {
-  return core.engine.exportFile(run, path)
+  return core.engine.exportFile(keptOf(core, run), path)
 }
 
 /** What another program says after a fixed prompt, beside our own forward pass with what the run solved. */
@@ -81,18 +85,17 @@ async function compare(core: Core, run: string, program: { recite(prompt: string
     throw new WorkbenchError('plan-invalid', 'The model that the run was made from is not open.', hint)
   }
   const recital = await program.recite(recited.prompt, recited.tokens)
-  return [recital, await core.engine.foretell(run, recited.prompt, recital.said)] as const
+  return [recital, await core.engine.foretell(keptOf(core, run), recited.prompt, recital.said)] as const
 }
 
 /** What can still be seen of a linear, and of what the runs on the page made of it. */
 function look(core: Core, name: string) {
-  const { view } = core.get()
-  return core.engine.linear(name, view?.runs.map(({ id }) => id) ?? [], view?.report?.started ?? null)
+  return core.engine.linear(name, core.get().shown.runs)
 }
 
 /** Continues a prompt with some runs on the page, and in full precision. */
 function continueText(core: Core, question: TextQuestion, tell: (answer: Answer) => void) {
-  return core.engine.continueText(question, core.get().view?.report?.started ?? null, tell)
+  return core.engine.continueText(question, core.get().shown.runs, tell)
 }
 
 function stopText(core: Core) {

@@ -1,44 +1,59 @@
 /** Actions on running jobs: start, resume, pause and cancel. */
-import type { Job, JobReport, ModelOrigin, ModelSummary, RunEvent } from '../../engine/job.ts'
+import {
+  newJobId,
+  type Job,
+  type JobReport,
+  type JournalSummary,
+  type ModelOrigin,
+  type ModelSummary,
+  type RunEvent,
+} from '../../engine/job.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { pickAgain } from '../files.ts'
 import { asWritten, chooseFormat, keepsSolved } from '../formats.ts'
+import { shownOf } from '../kept.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import { type Core, redrawEvery } from './core.ts'
-import { bringTexts, mayDelete, readJournal } from './journal.ts'
+import { bringTexts, makeRoom, readJobs, shownJob } from './jobs.ts'
 import { open } from './model.ts'
 import { check } from './planning.ts'
-import { firstLook, isBusy, type State } from './state.ts'
+import { firstLook, isBusy, type Lack, nothingShown, type Shown, type State } from './state.ts'
 
 /** What refuses a job before it touches what is kept. */
 const notBegun = new Set<ErrorData['code']>(['journal-busy', 'journal-mismatch', 'journal-kept'])
 
-/** A measurement leaves the last job alone; any other job takes its place. */
+/** Every job is kept beside the others, and a measurement is soon made again. */
 async function start(core: Core) {
-  const { job } = core.get()
-  const agreed = job?.runs.length ? await mayDelete(core, 'Replace the last job?', 'Start and delete it') : { named: null }
-  if (agreed) await beginJob(core, agreed.named)
-}
-
-/** `replacing`: start of the job in the journal that may go. */
-async function beginJob(core: Core, replacing: string | null) {
-  const { job: planned, model, check, cache, journal } = core.get()
+  const { job: planned, model, check, cache } = core.get()
   if (!planned || model.state !== 'ready' || isBusy(core.get())) return
   const done = check.state === 'done' ? check.result : null
   const { keepSolved: _, ...rest } = planned
-  const job = keepsSolved(planned, done, cache, journal?.summary ?? null) ? { ...rest, keepSolved: true } : rest
-  await launch(core, job, model.summary, (hear) => core.engine.start(job, hear, replacing))
+  const kept = keepsSolved(planned, done, cache)
+  const written = done?.runs.reduce((sum, run) => sum + (planned.save ? run.checkpointBytes : 0) + (kept ? run.solvedBytes : 0), 0) ?? 0
+  if (written && !(await makeRoom(core, written))) return
+  const job = kept ? { ...rest, keepSolved: true } : rest
+  const id = newJobId()
+  const shown = job.runs.length ? shownOf(id, job) : nothingShown
+  await launch(core, job, model.summary, shown, (hear) => core.engine.start(id, job, hear))
 }
 
-async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (event: RunEvent) => void) => Promise<JobReport>) {
+async function launch(
+  core: Core,
+  job: Job,
+  model: ModelSummary,
+  shown: Shown,
+  run: (hear: (event: RunEvent) => void) => Promise<JobReport>,
+) {
   clearTimeout(core.checkDue)
-  const { view: before, ran, saving, uploads, step } = core.get()
+  const { view: before, ran, shown: shownBefore, saving, uploads, step } = core.get()
   // How large the model is decides how much room the charts take.
   const first = { ...begin(job), blocks: model.blocks }
   core.set({
     fault: null,
     dropped: null,
     again: null,
+    lacks: null,
+    shown,
     view: first,
     spoken: first.announcement,
     ran: model,
@@ -69,10 +84,11 @@ async function launch(core: Core, job: Job, model: ModelSummary, run: (hear: (ev
     const error = toErrorData(thrown)
     flush()
     // Nothing has begun, so the page is as it was.
-    if (notBegun.has(error.code)) core.set({ view: before, ran, saving, uploads, step, spoken: error.message, fault: error, asked: null })
+    if (notBegun.has(error.code))
+      core.set({ view: before, ran, shown: shownBefore, saving, uploads, step, spoken: error.message, fault: error, asked: null })
     else conclude(core, (view) => abort(view, error))
   }
-  await readJournal(core)
+  await readJobs(core)
   // The demo starts before its plan is checked; and what a job took tells better what the next one will.
   check(core)
 }
@@ -101,8 +117,7 @@ function conclude(core: Core, change: (view: JobView) => JobView) {
 
 /** One click from nothing to moving charts. */
 async function tryDemo(core: Core) {
-  const agreed = await mayDelete(core, 'Replace the last job?', 'Start the demo and delete it')
-  if (agreed && (await open(core, { kind: 'demo' }))) await beginJob(core, agreed.named)
+  if (await open(core, { kind: 'demo' })) await start(core)
 }
 
 async function ask(core: Core, what: 'pause' | 'resume' | 'cancel') {
@@ -130,38 +145,48 @@ function isOf(model: State['model'], origin: ModelOrigin): boolean {
   return !source && !model.demo && name === origin.name
 }
 
-/** Opens the model that a job ran on, if it is not open, to do something with it. False when the person has to bring it. */
-async function reopen(core: Core, origin: ModelOrigin, wanted: 'resume' | 'formats'): Promise<boolean> {
+/** Opens the model that a kept job ran on, if it is not open, to do something with it. False when the person has to bring it. */
+export async function reopen(core: Core, job: string | null, origin: ModelOrigin, wanted: Lack['wanted']): Promise<boolean> {
   if (isOf(core.get().model, origin)) return true
   if (origin.kind === 'demo') return open(core, { kind: 'demo' })
   if (origin.kind === 'hub') return open(core, { kind: 'hub', repo: origin.repo, revision: origin.revision })
   // Said before the browser asks: its question may go unnoticed, or never come.
-  const known = core.get().journal
-  if (known) core.set({ journal: { ...known, lacks: wanted }, spoken: `Choose or drop the folder ${origin.name} again to resume.` })
+  core.set({ lacks: { job, name: origin.name, wanted }, spoken: `Choose or drop the folder ${origin.name} again.` })
   const picked = await pickAgain(origin.name)
   return picked !== null && open(core, { kind: 'files', ...picked })
 }
 
-/** Goes on with the job in the journal. */
-export async function goOn(core: Core) {
-  const { journal } = core.get()
-  if (!journal || isBusy(core.get())) return
-  const { job, origin } = journal.summary
-  if (!(await reopen(core, origin, 'resume'))) return
+/** A kept job that no tab is at work on; the list is read anew where there is none. */
+async function keptOf(core: Core, id: string): Promise<JournalSummary | null> {
+  try {
+    const { busy, summary } = await core.engine.journal(id)
+    if (summary && !busy) return summary
+    await readJobs(core)
+  } catch (thrown) {
+    core.fail(thrown)
+  }
+  return null
+}
+
+/** Goes on with a kept job. */
+export async function goOn(core: Core, id: string) {
+  const kept = isBusy(core.get()) ? null : await keptOf(core, id)
+  if (!kept || !(await reopen(core, id, kept.origin, 'resume'))) return
   const { model } = core.get()
-  if (model.state === 'ready' && !isBusy(core.get()) && (await bringTexts(core)))
-    await launch(core, job, model.summary, (hear) => core.engine.goOn(job, hear))
+  if (model.state !== 'ready' || isBusy(core.get()) || !(await bringTexts(core, id))) return
+  await launch(core, kept.job, model.summary, shownOf(id, kept.job), (hear) => core.engine.goOn(id, kept.job, hear))
 }
 
 // ---------------------------------------------------------------- other formats
 
-/** Looks at what the finished job in the journal could be written in, on its model. */
-export async function planFormats(core: Core) {
-  const { journal, step } = core.get()
-  if (!journal?.summary.report || isBusy(core.get())) return
-  const { job, origin, report } = journal.summary
-  if (!(await reopen(core, origin, 'formats')) || !(await bringTexts(core))) return
-  core.set({ step, again: { job: asWritten(job, report), check: null }, journal: { ...journal, lacks: null } })
+/** Looks at what a finished job could be written in, on its model. */
+export async function planFormats(core: Core, id: string) {
+  const { step } = core.get()
+  const kept = isBusy(core.get()) ? null : await keptOf(core, id)
+  if (!kept?.report) return
+  const { job, origin, report } = kept
+  if (!(await reopen(core, id, origin, 'formats')) || !(await bringTexts(core, id))) return
+  core.set({ step, again: { job: asWritten(job, report), check: null }, lacks: null })
   try {
     const check = await core.engine.check(job)
     const { again } = core.get()
@@ -184,8 +209,9 @@ function dropFormats(core: Core) {
 /** Writes what a finished job keeps in the formats that were chosen now; nothing is solved. */
 async function writeFormats(core: Core) {
   const { again, model } = core.get()
-  if (!again || model.state !== 'ready' || isBusy(core.get())) return
-  await launch(core, again.job, model.summary, (hear) => core.engine.goOn(again.job, hear))
+  const kept = shownJob(core.get())
+  if (!again || !kept || model.state !== 'ready' || isBusy(core.get())) return
+  await launch(core, again.job, model.summary, shownOf(kept.id, again.job), (hear) => core.engine.goOn(kept.id, again.job, hear))
 }
 
 /** The actions of this file. */

@@ -1,5 +1,5 @@
 /** The page's state, and functions of it that several parts use. */
-import type { HubAccount, PushProgress } from '../../engine/hosts/client.ts'
+import type { HubAccount, JobFile, PushProgress } from '../../engine/hosts/client.ts'
 import type {
   CacheInfo,
   CalibrationSpec,
@@ -8,7 +8,8 @@ import type {
   HubModel,
   Job,
   JobCheck,
-  JournalSummary,
+  KeptJob,
+  KeptRun,
   ModelSummary,
   Problem,
   TextSource,
@@ -66,6 +67,29 @@ export interface Question {
 /** Something failed that belongs to no panel. `title`: what was tried; `hub`: the place on the Hub that it was tried with. */
 export type Fault = ErrorData & { title?: string; hub?: HubPlace | null }
 
+/** A model's folder that the browser cannot open by itself: of a kept job, to do this with it, or of a job file, to plan by it. */
+export interface Lack {
+  job: string | null
+  name: string
+  wanted: 'resume' | 'formats' | 'plan'
+}
+
+/** A job file that the plan is made from; `missing`: its texts that are not here; `problems`: in what things are not as in the file. */
+export interface Replay {
+  name: string
+  file: JobFile
+  missing: string[]
+  problems: Problem[]
+}
+
+/** Which kept jobs the results on the page are of, and which run of them each run there is. A measurement is of none. */
+export interface Shown {
+  jobs: string[]
+  runs: Record<string, KeptRun>
+}
+
+export const nothingShown: Shown = { jobs: [], runs: {} }
+
 export interface State {
   step: Step
   preferences: Preferences
@@ -90,6 +114,8 @@ export interface State {
   texts: TextSource[]
   /** What was picked last and cannot be a text: said at the field that it was picked for. */
   refusedText: Problem | null
+  /** The job file that the plan was made from, until that is dismissed or another model is opened. */
+  replay: Replay | null
   /** The job being planned; null until a model is open. */
   job: Job | null
   /** The run whose options are shown. */
@@ -97,13 +123,19 @@ export interface State {
   check: Check
   /** Ids of the fields that hold what is no number: nothing starts on a value that nobody sees. */
   unread: string[]
-  /** The job that the journal holds; `busy`: another tab is at work on it. `lacks`: its folder has to be given again, for this. */
-  journal: { busy: boolean; summary: JournalSummary; lacks: 'resume' | 'formats' | null } | null
-  /** That job with the formats that it may be written in next, and what those are to it, once that is known. */
+  /** The jobs that the browser keeps, the newest first. */
+  jobs: KeptJob[]
+  /** A folder that has to be given again. */
+  lacks: Lack | null
+  /** The job that was deleted last, while it can be brought back. */
+  discarded: KeptJob | null
+  /** The kept job that is shown with the formats that it may be written in next, and what those are to it, once that is known. */
   again: { job: Job; check: JobCheck | null } | null
-  /** The job that runs or ran, and the model it runs on. */
+  /** The job that runs or ran, or the runs of several, and the model that they are of. */
   view: JobView | null
   ran: ModelSummary | null
+  /** What of the kept jobs that is. */
+  shown: Shown
   /** Runs that charts leave out, and those that come first wherever runs are listed. */
   hidden: string[]
   pinned: string[]
@@ -139,14 +171,18 @@ export const firstState = (): State => ({
   networkNotices: [],
   texts: [],
   refusedText: null,
+  replay: null,
   job: null,
   chosen: null,
   check: { state: 'pending' },
   unread: [],
-  journal: null,
+  jobs: [],
+  lacks: null,
+  discarded: null,
   again: null,
   view: null,
   ran: null,
+  shown: nothingShown,
   hidden: [],
   pinned: [],
   linear: null,

@@ -5,6 +5,7 @@ import type { TextPurpose } from '../texts.ts'
 import type { Core } from './core.ts'
 import { open } from './model.ts'
 import { addText, addTextsFor } from './planning.ts'
+import { planReplay, takeJobFile, takeMissing } from './job-files.ts'
 import { goOn, planFormats } from './run.ts'
 
 /** Sorts what was dropped or picked: texts become texts, everything else is a model. */
@@ -14,6 +15,7 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
     // An empty folder is opened like any other, and refused by name.
     if (!picked?.files.length && !picked?.name) return
     // What was picked for a text is read as one, whatever it is called; what it cannot be is said at its field.
+    if (!purpose && !picked.name && picked.files.length === 1 && (await takeJobFile(core, picked.files[0]))) return
     if (purpose && picked.files.length) {
       core.set({ fault: null })
       await addTextsFor(
@@ -28,9 +30,10 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
       const { handle, ...source } = picked
       const opened = await open(core, { kind: 'files', ...source })
       if (opened && handle) await rememberFolder(handle)
-      const wanted = opened && core.get().journal?.lacks
-      if (wanted === 'resume') await goOn(core)
-      if (wanted === 'formats') await formatsOfDropped(core)
+      const { lacks } = core.get()
+      if (opened && lacks?.wanted === 'plan') await planReplay(core)
+      if (opened && lacks?.job && lacks.wanted === 'resume') await goOn(core, lacks.job)
+      if (opened && lacks?.job && lacks.wanted === 'formats') await formatsOfDropped(core, lacks.job)
     }
   } catch (thrown) {
     core.fail(thrown)
@@ -38,15 +41,16 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
 }
 
 /** The folder of the finished job is back: on with its results, which may have been put away by opening it. */
-async function formatsOfDropped(core: Core) {
+async function formatsOfDropped(core: Core, job: string) {
   core.set({ step: core.get().view ? 'results' : 'model' })
-  await planFormats(core)
+  await planFormats(core, job)
 }
 
 /** A text that nobody said the purpose of. What cannot be one is told where it was dropped, and leaves the plan alone. */
 async function drop(core: Core, file: File) {
   const before = core.get().job?.calibration ?? null
   try {
+    if (await takeMissing(core, file)) return
     const text = await addText(core, file, 'calibration')
     core.set({ dropped: { text, before }, spoken: `${text.label} is the calibration text now.` })
   } catch (thrown) {

@@ -14,12 +14,16 @@ import type {
   JobCheck,
   JobReport,
   JournalSummary,
+  KeptJob,
+  KeptRun,
   ModelSummary,
   NamedFile,
+  Problem,
   RunEvent,
   TextSource,
   Traffic,
 } from '../job.ts'
+import type { JobFile } from '../job-file.ts'
 import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'
 import type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
@@ -36,6 +40,7 @@ export type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 export type { SolvedLook, Spread } from '../inspect/solved.ts'
 export type { Histogram, TileMap, WeightsLook } from '../inspect/weights.ts'
 export type { PushedCheckpoint } from './worker.ts'
+export type { JobFile } from '../job-file.ts'
 
 /** `name`: of the folder, if any; paths do not include it. */
 export type ModelSource =
@@ -105,20 +110,28 @@ export interface Engine {
   addText(file: File, origin?: 'file' | 'paste'): Promise<TextSource>
   /** Checks a job before it is started: tokenizes its texts, predicts sizes and times, and finds problems. */
   check(job: Job): Promise<JobCheck>
+  /** What a dropped file plans, where it is a job file or a report; null where it is neither. May reject with `plan-invalid`. */
+  readJobFile(file: Blob, name: string): Promise<JobFile | null>
+  /**
+   * The job of a file with the texts that are registered here, once its model is open. `missing`: names of files that it takes and that
+   * are not; `problems`: in what model, texts and program differ from those of the file, once nothing is missing.
+   */
+  planOfFile(file: JobFile): Promise<{ job: Job; missing: string[]; problems: Problem[] }>
+  /** The file of a plan on the open model, or of a kept job. */
+  jobFile(of: Job | { kept: string }): Promise<JobFile>
   /** Forecast of every algorithm on the open model; needs no weights. */
   dryRun(spec: DryRunSpec): Promise<DryRun>
   /**
-   * Runs the job; resolves when it ends, also when cancelled. Failed runs are in the report. Unless it only measures, it replaces the job
-   * in the journal and its checkpoints, finished or not: `replacing` identifies that job by `JournalSummary.started`, null when there is
-   * none. May reject with `journal-busy`, and with `journal-kept` when the journal contains another job.
+   * Runs the job; resolves when it ends, also when cancelled. Failed runs are in the report. Unless it only measures, it is kept as `id`,
+   * which has to be new (`newJobId`). May reject with `journal-busy`.
    */
-  start(job: Job, onEvent: (event: RunEvent) => void, replacing: string | null): Promise<JobReport>
+  start(id: string, job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
   pause(): Promise<void>
   resume(): Promise<void>
   /** Takes effect within one GPU submit. */
   cancel(): Promise<void>
   /** A file of a finished run's checkpoint, from the browser's private file system, not copied into memory. */
-  exportFile(run: string, path: string): Promise<File>
+  exportFile(kept: KeptRun, path: string): Promise<File>
   /**
    * Uploads a checkpoint to a repository of the Hub, new or with a part of the same checkpoint. May reject with `option-invalid` (name,
    * other contents), `hub-denied`, `cancelled`, and `journal-kept` while another is being uploaded.
@@ -126,37 +139,42 @@ export interface Engine {
   push(checkpoint: PushedCheckpoint, place: PushPlace, onProgress: (progress: PushProgress) => void): Promise<Pushed>
   /** Ends the upload with `cancelled`; what was committed stays, and the next one goes on from there. */
   stopPush(): Promise<void>
-  /** The job in the journal, interrupted or finished; `busy`: another tab is running it. */
-  journal(): Promise<{ busy: boolean; summary: JournalSummary | null }>
+  /** All kept jobs, interrupted or finished, the newest first. */
+  jobs(): Promise<KeptJob[]>
+  /** One of them whole, null where it is gone; `busy`: a tab is running it. */
+  journal(id: string): Promise<{ busy: boolean; summary: JournalSummary | null }>
   /** The user's own texts in that job; afterwards they can be used by their ids. */
-  journalTexts(): Promise<TextSource[]>
+  journalTexts(id: string): Promise<TextSource[]>
   /**
    * Resumes that job on the open model, once its texts are registered. A finished run whose checkpoint could not be written
    * (`RunResult.exportError`) is written now, without solving again. May reject with `journal-mismatch`, `journal-busy`.
    */
-  goOn(job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
+  goOn(id: string, job: Job, onEvent: (event: RunEvent) => void): Promise<JobReport>
+  /** Takes a job out of those that are kept; `restore` brings it back until `sweep` frees its storage. May reject with `journal-busy`. */
+  discard(id: string): Promise<void>
+  restore(id: string): Promise<void>
+  /** Frees the storage of discarded jobs. */
+  sweep(): Promise<void>
+  /** Frees the storage of a finished job's checkpoints and of what it solved; its figures stay. May reject with `journal-busy`. */
+  dropCheckpoints(id: string): Promise<void>
   /**
-   * Discards the job with this start time (`JournalSummary.started`) and frees the storage of its checkpoints. May reject with
-   * `journal-busy`, and with `journal-kept` when the journal contains another job.
+   * What can still be seen of a linear of the model that is open, and of what these runs made of it, by any ids. Missing parts come with
+   * the reason.
    */
-  discard(started: string): Promise<void>
+  linear(name: string, runs: Record<string, KeptRun>): Promise<LinearLook>
   /**
-   * What can still be seen of a linear of the model that is open, and of what these runs made of it. `started`: of their job, once it is
-   * over. Missing parts come with the reason.
+   * Continues a prompt with runs of kept jobs, and with the model in full precision, one after the other; `tell` hears each token. `kept`:
+   * of what job and run each of the question's runs is. A newer text, or `stopText`, rejects it with `cancelled`. May reject with
+   * `journal-busy`, `journal-mismatch` where a run is not kept, `config-unsupported` for models that see whole windows only,
+   * `gpu-too-small`, `plan-invalid`.
    */
-  linear(name: string, runs: string[], started: string | null): Promise<LinearLook>
-  /**
-   * Continues a prompt with runs of the job that was started then, and with the model in full precision, one after the other; `tell` hears
-   * each token. A newer text, or `stopText`, rejects it with `cancelled`. May reject with `journal-busy`, `journal-mismatch` where a run is
-   * not kept, `config-unsupported` for models that see whole windows only, `gpu-too-small`, `plan-invalid`.
-   */
-  continueText(question: TextQuestion, started: string | null, tell: (answer: Answer) => void): Promise<Conversation>
+  continueText(question: TextQuestion, kept: Record<string, KeptRun>, tell: (answer: Answer) => void): Promise<Conversation>
   stopText(): Promise<void>
   /**
-   * What a run of the job in the journal says after a prompt by our own forward pass, where another program said the tokens
+   * What a run of a kept job says after a prompt by our own forward pass, where another program said the tokens
    * `said`. Needs what the run solved, and the model open that it ran on. May reject with `journal-mismatch`, `journal-busy`.
    */
-  foretell(run: string, prompt: string, said: number[]): Promise<Foretold>
+  foretell(kept: KeptRun, prompt: string, said: number[]): Promise<Foretold>
   /** Resolves when no tab is running a job. */
   idle(): Promise<void>
 }
@@ -272,22 +290,29 @@ export function connect(): Engine {
     },
     addText: (file, origin) => call(remote.addText(file, origin)),
     check: (job) => call(remote.check(job)),
+    readJobFile: (file, name) => call(remote.readJobFile(file, name)),
+    planOfFile: (file) => call(remote.planOfFile(file)),
+    jobFile: (of) => call(remote.jobFile(of)),
     dryRun: (spec) => call(remote.dryRun(spec)),
-    start: (job, onEvent, replacing) => call(remote.start(job, Comlink.proxy(onEvent), replacing)),
+    start: (id, job, onEvent) => call(remote.start(id, job, Comlink.proxy(onEvent))),
     pause: () => call(remote.pause()),
     resume: () => call(remote.resume()),
     cancel: () => call(remote.cancel()),
-    exportFile: exportedFile,
+    exportFile: ({ job, run }, path) => exportedFile(job, run, path),
     push: (checkpoint, place, onProgress) => signedIn(() => remote.push(checkpoint, place, Comlink.proxy(onProgress))),
     stopPush: () => call(remote.stopPush()),
-    journal: () => call(remote.journal()),
-    journalTexts: () => call(remote.journalTexts()),
-    goOn: (job, onEvent) => call(remote.goOn(job, Comlink.proxy(onEvent))),
-    discard: (started) => call(remote.discard(started)),
-    continueText: (question, started, tell) => call(remote.continueText(question, started, Comlink.proxy(tell))),
+    jobs: () => call(remote.jobs()),
+    journal: (id) => call(remote.journal(id)),
+    journalTexts: (id) => call(remote.journalTexts(id)),
+    goOn: (id, job, onEvent) => call(remote.goOn(id, job, Comlink.proxy(onEvent))),
+    discard: (id) => call(remote.discard(id)),
+    restore: (id) => call(remote.restore(id)),
+    sweep: () => call(remote.sweep()),
+    dropCheckpoints: (id) => call(remote.dropCheckpoints(id)),
+    continueText: (question, kept, tell) => call(remote.continueText(question, kept, Comlink.proxy(tell))),
     stopText: () => call(remote.stopText()),
-    linear: (name, runs, started) => call(remote.linear(name, runs, started)),
-    foretell: (run, prompt, said) => call(remote.foretell(run, prompt, said)),
+    linear: (name, runs) => call(remote.linear(name, runs)),
+    foretell: (kept, prompt, said) => call(remote.foretell(kept, prompt, said)),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),
   }
 }

@@ -1,13 +1,28 @@
-/** Checkpoints and the journal in the browser's origin-private file system (OPFS): written by the worker, read by the page. */
+/** The browser's origin-private file system (OPFS): kept jobs and the cache. Written by the worker, read by the page. */
 import { WorkbenchError } from '../../errors.ts'
 import type { Sink, SinkFile, Store, StoreFile } from '../../io/bytes.ts'
 import type { CacheFolder } from '../../io/hub/cache.ts'
 
-const top = 'exports'
-/** Name of the Web Lock for changing any of it. */
+/** Where a kept job lies: folders below the private root. */
+export interface JobPlace {
+  journal: string[]
+  exports: string[]
+}
+
+/** Name of the Web Lock for solving. */
 export const jobLock = 'quantease-job'
-/** Name of the Web Lock for reading the journal. */
+/** Name of the Web Lock for reading journals. */
 export const readLock = 'quantease-journal'
+
+/** Folder of all jobs, by their ids. */
+export const jobsFolder = 'jobs'
+/** Id of the one job of an earlier version, which had no folder of its own. */
+export const earlierJob = 'earlier'
+
+export function jobPlace(job: string): JobPlace {
+  if (job === earlierJob) return { journal: ['journal'], exports: ['exports'] }
+  return { journal: [jobsFolder, job, 'journal'], exports: [jobsFolder, job, 'exports'] }
+}
 
 /** TypeScript declares this part of the standard only in its worker library, which excludes the page's. */
 interface SyncAccessHandle {
@@ -79,24 +94,42 @@ async function remove(within: string[], name: string): Promise<void> {
   }
 }
 
-/** A finished file, not copied into memory. */
-export async function exportedFile(run: string, path: string): Promise<File> {
-  return guard(async () => ask(await fileHandle([top, run], path, false), (file) => file.getFile()))
+/** A finished file of a job's checkpoint, not copied into memory. */
+export async function exportedFile(job: string, run: string, path: string): Promise<File> {
+  return guard(async () => ask(await fileHandle([...jobPlace(job).exports, run], path, false), (file) => file.getFile()))
 }
 
-/** Removes all checkpoints, or those of one run. */
-export async function removeExports(run?: string): Promise<void> {
-  await guard(() => (run ? remove([top], run) : remove([], top)))
+/** Removes a folder below the private root with all that is in it, if it exists. */
+export async function removeFolder(path: string[]): Promise<void> {
+  await guard(() => remove(path.slice(0, -1), path.at(-1)!))
 }
 
-/** A new folder for one run; what an earlier run with the same id left there is removed. Only in a worker. */
-export async function opfsSink(run: string): Promise<Sink> {
-  await removeExports(run)
+/** Names of what is in a folder; none where there is no such folder. */
+export async function namesIn(path: string[]): Promise<string[]> {
+  return guard(async () => {
+    const names: string[] = []
+    try {
+      const within = await folder(path, false)
+      return await ask(within, async (parent) => {
+        for await (const name of parent.keys()) names.push(name)
+        return names
+      })
+    } catch (error) {
+      if (error instanceof DOMException && error.name === 'NotFoundError') return names
+      throw error
+    }
+  })
+}
+
+/** A new folder for one run of a job; what an earlier run with the same id left there is removed. Only in a worker. */
+export async function opfsSink(job: string, run: string): Promise<Sink> {
+  const within = [...jobPlace(job).exports, run]
+  await removeFolder(within)
   const handles = new Set<SyncAccessHandle>()
   return {
     async create(path: string, size: number): Promise<SinkFile> {
       return guard(async () => {
-        const handle = await openSync([top, run], path)
+        const handle = await openSync(within, path)
         try {
           // Reserves the space now: better to fail here than after an hour of work.
           handle.truncate(size)
@@ -105,7 +138,7 @@ export async function opfsSink(run: string): Promise<Sink> {
           // Chromium miscounts the size of a file after it once refused to grow it.
           handle.close()
           const names = path.split('/')
-          await remove([top, run, ...names.slice(0, -1)], names.at(-1)!)
+          await remove([...within, ...names.slice(0, -1)], names.at(-1)!)
           throw error
         }
         handles.add(handle)
@@ -121,23 +154,23 @@ export async function opfsSink(run: string): Promise<Sink> {
         }
       })
     },
-    open: (path) => exportedFile(run, path),
+    open: (path) => exportedFile(job, run, path),
     // Only files listed in a result are offered, and there is no result before this.
     commit: async () => {},
     async remove() {
       for (const handle of handles) handle.close()
       handles.clear()
-      await removeExports(run)
+      await removeFolder(within)
     },
   }
 }
 
-/** A persistent store in one folder. Only in a worker. */
-export function opfsStore(name: string): Store {
+/** A persistent store in one folder below the private root. Only in a worker. */
+export function opfsStore(within: string[]): Store {
   return {
     edit: (path) =>
       guard(async (): Promise<StoreFile> => {
-        const handle = await openPatiently([name], path)
+        const handle = await openPatiently(within, path)
         return {
           size: handle.getSize(),
           async read(begin, end) {
@@ -150,15 +183,8 @@ export function opfsStore(name: string): Store {
           close: async () => handle.close(),
         }
       }),
-    remove: (path) => guard(() => remove([name], path)),
-    list: () =>
-      guard(async () => {
-        const names: string[] = []
-        return ask(await folder([name], true), async (parent) => {
-          for await (const file of parent.keys()) names.push(file)
-          return names
-        })
-      }),
+    remove: (path) => guard(() => remove(within, path)),
+    list: () => namesIn(within),
   }
 }
 

@@ -22,18 +22,33 @@ import type {
   HubHit,
   Job,
   JobReport,
-  JournalSummary,
+  KeptRun,
   ModelOrigin,
   RunEvent,
   TextSource,
   Traffic,
   NamedFile,
 } from '../job.ts'
-import type { KeptJob, LinearLook } from '../inspect/linear.ts'
+import type { KeptJournal, LinearLook } from '../inspect/linear.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
+import type { JobFile } from '../job-file.ts'
 import { loadHubLibrary } from '../../io/hub/hub.ts'
-import { checkNamed, discardJournal, journalTexts, readJournal } from '../keep/journal.ts'
-import { exportedFile, jobLock, opfsCacheFolder, opfsSink, opfsStore, readLock, removeExports } from './opfs.ts'
+import { memoryStore } from '../../io/memory.ts'
+import { journalTexts, readHead, readJournal } from '../keep/journal.ts'
+import {
+  alone,
+  aloneWith,
+  deleteJob,
+  dropJobCheckpoints,
+  journalOf,
+  keptJobs,
+  keptJournal,
+  looking,
+  restoreJob,
+  sinkOf,
+  sweepJobs,
+} from './kept.ts'
+import { exportedFile, opfsCacheFolder } from './opfs.ts'
 import { loadVocabularies, Session } from '../session.ts'
 import { loadReaders, loadTokenizers } from '../texts.ts'
 
@@ -41,6 +56,8 @@ const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
 const loadLooking = () => import('../inspect/linear.ts')
 const loadSpeaking = () => import('../inspect/text.ts')
+const loadJobFiles = () => import('../job-file.ts')
+const loadReplaying = () => import('../keep/replay.ts')
 const loadForetelling = () => import('../run/foretell.ts')
 
 /** The page passes its address as the worker's name; the demo's files are next to it. */
@@ -67,61 +84,41 @@ const hub = openHub({
 const debug = new URL(self.name).searchParams.has('debug') ? console.error : null
 const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug })
 let search: AbortController | null = null
-const journal = opfsStore('journal')
 const grams = new GramCache()
 let origin: ModelOrigin
 let control: Control | null = null
 /** Ends the text that is being continued. */
 let speaking: AbortController | null = null
-/** Ends the upload that is under way. */
-let pushing: AbortController | null = null
+/** The upload that is under way. */
+let pushing: { job: string; end: AbortController } | null = null
 
-/** @throws WorkbenchError `journal-kept` while a checkpoint is read that the work would remove */
-function notWhilePushing(): void {
-  if (pushing) throw new WorkbenchError('journal-kept', 'A checkpoint is being uploaded to the Hub.', 'Wait for it, or cancel the upload.')
+/** @throws WorkbenchError `journal-kept` while a checkpoint of the job is read, which the work would remove */
+function notWhilePushing(job: string): void {
+  if (pushing?.job === job) throw beingPushed()
 }
 
-/**
- * Runs work that changes the journal or the checkpoints, in one tab at a time, and not while another reads the journal.
- * @throws WorkbenchError `journal-busy`
- */
-function alone<T>(work: () => Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const begin = () =>
-      new Promise<void>((begun) => {
-        const take = async (lock: Lock | null) => {
-          if (!lock) throw await busy().finally(begun)
-          begun()
-          return work()
-        }
-        navigator.locks.request(jobLock, { ifAvailable: true }, take).then(resolve, reject)
-      })
-    navigator.locks.request(readLock, begin).catch(reject)
-  })
-}
+const beingPushed = () =>
+  new WorkbenchError('journal-kept', 'A checkpoint is being uploaded to the Hub.', 'Wait for it, or cancel the upload.')
 
-async function busy(): Promise<WorkbenchError> {
-  const held = await readJournal(journal, true)
-  const what = held ? ` on ${held.model.name} (${held.job.runs.map(({ label }) => label).join(', ')}) since ${when(held.started)}` : ''
-  return new WorkbenchError(
-    'journal-busy',
-    `Another tab of the workbench is running a job${what}.`,
-    'Wait until it has finished, or cancel it in that tab.',
-  )
-}
-
-const when = (iso: string) => new Date(iso).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' })
-
-async function run(job: Job, emit: (event: RunEvent) => void, resume: boolean): Promise<JobReport> {
+/** `id`: of the kept job that it is; null where nothing is kept. */
+async function run(id: string | null, job: Job, emit: (event: RunEvent) => void, resume: boolean): Promise<JobReport> {
   if (control) throw new WorkbenchError('plan-invalid', 'A job is running already.', 'Wait for it, or cancel it.')
   const mine = new Control()
   control = mine
   try {
     const { runJob } = await loadRunning()
-    return await runJob(job, { session, control: mine, emit, sink: opfsSink, journal, grams, network: hub.network }, { resume, origin })
+    const places = id === null ? { sink: sinkOf(''), journal: memoryStore() } : { sink: sinkOf(id), journal: journalOf(id) }
+    return await runJob(job, { session, control: mine, emit, ...places, grams, network: hub.network }, { resume, origin })
   } finally {
     control = null
   }
+}
+
+/** The journal of a kept job with its start; null where it is gone. */
+async function journalHeld(id: string): Promise<KeptJournal | null> {
+  const journal = journalOf(id)
+  const head = await readHead(journal)
+  return head && { journal, started: head.started }
 }
 
 const api = {
@@ -134,6 +131,7 @@ const api = {
       loadRunning(),
       loadLooking(),
       loadSpeaking(),
+      loadReplaying(),
       loadHubLibrary(),
     ])
   },
@@ -186,80 +184,105 @@ const api = {
     })
   },
   check: async (job: Job) => (await loadPlanning()).checkJob(job, session),
+  async readJobFile(file: Blob, name: string): Promise<JobFile | null> {
+    const { jobFileCap, looksLikeJob, readJobFile } = await loadJobFiles()
+    if (file.size > jobFileCap) return null
+    const data = new Uint8Array(await file.arrayBuffer())
+    return looksLikeJob(data) ? readJobFile(data, name) : null
+  },
+  planOfFile: async (file: JobFile) => (await loadReplaying()).planOfFile(file, session),
+  jobFile: async (of: Job | { kept: string }): Promise<JobFile> => {
+    const { jobFileOf, plannedJobFile } = await loadJobFiles()
+    if (!('kept' in of))
+      return plannedJobFile(of, session.source ? { kind: 'hub', ...session.source } : origin, (id) => session.texts.named(id))
+    const { summary } = await keptJournal(of.kept)
+    if (!summary) throw new WorkbenchError('journal-mismatch', 'This job is no longer kept.')
+    if (summary.report) return jobFileOf({ ...summary.report, origin: summary.origin })
+    const own = await looking(() => journalTexts(journalOf(of.kept)))
+    return plannedJobFile(summary.job, summary.origin, (id) => {
+      const text = own.find((one) => one.id === id)
+      return text && { name: text.label, origin: text.origin }
+    })
+  },
   dryRun: async (spec: DryRunSpec) => (await loadPlanning()).dryRun(session.model, spec, session),
-  /** A measurement keeps nothing; another job replaces the kept one, which has to be named. */
-  start: (job: Job, emit: (event: RunEvent) => void, replacing: string | null): Promise<JobReport> =>
-    job.runs.length
-      ? alone(async () => {
-          await checkNamed(journal, replacing)
-          notWhilePushing()
-          await removeExports()
-          return run(job, emit, false)
-        })
-      : run(job, emit, false),
-  /** Resumes the job in the journal on the open model. */
-  goOn: (job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
-    alone(() => {
-      notWhilePushing()
-      return run(job, emit, true)
-    }),
-  /** Registers the user's own texts of the job in the journal for this visit. */
-  journalTexts: (): Promise<TextSource[]> =>
-    navigator.locks.request(readLock, async () => (await journalTexts(journal)).map((text) => session.texts.add(text))),
-  journal: (): Promise<{ busy: boolean; summary: JournalSummary | null }> =>
-    navigator.locks.request(readLock, async () => {
-      const { held = [] } = await navigator.locks.query()
-      const busy = held.some(({ name, mode }) => name === jobLock && mode === 'exclusive')
-      return { busy, summary: await readJournal(journal, busy) }
-    }),
-  discard: (named: string) =>
-    alone(async () => {
-      await checkNamed(journal, named)
-      notWhilePushing()
-      await discardJournal(journal)
-      await removeExports()
-    }),
-  /** @throws WorkbenchError `journal-mismatch` where the run is not in the journal with what it solved, on the model that is open */
-  foretell: (run: string, prompt: string, said: number[]): Promise<Foretold> =>
-    alone(async () => {
+  /** A job is kept as `id`; a measurement is not. */
+  start: (id: string, job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
+    job.runs.length ? alone(id, () => run(id, job, emit, false), true) : run(null, job, emit, false),
+  /** Resumes a kept job on the open model. */
+  goOn: (id: string, job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
+    alone(
+      id,
+      () => {
+        notWhilePushing(id)
+        return run(id, job, emit, true)
+      },
+      true,
+    ),
+  /** Registers the user's own texts of a kept job for this visit. */
+  journalTexts: (id: string): Promise<TextSource[]> =>
+    looking(async () => (await journalTexts(journalOf(id))).map((text) => session.texts.add(text))),
+  jobs: keptJobs,
+  journal: keptJournal,
+  async discard(id: string): Promise<void> {
+    notWhilePushing(id)
+    await deleteJob(id)
+  },
+  restore: restoreJob,
+  sweep: sweepJobs,
+  async dropCheckpoints(id: string): Promise<void> {
+    notWhilePushing(id)
+    await dropJobCheckpoints(id)
+  },
+  /** @throws WorkbenchError `journal-mismatch` where the run is not kept with what it solved, on the model that is open */
+  foretell: ({ job, run }: KeptRun, prompt: string, said: number[]): Promise<Foretold> =>
+    alone(job, async () => {
+      const journal = journalOf(job)
       const held = await readJournal(journal, true)
       const i = held?.job.runs.findIndex(({ id }) => id === run) ?? -1
       if (i < 0) throw new WorkbenchError('journal-mismatch', 'This run is no longer kept.')
       const { foretellRun } = await loadForetelling()
       return foretellRun(session, journal, i, prompt, said)
     }),
-  /** What can still be seen of a linear; `started`: of the job that these runs are of, once it is over. */
-  linear: async (name: string, runs: string[], started: string | null): Promise<LinearLook> => {
+  /** What can still be seen of a linear, and of what these runs made of it, by any ids. */
+  async linear(name: string, runs: Record<string, KeptRun>): Promise<LinearLook> {
     const { lookAtLinear } = await loadLooking()
-    const look = (why: WorkbenchError, job: KeptJob | null) => lookAtLinear(session, name, runs, { job, why: toErrorData(why), grams })
-    if (!started) return look(new WorkbenchError('journal-busy', 'The codes can be seen once the job is over.'), null)
-    try {
-      return await alone(() =>
-        look(new WorkbenchError('journal-mismatch', 'The codes of this job are no longer kept.'), { journal, started }),
-      )
-    } catch (thrown) {
-      if (thrown instanceof WorkbenchError && thrown.code === 'journal-busy') return look(thrown, null)
-      throw thrown
+    const lookAt = async (id: string | null): Promise<LinearLook> => {
+      const own = Object.entries(runs).filter(([, { job }]) => job === id)
+      const names = own.map(([, { run }]) => run)
+      const look = (why: WorkbenchError, job: KeptJournal | null) =>
+        lookAtLinear(session, name, names, { job, why: toErrorData(why), grams })
+      const gone = new WorkbenchError('journal-mismatch', 'The codes of this job are no longer kept.')
+      const found = await (id === null ? look(gone, null) : alone(id, async () => look(gone, await journalHeld(id)))).catch((thrown) => {
+        if (!(thrown instanceof WorkbenchError && thrown.code === 'journal-busy')) throw thrown
+        return look(control ? new WorkbenchError('journal-busy', 'The codes can be seen once the job is over.') : thrown, null)
+      })
+      return { ...found, runs: Object.fromEntries(own.map(([shown, { run }]) => [shown, found.runs[run]])) }
     }
+    const jobs = [...new Set(Object.values(runs).map(({ job }) => job))]
+    const looks: LinearLook[] = []
+    for (const id of jobs.length ? jobs : [null]) looks.push(await lookAt(id))
+    return { ...looks[0], runs: Object.assign({}, ...looks.map((look) => look.runs)) }
   },
-  /** Continues a prompt; `started`: of the job that its runs are of. A newer call ends this one. */
-  async continueText(question: TextQuestion, started: string | null, tell: (answer: Answer) => void): Promise<Conversation> {
+  /** Continues a prompt; `kept`: of what job and run its runs are. A newer call ends this one. */
+  async continueText(question: TextQuestion, kept: Record<string, KeptRun>, tell: (answer: Answer) => void): Promise<Conversation> {
     speaking?.abort(new WorkbenchError('cancelled', 'Another text was begun.'))
     const mine = new AbortController()
     speaking = mine
     const { continueText } = await loadSpeaking()
-    return alone(() => continueText(session, started === null ? null : { journal, started }, question, { tell, signal: mine.signal }))
+    const runs = question.runs.map((id) => ({ id, run: kept[id].run, journal: journalOf(kept[id].job) }))
+    const jobs = new Set(question.runs.map((id) => kept[id].job))
+    return aloneWith([...jobs], () => continueText(session, runs, question, { tell, signal: mine.signal }))
   },
   stopText: () => speaking?.abort(new WorkbenchError('cancelled', 'Stopped.')),
   /** Uploads files of a run below `folder`; one checkpoint at a time. */
-  async push({ run, folder, paths }: PushedCheckpoint, place: PushPlace, tell: (progress: PushProgress) => void): Promise<Pushed> {
-    notWhilePushing()
+  async push({ kept, folder, paths }: PushedCheckpoint, place: PushPlace, tell: (progress: PushProgress) => void): Promise<Pushed> {
+    if (pushing) throw beingPushed()
     const mine = new AbortController()
-    pushing = mine
+    pushing = { job: kept.job, end: mine }
     try {
       const files = await Promise.all(
         paths.map(async (path) => {
-          const file = await exportedFile(run, path)
+          const file = await exportedFile(kept.job, kept.run, path)
           return { path: path.slice(folder.length), bytes: file, content: file }
         }),
       )
@@ -269,7 +292,8 @@ const api = {
       pushing = null
     }
   },
-  stopPush: () => pushing?.abort(new WorkbenchError('cancelled', 'The upload was cancelled.', 'What is in the repository stays there.')),
+  stopPush: () =>
+    pushing?.end.abort(new WorkbenchError('cancelled', 'The upload was cancelled.', 'What is in the repository stays there.')),
   pause: () => control?.pause(),
   resume: () => control?.resume(),
   cancel: () => control?.cancel(),
@@ -277,7 +301,7 @@ const api = {
 
 /** A checkpoint of a run: its files, whose paths begin with `folder`, which is left out of them in the repository. */
 export interface PushedCheckpoint {
-  run: string
+  kept: KeptRun
   folder: string
   paths: string[]
 }

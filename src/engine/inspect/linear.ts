@@ -39,7 +39,7 @@ const PIECE = 8 * 2 ** 20
 const PARTS = 192
 
 /** Where what a job solved may still be. `started`: of the job. */
-export interface KeptJob {
+export interface KeptJournal {
   journal: Store
   started: string
 }
@@ -49,7 +49,7 @@ export async function lookAtLinear(
   session: Session,
   name: string,
   runs: string[],
-  { job, why, grams }: { job: KeptJob | null; why: ErrorData; grams: GramCache },
+  { job, why, grams }: { job: KeptJournal | null; why: ErrorData; grams: GramCache },
 ): Promise<LinearLook> {
   const head = job && (await readHead(job.journal))
   const kept = job && head?.started === job.started ? { ...job, head } : null
@@ -119,7 +119,7 @@ async function weightsOf(opened: OpenModel, name: string, { q, p }: { q: number;
 const storedAsCodes = () =>
   new WorkbenchError('config-unsupported', 'This linear is stored as codes; its full-precision weights are not in this model.')
 
-async function solvedOf({ journal, head }: KeptJob & { head: JournalHead }, name: string, runs: string[]) {
+async function solvedOf({ journal, head }: KeptJournal & { head: JournalHead }, name: string, runs: string[]) {
   const found = new Map<string, SolvedLook>()
   for (const [i, { id }] of head.job.runs.entries()) {
     const solved = runs.includes(id) ? await keptOf(journal, i, name) : null

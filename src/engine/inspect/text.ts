@@ -19,6 +19,13 @@ export interface TextQuestion {
   seed: number
 }
 
+/** A run of the question, and where it is kept as what. */
+export interface KeptSource {
+  id: string
+  journal: Store
+  run: string
+}
+
 export interface Answer {
   /** Null: the model in full precision, or as it is stored. */
   run: string | null
@@ -44,14 +51,14 @@ type Tell = (answer: Answer) => void
 export const mostTokens = 256
 
 /**
- * Runs are loaded one after the other, the full-precision model last: it then says what it thinks of what they said. `job`: where the runs
- * are kept.
+ * Runs are loaded one after the other, the full-precision model last: it then says what it thinks of what they said. `kept`: where those
+ * of the question are kept.
  * @throws WorkbenchError `plan-invalid` for an empty prompt; `journal-mismatch` for runs that are not kept or of another model;
  * `cancelled`; and what `Reader.open` throws
  */
 export async function continueText(
   session: Session,
-  job: { journal: Store; started: string } | null,
+  kept: KeptSource[],
   question: TextQuestion,
   { tell, signal }: { tell: Tell; signal: AbortSignal },
 ): Promise<Conversation> {
@@ -62,8 +69,6 @@ export async function continueText(
   // What a template appends ends the text.
   const before = all.subarray(0, all.length - tokenizer.after)
   if (!before.length) throw new WorkbenchError('plan-invalid', 'The prompt has no tokens.', 'Write some words for the models to continue.')
-  const head = job && (await readHead(job.journal))
-  if (runs.length) await requireJob(session, head, job?.started ?? null)
   const length = before.length + Math.min(tokens, mostTokens)
   const ends = endsOf(session)
   const speak = async (run: string | null, reader: Reader): Promise<Answer> => {
@@ -84,16 +89,16 @@ export async function continueText(
   try {
     const answers: Answer[] = []
     for (const run of runs) {
-      const i = head!.job.runs.findIndex(({ id }) => id === run)
-      const kept = await SolvedBlocks.open(job!.journal, i)
+      const { journal, head, i } = await sourceOf(session, kept, run)
+      const blocksOf = await SolvedBlocks.open(journal, i)
       try {
-        const spec = head!.job.runs[i]
+        const spec = head.job.runs[i]
         const blocks = Number(spec.options.blocks) || opened.model.shape.blocks
-        const reader = await Reader.open(gpu, opened, { kept, spec, blocks }, length)
+        const reader = await Reader.open(gpu, opened, { kept: blocksOf, spec, blocks }, length)
         answers.push(await speak(run, reader))
         reader.dispose()
       } finally {
-        await kept.log.close()
+        await blocksOf.log.close()
       }
     }
     const reader = await Reader.open(gpu, opened, null, length)
@@ -110,14 +115,19 @@ export async function continueText(
   }
 }
 
-async function requireJob(session: Session, head: Awaited<ReturnType<typeof readHead>>, started: string | null): Promise<void> {
-  if (!head || head.started !== started) throw new WorkbenchError('journal-mismatch', 'What these runs solved is no longer kept.')
+/** Where a run of the question is kept, once it is sure to be of the model that is open. */
+async function sourceOf(session: Session, kept: KeptSource[], id: string) {
+  const source = kept.find((one) => one.id === id)
+  const head = source && (await readHead(source.journal))
+  const i = head?.job.runs.findIndex((spec) => spec.id === source?.run) ?? -1
+  if (!source || !head || i < 0) throw new WorkbenchError('journal-mismatch', 'What this run solved is no longer kept.')
   if (head.fingerprint.model !== (await modelDigest(session.model, session.source)))
     throw new WorkbenchError(
       'journal-mismatch',
       'The model that is open holds other weights.',
       'Open the one that the runs were made from.',
     )
+  return { journal: source.journal, head, i }
 }
 
 /** Tokens that end a text, by the tokenizer and by config.json. */

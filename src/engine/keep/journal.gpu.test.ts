@@ -6,8 +6,9 @@ import { asWebGpu, testSource } from '../../gpu/testing.ts'
 import type { Sink } from '../../io/bytes.ts'
 import { type MemoryStore, memoryStore } from '../../io/memory.ts'
 import type { Control } from '../control.ts'
-import type { Job, JobReport, RunEvent } from '../job.ts'
-import { checkNamed, discardJournal, journalTexts, readJournal } from './journal.ts'
+import type { Job, JobReport, RunEvent, RunResult } from '../job.ts'
+import { discardJournal, dropCheckpoints, journalTexts, readJournal } from './journal.ts'
+import { keptJob } from './kept-job.ts'
 import { runJob } from '../run/run.ts'
 import { Session } from '../session.ts'
 import { memoryHost, memoryText, smallJob, testTexts, tinyConfig, tinyFiles } from '../testing.ts'
@@ -360,17 +361,25 @@ it('a pause counts as time of no linear, run or job', async () => {
   expect(of(events, 'progress').at(-1)!.elapsed).toBeLessThanOrEqual(seconds)
 })
 
-it('a kept job is given up only by its name', async () => {
-  const { journal } = moments.at(-1)!
-  const { started } = (await readJournal(journal, true))!
-  await checkNamed(journal, started)
-  await checkNamed(memoryStore(), null)
-  for (const other of [null, new Date(0).toISOString()]) {
-    await expect(checkNamed(journal, other)).rejects.toMatchObject({
-      code: 'journal-kept',
-      message: expect.stringContaining('outliers; scaled'),
-    })
-  }
+it('forgets checkpoints and what was solved to make room, and keeps every figure', async () => {
+  const { host, journal } = memoryHost(session)
+  const report = await runJob({ ...job, runs: job.runs.slice(2, 3), keepSolved: true }, host)
+  expect(await journal.list()).toContain('run-0')
+  await dropCheckpoints(journal)
+  const summary = (await readJournal(journal, false))!
+  const bare = ({ export: _, ...result }: RunResult) => result
+  const [result] = summary.results
+  expect(result).toEqual({ ...bare(report.runs[0]), export: null, dropped: expect.stringMatching(/^20\d\d-/) })
+  expect(summary.report!.runs).toEqual([result])
+  expect(await journal.list()).not.toContain('run-0')
+  expect(keptJob('a', summary, false)).toMatchObject({
+    id: 'a',
+    finished: true,
+    dropped: result.dropped,
+    model: { sha256: report.model.sha256 },
+    texts: report.texts,
+    runs: [{ kl: report.runs[0].kl, written: false }],
+  })
 })
 
 it('storage that fails in other ways ends the journal or the export, not the run', async () => {

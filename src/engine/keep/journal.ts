@@ -1,6 +1,6 @@
 /**
  * The journal: what a job has done so far, so that after a closed tab, a killed process or a lost device only the current layer is
- * repeated. One job at a time; a finished job stays until the next one starts.
+ * repeated. Each job has its own, also when it is finished.
  *
  *     head the job, its model, and the fingerprint of everything its results depend on
  *     job         full-precision score, result of each finished run, report
@@ -318,15 +318,25 @@ export class Journal {
   }
 }
 
-/** @throws WorkbenchError `journal-kept` when the journal contains a job that was not started at `named` */
-export async function checkNamed(store: Store, named: string | null): Promise<void> {
+/** Forgets the checkpoints of a finished job and what it solved; its figures stay, and say so. */
+export async function dropCheckpoints(store: Store): Promise<void> {
   const head = await readHead(store)
-  if (!head || head.started === named) return
-  throw new WorkbenchError(
-    'journal-kept',
-    `A job on ${head.model.name} is kept (${head.job.runs.map(({ label }) => label).join('; ')}); its results and checkpoints would be lost.`,
-    'First open its results, resume it or discard it.',
-  )
+  const log = head && (await Log.open(store, 'job'))
+  if (!log) return
+  try {
+    const dropped = new Date().toISOString()
+    const forget = (result: RunResult): RunResult => (result.export ? { ...result, export: null, dropped } : result)
+    for (const { id } of head.job.runs) {
+      const result = log.get<RunResult>(`result:${id}`)
+      if (result?.export) await log.put(`result:${id}`, forget(result))
+    }
+    const report = log.get<JobReport>('report')
+    if (!report) return
+    await log.put('report', { ...report, runs: report.runs.map(forget) })
+    for (const name of await store.list()) if (/^(run-\d+|states-\w+)$/.test(name)) await store.remove(name)
+  } finally {
+    await log.close()
+  }
 }
 
 /** The start of a journal; returns the log of the job. */
@@ -424,6 +434,7 @@ export async function readJournal(store: Store, busy: boolean): Promise<JournalS
     report: null,
     problem:
       fingerprint.code === codeVersion ? null : toErrorData(mismatch(differences(fingerprint, { ...fingerprint, code: codeVersion }))),
+    modelSha256: fingerprint.model,
   }
   if (busy) return summary
   const present = new Set(await store.list())

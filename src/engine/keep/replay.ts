@@ -1,5 +1,5 @@
 /** Whether a job file's model and texts are those at hand: the same figures can be expected only then. */
-import type { JobFile } from '../job-file.ts'
+import { type JobFile, ownFileOf, withTexts } from '../job-file.ts'
 import type { Job, Problem } from '../job.ts'
 import { planJob } from '../plan/check.ts'
 import type { Session } from '../session.ts'
@@ -37,4 +37,23 @@ export async function compareWithFile({ model, texts = {}, made }: JobFile, job:
   if (made && made.adapter !== name)
     differ('note', `The job file was run on ${made.adapter}; this is ${name}.`, 'Figures may differ in their last digits.')
   return problems
+}
+
+/**
+ * The job of a file with the texts of the session: a file of the person's own is found by its name. `missing`: names of those that are not
+ * there; without any, `problems` says in what things are not as in the file.
+ */
+export async function planOfFile(file: JobFile, session: Session): Promise<{ job: Job; missing: string[]; problems: Problem[] }> {
+  const missing = new Set<string>()
+  const own = session.texts.sources.filter(({ origin }) => origin === 'file' || origin === 'paste')
+  const job = withTexts(file.job, ({ text }) => {
+    const name = ownFileOf(text)
+    // The one that was brought last.
+    const found = own.findLast(({ label }) => label === name)
+    if (name !== null && !found) missing.add(name)
+    return found?.id ?? text
+  })
+  // What else is wrong with the plan is said where it is checked.
+  const problems = missing.size ? [] : await compareWithFile(file, job, session).catch(() => [])
+  return { job, missing: [...missing], problems }
 }

@@ -1,0 +1,176 @@
+/** Actions on the jobs that the browser keeps: list, open, delete, restore, and make room. */
+import type { KeptJob, ModelSummary } from '../../engine/job.ts'
+import { toErrorData, WorkbenchError } from '../../errors.ts'
+import * as kept from '../kept.ts'
+import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
+import * as textsOf from '../texts.ts'
+import type { Core } from './core.ts'
+import { firstLook, isBusy, nothingShown, type Shown } from './state.ts'
+
+/** Reads the list anew, and once more when no tab is at work any longer. */
+export async function readJobs(core: Core) {
+  try {
+    const jobs = await core.engine.jobs()
+    core.set({ jobs })
+    if (!jobs.some(({ busy }) => busy)) return
+    await core.engine.idle()
+    core.set({ jobs: await core.engine.jobs() })
+  } catch {
+    // Where nothing can be kept, there is nothing to go on with.
+    core.set({ jobs: [] })
+  }
+}
+
+/** Takes the texts of a kept job among those that can be chosen. */
+export async function bringTexts(core: Core, id: string): Promise<boolean> {
+  try {
+    const { summary } = await core.engine.journal(id)
+    if (!summary) return false
+    const { job } = summary
+    const named = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])].map(({ text }) => text)
+    addTexts(core, [...(await core.engine.journalTexts(id)), ...textsOf.namedDatasets(named)])
+    return true
+  } catch (thrown) {
+    core.fail(thrown)
+    return false
+  }
+}
+
+export function addTexts(core: Core, brought: ReturnType<typeof textsOf.namedDatasets>) {
+  const known = new Set(core.get().texts.map(({ id }) => id))
+  core.set({ texts: [...core.get().texts, ...brought.filter(({ id }) => !known.has(id))] })
+}
+
+/** A kept job as it was shown before the page was closed. Null where it is gone, or a tab is at work on it. */
+async function look(core: Core, id: string): Promise<{ view: JobView; model: ModelSummary } | null> {
+  const { busy, summary } = await core.engine.journal(id)
+  if (!summary || busy) return null
+  const { job, model, events, report } = summary
+  const done = events.reduce<JobView>(reduce, begin(job))
+  const view = report ? end(done, report) : abort(done, toErrorData(new WorkbenchError('cancelled', 'The job was interrupted.')))
+  return { view, model }
+}
+
+const show = (core: Core, view: JobView, ran: ModelSummary, shown: Shown) =>
+  core.set({
+    ...firstLook,
+    view,
+    ran,
+    shown,
+    spoken: view.announcement,
+    saving: {},
+    uploads: {},
+    again: null,
+    lacks: null,
+    step: 'results',
+  })
+
+/** Shows what a kept job has done. */
+async function openResults(core: Core, id: string) {
+  if (isBusy(core.get()) || !(await bringTexts(core, id))) return
+  try {
+    const found = await look(core, id)
+    if (found) show(core, found.view, found.model, kept.shownOf(id, found.view.job))
+    else await readJobs(core)
+  } catch (thrown) {
+    core.fail(thrown)
+  }
+}
+
+/** Shows the runs of several kept jobs beside each other. */
+async function compareJobs(core: Core, ids: string[]) {
+  const { jobs } = core.get()
+  const chosen = ids.flatMap((id) => jobs.find((job) => job.id === id) ?? [])
+  if (isBusy(core.get()) || chosen.length < 2 || kept.whyNotCompared(chosen)) return
+  try {
+    const views: { id: string; view: JobView; model: ModelSummary }[] = []
+    for (const { id } of chosen) {
+      const found = (await bringTexts(core, id)) && (await look(core, id))
+      if (found) views.push({ id, ...found })
+    }
+    if (views.length < 2) return await readJobs(core)
+    const { view, shown } = kept.beside(views)
+    show(core, view, views[0].model, shown)
+  } catch (thrown) {
+    core.fail(thrown)
+  }
+}
+
+/** What was discarded before is freed now; this one can be brought back until the next. */
+async function discard(core: Core, id: string) {
+  const discarded = core.get().jobs.find((job) => job.id === id)
+  if (!discarded) return
+  try {
+    await core.engine.sweep()
+    await core.engine.discard(id)
+    const { shown, view } = core.get()
+    const gone = shown.jobs.includes(id) && !isBusy(core.get())
+    core.set({
+      discarded,
+      jobs: core.get().jobs.filter((job) => job !== discarded),
+      spoken: `The job on ${discarded.model.name} was deleted. It can be brought back.`,
+      ...(gone && view && { view: null, ran: null, shown: nothingShown, again: null, step: 'model' }),
+    })
+  } catch (thrown) {
+    core.fail(thrown)
+  }
+}
+
+async function restore(core: Core) {
+  const { discarded } = core.get()
+  if (!discarded) return
+  try {
+    await core.engine.restore(discarded.id)
+    core.set({ discarded: null, spoken: `The job on ${discarded.model.name} is back.` })
+    await readJobs(core)
+  } catch (thrown) {
+    core.fail(thrown)
+  }
+}
+
+/** Frees what the discarded job takes. */
+async function sweep(core: Core) {
+  core.set({ discarded: null })
+  await core.engine.sweep().catch(core.fail)
+}
+
+/**
+ * Makes room for a job that will write so many bytes, as far as the person agrees: what was discarded goes first, then checkpoints, the
+ * oldest first. False where the person would rather keep them.
+ */
+export async function makeRoom(core: Core, bytes: number): Promise<boolean> {
+  const free = async () => {
+    const { quota, usage } = await core.engine.cacheInfo()
+    return quota ? kept.roomIn({ quota, usage }) : Number.POSITIVE_INFINITY
+  }
+  try {
+    if ((await free()) >= bytes) return true
+    await sweep(core)
+    const missing = bytes - (await free())
+    const going = missing > 0 ? kept.oldestCheckpoints(core.get().jobs, missing) : []
+    if (!going.length) return true
+    if (!(await core.confirm(kept.askForRoom(going, bytes)))) return false
+    for (const { id } of going) await core.engine.dropCheckpoints(id)
+    await readJobs(core)
+    return true
+  } catch (thrown) {
+    core.fail(thrown)
+    return false
+  }
+}
+
+/** Looks at what is kept when the page is opened, says so of what is not finished, and frees what was discarded before. */
+export async function findJobs(core: Core) {
+  await readJobs(core)
+  const unfinished = core.get().jobs.find(({ finished, busy }) => !finished && !busy)
+  if (unfinished) core.set({ spoken: `An unfinished job on ${unfinished.model.name} can be resumed.` })
+  await core.engine.sweep().catch(() => {})
+}
+
+/** The job that is shown alone, in the list. */
+export function shownJob({ jobs, shown }: { jobs: KeptJob[]; shown: Shown }): KeptJob | null {
+  return (shown.jobs.length === 1 && jobs.find(({ id }) => id === shown.jobs[0])) || null
+}
+
+/** The actions of this file. */
+export const actions = { openResults, compareJobs, discard, restore, sweep }
