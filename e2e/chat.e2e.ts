@@ -24,7 +24,7 @@ test('llama.cpp opens the GGUF file from the page’s own storage and says what 
   await drop(page, 'main', [await modelFolder()])
   await button('Plan runs').click()
   await fillSmallPlan(workbench)
-  await button('Remove QuantEase 3-bit').click()
+  await button('Remove QuantEase+ 3-bit').click()
   await page.getByRole('radio', { name: '8', exact: true }).check()
   await page.getByRole('radio', { name: '32', exact: true }).check()
   await field('runs.0.options.symmetric').getByRole('switch').check()

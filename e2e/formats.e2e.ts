@@ -25,15 +25,15 @@ afterAll(() => browser.close())
 
 const box = (name: string) => workbench.page.getByRole('checkbox', { name, exact: true })
 const start = () => workbench.page.getByRole('button', { name: /^Start/ })
-const sparse = 'QuantEase 3-bit, 1 % outliers'
+const sparse = 'QuantEase+ 3-bit, 1 % outliers'
 
 test('every format says of every run whether it can hold it, why not, how large it is and what loads it', async () => {
   const { page, field, button } = workbench
   await drop(page, 'main', [folder])
   await button('Plan runs').click()
   await fillSmallPlan(workbench)
-  await page.getByRole('button', { name: /^QuantEase 3-bit/ }).click()
-  expect(await box('GPTQ for QuantEase 3-bit').isChecked()).toBe(true)
+  await page.getByRole('button', { name: /^QuantEase\+ 3-bit/ }).click()
+  expect(await box('GPTQ for QuantEase+ 3-bit').isChecked()).toBe(true)
   const outliers = field('runs.1.options.outlier').getByRole('textbox')
   await outliers.fill('0.01')
   await page.getByRole('button', { name: new RegExp(`^GPTQ for ${sparse}: not possible\\. .*outliers`) }).waitFor()
@@ -50,8 +50,8 @@ test('a format that cannot hold a run any more says so until it is taken back', 
   const outliers = field('runs.1.options.outlier').getByRole('textbox')
   await outliers.fill('0')
   // What is taken where nothing was chosen moves with the plan; what was chosen stays.
-  await expect.poll(() => box('GPTQ for QuantEase 3-bit').isChecked(), { timeout: 20_000 }).toBe(true)
-  await box('Plain weights for QuantEase 3-bit').check()
+  await expect.poll(() => box('GPTQ for QuantEase+ 3-bit').isChecked(), { timeout: 20_000 }).toBe(true)
+  await box('Plain weights for QuantEase+ 3-bit').check()
   await outliers.fill('0.01')
   const problems = page.getByRole('list', { name: 'Problems of the formats' })
   await problems.getByText(new RegExp(`GPTQ cannot .*${sparse}`)).waitFor()
@@ -59,8 +59,8 @@ test('a format that cannot hold a run any more says so until it is taken back', 
   await box(`GPTQ for ${sparse}`).click()
   await expect.poll(() => start().isEnabled(), { timeout: 20_000 }).toBe(true)
   await outliers.fill('0')
-  await box('GPTQ for QuantEase 3-bit').check()
-  await box('Plain weights for QuantEase 3-bit').uncheck()
+  await box('GPTQ for QuantEase+ 3-bit').check()
+  await box('Plain weights for QuantEase+ 3-bit').uncheck()
 })
 
 test('a box for all runs chooses where it can, and the room for what is solved is told', async () => {
@@ -68,7 +68,7 @@ test('a box for all runs chooses where it can, and the room for what is solved i
   await box('Plain weights for every run that can be written in it').check()
   expect(await box('Plain weights for RTN 3-bit').isChecked()).toBe(true)
   await box('Plain weights for every run that can be written in it').uncheck()
-  for (const run of ['RTN 3-bit', 'QuantEase 3-bit']) expect(await box(`GPTQ for ${run}`).isChecked()).toBe(true)
+  for (const run of ['RTN 3-bit', 'QuantEase+ 3-bit']) expect(await box(`GPTQ for ${run}`).isChecked()).toBe(true)
   const keep = field('keepSolved')
   expect(await keep.getByRole('switch').isChecked()).toBe(true)
   await keep.getByText(/takes [\d.]+\s(KiB|MiB) of this browser’s storage/).waitFor()
@@ -83,13 +83,13 @@ test('a finished job is written in other formats later, without solving', async 
   const report = await workbench.report(120_000)
   before = await exportedFiles(page)
   expect(Object.keys(before)).toContain('run-2/model.safetensors')
-  const card = page.getByRole('region', { name: 'Export QuantEase 3-bit', exact: true })
+  const card = page.getByRole('region', { name: 'Export QuantEase+ 3-bit', exact: true })
   await card
-    .getByText(/^python -c .*stories-QuantEase-3-bit/)
+    .getByText(/^python -c .*stories-QuantEase-plus-3-bit/)
     .first()
     .waitFor()
   await button('Write in other formats').click()
-  await box('Plain weights for QuantEase 3-bit').check()
+  await box('Plain weights for QuantEase+ 3-bit').check()
   expect(await accessibilityProblems(page)).toEqual([])
   await button('Write 3 checkpoints').click()
   const again = await workbench.report(60_000)
@@ -99,7 +99,7 @@ test('a finished job is written in other formats later, without solving', async 
   expect(after['run-1/model.safetensors']).toBe(before['run-1/model.safetensors'])
   expect(after['run-2/gptq/model.safetensors']).toBe(before['run-2/model.safetensors'])
   await card.getByText(/^Plain weights, /).click()
-  await card.getByText('vllm serve stories-QuantEase-3-bit/dense').waitFor()
+  await card.getByText('vllm serve stories-QuantEase-plus-3-bit/dense').waitFor()
   expect(await accessibilityProblems(page)).toEqual([])
 })
 
@@ -117,7 +117,7 @@ test('after a reload the folder is asked for, and the results are written again 
   await button('Write in other formats').click()
   await page.getByText('Choose or drop the folder “stories” again').waitFor()
   await drop(page, 'main', [folder])
-  await box('Plain weights for QuantEase 3-bit').uncheck({ timeout: 30_000 })
+  await box('Plain weights for QuantEase+ 3-bit').uncheck({ timeout: 30_000 })
   await button('Write 2 checkpoints').click()
   await workbench.report(60_000)
   await page.getByRole('region', { name: 'Other formats' }).waitFor()
@@ -127,7 +127,7 @@ test('what is solved is given up where the person says so', async () => {
   const { page, button, step, field } = workbench
   await step('Plan').click()
   await fillSmallPlan(workbench)
-  await button('Remove QuantEase 3-bit').click()
+  await button('Remove QuantEase+ 3-bit').click()
   await field('keepSolved').getByRole('switch').uncheck()
   await expect.poll(() => start().isEnabled(), { timeout: 20_000 }).toBe(true)
   await start().click()

@@ -27,7 +27,7 @@ test('a dropped folder is opened under its own name', async () => {
 test('an option out of range is explained before the start', async () => {
   const { page, field } = workbench
   await fillSmallPlan(workbench)
-  await page.getByRole('button', { name: /^QuantEase 3-bit/ }).click()
+  await page.getByRole('button', { name: /^QuantEase\+ 3-bit/ }).click()
   const iterations = field('runs.1.options.iterations')
   await iterations.getByRole('textbox').fill('0')
   await iterations.getByText('from 1 to 1000').waitFor()

@@ -75,6 +75,8 @@ export interface SolverInfo {
   advice: string
   /** Set on the one method that is taken where none is named. */
   recommended?: boolean
+  /** Our own, not a published method. */
+  own?: boolean
   options: readonly OptionSpec[]
 }
 

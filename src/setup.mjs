@@ -81,6 +81,7 @@ const tasks = {
   interop: (args) => headless('e2e/interop/interop.ts', args),
   profile: (args) => headless('e2e/profile.ts', args),
   packing: (args) => headless('e2e/bench/packing.ts', args),
+  recording: (args) => headless('e2e/recording.ts', args),
   'dry-runs': (args) => headless('e2e/dry-runs.ts', args),
 }
 

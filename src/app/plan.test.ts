@@ -30,6 +30,7 @@ const catalog: Catalog = {
     { id: 'rtn', label: 'RTN', summary: '', advice: '', options: grid },
     {
       id: 'quantease',
+      recommended: true,
       label: 'QuantEase',
       summary: '',
       advice: '',

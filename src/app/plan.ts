@@ -10,6 +10,7 @@ import type {
   OptionValue,
   Problem,
   RunSpec,
+  SolverInfo,
   TextSource,
 } from '../engine/job.ts'
 import { fixedBy, heldOutShare, optionProblem, storyVocabulary } from '../engine/job.ts'
@@ -76,29 +77,55 @@ export function optionGroups(catalog: Catalog, run: NewRun): { common: OptionGro
 
 /** What sets a run apart, in words: "2-bit, full row, asymmetric", then whatever is not at its default. */
 export function describeRun(catalog: Catalog, run: RunSpec): string {
-  const parts: string[] = []
-  for (const spec of openOptions(catalog, run)) {
-    const value = optionValue(spec, run.options)
-    if (spec.key === 'kind' && value === spec.default) continue
-    if (spec.key === 'bits') parts.push(`${value}-bit`)
-    else if (spec.key === 'symmetric') parts.push(value ? 'symmetric' : 'asymmetric')
-    else if (spec.type === 'choice') {
-      if (!spec.advanced || value !== spec.default) {
-        const label = spec.choices.find((choice) => choice.value === value)?.label ?? String(value)
-        parts.push(/^\d/.test(label) ? `${lower(spec.label)} ${label}` : lower(label))
-      }
-    } else if (value !== spec.default) {
-      const shown = isFraction(spec) ? percentOf(Number(value)) : value
-      parts.push(spec.type === 'bool' ? `${value ? '' : 'no '}${lower(spec.label)}` : `${lower(spec.label)} ${shown}`)
-    }
+  const told = (spec: OptionSpec) => {
+    const usual = optionValue(spec, run.options) === spec.default
+    return !usual || spec.key === 'bits' || spec.key === 'symmetric' || (spec.type === 'choice' && !spec.advanced && spec.key !== 'kind')
   }
-  return parts.join(', ')
+  return inRunWords(openOptions(catalog, run).filter(told), run)
+}
+
+/** What differs from the first run: options of both with other values, and those of its own that are not at their default. */
+export function describeDifference(catalog: Catalog, first: RunSpec, run: RunSpec): string {
+  const shared = openOptions(catalog, first)
+  const differs = (spec: OptionSpec) => {
+    const other = shared.find(({ key }) => key === spec.key)
+    return optionValue(spec, run.options) !== (other ? optionValue(other, first.options) : spec.default)
+  }
+  return inRunWords(openOptions(catalog, run).filter(differs), run) || 'otherwise as the first run'
+}
+
+const inRunWords = (specs: readonly OptionSpec[], { options }: RunSpec) =>
+  specs.map((spec) => inOptionWords(spec, optionValue(spec, options))).join(', ')
+
+function inOptionWords(spec: OptionSpec, value: OptionValue): string {
+  if (spec.key === 'bits') return `${value}-bit`
+  if (spec.key === 'symmetric') return value ? 'symmetric' : 'asymmetric'
+  if (spec.type === 'bool') return `${value ? '' : 'no '}${lower(spec.label)}`
+  if (spec.type !== 'choice') return `${lower(spec.label)} ${isFraction(spec) ? percentOf(Number(value)) : value}`
+  const label = spec.choices.find((choice) => choice.value === value)?.label ?? String(value)
+  return /^\d/.test(label) ? `${lower(spec.label)} ${label}` : lower(label)
 }
 
 /** "GPTQ v2" stays, "Full row" becomes "full row". */
 function lower(label: string): string {
   return /^[A-Z][a-z]/.test(label) ? label[0].toLowerCase() + label.slice(1) : label
 }
+
+/** The baseline, and the method to start with. */
+export function firstMethods({ solvers }: Pick<Catalog, 'solvers'>): SolverInfo[] {
+  return solvers.filter(({ recommended }, i) => recommended || i === 0)
+}
+
+/** The methods under what they are: published ones, and our own. */
+export function methodGroups({ solvers }: Pick<Catalog, 'solvers'>): { title: string; solvers: SolverInfo[] }[] {
+  return [
+    { title: 'Our own', solvers: solvers.filter(({ own }) => own) },
+    { title: 'Published', solvers: solvers.filter(({ own }) => !own) },
+  ].filter((group) => group.solvers.length)
+}
+
+/** "QuantEase+ (recommended)". */
+export const methodName = ({ label, recommended }: SolverInfo) => `${label}${recommended ? ' (recommended)' : ''}`
 
 export function firstJob(catalog: Catalog, texts: TextSource[], model: ModelSummary, demo: boolean): Job {
   const sizes = demo ? demoSizes : quickSizes
@@ -123,8 +150,7 @@ export function firstJob(catalog: Catalog, texts: TextSource[], model: ModelSumm
     save: true,
   }
   if (model.quantized) return { ...job, save: false }
-  const methods = catalog.solvers.filter(({ id }) => id === 'rtn' || id === 'quantease')
-  return methods.reduce((made, { id }) => addRun(catalog, made, id, demo ? { bits: 2 } : {}), job)
+  return firstMethods(catalog).reduce((made, { id }) => addRun(catalog, made, id, demo ? { bits: 2 } : {}), job)
 }
 
 /** Measured as before, so that a checkpoint loaded back can be compared with what it came from. */

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { Engine } from '../engine/hosts/client.ts'
+import type { Engine, JobFile } from '../engine/hosts/client.ts'
 import type {
   CacheInfo,
   Catalog,
   GpuSummary,
+  Job,
   HubModel,
   JobCheck,
   JobReport,
@@ -487,4 +488,29 @@ test('an upload is one checkpoint of a run, says how far it is, and what came of
   finish({ url: 'https://hub/owner/name', sent: 2, kept: 0 })
   await second
   expect(upload()).toEqual({ state: 'sent', repo: 'owner/name', url: 'https://hub/owner/name', public: false })
+})
+
+test('a job file waits for the folder that it names, then the plan is its own', async () => {
+  const job = { ...kept.job, runs: [{ id: 'run-7', label: 'mine', method: 'rtn', options: {} }], calibration: { text: 'file:mine.txt' } }
+  const file = { job, model: { origin: { kind: 'files', name: 'model' } } } as unknown as JobFile
+  let missing = ['mine.txt']
+  const page = workbench({
+    readJobFile: async () => file,
+    planOfFile: async () => ({ job: job as unknown as Job, missing, problems: [] }),
+    addText: async ({ name }) => ({ id: 'file-1', label: name, bytes: 1, origin: 'file' }),
+  })
+  const dropped = (name: string, content = 'a') => page.take(Promise.resolve({ files: [{ path: name, file: new File([content], name) }] }))
+  await dropped('a.job.json', '{}')
+  expect(page.store.getState()).toMatchObject({ step: 'model', lacks: { wanted: 'plan', name: 'model' }, replay: { name: 'a.job.json' } })
+  await page.take(Promise.resolve({ name: 'model', files: [{ path: 'config.json', file: new File([], 'config.json') }] }))
+  expect(page.store.getState()).toMatchObject({
+    step: 'plan',
+    lacks: null,
+    replay: { missing },
+    job: { runs: [{ id: 'run-7' }] },
+    chosen: 'run-7',
+  })
+  missing = []
+  await dropped('mine.txt')
+  expect(page.store.getState()).toMatchObject({ replay: { missing: [] }, dropped: null })
 })

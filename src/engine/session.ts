@@ -61,12 +61,13 @@ export class Session {
 
   get catalog(): Catalog {
     return {
-      solvers: solvers.map(({ id, label, summary, advice, recommended, options }) => ({
+      solvers: solvers.map(({ id, label, summary, advice, recommended, own, options }) => ({
         id,
         label,
         summary,
         advice,
         recommended,
+        own,
         options,
       })),
       runOptions,

@@ -120,6 +120,7 @@ export const quanteasePlus = defineSolver({
   id: 'quantease_plus',
   label: 'QuantEase+',
   recommended: true,
+  own: true,
   summary:
     'Our own extension of the paper: the scale of every row is chosen among several by GPTQ passes, improved by QuantEase sweeps, and refitted to the codes.',
   advice:

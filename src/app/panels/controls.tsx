@@ -128,9 +128,24 @@ export function Field({ label, help, cost, symbol, path, group, children }: Fiel
   const problems = path && !unread ? [...(refused ? [refused] : []), ...problemsOf(check)].filter((each) => each.field === path) : []
   const described = [help && `${id}-help`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
   const invalid = problems.some(isError) || undefined
-  const mark = symbol && (
-    <Tip text={`${symbol} in the paper`} label={`${symbol} in the paper`} className="symbol">
-      <i>{symbol}</i>
+  const words = help && (
+    <>
+      {help}
+      {cost && <span className="cost"> {sentence(cost)}</span>}
+    </>
+  )
+  const mark = (words || symbol) && (
+    <Tip
+      text={
+        <>
+          {words}
+          {symbol && ` ${symbol} in the paper.`}
+        </>
+      }
+      label={`About ${label}`}
+      className="symbol"
+    >
+      {symbol ? <i>{symbol}</i> : <Icon name="note" />}
     </Tip>
   )
   const inside = (
@@ -148,10 +163,9 @@ export function Field({ label, help, cost, symbol, path, group, children }: Fiel
           ))}
         </div>
       )}
-      {help && (
-        <p className="help" id={`${id}-help`}>
-          {help}
-          {cost && <span className="cost"> {sentence(cost)}</span>}
+      {words && (
+        <p className="sr" id={`${id}-help`}>
+          {words}
         </p>
       )}
     </>

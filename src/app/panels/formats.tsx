@@ -20,7 +20,7 @@ export function FormatsCard({ catalog, job }: { catalog: Catalog; job: Job }) {
   const wrong = problemsOf(check).filter(({ field }) => /^(runs\.\d+\.)?formats\b/.test(field ?? ''))
   const places = wrong.map((problem) => ({ ...problem, place: job.runs[Number(problem.field?.split('.')[1])]?.label ?? '' }))
   return (
-    <section className="panel" aria-labelledby="formats-title">
+    <section className="panel formats-card" aria-labelledby="formats-title">
       <h2 id="formats-title">Checkpoints</h2>
       <div className="fields">
         <Field label="Write checkpoints" help="Each run's model, to be saved from the results." path="save">

@@ -71,21 +71,34 @@ export function Fact({ name, children }: { name: string; children: React.ReactNo
   )
 }
 
-/** What this machine can do, before anything is opened. */
-export function GpuLine() {
+/** What this machine can do, before anything is opened: one sentence to decide by. */
+export function GpuVerdict() {
   const gpu = useView((state) => state.gpu)
-  if (gpu.state !== 'ready') return <p className="hint gpu-line">{'\u00a0'}</p>
+  if (gpu.state === 'opening') return <p className="hint gpu-verdict">Looking at the GPU …</p>
+  if (gpu.state === 'missing') {
+    return (
+      <p className="gpu-verdict">
+        Without a GPU nothing can be quantized or measured here; models can be inspected, and their time and memory on another device
+        forecast.
+      </p>
+    )
+  }
   const { summary } = gpu
   return (
-    <div className="gpu-line">
-      <p className="hint">
-        <b>{summary.name}</b> ({summary.kind === 'software' ? 'software' : 'graphics processor'}): may use about{' '}
-        {format.bytes(summary.memoryBudget)}
-        {summary.hourParameters === null && `, which fits models up to ${format.parameters(summary.fitsParameters)} parameters`}. Largest
-        binding {format.bytes(summary.maxBinding)}; f16 {summary.f16 ? 'yes' : 'no'}; subgroups {summary.subgroups ? 'yes' : 'no'}.
-      </p>
-      <SoftwareNotice />
-    </div>
+    <p className="gpu-verdict">
+      {summary.hourParameters === null ? (
+        <>
+          <b>{summary.name}</b> can quantize models of up to about <b>{format.parameters(summary.fitsParameters)} parameters</b> here: it
+          may use about {format.bytes(summary.memoryBudget)} of memory.
+        </>
+      ) : (
+        <>
+          <b>There is no graphics processor to use:</b> {summary.name} computes on the CPU, {summary.gflops.toFixed(1)}
+          {'\u202f'}GFLOP/s where a graphics card does a thousand or more. The demo takes about a minute, a model of{' '}
+          {format.parameters(summary.hourParameters)} parameters about an hour with 128 samples of 2,048 tokens.
+        </>
+      )}
+    </p>
   )
 }
 

@@ -2,11 +2,12 @@
 import { Suspense, useMemo, useState } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
 import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
+import { inWords } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'
 import { shortName } from '../charts/names.ts'
 import * as format from '../format.ts'
-import { demoSizes } from '../plan.ts'
+import { demoSizes, firstMethods } from '../plan.ts'
 import { isBusy, isError } from '../store/state.ts'
 import { later } from '../later.ts'
 import { Button, FilesButton, Icon } from './controls.tsx'
@@ -14,7 +15,7 @@ import { Scroll, usePages } from './tables.tsx'
 import { DryPanel } from './dry.tsx'
 import { HubPanel, transferred } from './hub.tsx'
 import { Remedies } from './hub-model.tsx'
-import { Fact, GpuLine, GpuMissing, SoftwareNotice } from './gpu.tsx'
+import { Fact, GpuMissing, GpuVerdict, SoftwareNotice } from './gpu.tsx'
 import { ErrorNote, ProblemList } from './problems.tsx'
 import './model.css'
 
@@ -112,45 +113,52 @@ function DropZone({ again = false }: { again?: boolean }) {
   const workbench = useWorkbench()
   const ready = useView((state) => state.gpu.state === 'ready' && state.catalog !== null)
   const missing = useView((state) => state.gpu.state === 'missing')
+  const catalog = useView((state) => state.catalog)
+  const methods = catalog ? firstMethods(catalog).map(({ label }) => label) : ['…']
   // Something else is the next thing to do.
   const looking = useView(({ look, jobs }) => look !== null || jobs.some(({ finished }) => !finished))
   return (
-    <section className={`drop-zone ${again ? 'again' : ''}`} aria-labelledby="drop-title">
-      <div className="drop-words">
+    <div className={`start ${again ? 'again' : ''}`}>
+      <section className="drop-zone" aria-labelledby="drop-title">
         <h1 id="drop-title" tabIndex={-1}>
           {again ? 'Drop another model folder' : 'Drop a model folder'}
         </h1>
-        {missing && (
-          <p>
-            <b>Without a GPU</b> nothing can be quantized or measured, but a model can be inspected, and its time and memory on another
-            device forecast.
-          </p>
-        )}
         <p>
-          config.json, tokenizer.json and one or many .safetensors files, as a folder or loose; a GPTQ checkpoint to measure; or a
-          config.json alone, to check what its model would take.
+          config.json, tokenizer.json and one or many .safetensors files, as a folder or loose; a GPTQ checkpoint to measure; a config.json
+          alone, to check what its model would take; or a job file, to repeat a job.
         </p>
         <div className="row centre">
           <OpenButtons kind="plain" />
         </div>
         <p className="hint">Everything stays on this machine.</p>
+      </section>
+      <div className="start-side">
+        <section className="panel" aria-labelledby="demo-title">
+          <h2 id="demo-title">{missing ? 'Look around' : 'Or try it first'}</h2>
+          <p>
+            A small story model (0.92{'\u202f'}M parameters, 4 blocks) with {inWords(methods, 'and')} at 2 bits, calibrated on{' '}
+            {demoSizes.calibration.samples} windows of {demoSizes.calibration.length} tokens and evaluated on {demoSizes.evaluation.samples}{' '}
+            of {demoSizes.evaluation.length}, from the built-in texts.
+          </p>
+          <div className="row">
+            {missing ? (
+              <>
+                <Button kind="primary" onClick={workbench.openRecording}>
+                  See a recorded run
+                </Button>
+                <Button onClick={() => workbench.open({ kind: 'demo' })}>Inspect the demo model</Button>
+              </>
+            ) : (
+              <Button kind={looking ? 'plain' : 'primary'} disabled={!ready} onClick={workbench.tryDemo}>
+                Try the demo
+              </Button>
+            )}
+          </div>
+          <GpuVerdict />
+        </section>
+        <HubPanel />
       </div>
-      <div className="demo-words">
-        {!missing && (
-          <Button kind={looking ? 'plain' : 'primary'} disabled={!ready} onClick={workbench.tryDemo}>
-            Try the demo
-          </Button>
-        )}
-        <p>
-          A small story model (0.92{'\u202f'}M parameters, 4 blocks) with RTN and QuantEase at 2 bits, calibrated on{' '}
-          {demoSizes.calibration.samples} windows of {demoSizes.calibration.length} tokens and evaluated on {demoSizes.evaluation.samples}{' '}
-          of {demoSizes.evaluation.length}, from the built-in texts.
-        </p>
-        {missing && <Button onClick={() => workbench.open({ kind: 'demo' })}>Inspect the demo model</Button>}
-      </div>
-      <HubPanel />
-      <GpuLine />
-    </section>
+    </div>
   )
 }
 

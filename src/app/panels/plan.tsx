@@ -5,10 +5,13 @@ import type { Catalog, Job, OptionSpec, RunSpec } from '../../engine/job.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import {
+  describeDifference,
   describeRun,
   isFraction,
   mayPass,
   mergeProblems,
+  methodGroups,
+  methodName,
   type OptionGroup,
   optionGroups,
   optionValue,
@@ -69,13 +72,14 @@ export function PlanPanel() {
         <div className="plan-grid">
           <RunCards catalog={catalog} job={job} />
           <RunOptions catalog={catalog} job={job} />
+          <div className="plan-texts">
+            <CalibrationCard job={job} model={model.summary} />
+            <EvaluationCard job={job} model={model.summary} measuring={false} />
+          </div>
+          <FormatsCard catalog={catalog} job={job} />
         </div>
       )}
-      <div className={measuring ? '' : 'texts-grid'}>
-        {!measuring && <CalibrationCard job={job} model={model.summary} />}
-        <EvaluationCard job={job} model={model.summary} measuring={measuring} />
-      </div>
-      {!measuring && <FormatsCard catalog={catalog} job={job} />}
+      {measuring && <EvaluationCard job={job} model={model.summary} measuring />}
       <StartBar catalog={catalog} job={job} measuring={measuring} />
     </>
   )
@@ -110,11 +114,11 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
                     </span>
                   )}
                 </span>
-                <span className="hint">{describeRun(catalog, run)}</span>
+                <span className="hint">{index ? describeDifference(catalog, job.runs[0], run) : describeRun(catalog, run)}</span>
                 <span className={done ? 'card-figures' : 'card-figures stale'}>
-                  <Figure name="bits per weight" value={predicted ? format.bitsPerWeight(predicted.bitsPerWeight) : '–'} />
+                  <Figure name="bits/weight" value={predicted ? format.bitsPerWeight(predicted.bitsPerWeight) : '–'} />
                   <Figure name="checkpoint" value={predicted ? format.bytes(predicted.checkpointBytes) : '–'} />
-                  <Figure name="time, about" value={predicted?.forecast ? format.duration(predicted.forecast.seconds) : '–'} />
+                  <Figure name="about" value={predicted?.forecast ? format.duration(predicted.forecast.seconds) : '–'} />
                 </span>
               </button>
               <span className="card-tools">
@@ -147,10 +151,15 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
           </DropdownMenu.Trigger>
           <DropdownMenu.Portal>
             <DropdownMenu.Content className="menu" align="start" sideOffset={4}>
-              {catalog.solvers.map((solver) => (
-                <DropdownMenu.Item key={solver.id} onSelect={() => workbench.addRun(solver.id)}>
-                  {solver.label}
-                </DropdownMenu.Item>
+              {methodGroups(catalog).map(({ title, solvers }) => (
+                <DropdownMenu.Group key={title}>
+                  <DropdownMenu.Label className="menu-title">{title}</DropdownMenu.Label>
+                  {solvers.map((solver) => (
+                    <DropdownMenu.Item key={solver.id} onSelect={() => workbench.addRun(solver.id)}>
+                      {methodName(solver)}
+                    </DropdownMenu.Item>
+                  ))}
+                </DropdownMenu.Group>
               ))}
             </DropdownMenu.Content>
           </DropdownMenu.Portal>
@@ -191,23 +200,22 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
       </h2>
       <div className="fields">
         <Label run={run} />
-        <Field label="Method" path={`runs.${index}.method`}>
+        <Field label="Method" path={`runs.${index}.method`} help={solver && `${solver.summary} ${solver.advice}`}>
           {(control) => (
             <select {...control} className="input" value={run.method} onChange={(event) => workbench.setMethod(run.id, event.target.value)}>
-              {catalog.solvers.map(({ id, label }) => (
-                <option key={id} value={id}>
-                  {label}
-                </option>
+              {methodGroups(catalog).map(({ title, solvers }) => (
+                <optgroup key={title} label={title}>
+                  {solvers.map((each) => (
+                    <option key={each.id} value={each.id}>
+                      {methodName(each)}
+                    </option>
+                  ))}
+                </optgroup>
               ))}
             </select>
           )}
         </Field>
       </div>
-      {solver && (
-        <p className="about-method">
-          {solver.summary} <span className="hint">{solver.advice}</span>
-        </p>
-      )}
       <ProblemList label={`Problems of ${run.label}`} problems={elsewhere} />
       <OptionGroups groups={groups.common} run={run} path={path} />
       {hidden.length > 0 && (

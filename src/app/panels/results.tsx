@@ -8,6 +8,7 @@ import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { answerOf } from '../judge.ts'
 import { later } from '../later.ts'
+import { when } from '../kept.ts'
 import type { JobView } from '../reduce.ts'
 import { useShown } from '../shown.ts'
 import { ExportCard } from './exports.tsx'
@@ -45,6 +46,7 @@ export function ResultsPanel() {
         <h1 tabIndex={-1}>Results for {ran.name}</h1>
         <Take view={view} />
       </div>
+      <Recorded view={view} />
       <Conditions view={view} />
       {view.phase !== 'over' && <p className="notice">The job is still running; what is finished is here already.</p>}
       <Failures view={view} />
@@ -78,6 +80,19 @@ function Charts({ view }: { view: JobView }) {
       {shown.runs.some(({ layers }) => layers.some(({ objective }) => objective)) && <ObjectiveByIteration view={shown} />}
       <MemoryOverTime view={view} />
     </>
+  )
+}
+
+/** Said before anything else of what was not computed here. */
+function Recorded({ view }: { view: JobView }) {
+  const recorded = useView((state) => state.recorded)
+  const { report } = view
+  if (!recorded || !report) return null
+  return (
+    <p className="notice">
+      <b>A recording.</b> The demo ran on {report.adapter.name}, {when(report.started)}, with version {report.workbench.version}. Nothing of
+      it was computed here.
+    </p>
   )
 }
 

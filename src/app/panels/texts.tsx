@@ -1,16 +1,23 @@
 /** The texts of a plan: calibration and evaluation, and their sources. */
+import { useRef } from 'react'
 import { describeText, type Job, type ModelSummary, type Sampling, type TokenCounts } from '../../engine/job.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { coverage, widestInput } from '../texts.ts'
-import { Choice, Field, NumberField, Switch } from './controls.tsx'
+import { Field, NumberField, Switch } from './controls.tsx'
 import { TextField } from './text-field.tsx'
 import './texts.css'
 
 // ---------------------------------------------------------------- counts
 
-/** `counts`: undefined while the plan is being checked or when it could not be, null when something stands against the text. */
-function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined; asked: number; all?: boolean }) {
+/**
+ * `counts`: undefined while the plan is being checked or when it could not be, null when something stands against the text. The last ones
+ * stay, greyed, until there are others.
+ */
+function Counts({ counts: found, asked, all }: { counts: TokenCounts | null | undefined; asked: number; all?: boolean }) {
+  const last = useRef(found)
+  if (found !== undefined) last.current = found
+  const counts = found === undefined ? last.current : found
   const traffic = useView((state) => state.traffic)
   const failed = useView((state) => state.check.state === 'failed')
   if (failed) return <p className="counts hint">Not counted: see below.</p>
@@ -21,14 +28,18 @@ function Counts({ counts, asked, all }: { counts: TokenCounts | null | undefined
   }
   return (
     <>
-      <p className="counts figures">
+      <p className={found ? 'counts figures' : 'counts figures stale'}>
         <b>
           {format.plural(counts.windows, 'window')} of {format.count(counts.length)} tokens
         </b>{' '}
         {counts.text === null ? 'from as many documents' : `from ${format.count(counts.text)} tokens of text`}
         {!all && counts.windows < asked && '; the text has no more'}
       </p>
-      {counts.from && <p className="help text-found">{describeText(counts.from)}</p>}
+      {counts.from && (
+        <p className="help text-found" title={describeText(counts.from)}>
+          {describeText(counts.from)}
+        </p>
+      )}
     </>
   )
 }
@@ -56,8 +67,6 @@ function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary 
       </div>
       <p className="help figures">
         {format.count(tokens)} tokens for the {format.count(widest)} inputs of the widest layer: <b>{format.ratio(ratio)}</b>.
-        {/* Of too few the plan's own warning says what they do. */}
-        {enough && ' More of them give a more reliable Gram matrix Σ.'}
       </p>
     </div>
   )
@@ -75,30 +84,42 @@ export function CalibrationCard({ job, model }: { job: Job; model: ModelSummary 
   const workbench = useWorkbench()
   const done = useDone()
   const { calibration } = job
+  const last = useRef(done?.calibration)
+  if (done) last.current = done.calibration
+  const counts = last.current
   const change = (part: Partial<typeof calibration>) => workbench.setJob({ calibration: { ...calibration, ...part } })
   return (
     <section className="panel" aria-labelledby="calibration-title">
-      <h2 id="calibration-title">Calibration</h2>
-      <p className="help">The methods minimize the error of the layers on the activations of this text.</p>
+      <h2 id="calibration-title" title="The methods minimize the error of the layers on the activations of this text.">
+        Calibration
+      </h2>
       <TextField purpose="calibration" label="Text" choice={calibration} model={model} />
       <div className="fields">
         <Field label="Samples" help="More is more reliable and slower." path="calibration.samples">
           {(control) => <NumberField {...control} whole value={calibration.samples} onChange={(samples) => change({ samples })} />}
         </Field>
-        <Field label="Window length" help="Tokens per sample." path="calibration.length">
+        <Field label="Length" help="Tokens per sample." path="calibration.length">
           {(control) => <NumberField {...control} whole value={calibration.length} onChange={(length) => change({ length })} />}
         </Field>
-        <Field
-          label="Sampling"
-          group
-          help={samplings.find(({ value }) => value === calibration.sampling)?.help}
-          path="calibration.sampling"
-        >
-          {() => <Choice name="sampling" value={calibration.sampling} choices={samplings} onChange={(sampling) => change({ sampling })} />}
+        <Field label="Sampling" help={samplings.find(({ value }) => value === calibration.sampling)?.help} path="calibration.sampling">
+          {(control) => (
+            <select
+              {...control}
+              className="input"
+              value={calibration.sampling}
+              onChange={(event) => change({ sampling: event.target.value as Sampling })}
+            >
+              {samplings.map(({ value, label }) => (
+                <option key={value} value={value}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          )}
         </Field>
         <Field
-          label="Held out, % of the samples"
-          help="Windows from other places of the text, which the methods do not see: errors are measured on them too. 0: none."
+          label="Held out, %"
+          help="Windows from other places of the text, as a share of the samples, which the methods do not see: errors are measured on them too. 0: none."
           path="calibration.heldOut"
         >
           {(control) => (
@@ -116,7 +137,7 @@ export function CalibrationCard({ job, model }: { job: Job; model: ModelSummary 
         </Field>
       </div>
       <Counts counts={done?.calibration} asked={calibration.samples} />
-      {done?.calibration && <Coverage counts={done.calibration} model={model} />}
+      {counts && <Coverage counts={counts} model={model} />}
     </section>
   )
 }
@@ -128,20 +149,21 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
   const change = (part: Partial<typeof evaluation>) => workbench.setJob({ evaluation: { ...evaluation, ...part } })
   return (
     <section className="panel" aria-labelledby="evaluation-title">
-      <h2 id="evaluation-title">Evaluation</h2>
-      <p className="help">Perplexity is measured on this text, in windows that do not overlap.</p>
+      <h2 id="evaluation-title" title="Perplexity is measured on this text, in windows that do not overlap.">
+        Evaluation
+      </h2>
       <TextField purpose="evaluation" label="Text" choice={evaluation} model={model} />
-      <div className="fields">
-        <Field label="Most windows" help="0: the whole text." path="evaluation.samples">
+      <div className="fields four">
+        <Field label="Windows" help="At most so many; 0: the whole text." path="evaluation.samples">
           {(control) => <NumberField {...control} whole value={evaluation.samples} onChange={(samples) => change({ samples })} />}
         </Field>
-        <Field label="Window length" help="In tokens." path="evaluation.length">
+        <Field label="Length" help="Tokens per window." path="evaluation.length">
           {(control) => <NumberField {...control} whole value={evaluation.length} onChange={(length) => change({ length })} />}
         </Field>
         {!measuring && (
           <Field
-            label="Perplexity every n blocks"
-            help={`With the first blocks quantized and the rest in full precision. 0: only at the end, after all ${model.blocks}.`}
+            label="Every n blocks"
+            help={`Perplexity is measured with the first n, 2n, … blocks quantized and the rest in full precision. 0: only at the end, after all ${model.blocks}.`}
             path="perplexityEvery"
           >
             {(control) => (
@@ -154,7 +176,11 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
             )}
           </Field>
         )}
-        <Field label="Last-word accuracy" help="How often the model predicts the last word of a passage, as in LAMBADA." path="lambada">
+        <Field
+          label="Last words"
+          help="Also measure how often the model predicts the last word of a passage, as in LAMBADA."
+          path="lambada"
+        >
           {(control) => <Switch {...control} checked={lambada !== undefined} onChange={workbench.measureLastWords} />}
         </Field>
       </div>

@@ -1,10 +1,11 @@
 /** Actions on the jobs that the browser keeps: list, open, delete, restore, and make room. */
-import type { KeptJob, ModelSummary } from '../../engine/job.ts'
+import type { JobReport, KeptJob, ModelSummary } from '../../engine/job.ts'
 import { toErrorData, WorkbenchError } from '../../errors.ts'
 import * as kept from '../kept.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
+import { open } from './model.ts'
 import { firstLook, isBusy, nothingShown, type Shown } from './state.ts'
 
 /** Reads the list anew, and once more when no tab is at work any longer. */
@@ -51,19 +52,10 @@ async function look(core: Core, id: string): Promise<{ view: JobView; model: Mod
   return { view, model }
 }
 
-const show = (core: Core, view: JobView, ran: ModelSummary, shown: Shown) =>
-  core.set({
-    ...firstLook,
-    view,
-    ran,
-    shown,
-    spoken: view.announcement,
-    saving: {},
-    uploads: {},
-    again: null,
-    lacks: null,
-    step: 'results',
-  })
+const show = (core: Core, view: JobView, ran: ModelSummary, shown: Shown, recorded = false) => {
+  const rest = { saving: {}, uploads: {}, again: null, lacks: null, fault: null }
+  core.set({ ...firstLook, ...rest, view, ran, shown, recorded, spoken: view.announcement, step: 'results' })
+}
 
 /** Shows what a kept job has done. */
 async function openResults(core: Core, id: string) {
@@ -172,5 +164,19 @@ export function shownJob({ jobs, shown }: { jobs: KeptJob[]; shown: Shown }): Ke
   return (shown.jobs.length === 1 && jobs.find(({ id }) => id === shown.jobs[0])) || null
 }
 
+/** Shows what the demo did on another machine, and opens its model to be looked at. */
+async function openRecording(core: Core) {
+  if (isBusy(core.get())) return
+  try {
+    const answer = await fetch('demo/recording.json')
+    if (!answer.ok) throw new WorkbenchError('file-missing', `The recording could not be fetched: the server answered ${answer.status}.`)
+    const { model, report }: { model: ModelSummary; report: JobReport } = await answer.json()
+    if (core.get().model.state === 'none') await open(core, { kind: 'demo' })
+    show(core, end(begin(report.job), report), model, nothingShown, true)
+  } catch (thrown) {
+    core.fail(thrown)
+  }
+}
+
 /** The actions of this file. */
-export const actions = { openResults, compareJobs, discard, restore, sweep }
+export const actions = { openResults, compareJobs, openRecording, discard, restore, sweep }

@@ -53,6 +53,7 @@ async function launch(
     dropped: null,
     again: null,
     lacks: null,
+    recorded: false,
     shown,
     view: first,
     spoken: first.announcement,
@@ -151,8 +152,11 @@ export async function reopen(core: Core, job: string | null, origin: ModelOrigin
   if (origin.kind === 'demo') return open(core, { kind: 'demo' })
   if (origin.kind === 'hub') return open(core, { kind: 'hub', repo: origin.repo, revision: origin.revision })
   // Said before the browser asks: its question may go unnoticed, or never come.
-  core.set({ lacks: { job, name: origin.name, wanted }, spoken: `Choose or drop the folder ${origin.name} again.` })
+  const lack: Lack = { job, name: origin.name, wanted }
+  core.set({ lacks: lack, spoken: `Choose or drop the folder ${origin.name} again.` })
   const picked = await pickAgain(origin.name)
+  // It may have been dropped meanwhile.
+  if (core.get().lacks !== lack) return false
   return picked !== null && open(core, { kind: 'files', ...picked })
 }
 

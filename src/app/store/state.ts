@@ -136,6 +136,8 @@ export interface State {
   ran: ModelSummary | null
   /** What of the kept jobs that is. */
   shown: Shown
+  /** It is the recording that comes with the page; nothing of it was computed here. */
+  recorded: boolean
   /** Runs that charts leave out, and those that come first wherever runs are listed. */
   hidden: string[]
   pinned: string[]
@@ -183,6 +185,7 @@ export const firstState = (): State => ({
   view: null,
   ran: null,
   shown: nothingShown,
+  recorded: false,
   hidden: [],
   pinned: [],
   linear: null,

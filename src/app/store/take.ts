@@ -28,9 +28,11 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
       for (const { path, file } of picked.files) await drop(core, new File([file], path))
     } else {
       const { handle, ...source } = picked
+      // The browser may open the folder by itself as soon as it was dropped: this one is enough.
+      const { lacks } = core.get()
+      if (lacks) core.set({ lacks: { ...lacks } })
       const opened = await open(core, { kind: 'files', ...source })
       if (opened && handle) await rememberFolder(handle)
-      const { lacks } = core.get()
       if (opened && lacks?.wanted === 'plan') await planReplay(core)
       if (opened && lacks?.job && lacks.wanted === 'resume') await goOn(core, lacks.job)
       if (opened && lacks?.job && lacks.wanted === 'formats') await formatsOfDropped(core, lacks.job)
