@@ -8,6 +8,7 @@ import type {
   OptionSpec,
   Options,
   OptionValue,
+  Override,
   Problem,
   RunSpec,
   SolverInfo,
@@ -81,7 +82,7 @@ export function describeRun(catalog: Catalog, run: RunSpec): string {
     const usual = optionValue(spec, run.options) === spec.default
     return !usual || spec.key === 'bits' || spec.key === 'symmetric' || (spec.type === 'choice' && !spec.advanced && spec.key !== 'kind')
   }
-  return inRunWords(openOptions(catalog, run).filter(told), run)
+  return [inRunWords(openOptions(catalog, run).filter(told), run), ownWords(run)].filter(Boolean).join(', ')
 }
 
 /** What differs from the first run: options of both with other values, and those of its own that are not at their default. */
@@ -91,8 +92,11 @@ export function describeDifference(catalog: Catalog, first: RunSpec, run: RunSpe
     const other = shared.find(({ key }) => key === spec.key)
     return optionValue(spec, run.options) !== (other ? optionValue(other, first.options) : spec.default)
   }
-  return inRunWords(openOptions(catalog, run).filter(differs), run) || 'otherwise as the first run'
+  const words = [inRunWords(openOptions(catalog, run).filter(differs), run), ownWords(run)].filter(Boolean).join(', ')
+  return words || 'otherwise as the first run'
 }
+
+const ownWords = ({ overrides = [] }: RunSpec) => (overrides.length ? format.plural(overrides.length, 'override') : '')
 
 const inRunWords = (specs: readonly OptionSpec[], { options }: RunSpec) =>
   specs.map((spec) => inOptionWords(spec, optionValue(spec, options))).join(', ')
@@ -283,6 +287,12 @@ export function editRun(catalog: Catalog, job: Job, id: string, change: Partial<
       return label ? { ...next, label: apart(label, others) } : named(catalog, others, next)
     }),
   }
+}
+
+/** A run without any is as it was before there were some. */
+export function setOverrides(job: Job, id: string, overrides: Override[]): Job {
+  const changed = ({ overrides: _, ...run }: RunSpec): RunSpec => (overrides.length ? { ...run, overrides } : run)
+  return { ...job, runs: job.runs.map((run) => (run.id === id ? changed(run) : run)) }
 }
 
 function ourName(catalog: Catalog, run: RunSpec): string {

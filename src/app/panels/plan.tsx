@@ -26,6 +26,7 @@ import { Compare } from './compare.tsx'
 import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './controls.tsx'
 import { FormatsCard } from './formats.tsx'
 import { ReplayNote, UnfinishedJob } from './jobs.tsx'
+import { Overrides } from './overrides.tsx'
 import { ProblemList } from './problems.tsx'
 import { CalibrationCard, EvaluationCard } from './texts.tsx'
 import './plan.css'
@@ -191,7 +192,9 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
   const groups = optionGroups(catalog, run)
   const hidden = specs.filter((spec) => spec.advanced)
   const settled = [`runs.${index}.method`, `runs.${index}.formats`, ...specs.map((spec) => path(spec.key))]
-  const elsewhere = problemsOf(check).filter(({ field }) => field?.startsWith(`runs.${index}.`) && !settled.includes(field))
+  const elsewhere = problemsOf(check).filter(
+    ({ field }) => field?.startsWith(`runs.${index}.`) && !settled.includes(field) && !field.includes('.overrides'),
+  )
   const hiddenProblem = problemsOf(check).some((problem) => hidden.some((spec) => problem.field === path(spec.key)))
   return (
     <section className="panel options" aria-labelledby="options-title" key={run.id}>
@@ -221,6 +224,7 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
       {hidden.length > 0 && (
         <More count={hidden.length} wrong={hiddenProblem}>
           <OptionGroups groups={groups.advanced} run={run} path={path} />
+          <Overrides key={run.method} run={run} path={`runs.${index}.overrides`} specs={specs} />
         </More>
       )}
     </section>

@@ -1,5 +1,16 @@
 /** Actions on the job that is being planned: the engine checks every change once the user pauses. */
-import type { Catalog, DryRunSpec, Job, JobCheck, OptionValue, Problem, RunSpec, TextChoice, TextSource } from '../../engine/job.ts'
+import type {
+  Catalog,
+  DryRunSpec,
+  Job,
+  JobCheck,
+  OptionValue,
+  Override,
+  Problem,
+  RunSpec,
+  TextChoice,
+  TextSource,
+} from '../../engine/job.ts'
 import { toErrorData } from '../../errors.ts'
 import * as formats from '../formats.ts'
 import * as plan from '../plan.ts'
@@ -183,6 +194,10 @@ function setOption(core: Core, id: string, key: string, value: OptionValue) {
   })
 }
 
+function setOverrides(core: Core, id: string, overrides: Override[]) {
+  editWith(core, (_, job) => plan.setOverrides(job, id, overrides))
+}
+
 /** What runs that are not in the plan would cost. Null when that cannot be told. */
 async function quote(core: Core, runs: RunSpec[]): Promise<JobCheck | null> {
   const { job } = core.get()
@@ -214,6 +229,7 @@ export const actions = {
   renameRun,
   setMethod,
   setOption,
+  setOverrides,
   quote,
   dryRun,
 }
