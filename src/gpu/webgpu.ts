@@ -16,6 +16,8 @@ import { callSite, debugPrint, type Print, Trace } from './webgpu/trace.ts'
 export interface OpenOptions {
   /** As if a binding could hold no more bytes than that. */
   binding?: number
+  /** Bytes that a run may use. Default: as much as the adapter's largest buffer suggests. */
+  memory?: number
   /** Where to tell what the device does; see webgpu/trace.ts. Default: as `QE_DEBUG` says. */
   debug?: Print | null
 }
@@ -36,6 +38,7 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
     info: GpuInfo,
     tick: number,
     debug: Print | null,
+    readonly memoryAllowed?: number,
   ) {
     super(info)
     this.memory = new Memory(
@@ -51,10 +54,14 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
   }
 
   /** Opens the best adapter with every limit it has. @throws {WorkbenchError} `gpu-missing` */
-  static async open(gpu: GPU | undefined, { binding, debug = debugPrint() }: OpenOptions = {}): Promise<WebGpuDevice> {
+  static async open(gpu: GPU | undefined, { binding, memory, debug = debugPrint() }: OpenOptions = {}): Promise<WebGpuDevice> {
     const { device, info } = await openAdapter(gpu, debug ? ['timestamp-query'] : [])
     if (binding) info.maxBinding = Math.min(binding, info.maxBinding)
-    return new WebGpuDevice(gpu!, device, info, await tickOf(device), debug)
+    return new WebGpuDevice(gpu!, device, info, await tickOf(device), debug, memory)
+  }
+
+  override get memoryBudget(): number {
+    return this.memoryAllowed ?? super.memoryBudget
   }
 
   get failed(): boolean {

@@ -25,7 +25,7 @@ import { deadNote, finish } from './rounding.ts'
 import { disposeSupport, largestWeights, outlierCount, outlierOptions } from './outliers.ts'
 import { quantease, sweepOptions } from './quantease.ts'
 import { ObjectiveReport } from './report.ts'
-import { defineSolver, gridOptions, type LinearProblem, type QuantizedLinear } from './solver.ts'
+import { defineSolver, gridOptions, isLarge, type LinearProblem, type QuantizedLinear } from './solver.ts'
 
 /** Orders of the columns: as they are, by falling Σ_jj, and by rising. */
 type Order = 'given' | 'falling' | 'rising'
@@ -203,10 +203,7 @@ function layoutsOf(diagonal: Float32Array, groupSize: number): Record<Order, Lay
   return { given: layoutOf(diagonal, groupSize, false, true), falling, rising: { ...falling, order: falling.order.toReversed() } }
 }
 
-/** Elements of Σ from which on its factors are made one after the other, where no other linear needs them. */
-const LARGE = 2 ** 22
-
-/** Factors of Σ in the orders of the passes. */
+/** Factors of Σ in the orders of the passes; those of a large Σ one after the other, where no other linear needs them. */
 class Feedbacks {
   failed = false
   readonly #made = new Map<Order, Factor>()
@@ -241,7 +238,7 @@ class Feedbacks {
   }
 
   get #oneByOne(): boolean {
-    return this.problem.last === true && this.problem.gram.size >= LARGE
+    return this.problem.last === true && isLarge(this.problem.gpu, this.problem.gram.rows)
   }
 
   async #factor(order: Order): Promise<Factor> {

@@ -9,6 +9,9 @@ import type { Device } from '../gpu/device.ts'
 import type { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 
+/** Whether a Σ is so large that what is not needed of it at the moment should not take room: 32 MiB, or less where there is little. */
+export const isLarge = ({ memoryBudget }: Pick<Device, 'memoryBudget'>, p: number) => 4 * p * p >= Math.min(2 ** 25, memoryBudget / 64)
+
 export interface LinearProblem {
   gpu: Device
   /** W transposed, `[p, q]` = [in, out], f32. Not modified. */

@@ -83,7 +83,7 @@ export abstract class StagePass extends ForwardPass {
     const groups: number[][] = [[]]
     let held = 0
     for (const [stage, [{ p }]] of stages.entries()) {
-      const bytes = open[stage] ? StageSums.bytes(p, compared) : 0
+      const bytes = open[stage] ? StageSums.bytes(this.gpu, p, compared) : 0
       if (held && held + bytes > this.budget) {
         groups.push([])
         held = 0

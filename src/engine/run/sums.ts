@@ -4,10 +4,8 @@ import type { Device } from '../../gpu/device.ts'
 import { absSum, diagonal, gemm, gramUpper, mirror, subtract } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
+import { isLarge } from '../../quant/solver.ts'
 import type { InputSums } from '../../quant/target.ts'
-
-/** A sum smaller than this stays on the GPU. */
-const SHELVED_BYTES = 32 * 2 ** 20
 
 /** The sums that are needed together: Σ by solvers, the cross products by targets, those of held-out windows to measure. */
 type Part = 'gram' | 'cross' | 'heldOut'
@@ -34,8 +32,8 @@ export class StageSums {
   }
 
   /** Bytes on the GPU at most, while a stage's sums are made. */
-  static bytes(p: number, compared: boolean): number {
-    const large = 4 * p ** 2 >= SHELVED_BYTES
+  static bytes(gpu: Device, p: number, compared: boolean): number {
+    const large = isLarge(gpu, p)
     return 4 * p ** 2 * (compared ? (large ? 3 : 5) : large ? 1 : 2)
   }
 
@@ -123,7 +121,7 @@ export class StageSums {
 
   #large(): [InputSums, 'gram' | 'cross' | 'drift', Part][] {
     const { seen, heldOut } = this
-    if (!this.kind.shelves || 4 * this.linear.p ** 2 < SHELVED_BYTES) return []
+    if (!this.kind.shelves || !isLarge(this.gpu, this.linear.p)) return []
     const own = (['gram', 'cross', 'drift'] as const).map((key): [InputSums, typeof key, Part] => [heldOut ?? seen, key, 'heldOut'])
     return [[seen, 'gram', 'gram'], [seen, 'cross', 'cross'], ...(heldOut ? own : [])]
   }
