@@ -82,14 +82,37 @@ const tasks = {
   profile: (args) => headless('e2e/profile.ts', args),
   packing: (args) => headless('e2e/bench/packing.ts', args),
   recording: (args) => headless('e2e/recording.ts', args),
+  /** Ray in an environment of its own; not a part of `npm test`. */
+  async 'scale:test'(args) {
+    const environment = join(root, 'node_modules/.cache/scale')
+    const python = join(environment, 'bin/python')
+    const steps = existsSync(join(environment, 'bin/ray'))
+      ? []
+      : [
+          ['-m', 'venv', environment],
+          ['-m', 'pip', 'install', '-q', '-r', 'src/scale/requirements.txt'],
+        ]
+    for (const [i, step] of steps.entries())
+      if (spawnSync(i ? python : 'python3', step, toStderr).status !== 0) fail('Python 3.10 or newer with venv and pip is needed.')
+    await bundled('src/cli.ts')
+    const env = { ...process.env, ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' }
+    process.exitCode = spawnSync(python, ['src/scale/ray_test.py', ...args], { cwd: root, stdio: 'inherit', env }).status ?? 1
+  },
   'dry-runs': (args) => headless('e2e/dry-runs.ts', args),
+  'scale:paper': (args) => headless('e2e/scale-paper.ts', args),
+}
+
+/** A program as one file for Node, built where that is stale. */
+async function bundled(entry) {
+  const name = basename(entry, '.ts')
+  const bundle = `dist-cli/${name}/${name}.js`
+  if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'warn')
+  return bundle
 }
 
 /** Runs the engine in Node on the GPU that is there; without one, says so and takes the software adapter. */
 async function headless(entry, args) {
-  const name = basename(entry, '.ts')
-  const bundle = `dist-cli/${name}/${name}.js`
-  if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'warn')
+  const bundle = await bundled(entry)
   let software = {}
   if (takesSoftware(args) && !process.env.QUANTEASE_SOFTWARE && !hasAdapter()) {
     console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')

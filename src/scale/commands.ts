@@ -10,7 +10,7 @@ import { planSweep } from './plan.ts'
 import { markdownOf, reportSweep } from './report.ts'
 import { calibrate, storeText } from './calibrate.ts'
 import { openSession } from './open.ts'
-import { runSweepJob, withoutGpu } from './run.ts'
+import { runAll, runSweepJob, withoutGpu } from './run.ts'
 import { assemble, solve } from './solve.ts'
 import { Worker } from './worker.ts'
 import { exampleSweep } from './sweep-file.ts'
@@ -38,6 +38,7 @@ const usage = `Commands for many jobs and many machines (src/scale/README.md):
   sweep example                              print a small sweep file over the demo model
   sweep plan SWEEP.json --out DIR            expand it into jobs, each with its forecast [--device NAME] [--json]
   sweep run DIR --index I | --job FILE       run one job of it, or go on with it [--software]
+  sweep run DIR --all                        the same for all that are not done, one after the other
   sweep report DIR                           gather a table, and reports with all runs on one model [--json]
 
   calibrate --model M --save-gram STORE      keep the Gram matrices of all stages [--dry-run]; with --quantization-method
@@ -103,8 +104,14 @@ const sweep: Record<string, Command> = {
     process.stdout.write(json ? `${JSON.stringify({ ...plan, added, notes })}\n` : planText(plan, added, out))
   },
   async run(args) {
-    const { values, positionals } = read(args, { index: { type: 'string' }, job: { type: 'string' }, software: { type: 'boolean' } })
-    await runSweepJob(await jobPath(positionals, values as { index?: string; job?: string }))
+    const { values, positionals } = read(args, {
+      index: { type: 'string' },
+      job: { type: 'string' },
+      all: { type: 'boolean' },
+      software: { type: 'boolean' },
+    })
+    if (values.all && positionals.length === 1) await runAll(positionals[0], await planIn(positionals[0]))
+    else await runSweepJob(await jobPath(positionals, values as { index?: string; job?: string }))
   },
   async report(args) {
     const { values, positionals } = read(args, { json: { type: 'boolean' } })
@@ -143,12 +150,18 @@ async function jobPath(positionals: string[], { index, job }: { index?: string; 
   }
   const [dir, ...more] = positionals
   if (!dir || more.length || index === undefined)
-    throw new UsageError('sweep run needs the folder of a sweep and --index I, or --job FILE.')
-  const plan = await readPlan(dir)
-  if (!plan) throw new WorkbenchError('file-missing', `There is no plan in ${dir}.`, '`sweep plan SWEEP.json --out DIR` makes one.')
-  const entry = /^\d+$/.test(index) ? plan.jobs[Number(index)] : undefined
-  if (!entry) throw new UsageError(`--index has to be a whole number from 0 to ${plan.jobs.length - 1}, not "${index}".`)
+    throw new UsageError('sweep run needs the folder of a sweep and --index I or --all, or --job FILE.')
+  const { jobs } = await planIn(dir)
+  const entry = /^\d+$/.test(index) ? jobs[Number(index)] : undefined
+  if (!entry) throw new UsageError(`--index has to be a whole number from 0 to ${jobs.length - 1}, not "${index}".`)
   return filesOf(jobFolder(dir, entry.id)).job
+}
+
+/** @throws {WorkbenchError} `file-missing` */
+async function planIn(dir: string): Promise<SweepPlan> {
+  const plan = await readPlan(dir)
+  if (plan) return plan
+  throw new WorkbenchError('file-missing', `There is no plan in ${dir}.`, '`sweep plan SWEEP.json --out DIR` makes one.')
 }
 
 /** What a plan costs. */

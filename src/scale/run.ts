@@ -10,9 +10,9 @@ import { discardJournal, readHead } from '../engine/keep/journal.ts'
 import { runJob } from '../engine/run/run.ts'
 import type { Session } from '../engine/session.ts'
 import { dawn } from '../engine/hosts/node.ts'
-import { exitCodeOf } from './exit.ts'
+import { exitCodeOf, RETRY } from './exit.ts'
 import { readSmall, writeJson } from './files.ts'
-import { filesOf, readSweepJob, type SweepJob } from './job.ts'
+import { filesOf, jobFolder, readSweepJob, type SweepJob, type SweepPlan } from './job.ts'
 import { localModel, openJob, openSession, originOf } from './open.ts'
 import { Worker } from './worker.ts'
 
@@ -47,12 +47,12 @@ export async function readResult(path: string): Promise<SweepResult | null> {
  * Runs a job, or goes on with it. Returns at once when it is done.
  * @throws {WorkbenchError} what it failed of; `journal-busy` while another worker has it. `exitCodeOf` tells what can be tried again
  */
-export async function runSweepJob(path: string, gpu: () => GPU | undefined = dawn): Promise<void> {
+export async function runSweepJob(path: string, open: () => Opened = () => openSession(dawn())): Promise<void> {
   const folder = dirname(path)
   const files = filesOf(folder)
   const job = await readSweepJob(path)
   if (await readResult(files.result)) return
-  const attempt = new Attempt(job, folder, gpu)
+  const attempt = new Attempt(job, folder, open)
   try {
     await attempt.run()
     attempt.worker.tell({ type: 'exit', code: 0 })
@@ -65,12 +65,30 @@ export async function runSweepJob(path: string, gpu: () => GPU | undefined = daw
   }
 }
 
+/**
+ * Runs all jobs of a plan that are not done, one after the other on one device; those of other workers are left to them.
+ * @throws {WorkbenchError} the first that a job failed of, after the others
+ */
+export async function runAll(dir: string, { jobs }: SweepPlan): Promise<void> {
+  const opened = openSession(dawn())
+  const failed: unknown[] = []
+  for (const { id } of jobs) {
+    await runSweepJob(filesOf(jobFolder(dir, id)).job, () => opened).catch((error) => {
+      if (exitCodeOf(error) === RETRY && !(error instanceof WorkbenchError && error.code === 'journal-busy')) throw error
+      failed.push(error)
+    })
+  }
+  if (failed.length) throw failed[0]
+}
+
 /** Says what to do about a worker without GPU. */
 export function withoutGpu(error: unknown): unknown {
   if (!(error instanceof WorkbenchError) || error.code !== 'gpu-missing') return error
   const hint = 'Run it on a machine with a GPU and its Vulkan driver, or with --software, which takes hundreds of times as long.'
   return new WorkbenchError('gpu-missing', 'This worker has no GPU that WebGPU can use.', hint, { cause: error })
 }
+
+type Opened = ReturnType<typeof openSession>
 
 /** What one worker does about a job. */
 class Attempt {
@@ -80,7 +98,7 @@ class Attempt {
   constructor(
     readonly job: SweepJob,
     folder: string,
-    readonly gpu: () => GPU | undefined,
+    readonly open: () => Opened,
   ) {
     this.#files = filesOf(folder)
     this.worker = new Worker(this.#files.events)
@@ -92,7 +110,7 @@ class Attempt {
     this.worker.tell({ type: 'attempt', id, pid: process.pid, host: hostname() })
     // Another worker may have ended it while this one waited for the lock.
     if (await readResult(this.#files.result)) return
-    const { session, hub } = openSession(this.gpu())
+    const { session, hub } = this.open()
     const asked = await openJob(session, hub, this.job)
     const report = await this.#solve(session, hub, asked, target)
     const run = report.runs.at(0)

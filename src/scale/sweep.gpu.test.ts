@@ -9,6 +9,7 @@ import { tinyFiles } from '../engine/testing.ts'
 import { refusal } from '../io/testing.ts'
 import { exitCodeOf } from './exit.ts'
 import { filesOf, jobFolder, readPlan } from './job.ts'
+import { openSession } from './open.ts'
 import { planSweep } from './plan.ts'
 import { reportSweep } from './report.ts'
 import { readResult, runSweepJob } from './run.ts'
@@ -125,7 +126,7 @@ test('a full disk ends an attempt with a sentence, and the next one goes on', as
 
 test('without a GPU a worker says so, and the report tells what is done, failed and missing', async () => {
   const [first, second, third] = (await readPlan(dir))!.jobs
-  const none = await refusal(() => runSweepJob(pathsOf(third.id).job, () => undefined))
+  const none = await refusal(() => runSweepJob(pathsOf(third.id).job, () => openSession(undefined)))
   expect([none.message, exitCodeOf(none)]).toEqual(['This worker has no GPU that WebGPU can use.', 69])
   await plan({ options: { bits: 8, groupSize: 32 }, methods: ['rtn'] })
   const { rows, files } = await reportSweep(dir)

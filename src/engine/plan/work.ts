@@ -84,7 +84,7 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
   const windows = calibration.windows + heldOut
   // Beside Σ, the product with the difference, which is not symmetric, and its own over what is held out.
   const grams = squares * calibration.length * (run.compared ? 3 * windows + heldOut : windows)
-  const passes = (run.trueSequential ? 1 : 2) + Number(run.compared)
+  const passes = (run.trueSequential || run.fullInputs ? 1 : 2) + Number(run.compared)
   const forwardCalibration = passes * blocksWork(shape, own, seen.tokens, seen.t) + grams
   const judging = (some: BlockLayout[]) => blocksWork(shape, some, judged.tokens, judged.t)
   const measure = (k: number) => judging(layouts.slice(k)) + headWork(shape, judged.tokens, true)

@@ -54,14 +54,14 @@ export abstract class StagePass extends ForwardPass {
 
   /** All Gram matrices of the block as it is, in one pass where they fit; then all linears; then the pass with the new weights. */
   async #atOnce(run: PlannedRun, block: OpenBlock, solve: SolveStage, rescale: Rescale | null): Promise<void> {
-    const { k, streams, full, weights, open } = block
+    const { k, streams, weights, open } = block
     const { stages } = this.opened.model.layouts[k]
     this.stage(run, 'calibrate', k)
     const sums: (StageSums | null)[] = stages.map(() => null)
     const groups = rescale ? [stages.map((_, stage) => stage)] : this.#together(run, stages, open)
     for (const group of groups) {
       for (const stage of group) sums[stage] = rescale || open[stage] ? this.#zeroSums(run, stages[stage]) : null
-      await this.#gather(block, group, sums, group === groups.at(-1))
+      await this.#gather(run, block, group, sums, group === groups.at(-1))
       for (const stage of group) {
         await this.#finish(sums[stage], k, stage)
         await sums[stage]?.shelve()
@@ -75,7 +75,7 @@ export abstract class StagePass extends ForwardPass {
     }
     for (const tensor of outputs?.values() ?? []) tensor.dispose()
     this.stage(run, 'propagate', k)
-    await this.advance(streams.seen, run.fullInputs ? full : weights, k)
+    if (!run.fullInputs) await this.advance(streams.seen, weights, k)
   }
 
   /** The stages of a block, as many at a time as their sums may take of the memory. */
@@ -95,19 +95,24 @@ export abstract class StagePass extends ForwardPass {
   }
 
   /** Adds to the sums of some stages what all batches put in; `final`: for the last stages, after which the full-precision stream goes on. */
-  async #gather({ k, streams, full, weights }: OpenBlock, group: number[], sums: (StageSums | null)[], final: boolean): Promise<void> {
-    const { seen, original } = streams
+  async #gather(
+    { fullInputs }: PlannedRun,
+    { k, streams: { seen, original }, full, weights }: OpenBlock,
+    group: number[],
+    sums: (StageSums | null)[],
+    final: boolean,
+  ): Promise<void> {
     for (const [i, batch] of seen.batches.entries()) {
       if (this.#turns(i)) for (const stage of group) await sums[stage]?.turn()
-      const x = seen.take(i)
+      const pass = this.#pass(seen, weights, i, k)
       const beside = original.batches.length ? this.#pass(original, full, i, k) : null
-      for await (const { stage, input } of this.opened.model.block(this.gpu, weights, x, batch, k)) {
-        if (!group.includes(stage)) continue
+      for (const stage of group) {
+        const input = await pass.input(stage)
         sums[stage]?.add(input, (await beside?.input(stage)) ?? null, batch)
         await this.gpu.pace()
-        if (stage === group.at(-1)) break
       }
-      await seen.giveBack(i, x)
+      // What is solved does not change what the next block sees.
+      await (final && fullInputs ? pass.end() : pass.undo())
       await (final ? beside?.end() : beside?.undo())
     }
   }
