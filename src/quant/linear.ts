@@ -77,8 +77,10 @@ export function restore(gpu: Device, solved: SolvedLinear): Tensor {
 export function scaleNotes({ grid }: SolvedLinear): { beyond: string | null; below: string | null } {
   let [beyond, below] = [0, 0]
   for (let i = 0; i < grid.length; i += 2) {
-    if (grid[i] >= MOST_HALF) beyond++
-    if (grid[i] < FEW_DIGITS) below++
+    const size = Math.abs(grid[i])
+    if (size >= MOST_HALF) beyond++
+    // 0: a group of zeros in a super-block.
+    if (size > 0 && size < FEW_DIGITS) below++
   }
   const share = (count: number) => `${count} of ${grid.length / 2} scales`
   return {
