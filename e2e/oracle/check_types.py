@@ -1,7 +1,8 @@
 """Holds the types of GGUF to the weights that a run measured, bit by bit: a float32 model, quantized by the command line into GGUF and plain
-weights at once; gguf-py (0.19.0), the package of llama.cpp, dequantizes the first.
+weights at once; gguf-py (0.19.0), the package of llama.cpp, dequantizes the first. MXFP4 is written for compressed-tensors (0.20.1) too, which
+unpacks it.
 
-    .cache/oracle/bin/pip install -r e2e/oracle/requirements.txt gguf==0.19.0
+    .cache/oracle/bin/pip install -r e2e/oracle/requirements.txt gguf==0.19.0 compressed-tensors==0.20.1
     .cache/oracle/bin/python e2e/oracle/check_types.py FOLDER OUT [TYPE ...]
 
 FOLDER: a LLaMA with float32 weights and tokenizer.json. Rows that 256 does not divide are in the types that llama.cpp takes for them.
@@ -17,7 +18,7 @@ from transformers import AutoConfig
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "public/demo"
-TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"]
+TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "mxfp4", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"]
 PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
          "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 
@@ -25,7 +26,7 @@ PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "
 def check(model, out, kind):
     command = ["npm", "run", "--silent", "quantize", "--", "--model", model, "--dataset", DEMO / "calibration.txt", "--eval",
                DEMO / "evaluation.txt", "--nsamples", "2", "--seqlen", "64", "--eval-samples", "1", "--quantization-method", "gptq",
-               "--type", kind, "--format", "gguf,dense", "--save", out, "--overwrite", "--json"]
+               "--type", kind, "--format", "gguf,dense" + (",compressed-tensors" if kind == "mxfp4" else ""), "--save", out, "--overwrite", "--json"]
     subprocess.run([str(part) for part in command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     config = AutoConfig.from_pretrained(model)
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
@@ -45,6 +46,25 @@ def check(model, out, kind):
         types.add(tensor.tensor_type.name)
     print(f"{kind}: {count} weights in {', '.join(sorted(types))}, {different} different", flush=True)
     assert count and not different
+    if kind == "mxfp4":
+        check_compressed(out, plain)
+
+
+
+def check_compressed(out, plain):
+    from compressed_tensors.compressors.mxfp4.base import MXFP4PackedCompressor
+    from compressed_tensors.quantization import QuantizationScheme
+    from compressed_tensors.quantization.quant_scheme import MXFP4A16
+    from safetensors.torch import load_file as load_torch
+
+    scheme = QuantizationScheme(targets=["Linear"], **MXFP4A16)
+    packed = load_torch(next((out / "compressed-tensors").glob("*.safetensors")))
+    names = [name.removesuffix(".weight_packed") for name in packed if name.endswith(".weight_packed")]
+    for name in names:
+        state = {part: packed[f"{name}.{part}"] for part in ("weight_packed", "weight_scale")}
+        got = MXFP4PackedCompressor.decompress(state, scheme)["weight"].float().numpy()
+        assert (got == plain[f"{name}.weight"]).all(), name
+    print(f"compressed-tensors: {len(names)} linears, equal", flush=True)
 
 
 for kind in sys.argv[3:] or TYPES:

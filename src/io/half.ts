@@ -73,3 +73,12 @@ function floatToHalfBits(bits: number): number {
   const half = 1 << (shift - 1)
   return sign | (kept + (rest > half || (rest === half && kept & 1) ? 1 : 0))
 }
+
+/** float32 -> e8m0, the exponents of powers of two with a bias of 127. @throws Error for another number; `name`: whose they are */
+export function powersOfTwo(name: string, source: Float32Array): Uint8Array<ArrayBuffer> {
+  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length)
+  return Uint8Array.from(bits, (word, i) => {
+    if (word & 0x807fffff || !word) throw new Error(`Scale ${source[i]} of ${name} is no power of two`)
+    return word >>> 23
+  })
+}

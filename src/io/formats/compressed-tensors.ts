@@ -7,6 +7,10 @@
  * W[n,k] = weight_scale[n,g] · (code[n,k] − zero[n,g]), g = k / group size; symmetric: zero = 2^(b−1). compressed-tensors itself
  * speaks of numbers from −2^(b−1) on and adds 2^(b−1) as it packs, to codes and zeros alike, which leaves the same words.
  * Codes of 3 bits lie across words from its version 0.18 on; 0.17 put ten of them into a word.
+ *
+ * MXFP4 is its format mxfp4-pack-quantized, groups of 32:
+ *   `.weight_packed`  U8 `[q, p/2]`   two numbers of 4 bits a byte, the first in the low half
+ *   `.weight_scale`   U8 `[q, G]`     exponents of powers of two, with a bias of 127
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, transposed, words } from '../bits.ts'
@@ -22,6 +26,8 @@ import {
   type Refusal,
   type Runtime,
 } from './format.ts'
+import { powersOfTwo } from '../half.ts'
+import { openCheckpoint, type TensorSpec } from '../safetensors.ts'
 import { fusedRemarks, type Reason, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
 import {
   bytesOf,
@@ -35,15 +41,19 @@ import {
 } from './safetensors-folder.ts'
 
 export const compressedLayout: SafetensorsLayout = {
-  tensorsFor: ({ name, q, p, bits, groups }, { symmetric }) => [
-    { name: `${name}.weight_packed`, dtype: 'I32', shape: [q, words(p, bits)] },
-    { name: `${name}.weight_scale`, dtype: 'F16', shape: [q, groups] },
-    ...(symmetric ? [] : [{ name: `${name}.weight_zero_point`, dtype: 'I32', shape: [words(q, bits), groups] }]),
-    { name: `${name}.weight_shape`, dtype: 'I64', shape: [2] },
-  ],
+  tensorsFor({ name, q, p, bits, groups, levels }, { symmetric }) {
+    if (levels === 'mxfp4') return fp4Tensors(name, q, p, groups)
+    return [
+      { name: `${name}.weight_packed`, dtype: 'I32', shape: [q, words(p, bits)] },
+      { name: `${name}.weight_scale`, dtype: 'F16', shape: [q, groups] },
+      ...(symmetric ? [] : [{ name: `${name}.weight_zero_point`, dtype: 'I32', shape: [words(q, bits), groups] }]),
+      { name: `${name}.weight_shape`, dtype: 'I64', shape: [2] },
+    ]
+  },
 
   async encode({ name, solved }, { symmetric }) {
     const { q, p, groups, codes } = solved
+    if (solved.levels === 'mxfp4') return encodeFp4(name, solved)
     const tensors = new Map([
       [`${name}.weight_packed`, bytesOf(transposed(codes, codes.length / q))],
       [`${name}.weight_scale`, bytesOf(transposed(halfScales(name, solved), groups))],
@@ -53,13 +63,31 @@ export const compressedLayout: SafetensorsLayout = {
     return { tensors, content: packedContent(solved) }
   },
 
-  open: openPacked,
+  async open(files) {
+    const checkpoint = await openCheckpoint(files)
+    let packed: ReturnType<typeof openPacked> | undefined
+    return async (linear) => {
+      const { name, q, p, groups, levels } = linear
+      if (levels !== 'mxfp4') {
+        packed ??= openPacked(files)
+        return (await packed)(linear)
+      }
+      const wanted = fp4Tensors(name, q, p, groups)
+      const found = wanted.map((tensor) => checkpoint.tensors.get(tensor.name))
+      if (found.some((one, i) => one?.dtype !== 'U8' || one.shape.join() !== wanted[i].shape.join())) return null
+      return Promise.all(wanted.map((tensor) => checkpoint.read(tensor.name)))
+    }
+  },
 
   // As for GPTQ: scales keep their 16 bits, and loaders compute in what is declared.
   declares: declaresSixteen,
 
+  // compressed-tensors makes bfloat16 of MXFP4, which has its numbers exactly.
   configFiles: (originalText, plan, declared) => [
-    { path: 'config.json', text: configWith(originalText, declared, { quantization_config: compressedConfig(plan) }) },
+    {
+      path: 'config.json',
+      text: configWith(originalText, plan.levels === 'mxfp4' ? 'bfloat16' : declared, { quantization_config: compressedConfig(plan) }),
+    },
   ],
 }
 
@@ -69,11 +97,26 @@ export const compressedTensors: ExportFormat = {
   summary:
     'safetensors with codes in llm-compressor’s packing (pack-quantized): loads in vLLM at every width, and in transformers and SGLang.',
   stores: 'codes',
-  accepts: eachGrid(accepts),
+  accepts: (plan) => eachGrid(accepts)(plan) ?? oneKind(plan),
   rounds: () => null,
   remarks: (plan) => fusedRemarks(plan),
   ...safetensorsFolder(compressedLayout),
   compatibility: verdictsOfGrids(compatibility, mixed),
+}
+
+const fp4Tensors = (name: string, q: number, p: number, groups: number): TensorSpec[] => [
+  { name: `${name}.weight_packed`, dtype: 'U8', shape: [q, p / 2] },
+  { name: `${name}.weight_scale`, dtype: 'U8', shape: [q, groups] },
+]
+
+function encodeFp4(name: string, { q, p, groups, codes, grid }: SolvedLinear) {
+  const powers = powersOfTwo(
+    name,
+    Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i]),
+  )
+  const scales = Uint8Array.from(powers, (_, i) => powers[(i % groups) * q + Math.floor(i / groups)])
+  const content = [bytesOf(transposed(codes, codes.length / q)), scales]
+  return { tensors: new Map(fp4Tensors(name, q, p, groups).map((tensor, i) => [tensor.name, content[i]])), content }
 }
 
 /** Zero points as they are stored, `[ceil(q·b/32), G]`. */
@@ -93,7 +136,7 @@ export function compressedConfig(plan: ExportPlan): Record<string, unknown> {
   const parts = byGrid(plan)
   return {
     quant_method: 'compressed-tensors',
-    format: 'pack-quantized',
+    format: formatOf(plan),
     quantization_status: 'compressed',
     global_compression_ratio: null,
     kv_cache_scheme: null,
@@ -108,29 +151,34 @@ export function compressedConfig(plan: ExportPlan): Record<string, unknown> {
   }
 }
 
-function configGroup({ settings: { bits, groupSize, symmetric } }: ExportPlan, targets: string[]) {
+const formatOf = ({ levels }: ExportPlan) => (levels === 'mxfp4' ? 'mxfp4-pack-quantized' : 'pack-quantized')
+
+function configGroup(plan: ExportPlan, targets: string[]) {
+  const { bits, groupSize, symmetric } = plan.settings
+  const float = plan.levels === 'mxfp4'
   return {
     targets,
     weights: {
       num_bits: bits,
-      type: 'int',
+      type: float ? 'float' : 'int',
       symmetric,
       strategy: groupSize === -1 ? 'channel' : 'group',
       group_size: groupSize === -1 ? null : groupSize,
       dynamic: false,
       actorder: null,
+      ...(float && { scale_dtype: 'torch.uint8', zp_dtype: 'torch.uint8' }),
     },
     input_activations: null,
     output_activations: null,
-    format: 'pack-quantized',
+    format: formatOf(plan),
   }
 }
 
 function accepts(plan: ExportPlan): Refusal | null {
   const { levels, outliers } = plan
-  if (levels !== 'uniform')
+  if (levels !== 'uniform' && levels !== 'mxfp4')
     return {
-      why: 'compressed-tensors files can store uniform integer grids only.',
+      why: 'compressed-tensors files can store uniform integer grids and MXFP4 only.',
       instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
     }
   if (outliers)
@@ -139,6 +187,26 @@ function accepts(plan: ExportPlan): Refusal | null {
       instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
   return heldGroups(plan, 'compressed-tensors')
+}
+
+/** Integers and MXFP4 beside each other are another format of it. */
+function oneKind(plan: ExportPlan): Refusal | null {
+  if (new Set(byGrid(plan).map(formatOf)).size === 1) return null
+  return {
+    why: 'compressed-tensors files of this program hold either integers or MXFP4, but overrides give linears of both.',
+    instead: 'Choose one type for all linears, or the format “Plain weights” (dense).',
+  }
+}
+
+/** Of MXFP4, likewise. */
+function floatCompatibility(notLoaded: NotLoaded): Compatibility[] {
+  const own = { loads: false, note: 'No: it does not read MXFP4; write plain weights as well to measure the checkpoint again.' }
+  return verdicts(notLoaded, [
+    ['vLLM', [], 'Yes.'],
+    ['SGLang', [], 'Yes.'],
+    ['transformers', [], 'Yes, with compressed-tensors; it unpacks the weights to bfloat16.'],
+    ['llama.cpp (convert_hf_to_gguf)', [], 'Yes: the converter repacks the weights without loss.'],
+  ]).map((one) => (one.runtime === 'QuantEase Workbench' ? { ...one, ...own } : one))
 }
 
 /** Who does not read different grids. */
@@ -151,7 +219,8 @@ function mixed(plan: ExportPlan): Partial<Record<Runtime, Reason>> {
 }
 
 /** As of November 2026: vLLM 0.33, SGLang 0.5.23, transformers 5.24, compressed-tensors 0.20. */
-function compatibility({ settings, linears }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+function compatibility({ settings, linears, levels }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  if (levels === 'mxfp4') return floatCompatibility(notLoaded)
   const { bits, groupSize, symmetric } = settings
   const odd = linears.find(({ q, p }) => q % 32 || p % 32)
   const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`

@@ -363,6 +363,12 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
     expect(said(model({ family: 'mistral', attention: { ...attention, spans: [64] } }))).toEqual([
       expect.stringContaining('a context of 64 tokens'),
     ])
+    const typed = { ...of({ bits: 4, groupSize: 32, symmetric: false }), levels: 'q4_k' }
+    expect(said({ ...typed, linears: [{ ...one, p: 256, levels: 'q4_k' }] })).toEqual([])
+    const fallen = { ...one, p: 288, bits: 5 as const, levels: 'signed', symmetric: true }
+    expect(said({ ...typed, linears: [{ ...one, p: 256, levels: 'q4_k' }, fallen] })).toEqual([
+      expect.stringContaining('1 of 2 linears have rows that super-blocks of 256 weights do not divide: they are stored in Q5_0'),
+    ])
     expect(gguf.compatibility(plan).map(({ runtime, loads }) => [runtime, loads])).toEqual([
       ['QuantEase Workbench', false],
       ['llama.cpp', true],

@@ -8,6 +8,7 @@ import type { Rope } from './model.ts'
 import { blockType } from './gguf/blocks.ts'
 import { usualLayout, refusalOf, typeOf } from './gguf/layout.ts'
 import { GgufStream } from './gguf/stream.ts'
+import { SUPER, superTypeOf } from './gguf/super.ts'
 
 export const gguf: ExportFormat = {
   id: 'gguf',
@@ -22,9 +23,18 @@ export const gguf: ExportFormat = {
   rounds: () => null,
   declares: (dtype) => dtypeNames[dtype],
   bytes: (plan) => usualLayout(plan).files.reduce((sum, { size }) => sum + size, 0),
-  remarks: remarksOfGrids(remarks),
+  remarks: (plan) => [...fallbacks(plan), ...remarksOfGrids(remarks)(plan)],
   write: (plan, model, sink) => new GgufStream(plan, usualLayout(plan), model, sink),
   compatibility,
+}
+
+/** A remark on rows that the run's K type does not hold. */
+function fallbacks(plan: ExportPlan): Remark[] {
+  const others = superTypeOf(plan.levels) ? plan.linears.filter(({ p }) => p % SUPER) : []
+  if (!others.length || gguf.accepts(plan)) return []
+  const types = [...new Set(others.map((linear) => typeOf(plan, linear)))].join(' and ')
+  const message = `${others.length} of ${plan.linears.length} linears have rows that super-blocks of ${SUPER} weights do not divide: they are stored in ${types}, as llama.cpp does it.`
+  return [{ field: 'kind', severity: 'note', message, hint: '' }]
 }
 
 function remarks(plan: ExportPlan): Remark[] {
@@ -51,13 +61,6 @@ function remarks(plan: ExportPlan): Remark[] {
       'note',
       `In GGUF, codes of ${bits} bits take the space of 4 bits (${type}, ${type === 'Q4_1' ? 5 : 4.5} bits per weight), since its smaller types also round scales.`,
       'Choose 4 bits for more accuracy in a file of the same size.',
-    )
-  const others = plan.linears.filter((linear) => linear.levels !== undefined && linear.levels !== levels)
-  if (others.length)
-    add(
-      'kind',
-      'note',
-      `${others.length} of ${plan.linears.length} linears have rows that super-blocks of 256 weights do not divide: they are stored in ${[...new Set(others.map((linear) => typeOf(plan, linear)))].join(' and ')}, as llama.cpp does it.`,
     )
   if (architecture.exactTo !== null)
     add(

@@ -1,5 +1,6 @@
 /**
  * Solved linears as blocks of 32 weights along the inputs (ggml, ggml-common.h and gguf-py/gguf/quants.py):
+ *   MXFP4  u8 e; the 16 bytes of Q4_0                     w = 2^(e − 127) · e2m1(q)
  *   IQ4_NL  the layout of Q4_0                            w = d · table[q], sixteen integers
  *   Q8_0  f16 d; 32 × i8 q                                w = d · q
  *   Q4_0  f16 d; 16 bytes, j: q[j] | q[j + 16] << 4       w = d · (q − 8)
@@ -12,18 +13,19 @@
  */
 import { WorkbenchError } from '../../../errors.ts'
 import type { SolvedLinear } from '../../../quant/linear.ts'
-import { f16ToF32, f32ToF16 } from '../../half.ts'
+import { f16ToF32, f32ToF16, powersOfTwo } from '../../half.ts'
 import { tensorTypes } from './file.ts'
 
 /** Weights in a block. */
 export const BLOCK = 32
 
 /** Types of blocks of 32. */
-export type BlockType = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'IQ4_NL'
+export type BlockType = 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'IQ4_NL' | 'MXFP4'
 
 /** The type that holds the codes of a grid of this kind as they are; null where there is none. */
 export function blockType(bits: SolvedLinear['bits'], symmetric: boolean, levels = 'uniform'): BlockType | null {
   if (levels === 'iq4_nl') return 'IQ4_NL'
+  if (levels === 'mxfp4') return 'MXFP4'
   if (levels === 'affine' || levels === 'signed') return blockType(bits, levels === 'signed')
   if (levels !== 'uniform') return null
   if (bits === 8) return symmetric ? 'Q8_0' : null
@@ -52,7 +54,7 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
   const { bytes } = tensorTypes[type]
   const rowBytes = (p / BLOCK) * bytes
   const out = new Uint8Array(q * rowBytes)
-  const halves = new Uint16Array(out.buffer)
+  const halves = new Uint16Array(out.buffer, 0, out.length >> 1)
   // Where row n of the model goes.
   const target = new Uint32Array(q)
   for (let row = 0; row < q; row++) target[order ? order.from(row) : row] = row
@@ -67,8 +69,11 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
         unpack(codes, block * bits * q + n, q, bits, some)
         const cell = group * q + n
         let at = target[n] * rowBytes + block * bytes
-        halves[at >> 1] = scales[cell]
-        at += 2
+        if (type === 'MXFP4') out[at++] = scales[cell]
+        else {
+          halves[at >> 1] = scales[cell]
+          at += 2
+        }
         if (type === 'Q8_0') for (let k = 0; k < BLOCK; k++) out[at + k] = some[k] ^ 0x80
         else {
           if (minima) {
@@ -121,6 +126,10 @@ export function unpack(codes: Uint32Array, first: number, stride: number, bits: 
 /** Scales and, of types that have them, minima as float16 words, by group and row of the model. */
 function cells({ bits, groups, q, grid, levels = 'uniform' }: SolvedLinear, type: BlockType, name: string) {
   const floats = Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i])
+  if (type === 'MXFP4') {
+    const powers = powersOfTwo(name, floats)
+    return { scales: Uint16Array.from(powers), shifts: powers }
+  }
   const scales = f32ToF16(floats)
   const back = f16ToF32(scales)
   const inexact = back.findIndex((scale, i) => scale !== floats[i])

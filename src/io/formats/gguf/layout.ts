@@ -21,7 +21,7 @@ export interface GgufLayout {
 /** `general.file_type` by the type of most weights; of K types the one in which all have it. */
 const fileTypes: Record<TensorType, number> = {
   ...{ F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q5_0: 8, Q5_1: 9, Q8_0: 7, BF16: 32 },
-  ...{ Q2_K: 10, Q3_K: 11, Q4_K: 14, Q5_K: 16, Q6_K: 18, IQ4_NL: 25 },
+  ...{ Q2_K: 10, Q3_K: 11, Q4_K: 14, Q5_K: 16, Q6_K: 18, IQ4_NL: 25, MXFP4: 38 },
 }
 
 /** The type that holds a linear as it is solved; null where there is none. */
@@ -47,7 +47,7 @@ function mostType(plan: ExportPlan): TensorType {
 const codesOnly = 'the format “Plain weights” (dense)'
 
 /** Kinds of grids, `Grid.levels`, that blocks of 32 hold. */
-const knownLevels = ['uniform', 'affine', 'signed', 'iq4_nl']
+const knownLevels = ['uniform', 'affine', 'signed', 'iq4_nl', 'mxfp4']
 
 /** Why GGUF cannot store a result, and what to do instead. */
 export function refusalOf(plan: ExportPlan): Refusal | null {

@@ -14,7 +14,7 @@ import { BLOCK, type RowOrder, unpack } from './blocks.ts'
 import { type TensorType, tensorTypes } from './file.ts'
 
 /** Weights of a super-block. */
-const SUPER = 256
+export const SUPER = 256
 
 export interface SuperType {
   type: TensorType
