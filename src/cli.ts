@@ -5,7 +5,7 @@ import { demoTexts } from './engine/hosts/demo.ts'
 import { dawn, headless, memoryStore } from './engine/hosts/node.ts'
 import type { Target } from './engine/hosts/target.ts'
 import { type Hub, hubDatasets, loadPushing } from './engine/hub.ts'
-import type { Job, JobReport, ModelSummary, RunEvent } from './engine/job.ts'
+import type { Job, JobReport, ModelSummary, Override, RunEvent } from './engine/job.ts'
 import { discardJournal, journalTexts, readJournal } from './engine/keep/journal.ts'
 import { refusalsOf, together } from './engine/plan/check.ts'
 import { checkJob, memoryProblem } from './engine/plan/dry.ts'
@@ -14,6 +14,7 @@ import { Session } from './engine/session.ts'
 import { type ErrorData, WorkbenchError, toErrorData } from './errors.ts'
 import { type Given, help, readArguments, UsageError } from './cli/arguments.ts'
 import { type Asked, understand, withoutEffect } from './cli/asked.ts'
+import { budgetOf, budgetText, mixed, type Mixed } from './cli/budget.ts'
 import { dryText, foresee } from './cli/dry-run.ts'
 import { chooseTexts, connect, demo as demoFile, isRemote, openModel } from './cli/inputs.ts'
 import { jobOf } from './cli/job.ts'
@@ -74,16 +75,20 @@ async function main(): Promise<void> {
     : !texts && unfinished
       ? await withTexts(unfinished.job, journal)
       : await jobOf(session, given, asked, texts ?? (await chooseTexts(session, given, asked)), model, say)
-  const job: Job = { ...described, ...choice }
+  let job: Job = { ...described, ...choice }
   if (target) standing(target, unfinished, given.on('resume'))
   const surroundings = { target, hub, journal, say, resume: unfinished !== null, remote: local === null, demo: asked.model === 'demo' }
+  const found =
+    asked.budget && job.runs.length && !unfinished ? await mixed(session, job, asked.budget, networkFor(job, surroundings), say) : null
+  // A job of the journal goes on with the mixture that it began with.
+  if (asked.budget && job.runs.length) job = withOverrides(job, found?.mix.overrides ?? unfinished?.job.runs.at(0)?.overrides ?? [])
   const report = await perform(job, surroundings).catch((error) => {
     throw unfinished ? otherwiseAsked(error, job, unfinished.job) : error
   })
   await keepReport?.(report)
   const written = report.runs.at(0)?.export
   const uploaded = target && place && written ? await upload(hub, target, place, say).catch((error: Error) => error) : null
-  await tell(report, given, asked, journal, uploaded && 'url' in uploaded ? uploaded.url : null)
+  await tell(report, given, asked, { journal, found }, uploaded && 'url' in uploaded ? uploaded.url : null)
   if (!job.keepSolved) await discardJournal(journal)
   if (uploaded instanceof Error) throw uploaded
 }
@@ -174,6 +179,14 @@ interface Surroundings {
   demo: boolean
 }
 
+/** The network where model or texts are far. */
+function networkFor(job: Job, { hub, remote }: Pick<Surroundings, 'hub' | 'remote'>) {
+  const online = remote || [job.calibration, job.evaluation, job.lambada].some((choice) => choice && session.texts.isRemote(choice))
+  return online ? hub.network : undefined
+}
+
+const withOverrides = (job: Job, overrides: Override[]): Job => ({ ...job, runs: job.runs.map((run) => ({ ...run, overrides })) })
+
 /** Checks the job, and runs it. */
 async function perform(job: Job, { target, hub, journal, say, resume, remote, demo }: Surroundings): Promise<JobReport> {
   const control = new Control()
@@ -189,8 +202,7 @@ async function perform(job: Job, { target, hub, journal, say, resume, remote, de
     say.hear(event)
     if (event.type === 'paused' && event.storage) waitForRoom(control, event.storage)
   }
-  const online = remote || [job.calibration, job.evaluation, job.lambada].some((choice) => choice && session.texts.isRemote(choice))
-  const host = { session, control, emit, sink: () => target!.sink(), journal, network: online ? hub.network : undefined }
+  const host = { session, control, emit, sink: () => target!.sink(), journal, network: networkFor(job, { hub, remote }) }
   const report = await runJob(job, host, {
     resume,
     rewrite: target !== null && !(await target.whole()),
@@ -206,12 +218,20 @@ const later = async (journal: Store, { job }: JobReport) =>
   job.save && (await readJournal(journal, false)) ? 'Finished layers are kept: the same command with --resume continues.' : ''
 
 /** Prints the result. @throws {WorkbenchError} what the run or its export failed of */
-async function tell(report: JobReport, given: Given, { saved }: Asked, journal: Store, pushed: string | null): Promise<void> {
+async function tell(
+  report: JobReport,
+  given: Given,
+  { saved }: Asked,
+  { journal, found }: { journal: Store; found: Mixed | null },
+  pushed: string | null,
+): Promise<void> {
   const goOn = await later(journal, report)
   const { error } = report.runs.find((run) => run.error) ?? {}
   if (error) throw new WorkbenchError(error.code, error.message, `${error.hint} ${goOn}`.trim())
   for (const one of runByRun(report)) {
-    process.stdout.write(given.on('json') ? `${JSON.stringify(resultOf(one, pushed))}\n` : summary(one, saved, pushed))
+    const more = found && { budget: budgetOf(found, one.runs[0]) }
+    process.stdout.write(given.on('json') ? `${JSON.stringify({ ...resultOf(one, pushed), ...more })}\n` : summary(one, saved, pushed))
+    if (found && !given.on('json')) process.stdout.write(budgetText(found, one))
   }
   const run = report.runs.at(0)
   if (!run?.exportError) return

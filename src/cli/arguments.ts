@@ -41,6 +41,11 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
       'HOW',
       'random: seeded random windows of the joined text; consecutive: its first windows; documents: one window from each of some documents (default: as published for the data set, else random)',
     ],
+    'target-bpw': [
+      'B',
+      'choose the bits (or, with a --type of GGUF, the type) of every linear so that all take at most B bits per weight together: by held-out errors at each width, and what they cost at the model’s end; the mixture is measured beside the uniform runs of the nearest sizes',
+    ],
+    'target-size': ['MIB', 'the same for a checkpoint of at most so many MiB, in the first of its formats'],
     override: [
       'PATTERN:WHAT',
       'other bits, group size or symmetry for some linears, as in down_proj:bits=4,group-size=32, or full precision, as in layers.0:keep; the pattern names whole parts of a module path, {0..3} is a range, {q,k} a choice, * stands for anything. Repeatable: the first that matches a linear counts',

@@ -1,6 +1,6 @@
 /** Turns the arguments into a job, and checks them. */
 import type { PushPlace } from '../engine/hub.ts'
-import type { Catalog, OptionSpec, OptionValue, Override, Sampling } from '../engine/job.ts'
+import type { Budget, Catalog, OptionSpec, OptionValue, Override, Sampling } from '../engine/job.ts'
 import { heldOutShare, optionProblem, parseOverride } from '../engine/job.ts'
 import { toErrorData } from '../errors.ts'
 import { datasetsOf, type Given, recommendedOf, specsOf, UsageError } from './arguments.ts'
@@ -16,6 +16,8 @@ const calibrationFlags = [
   'seed',
   'held-out',
   'override',
+  'target-bpw',
+  'target-size',
   'date',
   'chat-template',
   'quantization-method',
@@ -27,6 +29,7 @@ export interface Asked {
   method: string
   options: Record<string, OptionValue>
   overrides: Override[]
+  budget: Budget | null
   /** Flags of the published script that this method does not know. */
   strange: string[]
   /** Nothing is quantized. */
@@ -78,6 +81,7 @@ export function understand(catalog: Catalog, given: Given): Asked {
     measureOnly,
     ...optionsOf(catalog, given, method, [...solver.options, ...catalog.runOptions], measureOnly),
     overrides: overridesOf(given, solver.options),
+    budget: budgetOf(given),
     ...saving(catalog, given, measureOnly),
     samples: given.whole('nsamples', 128, 1),
     seqlen: given.text('seqlen') ? given.whole('seqlen', 0, 2) : null,
@@ -106,6 +110,18 @@ function optionsOf(catalog: Catalog, { values }: Given, method: string, own: rea
     else strange.push(flag)
   }
   return { options, strange }
+}
+
+/** @throws {UsageError} */
+function budgetOf(given: Given): Budget | null {
+  const [bits, size] = [given.measure('target-bpw'), given.measure('target-size')]
+  if (bits === null && size === null) return null
+  if (bits !== null && size !== null) throw new UsageError('--target-bpw and --target-size cannot both be met: give one of them.')
+  const flag = bits === null ? 'target-size' : 'target-bpw'
+  if (given.texts('override').length)
+    throw new UsageError(`--${flag} chooses the widths of all linears, and --override too: give one of them.`)
+  if (given.on('dry-run')) throw new UsageError(`--${flag} needs the weights of the model, which --dry-run does not read.`)
+  return bits === null ? { bytes: Math.floor(size! * 2 ** 20) } : { bitsPerWeight: bits }
 }
 
 /** @throws {UsageError} */

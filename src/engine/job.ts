@@ -285,6 +285,38 @@ export interface OwnGrid {
   options: Options | null
 }
 
+/** What the linears of a run may take together: one of the two. */
+export interface Budget {
+  bitsPerWeight?: number
+  /** Of the checkpoint in the first of its formats. */
+  bytes?: number
+}
+
+/** A mixture of widths within a budget. */
+export interface Mix {
+  budget: Budget
+  /** Of the run; linears that they do not name are as the run says. */
+  overrides: Override[]
+  parts: MixPart[]
+  /** Bits per weight or bytes, as the budget. */
+  size: number
+  /** Divergence from full precision, nats, as far as errors of single stages add up; no mixture within the budget has less than `bound`. */
+  predicted: number
+  bound: number
+  /** The widths whose uniform runs are nearest to the budget: the largest within it, and, where that is smaller, the next one. */
+  uniform: { options: Options; size: number }[]
+}
+
+/** Linears that have the same width in a mixture. */
+export interface MixPart {
+  linears: string[]
+  options: Options
+  /** Mean relative error of these linears at each width, by a short solver on some rows. */
+  errors: { options: Options; error: number }[]
+  /** Divergence, nats, per relative error of one of these linears. */
+  price: number
+}
+
 /** What a format is to a run. */
 export interface FormatCheck {
   id: string

@@ -88,7 +88,7 @@ export async function chooseAim(stage: ChoiceProblem, asked: AskedAim, options: 
 }
 
 /** The short solver on the grid of a run. */
-function trialOptions(options: Options) {
+export function trialOptions(options: Options) {
   const shared = gridOptions.flatMap(({ key }) => (options[key] === undefined ? [] : [[key, options[key]]]))
   const given = { ...Object.fromEntries(shared), actOrder: true, staticGroups: true, iterations: SWEEPS, relax: false }
   return resolveOptions(gptqQuantease.options, given).options as Options
@@ -146,7 +146,7 @@ class Trying {
 }
 
 /** Rows spread over each linear, side by side: `[p, rows]` */
-function someRows(gpu: Device, weights: Tensor[]): Tensor {
+export function someRows(gpu: Device, weights: Tensor[]): Tensor {
   const counts = weights.map(({ cols }) => Math.floor(Math.max(1, Math.min(ROWS, cols) / RUN)) * Math.min(RUN, cols))
   const some = gpu.empty([weights[0].rows, counts.reduce((sum, rows) => sum + rows, 0)])
   let at = 0

@@ -48,7 +48,7 @@ export function planLinears(
 }
 
 /** The options of a run with those of an override in their place, and what is wrong with them. */
-function withOwn({ options }: RunSpec, solver: Solver, given: Options) {
+export function withOwn({ options }: RunSpec, solver: Solver, given: Options) {
   const specs = [...solver.options, ...runOptions]
   // What the run says of a grid does not hold for another kind, which decides that itself.
   const decided = given.kind === undefined ? new Map() : fixedBy(specs, given)

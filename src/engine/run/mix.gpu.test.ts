@@ -1,0 +1,69 @@
+/** Mixtures of widths within a budget: filled, never exceeded, the same for the same seed, and refused with what would work. */
+import { beforeAll, expect, test } from 'vitest'
+import { testSource } from '../../gpu/testing.ts'
+import { bitsPerWeight, type Job, type Mix } from '../job.ts'
+import { planJob } from '../plan/check.ts'
+import { checkpointBytes, plannedBits } from '../plan/plan.ts'
+import { Session } from '../session.ts'
+import { memoryHost, smallJob, testTexts, tinyConfig, tinyFiles } from '../testing.ts'
+import { chooseMix } from './mix.ts'
+
+let session: Session
+beforeAll(async () => {
+  session = new Session(testSource(), await testTexts())
+  await session.open(await tinyFiles(undefined, { ...tinyConfig, ...{ intermediate_size: 64, eos_token_id: 0 } }), 'tiny')
+})
+
+const job: Job = smallJob([{ id: 'one', label: 'One', method: 'rtn', options: { groupSize: 32 } }], {
+  calibration: { text: 'demo-calibration', samples: 3, length: 64, sampling: 'consecutive', heldOut: 1 / 3 },
+  evaluation: { text: 'demo-evaluation', samples: 2, length: 64 },
+})
+
+const planOf = async ({ overrides }: Mix) => (await planJob({ ...job, runs: [{ ...job.runs[0], overrides }] }, session)).runs[0]
+
+test('bits per weight are filled up to less than one step, fused linears alike', async () => {
+  const mix = await chooseMix(job, { bitsPerWeight: 3.4 }, memoryHost(session).host)
+  const run = await planOf(mix)
+  expect(mix.size).toBe(bitsPerWeight(plannedBits(run, session.model)))
+  expect(mix.size).toBeLessThanOrEqual(3.4)
+  expect(mix.bound).toBe(mix.predicted)
+  // One bit more for the smallest set of linears, q, k and v: [64, 32] of 20,480 weights, with its zero points.
+  const weights = 2 * (32 * 32 * 2 + 16 * 32 * 2 + 3 * 64 * 32)
+  const step = (33 / 32) * Math.min(32 * 32, 64 * 32)
+  expect((3.4 - mix.size) * weights).toBeLessThan(step)
+  expect(mix.parts.map(({ linears }) => linears.length)).toEqual([3, 1, 2, 1, 3, 1, 2, 1])
+  for (const { linears, options, errors, price } of mix.parts) {
+    expect(errors.map((one) => one.options)).toEqual([{ bits: 2 }, { bits: 3 }, { bits: 4 }, { bits: 8 }])
+    for (const [i, { error }] of errors.entries()) if (i) expect(error).toBeLessThan(errors[i - 1].error)
+    expect(price).toBeGreaterThan(0)
+    for (const name of linears) {
+      const [, k, own] = /layers\.(\d)\.(.*)/.exec(name)!
+      expect(run.linears[Number(k)].get(own)!.grid.bits).toBe(options.bits)
+    }
+  }
+  expect(mix.uniform.map(({ options }) => options)).toEqual([{ bits: 2 }, { bits: 3 }])
+  expect(await chooseMix(job, { bitsPerWeight: 3.4 }, memoryHost(session).host)).toEqual(mix)
+})
+
+test('a file is filled', async () => {
+  const asked = { ...job, formats: ['compressed-tensors'] }
+  const whole = (await planJob(asked, session)).runs[0]
+  const bytes = checkpointBytes(whole, whole.formats[0], session.model) + 300
+  const mix = await chooseMix(asked, { bytes }, memoryHost(session).host)
+  const run = (await planJob({ ...asked, runs: [{ ...job.runs[0], overrides: mix.overrides }] }, session)).runs[0]
+  expect(mix.size).toBe(checkpointBytes(run, run.formats[0], session.model))
+  expect(mix.size).toBeLessThanOrEqual(bytes)
+  // Codes of one bit more for the smallest linear, and what its names take in the head.
+  expect(bytes - mix.size).toBeLessThan((33 / 256) * 32 * 32 + 512)
+})
+
+test.each([
+  [1.5, /1.5 bits per weight is less than the smallest mixture of tiny takes/, 'Ask for 2.57 bits per weight or more.'],
+  [9, /more than the largest/, 'Ask for 8.75 bits per weight or less.'],
+])('refuses %d bits per weight', async (bits, message, hint) => {
+  await expect(chooseMix(job, { bitsPerWeight: bits }, memoryHost(session).host)).rejects.toMatchObject({
+    code: 'option-invalid',
+    message: expect.stringMatching(message),
+    hint,
+  })
+})

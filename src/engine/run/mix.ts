@@ -1,0 +1,246 @@
+/**
+ * A mixture of widths within a budget: the errors of a probe as values, the sizes of a plan as costs, the best choice by a knapsack. Linears
+ * that runtimes compute as one, or that a method scales together, get the same.
+ */
+import { WorkbenchError } from '../../errors.ts'
+import { memoryStore } from '../../io/memory.ts'
+import { linearsOf } from '../../models/family.ts'
+import { type OpenModel, blockName } from '../../models/weights.ts'
+import { usePanel } from '../../quant/descent.ts'
+import type { Host } from '../host.ts'
+import { type Budget, type Job, type Mix, type MixPart, type Options, type Override, type RunSpec, bitsPerWeight } from '../job.ts'
+import { type Choice, pack } from '../plan/knapsack.ts'
+import { withOwn } from '../plan/own.ts'
+import { checkpointBytes, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'
+import { prepare } from './prepare.ts'
+import { ProbeLoop, type ProbedStage } from './probe.ts'
+import { Pulse } from './pulse.ts'
+import { Recovery } from './recovery.ts'
+
+/** Blocks in one pattern, so that it stays short. */
+const BLOCKS = 40
+/** How often a file that came out larger than its linears alone may be tried with less. */
+const TRIES = 8
+/** A uniform run so much smaller than the budget still fills it. */
+const NEAR = 0.01
+
+/** One width that linears may have. */
+interface Width {
+  options: Options
+  /** All linears at this width. */
+  run: PlannedRun
+  size: number
+}
+
+/** Linears that get the same. */
+interface Unit {
+  k: number
+  linears: string[]
+  errors: number[]
+  price: number
+}
+
+/**
+ * Chooses overrides for the first run of a job, which has none of its own.
+ * @throws {WorkbenchError} `option-invalid` for a budget that no mixture meets; `plan-invalid` and what else stands against the plan
+ */
+export async function chooseMix(job: Job, budget: Budget, given: Host): Promise<Mix> {
+  const host = { ...given, journal: memoryStore() }
+  const [spec] = job.runs
+  const prepared = await prepare({ ...job, runs: [spec], save: false, lambada: undefined }, host, false)
+  const { plan, opened, journal, work } = prepared
+  const scales = new Scales(spec, plan.runs[0], opened, budget)
+  const widths = scales.widths()
+  judge(budget, widths, opened)
+  const pulse = new Pulse(host, work.planned)
+  const devices = new Recovery(host, (gpu, halvings) => {
+    pulse.attach(gpu)
+    gpu.gemm = journal.head.gemmKernel
+    usePanel(gpu, journal.head.sweepPanel)
+    return new ProbeLoop(gpu, opened, plan, host, journal, pulse.progress, halvings)
+  })
+  const grids = widths.map(({ run }) => run.options)
+  const rounding = grids[Math.min(1, grids.length - 1)]
+  try {
+    const stages = await devices.do((loop) => loop.probe(plan.runs[0], grids, rounding))
+    return scales.fill(unitsOf(stages, plan.runs[0].solver.transform !== undefined), widths)
+  } finally {
+    devices.drop()
+    await journal.close()
+  }
+}
+
+/** Names that runtimes compute as one, by the first of them. */
+const together: Record<string, string> = { k_proj: 'q_proj', v_proj: 'q_proj', up_proj: 'gate_proj' }
+
+function unitsOf(stages: ProbedStage[], scaled: boolean): Unit[] {
+  return stages.flatMap(({ k, linears, errors, price }) => {
+    const units = new Map<string, Unit>()
+    for (const [i, name] of linears.entries()) {
+      const [, parent = '', own] = /^(.*\.)?([^.]*)$/.exec(name)!
+      const key = scaled ? '' : parent + (together[own] ?? own)
+      const unit = units.get(key) ?? { k, linears: [], errors: errors[i].map(() => 0), price }
+      unit.linears.push(name)
+      unit.errors = unit.errors.map((sum, grid) => sum + errors[i][grid])
+      units.set(key, unit)
+    }
+    return [...units.values()]
+  })
+}
+
+/** @throws {WorkbenchError} option-invalid */
+function judge(budget: Budget, widths: Width[], opened: OpenModel): void {
+  const asked = budget.bytes ?? budget.bitsPerWeight!
+  const sizes = widths.map(({ size }) => size)
+  const [least, most] = [Math.min(...sizes), Math.max(...sizes)]
+  if (asked >= least && asked <= most) return
+  // What is told has to work when it is asked for.
+  const told = (size: number, round: (value: number) => number) =>
+    budget.bytes === undefined ? `${round(size * 100) / 100} bits per weight` : `${round((size / 2 ** 20) * 100) / 100} MiB`
+  const below = asked < least
+  throw new WorkbenchError(
+    'option-invalid',
+    `${told(asked, (value) => value)} is ${below ? 'less than the smallest' : 'more than the largest'} mixture of ${opened.folder.name} takes with these options.`,
+    below ? `Ask for ${told(least, Math.ceil)} or more.` : `Ask for ${told(most, Math.floor)} or less.`,
+  )
+}
+
+class Scales {
+  constructor(
+    readonly spec: RunSpec,
+    readonly planned: PlannedRun,
+    readonly opened: OpenModel,
+    readonly budget: Budget,
+  ) {}
+
+  /** The widths that the method, and the format if sizes are of files, take. The smallest first. */
+  widths(): Width[] {
+    const { options } = this.planned
+    const specs = this.planned.solver.options
+    const kinds = specs.find(({ key }) => key === 'kind')
+    // Types of GGUF have a width each.
+    const typed = kinds?.type === 'choice' && kinds.choices.some(({ value, fixes }) => value === options.kind && fixes)
+    const varied = typed ? kinds : specs.find(({ key }) => key === 'bits')
+    if (varied?.type !== 'choice') throw new Error(`${this.planned.solver.id} has no widths`)
+    const values = varied.choices.filter(({ fixes }) => !typed || fixes).map(({ value }) => ({ [varied.key]: value }))
+    const found = values.flatMap((own) => {
+      const run = this.#plan([{ pattern: '*', options: own }])
+      const { options } = withOwn(this.spec, this.planned.solver, own)
+      return run ? [{ options: own, run: { ...run, options }, size: this.#size(run) }] : []
+    })
+    return found.sort((a, b) => a.size - b.size)
+  }
+
+  /** The plan with these overrides; null where the method or the formats do not take them. */
+  #plan(overrides: Override[]): PlannedRun | null {
+    const { maxBinding, formats } = this.planned
+    const spec = { ...this.spec, overrides }
+    let sound = true
+    const ids = formats.map(({ id }) => id)
+    const run = planRun(spec, this.opened, maxBinding, false, ids, () => {
+      sound = false
+    })
+    return sound && run && formats.every((format) => !format.accepts(run.output)) ? run : null
+  }
+
+  /** What the budget is about: bits per weight, or bytes of the checkpoint. */
+  #size(run: PlannedRun): number {
+    return this.budget.bytes === undefined
+      ? bitsPerWeight(plannedBits(run, this.opened))
+      : checkpointBytes(run, run.formats[0], this.opened)
+  }
+
+  fill(units: Unit[], widths: Width[]): Mix {
+    const { budget, opened, planned } = this
+    const cost = budget.bytes === undefined ? this.#bitCosts(widths) : this.#byteCosts(widths)
+    const items = units.map(({ k, linears, errors, price }): Choice[] =>
+      widths.map((_, w) => ({ cost: linears.reduce((sum, name) => sum + cost(k, name, w), 0), value: price * errors[w] })),
+    )
+    const weights = planned.linears.reduce(
+      (sum, _, k) => sum + linearsOf(opened.model.layouts[k]).reduce((all, { q, p }) => all + q * p, 0),
+      0,
+    )
+    let room = budget.bytes === undefined ? Math.floor(budget.bitsPerWeight! * weights + 1e-6) : budget.bytes - this.#size(planned)
+    for (let tries = 0; ; tries++) {
+      const packed = pack(items, room)
+      const overrides = packed ? this.#overrides(units, widths, packed.chosen) : []
+      const run = packed && this.#plan(overrides)
+      if (!packed || !run || tries === TRIES)
+        throw new WorkbenchError(
+          'option-invalid',
+          'No mixture of widths that the format takes meets this budget.',
+          'Ask for a little more, or choose another format.',
+        )
+      const size = this.#size(run)
+      const over = budget.bytes === undefined ? 0 : size - budget.bytes
+      // Lists of names in the head of a file take some bytes, too.
+      if (over <= 0) return { ...this.#mix(units, widths, packed.chosen), overrides, size, predicted: packed.value, bound: packed.bound }
+      room -= over
+    }
+  }
+
+  #mix(units: Unit[], widths: Width[], chosen: number[]): Pick<Mix, 'parts' | 'uniform' | 'budget'> {
+    const { budget, opened } = this
+    const asked = budget.bytes ?? budget.bitsPerWeight!
+    const below = widths.filter(({ size }) => size <= asked).slice(-1)
+    const near = below.length > 0 && below[0].size >= asked * (1 - NEAR)
+    const above = near ? [] : widths.filter(({ size }) => size > asked).slice(0, 1)
+    const parts = units.map(({ k, linears, errors, price }, i): MixPart => {
+      const { options } = widths[chosen[i]]
+      const errorOf = widths.map((width, w) => ({ options: width.options, error: errors[w] / linears.length }))
+      return { linears: linears.map((name) => blockName(opened, k, name)), options, errors: errorOf, price }
+    })
+    return { budget, parts, uniform: [...below, ...above].map(({ options, size }) => ({ options, size })) }
+  }
+
+  #bitCosts(widths: Width[]) {
+    const { opened, planned } = this
+    return (k: number, name: string, w: number) => {
+      const one = widths[w].run.linears[k].get(name)!
+      const { q, p } = linearsOf(opened.model.layouts[k]).find((linear) => linear.name === name)!
+      const bits = linearBits({ q, p }, one.grid, !reordered(one), planned.solver.outliers?.(q, p, one.options) ?? null)
+      return Object.values(bits).reduce((sum, part) => sum + part, 0)
+    }
+  }
+
+  /** What a linear of some shape adds to the file at each width, against the run without overrides. */
+  #byteCosts(widths: Width[]) {
+    const { opened, planned } = this
+    const known = new Map<string, number>()
+    const before = this.#size(planned)
+    return (k: number, name: string, w: number) => {
+      const { q, p } = linearsOf(opened.model.layouts[k]).find((linear) => linear.name === name)!
+      const key = [q, p, w].join()
+      if (!known.has(key)) {
+        const run = this.#plan([{ pattern: blockName(opened, k, name), options: widths[w].options }])
+        known.set(key, run ? this.#size(run) - before : Number.POSITIVE_INFINITY)
+      }
+      return known.get(key)!
+    }
+  }
+
+  /** Blocks whose linear of some name gets the same, in one override; none for what the run has anyway. */
+  #overrides(units: Unit[], widths: Width[], chosen: number[]): Override[] {
+    const { opened, planned } = this
+    const same = (w: number) => Object.entries(widths[w].options).every(([key, value]) => planned.options[key] === value)
+    const blocks = new Map<string, { w: number; name: string; of: number[] }>()
+    for (const [i, { k, linears }] of units.entries())
+      for (const name of same(chosen[i]) ? [] : linears) {
+        const key = `${chosen[i]} ${name}`
+        const one = blocks.get(key) ?? { w: chosen[i], name, of: [] }
+        one.of.push(k)
+        blocks.set(key, one)
+      }
+    const pathOf = (k: number) => `${opened.prefix}${opened.model.blockPath(k)}`
+    const numbered = pathOf(0).endsWith('.0')
+    return [...blocks.values()].flatMap(({ w, name, of }) => {
+      const { options } = widths[w]
+      if (!numbered || of.length === 1) return of.map((k) => ({ pattern: `${pathOf(k)}.${name}`, options }))
+      const stem = pathOf(0).slice(0, -1)
+      return Array.from({ length: Math.ceil(of.length / BLOCKS) }, (_, i) => ({
+        pattern: `${stem}{${of.slice(i * BLOCKS, (i + 1) * BLOCKS).join(',')}}.${name}`,
+        options,
+      }))
+    })
+  }
+}
