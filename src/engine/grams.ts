@@ -5,6 +5,7 @@
 import { Reading } from '../gpu/reading.ts'
 import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
+import type { OpenModel } from '../models/weights.ts'
 import type { InputSums } from '../quant/target.ts'
 
 /** Bytes of all that is kept. */
@@ -21,6 +22,10 @@ export interface KeptSums {
 
 /** What a stage summed up over the calibration windows, and over the held-out ones where there are any. */
 export interface KeptStage {
+  /** The model as it was open. */
+  opened: OpenModel
+  /** Full names of its linears. */
+  linears: string[]
   p: number
   seen: KeptSums
   heldOut: KeptSums | null
@@ -28,7 +33,7 @@ export interface KeptStage {
 
 export class GramCache {
   /** By job, run and first linear of the stage, oldest first. */
-  readonly #stages = new Map<string, { linears: string[]; stage: KeptStage; bytes: number }>()
+  readonly #stages = new Map<string, { stage: KeptStage; bytes: number }>()
 
   constructor(readonly budget = BUDGET) {}
 
@@ -38,7 +43,7 @@ export class GramCache {
   }
 
   /** Reads the sums of a stage that fit, whose linears have these full names. `run`: `runKey`. Does not wait for the GPU. */
-  keep(gpu: Device, run: string, linears: string[], sums: StageTensors): void {
+  keep(gpu: Device, opened: OpenModel, run: string, linears: string[], sums: StageTensors): void {
     const { seen, heldOut } = sums
     const all = allOf(sums)
     const bytes = bytesOf(sums)
@@ -47,16 +52,15 @@ export class GramCache {
       const [gram, cross, drift, ...rest] = values as (Host | null)[]
       const held = heldOut && { gram: rest[0]!, cross: rest[1], drift: rest[2] }
       this.#put(`${run} ${linears[0]}`, {
-        linears,
         bytes,
-        stage: { p: seen.gram.rows, seen: { gram: gram!, cross, drift }, heldOut: held },
+        stage: { opened, linears, p: seen.gram.rows, seen: { gram: gram!, cross, drift }, heldOut: held },
       })
     }
     // Who loses the device is told by what waits for the results.
     read.then(put, () => {})
   }
 
-  #put(key: string, entry: { linears: string[]; stage: KeptStage; bytes: number }): void {
+  #put(key: string, entry: { stage: KeptStage; bytes: number }): void {
     this.#stages.delete(key)
     this.#stages.set(key, entry)
     let held = [...this.#stages.values()].reduce((sum, { bytes }) => sum + bytes, 0)
@@ -69,7 +73,7 @@ export class GramCache {
 
   /** The sums that a run (`runKey`) made for a linear, by its full name, while they are there. */
   of(run: string, linear: string): KeptStage | null {
-    for (const [key, { linears, stage }] of this.#stages) if (key.startsWith(`${run} `) && linears.includes(linear)) return stage
+    for (const [key, { stage }] of this.#stages) if (key.startsWith(`${run} `) && stage.linears.includes(linear)) return stage
     return null
   }
 }

@@ -203,8 +203,7 @@ export function blockTensors(opened: OpenModel, k: number): string[] {
 
 /** Block k, as `heldAs` says where it is not quantized, else in f32; linears as `<name>.weight` `[in, out]`. @throws WorkbenchError `weights-not-finite` */
 export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Promise<BlockWeights> {
-  const { model, folder } = opened
-  const layout = model.layouts[k]
+  const layout = opened.model.layouts[k]
   const [linears, kept] = [linearsOf(layout), keptOf(layout)]
   const check = new FiniteCheck(gpu, linears.length + layout.vectors.length + kept.length)
   const weights: BlockWeights = new Map()
@@ -219,22 +218,37 @@ export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Prom
       const cols = rest.reduce((a, b) => a * b, 1)
       weights.set(name, await loadRows(gpu, opened, blockName(opened, k, name), { rows, cols, transposed: linear }, check))
     }
-    for (const { name, q, p } of linears) {
-      const full = blockName(opened, k, name)
-      if (folder.packing?.holds(folder.checkpoint, full)) {
-        weights.set(`${name}.weight`, unpack(gpu, await folder.packing.read(folder.checkpoint, full, { q, p })))
-      } else
-        weights.set(
-          `${name}.weight`,
-          await loadRows(gpu, opened, `${full}.weight`, { rows: q, cols: p, transposed: true, asStored: true }, check),
-        )
-    }
+    for (const linear of linears)
+      weights.set(
+        `${linear.name}.weight`,
+        await readLinear(gpu, opened, blockName(opened, k, linear.name), { ...linear, asStored: true }, check),
+      )
     await check.finish()
     return weights
   } catch (error) {
     disposeBlock(weights)
     throw error
   }
+}
+
+/** The linear of this full name by itself, dequantized to f32 `[in, out]`. @throws WorkbenchError `weights-not-finite` */
+export async function loadLinear(gpu: Device, opened: OpenModel, full: string, size: { q: number; p: number }): Promise<Tensor> {
+  const check = new FiniteCheck(gpu, 1)
+  const weight = await readLinear(gpu, opened, full, { ...size, asStored: false }, check)
+  await check.finish()
+  return weight
+}
+
+async function readLinear(
+  gpu: Device,
+  opened: OpenModel,
+  full: string,
+  { q, p, asStored }: { q: number; p: number; asStored: boolean },
+  check: FiniteCheck,
+): Promise<Tensor> {
+  const { packing, checkpoint } = opened.folder
+  if (packing?.holds(checkpoint, full)) return unpack(gpu, await packing.read(checkpoint, full, { q, p }))
+  return loadRows(gpu, opened, `${full}.weight`, { rows: q, cols: p, transposed: true, asStored }, check)
 }
 
 export function disposeBlock(weights: BlockWeights): void {

@@ -10,6 +10,7 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
 import { Button, Choice } from './controls.tsx'
+import { Lab } from './lab.tsx'
 import { Known } from './layers.tsx'
 import './drawer.css'
 
@@ -117,6 +118,7 @@ function Looks({ view, name }: { view: JobView | null; name: string }) {
       )}
       <Weights look={look} shown={shown} />
       {shown && <Codes look={look} shown={shown} />}
+      <LabOf look={look} view={view} name={name} shown={shown} />
       <Reasons look={look} view={view} />
     </>
   )
@@ -152,6 +154,15 @@ function Codes({ look, shown }: { look: LinearLook; shown: Shown }) {
       {sigma && <SigmaDiagonal sigma={sigma} shown={shown} />}
     </>
   )
+}
+
+/** On the inputs of the run that is shown, or else of the last whose Σ is in memory. */
+function LabOf({ look, view, name, shown }: { look: LinearLook; view: JobView | null; name: string; shown: Shown | null }) {
+  const catalog = useView((state) => state.catalog)
+  const able = view?.runs.filter(({ id }) => 'seen' in (look.runs[id]?.sigma ?? {})) ?? []
+  const run = able.find(({ id }) => id === shown?.run) ?? able.at(-1)
+  if (!catalog || !run || !view?.report || 'missing' in look.weights) return null
+  return <Lab name={name} run={run} catalog={catalog} />
 }
 
 /** What is not there, and why, once for all runs that lack it for the same reason. */

@@ -1,31 +1,28 @@
 /** The Plan step: runs, options and texts. All options come from the catalog. */
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
-import type { Catalog, Job, OptionSpec, RunSpec } from '../../engine/job.ts'
+import type { Catalog, Job, RunSpec } from '../../engine/job.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import {
   describeDifference,
   describeRun,
-  isFraction,
   mayPass,
   mergeProblems,
   methodGroups,
   methodName,
   type OptionGroup,
   optionGroups,
-  optionValue,
   optionsOf,
   placeOf,
   problemsOf,
-  stepOf,
 } from '../plan.ts'
 import { isBusy, isError } from '../store/state.ts'
-import { AutoOption } from './auto-option.tsx'
 import { Compare } from './compare.tsx'
-import { Button, Choice, Field, Icon, NumberField, RunMark, Switch } from './controls.tsx'
+import { Button, Field, Icon, RunMark } from './controls.tsx'
 import { FormatsCard } from './formats.tsx'
 import { ReplayNote, UnfinishedJob } from './jobs.tsx'
+import { OptionField } from './option.tsx'
 import { Overrides } from './overrides.tsx'
 import { ProblemList } from './problems.tsx'
 import { CalibrationCard, EvaluationCard } from './texts.tsx'
@@ -244,12 +241,20 @@ function More({ count, wrong, children }: { count: number; wrong: boolean; child
 }
 
 function OptionGroups({ groups, run, path }: { groups: OptionGroup[]; run: RunSpec; path: (key: string) => string }) {
+  const workbench = useWorkbench()
   return groups.map(({ title, specs }) => (
     <div key={title} className="option-group">
       {title && <h3>{title}</h3>}
       <div className="fields">
         {specs.map((spec) => (
-          <Option key={spec.key} run={run} spec={spec} path={path(spec.key)} />
+          <OptionField
+            key={spec.key}
+            owner={run.id}
+            spec={spec}
+            options={run.options}
+            path={path(spec.key)}
+            onChange={(value) => workbench.setOption(run.id, spec.key, value)}
+          />
         ))}
       </div>
     </div>
@@ -279,64 +284,6 @@ function Label({ run }: { run: RunSpec }) {
       )}
     </Field>
   )
-}
-
-function Option({ run, spec, path }: { run: RunSpec; spec: OptionSpec; path: string }) {
-  const workbench = useWorkbench()
-  const value = optionValue(spec, run.options)
-  const change = (next: number | string | boolean) => workbench.setOption(run.id, spec.key, next)
-  const shared = { label: spec.label, help: spec.help, cost: spec.cost, symbol: spec.symbol, path }
-  switch (spec.type) {
-    case 'choice':
-      if (spec.choices.length > 6) {
-        return (
-          <Field {...shared}>
-            {(control) => (
-              <select
-                {...control}
-                className="input"
-                value={String(value)}
-                onChange={(event) => change(spec.choices.find((choice) => String(choice.value) === event.target.value)!.value)}
-              >
-                {spec.choices.map((choice) => (
-                  <option key={choice.value} value={String(choice.value)}>
-                    {choice.label}
-                  </option>
-                ))}
-              </select>
-            )}
-          </Field>
-        )
-      }
-      return (
-        <Field {...shared} group>
-          {() => <Choice name={`${run.id}-${spec.key}`} value={value as number | string} choices={spec.choices} onChange={change} />}
-        </Field>
-      )
-    case 'auto':
-      return <AutoOption {...shared} spec={spec} value={value as number | 'auto'} onChange={change} />
-    case 'bool':
-      return <Field {...shared}>{(control) => <Switch {...control} checked={value === true} onChange={change} />}</Field>
-    default:
-      return (
-        <Field {...shared}>
-          {(control) => (
-            <span className="row tight">
-              <NumberField
-                {...control}
-                value={value as number}
-                whole={spec.type === 'int'}
-                step={stepOf(spec)}
-                min={spec.min}
-                max={spec.max}
-                onChange={change}
-              />
-              {isFraction(spec) && <span className="hint figures">= {format.fraction(value as number)}</span>}
-            </span>
-          )}
-        </Field>
-      )
-  }
 }
 
 // ---------------------------------------------------------------- start

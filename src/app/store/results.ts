@@ -4,7 +4,7 @@ import { type Source, saveAsZip, saveToFolder } from '../files.ts'
 import { type Recital, recited } from '../recital.ts'
 import { exportNames } from '../report.ts'
 import { type Core, redrawEvery } from './core.ts'
-import type { Answer, PushPlace, TextQuestion } from '../../engine/hosts/client.ts'
+import type { Answer, LabSetting, PushPlace, TextQuestion } from '../../engine/hosts/client.ts'
 import { type Saving, type Upload, uploadKey } from './state.ts'
 
 function sources(core: Core, run: string): Source[] {
@@ -102,5 +102,10 @@ function stopText(core: Core) {
   core.engine.stopText().catch(core.fail)
 }
 
+/** What a setting makes of a linear, on the inputs that a run on the page saw. */
+function tryLinear(core: Core, name: string, run: string, setting: LabSetting) {
+  return core.engine.tryLinear(name, core.get().shown.runs[run], setting)
+}
+
 /** The actions of this file. */
-export const actions = { save, upload, stopUpload, file, compare, look, continueText, stopText }
+export const actions = { save, upload, stopUpload, file, compare, look, continueText, stopText, tryLinear }

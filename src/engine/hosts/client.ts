@@ -13,6 +13,7 @@ import type {
   Job,
   JobCheck,
   JobReport,
+  LayerResult,
   JournalSummary,
   KeptJob,
   KeptRun,
@@ -27,6 +28,7 @@ import type { JobFile } from '../job-file.ts'
 import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'
 import type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
+import type { LabSetting } from '../inspect/lab.ts'
 import type { LinearLook } from '../inspect/linear.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import { exportedFile, jobLock } from './opfs.ts'
@@ -37,6 +39,7 @@ import workerUrl from './worker.ts?worker&url'
 export type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
 export type { LinearLook, Seen, SigmaLook } from '../inspect/linear.ts'
 export type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
+export type { LabSetting } from '../inspect/lab.ts'
 export type { SolvedLook, Spread } from '../inspect/solved.ts'
 export type { Histogram, TileMap, WeightsLook } from '../inspect/weights.ts'
 export type { PushedCheckpoint } from './worker.ts'
@@ -170,6 +173,11 @@ export interface Engine {
    */
   continueText(question: TextQuestion, kept: Record<string, KeptRun>, tell: (answer: Answer) => void): Promise<Conversation>
   stopText(): Promise<void>
+  /**
+   * What a method with some options makes of a linear, on the inputs that a kept run saw, while their Σ is in memory. May reject with
+   * `journal-mismatch`, `journal-busy`, `plan-invalid`.
+   */
+  tryLinear(name: string, kept: KeptRun, setting: LabSetting): Promise<LayerResult>
   /**
    * What a run of a kept job says after a prompt by our own forward pass, where another program said the tokens
    * `said`. Needs what the run solved, and the model open that it ran on. May reject with `journal-mismatch`, `journal-busy`.
@@ -311,6 +319,7 @@ export function connect(): Engine {
     dropCheckpoints: (id) => call(remote.dropCheckpoints(id)),
     continueText: (question, kept, tell) => call(remote.continueText(question, kept, Comlink.proxy(tell))),
     stopText: () => call(remote.stopText()),
+    tryLinear: (name, kept, setting) => call(remote.tryLinear(name, kept, setting)),
     linear: (name, runs) => call(remote.linear(name, runs)),
     foretell: (kept, prompt, said) => call(remote.foretell(kept, prompt, said)),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),

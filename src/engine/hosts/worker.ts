@@ -2,7 +2,7 @@
 import * as Comlink from 'comlink'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import { Control } from '../control.ts'
-import { GramCache } from '../grams.ts'
+import { GramCache, runKey } from '../grams.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import {
   defaultCacheBudget,
@@ -22,6 +22,7 @@ import type {
   HubHit,
   Job,
   JobReport,
+  LayerResult,
   KeptRun,
   ModelOrigin,
   RunEvent,
@@ -30,6 +31,7 @@ import type {
   NamedFile,
 } from '../job.ts'
 import type { KeptJournal, LinearLook } from '../inspect/linear.ts'
+import type { LabSetting } from '../inspect/lab.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import type { JobFile } from '../job-file.ts'
 import { loadHubLibrary } from '../../io/hub/hub.ts'
@@ -55,6 +57,7 @@ import { loadReaders, loadTokenizers } from '../texts.ts'
 const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
 const loadLooking = () => import('../inspect/linear.ts')
+const loadTrying = () => import('../inspect/lab.ts')
 const loadSpeaking = () => import('../inspect/text.ts')
 const loadJobFiles = () => import('../job-file.ts')
 const loadReplaying = () => import('../keep/replay.ts')
@@ -131,6 +134,7 @@ const api = {
       loadRunning(),
       loadLooking(),
       loadSpeaking(),
+      loadTrying(),
       loadReplaying(),
       loadHubLibrary(),
     ])
@@ -273,6 +277,15 @@ const api = {
     const jobs = new Set(question.runs.map((id) => kept[id].job))
     return aloneWith([...jobs], () => continueText(session, runs, question, { tell, signal: mine.signal }))
   },
+  /** What a setting makes of a linear, on the inputs that a kept run saw. */
+  tryLinear: (name: string, { job, run }: KeptRun, setting: LabSetting): Promise<LayerResult> =>
+    alone(job, async () => {
+      const { tryLinear, notInMemory } = await loadTrying()
+      const held = await journalHeld(job)
+      const stage = held && grams.of(runKey(held.started, run), name)
+      if (!stage) throw notInMemory()
+      return tryLinear(session, name, stage, setting)
+    }),
   stopText: () => speaking?.abort(new WorkbenchError('cancelled', 'Stopped.')),
   /** Uploads files of a run below `folder`; one checkpoint at a time. */
   async push({ kept, folder, paths }: PushedCheckpoint, place: PushPlace, tell: (progress: PushProgress) => void): Promise<Pushed> {

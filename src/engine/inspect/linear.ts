@@ -2,7 +2,7 @@
 import { type ErrorData, toErrorData, WorkbenchError } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
 import { floatsOf } from '../../io/half.ts'
-import { linearsOf } from '../../models/family.ts'
+import { type LinearShape, linearsOf } from '../../models/family.ts'
 import { blockName, type OpenModel } from '../../models/weights.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { modelDigest } from '../keep/fingerprint.ts'
@@ -76,25 +76,25 @@ async function ownOf(session: Session, name: string, digest: string | null): Pro
     const opened = session.model
     if (digest !== null && digest !== (await modelDigest(opened, session.source)))
       throw new WorkbenchError('journal-mismatch', 'The model that is open holds other weights.', 'Open the model of these results.')
-    return await weightsOf(opened, name, sizeOf(opened, name))
+    return await weightsOf(opened, name, placeOf(opened, name).linear)
   } catch (thrown) {
     return { dtype: null, weights: { missing: toErrorData(thrown) }, stored: null }
   }
 }
 
-const notInMemory = () =>
+export const notInMemory = () =>
   new WorkbenchError(
     'journal-mismatch',
     'Σ of these inputs is no longer in memory.',
     'The page keeps the latest 256 MiB of them, until it is closed or another model is opened.',
   )
 
-/** @throws WorkbenchError `plan-invalid` */
-export function sizeOf(opened: OpenModel, name: string): { q: number; p: number } {
+/** Block and shape of the linear of this full name. @throws WorkbenchError `plan-invalid` */
+export function placeOf(opened: OpenModel, name: string): { k: number; linear: LinearShape } {
   const { model } = opened
   for (let k = 0; k < model.shape.blocks; k++) {
-    const found = linearsOf(model.layouts[k]).find((linear) => blockName(opened, k, linear.name) === name)
-    if (found) return { q: found.q, p: found.p }
+    const linear = linearsOf(model.layouts[k]).find((one) => blockName(opened, k, one.name) === name)
+    if (linear) return { k, linear }
   }
   throw new WorkbenchError('plan-invalid', `The model that is open has no linear ${name}.`, 'Open the model that these results are of.')
 }

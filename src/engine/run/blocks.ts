@@ -187,7 +187,7 @@ export class BlockLoop extends StagePass {
     if (!this.host.grams?.fits(sums)) return
     sums.fetch('gram', 'cross', 'heldOut')
     const names = this.opened.model.layouts[k].stages[stage].map(({ name }) => blockName(this.opened, k, name))
-    this.host.grams.keep(this.gpu, runKey(this.journal.head.started, id), names, sums)
+    this.host.grams.keep(this.gpu, this.opened, runKey(this.journal.head.started, id), names, sums)
   }
 
   /** Damping and target of a stage, by what a run asks for; null for those that are published. */

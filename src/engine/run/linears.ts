@@ -266,7 +266,7 @@ function overfit({ solved, rounded }: HeldOut): string | null {
 }
 
 /** Six digits are more than a chart shows, and keep the journal small. */
-function curveOf(points: ObjectivePoint[]): ObjectiveCurve {
+export function curveOf(points: ObjectivePoint[]): ObjectiveCurve {
   const sorted = points.sort((a, b) => a.iteration - b.iteration)
   const shares = sorted.map(({ changed }) => (changed === undefined ? null : Number(changed.toPrecision(4))))
   return {

@@ -1,0 +1,213 @@
+/** The layer lab: a linear solved by itself with any setting, on the inputs that a run saw; a setting that is liked goes to the plan. */
+import { useId, useState } from 'react'
+import { bitsPerWeight, type Catalog, type LayerResult, type Options } from '../../engine/job.ts'
+import { type ErrorData, toErrorData } from '../../errors.ts'
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import { describeRun, type NewRun, optionGroups, type OptionGroup } from '../plan.ts'
+import { Button, Field, Icon } from './controls.tsx'
+import { OptionField } from './option.tsx'
+import { Scroll } from './tables.tsx'
+
+interface LabProps {
+  name: string
+  /** The run whose inputs it is solved on. */
+  run: { id: string; label: string }
+  catalog: Catalog
+}
+
+/** What was tried, and what came of it. */
+interface Tried {
+  number: number
+  setting: NewRun
+  result: LayerResult
+  /** It is in the plan. */
+  added: boolean
+}
+
+export function Lab({ name, run, catalog }: LabProps) {
+  const workbench = useWorkbench()
+  const recommended = catalog.solvers.find((solver) => solver.recommended) ?? catalog.solvers[0]
+  const [setting, setSetting] = useState<NewRun>({ method: recommended.id, options: {} })
+  const [tried, setTried] = useState<Tried[]>([])
+  const [state, setState] = useState<'idle' | 'solving' | ErrorData>('idle')
+  const id = useId()
+  const attempt = async () => {
+    setState('solving')
+    try {
+      const result = await workbench.tryLinear(name, run.id, setting)
+      setTried((before) => [...before, { number: before.length, setting, result, added: false }])
+      setState('idle')
+    } catch (thrown) {
+      setState(toErrorData(thrown))
+    }
+  }
+  const keep = (one: Tried) => {
+    workbench.addRuns([one.setting])
+    setTried(tried.map((other) => (other === one ? { ...one, added: true } : other)))
+  }
+  return (
+    <section className="panel lab" aria-labelledby={id}>
+      <h2 id={id}>Layer lab</h2>
+      <p className="hint">Solves this linear alone, on the inputs that {run.label} saw. The model does not run.</p>
+      <Setting catalog={catalog} setting={setting} onChange={setSetting} />
+      <div className="row">
+        <Button kind="primary" icon="play" disabled={state === 'solving'} onClick={() => void attempt()}>
+          Solve this linear
+        </Button>
+        {state === 'solving' && <span role="status">Solving …</span>}
+      </div>
+      {typeof state === 'object' && (
+        <p className="field-problem error" role="alert">
+          <Icon name="warning" />
+          <span>
+            {state.message} {state.hint}
+          </span>
+        </p>
+      )}
+      {tried.length > 0 && <Trials catalog={catalog} tried={tried} onKeep={keep} />}
+    </section>
+  )
+}
+
+function Setting({ catalog, setting, onChange }: { catalog: Catalog; setting: NewRun; onChange: (setting: NewRun) => void }) {
+  const solver = catalog.solvers.find(({ id }) => id === setting.method)
+  // Those of a run, such as the number of blocks, say nothing of a linear.
+  const own = (groups: OptionGroup[]) =>
+    groups.flatMap(({ specs }) => specs.filter((spec) => solver?.options.some(({ key }) => key === spec.key)))
+  const { common, advanced } = optionGroups(catalog, setting)
+  const fields = (groups: OptionGroup[]) =>
+    own(groups).map((spec) => (
+      <OptionField
+        key={spec.key}
+        owner="lab"
+        spec={spec}
+        options={setting.options}
+        onChange={(value) => onChange({ ...setting, options: { ...setting.options, [spec.key]: value } })}
+      />
+    ))
+  const rest = fields(advanced)
+  return (
+    <>
+      <div className="fields">
+        <Field label="Method">
+          {(control) => (
+            <select
+              {...control}
+              className="input"
+              value={setting.method}
+              onChange={({ target }) => onChange({ method: target.value, options: shared(catalog, target.value, setting.options) })}
+            >
+              {catalog.solvers.map(({ id, label }) => (
+                <option key={id} value={id}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        {fields(common)}
+      </div>
+      {rest.length > 0 && (
+        <details className="more">
+          <summary>More ({rest.length})</summary>
+          <div className="fields">{rest}</div>
+        </details>
+      )}
+    </>
+  )
+}
+
+/** What another method takes over: method against method, all else equal. */
+function shared(catalog: Catalog, method: string, options: Options): Options {
+  const known = catalog.solvers.find(({ id }) => id === method)?.options ?? []
+  return Object.fromEntries(Object.entries(options).filter(([key]) => known.some((spec) => spec.key === key)))
+}
+
+interface TrialsProps {
+  catalog: Catalog
+  tried: Tried[]
+  onKeep: (one: Tried) => void
+}
+
+function Trials({ catalog, tried, onKeep }: TrialsProps) {
+  const planning = useView((state) => state.job !== null)
+  const heldOut = tried.some(({ result }) => result.heldOutError !== undefined)
+  const least = Math.min(...tried.map(measure))
+  return (
+    <Scroll label="What was tried">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Setting</th>
+            <th scope="col" className="number">
+              Error
+            </th>
+            {heldOut && (
+              <th scope="col" className="number">
+                Held out
+              </th>
+            )}
+            <th scope="col" className="number">
+              Bits per weight
+            </th>
+            <th scope="col" className="number">
+              Time
+            </th>
+            <th scope="col">Plan</th>
+          </tr>
+        </thead>
+        <tbody>
+          {tried.map((one) => (
+            <Row
+              key={one.number}
+              catalog={catalog}
+              one={one}
+              heldOut={heldOut}
+              best={measure(one) === least}
+              onKeep={planning ? () => onKeep(one) : null}
+            />
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  )
+}
+
+/** What settings are compared by: tokens that the method did not see, where there are any. */
+const measure = ({ result }: Tried) => result.heldOutError ?? result.relativeError
+
+interface RowProps {
+  catalog: Catalog
+  one: Tried
+  heldOut: boolean
+  best: boolean
+  /** Null without a plan. */
+  onKeep: (() => void) | null
+}
+
+function Row({ catalog, one: { setting, result, added }, heldOut, best, onKeep }: RowProps) {
+  const unit = useView((state) => state.preferences.errorUnit)
+  const solver = catalog.solvers.find(({ id }) => id === setting.method)!
+  return (
+    <tr>
+      <td className="lab-setting">
+        <b>{solver.label}</b> <span className="hint">{describeRun(catalog, { id: '', label: '', ...setting })}</span>
+        {result.notes.map((note) => (
+          <span key={note} className="lab-note">
+            {note}
+          </span>
+        ))}
+      </td>
+      <td className={best && !heldOut ? 'number best' : 'number'}>{format.relativeError(result.relativeError, unit)}</td>
+      {heldOut && <td className={best ? 'number best' : 'number'}>{format.relativeError(result.heldOutError ?? null, unit)}</td>}
+      <td className="number">{format.bitsPerWeight(bitsPerWeight([result]))}</td>
+      <td className="number">{format.duration(result.seconds)}</td>
+      <td>
+        <Button icon={added ? 'check' : 'add'} disabled={added || !onKeep} onClick={onKeep ?? undefined}>
+          {added ? 'In the plan' : 'Add as a run'}
+        </Button>
+      </td>
+    </tr>
+  )
+}
