@@ -26,6 +26,8 @@ afterAll(() => browser.close())
 const box = (name: string) => workbench.page.getByRole('checkbox', { name, exact: true })
 const start = () => workbench.page.getByRole('button', { name: /^Start/ })
 const sparse = 'QuantEase+ 3-bit, 1 % outliers'
+/** In an expression. */
+const literal = sparse.replace('+', '\\+')
 
 test('every format says of every run whether it can hold it, why not, how large it is and what loads it', async () => {
   const { page, field, button } = workbench
@@ -36,7 +38,7 @@ test('every format says of every run whether it can hold it, why not, how large 
   expect(await box('GPTQ for QuantEase+ 3-bit').isChecked()).toBe(true)
   const outliers = field('runs.1.options.outlier').getByRole('textbox')
   await outliers.fill('0.01')
-  await page.getByRole('button', { name: new RegExp(`^GPTQ for ${sparse}: not possible\\. .*outliers`) }).waitFor()
+  await page.getByRole('button', { name: new RegExp(`^GPTQ for ${literal}: not possible\\. .*outliers`) }).waitFor()
   expect(await box(`GPTQ for ${sparse}`).count()).toBe(0)
   expect(await box(`Plain weights for ${sparse}`).isChecked()).toBe(true)
   const loaders = page.getByRole('button', { name: `Plain weights for ${sparse} loads in: vLLM, transformers, llama.cpp` })
@@ -54,7 +56,7 @@ test('a format that cannot hold a run any more says so until it is taken back', 
   await box('Plain weights for QuantEase+ 3-bit').check()
   await outliers.fill('0.01')
   const problems = page.getByRole('list', { name: 'Problems of the formats' })
-  await problems.getByText(new RegExp(`GPTQ cannot .*${sparse}`)).waitFor()
+  await problems.getByText(new RegExp(`GPTQ cannot .*${literal}`)).waitFor()
   expect(await start().isDisabled()).toBe(true)
   await box(`GPTQ for ${sparse}`).click()
   await expect.poll(() => start().isEnabled(), { timeout: 20_000 }).toBe(true)
@@ -84,10 +86,8 @@ test('a finished job is written in other formats later, without solving', async 
   before = await exportedFiles(page)
   expect(Object.keys(before)).toContain('run-2/model.safetensors')
   const card = page.getByRole('region', { name: 'Export QuantEase+ 3-bit', exact: true })
-  await card
-    .getByText(/^python -c .*stories-QuantEase-plus-3-bit/)
-    .first()
-    .waitFor()
+  await page.getByRole('button', { name: /^QuantEase\+ 3-bit loads in transformers/ }).click()
+  await page.getByText(/^python -c .*stories-QuantEase-plus-3-bit/).waitFor()
   await button('Write in other formats').click()
   await box('Plain weights for QuantEase+ 3-bit').check()
   expect(await accessibilityProblems(page)).toEqual([])
@@ -99,7 +99,8 @@ test('a finished job is written in other formats later, without solving', async 
   expect(after['run-1/model.safetensors']).toBe(before['run-1/model.safetensors'])
   expect(after['run-2/gptq/model.safetensors']).toBe(before['run-2/model.safetensors'])
   await card.getByText(/^Plain weights, /).click()
-  await card.getByText('vllm serve stories-QuantEase-plus-3-bit/dense').waitFor()
+  await page.getByRole('button', { name: /^QuantEase\+ 3-bit loads in vLLM/ }).click()
+  await page.getByText('vllm serve stories-QuantEase-plus-3-bit/dense').waitFor()
   expect(await accessibilityProblems(page)).toEqual([])
 })
 

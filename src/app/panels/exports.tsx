@@ -1,16 +1,14 @@
 /** The checkpoints of a run, out of the page: what there is, what loads it, and what to type there. */
 import { lazy, Suspense, useState } from 'react'
-import type { ExportedCheckpoint, ExportFile, LoadsIn, RunResult } from '../../engine/job.ts'
+import type { ExportedCheckpoint, ExportFile, RunResult } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'
-import { commandFor } from '../formats.ts'
 import { when } from '../kept.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { exportNames } from '../report.ts'
 import { isBusy } from '../store/state.ts'
-import { Bar, Button, Icon, RunMark } from './controls.tsx'
-import { CopyButton } from './problems.tsx'
+import { Bar, Button, RunMark } from './controls.tsx'
 import { RepeatCommand } from './take.tsx'
 import { UploadTo } from './upload.tsx'
 
@@ -71,18 +69,16 @@ function Made({ run, view, made }: { run: RunView; view: JobView; made: NonNulla
       </p>
       <Save run={run} />
       <ChatWith run={run.id} files={made.files} />
-      {checkpoints.map(({ format: id, folder, loadsIn }, i) =>
+      {checkpoints.map(({ format: id, folder }, i) =>
         several ? (
           <details key={id} open={i === 0}>
             <summary>
               {labelOf(id)}, {format.bytes(sizeBelow(made.files, folder))}
             </summary>
-            <Clients loadsIn={loadsIn} folder={`${name}/${folder}`} />
             <UploadTo run={run.id} folder={folder} name={`${name}-${id}`} />
           </details>
         ) : (
           <div key={id} className="checkpoint">
-            <Clients loadsIn={loadsIn} folder={name} />
             <UploadTo run={run.id} folder={folder} name={name} />
           </div>
         ),
@@ -96,7 +92,7 @@ const sizeBelow = (files: ExportFile[], folder: string) =>
   files.filter(({ path }) => path.startsWith(folder)).reduce((sum, file) => sum + file.bytes, 0)
 
 /** A result that an earlier version has kept is one checkpoint and says so itself. */
-function checkpointsOf(made: NonNullable<RunResult['export']>): ExportedCheckpoint[] {
+export function checkpointsOf(made: NonNullable<RunResult['export']>): ExportedCheckpoint[] {
   return made.checkpoints ?? [{ folder: '', ...(made as unknown as Omit<ExportedCheckpoint, 'folder'>) }]
 }
 
@@ -133,39 +129,6 @@ function Save({ run }: { run: RunView }) {
         </p>
       )}
     </>
-  )
-}
-
-/** The programs that load a checkpoint, each with what to type beside the folder that it was saved into. */
-function Clients({ loadsIn, folder }: { loadsIn: LoadsIn[]; folder: string }) {
-  return (
-    <>
-      <h4>Loads in</h4>
-      <ul className="loads">
-        {loadsIn.map(({ runtime, loads, note, command }) => (
-          <li key={runtime}>
-            <span className={loads ? 'yes' : 'no'}>
-              <Icon name={loads ? 'check' : 'cancel'} />
-            </span>
-            <div>
-              <b>{runtime}</b>
-              <span className="sr">{loads ? ' loads it.' : ' does not load it.'}</span>
-              {note && <span className="hint"> {note}</span>}
-              {command && <Command runtime={runtime} line={commandFor(command, folder)} />}
-            </div>
-          </li>
-        ))}
-      </ul>
-    </>
-  )
-}
-
-function Command({ runtime, line }: { runtime: string; line: string }) {
-  return (
-    <div className="command">
-      <code>{line}</code>
-      <CopyButton kind="quiet" text={() => line} label={`Copy the command for ${runtime}`} />
-    </div>
   )
 }
 

@@ -183,6 +183,9 @@ export function GpuMissing({ error }: { error: ErrorData }) {
         <Button kind="primary" onClick={workbench.openGpu}>
           Try again
         </Button>
+        <Button icon="next" onClick={workbench.openRecording}>
+          See a recorded run
+        </Button>
       </div>
     </section>
   )

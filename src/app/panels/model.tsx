@@ -142,12 +142,7 @@ function DropZone({ again = false }: { again?: boolean }) {
           </p>
           <div className="row">
             {missing ? (
-              <>
-                <Button kind="primary" onClick={workbench.openRecording}>
-                  See a recorded run
-                </Button>
-                <Button onClick={() => workbench.open({ kind: 'demo' })}>Inspect the demo model</Button>
-              </>
+              <Button onClick={() => workbench.open({ kind: 'demo' })}>Inspect the demo model</Button>
             ) : (
               <Button kind={looking ? 'plain' : 'primary'} disabled={!ready} onClick={workbench.tryDemo}>
                 Try the demo

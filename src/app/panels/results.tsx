@@ -11,6 +11,7 @@ import { later } from '../later.ts'
 import { when } from '../kept.ts'
 import type { JobView } from '../reduce.ts'
 import { useShown } from '../shown.ts'
+import { ExportTable } from './export-table.tsx'
 import { ExportCard } from './exports.tsx'
 import { Measured } from './measured.tsx'
 import { OtherFormats } from './other-formats.tsx'
@@ -53,6 +54,7 @@ export function ResultsPanel() {
       <Answer view={view} />
       <ResultTable view={view} />
       <OtherFormats view={view} />
+      <ExportTable view={view} />
       <div className={view.runs.length > 3 ? 'results-grid many' : 'results-grid'}>
         <div className="results-charts">
           <Charts view={view} />

@@ -172,7 +172,7 @@ async function openRecording(core: Core) {
     if (!answer.ok) throw new WorkbenchError('file-missing', `The recording could not be fetched: the server answered ${answer.status}.`)
     const { model, report }: { model: ModelSummary; report: JobReport } = await answer.json()
     if (core.get().model.state === 'none') await open(core, { kind: 'demo' })
-    show(core, end(begin(report.job), report), model, nothingShown, true)
+    show(core, reduce(begin(report.job), { type: 'job-end', report }), model, nothingShown, true)
   } catch (thrown) {
     core.fail(thrown)
   }
