@@ -17,13 +17,16 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** By process.exit, which releases the lock. */
 const leave = () => process.exit(130)
 
-/** The first signal cancels the job, which keeps what it has; a second one ends the program. */
-export function stopOnSignals(control: Control): void {
+/** The first signal cancels the job, which keeps what it has; a second one ends the program. What it returns undoes this. */
+export function stopOnSignals(control: Control): () => void {
   const stop = () => {
     control.cancel()
     for (const signal of signals) process.off(signal, stop).once(signal, leave)
   }
   for (const signal of signals) process.off(signal, leave).on(signal, stop)
+  return () => {
+    for (const signal of signals) process.off(signal, stop).off(signal, leave)
+  }
 }
 
 /** On a terminal the user can free space and continue; a script gets an exit code. */

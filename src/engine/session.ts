@@ -16,7 +16,7 @@ import { blankModel } from '../models/blank.ts'
 import { kindsOf, linearsOf } from '../models/family.ts'
 import { families } from '../models/index.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
-import { choosePanel } from '../quant/descent.ts'
+import { choosePanel, usePanel as takePanel } from '../quant/descent.ts'
 import { solvers } from '../quant/index.ts'
 import { runOptions } from './run-options.ts'
 import { dryDevices } from './devices.ts'
@@ -132,6 +132,14 @@ export class Session {
       }
     }
     return this.#summary
+  }
+
+  /** Makes products in these ways from now on, which were chosen by measuring: perhaps another time, on another device of the kind. */
+  async settle({ gemmKernel, sweepPanel }: Pick<GpuSummary, 'gemmKernel' | 'sweepPanel'>): Promise<void> {
+    const gpu = await this.gpu()
+    gpu.gemm = gemmKernel
+    takePanel(gpu, sweepPanel)
+    this.#summary = { ...(await this.gpuSummary()), gemmKernel, sweepPanel }
   }
 
   // ---------------------------------------------------------------- model

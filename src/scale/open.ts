@@ -1,4 +1,7 @@
 /** Models and texts of jobs that run without a person: opened by the places that a job names, and held against its digests. */
+import { existsSync } from 'node:fs'
+import { link, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { WorkbenchError } from '../errors.ts'
 import { connect, demo, isRemote, openModel } from '../cli/inputs.ts'
 import { Given } from '../cli/arguments.ts'
@@ -9,7 +12,9 @@ import type { Job, ModelOrigin, ModelSummary } from '../engine/job.ts'
 import { withTexts } from '../engine/job-file.ts'
 import { modelDigest } from '../engine/keep/fingerprint.ts'
 import { Session } from '../engine/session.ts'
-import { digestOfFile } from './files.ts'
+import { sha256 } from '../io/digest.ts'
+import { z } from '../io/zod.ts'
+import { digestOfFile, readSmall, writeJson } from './files.ts'
 import type { SweepJob } from './job.ts'
 
 /** A session with the Hub, where a model or text may be; no request is made yet. `gpu`: undefined where nothing is computed. */
@@ -35,11 +40,11 @@ export async function openNamed(session: Session, hub: Hub, model: string): Prom
  * @throws {WorkbenchError} `plan-invalid` where the model or a text is not the one that was planned
  */
 export async function openJob(session: Session, hub: Hub, { job: file, model, texts }: SweepJob): Promise<Job> {
-  const { sha256 } = await openNamed(session, hub, model)
-  if (file.model.sha256 !== undefined && file.model.sha256 !== sha256)
+  const { sha256: found } = await openNamed(session, hub, model)
+  if (file.model.sha256 !== undefined && file.model.sha256 !== found)
     throw new WorkbenchError(
       'plan-invalid',
-      `${model} is not the model that was planned: its digest is ${sha256.slice(0, 16)}, not ${file.model.sha256.slice(0, 16)}.`,
+      `${model} is not the model that was planned: its digest is ${found.slice(0, 16)}, not ${file.model.sha256.slice(0, 16)}.`,
       'Bring back that model, or plan the sweep again: that adds jobs for this one.',
     )
   const ids: { [part: string]: string } = {}
@@ -54,6 +59,36 @@ export async function openJob(session: Session, hub: Hub, { job: file, model, te
   }
   return withTexts(file.job, ({ text }, part) => ids[part] ?? text)
 }
+
+/**
+ * Of the ways to make products, all workers of a sweep take the one that the first on such a device has measured to be fast, so that their
+ * sums come out the same. It is kept in the sweep's folder.
+ */
+export async function agree(session: Session, dir: string): Promise<void> {
+  const { gemmKernel, sweepPanel } = await session.gpuSummary()
+  const { told, arithmetic } = await session.adapterTraits()
+  const device = (await sha256(new TextEncoder().encode(JSON.stringify([told, arithmetic])))).slice(0, 16)
+  const path = join(dir, 'devices', `${device}.json`)
+  if (!existsSync(path)) {
+    const draft = `${path}.${process.pid}`
+    await writeJson(draft, { gemmKernel, sweepPanel })
+    // Unlike a rename, it fails where another worker was first; some file systems have no links.
+    await link(draft, path).catch((error) => (error.code === 'EEXIST' ? undefined : rename(draft, path)))
+    await rm(draft, { force: true })
+  }
+  const data = await readSmall(path, 4096)
+  const read = kernels.safeParse(JSON.parse(new TextDecoder().decode(data ?? new Uint8Array())))
+  if (!read.success) throw new WorkbenchError('plan-invalid', `${path} is damaged.`, 'Remove it: the next worker measures again.')
+  await session.settle(read.data)
+}
+
+const kernels = z.strictObject({
+  gemmKernel: z.enum(['direct', 'tiled']),
+  sweepPanel: z
+    .int()
+    .min(1)
+    .max(2 ** 16),
+})
 
 /** Folder of the model on this disk; null for one from elsewhere. */
 export const localModel = (model: string) => (model === 'demo' ? 'public/demo' : isRemote(model) ? null : model)

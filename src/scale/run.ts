@@ -1,7 +1,7 @@
 /** `sweep run`: one job from its file to its result, by one worker; what another worker did of it is gone on with. */
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { WorkbenchError, fromErrorData, toErrorData } from '../errors.ts'
 import type { Target } from '../engine/hosts/target.ts'
 import type { Hub } from '../engine/hub.ts'
@@ -13,7 +13,7 @@ import { dawn } from '../engine/hosts/node.ts'
 import { exitCodeOf, RETRY } from './exit.ts'
 import { readSmall, writeJson } from './files.ts'
 import { filesOf, jobFolder, readSweepJob, type SweepJob, type SweepPlan } from './job.ts'
-import { localModel, openJob, openSession, originOf } from './open.ts'
+import { agree, localModel, openJob, openSession, originOf } from './open.ts'
 import { Worker } from './worker.ts'
 
 /** Largest result that is read again. */
@@ -111,6 +111,7 @@ class Attempt {
     // Another worker may have ended it while this one waited for the lock.
     if (await readResult(this.#files.result)) return
     const { session, hub } = this.open()
+    await agree(session, join(dirname(this.#files.job), '..', '..'))
     const asked = await openJob(session, hub, this.job)
     const report = await this.#solve(session, hub, asked, target)
     const run = report.runs.at(0)

@@ -14,6 +14,7 @@ export class Worker {
   readonly #events: EventLines
   #target: Target | null = null
   #renewing: NodeJS.Timeout | undefined
+  #deaf: (() => void) | null = null
 
   /** `events`: the file of its events; null where they go to stdout alone. */
   constructor(events: string | null) {
@@ -50,12 +51,15 @@ export class Worker {
       (LEASE / 5) * 1000,
     )
     this.#renewing.unref()
-    stopOnSignals(this.control)
+    this.#deaf = stopOnSignals(this.control)
     return target
   }
 
   end(): void {
     clearInterval(this.#renewing)
-    this.#target?.release()
+    this.#deaf?.()
+    if (!this.#target) return
+    process.off('exit', this.#target.release)
+    this.#target.release()
   }
 }
