@@ -35,6 +35,11 @@ const profiled: Record<string, Record<string, unknown>> = {
     ...{ ...common, model_type: 'qwen3_5_text', num_hidden_layers: 4, num_key_value_heads: 2, head_dim: 128, intermediate_size: 1792 },
     ...{ num_attention_heads: 4, linear_num_key_heads: 8, linear_num_value_heads: 8 },
   },
+  'Gemma 4': {
+    ...{ ...common, model_type: 'gemma4_text', num_attention_heads: 4, num_key_value_heads: 2, head_dim: 128, intermediate_size: 2048 },
+    ...{ global_head_dim: 256, num_global_key_value_heads: 1, attention_k_eq_v: true, hidden_size_per_layer_input: 0 },
+    ...{ layer_types: ['sliding_attention', 'full_attention'], sliding_window: 128 },
+  },
   Granite: {
     ...{ ...common, model_type: 'granite', num_key_value_heads: 2, intermediate_size: 2048 },
     ...{ embedding_multiplier: 12, attention_multiplier: 0.015625, residual_multiplier: 0.22, logits_scaling: 8 },

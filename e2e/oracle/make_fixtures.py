@@ -26,6 +26,7 @@ from transformers.models.bloom.configuration_bloom import BloomConfig
 from transformers.models.falcon.configuration_falcon import FalconConfig
 from transformers.models.gemma2.configuration_gemma2 import Gemma2Config
 from transformers.models.gemma3.configuration_gemma3 import Gemma3Config, Gemma3TextConfig
+from transformers.models.gemma4.configuration_gemma4 import Gemma4TextConfig
 from transformers.models.granite.configuration_granite import GraniteConfig
 from transformers.models.granitemoehybrid.configuration_granitemoehybrid import GraniteMoeHybridConfig
 from transformers.models.clip.configuration_clip import CLIPVisionConfig
@@ -60,6 +61,10 @@ ROTARY = dict(SPECIAL, max_position_embeddings=512)
 def rope(theta, **more):
     return {"rope_type": "default", "rope_theta": float(theta), **more}
 
+
+GEMMA_4 = dict(ROTARY, pad_token_id=0, vocab_size_per_layer_input=VOCAB, hidden_size=20, intermediate_size=28, num_hidden_layers=4,
+               num_attention_heads=4, num_key_value_heads=2, head_dim=8, global_head_dim=16, hidden_size_per_layer_input=0,
+               sliding_window=WINDOW)
 
 # name -> (config, how it is stored). Sizes are odd on purpose, though 4 divides them.
 VARIANTS = {
@@ -328,6 +333,14 @@ VARIANTS = {
             image_token_id=5, pad_token_id=0, scale_factor=2, tie_word_embeddings=True),
         {"dtype": torch.bfloat16},
     ),
+    # Blocks that see everything have wider heads, fewer of them for keys, and keys for values.
+    "gemma-4": (
+        Gemma4TextConfig(**GEMMA_4, attention_k_eq_v=True, num_global_key_value_heads=1, layer_types=["sliding_attention", "full_attention"] * 2,
+                         final_logit_softcapping=10.0,
+                         rope_parameters={"sliding_attention": rope(100),
+                                          "full_attention": rope(1000, rope_type="proportional", partial_rotary_factor=0.5)}),
+        {"dtype": torch.bfloat16},
+    ),
 }
 
 
@@ -349,12 +362,15 @@ def randomize(model, seed):
         else:
             noise *= 1.2 / math.sqrt(tensor.shape[1])
         tensor.data.copy_(noise)
+    for name, tensor in model.named_buffers():
+        if name.endswith("layer_scalar"):
+            tensor.copy_(0.8 + 0.3 * torch.rand(tensor.shape, generator=generator))
 
 
 def less_one(model, name):
     """Gemma and Qwen3.5 store the weights of norms less 1, of delta nets' own norms whole."""
     kind = model.config.model_type
-    return "gemma" in kind or "qwen3_5" in kind and "linear_attn" not in name
+    return "gemma" in kind and "gemma4" not in kind or "qwen3_5" in kind and "linear_attn" not in name
 
 
 def class_of(config):

@@ -22,6 +22,12 @@ export interface Architecture {
   headNorms: 'none' | 'each' | 'all'
   /** Queries come with a gate of their width, whose sigmoid multiplies what attention puts out. */
   gated: boolean
+  /** Values are normed head by head, without weights. */
+  valueNorm: boolean
+  /** What a block puts out is multiplied by its `layer_scalar`. */
+  scaledBlocks: boolean
+  /** Blocks that see everything have heads of another width, of other number for keys and values, or values that are the keys. */
+  global?: { d: number; kvHeads: number; keysAreValues: boolean }
   /** Blocks that recall by a gated delta net instead of attending; null: it attends. Not given: all attend. */
   mixers?: (DeltaSizes | null)[]
   /** Linears by their duty. */
@@ -49,7 +55,7 @@ export interface DeltaSizes {
 }
 
 export interface LinearNames {
-  /** For queries, keys and values: three, or one for all of them. */
+  /** For queries, keys and values: three, one for all of them, or two where keys are values. */
   qkv: readonly string[]
   /** For gate and up: two, or one for both. */
   gateUp: readonly string[]

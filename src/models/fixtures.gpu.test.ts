@@ -35,6 +35,7 @@ const various = [
   'qwen3.5',
   'gemma-2',
   'gemma-3',
+  'gemma-4',
   'olmo2',
   'phi-4-mini',
   'granite',

@@ -5,6 +5,7 @@ import { bloom } from './bloom.ts'
 import { falcon } from './falcon.ts'
 import { gemma2 } from './gemma2.ts'
 import { gemma3 } from './gemma3.ts'
+import { gemma4 } from './gemma4.ts'
 import { granite, granite4 } from './granite.ts'
 import { refuseExperts } from './experts.ts'
 import { llama } from './llama.ts'
@@ -31,6 +32,7 @@ export const families: Family[] = [
   qwen35,
   gemma2,
   gemma3,
+  gemma4,
   ministral3,
   smollm3,
   olmo2,

@@ -1,25 +1,15 @@
 /** The tensors and the forward pass of LLaMA and the families built like it, as their configurations set the switches. */
 import type { Device } from '../gpu/device.ts'
-import { activate, add, attention, copyColumns, multiply, rmsnorm, rope, scale, sigmoidGate, swiglu } from '../gpu/ops.ts'
+import { activate, add, attention, copyColumns, gatherRows, multiply, rmsnorm, rope, scale, sigmoidGate, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder } from '../io/formats/index.ts'
-import type { Architecture, DeltaSizes, LinearNames } from './architecture.ts'
-import { deltaLayout, deltaOutput, deltaParts, recall } from './delta-net.ts'
-import {
-  alike,
-  type Before,
-  type BlockLayout,
-  type BlockWeights,
-  type LinearShape,
-  type Model,
-  placesOf,
-  type StageInput,
-  type Windows,
-} from './family.ts'
+import type { Architecture, LinearNames } from './architecture.ts'
+import { deltaOutput, deltaParts, recall } from './delta-net.ts'
+import { type BlockWeights, type LinearShape, type Model, placesOf, type StageInput, type Windows } from './family.ts'
+import { attn, layoutsOf, middleNorm, ownOf } from './llama-layouts.ts'
 import { attentionFactor, inverseFrequencies, ropeFacts, ropeTables, rotatingWidth, tableRows } from './rope.ts'
 import { Scope } from './scope.ts'
 
-const attn = (part: string) => `self_attn.${part}`
 const mlp = (part: string) => `mlp.${part}`
 
 /** The linears of LLaMA. */
@@ -43,15 +33,16 @@ export function modelOf(model: Architecture): Model {
     prefixes: ['model.', ''],
     decoder: decoderOf(model, biases),
     architecture: model,
-    attention: model.mixers
-      ? undefined
-      : {
-          eps: model.eps,
-          ropes: model.ropes.map((one) => one && ropeFacts(one, d)),
-          spans: model.spans,
-          scoreScale: multipliers.scores,
-          scoreCap: model.scoreCap,
-        },
+    attention:
+      model.mixers || model.global
+        ? undefined
+        : {
+            eps: model.eps,
+            ropes: model.ropes.map((one) => one && ropeFacts(one, d)),
+            spans: model.spans,
+            scoreScale: multipliers.scores,
+            scoreCap: model.scoreCap,
+          },
     // A delta net would have to keep its state and the end of its convolution.
     ...(!model.mixers && { continues: true }),
     block: (gpu, weights, x, windows, k) => block(model, k, gpu, weights, x, windows),
@@ -68,6 +59,9 @@ function decoderOf(model: Architecture, biased: LinearShape[]): Decoder | undefi
   if (
     model.mixers ||
     model.gated ||
+    model.global ||
+    model.valueNorm ||
+    model.scaledBlocks ||
     norms === 'after' ||
     headNorms === 'all' ||
     linears !== apart ||
@@ -103,73 +97,13 @@ function decoderOf(model: Architecture, biased: LinearShape[]): Decoder | undefi
   }
 }
 
-/** What each block is made of, and the linears with a bias. */
-function layoutsOf(model: Architecture): { layouts: BlockLayout[]; biases: LinearShape[] } {
-  const { mixers, blocks, hidden } = model
-  const stages = stagesOf(model)
-  const biases = stages.flat().filter(({ name }) => model.biased(name))
-  const attends = {
-    stages,
-    before: beforeOf(model),
-    vectors: [...normVectors(model), ...biases.map(({ name, q }) => ({ name: `${name}.bias`, length: q }))],
-  }
-  const recalling = new Map<string, BlockLayout>()
-  const recalls = (sizes: DeltaSizes) => {
-    const key = JSON.stringify(sizes)
-    const { stages: mixing, before, vectors, ...others } = deltaLayout(sizes, hidden)
-    const norms = normVectors({ ...model, headNorms: 'none' })
-    const layout = {
-      stages: [...mixing, ...stages.slice(2)],
-      before: [...before, ...attends.before.slice(2)],
-      vectors: [...norms, ...vectors],
-      ...others,
-    }
-    recalling.set(key, recalling.get(key) ?? layout)
-    return recalling.get(key)!
-  }
-  return { layouts: mixers?.map((sizes) => (sizes ? recalls(sizes) : attends)) ?? alike(blocks, attends), biases }
-}
-
-function stagesOf({ hidden, heads, kvHeads, d, ffn, gated, linears: { qkv, gateUp, down } }: Architecture): LinearShape[][] {
-  const [first, keys, values] = qkv
-  const inputs: LinearShape[] =
-    qkv.length === 1
-      ? [{ name: first, q: (heads + 2 * kvHeads) * d, p: hidden, scoring: true }]
-      : [
-          { name: first, q: (gated ? 2 : 1) * heads * d, p: hidden, scoring: true },
-          { name: keys, q: kvHeads * d, p: hidden, scoring: true },
-          { name: values, q: kvHeads * d, p: hidden },
-        ]
-  const outer = gateUp.map((name) => ({ name, q: (2 / gateUp.length) * ffn, p: hidden }))
-  return [inputs, [{ name: attn('o_proj'), q: hidden, p: heads * d }], outer, [{ name: down, q: hidden, p: ffn }]]
-}
-
-function beforeOf({ norms, heads, kvHeads, d, ffn, linears: { qkv, gateUp } }: Architecture): Before[] {
-  const norm = (name: string): Before =>
-    norms === 'after' ? { kind: 'none', why: 'it is the sum of all blocks before, which later blocks see too' } : { kind: 'norm', name }
-  const values: Before =
-    kvHeads < heads
-      ? { kind: 'none', why: 'several query heads share one value head, whose projection cannot take over a scale for each' }
-      : qkv.length === 1
-        ? { kind: 'linear', name: qkv[0], output: (j) => 2 * heads * d + j }
-        : { kind: 'linear', name: qkv[2] }
-  const up: Before = gateUp.length === 1 ? { kind: 'linear', name: gateUp[0], output: (j) => ffn + j } : { kind: 'linear', name: gateUp[1] }
-  return [norm('input_layernorm'), values, norm(middleNorm(norms)), up]
-}
-
-/** The norm before the second branch. */
-const middleNorm = (norms: Architecture['norms']) => (norms === 'around' ? 'pre_feedforward_layernorm' : 'post_attention_layernorm')
-
-function normVectors({ norms, headNorms, hidden, heads, kvHeads, d, plus }: Architecture): BlockLayout['vectors'] {
-  const names = {
-    before: ['input_layernorm', 'post_attention_layernorm'],
-    after: ['post_attention_layernorm', 'post_feedforward_layernorm'],
-    around: ['input_layernorm', 'post_attention_layernorm', 'pre_feedforward_layernorm', 'post_feedforward_layernorm'],
-  }[norms]
-  const vectors = names.map((name) => ({ name: `${name}.weight`, length: hidden, plus }))
-  if (headNorms === 'none') return vectors
-  const [queries, keys] = headNorms === 'each' ? [d, d] : [heads * d, kvHeads * d]
-  return [...vectors, { name: attn('q_norm.weight'), length: queries, plus }, { name: attn('k_norm.weight'), length: keys, plus }]
+/** y · factor, in place; `factor` `[1]` is on the GPU. */
+function scaledBy(scope: Scope, y: Tensor, factor: Tensor): void {
+  const { gpu } = scope
+  const order = scope.keep(gpu.zeros([y.cols], 'u32'))
+  const cols = scope.keep(gatherRows(gpu, factor.view([1, 1]), order))
+  scale(gpu, y, { cols })
+  scope.drop(order, cols)
 }
 
 /** x · factor, in place. */
@@ -210,6 +144,7 @@ async function* block(
     yield { stage: 3, input: gated }
     branch(scope, model, gated, model.linears.down, y, 'post_feedforward_layernorm')
     scope.drop(gated)
+    if (model.scaledBlocks) scaledBy(scope, y, scope.weight('layer_scalar'))
     return scope.give(y)
   } finally {
     scope.dispose()
@@ -223,8 +158,9 @@ function mixer(scope: Scope, model: Architecture, index: number, a: Tensor, wind
     const parts = deltaParts(scope, a, windows)
     return () => recall(scope, sizes, parts, windows, model.eps)
   }
-  const parts = projections(scope, model, a)
-  return () => attend(scope, model, index, parts, windows)
+  const own = ownOf(model, index)
+  const parts = projections(scope, own, a)
+  return () => attend(scope, own, index, parts, windows)
 }
 
 interface Projections {
@@ -245,20 +181,35 @@ function projections(scope: Scope, model: Architecture, a: Tensor): Projections 
     headNorms,
     eps,
     gated,
+    valueNorm,
   } = model
   const outputs = qkv.map((name) => scope.linear(a, name))
-  const [first, k, v] = outputs.length === 1 ? split(scope, outputs[0], [heads * d, kvHeads * d, kvHeads * d]) : outputs
+  const [first, k, own] = outputs.length === 1 ? split(scope, outputs[0], [heads * d, kvHeads * d, kvHeads * d]) : outputs
   const [q, gate] = gated ? interleaved(scope, first, d) : [first]
-  if (headNorms === 'none') return { q, k, v, gate }
-  const normed = (x: Tensor, name: string) => {
-    const width = headNorms === 'each' ? d : x.cols
+  const normed = (x: Tensor, width: number, weight: Tensor) => {
     const y = scope.keep(scope.gpu.empty(x.shape))
     const rows = [x.size / width, width]
-    rmsnorm(scope.gpu, x.view(rows), scope.weight(attn(`${name}.weight`)), eps, y.view(rows))
+    rmsnorm(scope.gpu, x.view(rows), weight, eps, y.view(rows))
+    return y
+  }
+  /** With the norm of that name, which takes its place. */
+  const headNormed = (x: Tensor, name: string) => {
+    if (headNorms === 'none') return x
+    const y = normed(x, headNorms === 'each' ? d : x.cols, scope.weight(attn(`${name}.weight`)))
     scope.drop(x)
     return y
   }
-  return { q: normed(q, 'q_norm'), k: normed(k, 'k_norm'), v, gate }
+  const v = valueNorm ? normedValues(scope, own ?? k, (x, ones) => normed(x, d, ones), d) : own
+  if (valueNorm && own) scope.drop(own)
+  return { q: headNormed(q, 'q_norm'), k: headNormed(k, 'k_norm'), v, gate }
+}
+
+/** Values whose heads are normed without weights; `values` stay, since they may be the keys. */
+function normedValues(scope: Scope, values: Tensor, normed: (x: Tensor, ones: Tensor) => Tensor, d: number): Tensor {
+  const ones = scope.keep(scope.gpu.upload(new Float32Array(d).fill(1), [d]))
+  const v = normed(values, ones)
+  scope.drop(ones)
+  return v
 }
 
 /** Queries and gates, which lie head by head beside each other in `x` `[tokens, heads · 2d]`. */

@@ -48,7 +48,8 @@ export type Fields = z.infer<typeof schema>
 const sameActivation = { silu: ['silu', 'swish'], gelu_pytorch_tanh: ['gelu_pytorch_tanh', 'gelu_new', 'gelu_fast'] }
 
 /** What sets a family apart from LLaMA. */
-export interface Kind extends Partial<Pick<Architecture, 'act' | 'norms' | 'plus' | 'headNorms' | 'linears' | 'gated'>> {
+export interface Kind
+  extends Partial<Pick<Architecture, 'act' | 'norms' | 'plus' | 'headNorms' | 'linears' | 'gated' | 'valueNorm' | 'scaledBlocks'>> {
   id: string
   label: string
   modelTypes: string[]
@@ -87,6 +88,8 @@ export function architectureOf(kind: Kind, given: Record<string, unknown>): Arch
     headNorms = 'none',
     linears = apart,
     gated = false,
+    valueNorm = false,
+    scaledBlocks = false,
   } = kind
   const config = fieldsOf(kind, given)
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: ffn } = config
@@ -108,7 +111,7 @@ export function architectureOf(kind: Kind, given: Record<string, unknown>): Arch
     maxPositions: config.max_position_embeddings,
     tied: config.tie_word_embeddings,
     eps: config.rms_norm_eps,
-    ...{ act, norms, plus, headNorms, linears, gated, spans },
+    ...{ act, norms, plus, headNorms, linears, gated, valueNorm, scaledBlocks, spans },
     biased: (linear) => biased.includes(linear) || config[linear.startsWith('self_attn') ? 'attention_bias' : 'mlp_bias'] === true,
     ropes: kind.ropes?.(full, spans, rules) ?? Array<RopeSettings>(spans.length).fill(readRope(full, rules)),
     multipliers: { embedding: 1, residual: 1, logits: 1, scores: 1 / Math.sqrt(d), ...kind.multipliers?.(config) },

@@ -170,6 +170,64 @@ describe('Qwen3.5', () => {
   })
 })
 
+describe('Gemma 4', () => {
+  const text = {
+    ...{ model_type: 'gemma4_text', hidden_size: 64, num_hidden_layers: 12, num_attention_heads: 4, intermediate_size: 96, vocab_size: 64 },
+    ...{ num_key_value_heads: 2, head_dim: 16, global_head_dim: 32, num_global_key_value_heads: 1, hidden_size_per_layer_input: 0 },
+  }
+  const projections = (config: Record<string, unknown>, k: number) =>
+    readModel(config).model.layouts[k].stages[0].map(({ name, q }) => [name.split('.')[1], q])
+
+  it('has wider heads in every sixth block, whose keys are its values where the config says so', () => {
+    for (const k of [0, 4])
+      expect(projections({ ...text, attention_k_eq_v: true }, k)).toEqual([
+        ['q_proj', 64],
+        ['k_proj', 32],
+        ['v_proj', 32],
+      ])
+    for (const k of [5, 11])
+      expect(projections({ ...text, attention_k_eq_v: true }, k)).toEqual([
+        ['q_proj', 128],
+        ['k_proj', 32],
+      ])
+    expect(projections(text, 5)).toEqual([
+      ['q_proj', 128],
+      ['k_proj', 64],
+      ['v_proj', 64],
+    ])
+    const { ropes } = readModel(text).model.architecture!
+    expect(ropes[5]).toEqual({ theta: 1e6, share: 0.25, scaling: { kind: 'proportional', factor: 1 } })
+    expect(ropes[0]).toEqual({ theta: 1e4, share: 1, scaling: { kind: 'none' } })
+  })
+
+  it('of the unified type has no per-layer embeddings, in its repository too', () => {
+    const { hidden_size_per_layer_input: _, ...rest } = text
+    const { model, partOf } = readModel({ model_type: 'gemma4_unified', text_config: { ...rest, model_type: 'gemma4_unified_text' } })
+    expect([partOf, model.shape.tied, model.shape.maxPositions]).toEqual(['gemma4_unified', true, 262144])
+    expect(readModel({ model_type: 'gemma4', text_config: text }).partOf).toBe('gemma4')
+  })
+
+  it.each<[string, Record<string, unknown>, RegExp]>([
+    ['per-layer embeddings', { hidden_size_per_layer_input: 256 }, /hidden_size_per_layer_input is 256/],
+    ['per-layer embeddings by default', { hidden_size_per_layer_input: undefined }, /hidden_size_per_layer_input is 256/],
+    ['shared keys and values', { num_kv_shared_layers: 4 }, /num_kv_shared_layers is 4/],
+    ['experts', { enable_moe_block: true, num_experts: 128 }, /num_experts is 128/],
+    ['attention to what follows', { use_bidirectional_attention: 'all' }, /use_bidirectional_attention/],
+    ['a cap', { attn_logit_softcapping: 50 }, /attn_logit_softcapping/],
+    [
+      'widths that disagree',
+      { per_layer_config: { 5: { head_dim: 16 }, 11: { head_dim: 16 } } },
+      /global_head_dim is 32, but per_layer_config is 16/,
+    ],
+    ['sizes of another block', { per_layer_config: { 0: { head_dim: 32 } } }, /per_layer_config has a block 0/],
+    ['different sizes', { per_layer_config: { 5: { head_dim: 32 } } }, /different sizes/],
+    ['heads that cannot share', { attention_k_eq_v: true, num_global_key_value_heads: 3 }, /4 attention heads cannot share 3/],
+    ['another activation', { hidden_activation: 'silu' }, /"silu"/],
+  ])('%s: refused', async (_, changes, message) => {
+    expect((await refusal(() => readModel({ ...text, ...changes }))).message).toMatch(message)
+  })
+})
+
 describe('Granite 4', () => {
   const dense = {
     ...{ model_type: 'granitemoehybrid', hidden_size: 64, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2 },

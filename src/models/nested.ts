@@ -13,6 +13,8 @@ import type { Model } from './family.ts'
 const repositories: Record<string, { text: string; tied?: boolean }> = {
   mistral3: { text: 'mistral' },
   gemma3: { text: 'gemma3_text' },
+  gemma4: { text: 'gemma4_text' },
+  gemma4_unified: { text: 'gemma4_unified_text' },
   qwen3_5: { text: 'qwen3_5_text', tied: false },
   llava: { text: 'llama' },
   llava_next: { text: 'llama' },

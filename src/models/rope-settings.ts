@@ -124,6 +124,7 @@ const readers: { [K in RopeScaling['kind']]: (config: JsonObject, home: RopeHome
     return { kind: 'none' }
   },
   linear: (_, home) => ({ kind: 'linear', factor: field(home, 'factor', positive) }),
+  proportional: (_, home) => ({ kind: 'proportional', factor: home.settings.factor == null ? 1 : field(home, 'factor', positive) }),
   dynamic: (_, home) => ({ kind: 'dynamic', factor: field(home, 'factor', positive) }),
   llama3: (config, home) => ({
     kind: 'llama3',

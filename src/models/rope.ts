@@ -14,6 +14,8 @@ export interface RopeSettings {
 export type RopeScaling =
   | { kind: 'none' }
   | { kind: 'linear'; factor: number }
+  /** All dimensions pair up across the head, and the share of pairs that turns does so as if all did. */
+  | { kind: 'proportional'; factor: number }
   /** Another base beyond `max_position_embeddings`, which no window here reaches; within them nothing changes. */
   | { kind: 'dynamic'; factor: number }
   | { kind: 'llama3'; factor: number; low: number; high: number; original: number }
@@ -23,7 +25,7 @@ export type RopeScaling =
   | { kind: 'longrope'; short: number[]; long: number[]; original: number; attention: number }
 
 /** Dimensions of a head of width `d` that rotate. */
-export const rotatingWidth = ({ share }: RopeSettings, d: number) => Math.trunc(d * share)
+export const rotatingWidth = ({ share, scaling }: RopeSettings, d: number) => (scaling.kind === 'proportional' ? d : Math.trunc(d * share))
 
 /** Angles per position step in windows of `t` positions, one for each rotating pair, in float64. */
 export function inverseFrequencies(settings: RopeSettings, d: number, t: number): number[] {
@@ -34,6 +36,10 @@ export function inverseFrequencies(settings: RopeSettings, d: number, t: number)
     case 'none':
     case 'dynamic':
       return plain
+    case 'proportional': {
+      const turning = Math.floor(Math.trunc(settings.share * d) / 2)
+      return plain.map((inverse, i) => (i < turning ? inverse / scaling.factor : 0))
+    }
     case 'linear':
       return plain.map((inverse) => inverse / scaling.factor)
     case 'longrope': {
@@ -75,6 +81,7 @@ export const attentionFactor = ({ scaling }: RopeSettings) => ('attention' in sc
 /** As formats store them; a text names a kind of scaling that has no such form. */
 export function ropeFacts(settings: RopeSettings, d: number): Rope | string {
   const { scaling } = settings
+  if (scaling.kind === 'proportional') return 'a proportional scaling'
   if (scaling.kind === 'dynamic' || (scaling.kind === 'yarn' && !scaling.truncate))
     return scaling.kind === 'yarn' ? 'a yarn scaling between whole dimensions' : 'a dynamic scaling'
   const { theta, queries = null } = settings
@@ -86,6 +93,7 @@ function scaleFacts(settings: RopeSettings, d: number): Rope['scaling'] {
   switch (scaling.kind) {
     case 'none':
     case 'dynamic':
+    case 'proportional':
       return { kind: 'none' }
     case 'llama3': {
       const plain = inverseFrequencies({ ...settings, scaling: { kind: 'none' } }, d, 1)

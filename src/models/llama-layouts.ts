@@ -1,0 +1,99 @@
+/** What the blocks of LLaMA and the families built like it are made of. */
+import type { Architecture, DeltaSizes } from './architecture.ts'
+import { deltaLayout } from './delta-net.ts'
+import { alike, type Before, type BlockLayout, type LinearShape } from './family.ts'
+
+export const attn = (part: string) => `self_attn.${part}`
+
+/** What each block is made of, and the linears with a bias. */
+export function layoutsOf(model: Architecture): { layouts: BlockLayout[]; biases: LinearShape[] } {
+  const { mixers, blocks, hidden } = model
+  const attends = attending(model)
+  const { stages } = attends
+  const recalling = new Map<string, BlockLayout>()
+  const recalls = (sizes: DeltaSizes) => {
+    const key = JSON.stringify(sizes)
+    const { stages: mixing, before, vectors, ...others } = deltaLayout(sizes, hidden)
+    const norms = normVectors({ ...model, headNorms: 'none' })
+    const layout = {
+      stages: [...mixing, ...stages.slice(2)],
+      before: [...before, ...attends.before.slice(2)],
+      vectors: [...norms, ...vectors],
+      ...others,
+    }
+    recalling.set(key, recalling.get(key) ?? layout)
+    return recalling.get(key)!
+  }
+  const biases = stages.flat().filter(({ name }) => model.biased(name))
+  if (!model.global) return { layouts: mixers?.map((sizes) => (sizes ? recalls(sizes) : attends)) ?? alike(blocks, attends), biases }
+  const wide = attending(ownOf(model, model.spans.indexOf(Number.POSITIVE_INFINITY)))
+  return { layouts: model.spans.map((span) => (Number.isFinite(span) ? attends : wide)), biases }
+}
+
+/** The model with the sizes that block `index` has. */
+export function ownOf(model: Architecture, index: number): Architecture {
+  const { global, spans, linears } = model
+  if (!global || Number.isFinite(spans[index])) return model
+  const qkv = global.keysAreValues ? linears.qkv.slice(0, 2) : linears.qkv
+  return { ...model, d: global.d, kvHeads: global.kvHeads, linears: { ...linears, qkv } }
+}
+
+/** What a block that attends is made of. */
+function attending(model: Architecture): BlockLayout {
+  const { heads, d } = model
+  const stages = stagesOf(model)
+  const biases = stages.flat().filter(({ name }) => model.biased(name))
+  return {
+    stages,
+    before: beforeOf(model),
+    vectors: [
+      ...normVectors(model),
+      ...biases.map(({ name, q }) => ({ name: `${name}.bias`, length: q })),
+      ...(model.scaledBlocks ? [{ name: 'layer_scalar', length: 1, duty: 'factor of the block' }] : []),
+    ],
+    mixing: (t) => t * heads * (4 * d + 6),
+  }
+}
+
+function stagesOf({ hidden, heads, kvHeads, d, ffn, gated, linears: { qkv, gateUp, down } }: Architecture): LinearShape[][] {
+  const [first, keys, values] = qkv
+  const inputs: LinearShape[] =
+    qkv.length === 1
+      ? [{ name: first, q: (heads + 2 * kvHeads) * d, p: hidden, scoring: true }]
+      : [
+          { name: first, q: (gated ? 2 : 1) * heads * d, p: hidden, scoring: true },
+          { name: keys, q: kvHeads * d, p: hidden, scoring: true },
+          ...(values ? [{ name: values, q: kvHeads * d, p: hidden }] : []),
+        ]
+  const outer = gateUp.map((name) => ({ name, q: (2 / gateUp.length) * ffn, p: hidden }))
+  return [inputs, [{ name: attn('o_proj'), q: hidden, p: heads * d }], outer, [{ name: down, q: hidden, p: ffn }]]
+}
+
+function beforeOf({ norms, valueNorm, heads, kvHeads, d, ffn, linears: { qkv, gateUp } }: Architecture): Before[] {
+  const norm = (name: string): Before =>
+    norms === 'after' ? { kind: 'none', why: 'it is the sum of all blocks before, which later blocks see too' } : { kind: 'norm', name }
+  const values: Before = valueNorm
+    ? { kind: 'none', why: 'values are normed without weights, which takes a scale away' }
+    : kvHeads < heads
+      ? { kind: 'none', why: 'several query heads share one value head, whose projection cannot take over a scale for each' }
+      : qkv.length === 1
+        ? { kind: 'linear', name: qkv[0], output: (j) => 2 * heads * d + j }
+        : { kind: 'linear', name: qkv[2] }
+  const up: Before = gateUp.length === 1 ? { kind: 'linear', name: gateUp[0], output: (j) => ffn + j } : { kind: 'linear', name: gateUp[1] }
+  return [norm('input_layernorm'), values, norm(middleNorm(norms)), up]
+}
+
+/** The norm before the second branch. */
+export const middleNorm = (norms: Architecture['norms']) => (norms === 'around' ? 'pre_feedforward_layernorm' : 'post_attention_layernorm')
+
+function normVectors({ norms, headNorms, hidden, heads, kvHeads, d, plus }: Architecture): BlockLayout['vectors'] {
+  const names = {
+    before: ['input_layernorm', 'post_attention_layernorm'],
+    after: ['post_attention_layernorm', 'post_feedforward_layernorm'],
+    around: ['input_layernorm', 'post_attention_layernorm', 'pre_feedforward_layernorm', 'post_feedforward_layernorm'],
+  }[norms]
+  const vectors = names.map((name) => ({ name: `${name}.weight`, length: hidden, plus }))
+  if (headNorms === 'none') return vectors
+  const [queries, keys] = headNorms === 'each' ? [d, d] : [heads * d, kvHeads * d]
+  return [...vectors, { name: attn('q_norm.weight'), length: queries, plus }, { name: attn('k_norm.weight'), length: keys, plus }]
+}
