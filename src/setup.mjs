@@ -98,6 +98,7 @@ const tasks = {
     const env = { ...process.env, ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' }
     process.exitCode = spawnSync(python, ['src/scale/ray_test.py', ...args], { cwd: root, stdio: 'inherit', env }).status ?? 1
   },
+  'gguf-perplexity': (args) => headless('e2e/gguf-perplexity.ts', args),
   'dry-runs': (args) => headless('e2e/dry-runs.ts', args),
   'scale:paper': (args) => headless('e2e/scale-paper.ts', args),
 }

@@ -1,15 +1,16 @@
-"""Which formats of which families transformers really loads, on the processor.
+"""Which formats of which families transformers and llama.cpp really load, on the processor.
 
-    python3 e2e/oracle/check_clients.py [--write] [VARIANT ...]
+    python3 e2e/oracle/check_clients.py [--write] [--format FORMAT] [VARIANT ...]
 
 Each variant of make_fixtures.py, as wide as kernels want it (multiples of 32), is quantized in the terminal by RTN (4 bits, groups of 32,
 symmetric) into every format of ROWS. transformers loads each folder, with gptqmodel, optimum and compressed-tensors where they are
-needed, and measures it. The table holds how far its perplexity is from the workbench's own, relatively, or what it says instead.
+needed, and measures it; a GGUF file is measured by the llama.cpp of node-llama-cpp. The table holds how far its perplexity is from the workbench's own, relatively, or what it says instead.
 `--write` puts the table into README.md. Needs `pip install gptqmodel==7.7.0 optimum==2.3.0 compressed-tensors` beside requirements.txt.
 """
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -22,14 +23,14 @@ import transformers
 from tokenizers import Tokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from check_exports import DEMO, LENGTH, WINDOWS, perplexity, quantize
+from check_exports import DEMO, LENGTH, ROOT, WINDOWS, perplexity, quantize
 from make_fixtures import VARIANTS, class_of, randomize
 
-FORMATS = ["gptq", "compressed-tensors", "awq", "dense"]
+FORMATS = ["gptq", "compressed-tensors", "awq", "dense", "gguf"]
 WIDE = dict(hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=1, head_dim=32)
 # One of each family, and one of each kind of repository.
 ROWS = ["llama-3.2", "mistral", "qwen2", "qwen3", "gemma-2", "gemma-3", "ministral-3", "smollm3", "olmo2", "olmo3", "phi-3", "phi-4-mini",
-        "granite", "qwen3.5", "mistral3", "gemma-3-vision", "smolvlm", "llava", "internvl", "idefics3", "qwen3.5-vision"]
+        "granite", "qwen3.5", "gemma-4", "mistral3", "gemma-3-vision", "smolvlm", "llava", "internvl", "idefics3", "qwen3.5-vision"]
 
 
 def widened(config):
@@ -39,6 +40,8 @@ def widened(config):
     text.update({key: value for key, value in WIDE.items() if key in text or key != "head_dim"})
     if "linear_num_value_heads" in text:
         text.update(linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32)
+    for own in (text.get("per_layer_config") or {}).values():
+        own.update(head_dim=64)
     ropes = text["rope_parameters"]
     for key in ("short_factor", "long_factor"):
         if key in ropes:
@@ -56,7 +59,23 @@ def measured(folder, ids):
     return perplexity(model, ids)
 
 
-def row(name, place):
+def by_llama_cpp(folder, ids):
+    (folder / "ids.json").write_text(json.dumps(ids.tolist()))
+    [file] = folder.glob("*.gguf")
+    command = ["npm", "run", "--silent", "gguf-perplexity", "--", str(file), str(folder / "ids.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return json.loads(done.stdout)["perplexity"]
+
+
+def said(error):
+    """What it says: the command line ends with a sentence and a hint, and libraries begin with theirs."""
+    lines = str(error).strip().splitlines()
+    return lines[max(0, len(lines) - 2)][:160] if isinstance(error, SystemExit) else f"{type(error).__name__}: {lines[0][:80]}"
+
+
+def row(name, place, formats):
     config = widened(VARIANTS[name][0])
     torch.manual_seed(0)
     model = class_of(config).from_config(config)
@@ -67,14 +86,15 @@ def row(name, place):
     shutil.copy(DEMO / "tokenizer.json", source)
     tokens = Tokenizer.from_file(str(source / "tokenizer.json")).encode((DEMO / "evaluation.txt").read_text()).ids
     ids = torch.tensor(tokens[: WINDOWS * LENGTH]).view(WINDOWS, LENGTH)
-    method = ["rtn", "--wbits", "4", "--groupsize", "32", "--sym", "--format", ",".join(FORMATS)]
-    ours = quantize(source, place / "out", method)["perplexity"]
     cells = []
-    for format in FORMATS:
+    for format in formats:
+        out = place / "out" / format
         try:
-            cells.append(f"{measured(place / 'out' / format, ids) / ours - 1:+.0e}")
-        except Exception as error:
-            cells.append(f"no: {type(error).__name__}: {str(error).strip().splitlines()[0][:80]}")
+            ours = quantize(source, out, ["rtn", "--wbits", "4", "--groupsize", "32", "--sym", "--format", format])["perplexity"]
+            theirs = by_llama_cpp(out, ids) if format == "gguf" else measured(out, ids)
+            cells.append(f"{theirs / ours - 1:+.0e}")
+        except (Exception, SystemExit) as error:
+            cells.append(f"no: {said(error)}")
         print(name, format, cells[-1], flush=True)
     return [name, *cells]
 
@@ -84,15 +104,21 @@ def main():
     transformers.logging.set_verbosity_error()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    names = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    arguments = sys.argv[1:]
+    formats = FORMATS
+    if "--format" in arguments:
+        at = arguments.index("--format")
+        formats = [arguments[at + 1]]
+        del arguments[at : at + 2]
+    names = [argument for argument in arguments if not argument.startswith("--")]
     rows = []
     for name in names or ROWS:
         with tempfile.TemporaryDirectory() as place:
-            rows.append(row(name, Path(place)))
-    lines = [["variant", *FORMATS], ["---"] * (len(FORMATS) + 1), *rows]
+            rows.append(row(name, Path(place), formats))
+    lines = [["variant", *formats], ["---"] * (len(formats) + 1), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     print(table)
-    if "--write" in sys.argv:
+    if "--write" in arguments:
         readme = Path(__file__).parent / "README.md"
         before, _, rest = readme.read_text().partition("<!-- clients -->\n")
         readme.write_text(f"{before}<!-- clients -->\n{table}\n<!-- end of clients -->{rest.partition('<!-- end of clients -->')[2]}")
