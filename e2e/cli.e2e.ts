@@ -128,6 +128,37 @@ describe('npm run quantize', () => {
     expect(stderr).not.toMatch(/Vulkan|BackendVk|operator\(\)/)
   })
 
+  test('fills a budget with widths linear by linear, and tells how uniform ones do', async () => {
+    const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'out')
+    const saving = ['--save', folder, '--format', 'compressed-tensors', '--json']
+    const few = ['--nsamples', '2', '--seqlen', '32', '--eval-samples', '2', '--quantization-method', 'rtn']
+    const made = quantize('--model', 'demo', ...few, '--target-bpw', '3.2', ...saving)
+    expect(made.status, made.stderr).toBe(0)
+    const { bits_per_weight, budget, options, layers, kl } = JSON.parse(made.stdout)
+    expect(bits_per_weight).toBeLessThanOrEqual(3.2)
+    expect(bits_per_weight).toBeGreaterThan(3.15)
+    expect(budget).toMatchObject({ target_bpw: 3.2, size: bits_per_weight, uniform: [{ bits: 3 }, { bits: 4 }] })
+    // Uniform 3 bits are smaller, and cost more.
+    expect(budget.uniform[0].bits_per_weight).toBeLessThan(bits_per_weight)
+    expect(budget.uniform[0].kl).toBeGreaterThan(kl)
+    expect(budget.better).toBe('mixture')
+    const overrides = (options.overrides as string[]).flatMap((text) => ['--override', text])
+    const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'))
+    expect(Object.keys(config.quantization_config.config_groups).length).toBeGreaterThan(1)
+    // What it chose can be asked for by hand.
+    const again = quantize('--model', 'demo', ...few, ...overrides, '--json')
+    expect(again.status, again.stderr).toBe(0)
+    expect(JSON.parse(again.stdout).kl).toBe(kl)
+    expect(JSON.parse(again.stdout).layers.map(({ own }: { own: unknown }) => own)).toEqual(layers.map(({ own }: { own: unknown }) => own))
+    for (const [args, said] of [
+      [['--target-bpw', '1'], 'Ask for'],
+      [['--override', 'gate:bits=2'], 'matches no linear that is quantized'],
+    ] as const) {
+      const refused = quantize('--model', 'demo', ...few, ...args)
+      expect([refused.status, refused.stderr]).toEqual([2, expect.stringContaining(said)])
+    }
+  })
+
   test('names what has no effect where it only measures', () => {
     const given = ['--chat-template', '--sym', '--nsamples', '4', '--seed', '1', '--date', '2026-01-01']
     const few = ['--eval-samples', '1', '--seqlen', '32']

@@ -57,8 +57,8 @@ export function resultOf(report: JobReport, pushed: string | null) {
 
 /** Bits per weight by purpose; they add up to `bits_per_weight`. */
 function bitsOf(layers: Pick<LayerResult, 'shape' | 'bits'>[]) {
-  const { groupIndex, ...others } = bitsByContent(layers)
-  return { ...others, group_index: groupIndex }
+  const { groupIndex, kept, ...others } = bitsByContent(layers)
+  return { ...others, group_index: groupIndex, ...(kept && { kept }) }
 }
 
 /** With its standard error, that of a fraction of independent passages. */
