@@ -1,5 +1,5 @@
 /** The page around the steps: header, stepper, messages, questions, and what screen readers hear. */
-import { AlertDialog, Tooltip } from 'radix-ui'
+import { Tooltip } from 'radix-ui'
 import { Component, type ReactNode, StrictMode, Suspense, useEffect, useRef, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import type { Engine } from '../engine/hosts/client.ts'
@@ -31,6 +31,7 @@ const panels = {
   results: later(async () => (await import('./panels/results.tsx')).ResultsPanel),
 }
 
+const Question = later(async () => (await import('./panels/question.tsx')).Question)
 const Drawer = later(async () => (await import('./panels/drawer.tsx')).Drawer)
 
 /** The whole page, on any implementation of the engine. */
@@ -80,7 +81,7 @@ function Page() {
       )}
       <Announcer />
       <LinearDrawer />
-      <Question />
+      <Asked />
     </>
   )
 }
@@ -152,34 +153,17 @@ function LinearDrawer() {
   )
 }
 
-/** Asks before what cannot be undone. */
-function Question() {
-  const workbench = useWorkbench()
+function Asked() {
   const question = useView((state) => state.question)
+  const [asked, setAsked] = useState(false)
+  // Once there was one, it stays for its way out.
+  if (question && !asked) setAsked(true)
   return (
-    <AlertDialog.Root open={question !== null} onOpenChange={(open) => !open && workbench.answer(false)}>
-      <AlertDialog.Portal>
-        <AlertDialog.Overlay className="overlay" />
-        <AlertDialog.Content className="dialog">
-          <AlertDialog.Title>{question?.title}</AlertDialog.Title>
-          <AlertDialog.Description asChild>
-            <div>
-              {question?.lines.map((line) => (
-                <p key={line}>{line}</p>
-              ))}
-            </div>
-          </AlertDialog.Description>
-          <div className="row">
-            <AlertDialog.Cancel asChild>
-              <Button>Cancel</Button>
-            </AlertDialog.Cancel>
-            <Button kind="primary" onClick={() => workbench.answer(true)}>
-              {question?.action ?? ''}
-            </Button>
-          </div>
-        </AlertDialog.Content>
-      </AlertDialog.Portal>
-    </AlertDialog.Root>
+    asked && (
+      <Suspense>
+        <Question />
+      </Suspense>
+    )
   )
 }
 

@@ -1,7 +1,7 @@
 /** The header: what the GPU is, the theme, and help. */
-import { DropdownMenu, Popover } from 'radix-ui'
+import { Popover } from 'radix-ui'
 import { useView, useWorkbench } from './context.ts'
-import { Icon, Switch } from './panels/controls.tsx'
+import { Choice, Icon, Switch } from './panels/controls.tsx'
 import { GpuChip } from './panels/gpu.tsx'
 import type { Theme } from './store/state.ts'
 
@@ -32,24 +32,25 @@ function ThemeMenu() {
   const theme = useView((state) => state.preferences.theme)
   const icon = { system: 'system', light: 'sun', dark: 'moon' } as const
   return (
-    <DropdownMenu.Root modal={false}>
-      <DropdownMenu.Trigger className="button quiet bare" aria-label={`Theme: ${theme}`} title="Theme">
+    <Popover.Root>
+      <Popover.Trigger className="button quiet bare" aria-label={`Theme: ${theme}`} title="Theme">
         <Icon name={icon[theme]} />
-      </DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
-        <DropdownMenu.Content className="menu" align="end" sideOffset={4}>
-          <DropdownMenu.RadioGroup value={theme} onValueChange={(value) => workbench.prefer({ theme: value as Theme })}>
-            {(['system', 'light', 'dark'] as const).map((value) => (
-              <DropdownMenu.RadioItem key={value} value={value}>
-                <Icon name={icon[value]} />
-                {value[0].toUpperCase() + value.slice(1)}
-                {value === theme && <Icon name="check" />}
-              </DropdownMenu.RadioItem>
-            ))}
-          </DropdownMenu.RadioGroup>
-        </DropdownMenu.Content>
-      </DropdownMenu.Portal>
-    </DropdownMenu.Root>
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Content className="popover theme" align="end" sideOffset={4} collisionPadding={8} aria-label="Theme">
+          <Choice
+            name="theme"
+            value={theme}
+            choices={[
+              { value: 'system', label: 'System' },
+              { value: 'light', label: 'Light' },
+              { value: 'dark', label: 'Dark' },
+            ]}
+            onChange={(value: Theme) => workbench.prefer({ theme: value })}
+          />
+        </Popover.Content>
+      </Popover.Portal>
+    </Popover.Root>
   )
 }
 
@@ -60,7 +61,7 @@ const keyList: [string, string][] = [
   ['Tab', 'Next control'],
   ['Esc', 'Close what is open'],
   ['← →', 'Step through the values of a chart that has the focus'],
-  ['← → ↑ ↓', 'Step through the cells of the error map'],
+  ['← → ↑ ↓', 'Step through the cells of a map, Enter opens one'],
 ]
 
 function Help({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {

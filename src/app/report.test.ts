@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Catalog, GpuSummary, Job, ModelSummary, RunResult } from '../engine/job.ts'
 import { begin, reduce } from './reduce.ts'
-import { exportNames, toMarkdown } from './report.ts'
+import { exportNames } from './export-names.ts'
+import { toMarkdown } from './report.ts'
 
 const job: Job = {
   runs: [{ id: 'run-1', label: 'A | B', method: 'rtn', options: {} }],

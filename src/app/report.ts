@@ -94,39 +94,3 @@ function withError(value: number | null, error: number | null, show = format.per
 
 const named = (text: UsedText | undefined) => (text ? `${text.name}, ` : '')
 const digest = (text: UsedText | undefined) => (text ? ` (SHA-256 of the token ids ${text.tokensSha256.slice(0, 16)})` : '')
-
-/**
- * A folder name for the checkpoint of each run: the model, the run, nothing that a file system minds, and never one name
- * for two runs, letters' case aside.
- */
-export function exportNames(model: Pick<ModelSummary, 'name'>, runs: Pick<RunView, 'id' | 'label'>[]): Map<string, string> {
-  const names = new Map<string, string>()
-  const taken = new Set<string>()
-  for (const { id, label } of runs) {
-    const name = safeName(`${model.name}-${label}`) || 'checkpoint'
-    let free = name
-    for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${name}-${n}`
-    taken.add(free.toLowerCase())
-    names.set(id, free)
-  }
-  return names
-}
-
-/** Bytes of a name that file systems take, less what is put behind it. */
-const longestName = 200
-
-function safeName(text: string): string {
-  const name = text
-    .normalize('NFC')
-    .replaceAll('+', '-plus-')
-    .replaceAll('%', '-percent-')
-    .replace(/[^\p{L}\p{M}\p{N}._-]+/gu, '-')
-    .replace(/-+/g, '-')
-  let [kept, bytes] = ['', 0]
-  for (const letter of name) {
-    bytes += new TextEncoder().encode(letter).length
-    if (bytes > longestName) break
-    kept += letter
-  }
-  return kept.replace(/^[-.]+|[-.]+$/g, '')
-}

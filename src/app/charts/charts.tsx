@@ -1,5 +1,5 @@
 /** The charts of a job, computed from the job's view. */
-import { useId, useState } from 'react'
+import { memo, useId, useState } from 'react'
 import * as format from '../format.ts'
 import { maxPoints } from '../../engine/job.ts'
 import type { JobView, RunView } from '../reduce.ts'
@@ -62,7 +62,11 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
   const shown = picked ?? latest ?? linears.at(-1) ?? null
   const curves = view.runs.map((run) => ({ run, points: shown === null ? [] : curveOf(run, shown) })).filter(({ points }) => points.length)
   const iterations = curves.flatMap(({ points }) => points.map(({ x }) => x))
-  const planned = Math.max(0, ...view.runs.map(({ objective }) => (objective?.linear === shown ? objective.iterations : 0)))
+  // While it is being solved; afterwards its iterations are all there are.
+  const planned = Math.max(
+    0,
+    ...view.runs.map((run) => (run.objective?.linear === shown && !keptOf(run, shown) ? run.objective.iterations : 0)),
+  )
   const marks = [...new Set(iterations)].sort((a, b) => a - b)
   return (
     <Curves
@@ -79,11 +83,7 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
                 {latest ? 'Running: ' : 'Last: '}
                 {shortName(latest ?? linears.at(-1) ?? '')}
               </option>
-              {linears.map((name) => (
-                <option key={name} value={name}>
-                  {shortName(name)}
-                </option>
-              ))}
+              <Linears names={linears} />
             </select>
           </label>
         )
@@ -110,9 +110,23 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
   )
 }
 
+/** Hundreds of choices, of which one is new at times. */
+const Linears = memo(
+  function Linears({ names }: { names: string[] }) {
+    return names.map((name) => (
+      <option key={name} value={name}>
+        {shortName(name)}
+      </option>
+    ))
+  },
+  (a, b) => a.names.length === b.names.length && a.names.every((name, i) => name === b.names[i]),
+)
+
+const keptOf = ({ layers }: RunView, linear: string) => layers.find(({ name }) => name === linear)?.objective
+
 /** From the linear's result, or as far as it has come. */
 function curveOf(run: RunView, linear: string): Point[] {
-  const kept = run.layers.find(({ name }) => name === linear)?.objective
+  const kept = keptOf(run, linear)
   if (kept) return kept.iterations.map((x, i) => ({ x, y: kept.values[i], hollow: kept.relaxed.includes(x) }))
   if (run.objective?.linear !== linear) return []
   return run.objective.points.map(({ iteration, value, relaxed }) => ({ x: iteration, y: value, hollow: relaxed }))

@@ -1,6 +1,6 @@
 /** The frame of a chart: title with quantity and unit, legend, its data as a table, and saving as an image. */
 import { DropdownMenu } from 'radix-ui'
-import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import { memo, type ReactNode, useCallback, useEffect, useId, useRef, useState } from 'react'
 import { download } from '../files.ts'
 import { Button, Icon, RunMark } from '../panels/controls.tsx'
 import { Scroll, usePages } from '../panels/tables.tsx'
@@ -61,37 +61,13 @@ export function ChartFrame({ title, note, controls, legend: named, table, height
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')
+  const save = useLatest((kind: 'svg' | 'png') => (kind === 'svg' ? saveSvg() : saveAsPng()))
 
   return (
     <figure className="chart panel" aria-labelledby={id}>
       <figcaption>
         <h2 id={id}>{title}</h2>
-        <div className="chart-tools">
-          <Button
-            kind="quiet"
-            icon="table"
-            aria-label="Show as table"
-            title="Show as table"
-            aria-pressed={asTable}
-            onClick={() => setAsTable(!asTable)}
-          />
-          <DropdownMenu.Root modal={false}>
-            <DropdownMenu.Trigger
-              className="button quiet bare"
-              aria-label="Save chart"
-              title="Save chart"
-              disabled={empty !== null || asTable}
-            >
-              <Icon name="download" />
-            </DropdownMenu.Trigger>
-            <DropdownMenu.Portal>
-              <DropdownMenu.Content className="menu" align="end" sideOffset={4}>
-                {!toPng && <DropdownMenu.Item onSelect={saveSvg}>Save as SVG</DropdownMenu.Item>}
-                <DropdownMenu.Item onSelect={saveAsPng}>Save as PNG</DropdownMenu.Item>
-              </DropdownMenu.Content>
-            </DropdownMenu.Portal>
-          </DropdownMenu.Root>
-        </div>
+        <Tools asTable={asTable} drawn={empty === null && !asTable} vector={!toPng} onTable={setAsTable} onSave={save} />
       </figcaption>
       {controls && <div className="chart-controls">{controls}</div>}
       <p className="chart-note">
@@ -116,6 +92,51 @@ export function ChartFrame({ title, note, controls, legend: named, table, height
     </figure>
   )
 }
+
+/** The same function all the time, which does what the latest one does. */
+function useLatest<A extends unknown[]>(act: (...rest: A) => void): (...rest: A) => void {
+  const latest = useRef(act)
+  useEffect(() => {
+    latest.current = act
+  })
+  return useCallback((...rest: A) => latest.current(...rest), [])
+}
+
+interface ToolsProps {
+  asTable: boolean
+  drawn: boolean
+  /** Whether it can be saved as SVG. */
+  vector: boolean
+  onTable: (on: boolean) => void
+  onSave: (kind: 'svg' | 'png') => void
+}
+
+/** Drawn again only when it is different, unlike its chart. */
+const Tools = memo(function Tools({ asTable, drawn, vector, onTable, onSave }: ToolsProps) {
+  return (
+    <div className="chart-tools">
+      <Button
+        kind="quiet"
+        icon="table"
+        aria-label="Show as table"
+        title="Show as table"
+        aria-pressed={asTable}
+        onClick={() => onTable(!asTable)}
+      />
+      <DropdownMenu.Root modal={false}>
+        <DropdownMenu.Trigger className="button quiet bare" aria-label="Save chart" title="Save chart" disabled={!drawn}>
+          <Icon name="download" />
+        </DropdownMenu.Trigger>
+        <DropdownMenu.Portal>
+          <DropdownMenu.Content className="menu" align="end" sideOffset={4}>
+            {vector && <DropdownMenu.Item onSelect={() => onSave('svg')}>Save as SVG</DropdownMenu.Item>}
+            <DropdownMenu.Item onSelect={() => onSave('png')}>Save as PNG</DropdownMenu.Item>
+          </DropdownMenu.Content>
+        </DropdownMenu.Portal>
+      </DropdownMenu.Root>
+    </div>
+  )
+})
 
 function DataTable({ table, label, height }: { table: ChartTable; label: string; height: number }) {
   const pages = usePages(table.rows, 100)

@@ -12,7 +12,6 @@ import { isBusy, isError } from '../store/state.ts'
 import { later } from '../later.ts'
 import { Button, FilesButton, Icon } from './controls.tsx'
 import { Scroll, usePages } from './tables.tsx'
-import { DryPanel } from './dry.tsx'
 import { HubPanel, transferred } from './hub.tsx'
 import { Remedies } from './hub-model.tsx'
 import { Fact, GpuMissing, GpuVerdict, SoftwareNotice } from './gpu.tsx'
@@ -22,6 +21,7 @@ import './model.css'
 const UnfinishedJob = later(async () => (await import('./jobs.tsx')).UnfinishedJob)
 const JobList = later(async () => (await import('./jobs.tsx')).JobList)
 const ReplayNote = later(async () => (await import('./jobs.tsx')).ReplayNote)
+const DryPanel = later(async () => (await import('./dry.tsx')).DryPanel)
 
 export function ModelPanel() {
   const kept = useView((state) => state.jobs.length > 0)
@@ -262,7 +262,11 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
         )}
       </section>
       <KeptJobs />
-      {!quantized && <DryPanel key={summary.name} summary={summary} />}
+      {!quantized && (
+        <Suspense>
+          <DryPanel key={summary.name} summary={summary} />
+        </Suspense>
+      )}
       <Tensors tensors={summary.tensors} linears={summary.linears.map(({ name }) => name)} />
     </>
   )

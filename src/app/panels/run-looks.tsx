@@ -1,10 +1,11 @@
 /** Whether a run is drawn, and whether it comes first. */
+import { memo } from 'react'
 import { useView, useWorkbench } from '../context.ts'
 import type { RunView } from '../reduce.ts'
 import { Button } from './controls.tsx'
 import './run-looks.css'
 
-export function RunLooks({ run: { id, label } }: { run: RunView }) {
+function Looks({ run: { id, label } }: { run: RunView }) {
   const workbench = useWorkbench()
   const hidden = useView((state) => state.hidden.includes(id))
   const pinned = useView((state) => state.pinned.includes(id))
@@ -29,3 +30,5 @@ export function RunLooks({ run: { id, label } }: { run: RunView }) {
     </span>
   )
 }
+
+export const RunLooks = memo(Looks, (a, b) => a.run.id === b.run.id && a.run.label === b.run.label)

@@ -2,7 +2,7 @@
 import { toErrorData, WorkbenchError } from '../../errors.ts'
 import { type Source, saveAsZip, saveToFolder } from '../files.ts'
 import { type Recital, recited } from '../recital.ts'
-import { exportNames } from '../report.ts'
+import { exportNames } from '../export-names.ts'
 import { type Core, redrawEvery } from './core.ts'
 import type { Answer, LabSetting, PushPlace, TextQuestion } from '../../engine/hosts/client.ts'
 import { type Saving, type Upload, uploadKey } from './state.ts'

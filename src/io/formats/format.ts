@@ -183,6 +183,22 @@ export interface CheckpointStream {
   verify(between: () => Promise<void>): Promise<void>
 }
 
+/** A stream whose code is loaded by its first call. */
+export function loadedStream(open: () => Promise<CheckpointStream>): CheckpointStream {
+  let opened: Promise<CheckpointStream> | undefined
+  const stream = () => {
+    opened ??= open()
+    return opened
+  }
+  return {
+    copy: async (...given) => (await stream()).copy(...given),
+    linear: async (...given) => (await stream()).linear(...given),
+    vector: async (...given) => (await stream()).vector(...given),
+    finish: async (...given) => (await stream()).finish(...given),
+    verify: async (...given) => (await stream()).verify(...given),
+  }
+}
+
 export interface ExportFormat {
   id: string
   label: string

@@ -3,11 +3,10 @@
  * solved codes exactly, except for the minimum of Q4_1 (see gguf/blocks.ts); nothing is quantized again.
  */
 import type { Compatibility, ExportFormat, ExportPlan, NotLoaded, Remark } from './format.ts'
-import { dtypeNames, eachGrid, remarksOfGrids } from './format.ts'
+import { dtypeNames, eachGrid, loadedStream, remarksOfGrids } from './format.ts'
 import type { Rope } from './model.ts'
 import { blockType } from './gguf/blocks.ts'
 import { usualLayout, refusalOf, typeOf } from './gguf/layout.ts'
-import { GgufStream } from './gguf/stream.ts'
 import { SUPER, superTypeOf } from './gguf/super.ts'
 
 export const gguf: ExportFormat = {
@@ -24,7 +23,8 @@ export const gguf: ExportFormat = {
   declares: (dtype) => dtypeNames[dtype],
   bytes: (plan) => usualLayout(plan).files.reduce((sum, { size }) => sum + size, 0),
   remarks: (plan) => [...fallbacks(plan), ...remarksOfGrids(remarks)(plan)],
-  write: (plan, model, sink) => new GgufStream(plan, usualLayout(plan), model, sink),
+  write: (plan, model, sink) =>
+    loadedStream(async () => new (await import('./gguf/stream.ts')).GgufStream(plan, usualLayout(plan), model, sink)),
   compatibility,
 }
 
