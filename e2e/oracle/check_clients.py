@@ -71,7 +71,7 @@ def by_llama_cpp(folder, ids):
 
 def said(error):
     """What it says: the command line ends with a sentence and a hint, and libraries begin with theirs."""
-    lines = str(error).strip().splitlines()
+    lines = str(error).strip().splitlines() or [""]
     return lines[max(0, len(lines) - 2)][:160] if isinstance(error, SystemExit) else f"{type(error).__name__}: {lines[0][:80]}"
 
 

@@ -1,5 +1,6 @@
 /** The list of model families. */
 import { WorkbenchError } from '../errors.ts'
+import { isObject } from '../io/json.ts'
 import type { Family, Model } from './family.ts'
 import { bloom } from './bloom.ts'
 import { falcon } from './falcon.ts'
@@ -61,6 +62,8 @@ export function readModel(config: Record<string, unknown>): ReadModel {
   const nested = nestedText(config)
   const own = nested?.text ?? config
   refuseExperts(own, knownTypes())
+  // Also where the repository is of a type of its own.
+  if (isObject(config.text_config)) refuseExperts(config.text_config, knownTypes())
   const type = own.model_type
   const sense = senses.find((field) => own[field] != null)
   if (sense) {

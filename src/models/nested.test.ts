@@ -94,6 +94,16 @@ describe('a mixture of experts is refused with its size', () => {
     ],
     // DeepSeek V3: 671 billion.
     ['deepseek', deepseek, /n_routed_experts is 256, in each of about 58 blocks, 8 of them .* 654 billion/, /3.13 % of the tokens.*GiB/],
+    // Qwen3.5 35B-A3B, whose repository has a type of its own.
+    [
+      'in a repository',
+      {
+        ...{ model_type: 'qwen3_5_moe', vision_config: {} },
+        text_config: { num_experts: 256, num_experts_per_tok: 8, hidden_size: 2048, moe_intermediate_size: 512, num_hidden_layers: 40 },
+      },
+      /num_experts is 256, in each of about 40 blocks, 8 of them .* 32.2 billion/,
+      /GiB/,
+    ],
     ['no sizes', { model_type: 'other', num_experts: 4 }, /num_experts is 4\.$/, /^Only dense models are supported\. /],
     ['hostile sizes', { ...mixtral, hidden_size: 1e300 }, /num_local_experts is 8\.$/, /dense/],
     ['no number', { model_type: 'other', num_experts: { a: 'b' } }, /num_experts is \{"a":"b"\}\.$/, /dense/],
