@@ -69,7 +69,7 @@ describe.skipIf(!here)('one block of the demo', () => {
   })
 })
 
-/** Of what is kept of each linear but its notes, which are words, and what it took, and of each score but what windows and positions add to it. */
+/** Of what is kept of each linear but its notes, which are words, what it took and how many codes its sweeps changed, and of each score but what windows and positions add to it. */
 async function journalDigest(store: ReturnType<typeof memoryStore>): Promise<string> {
   const log = await Log.open(store, 'run-0')
   const parts: ArrayBufferView[] = []
@@ -77,7 +77,8 @@ async function journalDigest(store: ReturnType<typeof memoryStore>): Promise<str
     const { layer, windows, klSpread, ...value } = log.get<{ layer?: LayerResult } & Partial<Score>>(key) ?? {}
     if (key.startsWith('score:')) expect([windows?.kl?.length, klSpread?.max]).toEqual([4, expect.any(Number)])
     const { notes: _, products: __, ...rest } = layer ?? {}
-    parts.push(new TextEncoder().encode(JSON.stringify([key, { ...rest, ...value }])))
+    const told = (name: string, one: unknown) => (name === 'changed' ? undefined : one)
+    parts.push(new TextEncoder().encode(JSON.stringify([key, { ...rest, ...value }], told)))
     parts.push(...Object.values((await log.arrays(key)) ?? {}))
   }
   return digestOf(...parts)
