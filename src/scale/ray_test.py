@@ -139,18 +139,65 @@ def twice(folder):
     return again, lost
 
 
+def speed(base):
+    """Ray with two workers against two plain processes, and one job of the contract against one without it."""
+    count, workers = 6, 2
+    sweep = {
+        "format": "quantease-sweep",
+        "version": 1,
+        "models": ["demo"],
+        "calibration": {"samples": 32, "length": 128, "heldOut": 0},
+        "evaluation": {"samples": 16, "length": 128},
+        "seed": list(range(count + 1)),
+        "methods": ["quantease"],
+        "options": {"bits": 4, "groupSize": 32, "iterations": 40},
+        "save": True,
+    }
+    (base / "speed.json").write_text(json.dumps(sweep))
+    engine("sweep", "plan", str(base / "speed.json"), "--out", str(base / "speed"))
+    common = "--model demo --quantization-method quantease --wbits 4 --groupsize 32 --num-iter 40 --nsamples 32 --seqlen 128"
+    common = f"{common} --held-out 0 --eval-samples 16 --json".split()
+    plain = lambda seed: engine(*common, "--seed", str(seed), "--save", str(base / f"plain-{seed}"))
+    contract = lambda seed: engine("sweep", "run", str(base / "speed"), "--index", str(seed), "--software")
+    # In turn, and what they compute alone: a busy machine makes waits of any length.
+    one, other = cpu(lambda: plain(count)), cpu(lambda: contract(count))
+    print(f"one job: {one:.2f} CPU s plain, {other:.2f} by the contract: {other - one:+.2f} s", flush=True)
+    began = time.monotonic()
+    lanes = [threading.Thread(target=lambda lane: [plain(seed) for seed in range(lane, count, workers)], args=(lane,)) for lane in range(workers)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    alone = time.monotonic() - began
+    began = time.monotonic()
+    subprocess.run([*RAY, "sweep", str(base / "speed")], stdout=subprocess.DEVNULL, check=True)
+    ray = time.monotonic() - began
+    print(f"{count} jobs, {workers} at a time: {alone:.0f} s as plain processes, {ray:.0f} s on Ray, its own start included: {alone / ray:.2f}")
+
+
+def cpu(work):
+    """Seconds that the processes started by `work` have computed."""
+    before = os.times()
+    work()
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="a folder to work in and to leave; what is done there is not done again")
-    parser.add_argument("--speed", action="store_true", help="also compare with plain processes")
+    parser.add_argument("--speed", action="store_true", help="only compare with plain processes")
     args = parser.parse_args()
     base = Path(args.keep or tempfile.mkdtemp(prefix="quantease-scale-"))
     base.mkdir(parents=True, exist_ok=True)
     try:
-        sys.exit(trial(args, base))
+        if args.speed:
+            speed(base)
+        else:
+            sys.exit(trial(args, base))
     finally:
         if not args.keep:
             shutil.rmtree(base, ignore_errors=True)
