@@ -164,6 +164,8 @@ async function charts(page: Page): Promise<Record<string, Drawn>> {
   const found: Record<string, Drawn> = {}
   // Charts are loaded when they are needed.
   await page.getByRole('heading', { name: /^Relative error by block/ }).waitFor()
+  // Each is drawn once its width is known.
+  await page.waitForFunction(() => [...document.querySelectorAll('figure.chart .chart-area')].every((area) => area.childElementCount > 0))
   for (const figure of await page.locator('figure.chart').all()) {
     const title = await figure.getByRole('heading').innerText()
     const toggle = figure.getByRole('button', { name: 'Show as table' })
