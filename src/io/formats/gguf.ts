@@ -104,7 +104,11 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
           ? 'No: transformers reads single GGUF files only, and this one is split.'
           : null)
   return [
-    { runtime: 'QuantEase Workbench', loads: false, note: 'No: it opens safetensors; write another format as well to measure the checkpoint again.' },
+    {
+      runtime: 'QuantEase Workbench',
+      loads: false,
+      note: 'No: it opens safetensors; write another format as well to measure the checkpoint again.',
+    },
     { runtime: 'llama.cpp', loads: true, note: `Yes: llama-cli -m ${run}${many ? ', which finds the other shards' : ''}.` },
     {
       runtime: 'Ollama',
