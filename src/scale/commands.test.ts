@@ -32,6 +32,7 @@ test.each([
   [['sweep', 'report', 'nowhere'], /^66: There is no plan in nowhere/],
   [['sweep', 'report', '--colour'], /^64: Unknown option '--colour'/],
   [['solve', '--model', 'demo', '--dataset', 'c4'], /^64: --dataset cannot be given with solve/],
+  [['solve', '--model', 'demo', '--override', 'down_proj:keep'], /^64: --override cannot be given with solve/],
   [['assemble', '--model', 'demo'], /^64: --gram STORE is needed/],
   [['calibrate', '--model', 'demo'], /^64: calibrate needs --save-gram STORE/],
   [['calibrate', '--model', 'demo', '--save-gram', 'x', '--solve-elsewhere'], /^64: --solve-elsewhere needs --quantization-method/],

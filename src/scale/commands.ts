@@ -18,6 +18,8 @@ import { exampleSweep } from './sweep-file.ts'
 type Command = (args: string[]) => Promise<void>
 type Work = (...all: Parameters<typeof solve>) => Promise<void>
 
+/** A job from a file, and options of single linears: a store knows one method with one set of options. */
+const others = ['job', 'run', 'report', 'target-bpw', 'target-size', 'override']
 const saving = ['push', 'public', 'format', 'overwrite', 'resume', 'keep-solved']
 const calibrating = [
   'dataset',
@@ -78,7 +80,7 @@ async function gramCommand(word: string, args: string[]): Promise<void> {
     process.stdout.write(usage)
     return
   }
-  const useless = idle.filter((flag) => given.values[flag] !== undefined)
+  const useless = [...others, ...idle].filter((flag) => given.values[flag] !== undefined)
   if (useless.length) throw new UsageError(`${useless.map((flag) => `--${flag}`).join(', ')} cannot be given with ${word}.`)
   const worker = new Worker(null)
   try {
