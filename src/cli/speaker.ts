@@ -134,7 +134,8 @@ export class Speaker {
   }
 
   #stage({ stage, block }: Extract<RunEvent, { type: 'stage' }>): void {
-    const place = block === null ? '' : `block ${block + 1} of ${this.#blocks}, `
+    // What precedes a job does not say how many there are.
+    const place = block === null ? '' : `block ${block + 1}${this.#blocks ? ` of ${this.#blocks}` : ''}, `
     const where = `${place}${words[stage]}`
     if (!this.#where.startsWith(place) || !place) this.#told.clear()
     this.#where = where
