@@ -295,6 +295,15 @@ export function setOverrides(job: Job, id: string, overrides: Override[]): Job {
   return { ...job, runs: job.runs.map((run) => (run.id === id ? changed(run) : run)) }
 }
 
+/** Gives one linear of a run the grid of a setting; before other overrides, so that it counts. */
+export function overrideLinear(catalog: Catalog, job: Job, id: string, name: string, options: Options): Job {
+  const run = job.runs.find((each) => each.id === id)!
+  const own = optionsOf(catalog, run.method).filter((spec) => spec.perLinear)
+  const others = (run.overrides ?? []).filter(({ pattern }) => pattern !== name)
+  const given = Object.fromEntries(own.map((spec) => [spec.key, optionValue(spec, options)]))
+  return setOverrides(job, id, [{ pattern: name, options: given }, ...others])
+}
+
 function ourName(catalog: Catalog, run: RunSpec): string {
   const solver = catalog.solvers.find(({ id }) => id === run.method)
   const specs = openOptions(catalog, run)

@@ -203,11 +203,24 @@ function Row({ catalog, one: { setting, result, added }, heldOut, best, onKeep }
       {heldOut && <td className={best ? 'number best' : 'number'}>{format.relativeError(result.heldOutError ?? null, unit)}</td>}
       <td className="number">{format.bitsPerWeight(bitsPerWeight([result]))}</td>
       <td className="number">{format.duration(result.seconds)}</td>
-      <td>
+      <td className="lab-plan">
         <Button icon={added ? 'check' : 'add'} disabled={added || !onKeep} onClick={onKeep ?? undefined}>
           {added ? 'In the plan' : 'Add as a run'}
         </Button>
+        <Override name={result.name} setting={setting} />
       </td>
     </tr>
+  )
+}
+
+/** Sends the grid of a setting to the run that is chosen in the plan, for this linear alone. */
+function Override({ name, setting }: { name: string; setting: NewRun }) {
+  const workbench = useWorkbench()
+  const run = useView(({ job, chosen }) => job?.runs.find(({ id }) => id === chosen) ?? job?.runs[0] ?? null)
+  if (!run) return null
+  return (
+    <Button kind="quiet" onClick={() => workbench.overrideLinear(name, setting.options)}>
+      Its bits here in {run.label}
+    </Button>
   )
 }
