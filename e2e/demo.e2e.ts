@@ -123,6 +123,39 @@ describe('the demo', () => {
     }
     await page.setViewportSize({ width: 1280, height: 900 })
   })
+
+  test('opens a linear with its weights, codes and Σ, and tries another setting on it', async () => {
+    const { page, step, button } = workbench
+    await step('Run').click()
+    await button('Open layers.0.mlp.down_proj').click()
+    const drawer = page.getByRole('dialog', { name: 'layers.0.mlp.down_proj' })
+    for (const name of [/^Objective/, /^Weights/, /^Largest/, /^How often each code/, /^Scales/, /^Diagonal of Σ/])
+      await drawer.getByRole('figure', { name }).waitFor()
+    const lab = drawer.getByRole('region', { name: 'Layer lab' })
+    await lab.getByLabel('Method').selectOption('quantease')
+    await lab.getByRole('radio', { name: '2', exact: true }).check()
+    await lab.getByRole('button', { name: 'Solve this linear' }).click()
+    await lab.getByRole('button', { name: 'Add as a run' }).click()
+    await lab.getByRole('button', { name: 'In the plan' }).waitFor()
+    expect(await accessibilityProblems(page)).toEqual([])
+    await page.keyboard.press('Escape')
+    await drawer.waitFor({ state: 'detached' })
+    await expect.poll(() => button('Open layers.0.mlp.down_proj').evaluate((one) => one === document.activeElement)).toBe(true)
+  })
+
+  test('continues a text beside full precision, and says where they part', async () => {
+    const { page, step } = workbench
+    await step('Results').click()
+    const side = page.getByRole('region', { name: 'Side-by-side text' })
+    await side.getByLabel('Tokens').fill('12')
+    await side.getByRole('button', { name: 'Continue the text' }).click()
+    for (const name of ['Full precision', ...demo.job.runs.map(({ label }) => label)])
+      await side
+        .getByRole('region', { name })
+        .getByText(/geometric mean|The same 12 tokens/)
+        .waitFor()
+    expect(await accessibilityProblems(page)).toEqual([])
+  })
 })
 
 describe('the checkpoint', () => {
