@@ -28,6 +28,7 @@ const count = z
 const name = z.string().min(1).max(1000)
 const text = z.looseObject({ name: z.string().max(1000), tokensSha256: sha256, tokens: count })
 
+/** In the order in which reports have them, so that reports are the same, too. */
 const calibration = z.strictObject({
   text: z.string().max(4096),
   column: z.string().max(200).optional(),
