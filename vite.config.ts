@@ -38,14 +38,14 @@ function contentSecurityPolicy(): Plugin {
   }
 }
 
-/** Shaders without their comments (`//#include` is none), line by line, so that messages of the compiler still name the right one. */
+/** Shaders without their comments and indents (`//#include` is none), line by line, so that messages of the compiler still name the right one. */
 function bareShaders(): Plugin {
   return {
     name: 'bare-shaders',
     apply: 'build',
     transform(code, id) {
       const text = id.endsWith('.wgsl?raw') && /^export default (".*");?$/s.exec(code.trim())?.[1]
-      return text ? `export default ${JSON.stringify(JSON.parse(text).replace(/[ \t]*\/\/(?!#).*/g, ''))}` : null
+      return text ? `export default ${JSON.stringify(JSON.parse(text).replace(/[ \t]*\/\/(?!#).*|^[ \t]+/gm, ''))}` : null
     },
   }
 }

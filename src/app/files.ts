@@ -2,7 +2,6 @@
  * Reads files into the page (drag and drop, file pickers) and saves files from it (folders, zip, single files), without loading them into
  * memory.
  */
-import { downloadZip } from 'client-zip'
 import { createStore, get, set } from 'idb-keyval'
 import type { NamedFile } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
@@ -291,6 +290,7 @@ export async function saveAsZip(name: string, sources: Source[], progress: (byte
       progress(read)
     }
   }
+  const { downloadZip } = await import('client-zip')
   download(`${name}.zip`, await downloadZip(files()).blob())
 }
 

@@ -1,6 +1,6 @@
 /** The texts of a session: built-in ones, files, and data sets of the Hub; read and tokenized as the plan needs them. */
 import type { ChatTemplate, ChatTemplateFile } from '../data/chat.ts'
-import { type Drawn as DrawnWindows, sampleDocuments } from '../data/corpus.ts'
+import type { Drawn as DrawnWindows } from '../data/corpus.ts'
 import { datasetPart, datasets, isDatasetId, type ListDataset, openDataset, type Purpose } from '../data/datasets.ts'
 import type { Text } from '../data/documents.ts'
 import type { TextFacts } from '../data/text-facts.ts'
@@ -119,6 +119,7 @@ export class Texts {
       const text = await this.#open(choice, 'calibration')
       const template = this.#template(choice)
       const { documents, noFacts } = await loadReaders()
+      const { sampleDocuments } = await import('../data/corpus.ts')
       let facts = noFacts(text)
       const read = () => {
         facts = noFacts(text)

@@ -11,7 +11,8 @@ import { Failures } from './webgpu/failures.ts'
 import { Pipelines } from './webgpu/pipelines.ts'
 import { Readbacks } from './webgpu/readbacks.ts'
 import { Submits } from './webgpu/submits.ts'
-import { callSite, debugPrint, type Print, Trace } from './webgpu/trace.ts'
+import { callSite, debugPrint, type Print } from './webgpu/debug.ts'
+import type { Trace } from './webgpu/trace.ts'
 
 export interface OpenOptions {
   /** As if a binding could hold no more bytes than that. */
@@ -37,7 +38,7 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
     readonly device: GPUDevice,
     info: GpuInfo,
     tick: number,
-    debug: Print | null,
+    trace: Trace | null,
     readonly memoryAllowed?: number,
   ) {
     super(info)
@@ -45,7 +46,7 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
       (size) => new WebGpuBuffer(device.createBuffer({ size, usage: usage.storage | usage.copySrc | usage.copyDst })),
       (buffer) => buffer.gpu.destroy(),
     )
-    this.#trace = debug && new Trace(device, debug)
+    this.#trace = trace
     this.#failures = new Failures(device, (error) => this.#trace?.failed(error, this.memory.live))
     this.#commands = new Commands(device)
     this.#pipelines = new Pipelines(device, this.#commands.uniforms, this.#failures)
@@ -57,7 +58,8 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
   static async open(gpu: GPU | undefined, { binding, memory, debug = debugPrint() }: OpenOptions = {}): Promise<WebGpuDevice> {
     const { device, info } = await openAdapter(gpu, debug ? ['timestamp-query'] : [])
     if (binding) info.maxBinding = Math.min(binding, info.maxBinding)
-    return new WebGpuDevice(gpu!, device, info, await tickOf(device), debug, memory)
+    const trace = debug && new (await import('./webgpu/trace.ts')).Trace(device, debug)
+    return new WebGpuDevice(gpu!, device, info, await tickOf(device), trace, memory)
   }
 
   override get memoryBudget(): number {

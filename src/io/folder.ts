@@ -2,7 +2,6 @@
 import { WorkbenchError } from '../errors.ts'
 import { type Files, readRange } from './bytes.ts'
 import { type Packing, refuseMlx } from './formats/packing.ts'
-import { readPacking } from './formats/read.ts'
 import { type JsonObject, readJson } from './json.ts'
 import { unwritable } from './names.ts'
 import { notAModel } from './wrong.ts'
@@ -73,7 +72,8 @@ export async function openFolder(chosen: Files, name?: string): Promise<Folder> 
     const { value } = await readJson(separate, 'quantize_config.json', configRules)
     configs.push({ file: 'quantize_config.json', path: '', value })
   }
-  const packing = configs.length ? readPacking(configs) : null
+  // Most models are not quantized, and come without this.
+  const packing = configs.length ? (await import('./formats/read.ts')).readPacking(configs) : null
   const checkpoint = await openCheckpoint(files)
   const front = await readFront(files)
   const unwanted = (name: string) => (textFile.test(name) ? 'it is a text, and no part of the model' : unwritable(name))

@@ -8,15 +8,7 @@ import { mebibytes } from '../memory.ts'
 import type { Tensor } from '../tensor.ts'
 import { usage } from './buffer.ts'
 import { SLOTS } from './commands.ts'
-
-export type Print = (line: string) => void
-
-/** Where a trace goes in Node, if one was asked for: standard error. */
-export function debugPrint(): Print | null {
-  return onNode && process.env.QE_DEBUG === '1' ? console.error : null
-}
-
-const onNode = typeof process !== 'undefined' && typeof process.once === 'function'
+import { onNode, type Print } from './debug.ts'
 
 /** Dispatches in a submit; each takes two timestamps of 8 bytes. */
 const MOST = SLOTS
@@ -148,16 +140,4 @@ function called({ source, bindings, params, grid }: Dispatch): string {
   const tensors = source.bindings.map(({ name }) => `${name}: ${bindings[name].label} [${bindings[name].shape.join(', ')}]`)
   const scalars = source.params.map(({ name }) => `${name} = ${params[name]}`)
   return `${source.name}(${[...tensors, ...scalars].join(', ')}) over ${grid.join(' × ')} workgroups`
-}
-
-/** Devices' own functions that make tensors for somebody. */
-const makers = /\b(?:callSite|empty|zeros|upload|uploadBytes)\b/
-
-/** Who makes a tensor: the function, file and line of the first caller outside of the device. */
-export function callSite(): string {
-  const frames = (new Error().stack ?? '').split('\n').filter((line) => /:\d+:\d+\)?$/.test(line))
-  const frame = frames.find((line) => !makers.test(line.replace(/\(.*$/, '')))
-  const place = frame?.match(/([^/\\\s(]+:\d+):\d+\)?$/)?.[1]
-  const name = frame?.match(/at (?:async |new )?([\w$.#<>]+) \(/)?.[1]
-  return [name, place && `(${place})`].filter(Boolean).join(' ') || 'A tensor'
 }

@@ -17,7 +17,7 @@ import {
   oneGrid,
   type Refusal,
 } from './format.ts'
-import { awqOrder } from './read-awq.ts'
+import { awqOrder } from './packing.ts'
 import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
 import {
   bytesOf,

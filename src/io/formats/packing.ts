@@ -139,3 +139,6 @@ export function expectSymmetric(grid: Float32Array, bits: number, name: string, 
     `Check ${fields} in the quantization config; programs disagree about such weights.`,
   )
 }
+
+/** Outputs of a word of AWQ, from its lowest bits up. */
+export const awqOrder = [0, 2, 4, 6, 1, 3, 5, 7]

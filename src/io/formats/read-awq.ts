@@ -16,10 +16,8 @@ import {
   readScales,
   type Size,
   unreadable,
+  awqOrder,
 } from './packing.ts'
-
-/** Outputs of a word, from its lowest bits up. */
-export const awqOrder = [0, 2, 4, 6, 1, 3, 5, 7]
 
 const configShape = z.object({
   bits: z.int(),

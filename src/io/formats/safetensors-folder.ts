@@ -56,6 +56,8 @@ export interface SafetensorsLayout {
   declares(dtype: FloatDtype, peak: number): DtypeName
   /** The config files to write; `originalText` is the model's own config.json as it was. */
   configFiles(originalText: string, plan: ExportPlan, declared: DtypeName): { path: string; text: string }[]
+  /** Files that are the same in every checkpoint, which come when one is written. */
+  companions?(): Promise<{ path: string; text: string }[]>
 }
 
 /** The methods of an export format that follow from its layout. */
@@ -178,7 +180,8 @@ class FolderStream implements CheckpointStream {
   async finish(peak: number): Promise<{ path: string; bytes: number }[]> {
     const { layout, plan, model } = this
     const declared = layout.declares(plan.settings.dtype, peak)
-    for (const { path, text } of layout.configFiles(model.configText, plan, declared)) await this.#writer.writeFile(path, new Blob([text]))
+    const texts = [...layout.configFiles(model.configText, plan, declared), ...((await layout.companions?.()) ?? [])]
+    for (const { path, text } of texts) await this.#writer.writeFile(path, new Blob([text]))
     for (const { name } of model.otherFiles) await this.#writer.writeFile(name, model.files.get(name)!)
     const files = await this.#writer.finish()
     this.#written = files

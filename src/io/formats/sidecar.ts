@@ -14,8 +14,6 @@ import { openCheckpoint, packSafetensors, type TensorSpec } from '../safetensors
 import { denseLayout } from './dense.ts'
 import { configWith, eachGrid, type ExportFormat, type LinearPlan } from './format.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
-import schema from './sidecar/FORMAT.md?raw'
-import loader from './sidecar/loader.py?raw'
 
 /** Header of a linear's file, bytes, at most. */
 const HEADER = 800
@@ -43,10 +41,14 @@ const layout: SafetensorsLayout = {
   configFiles(originalText, { settings }, declared) {
     const { bits, groupSize, symmetric, method } = settings
     const config = { quant_method: 'quantease-sidecar', version: 1, bits, group_size: groupSize, sym: symmetric, algorithm: method }
+    return [{ path: 'config.json', text: configWith(originalText, declared, { quantization_config: config }) }]
+  },
+
+  async companions() {
+    const [schema, loader] = await Promise.all([import('./sidecar/FORMAT.md?raw'), import('./sidecar/loader.py?raw')])
     return [
-      { path: 'config.json', text: configWith(originalText, declared, { quantization_config: config }) },
-      { path: 'FORMAT.md', text: schema },
-      { path: 'loader.py', text: loader },
+      { path: 'FORMAT.md', text: schema.default },
+      { path: 'loader.py', text: loader.default },
     ]
   },
 }
