@@ -308,12 +308,16 @@ function extended(short: Map<string, Trial>, further: Further[], id: string): Fo
     const own = figure(trial) ?? 0
     return more.reduce((sum, { trial: longer, times }) => sum + times * ((figure(longer) ?? own) - own), own)
   }
+  // Blocks add to the memory only where they stay; else trials of several lengths differ by what happens to be kept for reuse.
+  const stays = run.trial.read === 0
+  const held = (side: Side, figure: (trial: Trial) => number | undefined) =>
+    stays ? grown(side, figure) : Math.max(...[side.trial, ...side.more.map(({ trial }) => trial)].map((one) => figure(one) ?? 0))
   const stages = [base, run].flatMap((side) =>
     [...side.trial.stages.keys()].flatMap((stage) => {
       // The baseline is loaded before the run and needs less memory. Nothing is written.
       if ((side === base && stage === 'load') || stage === 'write') return []
       const [gpuBytes, hostBytes] = (['gpuBytes', 'hostBytes'] as const).map((what) =>
-        grown(side, ({ stages }) => stages.get(stage)?.[what]),
+        held(side, ({ stages }) => stages.get(stage)?.[what]),
       )
       return { stage, gpuBytes, hostBytes }
     }),

@@ -6,7 +6,7 @@ import { batchedPassages, countRight, type PassageBatch } from '../../eval/lamba
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
 import { embed, type Panels } from '../../gpu/ops.ts'
-import type { BlockWeights, StageInput } from '../../models/family.ts'
+import { type BlockWeights, linearsOf, type StageInput } from '../../models/family.ts'
 import {
   type OpenModel,
   type Outer,
@@ -30,8 +30,8 @@ import { FORWARD } from './pulse.ts'
 /** A model whose weights take no more than this part of the memory stays on the GPU as a whole. */
 const KEPT_SHARE = 1 / 64
 
-/** The part of the memory that hidden states between blocks may take, of all texts together. */
-const STATES_SHARE = 1 / 8
+/** The part of the memory that hidden states between blocks may take, of all texts together: at least, and at most. */
+const STATES_SHARES = [1 / 8, 1 / 2]
 
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
@@ -68,7 +68,7 @@ export abstract class ForwardPass {
     const { shape } = opened.model
     const part = 2 ** -halvings
     this.budget = (gpu.memoryBudget / 4) * part
-    this.#room = new Room(gpu.memoryBudget * STATES_SHARE * part)
+    this.#room = new Room(roomFor(opened, gpu.memoryBudget) * part)
     this.#keepsBlocks = opened.parameters * 4 <= gpu.memoryBudget * KEPT_SHARE * part
     const perToken = 4 * shape.hidden + 2 * shape.ffn + (shape.heads + 2 * shape.kvHeads) * shape.headDim
     const tokens = Math.min(
@@ -266,6 +266,18 @@ export abstract class ForwardPass {
 
   /** Puts the quantized weights of block k in the place of those in `weights`. */
   protected abstract restoreBlock(k: number, weights: BlockWeights): Promise<void>
+}
+
+/**
+ * Bytes for hidden states: what the solvers leave. They take up to eight matrices of the largest Σ, and beside the weights of a block, as
+ * stored and quantized, some of their size for its largest linear.
+ */
+function roomFor({ model: { layouts, shape } }: OpenModel, memory: number): number {
+  const linears = linearsOf(layouts[0])
+  const block = linears.reduce((sum, { p, q }) => sum + p * q, 0)
+  const solving = 32 * Math.max(...linears.map(({ p }) => p)) ** 2 + 10 * block + 4 * shape.vocab * shape.embedWidth
+  const [least, most] = STATES_SHARES
+  return Math.min(memory * most, Math.max(memory * least, memory - solving))
 }
 
 /** Runs a block to its end. */
