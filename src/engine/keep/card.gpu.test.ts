@@ -69,6 +69,8 @@ describe('a checkpoint', () => {
         network: ______,
         fpWindows: _______,
         job,
+        // How the model came into this program.
+        origin: ________,
         ...same
       } = report
       expect(told).toMatchObject(JSON.parse(JSON.stringify(same)))
