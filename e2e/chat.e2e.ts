@@ -41,12 +41,12 @@ test('llama.cpp opens the GGUF file from the page’s own storage and says what 
 
 test('it continues a text, and says how fast', async () => {
   const { page } = workbench
-  await chat().getByRole('button', { name: 'Continue' }).click()
+  await chat().getByRole('button', { name: 'Continue', exact: true }).click()
   await expect.poll(() => page.getByTestId('chat-rate').innerText(), { timeout: 30_000 }).toMatch(/^\d+ tokens?, \d+\.\d per second$/)
   await expect.poll(() => page.getByTestId('chat-answer').innerText(), { timeout: 30_000 }).toMatch(/^Once upon a time[\s\S]{40}/)
   const stop = chat().getByRole('button', { name: 'Stop' })
   if (await stop.isVisible()) await stop.click()
-  await chat().getByRole('button', { name: 'Continue' }).waitFor()
+  await chat().getByRole('button', { name: 'Continue', exact: true }).waitFor()
   await chat().getByRole('button', { name: 'Close the chat' }).click()
 })
 

@@ -222,7 +222,7 @@ describe('an interrupted job', () => {
   async function begin(from: Workbench) {
     await from.page.getByRole('heading', { name: 'Plan for stories' }).waitFor()
     await from.page.getByRole('button', { name: /^Remove RTN/ }).click()
-    await from.field('runs.0.options.iterations').getByRole('textbox').fill('10')
+    await from.field('runs.0.options.iterations').getByRole('textbox').fill('1')
     await from.page.getByRole('button', { name: /^Duplicate QuantEase/ }).click()
     await fillSmallPlan(from)
     const start = from.page.getByRole('button', { name: /^Start/ })

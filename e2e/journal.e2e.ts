@@ -20,7 +20,7 @@ import {
 } from './harness.ts'
 
 const SEED = 11
-const KILLS = 6
+const KILLS = 4
 
 /** What is done to a session of the browser, by the number of an event that depends on the work alone. */
 interface Harm {

@@ -126,12 +126,12 @@ test('runs are hidden and put first, and pointing at a line dims the others ever
   const mark = (await lines(first.id).locator('g').last().boundingBox())!
   await page.mouse.move(mark.x + mark.width / 2, mark.y + mark.height / 2)
   const opacity = (run: string) => page.locator(`.results tr[data-run="${run}"]`).evaluate((row) => getComputedStyle(row).opacity)
-  expect([await opacity(first.id), await opacity(second.id)]).toEqual(['1', '0.35'])
+  await expect.poll(async () => [await opacity(first.id), await opacity(second.id)]).toEqual(['1', '0.35'])
   await figure(/^Perplexity with/)
     .locator('.reading')
     .waitFor()
   await page.mouse.move(1, 1)
-  expect(await opacity(second.id)).toBe('1')
+  await expect.poll(() => opacity(second.id)).toBe('1')
 })
 
 test('maps stand side by side with the ratio of two runs, and a cell opens its linear by key and by click', async () => {

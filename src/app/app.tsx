@@ -13,6 +13,7 @@ import { Button } from './panels/controls.tsx'
 import { Remedies } from './panels/hub-model.tsx'
 import { ModelPanel } from './panels/model.tsx'
 import { ErrorNote } from './panels/problems.tsx'
+import { loadZip } from './files.ts'
 import { later, loadOnTouch } from './later.ts'
 import { usePointing } from './pointing.ts'
 import { Stepper } from './stepper.tsx'
@@ -36,7 +37,7 @@ const Drawer = later(async () => (await import('./panels/drawer.tsx')).Drawer)
 
 /** The whole page, on any implementation of the engine. */
 export function mount(root: HTMLElement, engine: Engine) {
-  loadOnTouch(engine.load)
+  loadOnTouch(engine.load, loadZip)
   createRoot(root).render(
     <StrictMode>
       <WorkbenchContext value={createWorkbench(engine)}>

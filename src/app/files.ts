@@ -6,6 +6,8 @@ import { createStore, get, set } from 'idb-keyval'
 import type { NamedFile } from '../engine/job.ts'
 import { WorkbenchError } from '../errors.ts'
 
+export const loadZip = () => import('client-zip')
+
 // Not in every browser, so not in the standard library's types either.
 declare global {
   interface Window {
@@ -290,7 +292,7 @@ export async function saveAsZip(name: string, sources: Source[], progress: (byte
       progress(read)
     }
   }
-  const { downloadZip } = await import('client-zip')
+  const { downloadZip } = await loadZip()
   download(`${name}.zip`, await downloadZip(files()).blob())
 }
 

@@ -123,7 +123,7 @@ function Plot(props: PlotProps) {
           <Trace key={`${run} ${label}`} run={run} points={points} frame={frame} />
         ))}
         {room > 0 && <Ends ends={ends} frame={frame} room={room} />}
-        {at !== null && <path d={`M${leftOf(frame, at)} ${frame.top}V${frame.bottom}`} stroke="var(--line-strong)" />}
+        {at !== null && <path pointerEvents="none" d={`M${leftOf(frame, at)} ${frame.top}V${frame.bottom}`} stroke="var(--line-strong)" />}
       </svg>
       {at !== null && <Reading head={x.name(at)} rows={rows} left={leftOf(frame, at)} top={8} width={size.width} />}
       <p className="sr" role="status">

@@ -204,7 +204,7 @@ function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
 }
 
 const Upright = ({ frame, row }: { frame: Frame; row: number }) => (
-  <path d={`M${leftOf(frame, row)} ${frame.top}V${frame.bottom}`} stroke="var(--line-strong)" />
+  <path pointerEvents="none" d={`M${leftOf(frame, row)} ${frame.top}V${frame.bottom}`} stroke="var(--line-strong)" />
 )
 
 /** A linear with notes has its sign once, above the highest of its lines. */

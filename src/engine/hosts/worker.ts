@@ -34,6 +34,7 @@ import type { KeptJournal, LinearLook } from '../inspect/linear.ts'
 import type { LabSetting } from '../inspect/lab.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import type { JobFile } from '../job-file.ts'
+import { loadFormats } from '../../io/formats/later.ts'
 import { loadHubLibrary } from '../../io/hub/hub.ts'
 import { memoryStore } from '../../io/memory.ts'
 import { journalTexts, readHead, readJournal } from '../keep/journal.ts'
@@ -137,6 +138,9 @@ const api = {
       loadTrying(),
       loadReplaying(),
       loadHubLibrary(),
+      loadFormats(),
+      loadJobFiles(),
+      loadForetelling(),
     ])
   },
   catalog: () => session.catalog,
