@@ -222,7 +222,9 @@ describe('an interrupted job', () => {
   async function begin(from: Workbench) {
     await from.page.getByRole('heading', { name: 'Plan for stories' }).waitFor()
     await from.page.getByRole('button', { name: /^Remove RTN/ }).click()
-    await from.field('runs.0.options.iterations').getByRole('textbox').fill('1')
+    // The rest needs two runs, and no more than that of what they compute.
+    await from.field('runs.0.method').getByRole('combobox').selectOption('quantease')
+    await from.field('runs.0.options.iterations').getByRole('textbox').fill('4')
     await from.page.getByRole('button', { name: /^Duplicate QuantEase/ }).click()
     await fillSmallPlan(from)
     const start = from.page.getByRole('button', { name: /^Start/ })

@@ -52,7 +52,9 @@ describe.skipIf(!here)('the demo in Firefox', () => {
     const [, { run, export: made }] = report.runs
     const base64 = await browser.evaluate<string>(`(async () => {
       const root = await navigator.storage.getDirectory()
-      const folder = await (await root.getDirectoryHandle('exports')).getDirectoryHandle(${JSON.stringify(run)})
+      const jobs = await root.getDirectoryHandle('jobs')
+      const { value: job } = await jobs.values().next()
+      const folder = await (await job.getDirectoryHandle('exports')).getDirectoryHandle(${JSON.stringify(run)})
       const file = await (await folder.getFileHandle('model.safetensors')).getFile()
       const bytes = new Uint8Array(await file.arrayBuffer())
       let text = ''
