@@ -27,10 +27,6 @@ fn shrunk(range: vec2f, factors: vec2f) -> vec2f {
   return middle + factors * (range - middle);
 }
 
-fn signed_scale(scale: f32, half: bool) -> f32 {
-  return select(1.0, -1.0, scale < 0.0) * stored_scale(abs(scale), half);
-}
-
 // half: both numbers are float16. Equal weights get a scale of their own size, so that their minimum is exact enough.
 fn cell_of(range: vec2f, most: f32, symmetric: bool, half: bool) -> vec2f {
   if (symmetric) {

@@ -25,10 +25,6 @@ fn shrunk(range: vec2f, factors: vec2f) -> vec2f {
   return factors * range;
 }
 
-fn signed_scale(scale: f32, half: bool) -> f32 {
-  return select(1.0, -1.0, scale < 0.0) * stored_scale(abs(scale), half);
-}
-
 // The longer end goes where the table is.
 fn cell_of(range: vec2f, most: f32, symmetric: bool, half: bool) -> vec2f {
   let up = max(-range.x / 127.0, range.y / 113.0);

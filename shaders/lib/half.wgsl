@@ -15,3 +15,8 @@ fn stored_scale(scale: f32, half: bool) -> f32 {
   if (!half) { return scale; }
   return max(half_of(scale), 5.9604644775390625e-8);
 }
+
+// The same of either sign.
+fn signed_scale(scale: f32, half: bool) -> f32 {
+  return select(1.0, -1.0, scale < 0.0) * stored_scale(abs(scale), half);
+}
