@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import react from '@vitejs/plugin-react'
-import type { Plugin } from 'vite'
+import { type Plugin, runnerImport } from 'vite'
 import { defineConfig } from 'vitest/config'
 import packageJson from './package.json' with { type: 'json' }
 import { lavapipe } from './src/adapters.mjs'
@@ -50,6 +50,24 @@ function bareShaders(): Plugin {
   }
 }
 
+/** The catalogue as the data that it is: its file evaluated now, so that the worker begins without all that it lists. */
+function catalogAhead(): Plugin {
+  return {
+    name: 'catalog-ahead',
+    apply: 'build',
+    load: {
+      filter: { id: /\/src\/engine\/catalog\.ts$/ },
+      async handler(id) {
+        const { module } = await runnerImport<typeof import('./src/engine/catalog.ts')>(id, { configFile: false, logLevel: 'warn' })
+        return `const text = ${JSON.stringify(JSON.stringify(module.catalog()))}\nexport const catalog = () => JSON.parse(text)`
+      },
+    },
+  }
+}
+
+/** The catalogue takes seconds to evaluate, which the build need not warn of. */
+const untimed = { checks: { pluginTimings: false } }
+
 /** Changes whenever anything changes that a result may depend on; see engine/keep/fingerprint.ts. */
 function codeVersion(): string {
   const hash = createHash('sha256')
@@ -83,11 +101,17 @@ export default defineConfig(async ({ isSsrBuild }) => {
     plugins: [react(), contentSecurityPolicy()],
     base: './',
     define: { __CODE_VERSION__: JSON.stringify(codeVersion()), __VERSION__: JSON.stringify(packageJson.version) },
-    worker: { format: 'es' as const, plugins: () => [bareShaders()] },
+    worker: { format: 'es' as const, plugins: () => [bareShaders(), catalogAhead()], rolldownOptions: untimed },
     // Found at the start, so that the first visit to the development server is not reloaded for the worker's packages.
     optimizeDeps: { entries: ['index.html', 'src/engine/hosts/worker.ts'] },
     // Every browser with WebGPU preloads modules by itself.
-    build: { target: 'es2023', modulePreload: { polyfill: false }, chunkSizeWarningLimit: 2000, copyPublicDir: !isSsrBuild },
+    build: {
+      target: 'es2023',
+      modulePreload: { polyfill: false },
+      chunkSizeWarningLimit: 2000,
+      copyPublicDir: !isSsrBuild,
+      rolldownOptions: untimed,
+    },
     test: {
       reporters: ['default', './e2e/reporter.ts'],
       projects: [

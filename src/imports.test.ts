@@ -3,9 +3,21 @@ import { expect, test } from 'vitest'
 
 const lower = ['models/', 'quant/', 'eval/', 'gpu/', 'data/', 'io/']
 /** What all rooms of the engine see. */
-const root = ['job', 'host', 'session', 'texts', 'hub', 'control', 'devices', 'pace', 'run-options', 'job-file', 'grams'].map(
-  (name) => `engine/${name}.ts`,
-)
+const root = [
+  'job',
+  'host',
+  'session',
+  'open',
+  'catalog',
+  'texts',
+  'hub',
+  'control',
+  'devices',
+  'pace',
+  'run-options',
+  'job-file',
+  'grams',
+].map((name) => `engine/${name}.ts`)
 
 /** What the files of each folder may import besides their own folder, errors.ts, options.ts and overrides.ts. The longest match counts. */
 const allowed: Record<string, string[]> = {

@@ -11,15 +11,13 @@ import type { HubModel, HubOrigin, ModelSummary, Problem } from './job.ts'
 import type { Session } from './session.ts'
 
 export { hubDatasets } from '../data/datasets.ts'
+export { defaultCacheBudget } from '../io/hub/cache.ts'
 export { type Hub, openHub } from '../io/hub/hub.ts'
 export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
 export type { Pushed, PushPlace, PushProgress } from '../io/hub/push.ts'
 
 /** Uploading, which most visits do without. */
 export const loadPushing = () => import('../io/hub/push.ts')
-
-/** Default size of the Hub cache in bytes. */
-export const defaultCacheBudget = 10e9
 
 /** Files of a model besides its weights; repositories also contain images, other formats and training logs. */
 const companions = /^[^/]+\.(json|txt|model|jinja|md|tiktoken|spm)$|^(LICENSE|NOTICE|USE_POLICY|COPYING)[^/]*$/i

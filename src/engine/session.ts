@@ -2,7 +2,6 @@
  * What is open while somebody works: one device, one model with its tokenizer, and the texts. Shared by the worker and
  * the terminal, which differ only in where files come from and go to.
  */
-import type { ChatTemplateFile } from '../data/chat.ts'
 import type { ListDataset } from '../data/datasets.ts'
 import type { TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
@@ -10,19 +9,12 @@ import type { Device } from '../gpu/device.ts'
 import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
 import { type OpenOptions, WebGpuDevice } from '../gpu/webgpu.ts'
 import type { Files } from '../io/bytes.ts'
-import { openConfig, openFolder } from '../io/folder.ts'
-import { formats } from '../io/formats/index.ts'
-import { blankModel } from '../models/blank.ts'
-import { kindsOf, linearsOf } from '../models/family.ts'
-import { families } from '../models/index.ts'
-import { type OpenModel, openModel } from '../models/weights.ts'
+import type { OpenModel } from '../models/weights.ts'
 import { choosePanel, usePanel as takePanel } from '../quant/descent.ts'
-import { solvers } from '../quant/index.ts'
-import { runOptions } from './run-options.ts'
-import { dryDevices } from './devices.ts'
-import type { Catalog, GpuSummary, HubOrigin, ModelSummary, Problem } from './job.ts'
+import { catalog } from './catalog.ts'
+import type { Catalog, GpuSummary, HubOrigin, ModelSummary } from './job.ts'
 import { Pace } from './pace.ts'
-import { loadTokenizers, type TextFile, Texts } from './texts.ts'
+import { type TextFile, Texts } from './texts.ts'
 
 /** What tells one adapter from another. */
 export interface AdapterTraits {
@@ -60,22 +52,7 @@ export class Session {
   }
 
   get catalog(): Catalog {
-    return {
-      solvers: solvers.map(({ id, label, summary, advice, recommended, own, options }) => ({
-        id,
-        label,
-        summary,
-        advice,
-        recommended,
-        own,
-        options,
-      })),
-      runOptions,
-      families: families.map(({ id, label, modelTypes }) => ({ id, label, modelTypes })),
-      formats: formats.map(({ id, label, summary }) => ({ id, label, summary })),
-      texts: this.texts.sources,
-      devices: dryDevices,
-    }
+    return { ...catalog(), texts: this.texts.sources }
   }
 
   // ---------------------------------------------------------------- device
@@ -168,50 +145,22 @@ export class Session {
    * @throws WorkbenchError `cancelled` when another opening began meanwhile: the last one counts, whichever is read first
    */
   async open(files: Files, name?: string, source: HubOrigin | null = null, check = this.opening()): Promise<ModelSummary> {
-    const config = await openConfig(files)
-    if (config) {
-      check()
-      const blank = blankModel(name ? { ...config, name } : config)
-      this.#model = blank
-      this.#tokenizer = null
-      return { ...summaryOf(blank, null), source, chatTemplate: false, problems: [] }
-    }
-    const folder = await openFolder(files, name)
-    const model = openModel(folder)
-    const [{ loadTokenizer }, { loadVocabulary }] = await Promise.all([loadTokenizers(), loadVocabularies()])
-    const tokenizer = await loadTokenizer(folder.files)
-    const vocabulary = await loadVocabulary(folder.files, tokenizer)
-    const { chat, problems } = await openChatTemplate(folder.files)
-    const remarks = [...model.remarks, ...tokenizer.remarks].map((remark): Problem => ({ severity: 'warning', code: 'note', ...remark }))
+    const { openModelFiles } = await loadOpening()
+    const { model, tokenizer, chat, summary } = await openModelFiles(files, name)
     check()
-    this.#model = { ...model, vocabulary }
+    this.#model = model
     this.#tokenizer = tokenizer
+    // A config.json alone, for dry runs: there is nothing that text could be for.
+    if (!tokenizer) return { ...summary, source }
     this.source = source
     this.texts.use(tokenizer, chat, model.model.shape.vocab)
-    this.summary = {
-      ...summaryOf(model, tokenizer),
-      source,
-      chatTemplate: chat !== null && !(chat instanceof WorkbenchError),
-      problems: [...remarks, ...problems],
-    }
+    this.summary = { ...summary, source }
     return this.summary
   }
 }
 
-/** With what opens a model and its chat template. */
-export const loadVocabularies = () => import('../data/vocabulary.ts')
-
-/** A template that cannot be used is no reason not to open the model. */
-async function openChatTemplate(files: Files): Promise<{ chat: ChatTemplateFile | WorkbenchError | null; problems: Problem[] }> {
-  try {
-    const { loadChatTemplate } = await loadVocabularies()
-    return { chat: await loadChatTemplate(files), problems: [] }
-  } catch (error) {
-    if (!(error instanceof WorkbenchError)) throw error
-    const { code, message, hint } = error
-    return { chat: error, problems: [{ severity: 'warning', code, message, hint }] }
-  }
-}
+/** With what opens a model. */
+export const loadOpening = () => import('./open.ts')
 
 /**
  * Parameters of the largest LLaMA-like model that fits: with hidden size D, its widest Gram matrix is (2.7 D)² and one
@@ -225,48 +174,4 @@ function largestModel(budget: number, maxBinding: number): number {
 /** Parameters of a model whose passes take an hour, where those outweigh the solvers: three passes over 128 × 2,048 tokens. */
 function modelOfAnHour(gflops: number): number {
   return (gflops * 1e9 * 3600) / (3 * 2 * 128 * 2048)
-}
-
-function summaryOf(opened: OpenModel, tokenizer: TextTokenizer | null): Omit<ModelSummary, 'source' | 'chatTemplate' | 'problems'> {
-  const { folder, family, model } = opened
-  const { shape } = model
-  const { packing } = folder
-  return {
-    name: folder.name,
-    family: family.id,
-    familyLabel: opened.partOf === null ? family.label : `${family.label}, the text model of ${opened.partOf}`,
-    parameters: opened.parameters,
-    quantizable: model.layouts.flatMap(linearsOf).reduce((sum, { q, p }) => sum + q * p, 0),
-    dtype: opened.dtype,
-    blocks: shape.blocks,
-    hidden: shape.hidden,
-    heads: shape.heads,
-    kvHeads: shape.kvHeads,
-    ffn: shape.ffn,
-    vocab: shape.vocab,
-    maxPositions: shape.maxPositions,
-    tiedHead: opened.head === opened.embedding,
-    bytes: folder.checkpoint.bytes,
-    tokenizer: tokenizer && { kind: tokenizer.kind, vocab: tokenizer.vocab },
-    license: folder.license,
-    quantized: packing && {
-      format: packing.label,
-      bits: packing.bits,
-      groupSize: packing.groupSize,
-      symmetric: packing.symmetric,
-      actOrder: packing.actOrder ?? false,
-      method: packing.method,
-    },
-    linears: kindsOf(model)
-      .flatMap(linearsOf)
-      .map(({ name, q, p }) => ({ name, shape: [q, p] })),
-    tensors: [...folder.checkpoint.tensors.values()].map(({ name, dtype, shape, bytes, file }) => ({
-      name,
-      dtype,
-      shape: [...shape],
-      bytes,
-      file,
-    })),
-    otherFiles: folder.otherFiles,
-  }
 }

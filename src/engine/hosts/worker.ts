@@ -4,17 +4,7 @@ import { WorkbenchError, toErrorData } from '../../errors.ts'
 import { Control } from '../control.ts'
 import { GramCache, runKey } from '../grams.ts'
 import { demoFiles, demoTexts } from './demo.ts'
-import {
-  defaultCacheBudget,
-  hubDatasets,
-  hubModel,
-  loadPushing,
-  openHub,
-  openHubModel,
-  type Pushed,
-  type PushPlace,
-  type PushProgress,
-} from '../hub.ts'
+import type { Pushed, PushPlace, PushProgress } from '../hub.ts'
 import type {
   CacheInfo,
   DryRunSpec,
@@ -35,7 +25,9 @@ import type { LabSetting } from '../inspect/lab.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import type { JobFile } from '../job-file.ts'
 import { loadFormats } from '../../io/formats/later.ts'
-import { loadHubLibrary } from '../../io/hub/hub.ts'
+import { hubDatasets } from '../../data/datasets.ts'
+import { defaultCacheBudget } from '../../io/hub/cache.ts'
+import { loadHubLibrary, openHub } from '../../io/hub/hub.ts'
 import { memoryStore } from '../../io/memory.ts'
 import { journalTexts, readHead, readJournal } from '../keep/journal.ts'
 import {
@@ -52,9 +44,10 @@ import {
   sweepJobs,
 } from './kept.ts'
 import { exportedFile, opfsCacheFolder } from './opfs.ts'
-import { loadVocabularies, Session } from '../session.ts'
+import { loadOpening, Session } from '../session.ts'
 import { loadReaders, loadTokenizers } from '../texts.ts'
 
+const loadHubModels = () => import('../hub.ts')
 const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
 const loadLooking = () => import('../inspect/linear.ts')
@@ -129,7 +122,8 @@ const api = {
   load: async () => {
     await Promise.all([
       loadTokenizers(),
-      loadVocabularies(),
+      loadOpening(),
+      loadHubModels(),
       loadReaders(),
       loadPlanning(),
       loadRunning(),
@@ -156,14 +150,14 @@ const api = {
     origin = { kind: 'files', name: summary.name }
     return summary
   },
-  openHub: (repo: string, revision?: string) => openHubModel(hub, session, repo, revision),
+  openHub: async (repo: string, revision?: string) => (await loadHubModels()).openHubModel(hub, session, repo, revision),
   stopHub: () => hub.network.interrupt(),
   async hubSearch(query: string): Promise<HubHit[]> {
     search?.abort(new WorkbenchError('cancelled', 'Replaced by a newer search.'))
     search = new AbortController()
     return hub.search(query, 10, search.signal)
   },
-  hubModel: (repo: string, revision?: string) => hubModel(hub, repo, revision),
+  hubModel: async (repo: string, revision?: string) => (await loadHubModels()).hubModel(hub, repo, revision),
   setHubToken: (token: string | null) => hub.network.setToken(token),
   hubAccount: async () => (hub.network.signedIn ? hub.account() : null),
   async cacheInfo(): Promise<CacheInfo> {
@@ -303,7 +297,7 @@ const api = {
           return { path: path.slice(folder.length), bytes: file, content: file }
         }),
       )
-      const { push } = await loadPushing()
+      const { push } = await (await loadHubModels()).loadPushing()
       return await push(hub, place, files, { tell, signal: mine.signal })
     } finally {
       pushing = null

@@ -14,6 +14,9 @@ import { type ErrorCode, WorkbenchError } from '../../errors.ts'
 import { type ByteRange, type Bytes, readRange } from '../bytes.ts'
 import { isObject } from '../json.ts'
 
+/** Default size in bytes. */
+export const defaultCacheBudget = 10e9
+
 /** A flat folder. */
 export interface CacheFolder {
   list(): Promise<{ name: string; bytes: number; modified: number }[]>
