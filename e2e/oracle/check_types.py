@@ -5,7 +5,7 @@ unpacks it.
     .cache/oracle/bin/pip install -r e2e/oracle/requirements.txt gguf==0.19.0 compressed-tensors==0.20.1
     .cache/oracle/bin/python e2e/oracle/check_types.py FOLDER OUT [TYPE ...]
 
-FOLDER: a LLaMA with float32 weights and tokenizer.json. Rows that 256 does not divide are in the types that llama.cpp takes for them.
+FOLDER: a LLaMA with float32 weights and tokenizer.json; embedding and head are compared like the linears. Rows that 256 does not divide are in the types that llama.cpp takes for them.
 """
 import subprocess
 import sys
@@ -21,6 +21,7 @@ DEMO = ROOT / "public/demo"
 TYPES = ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "mxfp4", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"]
 PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
          "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+ENDS = {"token_embd": "model.embed_tokens", "output": "lm_head"}
 
 
 def check(model, out, kind):
@@ -31,20 +32,20 @@ def check(model, out, kind):
     config = AutoConfig.from_pretrained(model)
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     plain = {name: values for file in (out / "dense").glob("*.safetensors") for name, values in load_file(file).items()}
-    count, different, types = 0, 0, set()
+    count, different, types, ends = 0, 0, set(), set()
     for tensor in GGUFReader(next((out / "gguf").glob("*.gguf"))).tensors:
-        _, block, part, *_ = [*tensor.name.split("."), "", ""]
-        if part not in PARTS:
+        first, block, part, *_ = [*tensor.name.split("."), "", ""]
+        if first not in ENDS and part not in PARTS:
             continue
-        wanted = plain[f"model.layers.{block}.{PARTS[part]}.weight"]
+        wanted = plain[f"{ENDS[first]}.weight" if first in ENDS else f"model.layers.{block}.{PARTS[part]}.weight"]
         if part in heads:
             # llama.cpp has the two halves of each head in turns.
             wanted = wanted.reshape(heads[part], 2, -1, wanted.shape[1]).swapaxes(1, 2).reshape(wanted.shape)
         got = dequantize(tensor.data, tensor.tensor_type).reshape(wanted.shape)
         count += wanted.size
         different += int((got != wanted).sum())
-        types.add(tensor.tensor_type.name)
-    print(f"{kind}: {count} weights in {', '.join(sorted(types))}, {different} different", flush=True)
+        (ends if first in ENDS else types).add(tensor.tensor_type.name)
+    print(f"{kind}: {count} weights in {', '.join(sorted(types))}, embedding and head in {', '.join(sorted(ends))}, {different} different", flush=True)
     assert count and not different
     if kind == "mxfp4":
         check_compressed(out, plain)

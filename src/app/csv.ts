@@ -1,5 +1,5 @@
 /** All figures of a job as one table in long form: a row for each value, as spreadsheets and data frames take it. */
-import { type JobReport, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job.ts'
+import { type EndResult, type JobReport, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job.ts'
 
 /** Where a figure belongs; what does not apply is empty. `at`: a block, an iteration, a window or a second, as the figure says. */
 interface Row {
@@ -67,7 +67,21 @@ function ofRun(run: RunResult): Row[] {
     ...byWindow('loss by window', run.windows?.loss),
     ...byWindow('KL by window, nats', run.windows?.kl),
     ...run.layers.flatMap(ofLinear),
+    ...(run.ends ?? []).flatMap(ofEnd),
   ]
+}
+
+function ofEnd(end: EndResult): Row[] {
+  const figures = {
+    'rows of the linear': end.shape[0],
+    'columns of the linear': end.shape[1],
+    'relative error of the linear': end.use === 'embedding' ? undefined : end.relativeError,
+    'relative error of the linear, held out': end.heldOutError,
+    'relative error of the rows of the table': end.tableError,
+    'bits per weight of the linear': bitsPerWeight([end]),
+    'seconds of the linear': end.seconds,
+  }
+  return known(figures, { linear: end.name })
 }
 
 function ofLinear(layer: LayerResult): Row[] {

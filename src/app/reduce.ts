@@ -237,7 +237,7 @@ const bitsWords: Record<keyof BitsBreakdown, string> = {
 }
 
 /** Bits per weight by what they hold, without what is not stored at all. */
-export function bitsParts(layers: LayerResult[]): { name: string; bits: number }[] {
+export function bitsParts(layers: Pick<LayerResult, 'shape' | 'bits'>[]): { name: string; bits: number }[] {
   const bits = bitsByContent(layers)
   return (Object.keys(bitsWords) as (keyof BitsBreakdown)[])
     .map((part) => ({ name: bitsWords[part], bits: bits[part] }))

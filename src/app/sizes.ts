@@ -15,6 +15,7 @@ export function sizeOf({ result, layers }: RunView, model: ModelSummary | null):
   if (result?.export) return { bytes: result.export.bytes, estimated: false }
   const before = model && !model.quantized ? storedBits(model) : null
   if (!result || !layers.length || !model || before === null) return null
-  const weights = layers.reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
-  return { bytes: Math.round(model.bytes - (weights * (before - bitsPerWeight(layers))) / 8), estimated: true }
+  const stored = [...layers, ...(result.ends ?? [])]
+  const weights = stored.reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
+  return { bytes: Math.round(model.bytes - (weights * (before - bitsPerWeight(stored))) / 8), estimated: true }
 }

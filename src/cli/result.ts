@@ -1,5 +1,5 @@
 /** The result of a job on stdout: a readable summary, or one JSON object. */
-import { type JobReport, type LastWords, type LayerResult, bitsByContent, overrideText } from '../engine/job.ts'
+import { type EndResult, type JobReport, type LastWords, type LayerResult, bitsByContent, overrideText } from '../engine/job.ts'
 
 /** What `--json` prints. */
 /** `pushed`: address of the repository that the checkpoint was uploaded to. */
@@ -34,26 +34,48 @@ export function resultOf(report: JobReport, pushed: string | null) {
     mean_relative_error: run?.meanRelativeError ?? null,
     mean_held_out_error: run?.meanHeldOutError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
-    bits: run ? bitsOf([...run.layers, ...(run.kept ?? [])]) : null,
+    bits: run ? bitsOf([...run.layers, ...(run.kept ?? []), ...(run.ends ?? [])]) : null,
     seconds: run ? run.seconds : report.seconds,
     network: report.network,
     export_error: run?.exportError ?? null,
     pushed,
+    ...(run?.ends && { ends: run.ends.map(endOf) }),
     ...(run?.kept && { kept: run.kept.map(({ name }) => name) }),
-    layers: (run?.layers ?? []).map((layer) => ({
-      name: layer.name,
-      relative_error: layer.relativeError,
-      held_out_error: layer.heldOutError ?? null,
-      ...(layer.aim && { damping: layer.aim.damping, target_alpha: layer.aim.alpha, trials: layer.aim.trials }),
-      seconds: layer.seconds,
-      iterations: layer.iterations,
-      products: layer.products ?? null,
-      bits: bitsOf([layer]),
-      ...(layer.own && { own: layer.own }),
-      notes: layer.notes,
-    })),
+    layers: (run?.layers ?? []).map(layerOf),
   }
 }
+
+function layerOf(layer: LayerResult) {
+  return {
+    name: layer.name,
+    relative_error: layer.relativeError,
+    held_out_error: layer.heldOutError ?? null,
+    ...aimOf(layer),
+    seconds: layer.seconds,
+    iterations: layer.iterations,
+    products: layer.products ?? null,
+    bits: bitsOf([layer]),
+    ...(layer.own && { own: layer.own }),
+    notes: layer.notes,
+  }
+}
+
+function endOf(end: EndResult) {
+  return {
+    name: end.name,
+    use: end.use,
+    type: end.type,
+    relative_error: end.relativeError,
+    held_out_error: end.heldOutError ?? null,
+    table_error: end.tableError ?? null,
+    ...aimOf(end),
+    seconds: end.seconds,
+    bits: bitsOf([end]),
+    notes: end.notes,
+  }
+}
+
+const aimOf = ({ aim }: Pick<LayerResult, 'aim'>) => aim && { damping: aim.damping, target_alpha: aim.alpha, trials: aim.trials }
 
 /** Bits per weight by purpose; they add up to `bits_per_weight`. */
 function bitsOf(layers: Pick<LayerResult, 'shape' | 'bits'>[]) {
@@ -91,6 +113,10 @@ export function summary(report: JobReport, saved: string | undefined, pushed: st
     )
     words('quantized', run.lambada)
     lines.push(`Bits per weight: ${run.bitsPerWeight.toFixed(2)}`)
+    for (const { use, type, relativeError } of run.ends ?? [])
+      lines.push(
+        `${{ embedding: 'Embedding', head: 'Head', both: 'Embedding and head' }[use]} in ${type}: relative error ${relativeError.toExponential(2)}`,
+      )
     lines.push(
       `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,
     )

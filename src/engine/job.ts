@@ -502,6 +502,19 @@ export interface LayerResult {
   notes: string[]
 }
 
+/** What a matrix outside the blocks is used for; `both`: the head is the embedding. */
+export type EndUse = 'embedding' | 'head' | 'both'
+
+/** An embedding or head that was rounded. Its `relativeError` is that of the logits, of an embedding alone the `tableError`. */
+export interface EndResult
+  extends Pick<LayerResult, 'name' | 'shape' | 'relativeError' | 'heldOutError' | 'seconds' | 'aim' | 'bits' | 'notes'> {
+  use: EndUse
+  /** Its type, in words. */
+  type: string
+  /** Σ n‖e − ê‖² / Σ n‖e‖² over its rows e, each as often as the calibration text has that token; not there of a head alone. */
+  tableError?: number
+}
+
 /** How often the model predicts the last word of a passage. */
 export interface LastWords {
   passages: number
@@ -553,6 +566,8 @@ export interface RunResult {
   layers: LayerResult[]
   /** Linears that overrides keep in full precision. */
   kept?: { name: string; shape: [number, number]; bits: BitsBreakdown }[]
+  /** Embedding and head, where they are rounded: `bitsPerWeight` counts them too. */
+  ends?: EndResult[]
   /** The checkpoint, once completely written and verified. */
   export: { files: ExportFile[]; bytes: number; checkpoints: ExportedCheckpoint[] } | null
   /** Why a requested checkpoint was not written. */
@@ -638,7 +653,10 @@ export interface JobReport extends ReportHead {
 /** A report as a checkpoint holds it: of its run alone, and without times, so that it is the same after an interruption. */
 export interface CheckpointReport extends Omit<ReportHead, 'adapter' | 'fpWindows'> {
   adapter: Pick<GpuSummary, 'name' | 'vendor' | 'architecture' | 'kind'>
-  runs: (Omit<RunResult, 'seconds' | 'export' | 'layers' | 'windows' | 'klSpread'> & { layers: Omit<LayerResult, 'seconds'>[] })[]
+  runs: (Omit<RunResult, 'seconds' | 'export' | 'layers' | 'ends' | 'windows' | 'klSpread'> & {
+    layers: Omit<LayerResult, 'seconds'>[]
+    ends?: Omit<EndResult, 'seconds'>[]
+  })[]
 }
 
 /** What a model says next by our own forward pass. */

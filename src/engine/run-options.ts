@@ -1,7 +1,38 @@
 /** Options of every run, independent of its algorithm. */
 import type { OptionSpec } from '../options.ts'
+import { gridKinds } from '../quant/grids/index.ts'
+
+/** Of embedding and head: as llama.cpp's quantizer has them in a file of the run's type, or as they are. */
+export const USUAL = 'auto'
+export const FULL = 'full'
+
+const endChoices = [
+  { value: USUAL, label: 'auto' },
+  { value: FULL, label: 'full precision' },
+  ...gridKinds.flatMap(({ id, label, fixed }) => (label !== undefined && fixed?.bits ? [{ value: id, label }] : [])),
+]
 
 export const runOptions = [
+  {
+    key: 'embeddingType',
+    flag: 'embedding-type',
+    label: 'Embedding',
+    type: 'choice',
+    default: USUAL,
+    choices: endChoices,
+    help: 'What the token embedding is stored as: in full precision, or in a type of GGUF. auto: with a type that only GGUF holds, what llama.cpp’s quantizer takes for it, which is the same type; else full precision.',
+    cost: 'Of small models, embedding and head are half the file.',
+  },
+  {
+    key: 'headType',
+    flag: 'head-type',
+    label: 'Head',
+    type: 'choice',
+    default: USUAL,
+    choices: endChoices,
+    help: 'The same of the output head, which is solved with the final hidden states as its inputs, by the run’s method. auto: Q6_K, or Q8_0 where rows of 256 weights do not fit. Where the head is the embedding they are one tensor, solved for both uses, with the type of the head.',
+    cost: 'As much work as a linear with the vocabulary as its outputs; where it is the embedding too, one more pass of the calibration text.',
+  },
   {
     key: 'trueSequential',
     flag: 'true-sequential',

@@ -4,6 +4,7 @@
  */
 import type { Device } from '../gpu/device.ts'
 import { applyHead } from '../gpu/head.ts'
+import type { Panels } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Model } from '../models/family.ts'
 import type { Outer } from '../models/weights.ts'
@@ -48,7 +49,7 @@ export interface WindowScore {
 
 /**
  * Scores each window from the hidden states after the last block `[windows · t, hidden]`; `reference` are those of the
- * full-precision model.
+ * full-precision model, which has a head of its own where the model's is quantized.
  */
 export async function scoreWindows(
   gpu: Device,
@@ -57,13 +58,14 @@ export async function scoreWindows(
   hidden: Tensor,
   batch: TokenBatch,
   reference: Tensor | null = null,
+  referenceHead: Panels = outer.head,
 ): Promise<WindowScore[]> {
   const { t, length } = batch
   const targets = new Uint32Array(batch.windows * t)
   batch.ids.forEach((window, i) => targets.set(window.subarray(1), i * t))
   const normed = model.finish(gpu, outer.weights, hidden)
   const full = reference && model.finish(gpu, outer.weights, reference)
-  const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full, model.logitCap)
+  const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full, model.logitCap, referenceHead)
   normed.dispose()
   full?.dispose()
   return batch.ids.map((_, i) => {

@@ -27,7 +27,7 @@ export interface HeadResult {
 /**
  * Losses, and how far they are from a reference. Losses are the same bits with and without one, and for any panels that
  * start at multiples of `BLOCK`.
- * hidden, reference: `[rows, d]` after the final norm; targets: `[rows]`.
+ * hidden, reference: `[rows, d]` after the final norm; targets: `[rows]`; `referenceHead`: of the reference, cut as `head` is.
  */
 export async function applyHead(
   gpu: Device,
@@ -36,6 +36,7 @@ export async function applyHead(
   targets: Uint32Array<ArrayBuffer>,
   reference: Tensor | null = null,
   cap?: number,
+  referenceHead: Panels = head,
 ): Promise<HeadResult> {
   const { rows, cols: d } = hidden
   const many = Math.max(TURN, Math.floor(READ_BYTES / (16 * Math.ceil(head.rows / BLOCK)) / TURN) * TURN)
@@ -43,7 +44,9 @@ export async function applyHead(
   for (let row = 0; row < rows; row += many) {
     const count = Math.min(many, rows - row)
     const some = (x: Tensor) => x.view([count, d], row * d)
-    results.push(await applyToRows(gpu, some(hidden), head, targets.slice(row, row + count), reference && some(reference), cap))
+    results.push(
+      await applyToRows(gpu, some(hidden), head, targets.slice(row, row + count), reference && some(reference), cap, referenceHead),
+    )
   }
   return results.length === 1 ? results[0] : together(results)
 }
@@ -63,16 +66,22 @@ async function applyToRows(
   head: Panels,
   targets: Uint32Array<ArrayBuffer>,
   reference: Tensor | null,
-  cap?: number,
+  cap: number | undefined,
+  referenceHead: Panels,
 ): Promise<HeadResult> {
   const rows = hidden.rows
   // Views start at multiples of 64 elements: turns of 512 rows of anything do.
   const turn = Math.min(rows, TURN)
   const cut = cutHead(gpu, head, turn)
   const wanted = gpu.upload(targets, [rows])
-  const side = (states: Tensor): Side => ({ states, logits: gpu.empty([turn, cut.width]), parts: gpu.empty([rows, cut.blocks * 4]) })
-  const model = side(hidden)
-  const compared = reference && { ...side(reference), terms: gpu.empty([rows, cut.blocks * 4]) }
+  const side = (states: Tensor, of: Panels): Side => ({
+    states,
+    panels: of.parts.map(({ tensor }) => tensor),
+    logits: gpu.empty([turn, cut.width]),
+    parts: gpu.empty([rows, cut.blocks * 4]),
+  })
+  const model = side(hidden, head)
+  const compared = reference && { ...side(reference, referenceHead), terms: gpu.empty([rows, cut.blocks * 4]) }
   for (let row = 0; row < rows; row += turn) {
     const some = { row, rows: Math.min(turn, rows - row) }
     for (const piece of cut.pieces) {
@@ -92,13 +101,16 @@ async function applyToRows(
 /** What the head makes of some hidden states: logits of one piece, and sums of all blocks, `[rows, blocks]` of four. */
 interface Side {
   states: Tensor
+  /** Of its head. */
+  panels: Tensor[]
   logits: Tensor
   parts: Tensor
 }
 
 /** Some entries of the vocabulary: rows `from` on of one panel of the head, in whole blocks. */
 interface Piece {
-  panel: Tensor
+  /** Which panel. */
+  panel: number
   from: number
   /** The first entry. */
   first: number
@@ -121,11 +133,11 @@ function cutHead(gpu: Device, head: Panels, turn: number): Cut {
   const width = Math.min(Math.ceil(head.rows / 4) * 4, Math.max(unit, Math.floor(fit / unit) * unit))
   const pieces: Piece[] = []
   let blocks = 0
-  for (const { first, tensor } of head.parts) {
+  for (const [panel, { first, tensor }] of head.parts.entries()) {
     for (let from = 0; from < tensor.rows; from += width) {
       const count = Math.min(width, tensor.rows - from)
       const own = Math.ceil(count / BLOCK)
-      pieces.push({ panel: tensor, from, first: first + from, count, blocks: own, block0: blocks })
+      pieces.push({ panel, from, first: first + from, count, blocks: own, block0: blocks })
       blocks += own
     }
   }
@@ -140,11 +152,12 @@ interface Rows {
 const rowsOf = (x: Tensor, { row, rows }: Rows) => x.view([rows, ...x.shape.slice(1)], (row * x.size) / x.rows)
 
 /** Logits of some rows for one piece, and their sums by blocks. */
-function sumPiece(gpu: Device, cut: Cut, piece: Piece, some: Rows, { states, logits, parts }: Side, targets: Tensor, cap?: number): void {
+function sumPiece(gpu: Device, cut: Cut, piece: Piece, some: Rows, side: Side, targets: Tensor, cap?: number): void {
+  const { states, panels, logits, parts } = side
   const { panel, from, first, count, blocks: here, block0 } = piece
   const [m, d, ld] = [some.rows, states.cols, cut.width]
   const n = Math.ceil(count / 4) * 4
-  gemm(gpu, { a: states, b: panel, c: logits, m, n, k: d, tb: true, lda: d, ldb: d, ldc: ld, a0: some.row * d, b0: from * d })
+  gemm(gpu, { a: states, b: panels[panel], c: logits, m, n, k: d, tb: true, lda: d, ldb: d, ldc: ld, a0: some.row * d, b0: from * d })
   if (cap !== undefined) applyCap(gpu, logits, m * ld, cap)
   const params = { rows: m, ld, first, count, some: here, blocks: cut.blocks, block0 }
   gpu.run1d('logsumexp', { logits, targets: rowsOf(targets, some), parts: rowsOf(parts, some) }, params, m * here, { flops: 4 * m * count })

@@ -255,15 +255,35 @@ export function disposeBlock(weights: BlockWeights): void {
   for (const tensor of weights.values()) tensor.dispose()
 }
 
+/**
+ * Rows of a panel of the embedding or the head. Panels stay well below the binding limit, so that a panel and its logits fit, and start at
+ * whole blocks of the vocabulary, so that its sums do not depend on them, or at least at whole kilobytes.
+ */
+export function panelHeight(gpu: Device, cols: number): number {
+  const fit = Math.floor(Math.min(gpu.info.maxBinding, 256 * 2 ** 20) / (cols * 4))
+  const unit = fit < BLOCK ? 64 : BLOCK
+  return Math.max(64, Math.floor(fit / unit) * unit)
+}
+
+/** Rows `first .. first + count` of the embedding or the head as linears are held, f32 `[embedWidth, room]`, with zeros beyond. @throws WorkbenchError `weights-not-finite` */
+export async function loadEntries(
+  gpu: Device,
+  opened: OpenModel,
+  name: string,
+  { first, count, room }: { first: number; count: number; room: number },
+): Promise<Tensor> {
+  const check = new FiniteCheck(gpu, 1)
+  const { embedWidth: cols } = opened.model.shape
+  const weight = await loadRows(gpu, opened, name, { first, rows: count, cols, room, transposed: true }, check)
+  await check.finish()
+  return weight
+}
+
 /** The embedding or the head as panels of rows that fit a binding. */
 export async function loadPanels(gpu: Device, opened: OpenModel, name: string): Promise<Panels> {
   opened.folder.checkpoint.ahead([name])
   const { vocab: rows, embedWidth: cols } = opened.model.shape
-  // Panels stay well below the binding limit, so that a panel and its logits fit, and start at whole blocks of the
-  // vocabulary, so that its sums do not depend on them, or at least at whole kilobytes.
-  const fit = Math.floor(Math.min(gpu.info.maxBinding, 256 * 2 ** 20) / (cols * 4))
-  const unit = fit < BLOCK ? 64 : BLOCK
-  const height = Math.max(64, Math.floor(fit / unit) * unit)
+  const height = panelHeight(gpu, cols)
   const panels: Panels = { rows, cols, parts: [] }
   const check = new FiniteCheck(gpu, Math.ceil(rows / height))
   for (let first = 0; first < rows; first += height) {
@@ -318,6 +338,8 @@ interface StoredRows {
   first?: number
   rows: number
   cols: number
+  /** Rows that the tensor has, zeros beyond those that are read; missing: as many as are read. */
+  room?: number
   /** To `[cols, rows]`. */
   transposed?: boolean
   /** In 16 bits where they are stored so and products can take them, and not in f32. */
@@ -326,10 +348,11 @@ interface StoredRows {
 
 /** Some rows of a stored matrix, piece by piece. */
 async function loadRows(gpu: Device, { folder }: OpenModel, name: string, asked: StoredRows, check: FiniteCheck): Promise<Tensor> {
-  const { first = 0, rows, cols, transposed = false, asStored = false } = asked
+  const { first = 0, rows, cols, room = rows, transposed = false, asStored = false } = asked
   const dtype = folder.checkpoint.tensors.get(name)!.dtype as StoredDType
   const rowBytes = cols * (dtype === 'F32' ? 4 : 2)
-  const out = gpu.empty(transposed ? [cols, rows] : [rows, cols], asStored ? heldAs(dtype, rows, cols) : 'f32', name)
+  const out = gpu.empty(transposed ? [cols, room] : [room, cols], asStored ? heldAs(dtype, room, cols) : 'f32', name)
+  if (room > rows) gpu.clear(out)
   const bad = check.counter(name)
   // In 16 bits, two rows beside each other share words.
   const unit = isHalf(out.dtype) ? 2 : 1
@@ -339,7 +362,7 @@ async function loadRows(gpu: Device, { folder }: OpenModel, name: string, asked:
     const bytes = await folder.checkpoint.readRange(name, (first + row) * rowBytes, (first + row + some) * rowBytes)
     const raw = gpu.uploadBytes(bytes)
     discard(bytes)
-    convert(gpu, raw, dtype, out, { rows: some, cols, row0: row, totalRows: rows, transposed, bad })
+    convert(gpu, raw, dtype, out, { rows: some, cols, row0: row, totalRows: room, transposed, bad })
     raw.dispose()
     await gpu.pace()
   }

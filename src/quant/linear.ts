@@ -73,6 +73,46 @@ export function restore(gpu: Device, solved: SolvedLinear): Tensor {
   return what
 }
 
+/** Some outputs of a solved linear that has no outliers. */
+export function outputsOf(solved: SolvedLinear, first: number, count: number): SolvedLinear {
+  const { q, codes, grid } = solved
+  return {
+    ...solved,
+    q: count,
+    codes: columns(codes, q, new Uint32Array((codes.length / q) * count), count, first, 0, count),
+    grid: columns(grid, 2 * q, new Float32Array((grid.length / q) * count), 2 * count, 2 * first, 0, 2 * count),
+  }
+}
+
+/** Linears with the same inputs side by side, of each its first `count` outputs. */
+export function joinOutputs(parts: readonly { part: SolvedLinear; count: number }[]): SolvedLinear {
+  const [{ part: one }] = parts
+  const q = parts.reduce((sum, { count }) => sum + count, 0)
+  const codes = new Uint32Array(Math.ceil((one.p * one.bits) / 32) * q)
+  const grid = new Float32Array(2 * one.groups * q)
+  let at = 0
+  for (const { part, count } of parts) {
+    columns(part.codes, part.q, codes, q, 0, at, count)
+    columns(part.grid, 2 * part.q, grid, 2 * q, 0, 2 * at, 2 * count)
+    at += count
+  }
+  return { ...one, q, codes, grid }
+}
+
+/** Copies `count` columns of rows `width` wide to rows `room` wide, which are returned. */
+function columns<Values extends Uint32Array | Float32Array>(
+  from: Values,
+  width: number,
+  to: Values,
+  room: number,
+  first: number,
+  at: number,
+  count: number,
+): Values {
+  for (let row = 0; row * room < to.length; row++) to.set(from.subarray(row * width + first, row * width + first + count), row * room + at)
+  return to
+}
+
 /** Notes on scales that are too large or too small for float16. */
 export function scaleNotes({ grid }: SolvedLinear): { beyond: string | null; below: string | null } {
   let [beyond, below] = [0, 0]

@@ -24,7 +24,7 @@ import { sha256 } from '../io/digest.ts'
 import { blockName } from '../models/weights.ts'
 import { usePanel } from '../quant/descent.ts'
 import type { Worker } from './worker.ts'
-import { GramStore, storeBytes, type StoreMeta, usedText } from './gram-store.ts'
+import { GramStore, storeBytes, type StoreMeta, usedText, withWholeEnds } from './gram-store.ts'
 import { localModel, originOf } from './open.ts'
 import { SolvedFolder } from './solved.ts'
 
@@ -82,7 +82,8 @@ async function calibrationJob(session: Session, hub: Hub, given: Given, asked: A
   const any = carried || given.text('eval') !== undefined ? given : new Given({ ...given.values, eval: given.text('dataset') })
   const texts = await chooseTexts(session, any, asked)
   const note = (message: string) => worker.tell({ type: 'note', message })
-  const job = await jobOf(session, given, asked, texts, model, { note })
+  const options = carried ? withWholeEnds(asked.options) : asked.options
+  const job = await jobOf(session, given, { ...asked, options }, texts, model, { note })
   if (carried) return { job: { ...job, save: false, keepSolved: true } as Job, carried }
   const run = { id: 'run', label: 'Calibration', method: 'rtn', options: { fullInputs: true } }
   const { length } = job.calibration

@@ -8,7 +8,8 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../errors.ts'
 import { diskFile } from '../engine/hosts/disk.ts'
-import type { UsedText } from '../engine/job.ts'
+import type { Options, UsedText } from '../engine/job.ts'
+import { FULL, USUAL } from '../engine/run-options.ts'
 import type { HostSums } from '../engine/run/elsewhere.ts'
 import { parseJson } from '../io/json.ts'
 import { openCheckpoint, packSafetensors } from '../io/safetensors.ts'
@@ -243,3 +244,19 @@ function square(packed: Float32Array<ArrayBuffer>, p: number): Float32Array<Arra
 }
 
 export const usedText = ({ name, tokensSha256, tokens }: UsedText) => ({ name, tokensSha256, tokens })
+
+/**
+ * Options of a run over a store, which has what the linears of the blocks see: embedding and head stay in full precision, also where the
+ * type of the run would give them one.
+ * @throws {WorkbenchError} `plan-invalid` where they are to be rounded
+ */
+export function withWholeEnds(options: Options): Options {
+  const asked = [options.embeddingType, options.headType].find((type) => type !== undefined && type !== USUAL && type !== FULL)
+  if (asked !== undefined)
+    throw new WorkbenchError(
+      'plan-invalid',
+      'A Gram store has the inputs of the linears of the blocks only, so embedding and head stay in full precision.',
+      'Leave --embedding-type and --head-type out, or quantize on one machine.',
+    )
+  return options.kind === undefined || options.kind === 'uniform' ? options : { ...options, embeddingType: FULL, headType: FULL }
+}

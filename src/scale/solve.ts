@@ -24,7 +24,7 @@ import { blockName } from '../models/weights.ts'
 import { usePanel } from '../quant/descent.ts'
 import { sliceProblem } from '../quant/slices.ts'
 import { rowsOf } from './calibrate.ts'
-import { GramStore, type StoreMeta } from './gram-store.ts'
+import { GramStore, type StoreMeta, withWholeEnds } from './gram-store.ts'
 import { localModel, originOf } from './open.ts'
 import { type Rows, SolvedFolder } from './solved.ts'
 import type { Worker } from './worker.ts'
@@ -80,7 +80,8 @@ async function plannedBy(session: Session, store: GramStore, { method, options, 
 }
 
 /** Options of the run that the store's inputs decide. */
-function withInputs({ inputs }: StoreMeta, options: Options): Options {
+function withInputs({ inputs }: StoreMeta, given: Options): Options {
+  const options = withWholeEnds(given)
   if (inputs.kind === 'full-precision') return { ...options, fullInputs: true }
   return inputs.kind === 'true-sequential' ? { ...options, trueSequential: true } : options
 }
@@ -180,6 +181,7 @@ class Solver {
       id: planned.spec.id,
       seconds: 0,
       tell: () => true,
+      tellEnd: () => {},
       output: { storesWeights: false, linear: async () => {}, vectors: async () => {} },
     }
     const sumsOf = (stage: number) => store.read(k, stage)

@@ -4,7 +4,7 @@ import * as format from '../format.ts'
 import { bitsParts } from '../reduce.ts'
 import { Tip } from './controls.tsx'
 
-export function Bits({ layers }: { layers: LayerResult[] }) {
+export function Bits({ layers }: { layers: Pick<LayerResult, 'shape' | 'bits'>[] }) {
   const value = format.bitsPerWeight(bitsPerWeight(layers))
   const parts = bitsParts(layers)
   return (

@@ -8,6 +8,7 @@ import { bestAtEqualStorage } from '../judge.ts'
 import type { JobView } from '../reduce.ts'
 import { Bits } from './bits.tsx'
 import { Button, Choice, Icon, RunMark, Switch } from './controls.tsx'
+import { Ends } from './ends.tsx'
 import { Scroll, usePages } from './tables.tsx'
 import './layers.css'
 
@@ -57,6 +58,7 @@ export function LayerTable({ view }: { view: JobView }) {
         </Scroll>
       )}
       {pages.controls}
+      <Ends view={view} />
     </section>
   )
 }

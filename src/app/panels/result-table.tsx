@@ -33,7 +33,7 @@ function columnsOf(view: JobView, unit: format.ErrorUnit, ran: ModelSummary | nu
       name: 'Bits per weight',
       value: (run) => run.result?.bitsPerWeight || null,
       unranked: true,
-      show: (run) => (run.result && run.layers.length ? <Bits layers={run.layers} /> : '–'),
+      show: (run) => (run.result && run.layers.length ? <Bits layers={[...run.layers, ...(run.result.ends ?? [])]} /> : '–'),
       full: format.bitsPerWeight(ran && storedBits(ran)),
     },
     {

@@ -6,11 +6,11 @@ import { applyHead } from '../../gpu/head.ts'
 import { applyCap, disposePast, embed, gemm, type Panels, type Past } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
-import { disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels, type OpenModel, type Outer } from '../../models/weights.ts'
+import { disposeBlock, disposePanels, loadBlock, type OpenModel, type Outer } from '../../models/weights.ts'
 import { restore } from '../../quant/linear.ts'
 import type { RunSpec } from '../job.ts'
 import { last } from '../run/forward.ts'
-import { type Kept, restoreBlock } from '../run/restore.ts'
+import { endsOf, type Kept, restoreBlock } from '../run/restore.ts'
 
 /** What a run made of the first `blocks` blocks. */
 export interface Quantized {
@@ -46,8 +46,7 @@ export class Reader {
   static async open(gpu: Device, opened: OpenModel, quantized: Quantized | null, length: number): Promise<Reader> {
     refuse(gpu, opened, length)
     const { layouts } = opened.model
-    const outer = await loadOuter(gpu, opened)
-    const table = opened.embedding === opened.head ? outer.head : await loadPanels(gpu, opened, opened.embedding)
+    const { outer, table } = await endsOf(gpu, opened, quantized?.kept ?? null)
     const blocks: BlockWeights[] = []
     for (const k of layouts.keys()) {
       const full = await loadBlock(gpu, opened, k)

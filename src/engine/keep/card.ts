@@ -18,14 +18,14 @@ export function checkpointReport(head: ReportHead, result: RunResult): Checkpoin
   const { name, vendor, architecture, kind } = adapter
   const { formats: _, keepSolved: __, runs, ...asked } = job
   const own = runs.filter(({ id }) => id === result.run).map(({ formats: ___, ...spec }) => spec)
-  const { seconds: _____, export: ______, windows: _________, klSpread: __________, layers, ...figures } = result
+  const { seconds: _____, export: ______, windows: _________, klSpread: __________, layers, ends, ...figures } = result
   const timeless = layers.map(({ seconds: _______, ...layer }) => layer)
   return {
     ...rest,
     adapter: { name, vendor, architecture, kind },
     job: { ...asked, runs: own },
     linears: layers.map((layer) => layer.name),
-    runs: [{ ...figures, layers: timeless }],
+    runs: [{ ...figures, ...(ends && { ends: ends.map(({ seconds: ___________, ...end }) => end) }), layers: timeless }],
   }
 }
 
@@ -89,6 +89,11 @@ function figures(report: CheckpointReport): string {
     ['bits per quantized weight', '–', run.bitsPerWeight.toFixed(3)],
     ['mean relative error of the linears, ‖(W−Ŵ)X‖² / ‖WX‖²', '0', run.meanRelativeError?.toExponential(3) ?? '–'],
     ...(run.meanHeldOutError === undefined ? [] : [['the same on held-out tokens', '0', run.meanHeldOutError.toExponential(3)]]),
+    ...(run.ends ?? []).map(({ name, type, relativeError }) => [
+      `relative error of ${plain(name)} in ${type}`,
+      '0',
+      relativeError.toExponential(3),
+    ]),
     ['worst linear', '–', run.worst ? `${run.worst.relativeError.toExponential(3)} (${plain(run.worst.name)})` : '–'],
   ]
   return [
@@ -155,7 +160,8 @@ function notes({ report, run, opened, format }: CardFacts): string {
 }
 
 /** The widths of a run's linears, the smallest first. */
-const widthsOf = ({ output: { linears } }: PlannedRun) => [...new Set(linears.map(({ bits }) => bits))].sort((a, b) => a - b)
+const widthsOf = ({ output: { linears, ends = [] } }: PlannedRun) =>
+  [...new Set(linears.filter(({ name }) => !ends.includes(name)).map(({ bits }) => bits))].sort((a, b) => a - b)
 
 /** Between back ticks nothing but another one means something. */
 const plainCode = (text: string) => text.replace(/[\s`]+/g, ' ')

@@ -15,10 +15,21 @@ import type { SolvedLinear } from '../../quant/linear.ts'
 import { sha256 } from '../../io/digest.ts'
 import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
 import type { Hidden } from '../run/hidden.ts'
-import type { Job, JobReport, JournalSummary, LayerResult, ModelOrigin, ModelSummary, RunEvent, RunResult, TextSource } from '../job.ts'
+import type {
+  EndResult,
+  Job,
+  JobReport,
+  JournalSummary,
+  LayerResult,
+  ModelOrigin,
+  ModelSummary,
+  RunEvent,
+  RunResult,
+  TextSource,
+} from '../job.ts'
 import { type Arrays, Log } from './log.ts'
 import { withRoom } from './room.ts'
-import { type KeptLinear, SolvedBlocks, type Vectors } from './solved.ts'
+import { type KeptEnd, type KeptLinear, SolvedBlocks, type Vectors } from './solved.ts'
 import type { Baseline, Host, Judgement } from '../host.ts'
 import type { TextFile } from '../texts.ts'
 
@@ -196,6 +207,16 @@ export class Journal {
     const arrays: Arrays = { codes, grid, groupIndex, ...outliers }
     const value = { layer, stored, seconds, jobSeconds: this.seconds }
     return this.#put(this.#run!.log, `linear:${layer.name}`, value, arrays)
+  }
+
+  /** Embedding and head of the run, by module path, as far as they are solved. */
+  ends(): Promise<Map<string, KeptEnd>> {
+    return new SolvedBlocks(this.#run!.log).ends()
+  }
+
+  keepEnd(end: EndResult, { codes, grid, groupIndex, ...stored }: SolvedLinear, seconds: number): Promise<void> {
+    const value = { end, stored, seconds, jobSeconds: this.seconds }
+    return this.#put(this.#run!.log, `end:${end.name}`, value, { codes, grid, groupIndex } as Arrays)
   }
 
   /** Vectors of block k that a transform changed, by full name; null when not recorded yet. */

@@ -2,12 +2,18 @@
 import { WorkbenchError } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
-import type { LayerResult } from '../job.ts'
+import type { EndResult, LayerResult } from '../job.ts'
 import { Log } from './log.ts'
 
 /** A linear solved before an interruption, or kept. */
 export interface KeptLinear {
   layer: LayerResult
+  stored: SolvedLinear
+}
+
+/** The same of an embedding or head. */
+export interface KeptEnd {
+  end: EndResult
   stored: SolvedLinear
 }
 
@@ -32,6 +38,18 @@ export class SolvedBlocks {
       if (!value || !arrays) continue
       const { codes, grid, groupIndex, at, values } = arrays as { [name: string]: never }
       found.set(name, { layer: value.layer, stored: { ...value.stored, codes, grid, groupIndex, outliers: at && { at, values } } })
+    }
+    return found
+  }
+
+  /** Embedding and head, by module path, where they were rounded and can be read. */
+  async ends(): Promise<Map<string, KeptEnd>> {
+    const found = new Map<string, KeptEnd>()
+    for (const key of this.log.keys()) {
+      if (!key.startsWith('end:')) continue
+      const value = this.log.get<KeptEnd>(key)
+      const arrays = value && (await this.log.arrays(key))
+      if (value && arrays) found.set(value.end.name, { end: value.end, stored: { ...value.stored, ...(arrays as object), outliers: null } })
     }
     return found
   }

@@ -18,6 +18,7 @@ import type { OutlierKind, Solver } from '../../quant/solver.ts'
 import { type BitsBreakdown, type Job, type JobCheck, type Options, type OwnGrid, type RunSpec, resolveOptions } from '../job.ts'
 import { runOptions } from '../run-options.ts'
 import { foldedVectors } from './folded.ts'
+import { type PlannedEnd, planEnds } from './ends.ts'
 import { type PlannedLinear, type PlannedLinears, planLinears } from './own.ts'
 
 export interface PlannedRun {
@@ -26,6 +27,8 @@ export interface PlannedRun {
   options: Options
   /** What each linear is solved with. */
   linears: PlannedLinears
+  /** Embedding and head, where they are rounded. */
+  ends: PlannedEnd[]
   trueSequential: boolean
   /** Σ is that of the full-precision model. */
   fullInputs: boolean
@@ -97,6 +100,7 @@ export function planRun(
   const blocks = asked || all
   const linears = planLinears(spec, solver, options, opened, blocks, fail)
   if (!linears) return null
+  const ends = planEnds(spec, solver, options, opened, fail)
   const stored = opened.folder.checkpoint.tensors.get(opened.embedding)!.dtype
   const solved = linears.flatMap((of) => [...of.values()])
   const grid = solved[0].grid
@@ -131,7 +135,7 @@ export function planRun(
     settings,
     levels: grid.levels,
     outliers,
-    ...contentOf(solver, linears, settings, opened),
+    ...contentOf(solver, linears, ends, settings, opened),
     decoder: decoderOf(opened),
     model: factsOf(opened),
   }
@@ -145,6 +149,7 @@ export function planRun(
     solver,
     options,
     linears,
+    ends,
     trueSequential: sequential,
     fullInputs,
     aim,
@@ -227,9 +232,10 @@ export function keptLinears(linears: PlannedLinears, opened: OpenModel) {
 function contentOf(
   solver: Solver,
   planned: PlannedLinears,
+  ends: PlannedEnd[],
   { dtype }: ExportSettings,
   opened: OpenModel,
-): Pick<ExportPlan, 'linears' | 'copied' | 'changed'> {
+): Pick<ExportPlan, 'linears' | 'ends' | 'copied' | 'changed'> {
   const vectors = new Set<string>()
   const linears: ExportPlan['linears'] = []
   for (const [k, of] of planned.entries()) {
@@ -244,16 +250,20 @@ function contentOf(
     }
     if (solver.transform) for (const name of foldedVectors(opened.model.layouts[k])) vectors.add(blockName(opened, k, name))
   }
+  for (const { name, q, p, grid } of ends) {
+    const { bits, groupSize, symmetric, levels } = grid
+    linears.push({ name, q, p, bits, groupSize, symmetric, levels, groups: groupsOf(p, groupSize), outliers: 0, dtype })
+  }
   const replaced = new Set(linears.map(({ name }) => `${name}.weight`))
   const kept = [...opened.folder.checkpoint.tensors.values()]
     .filter(({ name }) => !replaced.has(name))
     .map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }))
   const copied = kept.filter(({ name }) => !vectors.has(name))
-  return { linears, copied, changed: kept.filter(({ name }) => vectors.has(name)) }
+  return { linears, ends: ends.map(({ name }) => name), copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
-/** Of every linear of the quantized blocks, those that stay in full precision included. */
-export function plannedBits({ linears, solver }: PlannedRun, opened: OpenModel) {
+/** Of every linear of the quantized blocks, those that stay in full precision included; of embedding and head, where they are rounded. */
+export function plannedBits({ linears, ends, solver }: PlannedRun, opened: OpenModel) {
   const solved = linears.flatMap((of, k) =>
     linearsOf(opened.model.layouts[k]).flatMap(({ name, q, p }) => {
       const one = of.get(name)
@@ -261,8 +271,11 @@ export function plannedBits({ linears, solver }: PlannedRun, opened: OpenModel) 
       return one ? [{ shape: [q, p] as [number, number], bits: linearBits({ q, p }, one.grid, !reordered(one), outliers) }] : []
     }),
   )
-  return [...solved, ...keptLinears(linears, opened)]
+  return [...solved, ...keptLinears(linears, opened), ...ends.map(endBits)]
 }
+
+/** The shape of an embedding or head, and the bits that it takes. */
+export const endBits = ({ q, p, grid }: PlannedEnd) => ({ shape: [q, p] as [number, number], bits: linearBits({ q, p }, grid, true, null) })
 
 /** Whether its groups follow the order in which inputs were solved, so that a file has to store the group of each. */
 export const reordered = ({ options, grid }: Pick<PlannedLinear, 'options' | 'grid'>) =>

@@ -98,7 +98,32 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
   const solve =
     own.reduce((sum, layout, k) => sum + each(layout, k), 0) +
     transforms.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
-  return { forward: forwardCalibration + judging(own) + rest, solve, measured, measure }
+  const ends = endsWork(run, model, seen, calibration)
+  return { forward: forwardCalibration + judging(own) + rest + ends.forward, solve: solve + ends.solve, measured, measure }
+}
+
+/** Work of embedding and head, where they are rounded: passes of the calibration text, `seen`, to the end of the model, and solving. */
+function endsWork(
+  run: PlannedRun,
+  { shape, layouts }: OpenModel['model'],
+  seen: { t: number; tokens: number },
+  { windows, heldOut = 0, length }: Counts,
+): PlannedWork {
+  const work = { forward: 0, solve: 0 }
+  for (const { use, q, p, options } of run.ends) {
+    const loss = 2 * q * p * p
+    if (use === 'embedding') {
+      work.solve += loss
+      continue
+    }
+    const compared = use === 'head' && run.compared
+    work.forward += blocksWork(shape, use === 'head' ? layouts.slice(run.blocks) : layouts, seen.tokens, seen.t) * (compared ? 2 : 1)
+    work.forward += p * p * length * (compared ? 3 * (windows + heldOut) + heldOut : windows + heldOut)
+    work.solve += solveWork(run.solver, q, p, options, run.maxBinding) + loss * (heldOut ? 4 : 2)
+    if (compared) work.solve += sharedTargetWork(p) + targetWork(q, p)
+    if (use === 'head' && run.aim && heldOut) work.solve += choiceWork([q], p, run.aim)
+  }
+  return work
 }
 
 /** Work of measuring the model as it is. */

@@ -20,7 +20,8 @@ import { Linears, type SolvingRun } from './linears.ts'
 import { linearNames, restoreBlock } from './restore.ts'
 import { Settling } from './settling.ts'
 import type { Run } from './single.ts'
-import { type SolveStage, StagePass, type Streams } from './stages.ts'
+import { EndPass } from './ends.ts'
+import type { SolveStage, Streams } from './stages.ts'
 import type { StageSums } from './sums.ts'
 import { fold } from './transform.ts'
 
@@ -36,7 +37,7 @@ interface StageAtHand {
   chosen?: LinearShape[]
 }
 
-export class BlockLoop extends StagePass {
+export class BlockLoop extends EndPass {
   /** Of the run at hand, whose quantized blocks the journal has. */
   #linears: Linears | null = null
 
@@ -47,6 +48,7 @@ export class BlockLoop extends StagePass {
     const { journal } = this
     const { blocks } = run.plan
     this.#linears = new Linears(run, this)
+    await this.enterEnds(this.#linears)
     this.progress.enter(FORWARD)
     if (this.host.elsewhere?.solved) for (let k = 0; k < blocks; k++) await this.#adoptBlock(run, k)
     let solved = 0
@@ -55,13 +57,15 @@ export class BlockLoop extends StagePass {
     const known = measured.filter((k) => k <= solved && journal.score(k))
     for (const k of known) run.tellPerplexity(k, journal.score(k)!)
     const last = journal.score(blocks)
-    if (last && solved === blocks) return last
+    if (last && solved === blocks && !this.endsLeft.length) return last
+    await this.solveTable()
 
     const { seen, original, judged, passages, from } = await this.#states(run, solved)
     run.reach(solved, from, known)
     let score: Judgement | null = null
     for (let k = from; k < blocks; k++) {
       await this.#quantizeBlock(this.#linears, k, solved, { seen, original }, [judged, passages])
+      if (k + 1 === blocks) await this.solveHead({ seen, original }, blocks)
       if (measured.includes(k + 1)) {
         score = journal.score(k + 1) ?? (await this.#measure(run, k, judged, passages))
         run.tellPerplexity(k + 1, score)
@@ -244,8 +248,8 @@ export class BlockLoop extends StagePass {
     }
     for (const hidden of kept) hidden.dispose()
     // Where all is solved, nothing is left to calibrate.
-    if (solved === plan.blocks) texts[0] = texts[3] = []
-    const [seen, judged, passages, original] = await this.embedAll(texts, fresh())
+    if (solved === plan.blocks && !this.endsLeft.length) texts[0] = texts[3] = []
+    const [seen, judged, passages, original] = await this.embedAll(texts, fresh(), [!plan.fullInputs, true, true, false])
     return { seen, judged, passages, original, from: 0 }
   }
 

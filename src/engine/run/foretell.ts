@@ -6,7 +6,7 @@ import { applyHead } from '../../gpu/head.ts'
 import { embed } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
-import { disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels, type OpenModel, type Outer } from '../../models/weights.ts'
+import { disposeBlock, disposePanels, loadBlock, type OpenModel } from '../../models/weights.ts'
 import type { Store } from '../../io/bytes.ts'
 import { restore } from '../../quant/linear.ts'
 import { modelDigest } from '../keep/fingerprint.ts'
@@ -15,7 +15,7 @@ import { SolvedBlocks } from '../keep/solved.ts'
 import type { Foretold, NextToken, RunSpec } from '../job.ts'
 import type { Session } from '../session.ts'
 import { last } from './forward.ts'
-import { type Kept, restoreBlock } from './restore.ts'
+import { endsOf, type Kept, restoreBlock } from './restore.ts'
 
 /**
  * What run `i` of the job in the journal would say after a prompt, where `said` was said.
@@ -58,8 +58,10 @@ export async function foretell(
   const mark = gpu.mark()
   try {
     const [batch] = batched([ids], 1)
-    const outer = await loadOuter(gpu, opened)
-    const states = await quantizedStates(gpu, opened, quantized, await start(gpu, opened, outer, batch), batch)
+    const { outer, table } = await endsOf(gpu, opened, quantized.kept)
+    const first = opened.model.start(gpu, outer.weights, embed(gpu, table, flatIds(batch)), batch)
+    if (table !== outer.head) disposePanels(table)
+    const states = await quantizedStates(gpu, opened, quantized, first, batch)
     const normed = opened.model.finish(gpu, outer.weights, states)
     const judge = (said: ArrayLike<number>) => {
       const targets = new Uint32Array(batch.t)
@@ -92,13 +94,5 @@ async function quantizedStates(gpu: Device, opened: OpenModel, { kept, spec, blo
     for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
     disposeBlock(full)
   }
-  return x
-}
-
-async function start(gpu: Device, opened: OpenModel, { weights, head }: Outer, batch: TokenBatch): Promise<Tensor> {
-  const shared = opened.embedding === opened.head
-  const table = shared ? head : await loadPanels(gpu, opened, opened.embedding)
-  const x = opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch)
-  if (!shared) disposePanels(table)
   return x
 }

@@ -49,6 +49,8 @@ export abstract class ForwardPass {
   readonly #keepsBlocks: boolean
   /** The same for the embedding and the head, by their names. */
   readonly #tables = new Map<string, Panels>()
+  /** What the run at hand has in the place of these, by their names. */
+  readonly #rounded = new Map<string, { make: () => Panels; kept: Panels | null }>()
   /** The small tensors outside the blocks. */
   #outside: BlockWeights | null = null
   /** Final hidden states of the full-precision model on the evaluation text. */
@@ -134,18 +136,20 @@ export abstract class ForwardPass {
    * that are, from the first. @throws WorkbenchError `activations-not-finite`
    */
   protected async score(hidden: Hidden, full: Hidden | null, quantized: number): Promise<Score> {
-    const outer = await this.#outer()
+    const outer = await this.#outer(quantized > 0)
+    const own = full && this.#rounded.has(this.opened.head) && quantized ? await this.#panels(this.opened.head) : null
     const scores: WindowScore[] = []
     for (const [i, batch] of hidden.batches.entries()) {
       const states = hidden.take(i)
       const reference = full?.take(i) ?? null
-      const some = await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference)
+      const some = await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference, own ?? outer.head)
       await hidden.giveBack(i, states)
       if (reference) await full!.giveBack(i, reference)
       if (!some.every(({ loss }) => Number.isFinite(loss))) throw await this.overflow([batch], quantized, 'the loss')
       scores.push(...some)
     }
     this.#drop(outer.head)
+    if (own) this.#drop(own)
     const score = scoreOf(scores)
     if (!Number.isFinite(score.perplexity)) throw await this.overflow(hidden.batches, quantized, 'the perplexity')
     return score
@@ -154,7 +158,7 @@ export abstract class ForwardPass {
   /** The error for numbers that are not finite. `blocks`: how many of the model to look at, from the first. */
   async overflow(batches: TokenBatch[], quantized: number, found: string, blocks = this.opened.model.shape.blocks) {
     const full = new Map<number, BlockWeights>()
-    const start = async (batch: TokenBatch) => (await this.embed([batch])).take(0)
+    const start = async (batch: TokenBatch) => (await this.embedAll([[batch]], undefined, [quantized > 0]))[0].take(0)
     const enter = async (k: number) => {
       full.set(k, await this.load(k))
       const weights: BlockWeights = new Map(full.get(k))
@@ -172,7 +176,7 @@ export abstract class ForwardPass {
   /** Last-word accuracy from the hidden states of the passages after the last block, which are given up. */
   protected async lastWords(hidden: Hidden, quantized: number): Promise<LastWords | undefined> {
     if (!this.passages.length) return
-    const outer = await this.#outer()
+    const outer = await this.#outer(quantized > 0)
     let right = 0
     for (const [i, batch] of this.passages.entries()) {
       const states = hidden.take(i)
@@ -203,36 +207,59 @@ export abstract class ForwardPass {
     return hidden
   }
 
-  /** The embedded tokens of several texts, into `all`. */
-  protected async embedAll(texts: TokenBatch[][], all = texts.map((batches) => this.hidden(batches))): Promise<Hidden[]> {
+  /** The embedded tokens of several texts, into `all`; `quantized`: which of them by the table of the run at hand. */
+  protected async embedAll(
+    texts: TokenBatch[][],
+    all = texts.map((batches) => this.hidden(batches)),
+    quantized: boolean[] = texts.map(() => false),
+  ): Promise<Hidden[]> {
     const { gpu, opened } = this
-    if (!texts.some((batches) => batches.length)) return all
-    const weights = await this.#outerWeights()
-    const table = await this.#panels(opened.embedding)
-    for (const [n, batches] of texts.entries()) {
-      for (const [i, batch] of batches.entries()) {
-        await all[n].give(i, opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch))
-      }
+    const rounded = this.#rounded.has(opened.embedding)
+    for (const own of [false, true]) {
+      const some = [...texts.entries()].filter(([n, { length }]) => length && (rounded && quantized[n]) === own)
+      if (!some.length) continue
+      const weights = await this.outerWeights()
+      const table = await this.#panels(opened.embedding, own)
+      for (const [n, batches] of some)
+        for (const [i, batch] of batches.entries())
+          await all[n].give(i, opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch))
+      this.#drop(table)
     }
-    this.#drop(table)
     return all
   }
 
-  /** What scores hidden states; its head is given back by `#drop`. */
-  async #outer(): Promise<Outer> {
-    return { weights: await this.#outerWeights(), head: await this.#panels(this.opened.head) }
+  /** What scores hidden states; its head is given back by `#drop`. `quantized`: as the run at hand has it. */
+  async #outer(quantized: boolean): Promise<Outer> {
+    return { weights: await this.outerWeights(), head: await this.#panels(this.opened.head, quantized) }
   }
 
-  async #outerWeights(): Promise<BlockWeights> {
+  protected async outerWeights(): Promise<BlockWeights> {
     this.#outside ??= await loadOutside(this.gpu, this.opened)
     return this.#outside
   }
 
   /** The embedding or the head, on the GPU while something needs it. */
-  async #panels(name: string): Promise<Panels> {
+  async #panels(name: string, quantized = false): Promise<Panels> {
+    const rounded = quantized && this.#rounded.get(name)
+    if (rounded) {
+      const made = rounded.kept ?? rounded.make()
+      if (this.#keepsBlocks) rounded.kept = made
+      return made
+    }
     const panels = this.#tables.get(name) ?? (await loadPanels(this.gpu, this.opened, name))
     if (this.#keepsBlocks) this.#tables.set(name, panels)
     return panels
+  }
+
+  /** From now on the run at hand has this in the place of the embedding or head of this name. */
+  protected replaceTable(name: string, make: () => Panels): void {
+    this.#rounded.set(name, { make, kept: null })
+  }
+
+  /** Another run begins. */
+  protected forgetTables(): void {
+    for (const { kept } of this.#rounded.values()) if (kept) disposePanels(kept)
+    this.#rounded.clear()
   }
 
   #drop(panels: Panels): void {

@@ -64,7 +64,7 @@ interface HeldOut {
 }
 
 /** What solving needs of a run. */
-export type SolvingRun = Pick<Run, 'plan' | 'id' | 'seconds' | 'tell'> & {
+export type SolvingRun = Pick<Run, 'plan' | 'id' | 'seconds' | 'tell' | 'tellEnd'> & {
   output: Pick<Run['output'], 'storesWeights' | 'linear' | 'vectors'>
 }
 
@@ -110,7 +110,7 @@ export class Linears {
     const { outliers = null, what } = result
     const stored = collect(gpu, result, grid)
     if (outliers) add(gpu, what, outliers.h)
-    const rounds = this.#roundStored(what)
+    const rounds = this.round(what)
     const lost = own || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
     const heldOut = this.#heldOut(weight, result, grid, sums, outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
@@ -213,7 +213,7 @@ export class Linears {
   /** A linear from the journal as the run used it. */
   restore(stored: SolvedLinear): Tensor {
     const what = restore(this.pass.gpu, stored)
-    this.#roundStored(what)
+    this.round(what)
     return what
   }
 
@@ -231,7 +231,7 @@ export class Linears {
   }
 
   /** Ŵ + H as the checkpoint will hold it, where that rounds weights; whether it does. */
-  #roundStored(what: Tensor): boolean {
+  round(what: Tensor): boolean {
     const { measured, output } = this.run.plan
     const dtype = measured.rounds(output.settings)
     if (dtype) roundTo(this.pass.gpu, dtype, what)

@@ -65,7 +65,7 @@ export async function prepare(asked: Job, host: Host, resume: boolean, origin?: 
         model: session.summary!,
         sweepPanel: adapter.sweepPanel,
         gemmKernel: adapter.gemmKernel,
-        linears: planned.runs.reduce((sum, { output }) => sum + output.linears.length, 0),
+        linears: planned.runs.reduce((sum, { output, ends }) => sum + output.linears.length - ends.length, 0),
         origin: session.source ? { kind: 'hub', ...session.source } : (origin ?? { kind: 'files', name: opened.folder.name }),
       })
   const { plan, remarks } = asBegun(planned, journal.head.job)

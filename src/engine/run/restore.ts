@@ -1,18 +1,20 @@
-/** A quantized block from what was kept of it. */
+/** A quantized block, embedding or head from what was kept of it. */
 import type { Device } from '../../gpu/device.ts'
+import { type Panels, transpose } from '../../gpu/ops.ts'
 import { floatsOf } from '../../io/half.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { type BlockWeights, linearsOf } from '../../models/family.ts'
-import { blockName, type OpenModel } from '../../models/weights.ts'
-import type { SolvedLinear } from '../../quant/linear.ts'
+import { blockName, loadOutside, loadPanels, type OpenModel, type Outer, panelHeight } from '../../models/weights.ts'
+import { outputsOf, restore, type SolvedLinear } from '../../quant/linear.ts'
 import { quantizedPaths } from '../../overrides.ts'
 import type { RunSpec } from '../job.ts'
-import type { KeptLinear, Vectors } from '../keep/solved.ts'
+import type { KeptEnd, KeptLinear, Vectors } from '../keep/solved.ts'
 
 /** Where solved linears and changed vectors come from. */
 export interface Kept {
   linears(names: string[]): Promise<Map<string, KeptLinear>>
   vectors(k: number): Promise<Vectors | null>
+  ends(): Promise<Map<string, KeptEnd>>
 }
 
 /** The linears of block k that a run solves, by module path. */
@@ -26,7 +28,7 @@ export const linearNames = (opened: OpenModel, { overrides = [] }: Pick<RunSpec,
 export async function restoreBlock(
   gpu: Device,
   opened: OpenModel,
-  kept: Kept,
+  kept: Pick<Kept, 'linears' | 'vectors'>,
   { k, spec }: { k: number; spec: Pick<RunSpec, 'overrides'> },
   weights: BlockWeights,
   restored: (stored: SolvedLinear) => Tensor,
@@ -45,4 +47,28 @@ export async function restoreBlock(
     const values = floatsOf(bytes, opened.folder.checkpoint.tensors.get(full)!.dtype).map((value) => value + plus)
     weights.set(name, gpu.upload(values, [values.length]))
   }
+}
+
+/** An embedding or head from what was solved of it: panels of rows, as `loadPanels` makes them of the model's own. */
+export function tableOf(gpu: Device, stored: SolvedLinear, restored = (part: SolvedLinear) => restore(gpu, part)): Panels {
+  const { q: rows, p: cols } = stored
+  const height = panelHeight(gpu, cols)
+  const panels: Panels = { rows, cols, parts: [] }
+  for (let first = 0; first < rows; first += height) {
+    const what = restored(outputsOf(stored, first, Math.min(height, rows - first)))
+    panels.parts.push({ first, tensor: transpose(gpu, what) })
+    what.dispose()
+  }
+  return panels
+}
+
+/** What scores hidden states, and the token table, with what was kept in the place of embedding and head. */
+export async function endsOf(gpu: Device, opened: OpenModel, kept: Pick<Kept, 'ends'> | null): Promise<{ outer: Outer; table: Panels }> {
+  const found = await kept?.ends()
+  const panels = async (name: string) => {
+    const rounded = found?.get(name.replace(/\.weight$/, ''))
+    return rounded ? tableOf(gpu, rounded.stored) : loadPanels(gpu, opened, name)
+  }
+  const outer = { weights: await loadOutside(gpu, opened), head: await panels(opened.head) }
+  return { outer, table: opened.embedding === opened.head ? outer.head : await panels(opened.embedding) }
 }

@@ -2,7 +2,7 @@
 import { toErrorData } from '../../errors.ts'
 import type { Score } from '../../eval/perplexity.ts'
 import type { Host, Judgement } from '../host.ts'
-import { type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
+import { type EndResult, type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
 import type { CheckpointExport } from '../keep/export.ts'
 import type { Journal } from '../keep/journal.ts'
 import { type PlannedRun, keptLinears } from '../plan/plan.ts'
@@ -16,6 +16,7 @@ export const finiteOrNull = (value: number) => (Number.isFinite(value) ? value :
 /** One run, across the devices that it may take: what is solved and told, and the checkpoint that it goes into. */
 export class Run {
   readonly layers: LayerResult[] = []
+  readonly #ends: EndResult[] = []
   readonly #started: number
   readonly #told = new Set<string>()
   readonly #perplexities: RunResult['perplexities'] = []
@@ -68,6 +69,7 @@ export class Run {
       await output.begin()
       const { perplexity, perplexityError, kl, klSpread, windows, top1, lambada } = await solve()
       Object.assign(result, { perplexity, perplexityError: finiteOrNull(perplexityError), kl, klSpread, windows, top1, lambada })
+      if (this.#ends.length) result.ends = this.#ends
       this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
       this.#sumUp(result)
       result.export = await output.finish(result, () => this.pulse.beat())
@@ -88,7 +90,7 @@ export class Run {
   /** What the linears come to together. */
   #sumUp(result: RunResult): void {
     const { layers } = result
-    result.bitsPerWeight = bitsPerWeight([...layers, ...(result.kept ?? [])])
+    result.bitsPerWeight = bitsPerWeight([...layers, ...(result.kept ?? []), ...(result.ends ?? [])])
     if (!layers.length) return
     result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
     if (layers.every(({ heldOutError }) => heldOutError !== undefined))
@@ -104,6 +106,11 @@ export class Run {
     this.layers.push(layer)
     this.host.emit({ type: 'layer', run: this.id, layer })
     return true
+  }
+
+  /** The embedding or the head has its result. */
+  tellEnd(end: EndResult): void {
+    if (!this.#ends.some(({ name }) => name === end.name)) this.#ends.push(end)
   }
 
   tellPerplexity(blocks: number, { perplexity }: Score): void {

@@ -16,6 +16,7 @@ import {
   type NotLoaded,
   oneGrid,
   type Refusal,
+  wholeEnds,
 } from './format.ts'
 import { awqOrder } from './packing.ts'
 import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
@@ -65,7 +66,7 @@ export const awqGemm: ExportFormat = {
   summary:
     'safetensors with 4-bit codes of any method in AutoAWQ’s packing (gemm): loads in vLLM, SGLang, transformers and GPTQModel, also asymmetric.',
   stores: 'codes',
-  accepts,
+  accepts: wholeEnds('AWQ checkpoints have', accepts),
   rounds: () => null,
   remarks: () => [],
   ...safetensorsFolder(awqLayout),

@@ -25,6 +25,7 @@ import {
   type NotLoaded,
   type Refusal,
   type Runtime,
+  wholeEnds,
 } from './format.ts'
 import { powersOfTwo } from '../half.ts'
 import { openCheckpoint, type TensorSpec } from '../safetensors.ts'
@@ -97,7 +98,7 @@ export const compressedTensors: ExportFormat = {
   summary:
     'safetensors with codes in llm-compressor’s packing (pack-quantized): loads in vLLM at every width, and in transformers and SGLang.',
   stores: 'codes',
-  accepts: (plan) => eachGrid(accepts)(plan) ?? oneKind(plan),
+  accepts: wholeEnds('compressed-tensors files have', (plan) => eachGrid(accepts)(plan) ?? oneKind(plan)),
   rounds: () => null,
   remarks: (plan) => fusedRemarks(plan),
   ...safetensorsFolder(compressedLayout),

@@ -83,6 +83,8 @@ export interface ExportPlan {
   settings: ExportSettings
   /** Every linear that will be quantized, in the order in which they are solved. */
   linears: LinearPlan[]
+  /** Of these, the embedding and the head, by name; missing: both stay as they are. */
+  ends?: readonly string[]
   /** Kind of the grid, e.g. `uniform` (integers). */
   levels: string
   /** Some weights are kept as outliers beside the codes. */
@@ -150,6 +152,21 @@ export function oneGrid(plan: ExportPlan, what: string): Refusal | null {
     instead: 'Choose compressed-tensors, GGUF, MLX or GPTQ, or the format “Plain weights” (dense).',
   }
 }
+
+/** `accepts` of a format whose loaders take embedding and head in full precision only: `what` it is, from that for the blocks. */
+export const wholeEnds =
+  (what: string, accepts: ExportFormat['accepts']): ExportFormat['accepts'] =>
+  (plan) => {
+    const { ends = [], linears } = plan
+    if (!ends.length) return accepts(plan)
+    const blocks = { ...plan, linears: linears.filter(({ name }) => !ends.includes(name)), ends: [] }
+    return (
+      accepts(blocks) ?? {
+        why: `${what} embedding and head in full precision, and this run rounds ${ends.join(' and ')}.`,
+        instead: 'Leave both in full precision (--embedding-type full --head-type full), or choose GGUF or “Plain weights” (dense).',
+      }
+    )
+  }
 
 /** Why a format cannot store a result, and what to do instead: two sentences. */
 export interface Refusal {

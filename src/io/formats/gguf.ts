@@ -30,7 +30,7 @@ export const gguf: ExportFormat = {
 
 /** A remark on rows that the run's K type does not hold. */
 function fallbacks(plan: ExportPlan): Remark[] {
-  const others = superTypeOf(plan.levels) ? plan.linears.filter(({ p }) => p % SUPER) : []
+  const others = superTypeOf(plan.levels) ? plan.linears.filter(({ name, p }) => p % SUPER && !plan.ends?.includes(name)) : []
   if (!others.length || gguf.accepts(plan)) return []
   const types = [...new Set(others.map((linear) => typeOf(plan, linear)))].join(' and ')
   const message = `${others.length} of ${plan.linears.length} linears have rows that super-blocks of ${SUPER} weights do not divide: they are stored in ${types}, as llama.cpp does it.`

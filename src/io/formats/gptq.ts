@@ -26,6 +26,7 @@ import {
   type NotLoaded,
   type Remark,
   remarksOfGrids,
+  wholeEnds,
 } from './format.ts'
 import { fusedRemarks, fusedSets, needsTorchKernel, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
 import {
@@ -72,18 +73,21 @@ export const gptq: ExportFormat = {
   label: 'GPTQ',
   summary: 'safetensors with packed codes, scales and zero points: loads in GPTQModel and transformers, and in vLLM at 4 and 8 bits.',
   stores: 'codes',
-  accepts: eachGrid(({ levels, outliers }) => {
-    if (levels !== 'uniform')
+  accepts: wholeEnds(
+    'GPTQ files have',
+    eachGrid(({ levels, outliers }) => {
+      if (levels !== 'uniform')
+        return {
+          why: 'GPTQ files can store uniform integer grids only.',
+          instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+        }
+      if (!outliers) return null
       return {
-        why: 'GPTQ files can store uniform integer grids only.',
-        instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+        why: 'GPTQ files cannot store outliers beside the codes.',
+        instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
       }
-    if (!outliers) return null
-    return {
-      why: 'GPTQ files cannot store outliers beside the codes.',
-      instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
-    }
-  }),
+    }),
+  ),
   rounds: () => null,
   remarks: (plan) => [...remarksOfGrids(remarks)(plan), ...fusedRemarks(plan)],
   ...safetensorsFolder(gptqLayout),

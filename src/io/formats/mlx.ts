@@ -30,6 +30,7 @@ import {
   type Remark,
   remarksOfGrids,
   settingsOf,
+  wholeEnds,
 } from './format.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
@@ -85,32 +86,35 @@ export const mlx: ExportFormat = {
   summary: 'safetensors in the layout of Apple’s MLX: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
   library: 'mlx',
   stores: 'codes',
-  accepts: eachGrid(({ levels, outliers, settings, linears }) => {
-    if (levels !== 'uniform' && levels !== 'affine')
+  accepts: wholeEnds(
+    'MLX folders written here have',
+    eachGrid(({ levels, outliers, settings, linears }) => {
+      if (levels !== 'uniform' && levels !== 'affine')
+        return {
+          why: 'MLX files can store uniform integer grids and grids with real minima only.',
+          instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+        }
+      if (outliers)
+        return {
+          why: 'MLX files cannot store outliers beside the codes.',
+          instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
+        }
+      if (settings.actOrder)
+        return {
+          why: 'MLX files have no group index, but act-order moves columns between groups.',
+          instead: 'Turn on static groups, or turn act-order off.',
+        }
+      const odd = linears.find(({ p }) => !groupOf(p, settings.groupSize))
+      if (!odd) return null
+      const { groupSize: size } = settings
+      if (odd.p % 32 === 0)
+        return { why: `MLX does not support groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
       return {
-        why: 'MLX files can store uniform integer grids and grids with real minima only.',
-        instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+        why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`,
+        instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
       }
-    if (outliers)
-      return {
-        why: 'MLX files cannot store outliers beside the codes.',
-        instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
-      }
-    if (settings.actOrder)
-      return {
-        why: 'MLX files have no group index, but act-order moves columns between groups.',
-        instead: 'Turn on static groups, or turn act-order off.',
-      }
-    const odd = linears.find(({ p }) => !groupOf(p, settings.groupSize))
-    if (!odd) return null
-    const { groupSize: size } = settings
-    if (odd.p % 32 === 0)
-      return { why: `MLX does not support groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
-    return {
-      why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`,
-      instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
-    }
-  }),
+    }),
+  ),
   rounds: () => null,
   remarks: remarksOfGrids(remarks),
   ...safetensorsFolder(layout),

@@ -10,6 +10,7 @@ import {
   oneGrid,
   type Refusal,
   type Remark,
+  wholeEnds,
 } from './format.ts'
 import { layoutOf } from './onnx/layout.ts'
 import { blocksOf, heldBits } from './onnx/nbits.ts'
@@ -23,7 +24,7 @@ export const onnx: ExportFormat = {
   summary: 'the model as a graph of ONNX Runtime (MatMulNBits): runs in transformers.js, in the browser and in Node.',
   library: 'transformers.js',
   stores: 'codes',
-  accepts,
+  accepts: wholeEnds('The graphs of ONNX folders have', accepts),
   rounds: () => null,
   // What the graph computes in, whatever the model’s own is.
   declares: () => 'float32',

@@ -12,7 +12,7 @@ import type { Bytes, Files } from '../bytes.ts'
 import { f16ToF32, f32ToF16 } from '../half.ts'
 import { openCheckpoint, packSafetensors, type TensorSpec } from '../safetensors.ts'
 import { denseLayout } from './dense.ts'
-import { configWith, eachGrid, type ExportFormat, type LinearPlan } from './format.ts'
+import { configWith, eachGrid, type ExportFormat, type LinearPlan, wholeEnds } from './format.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
 /** Header of a linear's file, bytes, at most. */
@@ -60,11 +60,14 @@ export const sidecar: ExportFormat = {
     'safetensors with codes, grid and sparse outliers exactly as solved, at their true size: for research, with a short Python loader.',
   library: null,
   stores: 'codes',
-  accepts: eachGrid(({ levels }) => {
-    return levels === 'uniform'
-      ? null
-      : { why: 'It can store integer codes only.', instead: 'Choose a uniform grid, or the format “Plain weights” (dense).' }
-  }),
+  accepts: wholeEnds(
+    'Its loader takes',
+    eachGrid(({ levels }) => {
+      return levels === 'uniform'
+        ? null
+        : { why: 'It can store integer codes only.', instead: 'Choose a uniform grid, or the format “Plain weights” (dense).' }
+    }),
+  ),
   rounds: () => null,
   remarks: () => [],
   ...safetensorsFolder(layout),

@@ -34,10 +34,11 @@ export function typeOf(
   return type?.type ?? blockType(linear.bits, settingsOf(settings, linear).symmetric, own)
 }
 
-/** The type of most weights. */
+/** The type of most weights of the blocks. */
 function mostType(plan: ExportPlan): TensorType {
   const count = new Map<TensorType, number>()
   for (const linear of plan.linears) {
+    if (plan.ends?.includes(linear.name)) continue
     const type = typeOf(plan, linear)!
     count.set(type, (count.get(type) ?? 0) + linear.q * linear.p)
   }
