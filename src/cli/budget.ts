@@ -35,7 +35,13 @@ export async function mixed(session: Session, job: Job, budget: Budget, network:
   const [spec] = job.runs
   const runs = mix.uniform.map(({ options }, i) => {
     const label = `${spec.label}, all linears at ${gridText(options)}`
-    return { ...spec, id: `uniform-${i}`, label, options: { ...withoutFixed(spec.options, options), ...options }, overrides: [] }
+    return {
+      ...spec,
+      id: `uniform-${i}`,
+      label,
+      options: { ...withoutFixed(spec.options, options), ...options, ...mix.ends },
+      overrides: [],
+    }
   })
   say.note(`Measuring beside it: ${runs.map(({ label }) => label).join('; ')}.`)
   const report = await runJob({ ...job, runs, save: false, keepSolved: false }, { ...host, journal: memoryStore() })

@@ -300,11 +300,13 @@ export interface Mix {
   parts: MixPart[]
   /** Bits per weight or bytes, as the budget. */
   size: number
-  /** Divergence from full precision, nats, as far as errors of single stages add up; no mixture within the budget has less than `bound`. */
+  /** Divergence from full precision that is foreseen, nats; by the same prices no mixture within the budget has less than `bound`. */
   predicted: number
   bound: number
   /** The widths whose uniform runs are nearest to the budget: the largest within it, and, where that is smaller, the next one. */
   uniform: { options: Options; size: number }[]
+  /** What the run makes of embedding and head, for the uniform runs: empty where it leaves both as they are. */
+  ends: Options
 }
 
 /** Linears that have the same width in a mixture. */
@@ -313,7 +315,7 @@ export interface MixPart {
   options: Options
   /** Mean relative error of these linears at each width, by a short solver on some rows. */
   errors: { options: Options; error: number }[]
-  /** Divergence, nats, per relative error of one of these linears. */
+  /** Divergence, nats, per relative error of one of these linears, where all others are rounded too. */
   price: number
 }
 

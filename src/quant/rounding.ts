@@ -45,7 +45,12 @@ export function finish(
 }
 
 /** Every weight rounded to the nearest on the grid of a result, its outliers kept: Ŵ + H `[p, q]`, original order. */
-export function nearest(gpu: Device, weight: Tensor, { grid: cells, groupIndex, outliers }: QuantizedLinear, grid: Grid): Tensor {
+export function nearest(
+  gpu: Device,
+  weight: Tensor,
+  { grid: cells, groupIndex, outliers }: Pick<QuantizedLinear, 'grid' | 'groupIndex' | 'outliers'>,
+  grid: Grid,
+): Tensor {
   const [p, q] = [weight.rows, weight.cols]
   const x = gpu.empty([p, q])
   gpu.copy(weight, x)

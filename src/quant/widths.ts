@@ -3,17 +3,18 @@
  * damped by a tenth of the mean diagonal, which is near the best nearly everywhere.
  */
 import type { Device } from '../gpu/device.ts'
-import { inFloats, subtract } from '../gpu/ops.ts'
+import { copyColumns, inFloats, subtract } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Options } from '../options.ts'
 import { someRows, trialOptions } from './choice.ts'
 import { optionsFor } from './grids/index.ts'
 import { gptqQuantease } from './gptq_quantease.ts'
-import { objective } from './rounding.ts'
+import { layoutOf } from './layout.ts'
+import { nearest, objective } from './rounding.ts'
 import { rtn } from './rtn.ts'
-import { solveLinear } from './slices.ts'
-import { type Derived, disposeQuantized, type LinearProblem } from './solver.ts'
+import { cutWeight } from './slices.ts'
+import { type Derived, disposeQuantized } from './solver.ts'
 import { aimed } from './target.ts'
 
 const AIM = { damping: 0.1, alpha: 0 }
@@ -47,17 +48,32 @@ export async function errorsOn({ judge, ...stage }: WidthProblem, weight: Tensor
   return losses.map((loss) => (base > 0 ? loss / base : 0))
 }
 
-/** A linear rounded to a grid, `[p, q]`, and its relative error. */
-export async function roundedTo({ judge, ...stage }: WidthProblem, held: Tensor, options: Options) {
-  const { gpu } = stage
+/** A linear rounded to a grid, `[p, q]`; `gramDiagonal`: of its Σ. */
+export function roundedTo(gpu: Device, held: Tensor, gramDiagonal: Float32Array, given: Options): Tensor {
   const weight = inFloats(gpu, held)
-  const problem: LinearProblem = { ...stage, weight, halfScales: true }
-  const own = Object.fromEntries(rtn.options.flatMap(({ key }) => (options[key] === undefined ? [] : [[key, options[key]]])))
-  const { what, ...rest } = await solveLinear(rtn, problem, own, {})
-  disposeQuantized({ ...rest, what: rest.codes })
-  const [base, loss] = await Reading.all([objective(gpu, weight, judge), off(gpu, weight, what, judge)])
+  const options = optionsFor(given, weight.rows)
+  const grid = rtn.gridOf(options)
+  const layout = layoutOf(gramDiagonal, grid.groupSize, false, true)
+  const what = gpu.empty(weight.shape)
+  let from = 0
+  for (const part of cutWeight(gpu, weight)) {
+    const cells = grid.make(gpu, part, layout, true)
+    const rounded = nearest(gpu, part, { grid: cells, groupIndex: layout.groupIndex }, grid)
+    copyColumns(gpu, rounded, 0, what, from, part.cols)
+    from += part.cols
+    for (const tensor of [cells, rounded, ...(part === weight ? [] : [part])]) tensor.dispose()
+  }
   if (weight !== held) weight.dispose()
-  return { what, error: base > 0 ? loss / base : 0 }
+  return what
+}
+
+/** Relative error of weights `[p, q]` in the place of others. */
+export async function errorOf({ gpu, judge }: Pick<WidthProblem, 'gpu' | 'judge'>, held: Tensor, what: Tensor): Promise<number> {
+  const weight = inFloats(gpu, held)
+  const asked = Reading.all([objective(gpu, weight, judge), off(gpu, weight, what, judge)])
+  if (weight !== held) weight.dispose()
+  const [base, loss] = await asked
+  return base > 0 ? loss / base : 0
 }
 
 function off(gpu: Device, weight: Tensor, what: Tensor, gram: Tensor): Reading<number> {

@@ -8,12 +8,23 @@ import { linearsOf } from '../../models/family.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
-import { type Budget, type Job, type Mix, type MixPart, type Options, type Override, type RunSpec, bitsPerWeight } from '../job.ts'
+import {
+  type Budget,
+  type EndUse,
+  type Job,
+  type Mix,
+  type MixPart,
+  type Options,
+  type Override,
+  type RunSpec,
+  bitsPerWeight,
+} from '../job.ts'
 import { type Choice, pack } from '../plan/knapsack.ts'
 import { withOwn } from '../plan/own.ts'
-import { checkpointBytes, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'
+import { checkpointBytes, endBits, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'
+import { FULL } from '../run-options.ts'
 import { prepare } from './prepare.ts'
-import { ProbeLoop, type ProbedStage } from './probe.ts'
+import { type Probed, ProbeLoop, type ProbedStage } from './probe.ts'
 import { Pulse } from './pulse.ts'
 import { Recovery } from './recovery.ts'
 
@@ -60,14 +71,24 @@ export async function chooseMix(job: Job, budget: Budget, given: Host): Promise<
     return new ProbeLoop(gpu, opened, plan, host, journal, pulse.progress, halvings)
   })
   const grids = widths.map(({ run }) => run.options)
-  const rounding = grids[Math.min(1, grids.length - 1)]
+  const asked = budget.bytes ?? budget.bitsPerWeight!
+  // Plain rounding to the width above does about what a method does near the budget.
+  const rounding = (widths.find(({ size }) => size >= asked) ?? widths.at(-1)!).run.options
   try {
-    const stages = await devices.do((loop) => loop.probe(plan.runs[0], grids, rounding))
-    return scales.fill(unitsOf(stages, plan.runs[0].solver.transform !== undefined), widths)
+    const probed = await devices.do((loop) => loop.probe(plan.runs[0], grids, rounding))
+    return scales.fill(unitsOf(probed.stages, plan.runs[0].solver.transform !== undefined), widths, curveOf(probed))
   } finally {
     devices.drop()
     await journal.close()
   }
+}
+
+/**
+ * The divergence that errors of a certain price foretell. Around what was rounded it grows as a power of them, of which the prices, being
+ * its slopes there, tell the exponent: 1 where errors add up, more where they do so faster.
+ */
+function curveOf({ kl, spent }: Probed): (price: number) => number {
+  return (price) => (kl > 0 && spent > 0 ? kl * (price / spent) ** (spent / kl) : price)
 }
 
 /** Names that runtimes compute as one, by the first of them. */
@@ -150,17 +171,21 @@ class Scales {
       : checkpointBytes(run, run.formats[0], this.opened)
   }
 
-  fill(units: Unit[], widths: Width[]): Mix {
+  /** `foretold`: the divergence that comes of a sum of prices. */
+  fill(units: Unit[], widths: Width[], foretold: (price: number) => number): Mix {
     const { budget, opened, planned } = this
     const cost = budget.bytes === undefined ? this.#bitCosts(widths) : this.#byteCosts(widths)
     const items = units.map(({ k, linears, errors, price }): Choice[] =>
       widths.map((_, w) => ({ cost: linears.reduce((sum, name) => sum + cost(k, name, w), 0), value: price * errors[w] })),
     )
+    // Embedding and head are what they are.
+    const ends = planned.ends.map(endBits)
     const weights = planned.linears.reduce(
       (sum, _, k) => sum + linearsOf(opened.model.layouts[k]).reduce((all, { q, p }) => all + q * p, 0),
-      0,
+      ends.reduce((sum, { shape: [q, p] }) => sum + q * p, 0),
     )
-    let room = budget.bytes === undefined ? Math.floor(budget.bitsPerWeight! * weights + 1e-6) : budget.bytes - this.#size(planned)
+    const taken = ends.reduce((sum, { bits }) => sum + Object.values(bits).reduce((all, part) => all + part, 0), 0)
+    let room = budget.bytes === undefined ? Math.floor(budget.bitsPerWeight! * weights + 1e-6) - taken : budget.bytes - this.#size(planned)
     for (let tries = 0; ; tries++) {
       const packed = pack(items, room)
       const overrides = packed ? this.#overrides(units, widths, packed.chosen) : []
@@ -174,13 +199,16 @@ class Scales {
       const size = this.#size(run)
       const over = budget.bytes === undefined ? 0 : size - budget.bytes
       // Lists of names in the head of a file take some bytes, too.
-      if (over <= 0) return { ...this.#mix(units, widths, packed.chosen), overrides, size, predicted: packed.value, bound: packed.bound }
+      if (over <= 0) {
+        const [predicted, bound] = [packed.value, packed.bound].map(foretold)
+        return { ...this.#mix(units, widths, packed.chosen), overrides, size, predicted, bound }
+      }
       room -= over
     }
   }
 
-  #mix(units: Unit[], widths: Width[], chosen: number[]): Pick<Mix, 'parts' | 'uniform' | 'budget'> {
-    const { budget, opened } = this
+  #mix(units: Unit[], widths: Width[], chosen: number[]): Pick<Mix, 'parts' | 'uniform' | 'budget' | 'ends'> {
+    const { budget, opened, planned } = this
     const asked = budget.bytes ?? budget.bitsPerWeight!
     const below = widths.filter(({ size }) => size <= asked).slice(-1)
     const near = below.length > 0 && below[0].size >= asked * (1 - NEAR)
@@ -190,7 +218,10 @@ class Scales {
       const errorOf = widths.map((width, w) => ({ options: width.options, error: errors[w] / linears.length }))
       return { linears: linears.map((name) => blockName(opened, k, name)), options, errors: errorOf, price }
     })
-    return { budget, parts, uniform: [...below, ...above].map(({ options, size }) => ({ options, size })) }
+    // Those of the run, whatever type the uniform runs have.
+    const kindOf = (use: EndUse) => planned.ends.find((end) => end.use === use || end.use === 'both')?.options.kind ?? FULL
+    const ends: Options = planned.ends.length ? { embeddingType: kindOf('embedding'), headType: kindOf('head') } : {}
+    return { budget, parts, uniform: [...below, ...above].map(({ options, size }) => ({ options, size })), ends }
   }
 
   #bitCosts(widths: Width[]) {
