@@ -231,6 +231,34 @@ export async function loadBlock(gpu: Device, opened: OpenModel, k: number): Prom
   }
 }
 
+/**
+ * What the weights of all blocks, embedding and head take on the GPU, in bytes, as `loadBlock`, `loadPanels` and `loadOutside` hold them;
+ * those that `inFloats` names, by module path, in f32.
+ */
+export function heldBytes(gpu: Device, opened: OpenModel, inFloats: ReadonlySet<string>): number {
+  const { model, folder, embedding, head } = opened
+  const { packing, checkpoint } = folder
+  const { vocab, embedWidth } = model.shape
+  const product = (extents: readonly number[]) => extents.reduce((a, b) => a * b, 1)
+  const asStored = (name: string, rows: number, cols: number) =>
+    rows * cols * (heldAs(checkpoint.tensors.get(name)!.dtype as StoredDType, rows, cols) === 'f32' ? 4 : 2)
+  const linear = (full: string, q: number, p: number) =>
+    inFloats.has(full) || packing?.holds(checkpoint, full) ? 4 * q * p : asStored(`${full}.weight`, q, p)
+  const blocks = model.layouts.map((layout, k) => {
+    const others = [...layout.vectors.map(({ length }) => length), ...keptOf(layout).map(({ shape }) => product(shape))]
+    return [...others.map((size) => 4 * size), ...linearsOf(layout).map(({ name, q, p }) => linear(blockName(opened, k, name), q, p))]
+  })
+  const height = panelHeight(gpu, embedWidth)
+  const tables = [...new Set([embedding, head])].flatMap((name) =>
+    Array.from({ length: Math.ceil(vocab / height) }, (_, i) => {
+      const rows = Math.min(height, vocab - i * height)
+      return inFloats.has(name.replace(/\.weight$/, '')) ? 4 * rows * embedWidth : asStored(name, rows, embedWidth)
+    }),
+  )
+  const outer = model.outer.map(({ shape }) => 4 * product(shape))
+  return [...blocks.flat(), ...tables, ...outer].reduce((sum, bytes) => sum + bytes, 0)
+}
+
 /** The linear of this full name by itself, dequantized to f32 `[in, out]`. @throws WorkbenchError `weights-not-finite` */
 export async function loadLinear(gpu: Device, opened: OpenModel, full: string, size: { q: number; p: number }): Promise<Tensor> {
   const check = new FiniteCheck(gpu, 1)

@@ -1,17 +1,17 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Device } from '../../gpu/device.ts'
+import type { WebGpuDevice } from '../../gpu/webgpu.ts'
 import { testGpu } from '../../gpu/testing.ts'
 import { TwinDevice } from '../../gpu/twin.ts'
 import { openFolder } from '../../io/folder.ts'
 import { fixtureFiles, fixtures } from '../../models/fixtures/fixtures.ts'
 import { logitsOf } from '../../models/testing.ts'
-import { openModel } from '../../models/weights.ts'
+import { heldBytes, openModel } from '../../models/weights.ts'
 import { loadTokenizer } from '../../data/tokenizer.ts'
 import { testDemo } from '../testing.ts'
 import { Reader } from './reader.ts'
 import { pick } from './text.ts'
 
-let gpu: Device
+let gpu: WebGpuDevice
 beforeAll(async () => {
   gpu = await testGpu()
 })
@@ -35,7 +35,10 @@ describe('a text that is read piece by piece', () => {
     const whole = await logitsOf(gpu, opened, padded, { windows: 1, t: 16 })
     const rows = (await gpu.read(whole)) as Float32Array
     whole.dispose()
+    const before = new Set(gpu.memory.live)
     const reader = await Reader.open(gpu, opened, null, ids.length)
+    const held = gpu.memory.live.filter((tensor) => !before.has(tensor))
+    expect(held.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(heldBytes(gpu, opened, new Set()))
     // Five at once, then one, then three, then one by one.
     for (let from = 0, to = 5; from < ids.length; from = to, to = Math.min(ids.length, to + (to === 6 ? 3 : 1))) {
       const row = rows.subarray((to - 1) * whole.cols, (to - 1) * whole.cols + vocab)

@@ -6,11 +6,11 @@ import { applyHead } from '../../gpu/head.ts'
 import { applyCap, disposePast, embed, gemm, type Panels, type Past } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
-import { disposeBlock, disposePanels, loadBlock, type OpenModel, type Outer } from '../../models/weights.ts'
+import { disposeBlock, disposePanels, heldBytes, loadBlock, type OpenModel, type Outer } from '../../models/weights.ts'
 import { restore } from '../../quant/linear.ts'
 import type { RunSpec } from '../job.ts'
 import { last } from '../run/forward.ts'
-import { endsOf, type Kept, restoreBlock } from '../run/restore.ts'
+import { endsOf, type Kept, linearNames, restoreBlock } from '../run/restore.ts'
 
 /** What a run made of the first `blocks` blocks. */
 export interface Quantized {
@@ -44,7 +44,7 @@ export class Reader {
    * model's window, `gpu-too-small` for models that do not fit
    */
   static async open(gpu: Device, opened: OpenModel, quantized: Quantized | null, length: number): Promise<Reader> {
-    refuse(gpu, opened, length)
+    refuseText(gpu, opened, quantized && solvedNames(opened, quantized, [...(await quantized.kept.ends()).keys()]), length)
     const { layouts } = opened.model
     const { outer, table } = await endsOf(gpu, opened, quantized?.kept ?? null)
     const blocks: BlockWeights[] = []
@@ -123,7 +123,14 @@ export class Reader {
   }
 }
 
-function refuse(gpu: Device, { model, family, parameters }: OpenModel, length: number): void {
+/** What a run solved, by module path; `ends`: embedding and head where they are among it. */
+export function solvedNames(opened: OpenModel, { spec, blocks }: Pick<Quantized, 'spec' | 'blocks'>, ends: readonly string[]): Set<string> {
+  return new Set([...Array.from({ length: blocks }, (_, k) => linearNames(opened, spec, k)).flat(), ...ends])
+}
+
+/** What a reader of this text throws before it reads any weights; `solved`: put in place, in f32. @throws WorkbenchError as `Reader.open` */
+export function refuseText(gpu: Device, opened: OpenModel, solved: ReadonlySet<string> | null, length: number): void {
+  const { model, family } = opened
   if (!model.continues)
     throw new WorkbenchError(
       'config-unsupported',
@@ -136,7 +143,7 @@ function refuse(gpu: Device, { model, family, parameters }: OpenModel, length: n
       `Prompt and continuation have ${length} tokens, and the model has ${maxPositions} positions.`,
       'Take a shorter prompt, or fewer tokens.',
     )
-  const needed = 4 * parameters
+  const needed = heldBytes(gpu, opened, solved ?? new Set())
   if (needed > WEIGHTS * gpu.memoryBudget)
     throw new WorkbenchError(
       'gpu-too-small',
