@@ -77,11 +77,12 @@ describe('npm run quantize', () => {
     const passages = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'passages.txt')
     await writeFile(passages, 'Ada walked to the well.\nOnce upon a time there was a robot.\n\nIt rained all day.\n')
     const more = ['--num-layers-to-quantize', '2', '--compute-quantization-recon-error', '--lambada', passages, '--lambada-passages', '2']
-    const saved = quantize(...args, ...more, '--save', folder, '--json')
+    const prompt = ['--prompt', 'Once upon a time', '--prompt-tokens', '8']
+    const saved = quantize(...args, ...more, ...prompt, '--save', folder, '--json')
     expect(saved.status, saved.stderr).toBe(0)
     const result = JSON.parse(saved.stdout)
     const keys =
-      'adapter model source run method options fp_perplexity perplexity perplexity_se kl kl_se kl_median kl_p99 kl_max top1 fp_lambada lambada mean_relative_error mean_held_out_error bits_per_weight bits seconds network export_error pushed layers'
+      'adapter model source run method options fp_perplexity perplexity perplexity_se kl kl_se kl_median kl_p99 kl_max top1 fp_lambada lambada mean_relative_error mean_held_out_error bits_per_weight bits seconds network export_error pushed layers continuation'
     expect(Object.keys(result)).toEqual(keys.split(' '))
     expect(result.fp_lambada.passages).toBe(2)
     expect(result.lambada).toMatchObject({ passages: 2, accuracy: expect.any(Number), se: expect.any(Number) })
@@ -106,9 +107,15 @@ describe('npm run quantize', () => {
     ])
     expect(await readFile(join(folder, 'tokenizer.json'))).toEqual(await readFile('public/demo/tokenizer.json'))
 
-    const back = quantize('--model', folder, '--wbits', '16', '--eval', 'public/demo/evaluation.txt', ...quick, '--json')
+    // What was solved was kept for the text alone.
+    expect(existsSync(`${folder}.journal`)).toBe(false)
+    const back = quantize('--model', folder, '--wbits', '16', '--eval', 'public/demo/evaluation.txt', ...quick, ...prompt, '--json')
     expect(back.status, back.stderr).toBe(0)
-    const { perplexity, layers, method } = JSON.parse(back.stdout)
+    const { perplexity, layers, method, continuation } = JSON.parse(back.stdout)
+    const { as_stored: full, quantized } = result.continuation
+    expect(quantized.ids).toHaveLength(8)
+    expect(quantized.ids).not.toEqual(full.ids)
+    expect(continuation.as_stored.ids).toEqual(quantized.ids)
     expect(Math.abs(perplexity / result.perplexity - 1)).toBeLessThan(1e-3)
     expect([layers, method]).toEqual([[], null])
   })

@@ -19,6 +19,7 @@ import { dryText, foresee } from './cli/dry-run.ts'
 import { chooseTexts, connect, demo as demoFile, isRemote, openModel } from './cli/inputs.ts'
 import { jobOf } from './cli/job.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
+import { checkPrompt, continuationOf, continuationText, type Continued, continued } from './cli/prompt.ts'
 import { replayed, replayOf, reportFile } from './cli/replay.ts'
 import { resultOf, summary } from './cli/result.ts'
 import { checkPushed, chooseFormats, differing, takesAll } from './cli/resume.ts'
@@ -44,6 +45,10 @@ async function main(): Promise<void> {
   if (given.on('dry-run')) {
     const run = await foresee(session, given, asked)
     process.stdout.write(given.on('json') ? `${JSON.stringify(run)}\n` : dryText(run))
+    return
+  }
+  if (asked.promptOnly && !replay) {
+    await promptAlone(given, asked)
     return
   }
   // Before anything is claimed or computed; those of a job that the journal describes are in it.
@@ -82,15 +87,29 @@ async function main(): Promise<void> {
     asked.budget && job.runs.length && !unfinished ? await mixed(session, job, asked.budget, networkFor(job, surroundings), say) : null
   // A job of the journal goes on with the mixture that it began with.
   if (asked.budget && job.runs.length) job = withOverrides(job, found?.mix.overrides ?? unfinished?.job.runs.at(0)?.overrides ?? [])
-  const report = await perform(job, surroundings).catch((error) => {
+  const prompt = asked.prompt && { ...asked.prompt, seed: job.seed }
+  if (prompt) await checkPrompt(session, prompt, job.runs)
+  const report = await perform(job, surroundings, prompt !== null).catch((error) => {
     throw unfinished ? otherwiseAsked(error, job, unfinished.job) : error
   })
   await keepReport?.(report)
   const written = report.runs.at(0)?.export
   const uploaded = target && place && written ? await upload(hub, target, place, say).catch((error: Error) => error) : null
-  await tell(report, given, asked, { journal, found }, uploaded && 'url' in uploaded ? uploaded.url : null)
+  const said = prompt && (await continued(session, prompt, journal, solvedOf(report)).catch((error: Error) => error))
+  const more = { found, said: said instanceof Error ? null : said, pushed: uploaded && 'url' in uploaded ? uploaded.url : null }
+  await tell(report, given, asked, journal, more)
   if (!job.keepSolved) await discardJournal(journal)
-  if (uploaded instanceof Error) throw uploaded
+  for (const failed of [uploaded, said]) if (failed instanceof Error) throw failed
+}
+
+/** Runs that came to an end. */
+const solvedOf = ({ runs }: JobReport) => runs.filter(({ state }) => state === 'finished').map(({ run }) => run)
+
+/** Nothing but the text of `--prompt`. */
+async function promptAlone(given: Given, { model, prompt, seed }: Asked): Promise<void> {
+  const { name } = await openModel(session, connect(given), model)
+  const said = await continued(session, { ...prompt!, seed }, memoryStore(), [])
+  process.stdout.write(given.on('json') ? `${JSON.stringify({ model: name, ...continuationOf(said) })}\n` : continuationText(said))
 }
 
 /** `--push --resume` uploads a finished checkpoint. */
@@ -188,7 +207,11 @@ function networkFor(job: Job, { hub, remote }: Pick<Surroundings, 'hub' | 'remot
 const withOverrides = (job: Job, overrides: Override[]): Job => ({ ...job, runs: job.runs.map((run) => ({ ...run, overrides })) })
 
 /** Checks the job, and runs it. */
-async function perform(job: Job, { target, hub, journal, say, resume, remote, demo }: Surroundings): Promise<JobReport> {
+async function perform(
+  job: Job,
+  { target, hub, journal, say, resume, remote, demo }: Surroundings,
+  keepsSolved: boolean,
+): Promise<JobReport> {
   const control = new Control()
   stopOnSignals(control)
   const refusals = await refusalsOf(job, session)
@@ -202,7 +225,7 @@ async function perform(job: Job, { target, hub, journal, say, resume, remote, de
     say.hear(event)
     if (event.type === 'paused' && event.storage) waitForRoom(control, event.storage)
   }
-  const host = { session, control, emit, sink: () => target!.sink(), journal, network: networkFor(job, { hub, remote }) }
+  const host = { session, control, emit, sink: () => target!.sink(), journal, keepsSolved, network: networkFor(job, { hub, remote }) }
   const report = await runJob(job, host, {
     resume,
     rewrite: target !== null && !(await target.whole()),
@@ -222,16 +245,17 @@ async function tell(
   report: JobReport,
   given: Given,
   { saved }: Asked,
-  { journal, found }: { journal: Store; found: Mixed | null },
-  pushed: string | null,
+  journal: Store,
+  { found, said, pushed }: { found: Mixed | null; said: Continued | null; pushed: string | null },
 ): Promise<void> {
   const goOn = await later(journal, report)
   const { error } = report.runs.find((run) => run.error) ?? {}
   if (error) throw new WorkbenchError(error.code, error.message, `${error.hint} ${goOn}`.trim())
   for (const one of runByRun(report)) {
-    const more = found && { budget: budgetOf(found, one.runs[0]) }
+    const more = { ...(found && { budget: budgetOf(found, one.runs[0]) }), ...(said && continuationOf(said, one.runs.at(0)?.run)) }
     process.stdout.write(given.on('json') ? `${JSON.stringify({ ...resultOf(one, pushed), ...more })}\n` : summary(one, saved, pushed))
     if (found && !given.on('json')) process.stdout.write(budgetText(found, one))
+    if (said && !given.on('json')) process.stdout.write(continuationText(said, one.runs.at(0)?.run))
   }
   const run = report.runs.at(0)
   if (!run?.exportError) return

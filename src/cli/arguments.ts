@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { dryDevices } from '../engine/devices.ts'
 import { defaultCacheBudget, publicHub } from '../engine/hub.ts'
+import { mostTokens } from '../engine/inspect/text.ts'
 import type { Catalog, OptionSpec } from '../engine/job.ts'
 
 /** Arguments that are wrong or contradict each other. */
@@ -77,6 +78,12 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
       'NAME,…',
       `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; with several, each goes into its own subfolder of --save (default: the first that can store the result)`,
     ],
+    prompt: [
+      'TEXT',
+      'print how the model continues this text, as it is stored and quantized, after everything else; with --wbits 16 and no --eval, nothing else is done',
+    ],
+    'prompt-tokens': ['N', `tokens to continue it by (default ${usualTokens}, at most ${mostTokens})`],
+    temperature: ['T', 'of that text: 0 always takes the likeliest token; above, tokens are drawn by --seed (default 0)'],
     device: [
       'NAME',
       `with --dry-run: a device with published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the present one)`,
@@ -101,6 +108,9 @@ const switches = {
 
 /** Flags that may be given several times. */
 const repeatable = ['override']
+
+/** Tokens of a continuation where `--prompt-tokens` names no number. */
+export const usualTokens = 64
 
 /** What was given, by the names of the flags. */
 export class Given {

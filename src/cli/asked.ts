@@ -3,6 +3,7 @@ import type { PushPlace } from '../engine/hub.ts'
 import type { Budget, Catalog, OptionSpec, OptionValue, Override, Sampling } from '../engine/job.ts'
 import { heldOutShare, optionProblem, parseOverride } from '../engine/job.ts'
 import { toErrorData } from '../errors.ts'
+import { type Prompt, promptOf } from './prompt.ts'
 import { datasetsOf, type Given, recommendedOf, specsOf, UsageError } from './arguments.ts'
 
 /** Options that the published script accepts with every method, even if they have no effect. */
@@ -49,6 +50,10 @@ export interface Asked {
   seed: number
   /** Share of the calibration windows to hold out beside them. */
   heldOut: number
+  /** A text to be continued. */
+  prompt: Prompt | null
+  /** Nothing else is asked of the model. */
+  promptOnly: boolean
 }
 
 /** A fraction, as `1/6` or `0.1`. */
@@ -90,6 +95,8 @@ export function understand(catalog: Catalog, given: Given): Asked {
     passages: given.whole('lambada-passages', 0, 0),
     seed: given.whole('seed', 0, 0),
     heldOut: shareOf(given),
+    prompt: promptOf(given),
+    promptOnly: measureOnly && given.text('prompt') !== undefined && given.text('eval') === undefined,
   }
 }
 
@@ -172,7 +179,7 @@ function formatIds({ formats }: Catalog, given: string): string[] {
 }
 
 /** A note on given flags without effect. `strange`: those that the method does not have. */
-export function withoutEffect(catalog: Catalog, { values }: Given, { method, strange }: Asked): string[] {
+export function withoutEffect(catalog: Catalog, { values }: Given, { method, strange, prompt }: Asked): string[] {
   const note = (flags: string[], why: string) => {
     const given = flags.filter((flag) => values[flag] !== undefined).map((flag) => `--${flag}`)
     return given.length ? [`Note: ${given.join(', ')} ${given.length > 1 ? 'have' : 'has'} no effect ${why}.`] : []
@@ -182,5 +189,6 @@ export function withoutEffect(catalog: Catalog, { values }: Given, { method, str
   // Without --eval, the calibration data set determines the evaluation text.
   const chooses = values.eval === undefined && datasetsOf(catalog.texts).includes(String(values.dataset))
   const solving = [...new Set([...specsOf(catalog)].map(({ flag }) => flag))].filter((flag) => flag !== 'wbits')
-  return note([...solving, ...calibrationFlags.filter((flag) => flag !== 'dataset' || !chooses)], 'with --wbits 16, which only measures')
+  const spared = [chooses && 'dataset', prompt && prompt.temperature > 0 && 'seed']
+  return note([...solving, ...calibrationFlags.filter((flag) => !spared.includes(flag))], 'with --wbits 16, which only measures')
 }

@@ -13,7 +13,17 @@ import type { Speaker } from './speaker.ts'
 
 /** Flags that have a meaning beside --job: where things are, and what becomes of the result. */
 const places = ['job', 'run', 'model', 'hub-url', 'cache', 'cache-gb', 'dataset', 'eval', 'lambada', 'save', 'push', 'public', 'format']
-const others = ['overwrite', 'resume', 'keep-solved', 'json', 'report', 'compute-quantization-recon-error']
+const others = [
+  'overwrite',
+  'resume',
+  'keep-solved',
+  'json',
+  'report',
+  'prompt',
+  'prompt-tokens',
+  'temperature',
+  'compute-quantization-recon-error',
+]
 
 /** A job file, and the arguments with the model that it names. */
 export interface Replay {

@@ -17,6 +17,9 @@ const places = [
   'keep-solved',
   'json',
   'report',
+  'prompt',
+  'prompt-tokens',
+  'temperature',
 ]
 const silent = ['compute-quantization-recon-error']
 

@@ -19,6 +19,8 @@ export interface Host {
   sink(run: string): Promise<Sink>
   /** Where the journal of a job is kept. */
   journal: Store
+  /** What a run solved stays in the journal, also where the job does not ask for it. */
+  keepsSolved?: boolean
   /** Where the sums over the inputs of stages may be kept for later looks. */
   grams?: GramCache
   /** Solving in several programs. */

@@ -6,7 +6,9 @@ import { modelDigest } from '../keep/fingerprint.ts'
 import { readHead } from '../keep/journal.ts'
 import { SolvedBlocks } from '../keep/solved.ts'
 import type { Session } from '../session.ts'
-import { Reader } from './reader.ts'
+import type { RunSpec } from '../job.ts'
+import { planRun } from '../plan/plan.ts'
+import { Reader, refuseText, solvedNames } from './reader.ts'
 
 export interface TextQuestion {
   prompt: string
@@ -62,14 +64,10 @@ export async function continueText(
   question: TextQuestion,
   { tell, signal }: { tell: Tell; signal: AbortSignal },
 ): Promise<Conversation> {
-  const { prompt, runs, tokens } = question
+  const { runs } = question
   const { model: opened, tokenizer } = session
   const gpu = await session.gpu()
-  const all = tokenizer.encode(prompt)
-  // What a template appends ends the text.
-  const before = all.subarray(0, all.length - tokenizer.after)
-  if (!before.length) throw new WorkbenchError('plan-invalid', 'The prompt has no tokens.', 'Write some words for the models to continue.')
-  const length = before.length + Math.min(tokens, mostTokens)
+  const { before, length } = lengthsOf(session, question)
   const ends = endsOf(session)
   const speak = async (run: string | null, reader: Reader): Promise<Answer> => {
     const answer: Answer = { run, ids: [], words: [], probabilities: null, ended: false }
@@ -90,15 +88,15 @@ export async function continueText(
     const answers: Answer[] = []
     for (const run of runs) {
       const { journal, head, i } = await sourceOf(session, kept, run)
-      const blocksOf = await SolvedBlocks.open(journal, i)
+      const solved = await SolvedBlocks.open(journal, i)
       try {
         const spec = head.job.runs[i]
         const blocks = Number(spec.options.blocks) || opened.model.shape.blocks
-        const reader = await Reader.open(gpu, opened, { kept: blocksOf, spec, blocks }, length)
+        const reader = await Reader.open(gpu, opened, { kept: solved, spec, blocks }, length)
         answers.push(await speak(run, reader))
         reader.dispose()
       } finally {
-        await blocksOf.log.close()
+        await solved.log.close()
       }
     }
     const reader = await Reader.open(gpu, opened, null, length)
@@ -113,6 +111,29 @@ export async function continueText(
     gpu.releaseSince(mark)
     gpu.trim()
   }
+}
+
+/** What can be wrong with a question before any weights are read; `specs`: its runs. @throws WorkbenchError as `continueText` */
+export async function checkQuestion(session: Session, question: TextQuestion, specs: RunSpec[]): Promise<void> {
+  const { length } = lengthsOf(session, question)
+  const gpu = await session.gpu()
+  const { model } = session
+  refuseText(gpu, model, null, length)
+  for (const spec of specs) {
+    // What is wrong with the run itself is told where it is checked.
+    const run = planRun(spec, model, gpu.info.maxBinding, false, [], () => {})
+    const ends = run?.ends.map(({ name }) => name) ?? []
+    if (run) refuseText(gpu, model, solvedNames(model, run, ends), length)
+  }
+}
+
+/** The tokens before the first that is said, and the length of the whole text. @throws WorkbenchError `plan-invalid` for no tokens */
+function lengthsOf({ tokenizer }: Session, { prompt, tokens }: TextQuestion): { before: Int32Array; length: number } {
+  const all = tokenizer.encode(prompt)
+  // What a template appends ends the text.
+  const before = all.subarray(0, all.length - tokenizer.after)
+  if (!before.length) throw new WorkbenchError('plan-invalid', 'The prompt has no tokens.', 'Write some words for the models to continue.')
+  return { before, length: before.length + Math.min(tokens, mostTokens) }
 }
 
 /** Where a run of the question is kept, once it is sure to be of the model that is open. */

@@ -64,7 +64,7 @@ export class Journal {
   #keepsStates = true
 
   private constructor(
-    readonly host: Pick<Host, 'control' | 'emit'>,
+    readonly host: Pick<Host, 'control' | 'emit' | 'keepsSolved'>,
     readonly store: Store,
     readonly head: JournalHead,
     readonly log: Log,
@@ -131,7 +131,8 @@ export class Journal {
     await this.#put(this.log, `result:${result.run}`, result)
     await this.#put(this.log, 'seconds', this.seconds)
     await this.leave()
-    const done = ['states-0', 'states-1', ...(result.exportError || this.head.job.keepSolved ? [] : [this.#fileOf(result.run)])]
+    const stays = result.exportError || this.head.job.keepSolved || this.host.keepsSolved
+    const done = ['states-0', 'states-1', ...(stays ? [] : [this.#fileOf(result.run)])]
     if (!this.#broken) for (const name of done) await this.store.remove(name)
   }
 
