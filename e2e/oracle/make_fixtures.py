@@ -341,6 +341,14 @@ VARIANTS = {
                                           "full_attention": rope(1000, rope_type="proportional", partial_rotary_factor=0.5)}),
         {"dtype": torch.bfloat16},
     ),
+    # Tokens say something to every block, and the last three take keys and values from those before, with wider MLPs.
+    "gemma-4-e2b": (
+        Gemma4TextConfig(**{**GEMMA_4, "hidden_size": 24, "num_hidden_layers": 6, "hidden_size_per_layer_input": 4},
+                         num_kv_shared_layers=3, use_double_wide_mlp=True, layer_types=["sliding_attention", "sliding_attention", "full_attention"] * 2,
+                         rope_parameters={"sliding_attention": rope(100),
+                                          "full_attention": rope(1000, rope_type="proportional", partial_rotary_factor=0.5)}),
+        {"dtype": torch.bfloat16},
+    ),
 }
 
 

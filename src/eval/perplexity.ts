@@ -15,6 +15,8 @@ export interface TokenBatch {
   windows: number
   length: number
   t: number
+  /** Of models with per-layer embeddings (`Windows.inputs`). */
+  inputs?(k: number): Float32Array<ArrayBuffer>
 }
 
 /** Windows in batches of at most `most`; `t` is the next multiple of 4, which the kernels need. */

@@ -28,6 +28,10 @@ export interface Architecture {
   scaledBlocks: boolean
   /** Blocks that see everything have heads of another width, of other number for keys and values, or values that are the keys. */
   global?: { d: number; kvHeads: number; keysAreValues: boolean }
+  /** Blocks from number `from` on take keys and values from the last block before it that sees as much; `wide`: with MLPs twice as wide. */
+  sharing?: { from: number; wide: boolean }
+  /** Width of what tokens say to every block, beside the state. */
+  perLayer?: number
   /** Blocks that recall by a gated delta net instead of attending; null: it attends. Not given: all attend. */
   mixers?: (DeltaSizes | null)[]
   /** Linears by their duty. */

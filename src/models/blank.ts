@@ -55,6 +55,7 @@ export function blankModel({ name, config, configText }: ConfigFile): OpenModel 
   put(`${prefix}${model.embedding}`, [shape.vocab, shape.embedWidth])
   if (!shape.tied) put(model.head, [shape.vocab, shape.embedWidth])
   for (const { name: tensor, shape: extents } of model.outer) put(`${prefix}${tensor}`, extents)
+  if (model.perLayer) put(`${prefix}${model.perLayer.table}`, [model.perLayer.vocab, model.perLayer.blocks * model.perLayer.width])
   for (let k = 0; k < shape.blocks; k++) {
     const path = `${prefix}${model.blockPath(k)}`
     const layout = model.layouts[k]

@@ -20,7 +20,12 @@ export interface ModelShape {
   maxPositions: number | null
   /** config.json says that the head is the embedding. */
   tied: boolean
+  /** Columns of the states between blocks behind the hidden ones: keys and values for blocks that take over those of others. */
+  carried?: number
 }
+
+/** Columns of the states between blocks. */
+export const stateWidth = ({ hidden, carried = 0 }: ModelShape) => hidden + carried
 
 /** A linear of a block: `<block>.<name>.weight` is stored `[q, p]` = [out, in]. */
 export interface LinearShape {
@@ -58,6 +63,8 @@ export interface Windows {
   t: number
   /** Of the block at hand: a single window continues the text that it has seen (`Model.continues`). */
   past?: Past
+  /** What its tokens say to block k, of models with per-layer embeddings (`TokenInputs`): `[windows · t, width]`. */
+  inputs?(k: number): Float32Array<ArrayBuffer>
 }
 
 /** Where the first of these tokens stands, how many positions there are, and how long the whole text is. */
@@ -104,6 +111,18 @@ export const linearsOf = ({ stages }: BlockLayout): LinearShape[] => stages.flat
 /** The different kinds of blocks, in the order in which they come first. */
 export const kindsOf = ({ layouts }: Pick<Model, 'layouts'>): BlockLayout[] => [...new Set(layouts)]
 
+/** A table `[vocab, blocks · width]`, and the tensors of `Model.outer` that mix it with the embedding. */
+export interface PerLayer {
+  table: string
+  vocab: number
+  blocks: number
+  width: number
+  /** A linear `[blocks · width, hidden]`, and a norm of its outputs block by block `[width]`. */
+  projection: string
+  norm: string
+  eps: number
+}
+
 export interface Model {
   shape: ModelShape
   /** What each block is made of. */
@@ -117,6 +136,10 @@ export interface Model {
   otherHeads?: string[]
   /** A part of checkpoints that the forward pass does not use, by the module that its tensors are below. */
   aside?: { module: string; what: string }
+  /** Tensors among its own, without the prefix, that published checkpoints hold though nothing uses them. */
+  idle?: { has(name: string): boolean; what: string }
+  /** Tokens say something to every block, by a table of their own. */
+  perLayer?: PerLayer
   /** Everything else outside the blocks: norms, learned positions, projections. */
   outer: OuterTensor[]
   /** What other programs do not load of this architecture, as of October 2026. */
@@ -135,12 +158,12 @@ export interface Model {
   prefixes: string[]
   /**
    * Block k. Pauses before each stage, so that a caller can look at the stage's input and replace its weights before
-   * it goes on; closing it early frees everything. Consumes nothing: `x` `[tokens, hidden]` stays the caller's.
-   * @returns the block's output `[tokens, hidden]`
+   * it goes on; closing it early frees everything. Consumes nothing: `x` `[tokens, stateWidth]` stays the caller's.
+   * @returns the block's output, of the same shape
    */
   block(gpu: Device, weights: BlockWeights, x: Tensor, windows: Windows, k: number): AsyncGenerator<StageInput, Tensor>
   /**
-   * From rows of the token table `[tokens, embedWidth]` to the input of the first block `[tokens, hidden]`.
+   * From rows of the token table `[tokens, embedWidth]` to the input of the first block `[tokens, stateWidth]`.
    * Takes over `x`; `outer` are the tensors of `this.outer` by name.
    */
   start(gpu: Device, outer: BlockWeights, x: Tensor, windows: Windows): Tensor

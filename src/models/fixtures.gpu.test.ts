@@ -7,6 +7,8 @@ import { testGpu } from '../gpu/testing.ts'
 import { openFolder } from '../io/folder.ts'
 import { compare } from './fixtures/compare.ts'
 import { expectedOf, fixtureFiles, fixtures } from './fixtures/fixtures.ts'
+import { stateWidth } from './family.ts'
+import { inputsOf } from './token-inputs.ts'
 import { families } from './index.ts'
 import { disposeBlock, disposePanels, loadBlock, loadOuter, openModel } from './weights.ts'
 
@@ -36,6 +38,7 @@ const various = [
   'gemma-2',
   'gemma-3',
   'gemma-4',
+  'gemma-4-e2b',
   'olmo2',
   'phi-4-mini',
   'granite',
@@ -52,7 +55,7 @@ describe('stopped half-way', () => {
     const opened = openModel(await openFolder(await fixtureFiles(fixtures.find((one) => one.name === name)!)))
     const { model } = opened
     const weights = await loadBlock(gpu, opened, 0)
-    const x = gpu.zeros([16, model.shape.hidden])
+    const x = gpu.zeros([16, stateWidth(model.shape)])
     await gpu.sync()
     gpu.trim()
     const before = gpu.memory.held
@@ -75,9 +78,10 @@ describe('with bindings smaller than weights and activations', () => {
     const run = async () => {
       const outer = await loadOuter(gpu, opened)
       let x = model.start(gpu, outer.weights, embed(gpu, outer.head, ids), windows)
+      const told = { ...windows, ...(await inputsOf(gpu, opened, ids, outer.weights, outer.head)) }
       for (let k = 0; k < model.shape.blocks; k++) {
         const weights = await loadBlock(gpu, opened, k)
-        const steps = model.block(gpu, weights, x, windows, k)
+        const steps = model.block(gpu, weights, x, told, k)
         let step = await steps.next()
         while (!step.done) step = await steps.next()
         x.dispose()

@@ -1,12 +1,13 @@
 /**
- * Gemma 4, its dense text models without per-layer embeddings (12B, 31B): Gemma 3 with whole weights of norms, values normed without
- * weights, scores that are not scaled, wider heads in blocks that see everything, whose keys may be their values, and a factor for each block.
+ * Gemma 4, its dense text models: Gemma 3 with whole weights of norms, values normed without weights, scores that are not scaled, wider heads in
+ * blocks that see everything, whose keys may be their values, and a factor for each block. In the small ones (E2B, E4B), tokens say something
+ * to every block (per-layer.ts), and the later blocks use keys and values of earlier ones (carried.ts).
  */
 import { z } from '../io/zod.ts'
 import { agreed } from '../io/facts.ts'
 import type { Architecture } from './architecture.ts'
 import { invalid, parseConfig, requireFours, size, unsupported } from './config.ts'
-import type { Family } from './family.ts'
+import type { Family, Model } from './family.ts'
 import { architectureOf, type Kind } from './llama.ts'
 import { modelOf } from './llama-model.ts'
 import { readRopes } from './rope-settings.ts'
@@ -19,6 +20,11 @@ const schema = z.object({
   global_head_dim: size.nullish(),
   num_global_key_value_heads: size.nullish(),
   attention_k_eq_v: z.boolean().default(false),
+  vocab_size: size,
+  hidden_size_per_layer_input: size.or(z.literal(0)).nullish(),
+  vocab_size_per_layer_input: size.default(262144),
+  num_kv_shared_layers: z.int().nonnegative().nullish(),
+  use_double_wide_mlp: z.boolean().nullish(),
   per_layer_config: z.record(z.string(), z.strictObject({ head_dim: size.optional(), num_key_value_heads: size.optional() })).nullish(),
 })
 
@@ -57,7 +63,7 @@ export const gemma4: Family = {
   modelTypes: kind.modelTypes,
   read: (given) => {
     const unified = given.model_type === 'gemma4_unified_text'
-    refuseVariants(given, unified)
+    refuseVariants(given)
     const config = parseConfig(schema, given)
     const types = kindsOfBlocks(config)
     const architecture = architectureOf(kind, {
@@ -68,23 +74,51 @@ export const gemma4: Family = {
       max_position_embeddings: given.max_position_embeddings ?? (unified ? 262144 : 131072),
       rope_parameters: given.rope_parameters ?? usualRopes,
     })
-    return modelOf({ ...architecture, global: globalSizes(config, architecture, types) })
+    const perLayer = config.hidden_size_per_layer_input ?? (unified ? 0 : 256)
+    const sharing = sharingOf(config, types)
+    const model = modelOf({
+      ...architecture,
+      global: globalSizes(config, architecture, types),
+      perLayer: perLayerOf(config, perLayer),
+      sharing,
+    })
+    return sharing ? { ...model, idle: idleOf(sharing.from) } : model
   },
 }
 
+/** The width of what tokens say to every block. */
+function perLayerOf({ vocab_size: vocab, vocab_size_per_layer_input: told }: Config, width: number): number | undefined {
+  if (!width) return undefined
+  requireFours({ hidden_size_per_layer_input: width })
+  if (told !== vocab)
+    throw unsupported(
+      `vocab_size_per_layer_input is ${told}, and vocab_size is ${vocab}`,
+      'Every token needs a row in both tables, so they have to agree.',
+    )
+  return width
+}
+
+/** Which blocks use the keys and values of earlier ones. */
+function sharingOf({ num_kv_shared_layers: shared, use_double_wide_mlp: wide }: Config, types: string[]): Architecture['sharing'] {
+  if (!shared) return undefined
+  const from = types.length - shared
+  if (from < 1) throw invalid(`num_kv_shared_layers is ${shared} of ${types.length} blocks, so that none has keys and values of its own`)
+  const without = types.slice(from).find((type) => !types.slice(0, from).includes(type))
+  if (without)
+    throw invalid(
+      `the last ${shared} blocks (num_kv_shared_layers) hold one of ${without}, and none of the ${from} before has keys and values for it`,
+    )
+  return { from, wide: wide === true }
+}
+
+/** Published checkpoints hold keys and values of those blocks too. */
+const idleOf = (from: number): Model['idle'] => ({
+  has: (name) => Number(/^layers\.(\d+)\.self_attn\.(?:[kv]_proj|[kv]_norm)\./.exec(name)?.[1] ?? -1) >= from,
+  what: `keys and values of blocks ${from} and later, which use those of earlier blocks,`,
+})
+
 /** @throws WorkbenchError `config-unsupported` */
-function refuseVariants(given: Record<string, unknown>, unified: boolean): void {
-  const { hidden_size_per_layer_input: perLayer = unified ? 0 : 256, num_kv_shared_layers: shared = 0 } = given
-  if (perLayer)
-    throw unsupported(
-      `hidden_size_per_layer_input is ${JSON.stringify(perLayer)}`,
-      'Models with per-layer embeddings (E2B, E4B), which read the tokens again in every block, are not supported; those without (12B, 31B) are.',
-    )
-  if (shared)
-    throw unsupported(
-      `num_kv_shared_layers is ${JSON.stringify(shared)}`,
-      'Blocks that use the keys and values of others are not supported.',
-    )
+function refuseVariants(given: Record<string, unknown>): void {
   if (given.enable_moe_block) throw unsupported('enable_moe_block is true', 'Only dense models are supported.')
   if (given.use_bidirectional_attention === 'all')
     throw unsupported('use_bidirectional_attention is "all"', 'Only causal attention is supported.')

@@ -4,11 +4,13 @@ import { activate, add, attention, copyColumns, gatherRows, multiply, rmsnorm, r
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Decoder } from '../io/formats/index.ts'
 import type { Architecture, LinearNames } from './architecture.ts'
+import { borrowed, carriedColumns, carry, columnsOf, type Shared, sharedAt, widened } from './carried.ts'
 import { deltaOutput, deltaParts, recall } from './delta-net.ts'
 import { type BlockWeights, type LinearShape, type Model, placesOf, type StageInput, type Windows } from './family.ts'
-import { attn, layoutsOf, middleNorm, ownOf } from './llama-layouts.ts'
+import { attn, layoutsOf, middleNorm, type OwnArchitecture, ownOf } from './llama-layouts.ts'
+import { addSaid, perLayerParts } from './per-layer.ts'
 import { attentionFactor, inverseFrequencies, ropeFacts, ropeTables, rotatingWidth, tableRows } from './rope.ts'
-import { Scope } from './scope.ts'
+import { multiplied, Scope } from './scope.ts'
 
 const mlp = (part: string) => `mlp.${part}`
 
@@ -22,13 +24,16 @@ export const apart: LinearNames = {
 export function modelOf(model: Architecture): Model {
   const { hidden, blocks, heads, kvHeads, d, ffn, vocab, maxPositions, tied, plus, multipliers } = model
   const { layouts, biases } = layoutsOf(model)
+  const carried = carriedColumns(model)
+  const said = model.perLayer ? perLayerParts({ width: model.perLayer, vocab, blocks, hidden, eps: model.eps }) : null
   return {
-    shape: { hidden, blocks, heads, kvHeads, headDim: d, ffn, vocab, embedWidth: hidden, maxPositions, tied },
+    shape: { hidden, blocks, heads, kvHeads, headDim: d, ffn, vocab, embedWidth: hidden, maxPositions, tied, carried },
     layouts,
     blockPath: (k) => `layers.${k}`,
     embedding: 'embed_tokens.weight',
     head: 'lm_head.weight',
-    outer: [{ name: 'norm.weight', shape: [hidden], plus }],
+    outer: [{ name: 'norm.weight', shape: [hidden], plus }, ...(said?.outer ?? [])],
+    perLayer: said?.perLayer,
     logitCap: model.logitCap,
     prefixes: ['model.', ''],
     decoder: decoderOf(model, biases),
@@ -46,8 +51,13 @@ export function modelOf(model: Architecture): Model {
     // A delta net would have to keep its state and the end of its convolution.
     ...(!model.mixers && { continues: true }),
     block: (gpu, weights, x, windows, k) => block(model, k, gpu, weights, x, windows),
-    start: (gpu, _outer, x) => multiplied(gpu, x, multipliers.embedding),
-    finish: (gpu, outer, x) => multiplied(gpu, rmsnorm(gpu, x, outer.get('norm.weight')!, model.eps), multipliers.logits),
+    start: (gpu, _outer, x) => widened(gpu, multiplied(gpu, x, multipliers.embedding), carried),
+    finish: (gpu, outer, x) => {
+      const hiddens = carried ? columnsOf(gpu, x, 0, hidden) : x
+      const normed = rmsnorm(gpu, hiddens, outer.get('norm.weight')!, model.eps)
+      if (hiddens !== x) hiddens.dispose()
+      return multiplied(gpu, normed, multipliers.logits)
+    },
   }
 }
 
@@ -106,15 +116,6 @@ function scaledBy(scope: Scope, y: Tensor, factor: Tensor): void {
   scope.drop(order, cols)
 }
 
-/** x · factor, in place. */
-function multiplied(gpu: Device, x: Tensor, factor: number): Tensor {
-  if (factor === 1) return x
-  const cols = gpu.upload(new Float32Array(x.cols).fill(factor), [x.cols])
-  scale(gpu, x, { cols })
-  cols.dispose()
-  return x
-}
-
 async function* block(
   model: Architecture,
   index: number,
@@ -124,55 +125,70 @@ async function* block(
   windows: Windows,
 ): AsyncGenerator<StageInput, Tensor> {
   const { norms, eps } = model
+  const own = ownOf(model, index)
   const scope = new Scope(gpu, weights)
   /** What a branch sees of x: a norm of it, or x itself, which stays. */
   const before = (x: Tensor, name: string) => (norms === 'after' ? x : scope.keep(rmsnorm(gpu, x, scope.weight(`${name}.weight`), eps)))
   try {
-    const a = before(x, 'input_layernorm')
+    const shared = model.sharing ? sharedAt(model, index, scope.copy(x)) : null
+    const hiddens = shared ? scope.keep(columnsOf(gpu, x, 0, model.hidden)) : x
+    const a = before(hiddens, 'input_layernorm')
     yield { stage: 0, input: a }
-    const mix = mixer(scope, model, index, a, windows)
-    if (a !== x) scope.drop(a)
+    const mix = mixer(scope, own, index, a, windows, shared)
+    if (a !== hiddens) scope.drop(a)
     const mixed = await mix()
     yield { stage: 1, input: mixed }
-    const y = scope.copy(x)
+    const y = shared ? hiddens : scope.copy(x)
     branch(scope, model, mixed, model.mixers?.[index] ? deltaOutput : attn('o_proj'), y, 'post_attention_layernorm')
     scope.drop(mixed)
     const m = before(y, middleNorm(norms))
     yield { stage: 2, input: m }
-    const gated = gate(scope, model, m)
+    const gated = gate(scope, own, m)
     if (m !== y) scope.drop(m)
     yield { stage: 3, input: gated }
     branch(scope, model, gated, model.linears.down, y, 'post_feedforward_layernorm')
     scope.drop(gated)
+    if (model.perLayer) addSaid(scope, y, windows.inputs?.(index), eps)
     if (model.scaledBlocks) scaledBy(scope, y, scope.weight('layer_scalar'))
-    return scope.give(y)
+    if (!shared) return scope.give(y)
+    copyColumns(gpu, y, 0, shared.state, 0, y.cols)
+    return scope.give(shared.state)
   } finally {
     scope.dispose()
   }
 }
 
-/** What the tokens of block `index` make of each other: `a` `[tokens, hidden]` is read before it returns, and its parts are used up by the call that it returns. */
-function mixer(scope: Scope, model: Architecture, index: number, a: Tensor, windows: Windows): () => Promise<Tensor> {
-  const sizes = model.mixers?.[index]
+/**
+ * What the tokens of block `index` make of each other: `a` `[tokens, hidden]` is read before it returns, and its parts are used up by the call
+ * that it returns. `shared`: of keys and values that blocks share.
+ */
+function mixer(
+  scope: Scope,
+  own: OwnArchitecture,
+  index: number,
+  a: Tensor,
+  windows: Windows,
+  shared: Shared | null,
+): () => Promise<Tensor> {
+  const sizes = own.mixers?.[index]
   if (sizes) {
     const parts = deltaParts(scope, a, windows)
-    return () => recall(scope, sizes, parts, windows, model.eps)
+    return () => recall(scope, sizes, parts, windows, own.eps)
   }
-  const own = ownOf(model, index)
   const parts = projections(scope, own, a)
-  return () => attend(scope, own, index, parts, windows)
+  return () => attend(scope, own, index, parts, windows, shared)
 }
 
 interface Projections {
   q: Tensor
-  k: Tensor
-  v: Tensor
+  /** Not there: those of an earlier block. */
+  own?: { k: Tensor; v: Tensor }
   /** Of what attention puts out, before its sigmoid. */
   gate?: Tensor
 }
 
 /** Queries, keys and values of `a`, normed where the family norms them; kept by the scope. */
-function projections(scope: Scope, model: Architecture, a: Tensor): Projections {
+function projections(scope: Scope, model: OwnArchitecture, a: Tensor): Projections {
   const {
     heads,
     kvHeads,
@@ -182,9 +198,10 @@ function projections(scope: Scope, model: Architecture, a: Tensor): Projections 
     eps,
     gated,
     valueNorm,
+    borrows,
   } = model
   const outputs = qkv.map((name) => scope.linear(a, name))
-  const [first, k, own] = outputs.length === 1 ? split(scope, outputs[0], [heads * d, kvHeads * d, kvHeads * d]) : outputs
+  const [first, k, own] = outputs.length === 1 && !borrows ? split(scope, outputs[0], [heads * d, kvHeads * d, kvHeads * d]) : outputs
   const [q, gate] = gated ? interleaved(scope, first, d) : [first]
   const normed = (x: Tensor, width: number, weight: Tensor) => {
     const y = scope.keep(scope.gpu.empty(x.shape))
@@ -199,9 +216,10 @@ function projections(scope: Scope, model: Architecture, a: Tensor): Projections 
     scope.drop(x)
     return y
   }
+  if (borrows) return { q: headNormed(q, 'q_norm'), gate }
   const v = valueNorm ? normedValues(scope, own ?? k, (x, ones) => normed(x, d, ones), d) : own
   if (valueNorm && own) scope.drop(own)
-  return { q: headNormed(q, 'q_norm'), k: headNormed(k, 'k_norm'), v, gate }
+  return { q: headNormed(q, 'q_norm'), own: { k: headNormed(k, 'k_norm'), v }, gate }
 }
 
 /** Values whose heads are normed without weights; `values` stay, since they may be the keys. */
@@ -239,7 +257,14 @@ function split(scope: Scope, x: Tensor, widths: number[]): Tensor[] {
 }
 
 /** Attention of block `index`, which uses up its projections: `[tokens, heads · d]`, kept by the scope. */
-async function attend(scope: Scope, model: Architecture, index: number, { q, k, v, gate }: Projections, at: Windows): Promise<Tensor> {
+async function attend(
+  scope: Scope,
+  model: OwnArchitecture,
+  index: number,
+  { q, own, gate }: Projections,
+  at: Windows,
+  shared: Shared | null,
+): Promise<Tensor> {
   const { heads, kvHeads, d, multipliers, scoreCap: cap } = model
   const { gpu } = scope
   const { t } = at
@@ -250,11 +275,13 @@ async function attend(scope: Scope, model: Architecture, index: number, { q, k, 
     const { queries, keys } = ropeTables(settings, d, room, whole)
     const rows = (all: Float32Array<ArrayBuffer>) => scope.keep(gpu.upload(tableRows(all, width, from, t), [t, width / 2, 2]))
     const table = rows(keys)
-    const own = queries === keys ? table : rows(queries)
-    rope(gpu, q, own, heads, d, t)
-    rope(gpu, k, table, kvHeads, d, t)
-    scope.drop(...new Set([table, own]))
+    const theirs = queries === keys ? table : rows(queries)
+    rope(gpu, q, theirs, heads, d, t)
+    if (own) rope(gpu, own.k, table, kvHeads, d, t)
+    scope.drop(...new Set([table, theirs]))
   }
+  if (own && shared) carry(gpu, shared, own.k, own.v)
+  const [k, v] = own ? [own.k, own.v] : borrowed(gpu, shared!).map((one) => scope.keep(one))
   const span = model.spans[index]
   const mixed = scope.keep(await attention(gpu, q, k, v, { ...at, heads, kvHeads, d, span, scale: multipliers.scores, cap }))
   scope.drop(q, k, v)

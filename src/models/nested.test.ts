@@ -217,10 +217,54 @@ describe('Gemma 4', () => {
     expect(readModel({ model_type: 'gemma4', text_config: text }).partOf).toBe('gemma4')
   })
 
+  it('has per-layer embeddings where nothing is said, and blocks at the end that borrow keys and values', () => {
+    const small = { ...text, hidden_size_per_layer_input: undefined, vocab_size_per_layer_input: 64 }
+    const { model } = readModel({ ...small, num_kv_shared_layers: 6, use_double_wide_mlp: true })
+    expect(model.perLayer).toMatchObject({ vocab: 64, blocks: 12, width: 256 })
+    // Keys and values of block 4, which has a window, and of block 5, which sees everything.
+    expect(model.shape.carried).toBe(2 * 32 + 2 * 64)
+    const own = model.layouts.map(({ stages }) => [stages[0].length, stages[2][0].q])
+    expect(own).toEqual([...Array(6).fill([3, 96]), ...Array(6).fill([1, 192])])
+    expect(new Set(model.layouts).size).toBe(4)
+    expect(model.layouts[11].vectors.map(({ name }) => name)).not.toContain('self_attn.k_norm.weight')
+    expect(readModel(small).model.shape.carried).toBe(0)
+  })
+
+  it('tells which tensors of a published checkpoint nothing uses, and what stays in full precision', async () => {
+    const files = await fixtureFiles(fixtures.find((one) => one.name === 'gemma-4-e2b')!)
+    const weights = await openCheckpoint(files)
+    const tensors: Tensors = new Map()
+    for (const [tensor, { shape }] of weights.tensors)
+      tensors.set(tensor, { shape: [...shape], data: new Float32Array(shape.reduce((a, b) => a * b, 1)) })
+    const extra = ['k_proj', 'v_proj', 'k_norm'].map((part) => `model.layers.3.self_attn.${part}.weight`)
+    for (const tensor of extra) tensors.set(tensor, { shape: [4, 4], data: new Float32Array(16) })
+    const open = async () =>
+      openModel(await openFolder(new Map<string, Bytes>([...files, ['model.safetensors', new Blob([safetensorsOf(tensors)])]])))
+    const { remarks, otherModules } = await open()
+    const messages = remarks.map(({ message }) => message).join(' ')
+    expect(messages).toContain('3 tensors, keys and values of blocks 3 and later, which use those of earlier blocks, are copied')
+    expect(messages).toContain(
+      'In all blocks these stay in full precision: per_layer_input_gate (gate of what tokens say), per_layer_projection',
+    )
+    expect(messages).not.toContain('not used')
+    expect(otherModules).toEqual([])
+    tensors.set('model.embed_tokens_per_layer.weight', { shape: [1024, 20], data: new Float32Array(20480) })
+    expect((await refusal(open)).message).toMatch(/embed_tokens_per_layer.weight .* has the shape \[1024, 20\], .* should be \[1024, 24\]/)
+  })
+
   it.each<[string, Record<string, unknown>, RegExp]>([
-    ['per-layer embeddings', { hidden_size_per_layer_input: 256 }, /hidden_size_per_layer_input is 256/],
-    ['per-layer embeddings by default', { hidden_size_per_layer_input: undefined }, /hidden_size_per_layer_input is 256/],
-    ['shared keys and values', { num_kv_shared_layers: 4 }, /num_kv_shared_layers is 4/],
+    [
+      'tables of different length',
+      { hidden_size_per_layer_input: 16, vocab_size_per_layer_input: 32 },
+      /vocab_size_per_layer_input is 32, and vocab_size is 64/,
+    ],
+    [
+      'a width that kernels do not take',
+      { hidden_size_per_layer_input: 6, vocab_size_per_layer_input: 64 },
+      /hidden_size_per_layer_input is 6/,
+    ],
+    ['no block with keys of its own', { num_kv_shared_layers: 12 }, /num_kv_shared_layers is 12 of 12 blocks/],
+    ['a kind of attention without keys', { num_kv_shared_layers: 7 }, /hold one of full_attention, and none of the 5 before/],
     ['experts', { enable_moe_block: true, num_experts: 128 }, /num_experts is 128/],
     ['attention to what follows', { use_bidirectional_attention: 'all' }, /use_bidirectional_attention/],
     ['a cap', { attn_logit_softcapping: 50 }, /attn_logit_softcapping/],

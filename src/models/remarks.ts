@@ -1,5 +1,5 @@
 /** What is unusual about a model's weights but not wrong. */
-import { kindsOf, keptOf, type Model } from './family.ts'
+import { keptOf, type Model } from './family.ts'
 import type { Folder } from '../io/folder.ts'
 import type { Family } from './family.ts'
 
@@ -32,9 +32,14 @@ export function remarksOn(opened: Opened, used: ReadonlySet<string>): OpenRemark
   // Angles of the rotary embedding, which older files hold and nobody reads: config.json has their settings.
   const left = [...folder.checkpoint.tensors.keys()].filter((name) => !used.has(name) && !/\brotary_emb\.inv_freq$/.test(name))
   const others = new Set(left.filter(isBeside(opened, used)))
-  const unused = left.filter((name) => !others.has(name))
+  const idle = left.filter((name) => name.startsWith(opened.prefix) && model.idle?.has(name.slice(opened.prefix.length)))
+  const unused = left.filter((name) => !others.has(name) && !idle.includes(name))
   if (opened.partOf !== null) remarks.push(partRemark(opened, others.size))
   else if (others.size) remarks.push(asideRemark(model.aside!, others.size))
+  if (idle.length) {
+    const message = `${idle.length} tensors, ${model.idle!.what} are copied into checkpoints byte for byte.`
+    remarks.push({ message, hint: 'No program uses them.', severity: 'note' })
+  }
   remarks.push(...wholeRemarks(model))
   if (unused.length) {
     const more = unused.length > maxNames ? `, and ${unused.length - maxNames} more` : ''
@@ -83,20 +88,20 @@ function asideRemark({ module, what }: NonNullable<Model['aside']>, count: numbe
 /** What stays in full precision by the family's table. */
 function wholeRemarks(model: Model): OpenRemark[] {
   const { blocks } = model.shape
-  return kindsOf(model).flatMap((kind): OpenRemark[] => {
+  const counts = new Map<string, number>()
+  for (const kind of model.layouts) {
     const parts = [...keptOf(kind), ...kind.vectors].flatMap(({ name, duty }) =>
       duty ? [`${name.replace(/\.weight$/, '')} (${duty})`] : [],
     )
-    if (!parts.length) return []
-    const count = model.layouts.filter((one) => one === kind).length
+    if (parts.length) counts.set(parts.join(', '), (counts.get(parts.join(', ')) ?? 0) + 1)
+  }
+  return [...counts].map(([parts, count]): OpenRemark => {
     const where = count === blocks ? 'all blocks' : `${count} of ${blocks} blocks`
-    return [
-      {
-        message: `In ${where} these stay in full precision: ${parts.join(', ')}.`,
-        hint: 'They are small, and errors in them add up over the text.',
-        severity: 'note',
-      },
-    ]
+    return {
+      message: `In ${where} these stay in full precision: ${parts}.`,
+      hint: 'They are small, and everything passes through them.',
+      severity: 'note',
+    }
   })
 }
 

@@ -1,12 +1,21 @@
 /** A scope for the forward pass of a block: weights by name, and intermediate tensors that are freed even after an error. */
 import type { Device } from '../gpu/device.ts'
-import { addBias, layernorm, matmul } from '../gpu/ops.ts'
+import { addBias, layernorm, matmul, scale } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { BlockLayout, BlockWeights } from './family.ts'
 
 /** The vectors of a LayerNorm over `length` features. */
 export function layernormVectors(name: string, length: number): BlockLayout['vectors'] {
   return ['weight', 'bias'].map((part) => ({ name: `${name}.${part}`, length }))
+}
+
+/** x · factor, in place. */
+export function multiplied(gpu: Device, x: Tensor, factor: number): Tensor {
+  if (factor === 1) return x
+  const cols = gpu.upload(new Float32Array(x.cols).fill(factor), [x.cols])
+  scale(gpu, x, { cols })
+  cols.dispose()
+  return x
 }
 
 export class Scope {

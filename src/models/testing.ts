@@ -7,6 +7,7 @@ import { blankModel } from './blank.ts'
 import type { StageInput, Windows } from './family.ts'
 import { inverseFrequencies } from './rope.ts'
 import { readRope } from './rope-settings.ts'
+import { inputsOf } from './token-inputs.ts'
 import { type OpenModel, disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from './weights.ts'
 
 export interface TinyConfig {
@@ -149,10 +150,11 @@ export async function logitsOf(
   const table = await loadPanels(gpu, opened, opened.embedding)
   const outer = await loadOuter(gpu, opened)
   let x = model.start(gpu, outer.weights, embed(gpu, table, ids), windows)
+  const told = { ...windows, ...(await inputsOf(gpu, opened, ids, outer.weights, table)) }
   disposePanels(table)
   for (let k = 0; k < model.shape.blocks; k++) {
     const weights = await loadBlock(gpu, opened, k)
-    const steps = model.block(gpu, weights, x, windows, k)
+    const steps = model.block(gpu, weights, x, told, k)
     let step = await steps.next()
     for (; !step.done; step = await steps.next()) await see(k, step.value)
     disposeBlock(weights)

@@ -94,6 +94,7 @@ function expectAll(opened: OpenModel): { used: Set<string>; sizes: Map<string, n
   }
   for (const name of [embedding, head]) expect(name, [vocab, embedWidth])
   for (const { name, shape } of model.outer) expect(`${prefix}${name}`, shape)
+  if (model.perLayer) expect(`${prefix}${model.perLayer.table}`, [model.perLayer.vocab, model.perLayer.blocks * model.perLayer.width])
   let packed = 0
   for (let k = 0; k < blocks; k++) {
     const layout = model.layouts[k]
@@ -322,6 +323,19 @@ export async function loadPanels(gpu: Device, opened: OpenModel, name: string): 
   }
   await check.finish()
   return panels
+}
+
+/** Rows `first .. first + rows` of a stored matrix, which fit a binding. @throws WorkbenchError `weights-not-finite` */
+export async function loadSome(
+  gpu: Device,
+  opened: OpenModel,
+  name: string,
+  some: { first: number; rows: number; cols: number },
+): Promise<Panels> {
+  const check = new FiniteCheck(gpu, 1)
+  const tensor = await loadRows(gpu, opened, name, { ...some, asStored: true }, check)
+  await check.finish()
+  return { rows: some.first + some.rows, cols: some.cols, parts: [{ first: some.first, tensor }] }
 }
 
 export function disposePanels(panels: Panels): void {

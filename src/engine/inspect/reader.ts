@@ -7,6 +7,7 @@ import { applyCap, disposePast, embed, gemm, type Panels, type Past } from '../.
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
 import { disposeBlock, disposePanels, heldBytes, loadBlock, type OpenModel, type Outer } from '../../models/weights.ts'
+import { TokenInputs } from '../../models/token-inputs.ts'
 import { restore } from '../../quant/linear.ts'
 import type { RunSpec } from '../job.ts'
 import { last } from '../run/forward.ts'
@@ -24,6 +25,7 @@ const WEIGHTS = 0.8
 
 export class Reader {
   #pasts: Past[] = []
+  readonly #said: TokenInputs | null
 
   private constructor(
     readonly gpu: Device,
@@ -35,6 +37,7 @@ export class Reader {
     /** Length of the longest text, a multiple of 4. */
     readonly whole: number,
   ) {
+    this.#said = TokenInputs.of(gpu, opened)
     this.forget()
   }
 
@@ -105,8 +108,10 @@ export class Reader {
     const { gpu, opened } = this
     const t = Math.ceil(ids.length / 4) * 4
     const batch: TokenBatch = { ids: [Int32Array.from(ids)], windows: 1, length: ids.length, t }
-    const at = (k: number) => ({ windows: 1, t, past: this.#pasts[k] })
-    let x = opened.model.start(gpu, this.outer.weights, embed(gpu, this.table, flatIds(batch)), at(0))
+    const flat = flatIds(batch)
+    await this.#said?.learn(flat, this.outer.weights, this.table)
+    const at = (k: number) => ({ windows: 1, t, past: this.#pasts[k], inputs: this.#said?.of(flat) })
+    let x = opened.model.start(gpu, this.outer.weights, embed(gpu, this.table, flat), at(0))
     for (const [k, weights] of this.blocks.entries()) {
       const y = await last(opened.model.block(gpu, weights, x, at(k), k))
       x.dispose()

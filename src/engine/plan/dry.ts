@@ -44,6 +44,8 @@ import { Texts, type TokenStream } from '../texts.ts'
 const DISPATCH_SECONDS = 1e-5
 /** Assumed read rate of weights, bytes per second: a usual SSD through a browser. */
 const READ_RATE = 1e9
+/** Assumed different tokens of a text of n: 20 · n^0.55, about those of WikiText-2, whose 300 thousand have some 20 thousand. */
+const different = (n: number) => Math.ceil(20 * n ** 0.55)
 /** Assumed evaluation windows when there is no text: about those of WikiText-2 with 2048 tokens each. */
 const WINDOWS = 160
 
@@ -70,14 +72,23 @@ const noFacts: TextFacts = { files: [], form: '', column: null, rows: 0, blank: 
 
 /** Placeholder tokens for texts that do not exist. */
 class BlankTexts extends Texts {
-  constructor(readonly counts: Counts) {
+  constructor(
+    readonly counts: Counts,
+    readonly model: Model,
+  ) {
     super([], null)
   }
 
   override async tokens(_: unknown, purpose: 'calibration' | 'evaluation'): Promise<TokenStream> {
     const { windows, length, heldOut = 0 } = this.counts[purpose]
-    // Different ones, so that no overlap of the texts is reported.
-    return { tokens: new Int32Array((windows + heldOut) * length).fill(Number(purpose === 'evaluation')), cut: false, facts: noFacts }
+    const tokens = new Int32Array((windows + heldOut) * length)
+    const { perLayer, shape } = this.model
+    const count = perLayer ? Math.min(shape.vocab, different(tokens.length)) : 1
+    const step = Math.floor(shape.vocab / count)
+    // In another order, so that no overlap of the texts is reported; one token has none.
+    const back = purpose === 'evaluation'
+    for (let i = 0; count > 1 && i < tokens.length; i++) tokens[i] = step * (back ? count - 1 - (i % count) : i % count)
+    return { tokens: count > 1 ? tokens : tokens.fill(Number(back)), cut: false, facts: noFacts }
   }
 
   override async passages(): Promise<{ passages: Passage[]; facts: TextFacts }> {
@@ -99,7 +110,7 @@ class DrySession extends Session {
     counts: Counts,
   ) {
     super(undefined)
-    this.texts = new BlankTexts(counts)
+    this.texts = new BlankTexts(counts, blank.model)
   }
 
   override async gpu(): Promise<Device> {

@@ -56,8 +56,8 @@ export function planEnds(spec: RunSpec, solver: Solver, options: Options, opened
   return uses.flatMap((use) => {
     const given = use === 'both' ? String(options[said[0] ?? 'headType']) : asked[use]
     const kind = given === USUAL ? usualType(String(options.kind ?? 'uniform'), use, family.id) : given === FULL ? null : given
-    if (kind === null || (given === USUAL && refusal(solver, options, opened))) return []
-    const why = refusal(solver, options, opened)
+    if (kind === null || (given === USUAL && refusal(solver, options, opened, use))) return []
+    const why = refusal(solver, options, opened, use)
     if (why) {
       fail(`options.${said[0]}`, why, 'Leave embedding and head in full precision, or choose another method.')
       return []
@@ -77,8 +77,10 @@ function plannedEnd(spec: RunSpec, solver: Solver, kind: string, use: EndUse, op
 }
 
 /** Why a method does not round them: a sentence, or null. */
-function refusal(solver: Solver, options: Options, { model }: OpenModel): string | null {
+function refusal(solver: Solver, options: Options, { model, family }: OpenModel, use: EndUse): string | null {
   const { vocab, embedWidth } = model.shape
+  if (model.perLayer && use !== 'head')
+    return `What tokens say to every block of this ${family.label} is made of its embedding in full precision, which is therefore not rounded.`
   if (!solver.options.some(({ key }) => key === 'kind'))
     return `${solver.label} does not know the types of GGUF, which embedding and head are stored in.`
   if (solver.outliers?.(vocab, embedWidth, options)) return 'Embedding and head are stored without outliers, and this run keeps some.'

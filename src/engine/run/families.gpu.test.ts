@@ -5,7 +5,7 @@ import { testGpu, testSource } from '../../gpu/testing.ts'
 import type { Bytes } from '../../io/bytes.ts'
 import { openFolder } from '../../io/folder.ts'
 import { type MemoryStore, memoryFiles, memoryStore } from '../../io/memory.ts'
-import { type BlockWeights, linearsOf } from '../../models/family.ts'
+import { type BlockWeights, linearsOf, stateWidth } from '../../models/family.ts'
 import { type Fixture, fixtureFiles, fixtures } from '../../models/fixtures/fixtures.ts'
 import { families } from '../../models/index.ts'
 import { blockName, disposeBlock, loadBlock, openModel } from '../../models/weights.ts'
@@ -21,7 +21,7 @@ const fixture = (name: string) => fixtures.find((one) => one.name === name)!
 /** One of each family, the more particular the better. */
 const oneOfEach = [
   ...['llama-biased-f16', 'mistral', 'opt-350m', 'bloom', 'falcon-7b', 'qwen2-window', 'qwen3', 'gemma-2', 'gemma-3'],
-  ...['ministral-3', 'smollm3', 'olmo2', 'olmo3', 'phi-4-mini', 'granite', 'granite-4', 'qwen3.5', 'gemma-4'],
+  ...['ministral-3', 'smollm3', 'olmo2', 'olmo3', 'phi-4-mini', 'granite', 'granite-4', 'qwen3.5', 'gemma-4-e2b'],
 ].map(fixture)
 
 let session: Session
@@ -96,6 +96,22 @@ it('norms whose files leave out a 1 come back with it when a killed job goes on'
   expect(later.sinks.get('one')!.files).toEqual(whole.sinks.get('one')!.files)
 })
 
+it('keys and values that blocks share, and what tokens say to blocks, are there when a killed job goes on', async () => {
+  await open(fixture('gemma-4-e2b'))
+  const job = smallJob([{ id: 'one', label: 'one', method: 'rtn', options: { bits: 3, trueSequential: true } }], { save: true })
+  // In a block that borrows; the states before it are kept.
+  let journal: MemoryStore | null = null
+  const whole = memoryHost(session, (event) => {
+    const there = event.type === 'layer' && event.layer.block === 4 && event.layer.name.endsWith('q_proj')
+    if (there) journal = memoryStore(new Map([...whole.journal.files].map(([name, bytes]) => [name, bytes.slice()])))
+  })
+  const [first] = (await runJob(job, whole.host)).runs
+  const later = memoryHost(session)
+  const [second] = (await runJob(job, { ...later.host, journal: journal! }, { resume: true })).runs
+  expect(second.perplexity).toBe(first.perplexity)
+  expect(later.sinks.get('one')!.files).toEqual(whole.sinks.get('one')!.files)
+})
+
 it('a text model is quantized where it lies, and the rest of its repository stays byte for byte', async () => {
   const files = new Map<string, Bytes>([
     ...(await fixtureFiles(fixture('mistral3'))),
@@ -144,10 +160,12 @@ describe('families', () => {
     const { model } = opened
     const [layout] = model.layouts
     const full = await loadBlock(gpu, opened, 0)
-    const windows = { windows: 1, t: 12 }
+    const inputs = () => new Float32Array(windows.t * (model.perLayer?.width ?? 0)).fill(0.5)
+    const windows = { windows: 1, t: 12, inputs }
+    const width = stateWidth(model.shape)
     const x = gpu.upload(
-      Float32Array.from({ length: windows.t * model.shape.hidden }, (_, i) => Math.sin(i * 1.7)),
-      [windows.t, model.shape.hidden],
+      Float32Array.from({ length: windows.t * width }, (_, i) => Math.sin(i * 1.7)),
+      [windows.t, width],
     )
     const run = async (weights: BlockWeights) => {
       const steps = model.block(gpu, weights, x, windows, 0)

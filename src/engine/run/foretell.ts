@@ -7,6 +7,7 @@ import { embed } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
 import { disposeBlock, disposePanels, loadBlock, type OpenModel } from '../../models/weights.ts'
+import { inputsOf } from '../../models/token-inputs.ts'
 import type { Store } from '../../io/bytes.ts'
 import { restore } from '../../quant/linear.ts'
 import { modelDigest } from '../keep/fingerprint.ts'
@@ -59,7 +60,9 @@ export async function foretell(
   try {
     const [batch] = batched([ids], 1)
     const { outer, table } = await endsOf(gpu, opened, quantized.kept)
-    const first = opened.model.start(gpu, outer.weights, embed(gpu, table, flatIds(batch)), batch)
+    const flat = flatIds(batch)
+    const first = opened.model.start(gpu, outer.weights, embed(gpu, table, flat), batch)
+    Object.assign(batch, await inputsOf(gpu, opened, flat, outer.weights, table))
     if (table !== outer.head) disposePanels(table)
     const states = await quantizedStates(gpu, opened, quantized, first, batch)
     const normed = opened.model.finish(gpu, outer.weights, states)

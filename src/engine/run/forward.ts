@@ -6,7 +6,8 @@ import { batchedPassages, countRight, type PassageBatch } from '../../eval/lamba
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
 import { embed, type Panels } from '../../gpu/ops.ts'
-import { type BlockWeights, linearsOf, type StageInput } from '../../models/family.ts'
+import { type BlockWeights, kindsOf, linearsOf, type StageInput, stateWidth } from '../../models/family.ts'
+import { TokenInputs } from '../../models/token-inputs.ts'
 import {
   type OpenModel,
   type Outer,
@@ -53,6 +54,9 @@ export abstract class ForwardPass {
   readonly #rounded = new Map<string, { make: () => Panels; kept: Panels | null }>()
   /** The small tensors outside the blocks. */
   #outside: BlockWeights | null = null
+  /** What the tokens of all texts say to the blocks, once it is made; null where they say nothing. */
+  readonly #said: TokenInputs | null
+  #listened = false
   /** Final hidden states of the full-precision model on the evaluation text. */
   protected reference: Hidden | null = null
   /** Sees what passes through the blocks. */
@@ -70,12 +74,13 @@ export abstract class ForwardPass {
     const { shape } = opened.model
     const part = 2 ** -halvings
     this.budget = (gpu.memoryBudget / 4) * part
+    this.#said = TokenInputs.of(gpu, opened)
     this.#room = new Room(roomFor(opened, gpu.memoryBudget) * part)
     this.#keepsBlocks = opened.parameters * 4 <= gpu.memoryBudget * KEPT_SHARE * part
-    const perToken = 4 * shape.hidden + 2 * shape.ffn + (shape.heads + 2 * shape.kvHeads) * shape.headDim
+    const perToken = 3 * shape.hidden + stateWidth(shape) + 2 * widestMlp(opened) + (shape.heads + 2 * shape.kvHeads) * shape.headDim
     const tokens = Math.min(
       (BATCH_FLOATS * part) / perToken,
-      ((gpu.info.maxBinding / 4) * part) / Math.max(shape.ffn, shape.hidden, shape.heads * shape.headDim),
+      ((gpu.info.maxBinding / 4) * part) / Math.max(widestMlp(opened), stateWidth(shape), shape.heads * shape.headDim),
     )
     const many = (windows: Int32Array[]) =>
       windows.length ? batched(windows, Math.max(1, Math.floor(tokens / (windows[0].length + 3)))) : []
@@ -118,7 +123,8 @@ export abstract class ForwardPass {
   }
 
   protected hidden(batches: TokenBatch[], eager = false): Hidden {
-    return new Hidden(this.gpu, batches, this.opened.model.shape.hidden, this.#room, eager)
+    if (this.#said) for (const batch of batches) batch.inputs ??= this.#said.of(flatIds(batch))
+    return new Hidden(this.gpu, batches, stateWidth(this.opened.model.shape), this.#room, eager)
   }
 
   /** Carries hidden states from block `from` to the end in full precision. */
@@ -220,12 +226,23 @@ export abstract class ForwardPass {
       if (!some.length) continue
       const weights = await this.outerWeights()
       const table = await this.#panels(opened.embedding, own)
+      await this.#listen(table)
       for (const [n, batches] of some)
         for (const [i, batch] of batches.entries())
           await all[n].give(i, opened.model.start(gpu, weights, embed(gpu, table, flatIds(batch)), batch))
       this.#drop(table)
     }
     return all
+  }
+
+  /** Makes what the tokens of all texts say to the blocks. With such models the embedding stays as it is. */
+  async #listen(table: Panels): Promise<void> {
+    if (this.#listened) return
+    this.#listened = true
+    const texts = [...this.calibration, ...this.heldOut, ...this.evaluation, ...this.passages]
+    const ids = new Set<number>()
+    for (const batch of texts) for (const id of flatIds(batch)) ids.add(id)
+    await this.#said?.learn(ids, await this.outerWeights(), table)
   }
 
   /** What scores hidden states; its head is given back by `#drop`. `quantized`: as the run at hand has it. */
@@ -267,6 +284,12 @@ export abstract class ForwardPass {
   }
 
   protected async load(k: number): Promise<BlockWeights> {
+    if (this.#said && !this.#listened) {
+      // States from the journal were embedded in an earlier life.
+      const table = await this.#panels(this.opened.embedding)
+      await this.#listen(table)
+      this.#drop(table)
+    }
     const kept = this.#blocks.get(k)
     if (kept) return kept
     const { checkpoint } = this.opened.folder
@@ -295,14 +318,18 @@ export abstract class ForwardPass {
   protected abstract restoreBlock(k: number, weights: BlockWeights): Promise<void>
 }
 
+/** Of all blocks. */
+const widestMlp = ({ model: { shape, layouts } }: OpenModel) =>
+  Math.max(shape.ffn, ...kindsOf({ layouts }).flatMap(({ stages }) => stages.at(-1)!.map(({ p }) => p)))
+
 /**
  * Bytes for hidden states: what the solvers leave. They take up to eight matrices of the largest Σ, and beside the weights of a block, as
  * stored and quantized, some of their size for its largest linear.
  */
 function roomFor({ model: { layouts, shape } }: OpenModel, memory: number): number {
-  const linears = linearsOf(layouts[0])
-  const block = linears.reduce((sum, { p, q }) => sum + p * q, 0)
-  const solving = 32 * Math.max(...linears.map(({ p }) => p)) ** 2 + 10 * block + 4 * shape.vocab * shape.embedWidth
+  const kinds = kindsOf({ layouts }).map(linearsOf)
+  const block = Math.max(...kinds.map((linears) => linears.reduce((sum, { p, q }) => sum + p * q, 0)))
+  const solving = 32 * Math.max(...kinds.flat().map(({ p }) => p)) ** 2 + 10 * block + 4 * shape.vocab * shape.embedWidth
   const [least, most] = STATES_SHARES
   return Math.min(memory * most, Math.max(memory * least, memory - solving))
 }

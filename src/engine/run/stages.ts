@@ -5,7 +5,7 @@
 import type { TokenBatch } from '../../eval/perplexity.ts'
 import { diagonal } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
-import { type BlockWeights, type LinearShape, linearsOf, type StageInput } from '../../models/family.ts'
+import { type BlockWeights, type LinearShape, linearsOf, type StageInput, stateWidth } from '../../models/family.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import { ForwardPass, last } from './forward.ts'
 import type { Hidden } from './hidden.ts'
@@ -154,7 +154,7 @@ export abstract class StagePass extends ForwardPass {
     const { shape, layouts } = this.opened.model
     const widest = Math.max(...linearsOf(layouts[k]).map(({ p }) => p))
     const tokens = batches.reduce((sum, { windows, t }) => sum + windows * t, 0)
-    return tokens * 4 * (3 * shape.hidden + widest)
+    return tokens * 4 * (2 * shape.hidden + stateWidth(shape) + widest)
   }
 
   #pass(hidden: Hidden, weights: BlockWeights, i: number, k: number): BlockPass {
