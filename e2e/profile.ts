@@ -40,6 +40,13 @@ const profiled: Record<string, Record<string, unknown>> = {
     ...{ global_head_dim: 256, num_global_key_value_heads: 1, attention_k_eq_v: true, hidden_size_per_layer_input: 0 },
     ...{ layer_types: ['sliding_attention', 'full_attention'], sliding_window: 128 },
   },
+  // As E2B is at its size: half of the blocks borrow keys and values and have wide MLPs.
+  'Gemma 4 E2B': {
+    ...{ ...common, model_type: 'gemma4_text', num_hidden_layers: 4, num_attention_heads: 4, num_key_value_heads: 1, head_dim: 128 },
+    ...{ intermediate_size: 2048, use_double_wide_mlp: true, num_kv_shared_layers: 2, global_head_dim: 256, sliding_window: 128 },
+    ...{ hidden_size_per_layer_input: 84, vocab_size_per_layer_input: common.vocab_size },
+    layer_types: ['sliding_attention', 'full_attention', 'sliding_attention', 'full_attention'],
+  },
   Granite: {
     ...{ ...common, model_type: 'granite', num_key_value_heads: 2, intermediate_size: 2048 },
     ...{ embedding_multiplier: 12, attention_multiplier: 0.015625, residual_multiplier: 0.22, logits_scaling: 8 },
@@ -66,6 +73,7 @@ async function profileForward(gpu: WebGpuDevice, config: Record<string, unknown>
     windows,
     length: t,
     t,
+    inputs: () => new Float32Array(windows * t * (model.perLayer?.width ?? 0)).fill(0.5),
   }
   const pass = async () => {
     const ids = flatIds(batch)

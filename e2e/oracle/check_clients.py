@@ -30,7 +30,7 @@ FORMATS = ["gptq", "compressed-tensors", "awq", "dense", "gguf"]
 WIDE = dict(hidden_size=64, intermediate_size=128, num_attention_heads=2, num_key_value_heads=1, head_dim=32)
 # One of each family, and one of each kind of repository.
 ROWS = ["llama-3.2", "mistral", "qwen2", "qwen3", "gemma-2", "gemma-3", "ministral-3", "smollm3", "olmo2", "olmo3", "phi-3", "phi-4-mini",
-        "granite", "qwen3.5", "gemma-4", "mistral3", "gemma-3-vision", "smolvlm", "llava", "internvl", "idefics3", "qwen3.5-vision"]
+        "granite", "qwen3.5", "gemma-4", "gemma-4-e2b", "mistral3", "gemma-3-vision", "smolvlm", "llava", "internvl", "idefics3", "qwen3.5-vision"]
 
 
 def widened(config):
@@ -42,6 +42,8 @@ def widened(config):
         text.update(linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=32, linear_value_head_dim=32)
     for own in (text.get("per_layer_config") or {}).values():
         own.update(head_dim=64)
+    if text.get("hidden_size_per_layer_input"):
+        text.update(hidden_size_per_layer_input=32)
     ropes = text["rope_parameters"]
     for key in ("short_factor", "long_factor"):
         if key in ropes:

@@ -85,6 +85,7 @@ export class TokenInputs {
     const { width } = this.sizes
     return (k) => {
       const said = new Float32Array(ids.length * width)
+      if (!this.gpu.computes) return said
       ids.forEach((id, i) => said.set(this.#known.get(id)!.subarray(k * width, (k + 1) * width), i * width))
       return said
     }

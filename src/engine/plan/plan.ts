@@ -121,6 +121,7 @@ export function planRun(
     // Names that could mean something else in a pattern are no names of modules.
     otherModules: opened.otherModules.filter((name) => /^\w+$/.test(name)),
     dynamicSkips: [
+      ...opened.model.outer.flatMap(({ name, linear }) => (linear ? [`${opened.prefix}${name.replace(/\.weight$/, '')}`] : [])),
       ...opened.model.layouts
         .slice(0, blocks)
         .flatMap((layout, k) =>
