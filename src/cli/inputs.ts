@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { demoFiles } from '../engine/hosts/demo.ts'
-import { diskCacheFolder } from '../engine/hosts/disk.ts'
+import type { PaceStore } from '../engine/pace.ts'
+import { diskCacheFolder, diskPaces } from '../engine/hosts/disk.ts'
 import { diskFile, diskFolder, textFile } from '../engine/hosts/node.ts'
 import { defaultCacheBudget, type Hub, openHub, openHubModel } from '../engine/hub.ts'
 import { isDatasetId, type ModelSummary, type TextChoice } from '../engine/job.ts'
@@ -34,12 +35,18 @@ export async function openModel(session: Session, hub: Hub, model: string): Prom
   return session.open(await diskFolder(model), basename(resolve(model)))
 }
 
+const cacheFolder = (given: Given) =>
+  given.text('cache') ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quantease-workbench')
+
+/** Keeps what runs take on this machine, so that times are foreseen better the next time; null where nothing is to be kept. */
+export const keptPaces = (given: Given): PaceStore | null =>
+  given.whole('cache-gb', defaultCacheBudget / 1e9, 0) ? diskPaces(cacheFolder(given)) : null
+
 /** The Hub; no request is made yet. */
 export function connect(given: Given, say?: Pick<Speaker, 'network'>): Hub {
   const url = given.text('hub-url')
   const budget = given.whole('cache-gb', defaultCacheBudget / 1e9, 0)
-  const folder = given.text('cache') ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quantease-workbench')
-  const hub = openHub({ url, cache: budget ? { store: diskCacheFolder(folder), budget: budget * 1e9 } : undefined })
+  const hub = openHub({ url, cache: budget ? { store: diskCacheFolder(cacheFolder(given)), budget: budget * 1e9 } : undefined })
   hub.network.setToken(process.env.HF_TOKEN ?? null)
   if (say) hub.network.listen((event) => say.network(event))
   return hub

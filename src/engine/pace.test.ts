@@ -1,19 +1,19 @@
-import { expect, test } from 'vitest'
-import { Pace } from './pace.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { type Learned, Pace } from './pace.ts'
 
 const of = (method: string, seconds: number, linears = 0) => ({ method, seconds, linears })
 
 test('what a run took corrects the forecasts of its method, and the middle of all those of the others', () => {
   const pace = new Pace()
-  expect(pace.factor('rtn')).toBe(1)
+  expect(pace.factor(of('rtn', 2))).toBe(1)
   pace.expect('a', of('rtn', 2))
   pace.expect('b', of('gptq', 10))
   pace.expect('c', of('awq', 1))
   pace.learn('a', 30)
-  expect([pace.factor('rtn'), pace.factor('gptq')]).toEqual([15, 15])
+  expect([pace.factor(of('rtn', 2)), pace.factor(of('gptq', 2))]).toEqual([15, 15])
   pace.learn('b', 20)
   pace.learn('c', 3)
-  expect([pace.factor('rtn'), pace.factor('gptq'), pace.factor('spqr')]).toEqual([15, 2, 3])
+  expect(['rtn', 'gptq', 'spqr'].map((method) => pace.factor(of(method, 2)))).toEqual([15, 2, 3])
   expect(pace.expected('b')).toBe(20)
   expect(pace.expected('d')).toBeNull()
 })
@@ -26,7 +26,7 @@ test('what was not foreseen, or took no time, teaches nothing', () => {
   pace.expect('c', of('rtn', 5))
   pace.learn('c', 0)
   pace.learn('c', 5, 0)
-  expect(pace.factor('rtn')).toBe(1)
+  expect(pace.factor(of('rtn', 2))).toBe(1)
 })
 
 test('after a minute on a loaded machine, times are within a factor of two, for small linears and for other methods', () => {
@@ -51,4 +51,66 @@ test('after a minute on a loaded machine, times are within a factor of two, for 
     expect(pace.expected(`run-${i}`)! / time).toBeGreaterThan(0.5)
     expect(pace.expected(`run-${i}`)! / time).toBeLessThan(2)
   }
+})
+
+test('of several factors, that of linears nearest in size counts', () => {
+  const pace = new Pace()
+  pace.expect('small', of('rtn', 0.1, 100))
+  pace.expect('large', of('rtn', 1000, 100))
+  pace.learn('small', 4)
+  pace.learn('large', 1500)
+  expect([0.2, 1, 500, 20_000].map((seconds) => pace.factor(of('rtn', seconds, 100)))).toEqual([40, 40, 1.5, 1.5])
+})
+
+describe('between visits', () => {
+  /** A store in memory, as JSON. */
+  function memory(kept = new Map<string, string>()) {
+    return {
+      kept,
+      load: async (adapter: string) => JSON.parse(kept.get(adapter) ?? 'null'),
+      save: async (adapter: string, learned: Learned) => void kept.set(adapter, JSON.stringify(learned)),
+    }
+  }
+  const visit = async (store: ReturnType<typeof memory>, adapter = 'a') => {
+    const pace = new Pace()
+    pace.store = store
+    await pace.on(adapter)
+    return pace
+  }
+
+  test('the first forecast of the next visit is what such a run took', async () => {
+    const store = memory()
+    const first = await visit(store)
+    const run = of('rtn', 0.12, 301)
+    first.expect('run', run)
+    first.begin()
+    for (let linear = 0; linear < 301; linear++) first.keep(0.055)
+    first.learn('run', 301 * 0.055 + 0.36)
+    await vi.waitFor(() => expect(store.kept.size).toBe(1))
+    const [next, elsewhere] = [await visit(store), await visit(store, 'b')]
+    expect(next.seconds(run)).toBeCloseTo(301 * 0.055 + 0.36, 6)
+    // Another adapter is another matter.
+    expect(elsewhere.seconds(run)).toBeLessThan(2)
+  })
+
+  test.each([
+    ['null', 'null'],
+    ['no object', '[1]'],
+    ['other fields', '{"rates":{},"kept":[]}'],
+    ['damaged values', '{"rates":[{"method":"rtn","size":0,"factor":-1},{"method":3},null],"kept":{"linears":-5,"seconds":"x"}}'],
+  ])('what was kept as %s is not believed', async (_, text) => {
+    const pace = await visit(memory(new Map([['a', text]])))
+    expect(pace.seconds(of('rtn', 2, 10))).toBeCloseTo(2.04, 6)
+  })
+
+  test('a store that fails harms nothing', async () => {
+    const failing = { load: () => Promise.reject(new Error('no')), save: () => Promise.reject(new Error('no')) }
+    const pace = new Pace()
+    pace.store = failing
+    await pace.on('a')
+    pace.expect('run', of('rtn', 1))
+    pace.learn('run', 2)
+    await new Promise((resolve) => setTimeout(resolve))
+    expect(pace.factor(of('rtn', 1))).toBe(2)
+  })
 })

@@ -1,9 +1,12 @@
 /**
  * Corrects time forecasts by what ran on this device. A forecast counts operations, dispatches and waits at rates from short
  * measurements; small shapes, files and other programs are not in it. So every finished block corrects the forecasts that follow: those
- * of its own method by its own factor, others by the median of all. What it takes to keep a solved linear, in the journal and in files,
- * depends on no method and is measured by itself: on small linears it is most of the time.
+ * of its own method by its own factor, others by the median of all; of several factors, that of linears nearest in size counts, since
+ * what is not foreseen weighs more in small ones. What it takes to keep a solved linear, in the journal and in files,
+ * depends on no method and is measured by itself: on small linears it is most of the time. All this is kept
+ * from visit to visit for each adapter, so that a new visit need not begin with a guess.
  */
+import { isObject } from '../io/json.ts'
 
 /** Seconds to keep a linear, until that was measured. */
 const KEEP_SECONDS = 0.004
@@ -19,12 +22,48 @@ export interface Foreseen {
   linears: number
 }
 
+/** Actual over forecast time of a method on linears of a size, the power of ten of their forecast seconds. */
+interface Rate {
+  method: string
+  size: number
+  factor: number
+}
+
+/** What an adapter has taught. */
+export interface Learned {
+  rates: Rate[]
+  /** Linears kept, and what that took, s. */
+  kept: { linears: number; seconds: number }
+}
+
+/** Where that is kept between visits, by adapter. Errors of it are no reason to stop: then estimates begin anew. */
+export interface PaceStore {
+  load(adapter: string): Promise<unknown>
+  save(adapter: string, learned: Learned): Promise<void>
+}
+
+/** Most rates that are read back, and most linears kept that still count, so that a machine may change. */
+const MOST = { rates: 500, linears: 300 }
+
 export class Pace {
+  /** Set before the first device is opened. */
+  store: PaceStore | null = null
+  #adapter: string | null = null
+  #saving: Promise<void> | null = null
   readonly #foreseen = new Map<string, Foreseen>()
-  readonly #factors = new Map<string, number>()
+  #rates: Rate[] = []
   /** Of the run under way. */
   #keeping = 0
-  readonly #kept = { linears: 0, seconds: 0 }
+  #kept = { linears: 0, seconds: 0 }
+
+  /** The adapter that everything now runs on; what it taught earlier is read where it was kept. */
+  async on(adapter: string): Promise<void> {
+    if (adapter === this.#adapter) return
+    this.#adapter = adapter
+    const { rates, kept } = readLearned(await this.store?.load(adapter).catch(() => null))
+    this.#rates = rates
+    this.#kept = kept
+  }
 
   /** Forecast of a run before any correction. */
   expect(run: string, foreseen: Foreseen): void {
@@ -49,26 +88,70 @@ export class Pace {
     if (!expected || !(expected.seconds > 0) || !(seconds > 0) || !(share > 0)) return
     // Keeping may go on while the device computes.
     const rest = Math.max(seconds - this.#keeping, seconds / 100)
-    this.#factors.set(expected.method, rest / (expected.seconds * share))
+    const [{ method }, size] = [expected, sizeOf(expected)]
+    this.#rates = this.#rates.filter((rate) => rate.method !== method || rate.size !== size)
+    this.#rates.push({ method, size, factor: rest / (expected.seconds * share) })
+    this.#save()
   }
 
-  /** Actual over forecast time of what a method computes; 1 until a block has finished. */
-  factor(method: string): number {
-    const own = this.#factors.get(method)
+  /** Actual over forecast time of what a run computes; 1 until a block has finished. */
+  factor(foreseen: Foreseen): number {
+    const size = sizeOf(foreseen)
+    const nearest = (method: string) =>
+      this.#rates.filter((rate) => rate.method === method).sort((a, b) => Math.abs(a.size - size) - Math.abs(b.size - size))[0]?.factor
+    const own = nearest(foreseen.method)
     if (own !== undefined) return own
-    const all = [...this.#factors.values()].sort((a, b) => a - b)
+    const all = [...new Set(this.#rates.map(({ method }) => method))].map((method) => nearest(method)!).sort((a, b) => a - b)
     return all.length ? all[all.length >> 1] : 1
   }
 
   /** Seconds that a run takes at the pace so far. */
-  seconds({ method, seconds, linears }: Foreseen): number {
+  seconds(foreseen: Foreseen): number {
+    const { seconds, linears } = foreseen
     const { linears: count, seconds: taken } = this.#kept
-    return seconds * this.factor(method) + linears * (count < KEPT_LEAST ? KEEP_SECONDS : taken / count)
+    return seconds * this.factor(foreseen) + linears * (count < KEPT_LEAST ? KEEP_SECONDS : taken / count)
   }
 
   /** The same of a run that was foreseen; null where it was not. */
   expected(run: string): number | null {
     const foreseen = this.#foreseen.get(run)
     return foreseen ? this.seconds(foreseen) : null
+  }
+
+  /** Keeps what was learned, once for all that is learned meanwhile. */
+  #save(): void {
+    const { store } = this
+    const adapter = this.#adapter
+    if (!store || adapter === null || this.#saving) return
+    const save = async () => {
+      this.#saving = null
+      await store.save(adapter, { rates: this.#rates, kept: this.#kept })
+    }
+    this.#saving = Promise.resolve()
+      .then(save)
+      .catch(() => {})
+  }
+}
+
+const sizeOf = ({ seconds, linears }: Foreseen) => Math.round(Math.log10(seconds / Math.max(1, linears)))
+
+/** What was kept, which may be of another version, or damaged: only what makes sense. */
+function readLearned(given: unknown): Learned {
+  const { rates, kept } = isObject(given) ? given : {}
+  const number = (value: unknown, least: number, most: number): value is number =>
+    typeof value === 'number' && value >= least && value <= most
+  const sound = (rate: unknown): rate is Rate & Record<string, unknown> =>
+    isObject(rate) && typeof rate.method === 'string' && number(rate.size, -30, 30) && number(rate.factor, 1e-4, 1e6)
+  const { linears, seconds } = isObject(kept) ? kept : {}
+  const counted = number(linears, 1, Number.MAX_SAFE_INTEGER) && number(seconds, 0, 1e9)
+  const weight = counted ? Math.min(1, MOST.linears / linears) : 0
+  return {
+    rates: Array.isArray(rates)
+      ? rates
+          .slice(0, MOST.rates)
+          .filter(sound)
+          .map(({ method, size, factor }) => ({ method, size, factor }))
+      : [],
+    kept: counted ? { linears: linears * weight, seconds: seconds * weight } : { linears: 0, seconds: 0 },
   }
 }

@@ -69,6 +69,7 @@ export class Session {
     const open = async () => {
       const gpu = await WebGpuDevice.open(this.gpuSource, this.gpuOptions)
       await chooseGemm(gpu)
+      await this.pace.on(gpu.info.told)
       return gpu
     }
     this.#gpu = open().catch((error) => {

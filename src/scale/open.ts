@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { link, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../errors.ts'
-import { connect, demo, isRemote, openModel } from '../cli/inputs.ts'
+import { connect, demo, isRemote, keptPaces, openModel } from '../cli/inputs.ts'
 import { Given } from '../cli/arguments.ts'
 import { demoTexts } from '../engine/hosts/demo.ts'
 import { textFile } from '../engine/hosts/node.ts'
@@ -19,8 +19,10 @@ import type { SweepJob } from './job.ts'
 
 /** A session with the Hub, where a model or text may be; no request is made yet. `gpu`: undefined where nothing is computed. */
 export function openSession(gpu: GPU | undefined): { session: Session; hub: Hub } {
-  const hub = connect(new Given({}))
+  const given = new Given({})
+  const hub = connect(given)
   const session = new Session(gpu, demoTexts(demo), (...which) => hubDatasets(hub)(...which))
+  session.pace.store = keptPaces(given)
   return { session, hub }
 }
 

@@ -1,9 +1,12 @@
 /** Node's file access: ranges of files, atomic writes, and errors that name the folder. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../../errors.ts'
 import type { Bytes } from '../../io/bytes.ts'
 import type { CacheFolder } from '../../io/hub/cache.ts'
+import { isObject } from '../../io/json.ts'
+import type { PaceStore } from '../pace.ts'
 
 class DiskBytes implements Bytes {
   constructor(
@@ -133,6 +136,29 @@ export function diskCacheFolder(parent: string): CacheFolder {
     },
     async remove(name) {
       if (await storage(isOurs())) await storage(rm(join(path, name), { force: true }))
+    },
+  }
+}
+
+/** What runs took on each adapter, in one file of this folder. */
+export function diskPaces(folder: string): PaceStore {
+  const path = join(folder, 'pace.json')
+  const all = (): Record<string, unknown> => {
+    try {
+      const found: unknown = JSON.parse(readFileSync(path, 'utf8'))
+      return isObject(found) ? found : {}
+    } catch {
+      return {}
+    }
+  }
+  return {
+    load: async (adapter) => all()[adapter],
+    // At once, since the program may end next, and whole, whoever else writes at the same time.
+    async save(adapter, learned) {
+      mkdirSync(folder, { recursive: true })
+      const own = `${path}.${process.pid}`
+      writeFileSync(own, JSON.stringify({ ...all(), [adapter]: learned }))
+      renameSync(own, path)
     },
   }
 }

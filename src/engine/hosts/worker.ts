@@ -1,5 +1,6 @@
 /** The engine's host in the browser: a dedicated worker with the GPU, the dropped files and the origin-private file system. */
 import * as Comlink from 'comlink'
+import { createStore, get, set } from 'idb-keyval'
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import { Control } from '../control.ts'
 import { GramCache, runKey } from '../grams.ts'
@@ -79,7 +80,12 @@ const hub = openHub({
 })
 // The page's address, which is this worker's name, may turn on GPU tracing (gpu/webgpu/trace.ts).
 const debug = new URL(self.name).searchParams.has('debug') ? console.error : null
+const paces = createStore('quantease-pace', 'adapters')
 const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug })
+session.pace.store = {
+  load: (adapter) => get(adapter, paces),
+  save: (adapter, learned) => set(adapter, learned, paces),
+}
 let search: AbortController | null = null
 const grams = new GramCache()
 let origin: ModelOrigin
