@@ -284,6 +284,9 @@ class ExportFailure extends WorkbenchError {
   }
 }
 
+// Who started this has died, and would have passed on a signal.
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+
 const [word = '', ...rest] = process.argv.slice(2)
 if (Object.hasOwn(commands, word)) headless(() => commands[word](rest), tellAndExit)
 else headless(main, failure)

@@ -5,6 +5,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { unpackAdapters } from './adapters.mjs'
@@ -119,7 +120,9 @@ async function headless(entry, args) {
     console.error('No GPU adapter found; using the SwiftShader software adapter (slow).')
     software = { ...softwareVulkan(await installChromium()), QUANTEASE_SOFTWARE: '1' }
   }
-  process.exitCode = await status([bundle, ...args], { env: { ...process.env, ...software } })
+  // By the channel it hears at once when this process is gone, whatever it died of.
+  const stdio = ['inherit', 'inherit', 'inherit', 'ipc']
+  process.exitCode = await status([bundle, ...args], { stdio, env: { ...process.env, ...software } })
 }
 
 /**
@@ -229,13 +232,29 @@ export function softwareVulkan(chromium) {
 /** Where children speak when stdout belongs to somebody else. */
 const toStderr = { cwd: root, stdio: ['ignore', 2, 2] }
 
-/** Runs a Node program to its end; resolves to its exit code. */
-function status(args, options) {
+/** Who started this. npm's shell dies of a signal without passing it on; this process then has another parent. */
+const starter = process.ppid
+
+/** Runs a Node program to its end; resolves to its exit code: 128 and the number of the signal, as shells count, where it died of one. */
+export function status(args, options) {
   const child = spawn(process.execPath, args, { cwd: root, stdio: 'inherit', ...options })
+  const pass = (signal) => child.kill(signal)
+  const watch = setInterval(() => {
+    if (process.ppid === starter || !process.env.npm_lifecycle_event) return
+    clearInterval(watch)
+    pass('SIGTERM')
+  }, 500).unref()
   // The terminal interrupts the whole group; this process only waits for the child's own way out.
-  process.on('SIGINT', () => {})
-  process.on('SIGTERM', () => child.kill('SIGTERM'))
-  return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
+  const wait = () => clearInterval(watch)
+  const heard = { SIGINT: wait, SIGTERM: pass, SIGHUP: pass }
+  for (const [signal, act] of Object.entries(heard)) process.on(signal, act)
+  return new Promise((resolve) =>
+    child.on('exit', (code, signal) => {
+      clearInterval(watch)
+      for (const [signal, act] of Object.entries(heard)) process.off(signal, act)
+      resolve(code ?? 128 + constants.signals[signal])
+    }),
+  )
 }
 
 async function run(...args) {

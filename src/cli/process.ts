@@ -17,15 +17,20 @@ const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** By process.exit, which releases the lock. */
 const leave = () => process.exit(130)
 
-/** The first signal cancels the job, which keeps what it has; a second one ends the program. What it returns undoes this. */
+/** Milliseconds within which signals are one: who signals a whole group also reaches the program above, which passes it on. */
+const SAME = 1000
+
+/** The first signal cancels the job, which keeps what it has; a later one ends the program. What it returns undoes this. */
 export function stopOnSignals(control: Control): () => void {
+  let first: number | null = null
   const stop = () => {
+    if (first !== null && performance.now() - first > SAME) leave()
+    first ??= performance.now()
     control.cancel()
-    for (const signal of signals) process.off(signal, stop).once(signal, leave)
   }
   for (const signal of signals) process.off(signal, leave).on(signal, stop)
   return () => {
-    for (const signal of signals) process.off(signal, stop).off(signal, leave)
+    for (const signal of signals) process.off(signal, stop)
   }
 }
 

@@ -37,6 +37,11 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def meaning(code):
+    """Killed by a signal, as an exit code of Python's or of a shell's kind: as worth another attempt as a lost device."""
+    return RETRY if code < 0 or code > 128 else code
+
+
 def run(command, cwd):
     """Runs a command to its end, or until the task is cancelled. Returns exit code and the end of what it said."""
     with tempfile.TemporaryFile() as said:
@@ -55,8 +60,7 @@ def run(command, cwd):
                 process.kill()
             raise
         said.seek(max(0, said.tell() - 20_000))
-        # Killed by a signal: as worth another attempt as a lost device.
-        return (RETRY if code < 0 else code), said.read().decode(errors="replace")
+        return meaning(code), said.read().decode(errors="replace")
 
 
 def pack(folder, names=None):
@@ -107,7 +111,7 @@ def carried_job(command, files, cwd, every):
                 raise
         text = output.read_bytes()[-20_000:].decode(errors="replace")
         output.unlink()
-        yield (RETRY if code < 0 else code), text, pack(folder)
+        yield meaning(code), text, pack(folder)
 
 
 # ---------------------------------------------------------------- on the driver

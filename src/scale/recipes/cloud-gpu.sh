@@ -11,7 +11,7 @@ put() { tar -c -C "$dir" . | ssh "$host" "mkdir -p $there/sweep && tar -x -C $th
 get() { ssh "$host" "tar -c -C $there/sweep --exclude='*.lock' --exclude='*.partial' --ignore-failed-read --warning=no-file-changed . || test \$? -eq 1" | tar -x -C "$dir"; }
 send
 put
-ssh "$host" "cd $there && npm run --silent quantize -- sweep run sweep --all $flags > sweep.log 2>&1" &
+ssh "$host" "cd $there && node src/setup.mjs quantize sweep run sweep --all $flags > sweep.log 2>&1" &
 run=$!
 while kill -0 $run 2>/dev/null; do
   sleep "${EVERY:-60}"

@@ -16,7 +16,8 @@ wait $!
 code=$?
 # The first wait ends with the signal, the second with the job.
 [ $code -gt 128 ] && { wait $!; code=$?; }
-if [ $code -eq 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then
+# 75: try again; above 128: it died of a signal, as for want of memory.
+if { [ $code -eq 75 ] || [ $code -gt 128 ]; } && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; then
   scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi
 exit $code
