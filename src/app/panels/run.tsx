@@ -8,6 +8,7 @@ import { LayerErrors } from '../charts/multiples.tsx'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { mergeProblems } from '../plan.ts'
+import { StorageFull } from './storage-full.tsx'
 import { type JobView, outcome, type RunView } from '../reduce.ts'
 import { pinnedFirst, useShown } from '../shown.ts'
 import type { State } from '../store/state.ts'
@@ -78,29 +79,8 @@ function RunCharts({ view }: { view: JobView }) {
 
 /** What holds the job up, or did before it was resumed. */
 function Interruption({ view }: { view: JobView }) {
-  const workbench = useWorkbench()
-  const asked = useView((state) => state.asked)
   const { phase, storage, loss, resumed } = view
-  if (phase === 'paused' && storage) {
-    return (
-      <section className="error-note" aria-label="The storage is full" data-code="storage-full">
-        <Icon name="pause" />
-        <div>
-          <h2>Paused: there is no space for {storage.what}</h2>
-          <p>
-            {storage.needed > 0 && `${format.bytes(storage.needed)} are still needed. `}
-            {storage.problem.message}
-          </p>
-          <p className="hint">Nothing is lost. {storage.problem.hint}</p>
-          <div className="row">
-            <Button kind="primary" icon="play" disabled={asked !== null} onClick={workbench.resume}>
-              Try again
-            </Button>
-          </div>
-        </div>
-      </section>
-    )
-  }
+  if (phase === 'paused' && storage) return <StorageFull need={storage} />
   if (phase === 'recovering' && loss) {
     return (
       <section className="error-note" aria-label="The GPU is coming back" aria-busy="true" data-code="gpu-lost">

@@ -142,13 +142,22 @@ export async function makeRoom(core: Core, bytes: number): Promise<boolean> {
     const going = missing > 0 ? kept.oldestCheckpoints(core.get().jobs, missing) : []
     if (!going.length) return true
     if (!(await core.confirm(kept.askForRoom(going, bytes)))) return false
-    for (const { id } of going) await core.engine.dropCheckpoints(id)
+    await freeCheckpoints(
+      core,
+      going.map(({ id }) => id),
+    )
     await readJobs(core)
     return true
   } catch (thrown) {
     core.fail(thrown)
     return false
   }
+}
+
+/** Frees what was discarded before, and then what the checkpoints of these jobs take; one that another tab needs stays. */
+export async function freeCheckpoints(core: Core, ids: string[]) {
+  await sweep(core)
+  for (const id of ids) await core.engine.dropCheckpoints(id).catch(core.fail)
 }
 
 /** Looks at what is kept when the page is opened, says so of what is not finished, and frees what was discarded before. */

@@ -14,7 +14,7 @@ import { asWritten, chooseFormat, keepsSolved } from '../formats.ts'
 import { shownOf } from '../kept.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import { type Core, redrawEvery } from './core.ts'
-import { bringTexts, makeRoom, readJobs, shownJob } from './jobs.ts'
+import { bringTexts, freeCheckpoints, makeRoom, readJobs, shownJob } from './jobs.ts'
 import { open } from './model.ts'
 import { check } from './planning.ts'
 import { firstLook, isBusy, type Lack, nothingShown, type Shown, type State } from './state.ts'
@@ -131,6 +131,15 @@ async function ask(core: Core, what: 'pause' | 'resume' | 'cancel') {
   }
 }
 
+/** Deletes the checkpoints of these jobs, and goes on with the job that waits for room. */
+async function freeAndGoOn(core: Core, ids: string[]) {
+  core.set({ asked: 'resume' })
+  await freeCheckpoints(core, ids)
+  // Ends when no tab is at work.
+  readJobs(core)
+  await ask(core, 'resume')
+}
+
 const pause = (core: Core) => ask(core, 'pause')
 const resume = (core: Core) => ask(core, 'resume')
 const cancel = (core: Core) => ask(core, 'cancel')
@@ -219,4 +228,4 @@ async function writeFormats(core: Core) {
 }
 
 /** The actions of this file. */
-export const actions = { planFormats, chooseAgain, dropFormats, writeFormats, start, tryDemo, goOn, pause, resume, cancel }
+export const actions = { planFormats, chooseAgain, dropFormats, writeFormats, start, tryDemo, goOn, freeAndGoOn, pause, resume, cancel }
