@@ -153,6 +153,12 @@ test('maps stand side by side with the ratio of two runs, and a cell opens its l
   await drawer.getByRole('heading', { name: 'layers.1.self_attn.k_proj' }).waitFor()
   expect(await accessibilityProblems(page)).toEqual([])
   await page.keyboard.press('Escape')
+  await drawer.waitFor({ state: 'detached' })
+  // The drawer is loaded now, so it opens within the same press.
+  await page.keyboard.press('Enter')
+  await drawer.getByRole('heading', { name: 'layers.1.self_attn.k_proj' }).waitFor()
+  await page.keyboard.press('Escape')
+  await drawer.waitFor({ state: 'detached' })
   const box = (await map.boundingBox())!
   await map.click({ position: { x: box.width / 2, y: box.height - 4 } })
   await drawer.getByRole('heading', { name: /^layers\.2\./ }).waitFor()

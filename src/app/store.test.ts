@@ -309,23 +309,27 @@ const listed = (id: string, started: string, more: Partial<KeptJob> = {}) =>
     ...more,
   }) as KeptJob
 
-test('a deleted job comes back until it is swept away, and its results leave the page with it', async () => {
-  const calls: string[] = []
-  const there = new Set(['a', 'b'])
-  const page = workbench({
-    jobs: async () => ['a', 'b'].filter((id) => there.has(id)).map((id) => listed(id, '2026-11-30T00:00:00.000Z')),
+test('deleted jobs come back, also in a later visit, until each is swept away; their results leave the page with them', async () => {
+  const swept: string[][] = []
+  const there = new Map([
+    ['a', false],
+    ['b', false],
+  ])
+  const fake: Partial<Engine> = {
+    jobs: async () => [...there].map(([id, deleted]) => listed(id, '2026-11-30T00:00:00.000Z', { deleted })),
     journal: async () => ({ busy: false, summary: kept }),
     discard: async (id) => {
-      calls.push(id)
-      there.delete(id)
+      there.set(id, true)
     },
     restore: async (id) => {
-      there.add(id)
+      there.set(id, false)
     },
-    sweep: async () => {
-      calls.push('sweep')
+    sweep: async (ids) => {
+      swept.push(ids)
+      for (const id of ids) there.delete(id)
     },
-  })
+  }
+  const page = workbench(fake)
   await vi.advanceTimersByTimeAsync(0)
   await page.openResults('a')
   expect(page.store.getState()).toMatchObject({ step: 'results', shown: { jobs: ['a'] } })
@@ -334,15 +338,21 @@ test('a deleted job comes back until it is swept away, and its results leave the
     step: 'model',
     view: null,
     shown: { jobs: [] },
-    discarded: { id: 'a' },
+    discarded: [{ id: 'a' }],
     jobs: [{ id: 'b' }],
   })
-  await page.restore()
-  expect(page.store.getState()).toMatchObject({ discarded: null, jobs: [{ id: 'a' }, { id: 'b' }] })
+  await page.restore('a')
+  expect(page.store.getState()).toMatchObject({ discarded: [], jobs: [{ id: 'a' }, { id: 'b' }] })
   await page.discard('b')
   await page.discard('a')
-  expect(calls).toEqual(['sweep', 'sweep', 'a', 'sweep', 'b', 'sweep', 'a'])
-  expect(page.store.getState().jobs).toEqual([])
+  expect(page.store.getState()).toMatchObject({ jobs: [], discarded: [{ id: 'a' }, { id: 'b' }] })
+  const later = workbench(fake)
+  await vi.advanceTimersByTimeAsync(0)
+  expect(later.store.getState()).toMatchObject({ jobs: [], discarded: [{ id: 'a' }, { id: 'b' }] })
+  await later.restore('b')
+  await later.sweep(['a'])
+  expect(later.store.getState()).toMatchObject({ jobs: [{ id: 'b' }], discarded: [] })
+  expect(swept).toEqual([[], [], ['a']])
 })
 
 test('checkpoints go only where a job has no room, the oldest first, and not without being named', async () => {

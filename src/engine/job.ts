@@ -719,6 +719,8 @@ export interface KeptJob {
   id: string
   /** A tab is at work on it. */
   busy: boolean
+  /** It was deleted, and can be brought back until its storage is freed. */
+  deleted: boolean
   /** ISO time of its start. */
   started: string
   model: { name: string; sha256: string }

@@ -53,6 +53,8 @@ interface HeatProps {
 export function Heat({ tile, width, height, cursor, told, toLeft, onMove, onOpen }: HeatProps) {
   const { grid } = tile
   const [active, setActive] = useState(false)
+  // Where the keyboard was, for when the focus comes back from the drawer.
+  const last = useRef<Cell | null>(null)
   const layout = useMemo(() => layoutMap(width, height, grid), [width, height, grid])
   const cellOf = (event: React.MouseEvent) => {
     const box = event.currentTarget.getBoundingClientRect()
@@ -74,11 +76,21 @@ export function Heat({ tile, width, height, cursor, told, toLeft, onMove, onOpen
       onKeyDown={(event) => {
         const next = cursor ? moved(event.key, cursor, grid) : event.key.startsWith('Arrow') ? { row: 0, column: 0 } : null
         if (event.key === 'Escape') leave()
-        if (event.key === 'Enter' && cursor) onOpen(cursor)
+        if (event.key === 'Enter' && cursor) {
+          // Else the same press would be a click on what has the focus then: the drawer's Close.
+          event.preventDefault()
+          onOpen(cursor)
+        }
         if (!next) return
         event.preventDefault()
+        last.current = next
         setActive(true)
         onMove(next)
+      }}
+      onFocus={(event) => {
+        if (!last.current || !event.currentTarget.matches(':focus-visible')) return
+        setActive(true)
+        onMove(last.current)
       }}
       onPointerMove={(event) => {
         const cell = cellOf(event)

@@ -1,5 +1,5 @@
 /** Layer errors as small multiples: a panel for each kind of linear, x = block, one line per run, one scale for all. */
-import { memo, useId, useMemo, useState } from 'react'
+import { memo, useId, useMemo, useRef, useState } from 'react'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { pointAt } from '../pointing.ts'
@@ -142,6 +142,8 @@ function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
   const workbench = useWorkbench()
   const place = usePlace(drawing, width)
   const [at, setAt] = useState<Cell | null>(null)
+  // Where the keyboard was, for when the focus comes back from the drawer.
+  const last = useRef<Cell | null>(null)
   const height = panelHeight * Math.ceil(grid.modules.length / place.columns)
   const labels = columnLabels(grid.modules)
   const open = () => {
@@ -171,12 +173,18 @@ function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
       onKeyDown={(event) => {
         // Blocks run to the right here, kinds of linears downwards.
         const turned = { ArrowLeft: 'ArrowUp', ArrowRight: 'ArrowDown', ArrowUp: 'ArrowLeft', ArrowDown: 'ArrowRight' }[event.key]
-        if (event.key === 'Enter') open()
+        if (event.key === 'Enter') {
+          // Else the same press would be a click on what has the focus then: the drawer's Close.
+          event.preventDefault()
+          open()
+        }
         if (event.key === 'Escape') setAt(null)
         if (!turned) return
         event.preventDefault()
-        setAt(at ? moved(turned, at, grid) : { row: 0, column: 0 })
+        last.current = at ? moved(turned, at, grid) : { row: 0, column: 0 }
+        setAt(last.current)
       }}
+      onFocus={(event) => event.currentTarget.matches(':focus-visible') && setAt(last.current)}
     >
       <svg data-plot width={width} height={height} fontSize={12} aria-hidden="true">
         {labels.map((label, column) => {

@@ -54,7 +54,7 @@ export function Icon({ name }: { name: IconName }) {
 
 // ---------------------------------------------------------------- buttons
 
-interface ButtonProps extends React.ButtonHTMLAttributes<HTMLButtonElement> {
+interface ButtonProps extends React.ComponentProps<'button'> {
   icon?: IconName
   kind?: 'primary' | 'plain' | 'quiet'
 }

@@ -1,5 +1,5 @@
 /** The jobs that the browser keeps: the one that is not finished, and the list of all. */
-import { useState } from 'react'
+import { useCallback, useId, useState } from 'react'
 import type { KeptJob } from '../../engine/job.ts'
 import { samePlace } from '../address.ts'
 import { useView, useWorkbench } from '../context.ts'
@@ -10,6 +10,28 @@ import { Button } from './controls.tsx'
 import { Scroll, usePages } from './tables.tsx'
 import './jobs.css'
 
+/** The job that was just deleted or brought back: what stood for it is gone, and focus goes to what stands for it now. */
+let followed: string | null = null
+
+/** For the element that takes the focus. */
+function useFollowing(id: string) {
+  return useCallback(
+    (element: HTMLElement | null) => {
+      if (!element || followed !== id) return
+      followed = null
+      element.focus()
+    },
+    [id],
+  )
+}
+
+function useFollowed<T>(act: (id: string) => T) {
+  return (id: string) => {
+    followed = id
+    return act(id)
+  }
+}
+
 /** The newest job that is not finished, wherever another could be started; `compact` where one is being planned. */
 export function UnfinishedJob({ compact = false }: { compact?: boolean }) {
   const job = useView(({ jobs }) => jobs.find(({ busy }) => busy) ?? jobs.find(({ finished }) => !finished))
@@ -19,6 +41,7 @@ export function UnfinishedJob({ compact = false }: { compact?: boolean }) {
 
 function Unfinished({ job, compact }: { job: KeptJob; compact: boolean }) {
   const workbench = useWorkbench()
+  const discard = useFollowed(workbench.discard)
   const lacks = useView((state) => state.lacks)
   const tried = useView((state) => (state.model.state === 'refused' ? state.model.hub : (state.fault?.hub ?? null)))
   const { id, busy, model, origin, runs, started, layers, bytes, problem } = job
@@ -68,7 +91,7 @@ function Unfinished({ job, compact }: { job: KeptJob; compact: boolean }) {
               Open the results
             </Button>
           )}
-          <Button icon="remove" onClick={() => workbench.discard(id)}>
+          <Button icon="remove" onClick={() => discard(id)}>
             Delete
           </Button>
         </div>
@@ -96,7 +119,7 @@ export function JobList() {
   const discarded = useView((state) => state.discarded)
   const [chosen, setChosen] = useState<string[]>([])
   const pages = usePages(jobs, 8)
-  if (!jobs.length && !discarded) return null
+  if (!jobs.length && !discarded.length) return null
   const compared = jobs.filter(({ id }) => chosen.includes(id))
   const why = compared.length > 1 ? whyNotCompared(compared) : null
   const caution = compared.length > 1 && !why ? differencesOf(compared) : null
@@ -119,7 +142,9 @@ export function JobList() {
           </div>
         )}
       </div>
-      {discarded && <Discarded job={discarded} />}
+      {discarded.map((job) => (
+        <Discarded key={job.id} job={job} />
+      ))}
       {jobs.length > 0 && (
         <Scroll label="Kept jobs">
           <table className="sticky jobs">
@@ -166,7 +191,7 @@ function Row({ job, chosen, onChoose }: { job: KeptJob; chosen: boolean; onChoos
   const best = bestRun(job)
   const name = `${model.name}, ${when(started)}`
   return (
-    <tr>
+    <tr ref={useFollowing(id)} tabIndex={-1}>
       <th scope="row">
         <label className="job-name">
           <input
@@ -205,6 +230,7 @@ function Row({ job, chosen, onChoose }: { job: KeptJob; chosen: boolean; onChoos
 
 function Actions({ id, name, job, opens }: { id: string; name: string; job: KeptJob; opens: boolean }) {
   const workbench = useWorkbench()
+  const discard = useFollowed(workbench.discard)
   const busy = useView(isBusy) || job.busy
   const ready = useView((state) => state.gpu.state === 'ready')
   return (
@@ -243,7 +269,7 @@ function Actions({ id, name, job, opens }: { id: string; name: string; job: Kept
         disabled={job.busy}
         aria-label={`Delete the job on ${name}`}
         title="Delete"
-        onClick={() => workbench.discard(id)}
+        onClick={() => discard(id)}
       />
     </span>
   )
@@ -251,14 +277,24 @@ function Actions({ id, name, job, opens }: { id: string; name: string; job: Kept
 
 function Discarded({ job }: { job: KeptJob }) {
   const workbench = useWorkbench()
+  const restore = useFollowed(workbench.restore)
+  const words = useId()
   return (
     <p className="notice row">
-      <span className="grow">
+      <span className="grow" id={words}>
         The job on <b>{job.model.name}</b>, started {when(job.started)}, was deleted; its {format.bytes(job.bytes)} are freed when this
-        message is closed.
+        message is closed or another job needs the room.
       </span>
-      <Button onClick={workbench.restore}>Undo</Button>
-      <Button kind="quiet" icon="cancel" aria-label="Close this message" onClick={workbench.sweep} />
+      <Button ref={useFollowing(job.id)} aria-describedby={words} onClick={() => restore(job.id)}>
+        Undo
+      </Button>
+      <Button
+        kind="quiet"
+        icon="cancel"
+        aria-label="Close this message"
+        aria-describedby={words}
+        onClick={() => workbench.sweep([job.id])}
+      />
     </p>
   )
 }

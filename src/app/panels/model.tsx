@@ -38,7 +38,7 @@ export function ModelPanel() {
 }
 
 function KeptJobs() {
-  const any = useView(({ jobs, discarded }) => jobs.length > 0 || discarded !== null)
+  const any = useView(({ jobs, discarded }) => jobs.length > 0 || discarded.length > 0)
   return <Suspense>{any && <JobList />}</Suspense>
 }
 

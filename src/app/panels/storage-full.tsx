@@ -11,8 +11,8 @@ export function StorageFull({ need }: { need: StorageNeed }) {
   const jobs = useView((state) => state.jobs)
   const discarded = useView((state) => state.discarded)
   // Of what is needed last, the size is not known.
-  const going = oldestCheckpoints(jobs, Math.max(1, need.needed - (discarded?.bytes ?? 0)))
-  const offered = going.length > 0 || discarded !== null
+  const going = oldestCheckpoints(jobs, Math.max(1, need.needed - discarded.reduce((sum, { bytes }) => sum + bytes, 0)))
+  const offered = going.length > 0 || discarded.length > 0
   return (
     <section className="error-note" aria-label="The storage is full" data-code="storage-full">
       <Icon name="pause" />
@@ -27,11 +27,11 @@ export function StorageFull({ need }: { need: StorageNeed }) {
           <>
             <p>What is kept longest could make room:</p>
             <ul className="room-list">
-              {discarded && (
-                <li>
-                  {discarded.model.name}, {when(discarded.started)}, deleted before: {format.bytes(discarded.bytes)}
+              {discarded.map(({ id, model, started, bytes }) => (
+                <li key={id}>
+                  {model.name}, {when(started)}, deleted before: {format.bytes(bytes)}
                 </li>
-              )}
+              ))}
               {going.map((job) => (
                 <li key={job.id}>
                   {job.model.name}, {when(job.started)} ({job.runs.map(({ label }) => label).join('; ')}): {format.bytes(job.bytes)}
@@ -40,7 +40,7 @@ export function StorageFull({ need }: { need: StorageNeed }) {
             </ul>
             <p className="hint">
               The files cannot be brought back.{going.length > 0 && ' Figures and charts of these checkpoints stay.'}
-              {discarded && ' The job that was deleted before goes for good.'}
+              {discarded.length > 0 && ' What was deleted before goes for good.'}
             </p>
           </>
         )}

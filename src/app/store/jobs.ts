@@ -11,15 +11,19 @@ import { firstLook, isBusy, nothingShown, type Shown } from './state.ts'
 /** Reads the list anew, and once more when no tab is at work any longer. */
 export async function readJobs(core: Core) {
   try {
-    const jobs = await core.engine.jobs()
-    core.set({ jobs })
-    if (!jobs.some(({ busy }) => busy)) return
+    await list(core)
+    if (!core.get().jobs.some(({ busy }) => busy)) return
     await core.engine.idle()
-    core.set({ jobs: await core.engine.jobs() })
+    await list(core)
   } catch {
     // Where nothing can be kept, there is nothing to go on with.
-    core.set({ jobs: [] })
+    core.set({ jobs: [], discarded: [] })
   }
+}
+
+async function list(core: Core) {
+  const all = await core.engine.jobs()
+  core.set({ jobs: all.filter(({ deleted }) => !deleted), discarded: all.filter(({ deleted }) => deleted) })
 }
 
 /** Takes the texts of a kept job among those that can be chosen. */
@@ -88,19 +92,18 @@ async function compareJobs(core: Core, ids: string[]) {
   }
 }
 
-/** What was discarded before is freed now; this one can be brought back until the next. */
+/** Deletes a job, which can be brought back until its storage is freed. */
 async function discard(core: Core, id: string) {
-  const discarded = core.get().jobs.find((job) => job.id === id)
-  if (!discarded) return
+  const going = core.get().jobs.find((job) => job.id === id)
+  if (!going) return
   try {
-    await core.engine.sweep()
     await core.engine.discard(id)
-    const { shown, view } = core.get()
+    const { shown, view, jobs, discarded } = core.get()
     const gone = shown.jobs.includes(id) && !isBusy(core.get())
     core.set({
-      discarded,
-      jobs: core.get().jobs.filter((job) => job !== discarded),
-      spoken: `The job on ${discarded.model.name} was deleted. It can be brought back.`,
+      discarded: [going, ...discarded],
+      jobs: jobs.filter((job) => job.id !== id),
+      spoken: `The job on ${going.model.name} was deleted. It can be brought back.`,
       ...(gone && view && { view: null, ran: null, shown: nothingShown, again: null, step: 'model' }),
     })
   } catch (thrown) {
@@ -108,23 +111,29 @@ async function discard(core: Core, id: string) {
   }
 }
 
-async function restore(core: Core) {
-  const { discarded } = core.get()
-  if (!discarded) return
+async function restore(core: Core, id: string) {
+  const back = core.get().discarded.find((job) => job.id === id)
+  if (!back) return
   try {
-    await core.engine.restore(discarded.id)
-    core.set({ discarded: null, spoken: `The job on ${discarded.model.name} is back.` })
+    await core.engine.restore(id)
+    core.set({ spoken: `The job on ${back.model.name} is back.` })
     await readJobs(core)
   } catch (thrown) {
     core.fail(thrown)
   }
 }
 
-/** Frees what the discarded job takes. */
-async function sweep(core: Core) {
-  core.set({ discarded: null })
-  await core.engine.sweep().catch(core.fail)
+/** Frees what these discarded jobs take. */
+async function sweep(core: Core, ids: string[]) {
+  core.set({ discarded: core.get().discarded.filter(({ id }) => !ids.includes(id)) })
+  await core.engine.sweep(ids).catch(core.fail)
 }
+
+const sweepAll = (core: Core) =>
+  sweep(
+    core,
+    core.get().discarded.map(({ id }) => id),
+  )
 
 /**
  * Makes room for a job that will write so many bytes, as far as the person agrees: what was discarded goes first, then checkpoints, the
@@ -137,7 +146,7 @@ export async function makeRoom(core: Core, bytes: number): Promise<boolean> {
   }
   try {
     if ((await free()) >= bytes) return true
-    await sweep(core)
+    await sweepAll(core)
     const missing = bytes - (await free())
     const going = missing > 0 ? kept.oldestCheckpoints(core.get().jobs, missing) : []
     if (!going.length) return true
@@ -156,16 +165,16 @@ export async function makeRoom(core: Core, bytes: number): Promise<boolean> {
 
 /** Frees what was discarded before, and then what the checkpoints of these jobs take; one that another tab needs stays. */
 export async function freeCheckpoints(core: Core, ids: string[]) {
-  await sweep(core)
+  await sweepAll(core)
   for (const id of ids) await core.engine.dropCheckpoints(id).catch(core.fail)
 }
 
-/** Looks at what is kept when the page is opened, says so of what is not finished, and frees what was discarded before. */
+/** Looks at what is kept when the page is opened, says so of what is not finished, and frees what never came to be a job. */
 export async function findJobs(core: Core) {
   await readJobs(core)
   const unfinished = core.get().jobs.find(({ finished, busy }) => !finished && !busy)
   if (unfinished) core.set({ spoken: `An unfinished job on ${unfinished.model.name} can be resumed.` })
-  await core.engine.sweep().catch(() => {})
+  await core.engine.sweep([]).catch(() => {})
 }
 
 /** The job that is shown alone, in the list. */

@@ -127,8 +127,8 @@ export interface State {
   jobs: KeptJob[]
   /** A folder that has to be given again. */
   lacks: Lack | null
-  /** The job that was deleted last, while it can be brought back. */
-  discarded: KeptJob | null
+  /** Those that were deleted and can be brought back, the newest first. */
+  discarded: KeptJob[]
   /** The kept job that is shown with the formats that it may be written in next, and what those are to it, once that is known. */
   again: { job: Job; check: JobCheck | null } | null
   /** The job that runs or ran, or the runs of several, and the model that they are of. */
@@ -180,7 +180,7 @@ export const firstState = (): State => ({
   unread: [],
   jobs: [],
   lacks: null,
-  discarded: null,
+  discarded: [],
   again: null,
   view: null,
   ran: null,

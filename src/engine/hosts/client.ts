@@ -142,7 +142,7 @@ export interface Engine {
   push(checkpoint: PushedCheckpoint, place: PushPlace, onProgress: (progress: PushProgress) => void): Promise<Pushed>
   /** Ends the upload with `cancelled`; what was committed stays, and the next one goes on from there. */
   stopPush(): Promise<void>
-  /** All kept jobs, interrupted or finished, the newest first. */
+  /** All kept jobs, interrupted, finished or deleted, the newest first. */
   jobs(): Promise<KeptJob[]>
   /** One of them whole, null where it is gone; `busy`: a tab is running it. */
   journal(id: string): Promise<{ busy: boolean; summary: JournalSummary | null }>
@@ -156,8 +156,8 @@ export interface Engine {
   /** Takes a job out of those that are kept; `restore` brings it back until `sweep` frees its storage. May reject with `journal-busy`. */
   discard(id: string): Promise<void>
   restore(id: string): Promise<void>
-  /** Frees the storage of discarded jobs. */
-  sweep(): Promise<void>
+  /** Frees the storage of discarded jobs, and of what never came to be a job. */
+  sweep(ids: string[]): Promise<void>
   /** Frees the storage of a finished job's checkpoints and of what it solved; its figures stay. May reject with `journal-busy`. */
   dropCheckpoints(id: string): Promise<void>
   /**
@@ -315,7 +315,7 @@ export function connect(): Engine {
     goOn: (id, job, onEvent) => call(remote.goOn(id, job, Comlink.proxy(onEvent))),
     discard: (id) => call(remote.discard(id)),
     restore: (id) => call(remote.restore(id)),
-    sweep: () => call(remote.sweep()),
+    sweep: (ids) => call(remote.sweep(ids)),
     dropCheckpoints: (id) => call(remote.dropCheckpoints(id)),
     continueText: (question, kept, tell) => call(remote.continueText(question, kept, Comlink.proxy(tell))),
     stopText: () => call(remote.stopText()),

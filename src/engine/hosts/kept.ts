@@ -81,14 +81,13 @@ async function ids(): Promise<string[]> {
 
 const isDeleted = async (job: string) => (await namesIn(jobPlace(job).journal)).includes(tombstone)
 
-/** All jobs but those that were deleted, the newest first. One whose journal cannot be read is left out. */
+/** All jobs, those included that can be brought back, the newest first. One whose journal cannot be read is left out. */
 export function keptJobs(): Promise<KeptJob[]> {
   return looking(async (atWork) => {
     const found: KeptJob[] = []
     for (const id of await ids()) {
-      if (await isDeleted(id)) continue
       const summary = await readJournal(journalOf(id), atWork.has(id)).catch(() => null)
-      if (summary) found.push(keptJob(id, summary, atWork.has(id)))
+      if (summary) found.push(keptJob(id, summary, atWork.has(id), await isDeleted(id)))
     }
     return found.sort((a, b) => (a.started < b.started ? 1 : -1))
   })
@@ -111,11 +110,11 @@ export const deleteJob = (job: string) =>
 
 export const restoreJob = (job: string) => alone(job, () => journalOf(job).remove(tombstone))
 
-/** Frees what jobs take that were deleted, or never came as far as a journal. */
-export async function sweepJobs(): Promise<void> {
+/** Frees what these jobs take, if they are deleted, and all that never came as far as a journal. */
+export async function sweepJobs(deleted: string[]): Promise<void> {
   for (const job of await ids()) {
     const names = await namesIn(jobPlace(job).journal)
-    if (names.includes('head') && !names.includes(tombstone)) continue
+    if (names.includes('head') && !(deleted.includes(job) && names.includes(tombstone))) continue
     // One that a tab is about to begin is left to it.
     await alone(job, () => removeJob(job)).catch(() => {})
   }

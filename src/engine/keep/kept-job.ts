@@ -3,13 +3,14 @@ import type { JournalSummary, KeptJob, RunEvent } from '../job.ts'
 
 type Begun = Extract<RunEvent, { type: 'job-start' }>
 
-export function keptJob(id: string, summary: JournalSummary, busy: boolean): KeptJob {
+export function keptJob(id: string, summary: JournalSummary, busy: boolean, deleted = false): KeptJob {
   const { job, model, origin, started, layers, results, events, bytes, report, problem, modelSha256 } = summary
   const begun = events.find((event): event is Begun => event.type === 'job-start')
   const baseline = events.find((event) => event.type === 'baseline')
   return {
     id,
     busy,
+    deleted,
     started,
     model: { name: model.name, sha256: modelSha256 },
     origin,
