@@ -239,7 +239,7 @@ describe('npm run quantize', () => {
     await started.said('block 1 of')
     const second = quantize(...to('parts'), '--resume')
     expect([second.status, second.stdout]).toEqual([1, ''])
-    expect(second.stderr).toMatch(/Another run is writing to the same --save folder: process \d+ on \S+ since 20.*\(journal-busy\)/s)
+    expect(second.stderr).toMatch(/Another run is writing to \S+parts: process \d+ on \S+ since 20.*\(journal-busy\)/s)
     // It has taken the small files first.
     await started.killedWhen(() => existsSync(join(out, 'parts.partial', 'big.txt')))
     expect((await readdir(out)).sort()).toEqual(['model', 'parts.journal', 'parts.lock', 'parts.partial', 'thesis', 'whole'])

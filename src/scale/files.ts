@@ -30,10 +30,7 @@ export async function writeWhole(path: string, content: string | Uint8Array | re
     }
     await rename(draft, path)
   }
-  await storageOf(
-    path,
-    '--out',
-  )(
+  await storageOf(path)(
     write().catch(async (error) => {
       await rm(draft, { force: true }).catch(() => {})
       throw error
@@ -82,7 +79,7 @@ export class EventLines {
     try {
       if (this.path !== null) appendFileSync(this.path, line)
     } catch (error) {
-      throw storageError(error, this.path!, '--out')
+      throw storageError(error, this.path!)
     }
     process.stdout.write(line)
   }

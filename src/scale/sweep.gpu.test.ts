@@ -97,7 +97,9 @@ test('a lock keeps a second worker off, one that has ended does not; another tex
   const files = pathsOf(id)
   const lock = `${files.checkpoint}.lock`
   await writeFile(lock, JSON.stringify({ ...thisProcess(), host: 'elsewhere' }))
-  expect(exitCodeOf(await refusal(() => runSweepJob(files.job)))).toBe(75)
+  const busy = await refusal(() => runSweepJob(files.job))
+  expect([busy.message, exitCodeOf(busy)]).toEqual([expect.stringContaining(`Another run is writing to ${files.checkpoint}: process`), 75])
+  expect(`${busy.message} ${busy.hint}`).not.toContain('--save')
   await writeFile(lock, JSON.stringify({ ...thisProcess(), birth: 'earlier pid:[1] 2' }))
 
   const text = await readFile(join(base, 'text.txt'))

@@ -48,11 +48,11 @@ export async function diskFile(path: string): Promise<Bytes> {
 }
 
 /** An error of the file system as an error about `path`. */
-export function storageError(cause: unknown, path: string, flag = '--save'): unknown {
+export function storageError(cause: unknown, path: string, flag?: string): unknown {
   if (cause instanceof WorkbenchError || !(cause instanceof Error)) return cause
   if ('code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT'))
     return new WorkbenchError('storage-full', `The disk is full: ${path}.`, 'Free some space, or use another disk.', { cause })
-  const hint = `Choose another folder with ${flag}.`
+  const hint = flag ? `Choose another folder with ${flag}.` : 'Choose another folder.'
   return new WorkbenchError('storage-failed', `${path} cannot be written: ${cause.message}.`, hint, { cause })
 }
 

@@ -38,7 +38,7 @@ export function takeLock(path: string, say: (sentence: string) => void, self = t
       throw new WorkbenchError(
         'option-invalid',
         `${path} is not a lock file of this program, which needs a file of this name.`,
-        'Choose another folder with --save, or move that file.',
+        'Choose another folder, or move that file.',
       )
     }
     const who = `process ${holder.pid} on ${holder.host} since ${holder.started}`
@@ -47,7 +47,7 @@ export function takeLock(path: string, say: (sentence: string) => void, self = t
       const elsewhere = holder.host === self.host ? '' : ` If it is no longer running there, delete ${path}.`
       throw new WorkbenchError(
         'journal-busy',
-        `Another run is writing to the same --save folder: ${who}.`,
+        `Another run is writing to ${path.replace(/\.lock$/, '')}: ${who}.`,
         `Wait until it has finished, or choose another folder.${elsewhere}`,
       )
     }
@@ -145,7 +145,7 @@ function createWhole(path: string, text: string): boolean {
     throw new WorkbenchError(
       code === 'ENOSPC' || code === 'EDQUOT' ? 'storage-full' : 'storage-failed',
       `${path} cannot be written: ${message}.`,
-      'Choose another folder with --save.',
+      'Choose another folder.',
       { cause: error },
     )
   } finally {

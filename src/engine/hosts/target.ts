@@ -30,7 +30,7 @@ import {
 } from './manifest.ts'
 
 export interface TargetRequest {
-  /** As given with `--save`. */
+  /** As given, with `--save` or as a part of a larger folder: what is said of it names no flag. */
   path: string
   /** Folder of the model; null for a model from elsewhere. */
   model: string | null
@@ -62,12 +62,12 @@ export class Target {
 
   /** @throws WorkbenchError `option-invalid` for a path with other contents, `journal-busy`, `storage-failed` */
   static async claim({ path: given, model, overwrite, finished = false, lease, say }: TargetRequest): Promise<Target> {
-    if (!given) throw refusal('--save needs the name of a folder.', '')
+    if (!given) throw refusal('The checkpoint needs the name of a folder.', '')
     const path = await resolved(given)
     const ending = /\.(partial|journal|replaced|lock)$/i.exec(path)?.[0]
     if (ending)
       throw refusal(
-        `--save ${given} ends in ${ending}, which is reserved for files next to a checkpoint while it is written.`,
+        `${given} ends in ${ending}, which is reserved for files next to a checkpoint while it is written.`,
         'Choose another name.',
       )
     if (model !== null) await keepApart(path, model)
@@ -113,7 +113,7 @@ export class Target {
     const { path } = this
     const info = await lstatOf(path)
     if (!info) return null
-    if (!info.isDirectory()) throw refusal(`${path} is a file.`, 'Choose the name of a folder with --save.')
+    if (!info.isDirectory()) throw refusal(`${path} is a file.`, 'Choose the name of a folder.')
     if (info.dev !== (await lstat(dirname(path))).dev) {
       throw refusal(
         `${path} is a mount point, so a finished folder cannot be renamed to it.`,
@@ -129,12 +129,12 @@ export class Target {
       throw refusal(
         `${path} contains an earlier checkpoint that is incomplete: ${listOf(lost)} ${lost.length > 1 ? 'are' : 'is'} missing.`,
         own
-          ? 'Add --overwrite to --resume to write it again from its journal, or choose another folder with --save.'
-          : 'Nothing is left to resume: add --overwrite to replace it by a new run, or choose another folder with --save.',
+          ? 'Add --overwrite to --resume to write it again from its journal, or choose another folder.'
+          : 'Nothing is left to resume: add --overwrite to replace it by a new run, or choose another folder.',
       )
     }
     if (!this.overwrite && !own && !mayStay) {
-      throw refusal(`${path} contains an earlier checkpoint.`, 'Choose another folder with --save, or add --overwrite to replace it.')
+      throw refusal(`${path} contains an earlier checkpoint.`, 'Choose another folder, or add --overwrite to replace it.')
     }
     return manifest
   }
@@ -224,8 +224,7 @@ async function lostFrom(path: string, { files }: Manifest): Promise<string[]> {
 /** The manifest of a folder that this program wrote. @throws WorkbenchError `option-invalid` when it contains anything else */
 async function ownFolder(path: string, holds: Manifest['holds']): Promise<Manifest> {
   const info = await lstat(path)
-  if (!info.isDirectory())
-    throw refusal(`${path} already exists and is not a folder of this program.`, 'Choose another folder with --save.')
+  if (!info.isDirectory()) throw refusal(`${path} already exists and is not a folder of this program.`, 'Choose another folder.')
   const found = await readManifest(path)
   const manifest = found?.holds === holds ? found : null
   // The file names of a journal are known.
@@ -234,12 +233,12 @@ async function ownFolder(path: string, holds: Manifest['holds']): Promise<Manife
   if (foreign.every((name) => name.endsWith(changedSince))) {
     throw refusal(
       `${path} contains an earlier checkpoint that was changed since it was written: ${listOf(foreign)}.`,
-      'Move it, or choose another folder with --save; --overwrite replaces only unchanged checkpoints of this program.',
+      'Move it, or choose another folder: only unchanged checkpoints of this program are ever replaced.',
     )
   }
   throw refusal(
     `${path} contains files that this program did not write: ${listOf(foreign)}.`,
-    `Choose another folder with --save, or move ${path}; --overwrite replaces only an earlier checkpoint of this program.`,
+    `Choose another folder, or move ${path}: only an earlier checkpoint of this program is ever replaced.`,
   )
 }
 
@@ -253,7 +252,7 @@ async function resolved(given: string): Promise<string> {
     try {
       return join(await realpath(at), ...rest)
     } catch {
-      if (await exists(at)) throw refusal(`${at} is a broken link.`, 'Choose another folder with --save.')
+      if (await exists(at)) throw refusal(`${at} is a broken link.`, 'Choose another folder.')
       const parent = dirname(at)
       if (parent === at) return join(at, ...rest)
       rest.unshift(basename(at))
@@ -280,17 +279,14 @@ async function keepApart(target: string, model: string): Promise<void> {
   const found = (await placed(target, folder)) ?? null
   if (found) {
     const how = { same: 'is the model’s own folder', inside: 'is inside the model’s folder', around: 'contains the model’s folder' }[found]
-    throw refusal(
-      `--save ${target} ${how}${found === 'same' ? '' : ` ${folder}`}.`,
-      'The model is never changed: choose a folder elsewhere.',
-    )
+    throw refusal(`${target} ${how}${found === 'same' ? '' : ` ${folder}`}.`, 'The model is never changed: choose a folder elsewhere.')
   }
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   for (const entry of entries.filter((entry) => entry.isSymbolicLink())) {
     const link = join(entry.parentPath, entry.name)
     const file = await realpath(link).catch(() => null)
     const where = file && (await placed(target, file))
-    if (where) throw refusal(`--save ${target} would change the model: its ${link} is a link to ${file}.`, 'Choose a folder elsewhere.')
+    if (where) throw refusal(`${target} would change the model: its ${link} is a link to ${file}.`, 'Choose a folder elsewhere.')
   }
 }
 
