@@ -14,7 +14,7 @@ import { blankModel } from '../src/models/blank.ts'
 import { linearsOf } from '../src/models/family.ts'
 import type { OpenModel } from '../src/models/weights.ts'
 import { solveWork } from '../src/quant/slices.ts'
-import { storeBytes } from '../src/scale/gram-store.ts'
+import { storeBytes } from '../src/io/gram-store.ts'
 import { keepTable, markdown } from './tables.ts'
 
 const device = dryDevices.find(({ id }) => id === 'rtx-4090')!

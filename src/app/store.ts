@@ -1,6 +1,7 @@
 /** The page's state and all actions on it. No React here, so that it can be tested without a page. */
 import type { Engine } from '../engine/hosts/client.ts'
 import { bind, Core } from './store/core.ts'
+import * as grams from './store/grams.ts'
 import * as hub from './store/hub.ts'
 import * as jobFiles from './store/job-files.ts'
 import * as jobs from './store/jobs.ts'
@@ -18,6 +19,7 @@ const actions = {
   ...model.actions,
   ...hub.actions,
   ...take.actions,
+  ...grams.actions,
   ...planning.actions,
   ...jobs.actions,
   ...jobFiles.actions,

@@ -27,6 +27,8 @@ export interface KeptStage {
   /** Full names of its linears. */
   linears: string[]
   p: number
+  /** They are the inputs of the full-precision model: then a corrected target is the original one. */
+  fullInputs: boolean
   seen: KeptSums
   heldOut: KeptSums | null
 }
@@ -42,8 +44,14 @@ export class GramCache {
     return bytesOf(sums) <= this.budget
   }
 
-  /** Reads the sums of a stage that fit, whose linears have these full names. `run`: `runKey`. Does not wait for the GPU. */
-  keep(gpu: Device, opened: OpenModel, run: string, linears: string[], sums: StageTensors): void {
+  /** Reads the sums of a stage that fit, `linears`: their full names; `run`: `runKey`. Does not wait for the GPU. */
+  keep(
+    gpu: Device,
+    opened: OpenModel,
+    run: string,
+    { linears, fullInputs }: Pick<KeptStage, 'linears' | 'fullInputs'>,
+    sums: StageTensors,
+  ): void {
     const { seen, heldOut } = sums
     const all = allOf(sums)
     const bytes = bytesOf(sums)
@@ -53,7 +61,7 @@ export class GramCache {
       const held = heldOut && { gram: rest[0]!, cross: rest[1], drift: rest[2] }
       this.#put(`${run} ${linears[0]}`, {
         bytes,
-        stage: { opened, linears, p: seen.gram.rows, seen: { gram: gram!, cross, drift }, heldOut: held },
+        stage: { opened, linears, fullInputs, p: seen.gram.rows, seen: { gram: gram!, cross, drift }, heldOut: held },
       })
     }
     // Who loses the device is told by what waits for the results.

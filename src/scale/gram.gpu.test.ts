@@ -7,14 +7,20 @@ import { readArguments } from '../cli/arguments.ts'
 import { understand } from '../cli/asked.ts'
 import { connect } from '../cli/inputs.ts'
 import { Given } from '../cli/arguments.ts'
+import { diskFile } from '../engine/hosts/disk.ts'
+import { tryLinear } from '../engine/inspect/lab.ts'
+import { OpenedStore } from '../engine/inspect/store.ts'
+import type { LayerResult } from '../engine/job.ts'
 import { runJob } from '../engine/run/run.ts'
+import type { Bytes } from '../io/bytes.ts'
 import { Session } from '../engine/session.ts'
 import { memoryHost, smallJob, testTexts, tinyConfig, tinyFiles } from '../engine/testing.ts'
 import { testSource } from '../gpu/testing.ts'
 import { calibrate } from './calibrate.ts'
 import { exitCodeOf } from './exit.ts'
 import { canonical } from './job.ts'
-import { GramStore, storeBytes } from './gram-store.ts'
+import { storeBytes, storeIndex } from '../io/gram-store.ts'
+import { GramStore } from './gram-store.ts'
 import { assemble, solve } from './solve.ts'
 import { Worker } from './worker.ts'
 
@@ -154,6 +160,49 @@ test.each([
   const figures = method === 'awq' ? [] : ['quantization_report.json', 'README.md']
   expect(differing(await folder(at(method)), one).filter((name) => !figures.includes(name))).toEqual([])
   expect(one.size).toBeGreaterThan(4)
+})
+
+test('blocks that stay in full precision are not solved, and those that a store does not have are asked for', async () => {
+  const rtn = '--quantization-method rtn --wbits 4'
+  await run('solve', `--gram ${at('full')} ${rtn} --num-layers-to-quantize 1 --linears model.layers.1.*`)
+  expect(lines.at(-1)).toMatchObject({ type: 'solved', linears: 0 })
+  const index = JSON.parse(await readFile(join(at('full'), storeIndex), 'utf8'))
+  await mkdir(at('few'))
+  await writeFile(join(at('few'), storeIndex), JSON.stringify({ ...index, metadata: { ...index.metadata, blocks: 1 } }))
+  const { message } = await refusal(() => run('solve', `--gram ${at('few')} ${rtn} --linears *`))
+  expect(message).toContain('has the first 1 blocks, not all 2')
+})
+
+test('a store that is dropped into the page solves a linear as a worker does, and any setting can be tried; what is not its own is refused', async () => {
+  const path = at('full')
+  const files = new Map<string, Bytes>()
+  for (const name of await readdir(path))
+    if (name.endsWith('.json') || name.startsWith('block')) files.set(name, await diskFile(join(path, name)))
+  const name = 'model.layers.0.mlp.gate_proj'
+  await run('solve', `--gram ${path} --quantization-method rtn --wbits 3 --linears ${name}`)
+  const { layer } = lines.find(({ type }) => type === 'layer') as unknown as { layer: LayerResult }
+  const store = await OpenedStore.open(session, files, 'full')
+  expect(store.summary).toMatchObject({ inputs: { kind: 'full-precision' }, blocks: 2, text: { tokens: 128 }, heldOut: { tokens: 32 } })
+  const found = await tryLinear(session, name, await store.stageOf(name), { method: 'rtn', options: { bits: 3 } })
+  expect([found.relativeError]).toBeClose([layer.relativeError], { relative: 1e-6 })
+  expect([found.heldOutError!]).toBeClose([layer.heldOutError!], { relative: 1e-6 })
+  // Its corrected target is the original one here: the inputs are those of the full-precision model.
+  const better = await tryLinear(session, name, await store.stageOf(name), { method: 'quantease_plus', options: { bits: 3 } })
+  expect(better.relativeError).toBeLessThan(found.relativeError)
+
+  const other = new Session(testSource(), testTexts())
+  await other.open(await tinyFiles(), 'other')
+  await expect(OpenedStore.open(other, files, 'full')).rejects.toMatchObject({
+    code: 'plan-invalid',
+    message: expect.stringMatching(/The Gram store full belongs to tiny .*not to this model/),
+  })
+  const [first, second] = ['block-0-stage-1.safetensors', 'block-0-stage-2.safetensors']
+  files.set(second, files.get(first)!)
+  await expect(store.stageOf(name)).resolves.toMatchObject({ p: 64 }) // read before
+  const damaged = await OpenedStore.open(session, files, 'full')
+  await expect(damaged.stageOf(name)).rejects.toThrow('Stage 2 of block 0 of the Gram store is damaged: full/block-0-stage-2.safetensors')
+  files.delete(second)
+  await expect(damaged.stageOf(name)).rejects.toThrow('Stage 2 of block 0 is missing')
 })
 
 test('true-sequential: the linears of a stage are solved elsewhere, and the pass goes on with their codes', async () => {

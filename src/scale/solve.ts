@@ -19,12 +19,13 @@ import { Pulse } from '../engine/run/pulse.ts'
 import { Recovery } from '../engine/run/recovery.ts'
 import { runJob } from '../engine/run/run.ts'
 import type { Session } from '../engine/session.ts'
+import type { StoreMeta } from '../io/gram-store.ts'
 import { memoryStore } from '../io/memory.ts'
 import { blockName } from '../models/weights.ts'
 import { usePanel } from '../quant/descent.ts'
 import { sliceProblem } from '../quant/slices.ts'
 import { rowsOf } from './calibrate.ts'
-import { GramStore, type StoreMeta, withWholeEnds } from './gram-store.ts'
+import { GramStore, withWholeEnds } from './gram-store.ts'
 import { localModel, originOf } from './open.ts'
 import { type Rows, SolvedFolder } from './solved.ts'
 import type { Worker } from './worker.ts'
@@ -46,7 +47,7 @@ export async function solve(session: Session, hub: Hub, given: Given, asked: Ask
   const store = await openStore(session, hub, given, asked)
   const planned = await plannedBy(session, store, asked)
   const rows = rangeOf(given)
-  const parts = partsOf(session, store, given.text('linears') ?? '', rows, planned)
+  const parts = partsOf(session, given.text('linears') ?? '', rows, planned)
   const folder = new SolvedFolder(store.path, planned.spec.method, planned.options)
   const host: Host = { session, control: worker.control, emit: (event) => worker.hear(event), sink: noSink, journal: memoryStore() }
   const solver = await Solver.open(host, planned, store, folder)
@@ -76,6 +77,12 @@ async function plannedBy(session: Session, store: GramStore, { method, options, 
       'A corrected target needs the inputs of the full-precision model beside those of the quantized one, which a Gram store does not hold.',
       'Set its strength (--target-alpha) to 0.',
     )
+  if (planned.blocks > store.meta.blocks)
+    throw new WorkbenchError(
+      'plan-invalid',
+      `The Gram store ${store.path} has the first ${store.meta.blocks} blocks, not all ${planned.blocks}.`,
+      `Give --num-layers-to-quantize ${store.meta.blocks}, or calibrate the others, too.`,
+    )
   return planned
 }
 
@@ -95,21 +102,17 @@ function rangeOf(given: Given): Rows | null {
   return [Number(from), Number(to)]
 }
 
-/** The blocks and linears that a pattern names, without those that no stage of the store covers. @throws {UsageError} */
-function partsOf(
-  { model: opened }: Session,
-  store: GramStore,
-  pattern: string,
-  rows: Rows | null,
-  { solver, options }: PlannedRun,
-): Part[] {
+/** The blocks and linears that a pattern names, of those blocks that the run quantizes. @throws {UsageError} */
+function partsOf({ model: opened }: Session, pattern: string, rows: Rows | null, { solver, options, blocks }: PlannedRun): Part[] {
   if (!pattern) throw new UsageError('solve needs --linears PATTERN: full names, separated by commas; * stands for anything.')
   const wanted = pattern.split(',').map((one) => new RegExp(`^${one.trim().split('*').map(escaped).join('.*')}$`))
   const parts: Part[] = []
-  for (let k = 0; k < store.meta.blocks; k++) {
-    const linears = opened.model.layouts[k].stages.flat()
+  let beyond = false
+  for (const [k, { stages }] of opened.model.layouts.entries()) {
+    const linears = stages.flat()
     const chosen = linears.filter(({ name }) => wanted.some((one) => one.test(blockName(opened, k, name))))
-    if (!chosen.length) continue
+    beyond ||= chosen.length > 0 && k >= blocks
+    if (!chosen.length || k >= blocks) continue
     if (solver.transform && (rows || chosen.length < linears.length))
       throw new UsageError(
         `${solver.label} rescales a whole block before it rounds any of it: solve all linears of a block, without --rows.`,
@@ -117,7 +120,8 @@ function partsOf(
     for (const { name, q, p } of rows ? chosen : []) judgeRows(rows!, q, sliceProblem(solver, q, p, options), blockName(opened, k, name))
     parts.push({ k, linears: chosen.map(({ name }) => name), rows })
   }
-  if (!parts.length) throw new UsageError(`No linear is called "${pattern}"; the first is ${linearNames(opened, {}, 0)[0]}.`)
+  // Those of later blocks stay in full precision with these options: there is nothing to solve of them.
+  if (!parts.length && !beyond) throw new UsageError(`No linear is called "${pattern}"; the first is ${linearNames(opened, {}, 0)[0]}.`)
   return parts
 }
 
@@ -224,7 +228,7 @@ export async function assemble(session: Session, hub: Hub, given: Given, asked: 
   const planned = await plannedBy(session, store, asked)
   const folder = new SolvedFolder(store.path, planned.spec.method, planned.options)
   const elsewhere = { solved: (names: string[]) => folder.solved(names, rowsOf(session)), vectors: (k: number) => folder.vectors(k) }
-  await requireAll(session, store, asked, elsewhere)
+  await requireAll(session, planned.blocks, asked, elsewhere)
   const job = await assemblyJob(session, store, given, asked, worker)
   const target = await worker.claim({ path: asked.saved, model: localModel(asked.model), overwrite: given.on('overwrite') })
   const { journal } = target
@@ -249,12 +253,12 @@ export async function assemble(session: Session, hub: Hub, given: Given, asked: 
 /** @throws {WorkbenchError} `file-missing` that names what is not solved */
 async function requireAll(
   { model: opened }: Session,
-  { meta }: GramStore,
+  blocks: number,
   { overrides }: Asked,
   { solved }: Pick<Required<NonNullable<Host['elsewhere']>>, 'solved'>,
 ) {
   const lacking: string[] = []
-  for (let k = 0; k < meta.blocks; k++) {
+  for (let k = 0; k < blocks; k++) {
     const names = linearNames(opened, { overrides }, k)
     const found = await solved(names)
     lacking.push(...names.filter((name) => !found.has(name)))

@@ -159,10 +159,22 @@ function Codes({ look, shown }: { look: LinearLook; shown: Shown }) {
 /** On the inputs of the run that is shown, or else of the last whose Σ is in memory. */
 function LabOf({ look, view, name, shown }: { look: LinearLook; view: JobView | null; name: string; shown: Shown | null }) {
   const catalog = useView((state) => state.catalog)
+  const store = useView((state) => state.grams?.summary.name ?? null)
   const able = view?.runs.filter(({ id }) => 'seen' in (look.runs[id]?.sigma ?? {})) ?? []
   const run = able.find(({ id }) => id === shown?.run) ?? able.at(-1)
-  if (!catalog || !run || !view?.report || 'missing' in look.weights) return null
-  return <Lab name={name} run={run} catalog={catalog} />
+  if (!catalog || 'missing' in look.weights) return null
+  return (
+    <>
+      {run && view?.report && <Lab name={name} run={run} catalog={catalog} />}
+      {store !== null && look.store && 'seen' in look.store && (
+        <>
+          <SigmaDiagonal sigma={look.store.seen} shown={{ run: null, label: store }} />
+          <Lab name={name} run={{ id: null, label: `the Gram store ${store}` }} catalog={catalog} />
+        </>
+      )}
+      {look.store && 'missing' in look.store && <Missing what="Σ of the Gram store" error={look.store.missing} />}
+    </>
+  )
 }
 
 /** What is not there, and why, once for all runs that lack it for the same reason. */

@@ -11,8 +11,8 @@ import { Scroll } from './tables.tsx'
 
 interface LabProps {
   name: string
-  /** The run whose inputs it is solved on. */
-  run: { id: string; label: string }
+  /** The run whose inputs it is solved on; `id`: null for the Gram store. */
+  run: { id: string | null; label: string }
   catalog: Catalog
 }
 
@@ -35,7 +35,7 @@ export function Lab({ name, run, catalog }: LabProps) {
   const attempt = async () => {
     setState('solving')
     try {
-      const result = await workbench.tryLinear(name, run.id, setting)
+      const result = await (run.id === null ? workbench.tryStored(name, setting) : workbench.tryLinear(name, run.id, setting))
       setTried((before) => [...before, { number: before.length, setting, result, added: false }])
       setState('idle')
     } catch (thrown) {
@@ -49,7 +49,9 @@ export function Lab({ name, run, catalog }: LabProps) {
   return (
     <section className="panel lab" aria-labelledby={id}>
       <h2 id={id}>Layer lab</h2>
-      <p className="hint">Solves this linear alone, on the inputs that {run.label} saw. The model does not run.</p>
+      <p className="hint">
+        Solves this linear alone, on the inputs that {run.label} {run.id === null ? 'holds' : 'saw'}. The model does not run.
+      </p>
       <Setting catalog={catalog} setting={setting} onChange={setSetting} />
       <div className="row">
         <Button kind="primary" icon="play" disabled={state === 'solving'} onClick={() => void attempt()}>
@@ -70,7 +72,7 @@ export function Lab({ name, run, catalog }: LabProps) {
   )
 }
 
-function Setting({ catalog, setting, onChange }: { catalog: Catalog; setting: NewRun; onChange: (setting: NewRun) => void }) {
+export function Setting({ catalog, setting, onChange }: { catalog: Catalog; setting: NewRun; onChange: (setting: NewRun) => void }) {
   const solver = catalog.solvers.find(({ id }) => id === setting.method)
   // Those of a run, such as the number of blocks, say nothing of a linear.
   const own = (groups: OptionGroup[]) =>

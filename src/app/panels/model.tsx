@@ -21,6 +21,7 @@ import './model.css'
 const UnfinishedJob = later(async () => (await import('./jobs.tsx')).UnfinishedJob)
 const JobList = later(async () => (await import('./jobs.tsx')).JobList)
 const ReplayNote = later(async () => (await import('./jobs.tsx')).ReplayNote)
+const StorePanel = later(async () => (await import('./grams.tsx')).StorePanel)
 const DryPanel = later(async () => (await import('./dry.tsx')).DryPanel)
 
 export function ModelPanel() {
@@ -261,6 +262,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
           <p className="hint">Files copied unchanged: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
         )}
       </section>
+      <Stored />
       <KeptJobs />
       {!quantized && (
         <Suspense>
@@ -270,6 +272,12 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
       <Tensors tensors={summary.tensors} linears={summary.linears.map(({ name }) => name)} />
     </>
   )
+}
+
+/** The Gram store of the model, where one is open. */
+function Stored() {
+  const any = useView((state) => state.grams !== null)
+  return <Suspense>{any && <StorePanel />}</Suspense>
 }
 
 function about({ quantized, problems, tokenizer }: ModelSummary, demo: boolean): string {

@@ -39,7 +39,7 @@ export async function open(core: Core, source: ModelSource, next: Step = 'model'
     const first = plan.firstJob(known, texts, summary, demo)
     const again = summary.quantized && judged && texts.some(({ id }) => id === judged.text)
     const job = again ? plan.measureLike(first, judged, summary) : first
-    core.set({ model: { state: 'ready', summary, demo }, look: null, chosen: job.runs[0]?.id ?? null })
+    core.set({ model: { state: 'ready', summary, demo }, grams: null, look: null, chosen: job.runs[0]?.id ?? null })
     edit(core, job)
     if (next !== 'model' && isOpen(core.get(), next)) core.set({ step: next })
     return true
@@ -61,7 +61,7 @@ export async function open(core: Core, source: ModelSource, next: Step = 'model'
 function close(core: Core) {
   if (isBusy(core.get())) return
   core.opening++
-  core.set({ model: { state: 'none' }, job: null, step: 'model' })
+  core.set({ model: { state: 'none' }, grams: null, job: null, step: 'model' })
 }
 
 /** Ends what is being read from the Hub, to open a model or to check a plan. */

@@ -1,5 +1,5 @@
 /** The page's state, and functions of it that several parts use. */
-import type { HubAccount, JobFile, PushProgress } from '../../engine/hosts/client.ts'
+import type { HubAccount, JobFile, PushProgress, StoreSummary } from '../../engine/hosts/client.ts'
 import type {
   CacheInfo,
   CalibrationSpec,
@@ -10,6 +10,7 @@ import type {
   JobCheck,
   KeptJob,
   KeptRun,
+  LayerResult,
   ModelSummary,
   Problem,
   TextSource,
@@ -17,7 +18,7 @@ import type {
 } from '../../engine/job.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { ErrorUnit } from '../format.ts'
-import type { Check } from '../plan.ts'
+import type { Check, NewRun } from '../plan.ts'
 import type { JobView } from '../reduce.ts'
 
 export const steps = ['model', 'plan', 'run', 'results'] as const
@@ -90,6 +91,15 @@ export interface Shown {
 
 export const nothingShown: Shown = { jobs: [], runs: {} }
 
+/** A setting that was tried on linears of the Gram store, and what it made of each; `adding`: it is at work. */
+export interface StoreTrial {
+  number: number
+  setting: NewRun
+  results: LayerResult[]
+  wanted: number
+  state: 'solving' | 'done' | 'stopped' | ErrorData
+}
+
 export interface State {
   step: Step
   preferences: Preferences
@@ -145,6 +155,8 @@ export interface State {
   linear: string | null
   /** What the live region says: everything announced since the page was last redrawn. */
   spoken: string
+  /** The Gram store that is open for the model, and what was tried by it. */
+  grams: { summary: StoreSummary; trials: StoreTrial[] } | null
   /** A control that was pressed and has not taken effect yet. */
   asked: 'pause' | 'resume' | 'cancel' | null
   saving: Record<string, Saving>
@@ -189,6 +201,7 @@ export const firstState = (): State => ({
   hidden: [],
   pinned: [],
   linear: null,
+  grams: null,
   spoken: '',
   asked: null,
   saving: {},

@@ -3,6 +3,7 @@ import { toErrorData } from '../../errors.ts'
 import { areTexts, type Picked, rememberFolder } from '../files.ts'
 import type { TextPurpose } from '../texts.ts'
 import type { Core } from './core.ts'
+import { takeStore } from './grams.ts'
 import { open } from './model.ts'
 import { addText, addTextsFor } from './planning.ts'
 import { planReplay, takeJobFile, takeMissing } from './job-files.ts'
@@ -16,6 +17,7 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
     if (!picked?.files.length && !picked?.name) return
     // What was picked for a text is read as one, whatever it is called; what it cannot be is said at its field.
     if (!purpose && !picked.name && picked.files.length === 1 && (await takeJobFile(core, picked.files[0]))) return
+    if (!purpose && (await takeStore(core, picked))) return
     if (purpose && picked.files.length) {
       core.set({ fault: null })
       await addTextsFor(

@@ -29,6 +29,7 @@ import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'
 import type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
 import type { LabSetting } from '../inspect/lab.ts'
+import type { StoreSummary } from '../inspect/store.ts'
 import type { LinearLook } from '../inspect/linear.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import { exportedFile, jobLock } from './opfs.ts'
@@ -40,6 +41,7 @@ export type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
 export type { LinearLook, Seen, SigmaLook } from '../inspect/linear.ts'
 export type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 export type { LabSetting } from '../inspect/lab.ts'
+export type { StoreSummary } from '../inspect/store.ts'
 export type { SolvedLook, Spread } from '../inspect/solved.ts'
 export type { Histogram, TileMap, WeightsLook } from '../inspect/weights.ts'
 export type { PushedCheckpoint } from './worker.ts'
@@ -178,6 +180,13 @@ export interface Engine {
    * `journal-mismatch`, `journal-busy`, `plan-invalid`.
    */
   tryLinear(name: string, kept: KeptRun, setting: LabSetting): Promise<LayerResult>
+  /**
+   * Opens the files of a Gram store for the open model, in the place of an earlier one; null closes it. May reject with `file-missing`,
+   * `file-header`, and `plan-invalid` for the store of another model.
+   */
+  openStore(picked: { files: NamedFile[]; name: string } | null): Promise<StoreSummary | null>
+  /** The same as `tryLinear` by the sums of the Gram store. May reject with `file-missing`, `file-truncated`, `plan-invalid`. */
+  tryStored(name: string, setting: LabSetting): Promise<LayerResult>
   /**
    * What a run of a kept job says after a prompt by our own forward pass, where another program said the tokens
    * `said`. Needs what the run solved, and the model open that it ran on. May reject with `journal-mismatch`, `journal-busy`.
@@ -321,6 +330,8 @@ export function connect(): Engine {
     stopText: () => call(remote.stopText()),
     tryLinear: (name, kept, setting) => call(remote.tryLinear(name, kept, setting)),
     linear: (name, runs) => call(remote.linear(name, runs)),
+    openStore: (picked) => call(remote.openStore(picked)),
+    tryStored: (name, setting) => call(remote.tryStored(name, setting)),
     foretell: (kept, prompt, said) => call(remote.foretell(kept, prompt, said)),
     idle: () => navigator.locks.request(jobLock, { mode: 'shared' }, async () => {}),
   }

@@ -21,8 +21,9 @@ import type {
   Traffic,
   NamedFile,
 } from '../job.ts'
-import type { KeptJournal, LinearLook } from '../inspect/linear.ts'
+import type { KeptJournal, LinearLook, Seen, SigmaLook } from '../inspect/linear.ts'
 import type { LabSetting } from '../inspect/lab.ts'
+import type { OpenedStore, StoreSummary } from '../inspect/store.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
 import type { JobFile } from '../job-file.ts'
 import { loadFormats } from '../../io/formats/later.ts'
@@ -53,6 +54,7 @@ const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
 const loadLooking = () => import('../inspect/linear.ts')
 const loadTrying = () => import('../inspect/lab.ts')
+const loadStores = () => import('../inspect/store.ts')
 const loadSpeaking = () => import('../inspect/text.ts')
 const loadJobFiles = () => import('../job-file.ts')
 const loadReplaying = () => import('../keep/replay.ts')
@@ -88,6 +90,7 @@ session.pace.store = {
 }
 let search: AbortController | null = null
 const grams = new GramCache()
+let store: OpenedStore | null = null
 let origin: ModelOrigin
 let control: Control | null = null
 /** Ends the text that is being continued. */
@@ -124,6 +127,16 @@ async function journalHeld(id: string): Promise<KeptJournal | null> {
   return head && { journal, started: head.started }
 }
 
+/** The diagonal of a linear's Σ in the open store; null without one. */
+async function storeLook(name: string): Promise<Seen<SigmaLook> | null> {
+  if (!store) return null
+  try {
+    return { seen: (await loadLooking()).lookAtSigma(await store.stageOf(name)) }
+  } catch (thrown) {
+    return { missing: toErrorData(thrown) }
+  }
+}
+
 const api = {
   load: async () => {
     await Promise.all([
@@ -136,6 +149,7 @@ const api = {
       loadLooking(),
       loadSpeaking(),
       loadTrying(),
+      loadStores(),
       loadReplaying(),
       loadHubLibrary(),
       loadFormats(),
@@ -269,7 +283,7 @@ const api = {
     const jobs = [...new Set(Object.values(runs).map(({ job }) => job))]
     const looks: LinearLook[] = []
     for (const id of jobs.length ? jobs : [null]) looks.push(await lookAt(id))
-    return { ...looks[0], runs: Object.assign({}, ...looks.map((look) => look.runs)) }
+    return { ...looks[0], store: await storeLook(name), runs: Object.assign({}, ...looks.map((look) => look.runs)) }
   },
   /** Continues a prompt; `kept`: of what job and run its runs are. A newer call ends this one. */
   async continueText(question: TextQuestion, kept: Record<string, KeptRun>, tell: (answer: Answer) => void): Promise<Conversation> {
@@ -290,6 +304,21 @@ const api = {
       if (!stage) throw notInMemory()
       return tryLinear(session, name, stage, setting)
     }),
+  /** Opens a Gram store for the open model, in the place of an earlier one; null closes it. */
+  async openStore(picked: { files: NamedFile[]; name: string } | null): Promise<StoreSummary | null> {
+    store = null
+    if (!picked) return null
+    const { OpenedStore } = await loadStores()
+    store = await OpenedStore.open(session, new Map(picked.files.map(({ path, file }) => [path, file])), picked.name)
+    return store.summary
+  },
+  /** What a setting makes of a linear, by the Gram store that is open. */
+  async tryStored(name: string, setting: LabSetting): Promise<LayerResult> {
+    if (control) throw new WorkbenchError('plan-invalid', 'A job is running.', 'Wait for it, or cancel it.')
+    if (!store) throw new WorkbenchError('file-missing', 'No Gram store is open.', 'Drop its folder again.')
+    const { tryLinear } = await loadTrying()
+    return tryLinear(session, name, await store.stageOf(name), setting)
+  },
   stopText: () => speaking?.abort(new WorkbenchError('cancelled', 'Stopped.')),
   /** Uploads files of a run below `folder`; one checkpoint at a time. */
   async push({ kept, folder, paths }: PushedCheckpoint, place: PushPlace, tell: (progress: PushProgress) => void): Promise<Pushed> {

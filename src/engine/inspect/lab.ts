@@ -1,4 +1,4 @@
-/** The layer lab: one linear solved again by any method with any options, on the Σ that a run left in memory. The model does not run. */
+/** The layer lab: one linear solved again by any method with any options, on the Σ that a run left in memory or a Gram store holds. The model does not run. */
 import { WorkbenchError } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
 import { add, subtract } from '../../gpu/ops.ts'
@@ -129,10 +129,10 @@ class Trial {
 
   #asked(options: Options): AskedAim | null {
     const asked = askedAim(options, this.stage.heldOut !== null)
-    if (asked?.alpha && !this.stage.seen.cross)
+    if (asked?.alpha && !this.stage.seen.cross && !this.stage.fullInputs)
       throw new WorkbenchError(
         'plan-invalid',
-        'This run did not compare with the inputs in full precision, which a corrected target needs.',
+        'These inputs were not compared with those in full precision, which a corrected target needs.',
         'Choose the original target, or try on the inputs of a run with a corrected one.',
       )
     return asked

@@ -30,6 +30,8 @@ export interface LinearLook {
   weights: Seen<WeightsLook>
   /** Of a linear that is stored as codes: those codes. */
   stored: SolvedLook | null
+  /** Of the Gram store that is open; null without one. */
+  store: Seen<SigmaLook> | null
   /** By run. */
   runs: Record<string, { solved: Seen<SolvedLook>; sigma: Seen<SigmaLook> }>
 }
@@ -65,7 +67,7 @@ export async function lookAtLinear(
       },
     ] as const
   }
-  return { ...(await ownOf(session, name, kept?.head.fingerprint.model ?? null)), runs: Object.fromEntries(runs.map(look)) }
+  return { ...(await ownOf(session, name, kept?.head.fingerprint.model ?? null)), store: null, runs: Object.fromEntries(runs.map(look)) }
 }
 
 type Own = Pick<LinearLook, 'dtype' | 'weights' | 'stored'>

@@ -187,11 +187,11 @@ export class BlockLoop extends EndPass {
     await this.journal.keepLinear(layer, stored, run.seconds)
   }
 
-  #keepSums({ id }: SolvingRun, k: number, stage: number, sums: StageSums): void {
+  #keepSums({ id, plan: { fullInputs } }: SolvingRun, k: number, stage: number, sums: StageSums): void {
     if (!this.host.grams?.fits(sums)) return
     sums.fetch('gram', 'cross', 'heldOut')
     const names = this.opened.model.layouts[k].stages[stage].map(({ name }) => blockName(this.opened, k, name))
-    this.host.grams.keep(this.gpu, this.opened, runKey(this.journal.head.started, id), names, sums)
+    this.host.grams.keep(this.gpu, this.opened, runKey(this.journal.head.started, id), { linears: names, fullInputs }, sums)
   }
 
   /** Damping and target of a stage, by what a run asks for; null for those that are published. */

@@ -3,19 +3,13 @@ import { WorkbenchError } from '../../errors.ts'
 import { copyColumns, diagonal, inFloats } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
+import type { HostSums } from '../../io/gram-store.ts'
 import { blockName, disposeBlock } from '../../models/weights.ts'
 import { objective } from '../../quant/rounding.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import { BlockLoop } from './blocks.ts'
 import { Linears, type SolvingRun } from './linears.ts'
 import { StageSums } from './sums.ts'
-
-/** Σ of a stage on the host, `[p, p]`, over the calibration windows and the held-out ones, and Σ |x_j| `[p]`. */
-export interface HostSums {
-  gram: Float32Array<ArrayBuffer>
-  heldOut: Float32Array<ArrayBuffer> | null
-  sizes: Float32Array<ArrayBuffer> | null
-}
 
 /** What to solve of one block. */
 export interface Part {
