@@ -1,15 +1,16 @@
 /** A job's results as Markdown. */
-import type { Catalog, GpuSummary, ModelSummary, UsedText } from '../engine/job.ts'
+import type { Catalog, GpuSummary, UsedText } from '../engine/job.ts'
 import * as format from './format.ts'
 import { answerOf } from './judge.ts'
 import { describeRun } from './plan.ts'
 import type { JobView, RunView } from './reduce.ts'
+import type { Ran } from './store/state.ts'
 
 export interface ResultContext {
   catalog: Catalog
   /** The adapter at hand, for results without a report. */
   gpu: GpuSummary | null
-  model: ModelSummary
+  model: Ran
 }
 
 export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext): string {

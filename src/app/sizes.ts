@@ -11,7 +11,10 @@ export function storedBits({ quantized, tensors }: Pick<ModelSummary, 'quantized
 }
 
 /** Bytes of a run's checkpoint: as it was written, else what its linears store and the rest of the model as it is. */
-export function sizeOf({ result, layers }: RunView, model: ModelSummary | null): { bytes: number; estimated: boolean } | null {
+export function sizeOf(
+  { result, layers }: RunView,
+  model: Pick<ModelSummary, 'bytes' | 'quantized' | 'tensors'> | null,
+): { bytes: number; estimated: boolean } | null {
   if (result?.export) return { bytes: result.export.bytes, estimated: false }
   const before = model && !model.quantized ? storedBits(model) : null
   if (!result || !layers.length || !model || before === null) return null

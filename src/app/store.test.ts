@@ -40,6 +40,7 @@ function workbench(different: Partial<Engine> = {}) {
     idle: async () => {},
     sweep: async () => {},
     readJobFile: async () => null,
+    readGathered: async () => null,
     journal: async () => ({ busy: false, summary: null }),
     journalTexts: async () => [],
     watchNetwork: () => {},

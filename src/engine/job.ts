@@ -650,6 +650,8 @@ export interface JobReport extends ReportHead {
   seconds: number
   /** Network traffic of the job; null when its files are local. */
   network: { fetched: number; cached: number; requests: number } | null
+  /** Of a sweep, whose jobs are its runs: how many there are, and those that have no result. */
+  gathered?: { jobs: number; open: { label: string; state: 'failed' | 'missing'; error: string | null }[] }
 }
 
 /** A report as a checkpoint holds it: of its run alone, and without times, so that it is the same after an interruption. */

@@ -56,7 +56,8 @@ export async function reportSweep(dir: string): Promise<{ rows: Row[]; files: st
     const error = result?.message ?? (await failureOf(files.failure))
     rows.push({ ...head, state: error === null ? 'missing' : 'failed', error, ...nothing })
   }
-  return { rows, files: await write(dir, rows, compared(reports)) }
+  const open = rows.flatMap(({ label, state, error }) => (state === 'done' ? [] : [{ label, state, error }]))
+  return { rows, files: await write(dir, rows, compared(reports, { jobs: rows.length, open })) }
 }
 
 async function write(dir: string, rows: Row[], reports: JobReport[]): Promise<string[]> {
@@ -91,7 +92,7 @@ async function failureOf(path: string): Promise<string | null> {
 }
 
 /** Reports of jobs on one model and the same texts as one with a run each, which a page shows side by side. */
-function compared(reports: { label: string; id: string; report: JobReport }[]): JobReport[] {
+function compared(reports: { label: string; id: string; report: JobReport }[], gathered: JobReport['gathered']): JobReport[] {
   const groups = new Map<string, typeof reports>()
   for (const one of reports) {
     const { model, texts, job } = one.report
@@ -110,6 +111,7 @@ function compared(reports: { label: string; id: string; report: JobReport }[]): 
       started: times('started')[0],
       ended: times('ended').at(-1)!,
       memory: [],
+      gathered,
       seconds: group.reduce((sum, { report: { seconds } }) => sum + seconds, 0),
     }
   })

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { thisProcess } from '../engine/hosts/lock.ts'
+import { readGathered } from '../engine/report-file.ts'
 import type { Files } from '../io/bytes.ts'
 import { tinyFiles } from '../engine/testing.ts'
 import { refusal } from '../io/testing.ts'
@@ -141,6 +142,20 @@ test('without a GPU a worker says so, and the report tells what is done, failed 
   const report = JSON.parse(await readFile(join(dir, 'report.json'), 'utf8'))
   expect(report.runs.map(({ run }: { run: string }) => run)).toEqual([first.id, second.id])
   expect(report.job.runs.map(({ id }: { id: string }) => id)).toEqual([first.id, second.id])
+  // As the page reads it.
+  const text = await readFile(join(dir, 'report.json'), 'utf8')
+  const read = (value: string) => readGathered(new TextEncoder().encode(value), 'report.json')
+  expect(read(text)).toEqual(report)
+  expect(report.gathered).toEqual({
+    jobs: 4,
+    open: [
+      { label: third.label, state: 'failed', error: 'This worker has no GPU that WebGPU can use. (exit 69)' },
+      { label: expect.any(String), state: 'missing', error: null },
+    ],
+  })
+  expect(read(JSON.stringify({ ...report, gathered: undefined }))).toBeNull()
+  expect(() => read(JSON.stringify({ ...report, runs: [{ ...report.runs[0], kl: 'small' }] }))).toThrow('no report of a sweep: runs.0.kl')
+  expect(() => read(JSON.stringify({ ...report, runs: [{ ...report.runs[0], run: 'other' }] }))).toThrow('a result of other')
   expect(files.map((path) => path.slice(dir.length + 1))).toEqual(['table.json', 'table.csv', 'table.md', 'report.json'])
   expect(await readFile(join(dir, 'table.md'), 'utf8')).toMatch(/2 of 4 jobs are done\.\n- failed: 2, .*\n- missing: 3, /)
 })

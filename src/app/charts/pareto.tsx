@@ -1,11 +1,11 @@
 /** What the runs store against what they lose: error bars, the front joined, full precision as a line. */
 import { useId, useState } from 'react'
 import { useView } from '../context.ts'
-import type { ModelSummary } from '../../engine/job.ts'
 import * as format from '../format.ts'
 import { frontOf } from '../judge.ts'
 import { runColour, runShape } from '../panels/controls.tsx'
 import type { JobView, RunView } from '../reduce.ts'
+import type { Ran } from '../store/state.ts'
 import { sizeOf } from '../sizes.ts'
 import { ChartFrame } from './frame.tsx'
 import { textWidth } from './map.ts'
@@ -43,7 +43,7 @@ const storages = {
   bits: { label: 'Bits per weight', of: (run: RunView) => run.result?.bitsPerWeight || null, show: format.bitsPerWeight },
   size: {
     label: 'Size, MiB',
-    of: (run: RunView, ran: ModelSummary | null) => mib(sizeOf(run, ran)?.bytes),
+    of: (run: RunView, ran: Ran | null) => mib(sizeOf(run, ran)?.bytes),
     show: (x: number) => x.toPrecision(4),
   },
 }

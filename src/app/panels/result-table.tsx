@@ -1,11 +1,12 @@
 /** The runs side by side: what each stores and what it costs the model. */
 import { useState } from 'react'
-import type { KlSpread, LastWords, ModelSummary, RunResult } from '../../engine/job.ts'
+import type { KlSpread, LastWords, RunResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { bestAtEqualStorage, frontOf, measuredOf, perplexityChangeError } from '../judge.ts'
 import type { JobView, RunView } from '../reduce.ts'
+import type { Ran } from '../store/state.ts'
 import { sizeOf, storedBits } from '../sizes.ts'
 import { Bits } from './bits.tsx'
 import { Icon, RunMark } from './controls.tsx'
@@ -27,7 +28,7 @@ interface Column {
   full?: React.ReactNode
 }
 
-function columnsOf(view: JobView, unit: format.ErrorUnit, ran: ModelSummary | null): Column[] {
+function columnsOf(view: JobView, unit: format.ErrorUnit, ran: Ran | null): Column[] {
   return [
     {
       name: 'Bits per weight',

@@ -1,5 +1,5 @@
 /** The Results step: comparison of the runs, and their files. */
-import type { UsedText } from '../../engine/job.ts'
+import type { JobReport, UsedText } from '../../engine/job.ts'
 import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
@@ -90,11 +90,45 @@ function Recorded({ view }: { view: JobView }) {
   const recorded = useView((state) => state.recorded)
   const { report } = view
   if (!recorded || !report) return null
+  if (report.gathered) return <Gathered report={report} gathered={report.gathered} />
   return (
     <p className="notice">
       <b>A recording.</b> The demo ran on {report.adapter.name}, {when(report.started)}, with version {report.workbench.version}. Nothing of
       it was computed here.
     </p>
+  )
+}
+
+/** Jobs without a result that are named. */
+const most = 100
+
+/** Of a sweep: what is done, and what is not. */
+function Gathered({ report, gathered: { jobs, open } }: { report: JobReport; gathered: NonNullable<JobReport['gathered']> }) {
+  const count = (state: string) => open.filter((one) => one.state === state).length
+  return (
+    <section className={`notice ${open.length ? 'warn' : ''}`} aria-label="The sweep">
+      <p>
+        <b>A sweep.</b> {jobs - open.length} of {format.plural(jobs, 'job')} are done, {count('failed')} failed, {count('missing')} missing.
+        {report.runs.length < jobs - open.length &&
+          ` The ${format.plural(report.runs.length, 'run')} here are on one model and the same texts; others are in other reports.`}{' '}
+        They ran on {report.adapter.name} from {when(report.started)} on; their checkpoints are in the sweep’s folder.
+      </p>
+      {open.length > 0 && (
+        <details className="more">
+          <summary>Jobs without a result ({open.length})</summary>
+          <ul>
+            {open.slice(0, most).map(({ label, state, error }, i) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: the list never changes
+              <li key={i}>
+                {label}: {state}
+                {error && `, ${error}`}
+              </li>
+            ))}
+          </ul>
+          {open.length > most && <p className="hint">And {format.count(open.length - most)} more; the table of the sweep has all.</p>}
+        </details>
+      )}
+    </section>
   )
 }
 

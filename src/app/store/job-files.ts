@@ -5,7 +5,7 @@ import { toErrorData } from '../../errors.ts'
 import { download } from '../files.ts'
 import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
-import { addTexts, bringTexts } from './jobs.ts'
+import { addTexts, bringTexts, showReport } from './jobs.ts'
 import { edit } from './planning.ts'
 import { reopen } from './run.ts'
 import { isBusy, isOpen } from './state.ts'
@@ -17,6 +17,8 @@ export async function takeJobFile(core: Core, { path, file }: NamedFile): Promis
     const read = await core.engine.readJobFile(file, path)
     if (!read) return false
     core.set({ fault: null })
+    const report = await core.engine.readGathered(file, path)
+    if (report) return showReport(core, report)
     await planFromFile(core, path, read)
   } catch (thrown) {
     const error = toErrorData(thrown)

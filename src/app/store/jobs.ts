@@ -6,7 +6,7 @@ import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
 import { open } from './model.ts'
-import { firstLook, isBusy, nothingShown, type Shown } from './state.ts'
+import { firstLook, isBusy, nothingShown, type Ran, type Shown } from './state.ts'
 
 /** Reads the list anew, and once more when no tab is at work any longer. */
 export async function readJobs(core: Core) {
@@ -56,9 +56,19 @@ async function look(core: Core, id: string): Promise<{ view: JobView; model: Mod
   return { view, model }
 }
 
-const show = (core: Core, view: JobView, ran: ModelSummary, shown: Shown, recorded = false) => {
+const show = (core: Core, view: JobView, ran: Ran, shown: Shown, recorded = false) => {
   const rest = { saving: {}, uploads: {}, again: null, lacks: null, fault: null }
   core.set({ ...firstLook, ...rest, view, ran, shown, recorded, spoken: view.announcement, step: 'results' })
+}
+
+/** Shows what a sweep came to elsewhere: its runs, but not their checkpoints, which are where they were made. False while a job runs. */
+export function showReport(core: Core, { runs, ...report }: JobReport): boolean {
+  if (isBusy(core.get())) return false
+  const here = { ...report, runs: runs.map((run) => ({ ...run, export: null })) }
+  const { family, ...model } = report.model
+  const familyLabel = core.get().catalog?.families.find(({ id }) => id === family)?.label ?? family
+  show(core, reduce(begin(report.job), { type: 'job-end', report: here }), { ...model, familyLabel, tensors: [] }, nothingShown, true)
+  return true
 }
 
 /** Shows what a kept job has done. */

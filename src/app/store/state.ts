@@ -89,6 +89,9 @@ export interface Shown {
   runs: Record<string, KeptRun>
 }
 
+/** What the results say of the model that they are of; `tensors`: none where that is not known. */
+export type Ran = Pick<ModelSummary, 'name' | 'familyLabel' | 'parameters' | 'source' | 'bytes' | 'quantized' | 'tensors'>
+
 export const nothingShown: Shown = { jobs: [], runs: {} }
 
 /** A setting that was tried on linears of the Gram store, and what it made of each; `adding`: it is at work. */
@@ -143,10 +146,10 @@ export interface State {
   again: { job: Job; check: JobCheck | null } | null
   /** The job that runs or ran, or the runs of several, and the model that they are of. */
   view: JobView | null
-  ran: ModelSummary | null
+  ran: Ran | null
   /** What of the kept jobs that is. */
   shown: Shown
-  /** It is the recording that comes with the page; nothing of it was computed here. */
+  /** Nothing of it was computed here: it is the recording that comes with the page, or the report of a sweep. */
   recorded: boolean
   /** Runs that charts leave out, and those that come first wherever runs are listed. */
   hidden: string[]

@@ -57,6 +57,7 @@ const loadTrying = () => import('../inspect/lab.ts')
 const loadStores = () => import('../inspect/store.ts')
 const loadSpeaking = () => import('../inspect/text.ts')
 const loadJobFiles = () => import('../job-file.ts')
+const loadReports = () => import('../report-file.ts')
 const loadReplaying = () => import('../keep/replay.ts')
 const loadForetelling = () => import('../run/foretell.ts')
 
@@ -154,6 +155,7 @@ const api = {
       loadHubLibrary(),
       loadFormats(),
       loadJobFiles(),
+      loadReports(),
       loadForetelling(),
     ])
   },
@@ -211,6 +213,10 @@ const api = {
     if (file.size > jobFileCap) return null
     const data = new Uint8Array(await file.arrayBuffer())
     return looksLikeJob(data) ? readJobFile(data, name) : null
+  },
+  async readGathered(file: Blob, name: string): Promise<JobReport | null> {
+    const { readGathered } = await loadReports()
+    return readGathered(new Uint8Array(await file.arrayBuffer()), name)
   },
   planOfFile: async (file: JobFile) => (await loadReplaying()).planOfFile(file, session),
   jobFile: async (of: Job | { kept: string }): Promise<JobFile> => {

@@ -1,0 +1,88 @@
+/** Reads the report of a sweep, whose results the page shows beside each other: the runs of many jobs on one model. */
+import { WorkbenchError } from '../errors.ts'
+import { isObject, parseJson } from '../io/json.ts'
+import { z } from '../io/zod.ts'
+import type { JobReport } from './job.ts'
+import { jobFileCap, readJobFile } from './job-file.ts'
+
+const text = z.string().max(4096)
+const number = z.number()
+const maybe = number.nullable()
+const counts = z.looseObject({ windows: number, length: number })
+const error = z.looseObject({ code: text, message: text, hint: z.string().max(4096) })
+const shape = z.tuple([number, number])
+const bits = z.strictObject({ codes: number, scales: number, zeros: number, groupIndex: number, outliers: number })
+
+const layer = z.looseObject({
+  name: text,
+  block: z.int().min(0),
+  shape,
+  relativeError: number,
+  heldOutError: number.optional(),
+  seconds: number,
+  iterations: number,
+  bits,
+  notes: z.array(z.string().max(4096)).max(64),
+})
+
+const run = z.looseObject({
+  run: text,
+  state: z.enum(['finished', 'cancelled', 'failed']),
+  error: error.optional(),
+  perplexity: maybe,
+  perplexityError: maybe,
+  kl: maybe,
+  top1: maybe,
+  perplexities: z.array(z.strictObject({ blocks: number, value: number })).max(4096),
+  bitsPerWeight: number,
+  meanRelativeError: maybe,
+  worst: z.strictObject({ name: text, relativeError: number }).nullable(),
+  seconds: number,
+  layers: z.array(layer).max(2 ** 16),
+})
+
+/** What the page takes from a report without asking whether it is there. */
+const gathered = z.looseObject({
+  adapter: z.looseObject({ name: text }),
+  model: z.looseObject({
+    name: text,
+    family: text,
+    parameters: number,
+    bytes: number,
+    quantized: z.looseObject({ bits: number, format: text }).nullable(),
+    source: z.looseObject({ repo: text, ref: text, revision: text }).nullable(),
+  }),
+  calibration: counts,
+  evaluation: counts,
+  blocks: z.int().min(0),
+  linears: z.array(text).max(2 ** 16),
+  fpPerplexity: maybe,
+  runs: z.array(run).min(1).max(1024),
+  memory: z.array(z.unknown()).max(0),
+  started: z.iso.datetime(),
+  seconds: number,
+  gathered: z.strictObject({
+    jobs: z.int().min(0),
+    open: z.array(z.strictObject({ label: text, state: z.enum(['failed', 'missing']), error: text.nullable() })).max(1_000_000),
+  }),
+})
+
+/** The report that a file holds if it is that of a sweep; null where it is anything else. @throws {WorkbenchError} `plan-invalid` */
+export function readGathered(data: Uint8Array, fileName: string): JobReport | null {
+  if (data.length > jobFileCap) return null
+  const hint = 'Give a report as `sweep report` writes it.'
+  const { value } = parseJson(data, fileName, { code: 'plan-invalid', hint, unique: true })
+  if (!isObject(value) || !('gathered' in value)) return null
+  // Its job is held to the same rules as that of any report.
+  const { job } = readJobFile(data, fileName)
+  const read = gathered.safeParse(value)
+  const wrong = (why: string) => new WorkbenchError('plan-invalid', `${fileName} is no report of a sweep: ${why}.`, hint)
+  if (!read.success) {
+    const [{ path, message }] = read.error.issues
+    throw wrong(`${path.map(String).join('.').slice(0, 200)}: ${message.slice(0, 300)}`)
+  }
+  const known = new Set(job.runs.map(({ id }) => id))
+  const stray = read.data.runs.find(({ run }) => !known.has(run))
+  if (stray) throw wrong(`it has a result of ${stray.run}, which its job does not have`)
+  return value as unknown as JobReport
+}
