@@ -33,8 +33,9 @@ import { SolvedFolder } from './solved.ts'
 const LOOK = 250
 
 /** What a store of a model will take, as a sentence. */
-export function storeText({ model }: Pick<Session, 'model'>, { heldOut }: Asked): string {
-  const widths = model.model.layouts.flatMap(({ stages }) => stages.map(([{ p }]) => p))
+export function storeText({ model }: Pick<Session, 'model'>, { heldOut, options: { blocks } }: Pick<Asked, 'heldOut' | 'options'>): string {
+  const layouts = model.model.layouts.slice(0, Number(blocks) || undefined)
+  const widths = layouts.flatMap(({ stages }) => stages.map(([{ p }]) => p))
   const bytes = storeBytes(widths, heldOut > 0)
   const largest = storeBytes([Math.max(...widths)], heldOut > 0)
   const size = (value: number) => (value < 2 ** 30 ? `${(value / 2 ** 20).toPrecision(3)} MiB` : `${(value / 2 ** 30).toPrecision(4)} GiB`)
@@ -86,7 +87,8 @@ async function calibrationJob(session: Session, hub: Hub, given: Given, asked: A
   const options = carried ? withWholeEnds(asked.options) : asked.options
   const job = await jobOf(session, given, { ...asked, options }, texts, model, { note })
   if (carried) return { job: { ...job, save: false, keepSolved: true } as Job, carried }
-  const run = { id: 'run', label: 'Calibration', method: 'rtn', options: { fullInputs: true } }
+  const { blocks } = asked.options
+  const run = { id: 'run', label: 'Calibration', method: 'rtn', options: { fullInputs: true, ...(blocks && { blocks }) } }
   const { length } = job.calibration
   return { job: { ...job, runs: [run], evaluation: { ...job.evaluation, samples: 1, length }, save: false } as Job, carried }
 }
