@@ -1,6 +1,6 @@
 """What is promised of Ray, tried out: many small jobs, workers that are killed, and checkpoints equal to those of a serial run.
 
-    npm run scale:test -- [--jobs 100] [--kills 20] [--seed 1] [--keep DIR] [--only jobs|models|speed] [--record]
+    npm run scale:test -- [--jobs 100] [--kills 20] [--seed 1] [--keep DIR] [--only models|unshared|jobs|speed] [--record]
 """
 import argparse
 import json
@@ -15,9 +15,10 @@ import threading
 import time
 from pathlib import Path
 
+from ray_apart import apart
 from ray_big import big
 from ray_speed import speed
-from ray_testing import RAY, STORIES, TEXTS, differing, engine, record
+from ray_testing import RAY, STORIES, TEXTS, cmdline, differing, engine, events_of, record, running
 
 
 def sweep_of(count):
@@ -37,38 +38,6 @@ def sweep_of(count):
         "options": {"bits": [3, 4], "groupSize": 32, "blocks": depths},
         "save": True,
     }
-
-
-def events_of(job):
-    lines = (job / "events.jsonl").read_text(errors="replace").splitlines()
-    for line in lines:
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue  # half a line of a killed worker
-
-
-def running(folder):
-    """Process ids of engines at work, by the last attempt that each job tells of; and whether it has begun to solve."""
-    found = []
-    for job in sorted((folder / "jobs").iterdir()):
-        if not (job / "events.jsonl").exists() or (job / "result.json").exists():
-            continue
-        last, solving = None, False
-        for event in events_of(job):
-            if event["type"] in ("attempt", "exit"):
-                last, solving = event.get("pid"), False
-            solving = solving or (event["type"] == "stage" and event["stage"] == "solve")
-        if last and b"sweep" in cmdline(last):
-            found.append((last, solving))
-    return found
-
-
-def cmdline(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def parent(pid):
@@ -136,12 +105,12 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="a folder to work in and to leave; what is done there is not done again")
-    parser.add_argument("--only", choices=["jobs", "models", "speed"], help="one part of it")
+    parser.add_argument("--only", choices=["models", "unshared", "jobs", "speed"], help="one part of it")
     parser.add_argument("--record", action="store_true", help="write the outcome into README.md")
     args = parser.parse_args()
     base = Path(args.keep or tempfile.mkdtemp(prefix="quantease-scale-"))
     base.mkdir(parents=True, exist_ok=True)
-    parts = {"models": lambda: big(base), "jobs": lambda: trial(args, base), "speed": lambda: speed(base)}
+    parts = {"models": lambda: big(base), "unshared": lambda: apart(base), "jobs": lambda: trial(args, base), "speed": lambda: speed(base)}
     failed = False
     try:
         for name in [args.only] if args.only else parts:

@@ -1,5 +1,6 @@
-"""What the tests of Ray share: how the engine is started, how folders are compared, and where outcomes are written down."""
+"""What the tests of Ray share: the engine, what its events tell, how folders are compared, and where outcomes are written down."""
 import filecmp
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,38 @@ RAY = [sys.executable, str(Path(__file__).with_name("ray_scale.py")), "--command
 
 def engine(*words):
     return subprocess.run([*ENGINE, *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def events_of(job):
+    lines = (job / "events.jsonl").read_text(errors="replace").splitlines()
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # half a line of a killed worker
+
+
+def running(folder):
+    """Process ids of engines at work, by the last attempt that each job tells of; and whether it has begun to solve."""
+    found = []
+    for job in sorted((folder / "jobs").iterdir()):
+        if not (job / "events.jsonl").exists() or (job / "result.json").exists():
+            continue
+        last, solving = None, False
+        for event in events_of(job):
+            if event["type"] in ("attempt", "exit"):
+                last, solving = event.get("pid"), False
+            solving = solving or (event["type"] == "stage" and event["stage"] == "solve")
+        if last and b"sweep" in cmdline(last):
+            found.append((last, solving))
+    return found
+
+
+def cmdline(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def differing(here, there):

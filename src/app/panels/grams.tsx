@@ -88,8 +88,8 @@ function Trying({ store, catalog }: { store: Store; catalog: Catalog }) {
   const current = store.trials.find(({ state }) => state === 'solving')
   return (
     <>
-      <Setting catalog={catalog} setting={setting} onChange={setSetting} />
-      <div className="fields">
+      <Setting owner="store" catalog={catalog} setting={setting} onChange={setSetting} />
+      <div className="store-which">
         <Field label="Linears">
           {(control) => (
             <select {...control} className="input" value={chosen.label} onChange={({ target }) => setWhich(target.value)}>

@@ -52,7 +52,7 @@ export function Lab({ name, run, catalog }: LabProps) {
       <p className="hint">
         Solves this linear alone, on the inputs that {run.label} {run.id === null ? 'holds' : 'saw'}. The model does not run.
       </p>
-      <Setting catalog={catalog} setting={setting} onChange={setSetting} />
+      <Setting owner={run.id === null ? 'lab-store' : 'lab'} catalog={catalog} setting={setting} onChange={setSetting} />
       <div className="row">
         <Button kind="primary" icon="play" disabled={state === 'solving'} onClick={() => void attempt()}>
           Solve this linear
@@ -72,7 +72,15 @@ export function Lab({ name, run, catalog }: LabProps) {
   )
 }
 
-export function Setting({ catalog, setting, onChange }: { catalog: Catalog; setting: NewRun; onChange: (setting: NewRun) => void }) {
+interface SettingProps {
+  /** Names its fields apart from those of another setting on the page. */
+  owner: string
+  catalog: Catalog
+  setting: NewRun
+  onChange: (setting: NewRun) => void
+}
+
+export function Setting({ owner, catalog, setting, onChange }: SettingProps) {
   const solver = catalog.solvers.find(({ id }) => id === setting.method)
   // Those of a run, such as the number of blocks, say nothing of a linear.
   const own = (groups: OptionGroup[]) =>
@@ -82,7 +90,7 @@ export function Setting({ catalog, setting, onChange }: { catalog: Catalog; sett
     own(groups).map((spec) => (
       <OptionField
         key={spec.key}
-        owner="lab"
+        owner={owner}
         spec={spec}
         options={setting.options}
         onChange={(value) => onChange({ ...setting, options: { ...setting.options, [spec.key]: value } })}

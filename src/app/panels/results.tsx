@@ -53,6 +53,21 @@ export function ResultsPanel() {
       <Failures view={view} />
       <Answer view={view} />
       <ResultTable view={view} />
+      {view.report?.gathered ? (
+        <div className="results-charts">
+          <Charts view={view} />
+        </div>
+      ) : (
+        <ResultsHere view={view} />
+      )}
+    </>
+  )
+}
+
+/** With what was computed here: checkpoints, and runs that can be asked. */
+function ResultsHere({ view }: { view: JobView }) {
+  return (
+    <>
       <OtherFormats view={view} />
       <ExportTable view={view} />
       <div className={view.runs.length > 3 ? 'results-grid many' : 'results-grid'}>
@@ -80,7 +95,7 @@ function Charts({ view }: { view: JobView }) {
       <Maps view={shown} />
       <PerplexityByBlocks view={shown} />
       {shown.runs.some(({ layers }) => layers.some(({ objective }) => objective)) && <ObjectiveByIteration view={shown} />}
-      <MemoryOverTime view={view} />
+      {!view.report?.gathered && <MemoryOverTime view={view} />}
     </>
   )
 }

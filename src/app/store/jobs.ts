@@ -62,12 +62,11 @@ const show = (core: Core, view: JobView, ran: Ran, shown: Shown, recorded = fals
 }
 
 /** Shows what a sweep came to elsewhere: its runs, but not their checkpoints, which are where they were made. False while a job runs. */
-export function showReport(core: Core, { runs, ...report }: JobReport): boolean {
+export function showReport(core: Core, report: JobReport): boolean {
   if (isBusy(core.get())) return false
-  const here = { ...report, runs: runs.map((run) => ({ ...run, export: null })) }
   const { family, ...model } = report.model
   const familyLabel = core.get().catalog?.families.find(({ id }) => id === family)?.label ?? family
-  show(core, reduce(begin(report.job), { type: 'job-end', report: here }), { ...model, familyLabel, tensors: [] }, nothingShown, true)
+  show(core, reduce(begin(report.job), { type: 'job-end', report }), { ...model, familyLabel, tensors: [] }, nothingShown, true)
   return true
 }
 
