@@ -41,20 +41,20 @@ test('a dropped Gram store solves linears by any setting, beside each other and 
   const panel = page.getByRole('region', { name: 'Gram store sums' })
   await panel.getByText('28 linears, 16 stages').waitFor()
 
-  await panel.getByLabel('Linears').selectOption('Block 1')
+  await panel.getByLabel('Linears').selectOption('self_attn.k_proj')
   for (const method of ['rtn', 'quantease']) {
     await panel.getByLabel('Method').selectOption(method)
-    await panel.getByRole('button', { name: 'Solve 7 linears' }).click()
+    await panel.getByRole('button', { name: 'Solve 4 linears' }).click()
     await panel.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached' })
   }
   const rows = await panel.locator('tbody tr').evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent!)))
-  expect(rows.map(([name]) => name)).toContain('layers.1.mlp.down_proj')
-  expect(rows).toHaveLength(7)
+  expect(rows.map(([name]) => name)).toContain('layers.1.self_attn.k_proj')
+  expect(rows).toHaveLength(4)
   for (const [name, rtn, quantease] of rows) expect(Number(quantease), name).toBeLessThan(Number(rtn))
   expect(await accessibilityProblems(page)).toEqual([])
 
-  await panel.getByRole('button', { name: 'layers.1.mlp.down_proj' }).click()
-  const drawer = page.getByRole('dialog', { name: 'layers.1.mlp.down_proj' })
+  await panel.getByRole('button', { name: 'layers.1.self_attn.k_proj' }).click()
+  const drawer = page.getByRole('dialog', { name: 'layers.1.self_attn.k_proj' })
   await drawer.getByRole('figure', { name: 'Diagonal of Σ, log scale' }).waitFor()
   const lab = drawer.getByRole('region', { name: 'Layer lab' })
   await lab.getByRole('radio', { name: '4', exact: true }).check()
