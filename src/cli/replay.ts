@@ -1,7 +1,7 @@
 /** `--job`: what is run comes from a job file or a report, not from flags. */
-import { open, readFile } from 'node:fs/promises'
+import { existsSync, rmSync, statSync } from 'node:fs'
+import { type FileHandle, open, readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { existsSync } from 'node:fs'
 import { isPublicText, type JobFile, jobFileCap, ownFileOf, readJobFile } from '../engine/job-file.ts'
 import type { Job, JobReport, TextChoice } from '../engine/job.ts'
 import { compareWithFile } from '../engine/keep/replay.ts'
@@ -120,19 +120,39 @@ async function localText(session: Session, given: Given, flag: string, { text, c
   return { text: (await namedText(session, beside)).text }
 }
 
-/** Writes the report of a job, from which it can be repeated. The file is claimed before the job begins. */
+/**
+ * Writes the report of a job, from which it can be repeated. The file is claimed before the job begins; where no report comes of it, an
+ * earlier one stays as it is, and no empty file.
+ */
 export async function reportFile(given: Given): Promise<((report: JobReport) => Promise<void>) | null> {
   const path = given.text('report')
   if (path === undefined) return null
-  const file = await open(path, given.on('overwrite') ? 'w' : 'wx').catch((cause) => {
-    const there = (cause as NodeJS.ErrnoException).code === 'EEXIST'
-    const hint = there ? 'Give another name, or --overwrite.' : 'Give a path in a folder that exists.'
-    throw new WorkbenchError('storage-failed', there ? `${path} is there already.` : `${path} cannot be written: ${cause.message}`, hint, {
-      cause,
-    })
-  })
+  const file = await claimed(path, given.on('overwrite'))
+  const release = () => {
+    if (statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path)
+  }
+  process.once('exit', release)
   return async (report) => {
+    await file.truncate()
     await file.writeFile(`${JSON.stringify(report, null, 2)}\n`)
     await file.close()
+    process.off('exit', release)
   }
+}
+
+/** A new file, or one that may be written over: an empty one is what a program leaves that was killed. */
+async function claimed(path: string, overwrite: boolean): Promise<FileHandle> {
+  const refusal = (message: string, hint: string, cause?: unknown) => new WorkbenchError('storage-failed', message, hint, { cause })
+  try {
+    return await open(path, 'wx')
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (code !== 'EEXIST') throw refusal(`${path} cannot be written: ${message}.`, 'Give a path in a folder that exists.', cause)
+  }
+  const info = statSync(path, { throwIfNoEntry: false })
+  if (!info?.isFile()) throw refusal(`${path} is there already, and is no file.`, 'Give another name.')
+  if (info.size && !overwrite) throw refusal(`${path} is there already.`, 'Give another name, or --overwrite.')
+  return open(path, 'r+').catch((cause) => {
+    throw refusal(`${path} cannot be written: ${cause.message}.`, 'Give another name.', cause)
+  })
 }

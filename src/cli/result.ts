@@ -56,6 +56,7 @@ function layerOf(layer: LayerResult) {
     products: layer.products ?? null,
     bits: bitsOf([layer]),
     ...(layer.own && { own: layer.own }),
+    ...(layer.type && { type: layer.type }),
     notes: layer.notes,
   }
 }

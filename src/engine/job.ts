@@ -498,6 +498,8 @@ export interface LayerResult {
   bits: BitsBreakdown
   /** What an override gave it in place of the run's options. */
   own?: Options
+  /** Its type of GGUF, where its rows do not take the one that was asked for. */
+  type?: string
   /** Only for iterative methods; with an `aim`, of what that asks for. */
   objective?: ObjectiveCurve
   /** Remarks of the solver: dead columns, fallbacks, damping. */

@@ -222,8 +222,9 @@ function judgeSizes(job: Job, opened: OpenModel, gpu: Device, runs: PlannedRun[]
 
 /** Several errors as one, with the code of the first. */
 export function together(errors: readonly ErrorData[]): WorkbenchError {
+  const messages = new Set(errors.map(({ message }) => message))
   const hints = new Set(errors.flatMap(({ hint }) => hint || []))
-  return new WorkbenchError(errors[0].code, errors.map(({ message }) => message).join(' '), [...hints].join(' '))
+  return new WorkbenchError(errors[0].code, [...messages].join(' '), [...hints].join(' '))
 }
 
 /** The plan. @throws the errors found, as one */

@@ -21,6 +21,8 @@ export interface PlannedEnd {
   p: number
   options: Options
   grid: Grid
+  /** The type that was asked for, where its rows take another. */
+  replaced?: string
 }
 
 type Fail = (key: string, message: string, hint?: string) => void
@@ -73,7 +75,8 @@ function plannedEnd(spec: RunSpec, solver: Solver, kind: string, use: EndUse, op
   // A row of the table has its cells for itself, so nothing but its own weights can choose them.
   const options = optionsFor<Options>(use === 'embedding' ? { ...own, grid: 'weighted' } : own, p)
   const grid = (use === 'embedding' ? rtn : solver).gridOf(options)
-  return { use, tensor, name: tensor.replace(/\.weight$/, ''), q, p, options, grid }
+  const replaced = options.kind === kind ? {} : { replaced: kind }
+  return { use, tensor, name: tensor.replace(/\.weight$/, ''), q, p, options, grid, ...replaced }
 }
 
 /** Why a method does not round them: a sentence, or null. */

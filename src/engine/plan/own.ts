@@ -15,6 +15,8 @@ export interface PlannedLinear {
   grid: Grid
   /** Only those of an override; null where none matches. */
   own: Options | null
+  /** The type that was asked for, where its rows take another. */
+  replaced?: string
 }
 
 /** By block, the linears that are solved, by their names inside it. */
@@ -41,8 +43,10 @@ export function planLinears(
     const which = claimed[i]
     const override = which === null ? null : own[which]
     if (override === undefined) continue
-    const all = optionsFor(override?.all.options ?? options, p)
-    found[k].set(name, { options: all, grid: solver.gridOf(all), own: override?.given ?? null })
+    const asked = override?.all.options ?? options
+    const all = optionsFor<Options>(asked, p)
+    const replaced = all.kind === asked.kind ? {} : { replaced: String(asked.kind) }
+    found[k].set(name, { options: all, grid: solver.gridOf(all), own: override?.given ?? null, ...replaced })
   }
   return judged(found, solver, opened, fail) ? found : null
 }

@@ -1,14 +1,19 @@
 /** Remarks on a run: unusual, but not errors. */
+import { inWords } from '../../errors.ts'
 import { type ExportFormat, type Remark, dtypeNames } from '../../io/formats/index.ts'
+import { linearsOf } from '../../models/family.ts'
 import type { OpenModel } from '../../models/weights.ts'
+import type { Grid } from '../../quant/grids/grid.ts'
+import { gridKind } from '../../quant/grids/index.ts'
 import { outlierOptions } from '../../quant/outliers.ts'
-import { bitsPerWeight } from '../job.ts'
+import { bitsPerWeight, type EndUse, type Options } from '../job.ts'
 import { type PlannedRun, plannedBits } from './plan.ts'
 
 /** Remarks on a run: unusual, but not errors. */
 export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
   const { options, solver, output, spec } = run
   const found = save ? run.formats.flatMap((format) => format.remarks(output)) : []
+  found.push(...replacements(run, opened))
   const large = oversized(bitsPerWeight(plannedBits(run, opened)))
   if (large) found.push({ field: 'method', ...large, severity: 'note' })
   else if (Number(options.threshold) < surelySmall && Number(options.bits) < 4) {
@@ -60,6 +65,39 @@ export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Rema
   }
   return found
 }
+
+/** Types that were asked for, and those that linears, embedding and head have instead, whose rows they do not divide. */
+function replacements({ linears, ends }: PlannedRun, { model }: OpenModel): Remark[] {
+  const solved = linears.flatMap((of, k) =>
+    linearsOf(model.layouts[k]).flatMap(({ name, q, p }) => {
+      const planned = of.get(name)
+      return planned ? [{ ...planned, q, p, use: '' as const }] : []
+    }),
+  )
+  const changes = new Map<string, Replaced[]>()
+  for (const one of [...solved, ...ends]) {
+    if (one.replaced === undefined) continue
+    const key = [one.replaced, one.options.kind, one.use].join()
+    changes.set(key, [...(changes.get(key) ?? []), { ...one, replaced: one.replaced }])
+  }
+  return Array.from(changes.values(), (some) => {
+    const what = some[0].use ? `the ${endWords[some[0].use]}` : `${some.length} of ${solved.length} linears`
+    return { field: 'kind', message: replacement(some, what), hint: '', severity: 'note' }
+  })
+}
+
+type Replaced = { replaced: string; options: Options; grid: Grid; q: number; p: number; use: EndUse | '' }
+
+function replacement(some: Replaced[], what: string): string {
+  const [{ replaced, options, grid, q, p }] = some
+  const [asked, taken] = [gridKind(replaced), gridKind(String(options.kind))]
+  const { scales, zeros } = grid.cellBits(q, p)
+  const bits = (grid.bits + (scales + zeros) / (q * p)).toFixed(2)
+  const widths = inWords([...new Set(some.map((one) => String(one.p)))], 'and')
+  return `${taken.label} (${bits} bits per weight) in place of ${asked.label} for ${what}, as in llama.cpp: ${asked.label} takes rows of whole multiples of ${asked.divides!.by} weights, not of ${widths}.`
+}
+
+const endWords: Record<EndUse, string> = { embedding: 'embedding', head: 'head', both: 'embedding and head' }
 
 /** Bits of an unquantized weight. */
 const PLAIN_BITS = 16

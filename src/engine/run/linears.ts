@@ -9,6 +9,7 @@ import { nearest, objective } from '../../quant/rounding.ts'
 import { solveLinear } from '../../quant/slices.ts'
 import type { Chosen } from '../../quant/choice.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
+import { gridKind } from '../../quant/grids/index.ts'
 import type { Derived, LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
 import { aimed, outputLoss } from '../../quant/target.ts'
 import type { LayerResult, ObjectiveCurve, RunEvent } from '../job.ts'
@@ -194,6 +195,7 @@ export class Linears {
       ...(aim && { aim }),
       bits: linearBits({ q, p }, grid, !reordered(planned), kept),
       ...(own && { own }),
+      ...(planned.replaced && { type: gridKind(String(options.kind)).label }),
       ...(curve.size && { objective: curveOf([...curve.values()]) }),
       notes: [...asked.trouble, ...result.notes, note, beyond, below, heldOut ? overfit(heldOut) : null].filter((one) => one !== null),
     }
