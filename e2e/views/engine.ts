@@ -33,7 +33,15 @@ const api: Record<string, unknown> = {
       problems: [],
       calibration: counts,
       evaluation: counts,
-      runs: job.runs.map(({ id }) => ({ id, bitsPerWeight: 3.125, checkpointBytes: 1e8, solvedBytes: 1e8, formats: [], forecast: null })),
+      runs: job.runs.map(({ id }) => ({
+        id,
+        bitsPerWeight: 3.125,
+        weightBytes: 1e8,
+        checkpointBytes: 1e8,
+        solvedBytes: 1e8,
+        formats: [],
+        forecast: null,
+      })),
     }
   },
   // A build from before jobs had ids gives none.

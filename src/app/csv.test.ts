@@ -25,6 +25,7 @@ const report = {
     {
       run: 'run-1',
       bitsPerWeight: 4,
+      weightBytes: 96,
       perplexity: 2.5,
       perplexityError: 0.1,
       kl: 1e-9,
@@ -50,6 +51,7 @@ test('every figure has a row, with all of its digits, and names are quoted', () 
     ',,,"perplexity, full precision",,2',
     ',,,"loss by window, full precision",1,0.75',
     ',,,"GPU memory by second, bytes",0.25,1024',
+    `${name},"size of the weights, bytes",,96`,
     `${name},perplexity,,2.5`,
     `${name},"KL, nats",,1e-9`,
     `${name},perplexity by blocks quantized,1,2.5`,

@@ -48,7 +48,7 @@ function ofRun(run: RunResult): Row[] {
   return [
     ...known({
       'bits per weight': run.bitsPerWeight,
-      'checkpoint, bytes': run.export?.bytes,
+      'size of the weights, bytes': run.weightBytes,
       perplexity: run.perplexity,
       'perplexity standard error': run.perplexityError,
       'KL, nats': run.kl,

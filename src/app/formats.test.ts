@@ -11,7 +11,7 @@ const refused = (id: string): FormatCheck => ({
   refusal: { why: 'No outliers.', instead: 'Leave them out.' },
   bytes: null,
 })
-const figures = { bitsPerWeight: 3, checkpointBytes: 300, solvedBytes: 100, forecast: null }
+const figures = { bitsPerWeight: 3, weightBytes: 290, checkpointBytes: 300, solvedBytes: 100, forecast: null }
 const check = {
   runs: [
     { ...figures, id: 'x', formats: [able('a', true), able('b', false)] },

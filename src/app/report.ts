@@ -4,6 +4,7 @@ import * as format from './format.ts'
 import { answerOf } from './judge.ts'
 import { describeRun } from './plan.ts'
 import type { JobView, RunView } from './reduce.ts'
+import { sizeOf } from './sizes.ts'
 import type { Ran } from './store/state.ts'
 
 export interface ResultContext {
@@ -19,9 +20,9 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
   const report = view.report?.workbench ? view.report : null
   const adapter = report?.adapter ?? gpu
   const answer = answerOf(view)
-  const rows = view.runs.map((run) => rowOf(run, view, catalog))
+  const rows = view.runs.map((run) => rowOf(run, view, { catalog, model }))
   const heads = [
-    ...['Run', 'Options', 'Bits per weight', 'Checkpoint', 'Perplexity ± standard error', 'KL ± standard error, nats'],
+    ...['Run', 'Options', 'Bits per weight', 'Size', 'Perplexity ± standard error', 'KL ± standard error, nats'],
     ...['KL median', 'KL 99th percentile', 'KL maximum', 'Same top token'],
     ...(job.lambada ? ['Last-word accuracy'] : []),
     'Mean relative error',
@@ -64,7 +65,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
 
 const measuredHeldOut = ({ result }: RunView) => result?.meanHeldOutError !== undefined
 
-function rowOf(run: RunView, { job, fpPerplexity, runs }: JobView, catalog: Catalog): string[] {
+function rowOf(run: RunView, { job, fpPerplexity, runs }: JobView, { catalog, model }: Pick<ResultContext, 'catalog' | 'model'>): string[] {
   const heldOut = runs.some(measuredHeldOut)
   const cell = (text: string) => text.replaceAll('|', '\\|')
   const { result } = run
@@ -74,7 +75,7 @@ function rowOf(run: RunView, { job, fpPerplexity, runs }: JobView, catalog: Cata
     cell(run.label),
     cell(describeRun(catalog, spec)),
     result ? format.bitsPerWeight(result.bitsPerWeight) : '–',
-    result?.export ? format.bytes(result.export.bytes) : '–',
+    format.bytes(sizeOf(run, model)?.bytes ?? null),
     withError(result?.perplexity ?? null, result?.perplexityError ?? null) + (change ? ` (${change.text})` : ''),
     withError(result?.kl ?? null, result?.klSpread?.error ?? null, format.divergence),
     ...(['median', 'p99', 'max'] as const).map((key) => format.divergence(result?.klSpread?.[key] ?? null)),

@@ -10,12 +10,15 @@ export function storedBits({ quantized, tensors }: Pick<ModelSummary, 'quantized
   return weights ? (8 * matrices.reduce((sum, { bytes }) => sum + bytes, 0)) / weights : null
 }
 
-/** Bytes of a run's checkpoint: as it was written, else what its linears store and the rest of the model as it is. */
+/**
+ * Bytes of a run's weights in the first of its formats. A result of an earlier version does not say: then what its linears store, and the
+ * rest of the model as it is.
+ */
 export function sizeOf(
   { result, layers }: RunView,
   model: Pick<ModelSummary, 'bytes' | 'quantized' | 'tensors'> | null,
 ): { bytes: number; estimated: boolean } | null {
-  if (result?.export) return { bytes: result.export.bytes, estimated: false }
+  if (result?.weightBytes) return { bytes: result.weightBytes, estimated: false }
   const before = model && !model.quantized ? storedBits(model) : null
   if (!result || !layers.length || !model || before === null) return null
   const stored = [...layers, ...(result.ends ?? [])]

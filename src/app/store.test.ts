@@ -360,7 +360,10 @@ test('checkpoints go only where a job has no room, the oldest first, and not wit
   const start = vi.fn(async () => report)
   const dropped: string[] = []
   const jobs = ['3', '1', '2'].map((day) => listed(`job-${day}`, `2026-11-0${day}T00:00:00.000Z`))
-  const check = { ...answer, runs: [{ id: 'run-1', checkpointBytes: 1.5 * 2 ** 20, solvedBytes: 0, formats: [] }] } as unknown as JobCheck
+  const check = {
+    ...answer,
+    runs: [{ id: 'run-1', weightBytes: 2 ** 20, checkpointBytes: 1.5 * 2 ** 20, solvedBytes: 0, formats: [] }],
+  } as unknown as JobCheck
   const page = workbench({
     start,
     jobs: async () => jobs,

@@ -269,7 +269,9 @@ export interface JobCheck {
     bitsPerWeight: number
     /** Linears that overrides give something else than the run has, in their order. */
     own: OwnGrid[]
-    /** Predicted size of the whole checkpoint, bytes. */
+    /** As in its result. */
+    weightBytes: number
+    /** Predicted size of its whole checkpoints, bytes. */
     checkpointBytes: number
     /** What keeping the solved linears takes, outliers left out, bytes. */
     solvedBytes: number
@@ -326,7 +328,7 @@ export interface FormatCheck {
   written: boolean
   /** Why it cannot be, and what would help. */
   refusal: { why: string; instead: string } | null
-  /** Of a checkpoint in it; null where it cannot be. */
+  /** Of the weights in it; null where it cannot be. */
   bytes: number | null
   loadsIn: LoadsIn[]
 }
@@ -562,6 +564,11 @@ export interface RunResult {
   perplexities: { blocks: number; value: number }[]
   /** Over the linears of the quantized blocks, those that overrides keep included. */
   bitsPerWeight: number
+  /**
+   * Of the model in the first of its formats, written or not: all tensors, and what the format keeps in the same files. Not in it:
+   * files that are copied, and our own report. Absent in results of earlier versions.
+   */
+  weightBytes?: number
   meanRelativeError: number | null
   /** Of `heldOutError`, when there are held-out windows. */
   meanHeldOutError?: number

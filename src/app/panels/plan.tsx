@@ -115,7 +115,7 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
                 <span className="hint">{index ? describeDifference(catalog, job.runs[0], run) : describeRun(catalog, run)}</span>
                 <span className={done ? 'card-figures' : 'card-figures stale'}>
                   <Figure name="bits/weight" value={predicted ? format.bitsPerWeight(predicted.bitsPerWeight) : '–'} />
-                  <Figure name="checkpoint" value={predicted ? format.bytes(predicted.checkpointBytes) : '–'} />
+                  <Figure name="size" value={predicted ? format.bytes(predicted.weightBytes) : '–'} />
                   <Figure name="about" value={predicted?.forecast ? format.duration(predicted.forecast.seconds) : '–'} />
                 </span>
               </button>

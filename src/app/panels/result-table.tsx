@@ -204,9 +204,9 @@ export function ResultTable({ view }: { view: JobView }) {
       <p className="help">
         Bold: the best, ties included, of the finished runs that store as many bits per weight, within 2 %. ±: standard error over the
         windows. A difference within twice its standard error, taken over the same windows, is a tie. On the front: no run has a smaller KL
-        with as few bits. Bits per weight: point at a figure for a breakdown. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on
-        windows of the same text that the methods did not see (held out). On small models layer errors and KL divergence rank methods more
-        sharply than perplexity.
+        with as few bits. Bits per weight: point at a figure for a breakdown. Size: the weights in the first of the run’s formats, without
+        tokenizer and report. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on windows of the same text that the methods did
+        not see (held out). On small models layer errors and KL divergence rank methods more sharply than perplexity.
       </p>
     </section>
   )
@@ -285,7 +285,7 @@ function Size({ size }: { size: ReturnType<typeof sizeOf> }) {
   return (
     <>
       {format.bytes(size.bytes)}
-      {size.estimated && <small className="where">estimated, not saved</small>}
+      {size.estimated && <small className="where">estimated</small>}
     </>
   )
 }

@@ -10,7 +10,7 @@ import { type FormatCheck, type Job, type JobCheck, type Problem, bitsPerWeight,
 import type { Session } from '../session.ts'
 import { drawTexts, type DrawnTexts } from './draw.ts'
 import { Findings } from './findings.ts'
-import { type PlannedRun, type Plan, ownGrids, planRun, plannedBits, checkpointBytes, solvedBytes } from './plan.ts'
+import { type PlannedRun, type Plan, ownGrids, planRun, plannedBits, checkpointBytes, solvedBytes, weightBytes } from './plan.ts'
 import { remarks, gibibytes } from './remarks.ts'
 
 /** Checks a job in every respect but time and memory (dry.ts). `plan` is set when there are no errors. */
@@ -40,6 +40,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
       id: run.spec.id,
       bitsPerWeight: bitsPerWeight(plannedBits(run, opened)),
       own: ownGrids(run, opened),
+      weightBytes: weightBytes(run, run.formats[0]),
       checkpointBytes: run.formats.reduce((sum, format) => sum + checkpointBytes(run, format, opened), 0),
       solvedBytes: solvedBytes(run),
       formats: formats.map((format) => judgeFormat(format, run, opened)),
@@ -81,7 +82,7 @@ function judgeFormat(format: ExportFormat, run: PlannedRun, opened: OpenModel): 
     id: format.id,
     written: run.formats.includes(format),
     refusal,
-    bytes: refusal ? null : checkpointBytes(run, format, opened),
+    bytes: refusal ? null : weightBytes(run, format),
     loadsIn: refusal ? [] : withCommands(format.compatibility(run.output, opened.model.notLoaded)),
   }
 }

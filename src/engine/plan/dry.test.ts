@@ -1,12 +1,14 @@
 /** Runs foreseen, without a GPU. */
+import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { openConfig } from '../../io/folder.ts'
 import { memoryFiles } from '../../io/memory.ts'
 import { blankModel } from '../../models/blank.ts'
 import { dryDevices } from '../devices.ts'
 import { dryRun } from './dry.ts'
-import type { DryDevice } from '../job.ts'
+import type { DryDevice, JobReport } from '../job.ts'
 import { Session } from '../session.ts'
+import { testDemo } from '../testing.ts'
 
 const config = {
   model_type: 'llama',
@@ -94,4 +96,14 @@ describe('a dry run of a config.json', () => {
     ).toBeNull()
     expect(await openConfig(memoryFiles([['weights.json', '{}']]))).toBeNull()
   })
+})
+
+it('the recording that comes with the page has the sizes that are planned', async () => {
+  const { report }: { report: JobReport } = JSON.parse(await readFile('public/demo/recording.json', 'utf8'))
+  const session = new Session(undefined)
+  const { otherFiles } = await session.open(await testDemo(), 'demo')
+  const { calibration, evaluation, runs } = report.job
+  const { methods } = await dryRun(session.model, { options: {}, calibration, evaluation, device: dryDevices[0], runs }, session)
+  const copied = otherFiles.reduce((sum, { bytes }) => sum + bytes, 0)
+  expect(report.runs.map(({ weightBytes }) => weightBytes! + copied)).toEqual(methods.map(({ checkpointBytes }) => checkpointBytes))
 })

@@ -196,10 +196,13 @@ export function factsOf(opened: OpenModel): ModelFacts {
   }
 }
 
+/** Bytes of the weights in a format, all that a program reads of them; 0 where it cannot store the result. */
+export const weightBytes = ({ output }: PlannedRun, format: ExportFormat): number => (format.accepts(output) ? 0 : format.bytes(output))
+
 /** Bytes of a format's files and of the copied files; 0 where the format cannot store the result. */
-export function checkpointBytes({ output }: PlannedRun, format: ExportFormat, { folder }: OpenModel): number {
-  if (format.accepts(output)) return 0
-  return format.bytes(output) + (format.alone ? 0 : folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0))
+export function checkpointBytes(run: PlannedRun, format: ExportFormat, { folder }: OpenModel): number {
+  if (format.accepts(run.output)) return 0
+  return weightBytes(run, format) + (format.alone ? 0 : folder.otherFiles.reduce((sum, file) => sum + file.bytes, 0))
 }
 
 /** What the solved linears of a run take in the journal, but for outliers. */

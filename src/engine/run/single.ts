@@ -5,7 +5,7 @@ import type { Host, Judgement } from '../host.ts'
 import { type EndResult, type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
 import type { CheckpointExport } from '../keep/export.ts'
 import type { Journal } from '../keep/journal.ts'
-import { type PlannedRun, keptLinears } from '../plan/plan.ts'
+import { type PlannedRun, keptLinears, weightBytes } from '../plan/plan.ts'
 import { oversized } from '../plan/remarks.ts'
 import type { PlannedWork, RunWork } from '../plan/work.ts'
 import { type Pulse, FORWARD } from './pulse.ts'
@@ -57,6 +57,7 @@ export class Run {
       top1: null,
       perplexities: this.#perplexities,
       bitsPerWeight: 0,
+      weightBytes: weightBytes(this.plan, this.plan.formats[0]),
       meanRelativeError: null,
       worst: null,
       seconds: 0,
