@@ -84,6 +84,29 @@ test('cancel takes effect at once, keeps what was solved, and leaves the page re
   await expect.poll(() => startButton().isEnabled(), { timeout: 20_000 }).toBe(true)
 })
 
+test('a budget is filled with a mixture of widths, which is taken beside the uniform runs', async () => {
+  const { page, button } = workbench
+  const cards = page.getByRole('region', { name: 'Runs' }).getByRole('listitem')
+  await cards.nth(0).getByRole('button', { pressed: false }).first().click()
+  await page.getByText('Bits within a budget').click()
+  const slider = page.getByRole('slider')
+  await slider.fill('3.4')
+  await button('Find the mixture').click()
+  const table = page.getByRole('table', { name: 'The mixture and uniform widths' })
+  await table.waitFor({ timeout: 120_000 })
+  const taken = async () => Number.parseFloat(await table.locator('tbody td').first().innerText())
+  expect(await taken()).toBeGreaterThan(3.3)
+  expect(await taken()).toBeLessThanOrEqual(3.4)
+  // Another budget takes no further measurement.
+  await slider.fill('2.7')
+  await expect.poll(taken, { timeout: 10_000 }).toBeLessThanOrEqual(2.7)
+  await page.getByRole('button', { name: 'Take it, beside 2 uniform runs' }).click()
+  await expect
+    .poll(async () => (await cards.locator('b').allInnerTexts()).slice(2), { timeout: 10_000 })
+    .toEqual(['RTN 2-bit', 'RTN 3-bit'])
+  expect(await cards.nth(0).innerText()).toMatch(/RTN mixed, 2\.\d+ bits[\s\S]*overrides/)
+})
+
 test('nothing of this put an error on the console', () => {
   expect(workbench.errors).toEqual([])
 })

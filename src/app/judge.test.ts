@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Job, RunResult } from '../engine/job.ts'
-import { answerOf, bestAtEqualStorage, frontOf, isTie, paired, perplexityChangeError } from './judge.ts'
+import { answerOf, bestAtEqualStorage, frontOf, isTie, paired, perplexityChangeError, uniformAnswer } from './judge.ts'
 import { begin, type JobView } from './reduce.ts'
 
 const run = (label: string, bitsPerWeight: number, kl: number[], loss: number[] = kl) => ({ label, bitsPerWeight, kl, loss })
@@ -135,4 +135,19 @@ describe('the best', () => {
     expect([...bestAtEqualStorage(figures)]).toEqual(['a', 'b'])
     expect([...bestAtEqualStorage(figures.slice(0, 2))]).toEqual([])
   })
+})
+
+test('a uniform run that beats a mixture with no more bits is named', () => {
+  const mixed = (view: JobView): JobView => {
+    const runs = view.job.runs.map((spec, i) => (i ? spec : { ...spec, overrides: [{ pattern: 'x', options: { bits: 4 } }] }))
+    return { ...view, job: { ...view.job, runs } }
+  }
+  const better = viewOf([run('Mixed', 3.26, [2, 3]), run('RTN 3-bit', 3.25, [1.5, 2]), run('RTN 4-bit', 4.25, [1, 1])])
+  expect(uniformAnswer(mixed(better))).toBe(
+    'RTN 3-bit, with one width for all linears, is better than Mixed at no more bits, by 0.75 ± 0.25: take that one.',
+  )
+  expect(uniformAnswer(better)).toBeNull()
+  expect(
+    uniformAnswer(mixed(viewOf([run('Mixed', 3.26, [1, 1]), run('RTN 3-bit', 3.25, [1.5, 2]), run('RTN 4-bit', 4.25, [0, 0])]))),
+  ).toBeNull()
 })

@@ -114,6 +114,24 @@ export function answerOf(view: JobView): string | null {
     .concat('.', known ? '' : ' Without figures of several windows these differences have no error, so ties are not told.')
 }
 
+/** A sentence for a mixture of widths that a uniform run of the same method beats with no more bits; null where none does. */
+export function uniformAnswer(view: Pick<JobView, 'job' | 'runs'>): string | null {
+  const specOf = (one: Measured) => view.job.runs.find(({ id }) => id === one.run.id)
+  const all = measuredOf(view)
+  for (const mixed of all) {
+    const spec = specOf(mixed)
+    if (!spec?.overrides?.length) continue
+    const uniform = all.filter((one) => specOf(one)?.method === spec.method && !specOf(one)!.overrides?.length)
+    const within = uniform.filter((one) => one.bits <= mixed.bits * (1 + equalStorage) && one.value < mixed.value)
+    const [best] = within.sort((a, b) => a.value - b.value)
+    if (!best) continue
+    const by = paired(mixed.windows, best.windows)
+    const apart = by?.error == null ? '' : `, by ${format.divergence(by.value)} ± ${format.divergence(by.error)}`
+    return `${best.run.label}, with one width for all linears, is better than ${mixed.run.label} at no more bits${apart}: take that one.`
+  }
+  return null
+}
+
 /** Of runs with equal storage, the best first. */
 function ofGroup(view: JobView, group: Measured[]): string {
   const [best, ...others] = group

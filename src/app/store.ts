@@ -5,6 +5,7 @@ import * as grams from './store/grams.ts'
 import * as hub from './store/hub.ts'
 import * as jobFiles from './store/job-files.ts'
 import * as jobs from './store/jobs.ts'
+import * as mixing from './store/mixing.ts'
 import * as model from './store/model.ts'
 import * as page from './store/page.ts'
 import * as planning from './store/planning.ts'
@@ -18,6 +19,7 @@ const actions = {
   ...page.actions,
   ...model.actions,
   ...hub.actions,
+  ...mixing.actions,
   ...take.actions,
   ...grams.actions,
   ...planning.actions,

@@ -305,11 +305,16 @@ export interface Mix {
   /** Divergence from full precision that is foreseen, nats; by the same prices no mixture within the budget has less than `bound`. */
   predicted: number
   bound: number
+  /** The same of all linears at each width. */
+  foreseen: { options: Options; kl: number }[]
   /** The widths whose uniform runs are nearest to the budget: the largest within it, and, where that is smaller, the next one. */
   uniform: { options: Options; size: number }[]
   /** What the run makes of embedding and head, for the uniform runs: empty where it leaves both as they are. */
   ends: Options
 }
+
+/** The widths that a run's linears may all have, by what they take of either kind of budget; the smallest first. */
+export type MixWidths = Record<'bitsPerWeight' | 'bytes', { options: Options; size: number }[]>
 
 /** Linears that have the same width in a mixture. */
 export interface MixPart {

@@ -23,6 +23,7 @@ import { Button, Field, Icon, RunMark } from './controls.tsx'
 import { FormatsCard } from './formats.tsx'
 import { ReplayNote, UnfinishedJob } from './jobs.tsx'
 import { OptionField } from './option.tsx'
+import { BudgetOf } from './budget.tsx'
 import { Overrides } from './overrides.tsx'
 import { ProblemList } from './problems.tsx'
 import { CalibrationCard, EvaluationCard } from './texts.tsx'
@@ -218,6 +219,7 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
       </div>
       <ProblemList label={`Problems of ${run.label}`} problems={elsewhere} />
       <OptionGroups groups={groups.common} run={run} path={path} />
+      <BudgetOf key={`budget ${run.id}`} run={run} job={job} />
       {hidden.length > 0 && (
         <More count={hidden.length} wrong={hiddenProblem}>
           <OptionGroups groups={groups.advanced} run={run} path={path} />
@@ -294,6 +296,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const busy = useView(isBusy)
   const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
   const unread = useView((state) => state.unread.length)
+  const mixing = useView(({ mix }) => mix?.state === 'measuring')
   const problems = problemsOf(check)
   const errors = problems.filter(isError)
   const done = check.state === 'done' ? check.result : null
@@ -306,17 +309,19 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const reading = useView(({ check, traffic }) => check.state === 'pending' && Boolean(traffic?.underWay))
   const why = blank
     ? 'No weights, so nothing can be run: check only.'
-    : busy
-      ? 'A job is running; the next one can start when it is over.'
-      : empty
-        ? 'Add a run first.'
-        : unread
-          ? 'First enter a number in the marked field.'
-          : check.state === 'pending'
-            ? 'Checking the plan …'
-            : errors.length
-              ? `${format.plural(errors.length, 'problem')} to solve first.`
-              : null
+    : mixing
+      ? 'Widths are being measured; the job can start when that is over.'
+      : busy
+        ? 'A job is running; the next one can start when it is over.'
+        : empty
+          ? 'Add a run first.'
+          : unread
+            ? 'First enter a number in the marked field.'
+            : check.state === 'pending'
+              ? 'Checking the plan …'
+              : errors.length
+                ? `${format.plural(errors.length, 'problem')} to solve first.`
+                : null
 
   const words = [
     seconds !== null && !measuring && `about ${format.duration(seconds)} in all`,

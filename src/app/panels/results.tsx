@@ -6,7 +6,7 @@ import { LayerErrors } from '../charts/multiples.tsx'
 import { Pareto } from '../charts/pareto.tsx'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
-import { answerOf } from '../judge.ts'
+import { answerOf, uniformAnswer } from '../judge.ts'
 import { later } from '../later.ts'
 import { when } from '../kept.ts'
 import type { JobView } from '../reduce.ts'
@@ -150,7 +150,13 @@ function Gathered({ report, gathered: { jobs, open } }: { report: JobReport; gat
 /** What the figures below come to. */
 function Answer({ view }: { view: JobView }) {
   const answer = answerOf(view)
-  return answer && <p className="answer">{answer}</p>
+  const uniform = uniformAnswer(view)
+  return (
+    <>
+      {answer && <p className="answer">{answer}</p>}
+      {uniform && <p className="notice">{uniform}</p>}
+    </>
+  )
 }
 
 function Conditions({ view }: { view: JobView }) {

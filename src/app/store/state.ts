@@ -11,6 +11,7 @@ import type {
   KeptJob,
   KeptRun,
   LayerResult,
+  Mix,
   ModelSummary,
   Problem,
   TextSource,
@@ -64,6 +65,13 @@ export interface Question {
   /** The button that does it. */
   action: string
 }
+
+/** Of the run of this id; `of`: the job that the mixture was found for; `before`: the one that is being replaced. */
+export type Mixing = { run: string } & (
+  | { state: 'measuring'; place: { stage: string; block: number | null } | null; before: Mix | null }
+  | { state: 'found'; of: Job; found: Mix }
+  | { state: 'failed'; error: ErrorData }
+)
 
 /** Something failed that belongs to no panel. `title`: what was tried; `hub`: the place on the Hub that it was tried with. */
 export type Fault = ErrorData & { title?: string; hub?: HubPlace | null }
@@ -136,6 +144,8 @@ export interface State {
   check: Check
   /** Ids of the fields that hold what is no number: nothing starts on a value that nobody sees. */
   unread: string[]
+  /** A mixture of widths for one of the runs, or what is under way towards it. */
+  mix: Mixing | null
   /** The jobs that the browser keeps, the newest first. */
   jobs: KeptJob[]
   /** A folder that has to be given again. */
@@ -193,6 +203,7 @@ export const firstState = (): State => ({
   chosen: null,
   check: { state: 'pending' },
   unread: [],
+  mix: null,
   jobs: [],
   lacks: null,
   discarded: [],

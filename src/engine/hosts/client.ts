@@ -2,6 +2,7 @@
 import * as Comlink from 'comlink'
 import { type ErrorData, fromErrorData } from '../../errors.ts'
 import type {
+  Budget,
   CacheInfo,
   Catalog,
   DryRun,
@@ -17,6 +18,8 @@ import type {
   JournalSummary,
   KeptJob,
   KeptRun,
+  Mix,
+  MixWidths,
   ModelSummary,
   NamedFile,
   Problem,
@@ -128,6 +131,13 @@ export interface Engine {
   jobFile(of: Job | { kept: string }): Promise<JobFile>
   /** Forecast of every algorithm on the open model; needs no weights. */
   dryRun(spec: DryRunSpec): Promise<DryRun>
+  /** What the linears of a job's only run may all be, for budgets; needs no pass. May reject with `option-invalid`. */
+  widths(job: Job): Promise<MixWidths>
+  /**
+   * The best mixture of widths for a job's only run within a budget. The first for a run measures its linears and is as long as a
+   * calibration, `cancel` ends it; further budgets are filled at once. May reject with `option-invalid`, `plan-invalid`, `cancelled`.
+   */
+  mix(job: Job, budget: Budget, onEvent: (event: RunEvent) => void): Promise<Mix>
   /**
    * Runs the job; resolves when it ends, also when cancelled. Failed runs are in the report. Unless it only measures, it is kept as `id`,
    * which has to be new (`newJobId`). May reject with `journal-busy`.
@@ -314,6 +324,8 @@ export function connect(): Engine {
     planOfFile: (file) => call(remote.planOfFile(file)),
     jobFile: (of) => call(remote.jobFile(of)),
     dryRun: (spec) => call(remote.dryRun(spec)),
+    widths: (job) => call(remote.widths(job)),
+    mix: (job, budget, onEvent) => call(remote.mix(job, budget, Comlink.proxy(onEvent))),
     start: (id, job, onEvent) => call(remote.start(id, job, Comlink.proxy(onEvent))),
     pause: () => call(remote.pause()),
     resume: () => call(remote.resume()),

@@ -7,6 +7,7 @@ import { GramCache, runKey } from '../grams.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import type { Pushed, PushPlace, PushProgress } from '../hub.ts'
 import type {
+  Budget,
   CacheInfo,
   DryRunSpec,
   Foretold,
@@ -15,6 +16,8 @@ import type {
   JobReport,
   LayerResult,
   KeptRun,
+  Mix,
+  MixWidths,
   ModelOrigin,
   RunEvent,
   TextSource,
@@ -22,6 +25,7 @@ import type {
   NamedFile,
 } from '../job.ts'
 import type { KeptJournal, LinearLook, Seen, SigmaLook } from '../inspect/linear.ts'
+import type { Mixer } from '../run/mix.ts'
 import type { LabSetting } from '../inspect/lab.ts'
 import type { OpenedStore, StoreSummary } from '../inspect/store.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
@@ -52,6 +56,7 @@ import { loadReaders, loadTokenizers } from '../texts.ts'
 const loadHubModels = () => import('../hub.ts')
 const loadPlanning = () => import('../plan/dry.ts')
 const loadRunning = () => import('../run/run.ts')
+const loadMixing = () => import('../run/mix.ts')
 const loadLooking = () => import('../inspect/linear.ts')
 const loadTrying = () => import('../inspect/lab.ts')
 const loadStores = () => import('../inspect/store.ts')
@@ -94,6 +99,8 @@ const grams = new GramCache()
 let store: OpenedStore | null = null
 let origin: ModelOrigin
 let control: Control | null = null
+/** The latest probe for a mixture, and of what. */
+let probed: { key: string; mixer: Mixer } | null = null
 /** Ends the text that is being continued. */
 let speaking: AbortController | null = null
 /** The upload that is under way. */
@@ -116,6 +123,24 @@ async function run(id: string | null, job: Job, emit: (event: RunEvent) => void,
     const { runJob } = await loadRunning()
     const places = id === null ? { sink: sinkOf(''), journal: memoryStore() } : { sink: sinkOf(id), journal: journalOf(id) }
     return await runJob(job, { session, control: mine, emit, ...places, grams, network: hub.network }, { resume, origin })
+  } finally {
+    control = null
+  }
+}
+
+/** Fills a budget, from the latest probe where that was of the same model, texts and run. */
+async function mix(job: Job, budget: Budget, emit: (event: RunEvent) => void): Promise<Mix> {
+  const { Mixer } = await loadMixing()
+  const key = JSON.stringify([session.model.folder.name, session.source, job])
+  if (probed?.key === key && probed.mixer.opened === session.model) return probed.mixer.fill(budget)
+  if (control) throw new WorkbenchError('plan-invalid', 'A job is running already.', 'Wait for it, or cancel it.')
+  const mine = new Control()
+  control = mine
+  try {
+    const nowhere = () => Promise.reject(new Error('A probe writes nothing.'))
+    const host = { session, control: mine, emit, sink: nowhere, journal: memoryStore(), network: hub.network }
+    probed = { key, mixer: await Mixer.probe(job, budget, host) }
+    return probed.mixer.fill(budget)
   } finally {
     control = null
   }
@@ -147,6 +172,7 @@ const api = {
       loadReaders(),
       loadPlanning(),
       loadRunning(),
+      loadMixing(),
       loadLooking(),
       loadSpeaking(),
       loadTrying(),
@@ -233,6 +259,8 @@ const api = {
     })
   },
   dryRun: async (spec: DryRunSpec) => (await loadPlanning()).dryRun(session.model, spec, session),
+  widths: async (job: Job): Promise<MixWidths> => (await loadMixing()).widthsOf(job, session),
+  mix,
   /** A job is kept as `id`; a measurement is not. */
   start: (id: string, job: Job, emit: (event: RunEvent) => void): Promise<JobReport> =>
     job.runs.length ? alone(id, () => run(id, job, emit, false), true) : run(null, job, emit, false),

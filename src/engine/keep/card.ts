@@ -8,6 +8,7 @@ import { overrideText } from '../../overrides.ts'
 import type { CheckpointReport, LastWords, ReportHead, RunResult, UsedText } from '../job.ts'
 import { remarks } from '../plan/remarks.ts'
 import type { PlannedRun } from '../plan/plan.ts'
+import { gridKind } from '../../quant/grids/index.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import type { OptionSpec } from '../../options.ts'
 import { runOptions } from '../run-options.ts'
@@ -71,7 +72,7 @@ function heading({ report, run, format }: CardFacts): string {
     ? `[${source.repo}](https://huggingface.co/${source.repo}/tree/${source.revision}) at \`${source.ref}\` (commit ${source.revision})`
     : `${plain(name)} (SHA-256 of its configuration and of samples of its weights: ${sha256})`
   const { version, code } = report.workbench
-  return `# ${plain(name)}, ${run.solver.label}, ${inWords(widthsOf(run).map(String), 'and')} bits, ${format.label}
+  return `# ${plain(name)}, ${run.solver.label}, ${gridsInWords(run)}, ${format.label}
 
 Made from ${origin} by QuantEase Workbench ${version} (engine ${code.slice(0, 12)}) on ${plain(report.adapter.name)}. Its format: ${format.summary}`
 }
@@ -157,6 +158,20 @@ function notes({ report, run, opened, format }: CardFacts): string {
     ...Array.from(ofLayers, ([note, count]) => `${note} (${count === 1 ? 'one linear' : `${count} linears`})`),
   ]
   return ['## Notes', '', ...lines.map((line) => `- ${plain(line)}`)].join('\n')
+}
+
+/** What a run's linears are rounded to, the narrowest first: "2 and 3 bits", "Q4_K and Q5_0". */
+function gridsInWords({ linears }: PlannedRun): string {
+  const widths = new Map<string, number>()
+  const types = new Map<string, number>()
+  for (const { options, grid } of linears.flatMap((of) => [...of.values()])) {
+    const { label, fixed } = gridKind(String(options.kind ?? 'uniform'))
+    if (fixed?.bits) types.set(label!, grid.bits)
+    else widths.set(String(grid.bits), grid.bits)
+  }
+  const sorted = (of: Map<string, number>) => [...of].sort((a, b) => a[1] - b[1]).map(([word]) => word)
+  const bits = widths.size ? [`${inWords(sorted(widths), 'and')} bits`] : []
+  return inWords([...sorted(types), ...bits], 'and')
 }
 
 /** The widths of a run's linears, the smallest first. */

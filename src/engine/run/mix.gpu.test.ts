@@ -6,7 +6,7 @@ import { planJob } from '../plan/check.ts'
 import { checkpointBytes, plannedBits } from '../plan/plan.ts'
 import { Session } from '../session.ts'
 import { memoryHost, smallJob, testTexts, tinyConfig, tinyFiles } from '../testing.ts'
-import { chooseMix } from './mix.ts'
+import { chooseMix, Mixer, widthsOf } from './mix.ts'
 
 let session: Session
 beforeAll(async () => {
@@ -43,6 +43,33 @@ test('bits per weight are filled up to less than one step, fused linears alike',
   }
   expect(mix.uniform.map(({ options }) => options)).toEqual([{ bits: 2 }, { bits: 3 }])
   expect(await chooseMix(job, { bitsPerWeight: 3.4 }, memoryHost(session).host)).toEqual(mix)
+})
+
+test('one probe fills any budget, and says what uniform widths would come to', async () => {
+  const mixer = await Mixer.probe(job, { bitsPerWeight: 3.4 }, memoryHost(session).host)
+  const sizes = await widthsOf(job, session)
+  expect(sizes.bitsPerWeight.map(({ options }) => options)).toEqual([{ bits: 2 }, { bits: 3 }, { bits: 4 }, { bits: 8 }])
+  const mixes = [2.7, 3.4, 5].map((bitsPerWeight) => mixer.fill({ bitsPerWeight }))
+  for (const [i, { budget, size, predicted, foreseen }] of mixes.entries()) {
+    expect(size).toBeLessThanOrEqual(budget.bitsPerWeight!)
+    if (i) expect(predicted).toBeLessThan(mixes[i - 1].predicted)
+    // No mixture is worse than the uniform width within it.
+    const within = sizes.bitsPerWeight.flatMap(({ size: uniform }, w) => (uniform <= budget.bitsPerWeight! ? [foreseen[w].kl] : []))
+    expect(predicted).toBeLessThanOrEqual(Math.min(...within))
+  }
+  expect(mixer.fill({ bytes: sizes.bytes[1].size }).size).toBeLessThanOrEqual(sizes.bytes[1].size)
+})
+
+test('types of GGUF are mixed, with embedding and head as the run has them', async () => {
+  const typed = { ...job, runs: [{ ...job.runs[0], options: { kind: 'q4_0' } }] }
+  const mix = await chooseMix(typed, { bitsPerWeight: 7.3 }, memoryHost(session).host)
+  const run = (await planJob({ ...typed, runs: [{ ...typed.runs[0], overrides: mix.overrides }] }, session)).runs[0]
+  expect(mix.size).toBe(bitsPerWeight(plannedBits(run, session.model)))
+  expect(mix.size).toBeLessThanOrEqual(7.3)
+  // One tensor of 1,024 rows of 32, the same in all of them: what llama.cpp gives it in a file of Q4_0.
+  expect(run.ends.map(({ use, options }) => [use, options.kind])).toEqual([['both', 'q8_0']])
+  expect(mix.ends).toEqual({ embeddingType: 'q8_0', headType: 'q8_0' })
+  expect(new Set(mix.parts.map(({ options }) => options.kind)).size).toBeGreaterThan(1)
 })
 
 test('a file is filled', async () => {

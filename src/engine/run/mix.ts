@@ -14,6 +14,7 @@ import {
   type Job,
   type Mix,
   type MixPart,
+  type MixWidths,
   type Options,
   type Override,
   type RunSpec,
@@ -23,6 +24,7 @@ import { type Choice, pack } from '../plan/knapsack.ts'
 import { withOwn } from '../plan/own.ts'
 import { checkpointBytes, endBits, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'
 import { FULL } from '../run-options.ts'
+import type { Session } from '../session.ts'
 import { prepare } from './prepare.ts'
 import { type Probed, ProbeLoop, type ProbedStage } from './probe.ts'
 import { Pulse } from './pulse.ts'
@@ -51,37 +53,83 @@ interface Unit {
   price: number
 }
 
-/**
- * Chooses overrides for the first run of a job, which has none of its own.
- * @throws {WorkbenchError} `option-invalid` for a budget that no mixture meets; `plan-invalid` and what else stands against the plan
- */
-export async function chooseMix(job: Job, budget: Budget, given: Host): Promise<Mix> {
-  const host = { ...given, journal: memoryStore() }
-  const [spec] = job.runs
-  const prepared = await prepare({ ...job, runs: [spec], save: false, lambada: undefined }, host, false)
-  const { plan, opened, journal, work } = prepared
-  const scales = new Scales(spec, plan.runs[0], opened, budget)
-  const widths = scales.widths()
-  judge(budget, widths, opened)
-  const pulse = new Pulse(host, work.planned)
-  const devices = new Recovery(host, (gpu, halvings) => {
-    pulse.attach(gpu)
-    gpu.gemm = journal.head.gemmKernel
-    usePanel(gpu, journal.head.sweepPanel)
-    return new ProbeLoop(gpu, opened, plan, host, journal, pulse.progress, halvings)
-  })
-  const grids = widths.map(({ run }) => run.options)
-  const asked = budget.bytes ?? budget.bitsPerWeight!
-  // Plain rounding to the width above does about what a method does near the budget.
-  const rounding = (widths.find(({ size }) => size >= asked) ?? widths.at(-1)!).run.options
-  try {
-    const probed = await devices.do((loop) => loop.probe(plan.runs[0], grids, rounding))
-    return scales.fill(unitsOf(probed.stages, plan.runs[0].solver.transform !== undefined), widths, curveOf(probed))
-  } finally {
-    devices.drop()
-    await journal.close()
+/** What a probe found for the first run of a job: budgets are filled from it without another one. */
+export class Mixer {
+  readonly #units: Unit[]
+  readonly #foretold: (price: number) => number
+
+  private constructor(
+    readonly spec: RunSpec,
+    readonly planned: PlannedRun,
+    readonly opened: OpenModel,
+    probed: Probed,
+  ) {
+    this.#units = unitsOf(probed.stages, planned.solver.transform !== undefined)
+    this.#foretold = curveOf(probed)
+  }
+
+  /**
+   * `budget`: near which the prices of errors are found.
+   * @throws {WorkbenchError} `option-invalid` for a budget that no mixture meets; `plan-invalid` and what else stands against the plan
+   */
+  static async probe(job: Job, budget: Budget, given: Host): Promise<Mixer> {
+    const host = { ...given, journal: memoryStore() }
+    const [spec] = job.runs
+    const prepared = await prepare({ ...job, runs: [spec], save: false, lambada: undefined }, host, false)
+    const { plan, opened, journal, work } = prepared
+    const [planned] = plan.runs
+    const widths = new Scales(spec, planned, opened, budget).widths()
+    judge(budget, widths, opened)
+    const pulse = new Pulse(host, work.planned)
+    const devices = new Recovery(host, (gpu, halvings) => {
+      pulse.attach(gpu)
+      gpu.gemm = journal.head.gemmKernel
+      usePanel(gpu, journal.head.sweepPanel)
+      return new ProbeLoop(gpu, opened, plan, host, journal, pulse.progress, halvings)
+    })
+    const grids = widths.map(({ run }) => run.options)
+    // Plain rounding to the width above does about what a method does near the budget.
+    const rounding = (widths.find(({ size }) => size >= askedOf(budget)) ?? widths.at(-1)!).run.options
+    try {
+      return new Mixer(spec, planned, opened, await devices.do((loop) => loop.probe(planned, grids, rounding)))
+    } finally {
+      devices.drop()
+      await journal.close()
+    }
+  }
+
+  /** The best mixture. @throws {WorkbenchError} `option-invalid` for a budget that none meets */
+  fill(budget: Budget): Mix {
+    const scales = new Scales(this.spec, this.planned, this.opened, budget)
+    const widths = scales.widths()
+    judge(budget, widths, this.opened)
+    return scales.fill(this.#units, widths, this.#foretold)
   }
 }
+
+/** Chooses overrides for the first run of a job, which has none of its own. @throws {WorkbenchError} as `Mixer.probe` */
+export const chooseMix = async (job: Job, budget: Budget, host: Host): Promise<Mix> => (await Mixer.probe(job, budget, host)).fill(budget)
+
+/** The widths that all linears of a run may have together, the smallest first, without a probe. @throws {WorkbenchError} `option-invalid` */
+export async function widthsOf(job: Job, session: Session): Promise<MixWidths> {
+  const [spec] = job.runs
+  const { model: opened } = session
+  const { info } = await session.gpu()
+  const planned = planRun(
+    { ...spec, overrides: [] },
+    opened,
+    info.maxBinding,
+    false,
+    spec.formats ?? job.formats ?? [],
+    (_, message, hint = '') => {
+      throw new WorkbenchError('option-invalid', message, hint)
+    },
+  )!
+  const sizes = (budget: Budget) => new Scales(spec, planned, opened, budget).widths().map(({ options, size }) => ({ options, size }))
+  return { bitsPerWeight: sizes({ bitsPerWeight: 1 }), bytes: sizes({ bytes: 1 }) }
+}
+
+const askedOf = (budget: Budget) => budget.bytes ?? budget.bitsPerWeight!
 
 /**
  * The divergence that errors of a certain price foretell. Around what was rounded it grows as a power of them, of which the prices, being
@@ -111,7 +159,7 @@ function unitsOf(stages: ProbedStage[], scaled: boolean): Unit[] {
 
 /** @throws {WorkbenchError} option-invalid */
 function judge(budget: Budget, widths: Width[], opened: OpenModel): void {
-  const asked = budget.bytes ?? budget.bitsPerWeight!
+  const asked = askedOf(budget)
   const sizes = widths.map(({ size }) => size)
   const [least, most] = [Math.min(...sizes), Math.max(...sizes)]
   if (asked >= least && asked <= most) return
@@ -201,7 +249,11 @@ class Scales {
       // Lists of names in the head of a file take some bytes, too.
       if (over <= 0) {
         const [predicted, bound] = [packed.value, packed.bound].map(foretold)
-        return { ...this.#mix(units, widths, packed.chosen), overrides, size, predicted, bound }
+        const foreseen = widths.map(({ options }, w) => ({
+          options,
+          kl: foretold(units.reduce((sum, one) => sum + one.price * one.errors[w], 0)),
+        }))
+        return { ...this.#mix(units, widths, packed.chosen), overrides, size, predicted, bound, foreseen }
       }
       room -= over
     }
@@ -209,7 +261,7 @@ class Scales {
 
   #mix(units: Unit[], widths: Width[], chosen: number[]): Pick<Mix, 'parts' | 'uniform' | 'budget' | 'ends'> {
     const { budget, opened, planned } = this
-    const asked = budget.bytes ?? budget.bitsPerWeight!
+    const asked = askedOf(budget)
     const below = widths.filter(({ size }) => size <= asked).slice(-1)
     const near = below.length > 0 && below[0].size >= asked * (1 - NEAR)
     const above = near ? [] : widths.filter(({ size }) => size > asked).slice(0, 1)

@@ -100,6 +100,7 @@ export class ProbeLoop extends StagePass {
     await this.carry([reference], 0)
     const without: Hidden[] = []
     for (let k = 0; k < this.opened.model.shape.blocks; k++) {
+      this.stage(null, 'baseline', k)
       const full = await this.load(k)
       const weights: BlockWeights = new Map(full)
       const here = stages.flatMap((stage, i) => (stage.k === k ? [roughs[i]] : []))

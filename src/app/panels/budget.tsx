@@ -1,0 +1,225 @@
+/** A budget for a run: a slider of bits per weight or size, the mixture of widths that fills it, and the uniform widths beside. */
+import { useEffect, useId, useState } from 'react'
+import type { Budget, Job, Mix, MixWidths, RunSpec } from '../../engine/job.ts'
+import { type ErrorData, toErrorData } from '../../errors.ts'
+import { useView, useWorkbench } from '../context.ts'
+import * as format from '../format.ts'
+import { mixInWords, widthInWords } from '../plan.ts'
+import { isBusy, type Mixing } from '../store/state.ts'
+import { Button, Choice, Icon } from './controls.tsx'
+import { Scroll } from './tables.tsx'
+import './budget.css'
+
+type Unit = keyof MixWidths
+
+/** Steps of the slider over its range, of sizes; bits per weight go by hundredths. */
+const STEPS = 500
+/** Milliseconds without a change before a budget is filled anew. */
+const SETTLED = 250
+
+export function BudgetOf({ run, job }: { run: RunSpec; job: Job }) {
+  const [open, setOpen] = useState(false)
+  return (
+    <details className="more" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Bits within a budget</summary>
+      {open && (
+        <div className="budget">
+          <Filling run={run} job={job} />
+        </div>
+      )}
+    </details>
+  )
+}
+
+function Filling({ run, job }: { run: RunSpec; job: Job }) {
+  const workbench = useWorkbench()
+  const [unit, setUnit] = useState<Unit>('bitsPerWeight')
+  const [widths, setWidths] = useState<MixWidths | ErrorData | null>(null)
+  const asked = JSON.stringify({ ...run, overrides: [] })
+  useEffect(() => {
+    let mine = true
+    const { id, label, method, options } = JSON.parse(asked) as RunSpec
+    workbench.widths({ id, label, method, options }).then(
+      (found) => mine && setWidths(found),
+      (thrown) => mine && setWidths(toErrorData(thrown)),
+    )
+    return () => {
+      mine = false
+    }
+  }, [workbench, asked])
+  if (!widths) return <p className="hint">Looking what widths there are …</p>
+  if ('code' in widths) return <Refused {...widths} />
+  return (
+    <>
+      <p className="hint">
+        Which linears get more bits and which fewer: from one calibration, what each width of each linear costs, and the mixture that costs
+        least within the budget.
+      </p>
+      <Choice
+        name="budget-unit"
+        value={unit}
+        choices={[
+          { value: 'bitsPerWeight', label: 'Bits per weight' },
+          { value: 'bytes', label: 'Size of the checkpoint' },
+        ]}
+        onChange={setUnit}
+      />
+      <Slider key={`${unit} ${run.id}`} run={run} job={job} unit={unit} widths={widths[unit]} />
+    </>
+  )
+}
+
+const shownSize = (unit: Unit, size: number) => (unit === 'bytes' ? format.bytes(size) : `${format.bitsPerWeight(size)} bits`)
+
+function Slider({ run, job, unit, widths }: { run: RunSpec; job: Job; unit: Unit; widths: MixWidths[Unit] }) {
+  const workbench = useWorkbench()
+  const id = useId()
+  const busy = useView(isBusy)
+  const sound = useView(({ check }) => check.state === 'done')
+  const mix = useView((state) => (state.mix?.run === run.id ? state.mix : null))
+  const measuring = useView((state) => state.mix?.state === 'measuring')
+  const [least, most] = [widths[0].size, widths.at(-1)!.size]
+  const step = unit === 'bytes' ? Math.max(1, Math.round((most - least) / STEPS)) : 0.01
+  // Hundredths inside the range; of sizes, whole steps from the least.
+  const [low, high] = unit === 'bytes' ? [Math.ceil(least), Math.floor(most)] : [Math.ceil(least * 100) / 100, Math.floor(most * 100) / 100]
+  const [value, setValue] = useState(() => firstBudget(widths, low, high))
+  const known = mix?.state === 'found' && isOf(mix.of, job, run)
+  const budget: Budget = unit === 'bytes' ? { bytes: value } : { bitsPerWeight: value }
+  const filled = known && (mix.found.budget[unit] ?? null) === value
+  useEffect(() => {
+    if (!known || filled) return
+    const due = setTimeout(() => workbench.findMix(run, unit === 'bytes' ? { bytes: value } : { bitsPerWeight: value }), SETTLED)
+    return () => clearTimeout(due)
+  }, [workbench, run, known, filled, unit, value])
+  return (
+    <>
+      <div className="budget-slider">
+        <label htmlFor={id}>
+          At most <b className="figures">{shownSize(unit, value)}</b>
+        </label>
+        <input
+          id={id}
+          type="range"
+          min={low}
+          max={high}
+          step={step}
+          value={value}
+          list={`${id}-widths`}
+          aria-valuetext={shownSize(unit, value)}
+          onChange={(event) => setValue(Number(event.target.value))}
+        />
+        <datalist id={`${id}-widths`}>
+          {widths.map(({ options, size }) => (
+            <option key={size} value={size} label={widthInWords(options)} />
+          ))}
+        </datalist>
+        <span className="budget-ends hint">
+          <span>
+            {widthInWords(widths[0].options)}, {shownSize(unit, least)}
+          </span>
+          <span>
+            {widthInWords(widths.at(-1)!.options)}, {shownSize(unit, most)}
+          </span>
+        </span>
+      </div>
+      {mix?.state === 'failed' && <Refused {...mix.error} />}
+      {mix?.state === 'measuring' ? (
+        <Measuring mix={mix} />
+      ) : (
+        !known && (
+          <Button icon="play" disabled={busy || measuring || !sound} onClick={() => workbench.findMix(run, budget)}>
+            Find the mixture
+          </Button>
+        )
+      )}
+      {known && <Found run={run} mix={mix.found} unit={unit} widths={widths} stale={!filled} />}
+    </>
+  )
+}
+
+/** Between the run's own width and the one above, or in the middle. */
+function firstBudget(widths: MixWidths[Unit], low: number, high: number): number {
+  const middle = Math.max(0, Math.floor(widths.length / 2) - 1)
+  const between = (widths[middle].size + (widths[middle + 1] ?? widths[middle]).size) / 2
+  return Math.min(high, Math.max(low, low > 100 ? Math.round(between) : Math.round(between * 100) / 100))
+}
+
+/** Whether a mixture was found for the plan as it is. */
+function isOf(found: Job, job: Job, { overrides: _, ...run }: RunSpec): boolean {
+  const of = ({ calibration, seed, formats }: Job, { id, method, options }: Pick<RunSpec, 'id' | 'method' | 'options'>) =>
+    JSON.stringify([calibration, seed, formats, id, method, options])
+  return of(found, found.runs[0]) === of(job, run)
+}
+
+function Measuring({ mix: { place } }: { mix: Extract<Mixing, { state: 'measuring' }> }) {
+  const workbench = useWorkbench()
+  const what = place?.stage === 'baseline' ? 'what errors cost at the end of the model' : 'the error of each linear at each width'
+  return (
+    <p className="row">
+      <Button icon="cancel" onClick={workbench.stopMix}>
+        Stop
+      </Button>
+      <span className="hint">
+        Measuring {what}
+        {place?.block != null && `, block ${place.block + 1}`} …
+      </span>
+    </p>
+  )
+}
+
+function Found({ run, mix, unit, widths, stale }: { run: RunSpec; mix: Mix; unit: Unit; widths: MixWidths[Unit]; stale: boolean }) {
+  const workbench = useWorkbench()
+  const beside = mix.uniform.length
+  return (
+    <div className={stale ? 'budget stale' : 'budget'}>
+      <Scroll label="The mixture and uniform widths">
+        <table aria-label="The mixture and uniform widths">
+          <thead>
+            <tr>
+              <th scope="col">Linears</th>
+              <th scope="col" className="number">
+                {unit === 'bytes' ? 'Checkpoint' : 'Bits per weight'}
+              </th>
+              <th scope="col" className="number">
+                KL foreseen
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            <tr>
+              <th scope="row" className="budget-words">
+                {mixInWords(mix)}
+              </th>
+              <td className="number">{shownSize(unit, mix.size)}</td>
+              <td className="number">{format.divergence(mix.predicted)}</td>
+            </tr>
+            {widths.map(({ options, size }) => (
+              <tr key={size}>
+                <th scope="row">all at {widthInWords(options)}</th>
+                <td className="number">{shownSize(unit, size)}</td>
+                <td className="number">{format.divergence(mix.foreseen.find(({ options: of }) => sameWidth(of, options))?.kl ?? null)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      <p className="hint">Foreseen from rounding single groups of linears; the plan measures them.</p>
+      <Button icon="check" disabled={stale} onClick={() => workbench.takeMix(run.id, mix)}>
+        Take it, beside {beside === 1 ? 'the uniform run' : `${beside} uniform runs`}
+      </Button>
+    </div>
+  )
+}
+
+const sameWidth = (a: Mix['uniform'][number]['options'], b: typeof a) => a.bits === b.bits && a.kind === b.kind
+
+function Refused({ message, hint }: Pick<ErrorData, 'message' | 'hint'>) {
+  return (
+    <p className="field-problem error">
+      <Icon name="warning" />
+      <span>
+        {message} {hint}
+      </span>
+    </p>
+  )
+}
