@@ -71,6 +71,38 @@ describe('a dry run of a config.json', () => {
     expect(methods[0].forecast!.hostBytes).toBeGreaterThan((4 + 2 * 3) * 128 * 256 * 4)
   })
 
+  it('honours overrides: what stays whole is not solved, and takes its bits', async () => {
+    const spec = { label: '', method: 'gptq', options: { bits: 2 } }
+    const { methods } = await dryRun(
+      await blank(),
+      {
+        options: {},
+        calibration: { samples: 4, length: 128 },
+        evaluation: { samples: 3, length: 128 },
+        device: dryDevices[0],
+        runs: [
+          { ...spec, id: 'all' },
+          {
+            ...spec,
+            id: 'some',
+            overrides: [{ pattern: 'layers.{0..4}.mlp' }, { pattern: 'layers.5.mlp.down_proj', options: { bits: 8 } }],
+          },
+          { ...spec, id: 'few', overrides: [{ pattern: 'mlp' }] },
+        ],
+      },
+      new Session(undefined),
+    )
+    const [all, some, few] = methods
+    for (const { problem } of methods) expect(problem).toBeNull()
+    // Of each block 4 · 256² and 3 · 256 · 768 weights.
+    const share = 9 / 13
+    expect(few.bitsPerWeight!).toBeClose(16 * share + (1 - share) * all.bitsPerWeight!, { relative: 0.01 })
+    expect(some.bitsPerWeight!).toBeLessThan(few.bitsPerWeight!)
+    const peak = ({ forecast }: (typeof methods)[number]) => forecast!.stages.find(({ stage }) => stage === 'solve')!.gpuBytes
+    expect(peak(few)).toBeLessThan(peak(some))
+    expect(peak(some)).toBeLessThanOrEqual(peak(all))
+  })
+
   it('says which matrix no buffer holds', async () => {
     const { methods } = await run({ maxBuffer: 2 ** 21 })
     for (const { forecast, problem } of methods) {

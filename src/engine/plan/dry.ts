@@ -10,7 +10,8 @@ import { type DeviceFacts, DryDevice } from '../../gpu/dry.ts'
 import type { Store } from '../../io/bytes.ts'
 import { hollow } from '../../models/blank.ts'
 import { kindsOf, linearsOf, type Model } from '../../models/family.ts'
-import type { OpenModel } from '../../models/weights.ts'
+import { blockName, type OpenModel } from '../../models/weights.ts'
+import { claims } from '../../overrides.ts'
 import { BLOCK, panelOf, usePanel as takePanel } from '../../quant/descent.ts'
 import { resolveOptions } from '../../options.ts'
 import { trialsOf } from '../../quant/choice.ts'
@@ -274,20 +275,21 @@ async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, de
     const options: Options = { ...spec.options, blocks: 0 }
     // No sweep needs more memory than the first.
     if (has(solver, 'iterations')) options.iterations = 1
-    // The short model may not have the linears that overrides are for; none needs much more memory than the others.
-    return { ...spec, options, overrides: [] }
+    return { ...spec, options }
   })
-  const key = ({ method, options }: RunSpec) => JSON.stringify([method, options, counts, device])
+  const key = ({ method, options, overrides = [] }: RunSpec) => JSON.stringify([method, options, overrides, counts, device])
   const fresh = specs.filter((spec) => !before.has(key(spec)))
   if (fresh.length) {
-    const { layouts } = opened.model
-    const kinds = kindsOf(opened.model).map((kind) => layouts.flatMap((layout, k) => (layout === kind ? [k] : [])))
+    const kinds = alikeBlocks(
+      opened.model,
+      runs.filter(({ spec }) => fresh.some(({ id }) => id === spec.id)),
+    )
     const first = kinds.flatMap((blocks) => blocks.slice(0, 2))
     const tryBlocks = (picked: number[]) =>
       attempt(
         opened,
         [...picked].sort((a, b) => a - b),
-        fresh,
+        fresh.map((spec) => withinBlocks(opened, spec, picked)),
         counts,
         device,
       )
@@ -299,6 +301,26 @@ async function foresee(opened: OpenModel, runs: PlannedRun[], counts: Counts, de
     for (const spec of fresh) before.set(key(spec), extended(base, further, spec.id))
   }
   return new Map(specs.map((spec) => [spec.id, before.get(key(spec))!]))
+}
+
+/** The numbers of the blocks, those that are of one kind and that overrides treat alike together. */
+function alikeBlocks({ layouts }: Model, runs: PlannedRun[]): number[][] {
+  const kinds = new Map<string, number[]>()
+  const distinct = [...new Set(layouts)]
+  for (const [k, layout] of layouts.entries()) {
+    const own = runs.map(({ linears }) => k < linears.length && [...linears[k]].map(([name, one]) => [name, one.own]))
+    const key = JSON.stringify([distinct.indexOf(layout), own])
+    kinds.set(key, [...(kinds.get(key) ?? []), k])
+  }
+  return [...kinds.values()]
+}
+
+/** A run on some blocks only: without the overrides that say nothing of these. */
+function withinBlocks(opened: OpenModel, spec: RunSpec, picked: number[]): RunSpec {
+  const { overrides = [] } = spec
+  const paths = picked.flatMap((k) => linearsOf(opened.model.layouts[k]).map(({ name }) => blockName(opened, k, name)))
+  const claimed = new Set(claims(overrides, paths))
+  return { ...spec, overrides: overrides.filter((_, i) => claimed.has(i)) }
 }
 
 /** Runs with one more block of a kind, and how many more of it there are. */
