@@ -26,7 +26,7 @@ import { checkPushed, chooseFormats, differing, takesAll } from './cli/resume.ts
 import { Speaker } from './cli/speaker.ts'
 import { upload } from './cli/upload.ts'
 import { commands } from './scale/commands.ts'
-import { tellAndExit } from './scale/exit.ts'
+import { tellAndExit, worded } from './scale/exit.ts'
 
 /** The data sets of the Hub, whose address is among the arguments. */
 let datasets: ReturnType<typeof hubDatasets>
@@ -292,8 +292,7 @@ if (Object.hasOwn(commands, word)) headless(() => commands[word](rest), tellAndE
 else headless(main, failure)
 
 function failure(error: unknown): number {
-  const { code, message, hint, detail } = toErrorData(error)
-  const usage = error instanceof UsageError
-  process.stderr.write(`${usage ? message : [`${message} (${code})`, hint, detail].filter(Boolean).join('\n')}\n`)
-  return usage || (code === 'option-invalid' && !(error instanceof ExportFailure)) ? 2 : 1
+  process.stderr.write(`${worded(error)}\n`)
+  const usage = error instanceof UsageError || (toErrorData(error).code === 'option-invalid' && !(error instanceof ExportFailure))
+  return usage ? 2 : 1
 }

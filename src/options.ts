@@ -119,19 +119,21 @@ function contradiction(spec: OptionSpec, given: OptionValue | undefined, { value
 
 /** A sentence that names the valid values; null when the value is valid. */
 export function optionProblem(spec: OptionSpec, value: OptionValue): string | null {
+  const words = spec.type === 'choice' && typeof spec.default === 'string'
+  const said = typeof value === 'string' && !words ? `the text ${JSON.stringify(value)}` : value
   switch (spec.type) {
     case 'bool':
-      return typeof value === 'boolean' ? null : `${spec.label} is on or off, not ${value}.`
+      return typeof value === 'boolean' ? null : `${spec.label} is on or off, not ${said}.`
     case 'choice':
       return spec.choices.some((choice) => choice.value === value)
         ? null
         : `${spec.label} can be ${inWords(
             spec.choices.map((choice) => choice.label),
             'or',
-          )}, not ${value}.`
+          )}, not ${said}.`
     case 'auto': {
       const fits = value === 'auto' || (typeof value === 'number' && value >= spec.min && value <= spec.max)
-      return fits ? null : `${spec.label} is auto or a number from ${spec.min} to ${spec.max}, not ${value}.`
+      return fits ? null : `${spec.label} is auto or a number from ${spec.min} to ${spec.max}, not ${said}.`
     }
     case 'int':
     case 'number': {
@@ -139,7 +141,7 @@ export function optionProblem(spec: OptionSpec, value: OptionValue): string | nu
         typeof value === 'number' && value >= spec.min && value <= spec.max && (spec.type === 'number' || Number.isInteger(value))
       return fits
         ? null
-        : `${spec.label} is a ${spec.type === 'int' ? 'whole number' : 'number'} from ${spec.min} to ${spec.max}, not ${value}.`
+        : `${spec.label} is a ${spec.type === 'int' ? 'whole number' : 'number'} from ${spec.min} to ${spec.max}, not ${said}.`
     }
   }
 }

@@ -1,5 +1,5 @@
 /** The arguments of the command line: their declaration, parsing, and the text of --help. */
-import { parseArgs } from 'node:util'
+import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { dryDevices } from '../engine/devices.ts'
 import { defaultCacheBudget, publicHub } from '../engine/hub.ts'
 import { mostTokens } from '../engine/inspect/text.ts'
@@ -98,7 +98,7 @@ const switches = {
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
   overwrite: 'replace an earlier checkpoint of this program in the folder of --save',
   resume:
-    'go on with the job whose journal is next to the folder of --save; with no more than --model, --save and --format, all other options are taken from there. For a solved job, write the checkpoint that could not be written or, after --keep-solved, those of --format beside the ones that are there',
+    'go on with the job whose journal is next to the folder of --save; with no more than --model, --save and --format, all other options are taken from there. For a solved job, write the checkpoint that could not be written or, after --keep-solved, those of --format beside the ones that are there, of which a single one moves into a subfolder of its own',
   public: 'with --push: everybody may see the repository',
   'keep-solved': 'keep the journal after everything is written, so that --resume can write the checkpoint in other formats without solving',
   'dry-run': 'forecast time and memory of every algorithm, from the config.json in --model (a folder or a path) alone',
@@ -155,6 +155,11 @@ export function readArguments(catalog: Catalog, argv: string[], more: Record<str
     ...Object.keys(switches).map((name) => [name, { type: 'boolean' as const }]),
     ...[...specsOf(catalog)].map(({ flag, type }) => [flag, { type: type === 'bool' ? ('boolean' as const) : ('string' as const) }]),
   ])
+  return new Given(parsed(argv, known).values as Values)
+}
+
+/** Reads arguments strictly. @throws {UsageError} */
+export function parsed(argv: string[], options: NonNullable<ParseArgsConfig['options']>, allowPositionals = false) {
   // As in Python's argparse, a negative number is a value, not a flag: `--groupsize -1`.
   const args: string[] = []
   for (const arg of argv) {
@@ -162,9 +167,9 @@ export function readArguments(catalog: Catalog, argv: string[], more: Record<str
     else args.push(arg)
   }
   try {
-    return new Given(parseArgs({ args, options: known, strict: true, allowNegative: true }).values as Values)
+    return parseArgs({ args, options, strict: true, allowNegative: true, allowPositionals })
   } catch (error) {
-    throw new UsageError(`${(error as Error).message.split('. ')[0]}. --help lists the arguments.`)
+    throw new UsageError(`${(error as Error).message.split(/\.(?:\s|$)/)[0]}. --help lists the arguments.`)
   }
 }
 

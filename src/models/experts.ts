@@ -29,14 +29,16 @@ function describe(config: JsonObject): { text: string; need: string } {
   if (!experts || !width || !hidden || !blocks) return { text: '', need: '' }
   const dense = size.safeParse(config.first_k_dense_replace).data ?? 0
   const sparse = Math.max(0, blocks - dense)
-  const billions = (3 * experts * width * hidden * sparse) / 1e9
-  const gram = (experts * 4 * (hidden ** 2 + width ** 2)) / 2 ** 30
+  const parameters = 3 * experts * width * hidden * sparse
+  const gram = experts * 4 * (hidden ** 2 + width ** 2)
   const share = active && active < experts ? ` ${active} of them for each token,` : ''
   const seen = active && active < experts ? `, from the ${round((100 * active) / experts)} % of the tokens that reach it` : ''
   return {
-    text: `, in each of about ${sparse} blocks,${share} with some ${round(billions)} billion parameters in all`,
-    need: `. This one would need a forward pass that routes tokens, and Gram matrices for each expert${seen}: ${round(gram)} GiB for each block`,
+    text: `, in each of about ${sparse} blocks,${share} with some ${counted(parameters)} parameters in all`,
+    need: `. This one would need a forward pass that routes tokens, and Gram matrices for each expert${seen}: ${sized(gram)} for each block`,
   }
 }
 
+const counted = (value: number) => (value < 1e9 ? value.toLocaleString('en') : `${round(value / 1e9)} billion`)
+const sized = (bytes: number) => (bytes < 2 ** 30 ? `${round(bytes / 2 ** 20)} MiB` : `${round(bytes / 2 ** 30)} GiB`)
 const round = (value: number) => Number(value.toPrecision(3)).toLocaleString('en', { maximumFractionDigits: 20 })

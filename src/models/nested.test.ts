@@ -92,6 +92,12 @@ describe('a mixture of experts is refused with its size', () => {
       /num_local_experts is 8, in each of about 32 blocks, 2 of them for each token, with some 45.1 billion/,
       /25 % of the tokens/,
     ],
+    [
+      'tiny',
+      { model_type: 'qwen3_moe', num_experts: 4, moe_intermediate_size: 32, hidden_size: 64, num_hidden_layers: 2 },
+      /with some 49,152 parameters in all/,
+      /0.0781 MiB for each block/,
+    ],
     // DeepSeek V3: 671 billion.
     ['deepseek', deepseek, /n_routed_experts is 256, in each of about 58 blocks, 8 of them .* 654 billion/, /3.13 % of the tokens.*GiB/],
     // Qwen3.5 35B-A3B, whose repository has a type of its own.

@@ -1,7 +1,7 @@
 /** The words of the command line for more than one machine. */
 import { afterEach, expect, test, vi } from 'vitest'
 import { commands } from './commands.ts'
-import { exitCodeOf } from './exit.ts'
+import { exitCodeOf, worded } from './exit.ts'
 import { exampleSweep, readSweep } from './sweep-file.ts'
 
 afterEach(() => vi.restoreAllMocks())
@@ -13,17 +13,21 @@ async function run(...words: string[]): Promise<string> {
   const [word, ...rest] = words
   return commands[word](rest).then(
     () => said.join(''),
-    (error) => `${exitCodeOf(error)}: ${error.message}`,
+    (error) => `${exitCodeOf(error)}: ${worded(error)}`,
   )
 }
 
 test('the example is a sweep file', async () => {
   expect(readSweep(new TextEncoder().encode(await run('sweep', 'example')), 'example')).toEqual(exampleSweep)
-  expect(await run('sweep', '--help')).toContain('sweep plan SWEEP.json --out DIR')
+  for (const words of [['--help'], ['run', '--help']]) expect(await run('sweep', ...words)).toContain('sweep plan SWEEP.json --out DIR')
 })
 
 test.each([
-  [['sweep', 'constructor'], /^64: sweep can be example, plan, run, report, not "constructor"/],
+  [['sweep', 'constructor'], /^64: sweep can be example, plan, run, report, not "constructor"\. sweep --help says what each does\.$/],
+  [['sweep'], /^64: sweep can be .*, not ""\. sweep --help says/],
+  [['sweep', 'run', 'nowhere', '--index'], /^64: Option '--index.*' argument missing\. --help lists the arguments\.$/],
+  [['sweep', 'run', 'nowhere', '--index', '-1'], /^66: There is no plan in nowhere/],
+  [['solve'], /^64: --model is needed: .*"demo"\.$/],
   [['sweep', 'plan', 'sweep.json'], /^64: sweep plan needs a sweep file and --out DIR/],
   [['sweep', 'plan', 'nowhere.json', '--out', 'x'], /^66: The sweep file nowhere\.json cannot be read/],
   [['sweep', 'run', 'nowhere', '--index', '0'], /^66: There is no plan in nowhere/],

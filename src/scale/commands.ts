@@ -1,6 +1,5 @@
 /** The commands for more than one machine. Each reads its own arguments; what they compute is said on stdout, the rest on stderr. */
-import { parseArgs, type ParseArgsConfig } from 'node:util'
-import { readArguments, UsageError } from '../cli/arguments.ts'
+import { parsed, readArguments, UsageError } from '../cli/arguments.ts'
 import { understand } from '../cli/asked.ts'
 import { openModel } from '../cli/inputs.ts'
 import { dawn } from '../engine/hosts/node.ts'
@@ -97,7 +96,7 @@ const sweep: Record<string, Command> = {
     process.stdout.write(`${JSON.stringify(exampleSweep, null, 2)}\n`)
   },
   async plan(args) {
-    const { values, positionals } = read(args, { out: { type: 'string' }, device: { type: 'string' }, json: { type: 'boolean' } })
+    const { values, positionals } = parsed(args, { out: { type: 'string' }, device: { type: 'string' }, json: { type: 'boolean' } }, true)
     const [file, ...more] = positionals
     const { out, device, json } = values as { out?: string; device?: string; json?: boolean }
     if (!file || more.length || !out) throw new UsageError('sweep plan needs a sweep file and --out DIR.')
@@ -106,17 +105,13 @@ const sweep: Record<string, Command> = {
     process.stdout.write(json ? `${JSON.stringify({ ...plan, added, notes })}\n` : planText(plan, added, out))
   },
   async run(args) {
-    const { values, positionals } = read(args, {
-      index: { type: 'string' },
-      job: { type: 'string' },
-      all: { type: 'boolean' },
-      software: { type: 'boolean' },
-    })
+    const flags = { index: { type: 'string' }, job: { type: 'string' }, all: { type: 'boolean' }, software: { type: 'boolean' } } as const
+    const { values, positionals } = parsed(args, flags, true)
     if (values.all && positionals.length === 1) await runAll(positionals[0], await planIn(positionals[0]))
     else await runSweepJob(await jobPath(positionals, values as { index?: string; job?: string }))
   },
   async report(args) {
-    const { values, positionals } = read(args, { json: { type: 'boolean' } })
+    const { values, positionals } = parsed(args, { json: { type: 'boolean' } }, true)
     if (positionals.length !== 1) throw new UsageError('sweep report needs the folder of one sweep.')
     const { rows, files } = await reportSweep(positionals[0])
     process.stdout.write(values.json ? `${JSON.stringify({ rows, files })}\n` : markdownOf(rows))
@@ -127,21 +122,11 @@ const sweep: Record<string, Command> = {
 /** By their first words. */
 export const commands: Record<string, Command> = {
   async sweep([name = '', ...args]) {
-    if (!Object.hasOwn(sweep, name)) {
-      if (name === '--help') process.stdout.write(usage)
-      else throw new UsageError(`sweep can be ${Object.keys(sweep).join(', ')}, not "${name}".\n\n${usage}`)
-    } else await sweep[name](args)
+    if ([name, ...args].includes('--help')) process.stdout.write(usage)
+    else if (Object.hasOwn(sweep, name)) await sweep[name](args)
+    else throw new UsageError(`sweep can be ${Object.keys(sweep).join(', ')}, not "${name}". sweep --help says what each does.`)
   },
   ...Object.fromEntries(Object.keys(gramCommands).map((word) => [word, (args: string[]) => gramCommand(word, args)])),
-}
-
-/** @throws {UsageError} */
-function read(args: string[], options: NonNullable<ParseArgsConfig['options']>) {
-  try {
-    return parseArgs({ args, options, strict: true, allowPositionals: true })
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message.split('. ')[0]}.\n\n${usage}`)
-  }
 }
 
 /** @throws {UsageError}; {WorkbenchError} `file-missing` without such a job */

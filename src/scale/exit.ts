@@ -57,10 +57,14 @@ const codes: Record<ErrorCode, number> = {
 
 export const exitCodeOf = (error: unknown): number => (error instanceof UsageError ? usage : codes[toErrorData(error).code])
 
+/** An error as the terminal shows it: of wrong arguments a sentence, of a defect also where it happened. */
+export function worded(error: unknown): string {
+  const { code, message, hint, detail } = toErrorData(error)
+  return error instanceof UsageError ? message : [`${message} (${code})`, hint, detail].filter(Boolean).join('\n')
+}
+
 /** Says what went wrong, and returns the exit code. */
 export function tellAndExit(error: unknown): number {
-  const { code, message, hint, detail } = toErrorData(error)
-  const named = error instanceof UsageError ? message : `${message} (${code})`
-  process.stderr.write(`${[named, hint, detail].filter(Boolean).join('\n')}\n`)
+  process.stderr.write(`${worded(error)}\n`)
   return exitCodeOf(error)
 }

@@ -2,13 +2,14 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
-import { WorkbenchError } from '../errors.ts'
+import { type ErrorData, WorkbenchError } from '../errors.ts'
 import { isRemote, namedText } from '../cli/inputs.ts'
 import { dryDevices } from '../engine/devices.ts'
 import { storageOf } from '../engine/hosts/disk.ts'
 import type { Hub } from '../engine/hub.ts'
 import { type DryDevice, type Job, type Options, resolveOptions, type RunSpec } from '../engine/job.ts'
 import { plannedJobFile } from '../engine/job-file.ts'
+import { tooLong } from '../engine/plan/draw.ts'
 import { dryRun } from '../engine/plan/dry.ts'
 import type { Session } from '../engine/session.ts'
 import { digestOfFile, writeJson } from './files.ts'
@@ -31,12 +32,14 @@ export async function planSweep(path: string, dir: string, device?: string): Pro
   })
   const { session, hub } = openSession(undefined)
   const sweep = readSweep(data, basename(path))
-  const settings = expand(sweep, session.catalog)
+  const idle: string[] = []
+  const settings = expand(sweep, session.catalog, (note) => idle.push(note))
   const named = device ?? sweep.device ?? 'webgpu'
   const on = dryDevices.find(({ id }) => id === named)
   if (!on) throw wrong(`There is no device "${named}".`, `Devices are ${dryDevices.map(({ id }) => id).join(', ')}.`)
   const before = (await readPlan(dir)) ?? emptyPlan
   const planner = new Planner(session, hub, on)
+  planner.notes.push(...idle)
   for (const model of new Set(settings.map((setting) => setting.model)))
     await planner.model(
       model,
@@ -68,6 +71,9 @@ interface OwnText {
 
 const wrong = (message: string, hint: string) => new WorkbenchError('option-invalid', message, hint)
 
+/** An error with what it belongs to. */
+const of = (what: string, { code, message, hint }: ErrorData) => new WorkbenchError(code, `${what}: ${message}`, hint)
+
 /** The name of a person's own file. */
 function ownNamed(session: Session, id: string) {
   return session.texts.file(id)?.origin === 'file' ? { name: basename(id), origin: 'file' as const } : undefined
@@ -87,14 +93,21 @@ class Planner {
   /** The settings of one model, which is opened once. */
   async model(model: string, settings: Setting[]): Promise<void> {
     const { session, hub } = this
-    const { summary, sha256 } = await openNamed(session, hub, model)
+    const { summary, sha256 } = await openNamed(session, hub, model).catch((error) => {
+      throw error instanceof WorkbenchError ? of(model, error) : error
+    })
     const place = model === 'demo' ? model : isRemote(model) ? `${session.source!.repo}@${session.source!.revision}` : resolve(model)
+    const positions = summary.maxPositions
     for (const setting of settings) {
+      for (const part of ['calibration', 'evaluation'] as const) {
+        const beyond = tooLong({ maxPositions: positions }, setting.job[part].length ?? 0)
+        if (beyond) throw wrong(`${model}: ${part}.length: ${beyond.message}`, beyond.hint)
+      }
       const texts = {
         calibration: await this.#text(setting, 'calibration'),
         evaluation: await this.#text(setting, 'evaluation'),
       }
-      const job = this.#job(setting, texts, Math.min(2048, summary.maxPositions ?? 2048))
+      const job = this.#job(setting, texts, Math.min(2048, positions ?? 2048))
       const label = `${summary.name}: ${labelOf(setting, session)}`
       const file = plannedJobFile(job, originOf(model, summary), (id) => ownNamed(session, id))
       file.model.sha256 = sha256
@@ -145,7 +158,7 @@ class Planner {
     const spec = { options: {}, calibration, evaluation, device: this.device, runs }
     const { methods } = await dryRun(this.session.model, spec, this.session)
     const [{ forecast, problem, bitsPerWeight, checkpointBytes }] = methods
-    if (problem) throw new WorkbenchError(problem.code, `${label}: ${problem.message}`, problem.hint)
+    if (problem) throw of(label, problem)
     if (!forecast) return null
     const { flops, seconds, gpuBytes, hostBytes } = forecast
     if (gpuBytes > this.device.memoryBudget)

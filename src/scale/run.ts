@@ -66,20 +66,36 @@ export async function runSweepJob(path: string, open: () => Opened = () => openS
 }
 
 /**
- * Runs all jobs of a plan that are not done, one after the other on one device; those of other workers are left to them.
+ * Runs all jobs of a plan that are not done, one after the other on one device.
  * @throws {WorkbenchError} the first that a job failed of, after the others
  */
 export async function runAll(dir: string, { jobs }: SweepPlan): Promise<void> {
   const opened = openSession(dawn())
+  await each(jobs, ({ id }) => runSweepJob(filesOf(jobFolder(dir, id)).job, () => opened))
+}
+
+/**
+ * One after the other. Jobs that other workers are at come once again when the rest is done: those workers may have died.
+ * @throws {WorkbenchError} at once what another attempt may mend, as for all; else the first that a job failed of, after the others
+ */
+export async function each<T>(jobs: readonly T[], run: (job: T) => Promise<void>): Promise<void> {
   const failed: unknown[] = []
-  for (const { id } of jobs) {
-    await runSweepJob(filesOf(jobFolder(dir, id)).job, () => opened).catch((error) => {
-      if (exitCodeOf(error) === RETRY && !(error instanceof WorkbenchError && error.code === 'journal-busy')) throw error
+  const busy: T[] = []
+  for (const job of jobs)
+    await run(job).catch((error) => {
+      if (isBusy(error)) busy.push(job)
+      else if (exitCodeOf(error) === RETRY) throw error
+      else failed.push(error)
+    })
+  for (const job of busy)
+    await run(job).catch((error) => {
+      if (exitCodeOf(error) === RETRY && !isBusy(error)) throw error
       failed.push(error)
     })
-  }
   if (failed.length) throw failed[0]
 }
+
+const isBusy = (error: unknown) => error instanceof WorkbenchError && error.code === 'journal-busy'
 
 /** Says what to do about a worker without GPU. */
 export function withoutGpu(error: unknown): unknown {

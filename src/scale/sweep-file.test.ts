@@ -31,6 +31,16 @@ test('the example is a sweep of methods, presets and options without what is exc
   ])
 })
 
+test('an exclusion that takes nothing out is told', () => {
+  const notes: string[] = []
+  const exclude = [
+    { method: 'rtn', bits: 4 },
+    { method: 'rtn', bits: 2 },
+  ]
+  expect(expand(sweep({ options: { bits: [3, 4] }, exclude }), catalog, (note) => notes.push(note))).toHaveLength(1)
+  expect(notes).toEqual([expect.stringMatching(/\{"method":"rtn","bits":2\} of "exclude" takes nothing out/)])
+})
+
 test('texts of a model stand before those of the sweep, and a method takes of the common options what it has', () => {
   const own = { model: 'm', calibration: { text: 'own.txt', samples: 3 } }
   const given = sweep({ models: ['demo', own], calibration: { text: 'all.txt', length: 9 }, seed: [1, 2], options: { iterations: [5, 6] } })
@@ -49,6 +59,17 @@ test('texts of a model stand before those of the sweep, and a method takes of th
 test.each([
   ['no sweep', { format: 'other' }, /is no sweep file/],
   ['an unknown member', { ...sweep(), colour: 1 }, /no valid sweep file.*colour/],
+  [
+    'an unknown member of a text',
+    { ...sweep(), calibration: { chatTemplate: true } },
+    /calibration: Unrecognized key: "chatTemplate"\. It can have text, column, chat, samples, length, sampling, heldOut\.$/,
+  ],
+  [
+    'an unknown member of a model',
+    { ...sweep(), models: ['demo', { model: 'm', text: 'x' }] },
+    /models\.1: Unrecognized key: "text"\. It can have model, calibration, evaluation\.$/,
+  ],
+  ['a value of another type', sweep({ options: { bits: '3' } }), /bits of rtn: Bits can be 2, 3, 4 or 8, not the text "3"/],
   ['an unknown option', sweep({ options: { wbits: 3 } }), /option "wbits", which no method has\. It is called "bits"/],
   ['an option that no method has', sweep({ options: { depth: 3 } }), /"depth", which no method has\. Options are .*\bbits, /],
   ['an option of another method', sweep({ methods: [{ method: 'rtn', options: { iterations: 3 } }] }), /gives rtn an option "iterations"/],

@@ -29,6 +29,9 @@ const calibration = z.strictObject({
 const evaluation = z.strictObject({ ...text, samples: count(0).optional(), length: count(2).optional() })
 const texts = { calibration: calibration.optional(), evaluation: evaluation.optional() }
 
+const ownModel = z.strictObject({ model: word, ...texts })
+const ownMethod = z.strictObject({ method: word, presets: z.array(word).max(100).optional(), options: axes.optional() })
+
 const schema = z.strictObject({
   format: z.literal(sweepFormat),
   version: z.literal(1),
@@ -36,7 +39,7 @@ const schema = z.strictObject({
   about: z.string().max(10_000).optional(),
   /** A folder, `owner/name[@revision]`, or `demo`; texts given with a model stand before those of the sweep. */
   models: z
-    .array(z.union([word, z.strictObject({ model: word, ...texts })]))
+    .array(z.union([word, ownModel]))
     .min(1)
     .max(1000),
   ...texts,
@@ -44,7 +47,7 @@ const schema = z.strictObject({
   /** Named sets of options. */
   presets: z.record(z.string().regex(/^[\w.-]{1,64}$/), axes).optional(),
   methods: z
-    .array(z.union([word, z.strictObject({ method: word, presets: z.array(word).max(100).optional(), options: axes.optional() })]))
+    .array(z.union([word, ownMethod]))
     .min(1)
     .max(1000),
   /** Values of options by key, for each method that has them. */
@@ -82,9 +85,19 @@ export function readSweep(data: Uint8Array, fileName: string): Sweep {
   if ((value as JsonObject).format !== sweepFormat) throw wrong(`${fileName} is no sweep file: its "format" is not "${sweepFormat}".`)
   const read = schema.safeParse(value)
   if (read.success) return read.data
-  const [{ path, message }] = read.error.issues
-  throw wrong(`${fileName} is no valid sweep file: ${path.length ? `${path.map(String).join('.')}: ` : ''}${message}.`)
+  const [first] = read.error.issues
+  // Of what may be a name or an object, an object was given where the name alone is told to be of another type.
+  const inner = first.code === 'invalid_union' ? first.errors.find(([one]) => one.path.length || one.code === 'unrecognized_keys') : null
+  const issue = inner ? { ...inner[0], path: [...first.path, ...inner[0].path] } : first
+  const { code, message, path } = issue
+  const members = code === 'unrecognized_keys' ? membersOf(path.findLast((part) => typeof part === 'string')) : null
+  const more = members ? `It can have ${members.join(', ')}.` : hint
+  throw wrong(`${fileName} is no valid sweep file: ${path.length ? `${path.map(String).join('.')}: ` : ''}${message}.`, more)
 }
+
+/** Members that an object of a sweep file can have; `name`: of the member that it is, or is an item of. */
+const membersOf = (name: PropertyKey | undefined) =>
+  Object.keys({ calibration, evaluation, models: ownModel, methods: ownMethod }[String(name)]?.shape ?? schema.shape)
 
 /** A small sweep over the demo model, which is also what the documents show. */
 export const exampleSweep: Sweep = {
@@ -103,10 +116,10 @@ export const exampleSweep: Sweep = {
 }
 
 /**
- * All settings, in the order of models, seeds, methods and options.
+ * All settings, in the order of models, seeds, methods and options. `note` hears of entries of `exclude` that take none out.
  * @throws {WorkbenchError} `option-invalid` for names and values that do not exist
  */
-export function expand(sweep: Sweep, catalog: Catalog): Setting[] {
+export function expand(sweep: Sweep, catalog: Catalog, note: (message: string) => void = () => {}): Setting[] {
   checkNames(sweep, catalog)
   const settings: Setting[] = []
   for (const model of sweep.models) {
@@ -116,7 +129,10 @@ export function expand(sweep: Sweep, catalog: Catalog): Setting[] {
       for (const { method, options } of combinations(sweep, catalog)) settings.push({ model: name, method, options, job })
     }
   }
-  const kept = settings.filter((setting) => !(sweep.exclude ?? []).some((rule) => agrees(rule, setting)))
+  const { exclude = [] } = sweep
+  const idle = exclude.filter((rule) => !settings.some((setting) => agrees(rule, setting)))
+  for (const rule of idle) note(`The entry ${JSON.stringify(rule)} of "exclude" takes nothing out: no setting agrees with all of it.`)
+  const kept = settings.filter((setting) => !exclude.some((rule) => agrees(rule, setting)))
   if (!kept.length) throw wrong('Nothing is left of the sweep: "exclude" takes out every setting.', 'Exclude less.')
   return kept
 }

@@ -1,5 +1,5 @@
 /** The contract of files: planning, running by several workers, what each ending leaves, and the table of what came of it. */
-import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -74,6 +74,15 @@ test('what cannot be is refused before anything is written', async () => {
   expect(`${impossible.code}: ${impossible.message}`).toMatch(/option-invalid: tiny: SpQR, bits 3: .*cannot store/)
   const textless = await refusal(() => plan({ calibration: { ...sweep.calibration, text: 'nowhere' } }, join(base, 'none')))
   expect([textless.code, exitCodeOf(textless)]).toEqual(['file-missing', 66])
+  const long = await refusal(() =>
+    plan({ calibration: { ...sweep.calibration, text: join(base, 'text.txt'), length: 100_000 } }, join(base, 'none')),
+  )
+  expect(`${exitCodeOf(long)} ${long.message}`).toMatch(
+    /^64 .*tiny: calibration\.length: The model has \d+ positions, but windows of 100000/,
+  )
+  await mkdir(join(base, 'empty'), { recursive: true })
+  const damaged = await refusal(() => plan({ models: [join(base, 'tiny'), join(base, 'empty')] }, join(base, 'none')))
+  expect([damaged.message.startsWith(`${join(base, 'empty')}: `), exitCodeOf(damaged)]).toEqual([true, 66])
   const blocked = await refusal(() => plan({}, join(base, 'text.txt')))
   expect(exitCodeOf(blocked)).toBe(73)
   expect(await readdir(base)).not.toContain('none')

@@ -49,6 +49,13 @@ export async function drawTexts(job: Job, session: Session, found: Findings): Pr
 export const heldOutOf = ({ samples, heldOut = 0 }: Pick<Job['calibration'], 'samples' | 'heldOut'>) =>
   heldOut > 0 ? Math.max(1, Math.round(heldOut * samples)) : 0
 
+/** Why a model cannot take windows of this length; null where it can. */
+export function tooLong({ maxPositions }: { maxPositions: number | null }, length: number): { message: string; hint: string } | null {
+  if (maxPositions === null || length <= maxPositions) return null
+  const message = `The model has ${maxPositions} positions, but windows of ${length} tokens were requested.`
+  return { message, hint: `Choose ${maxPositions} or less.` }
+}
+
 class Drawing {
   constructor(
     readonly job: Job & { date: string },
@@ -124,16 +131,10 @@ class Drawing {
 
   #lengthFits(field: string, value: number): boolean {
     const { found } = this
-    const { shape } = this.session.model.model
     if (!found.whole(field, 'The window length', value, 2, 2 ** 20)) return false
-    if (shape.maxPositions === null || value <= shape.maxPositions) return true
-    found.fail(
-      field,
-      'option-invalid',
-      `The model has ${shape.maxPositions} positions, but windows of ${value} tokens were requested.`,
-      `Choose ${shape.maxPositions} or less.`,
-    )
-    return false
+    const beyond = tooLong(this.session.model.model.shape, value)
+    if (beyond) found.fail(field, 'option-invalid', beyond.message, beyond.hint)
+    return !beyond
   }
 
   /** What `work` makes of a text; null, and a finding, where it cannot be read or is too short. */
