@@ -256,6 +256,18 @@ test('results that are opened after a reload draw the same charts', async () => 
   expect(shared).not.toEqual([])
   for (const [title, { table }] of shared) expect(table, title).toBe(before[title].table)
   expect(await page.getByRole('region', { name: 'Layers' }).getByRole('row').count()).toBe(1 + report.linears.length)
+  // The weights are in the folder; one that was not kept in the browser has to be brought.
+  await page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        indexedDB.deleteDatabase('quantease-workbench').onsuccess = resolve
+      }),
+  )
+  await button('Open layers.0.mlp.up_proj').click()
+  const drawer = page.getByRole('dialog', { name: 'layers.0.mlp.up_proj' })
+  await drawer.getByRole('button', { name: 'Open the folder “stories”' }).waitFor()
+  expect(await accessibilityProblems(page)).toEqual([])
+  await page.keyboard.press('Escape')
 })
 
 test('a checkpoint is measured on the text that the field names, beside what it came from', async () => {

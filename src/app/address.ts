@@ -33,7 +33,7 @@ export function addressOf({ model, step }: Pick<State, 'model' | 'step'>): { ste
     case 'none':
       return { step, hub: null }
     case 'reading':
-      return { step: model.next, hub: model.hub }
+      return { step: model.next ?? step, hub: model.hub }
     case 'refused':
       return { step, hub: model.hub }
     case 'ready': {

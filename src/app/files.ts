@@ -14,6 +14,7 @@ declare global {
     showDirectoryPicker?: (options?: { mode?: 'read' | 'readwrite'; id?: string }) => Promise<FileSystemDirectoryHandle>
   }
   interface FileSystemHandle {
+    queryPermission?: (options: { mode: 'read' }) => Promise<PermissionState>
     requestPermission?: (options: { mode: 'read' }) => Promise<PermissionState>
   }
   interface DataTransferItem {
@@ -154,11 +155,16 @@ export async function rememberFolder(folder: FileSystemDirectoryHandle): Promise
   await attempt(() => set('model', folder, folders))
 }
 
-/** The folder remembered last, if it has this name and the person lets it be read again. Must be called in a click. */
-export async function pickAgain(name: string): Promise<Picked | null> {
+/**
+ * The folder remembered last, if it has this name and may be read again; `asking`: the person may be asked, for which this has to be called
+ * in a click.
+ */
+export async function pickAgain(name: string, asking: boolean): Promise<Picked | null> {
   const folder = await attempt(() => get<FileSystemDirectoryHandle>('model', folders))
-  if (folder?.name !== name || (await folder.requestPermission?.({ mode: 'read' })) !== 'granted') return null
-  return filesOfFolder(folder)
+  if (folder?.name !== name) return null
+  const how = { mode: 'read' } as const
+  const allowed = await (asking ? folder.requestPermission?.(how) : folder.queryPermission?.(how))
+  return allowed === 'granted' ? filesOfFolder(folder) : null
 }
 
 /** Of an `<input type="file">`, with or without `webkitdirectory`. */

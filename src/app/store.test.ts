@@ -428,6 +428,35 @@ test('results that are opened again bring the texts of their job along', async (
   expect(page.store.getState()).toMatchObject({ step: 'results', texts: [mine, { id: 'owner/name:default', origin: 'dataset' }] })
 })
 
+test.each([
+  ['the demo', { kind: 'demo' }, { kind: 'demo' }],
+  ['a model of the Hub', { kind: 'hub', repo: 'o/n', ref: 'main', revision: 'abc' }, { kind: 'hub', repo: 'o/n', revision: 'abc' }],
+  ['a folder, which has to be asked for', { kind: 'files', name: 'model' }, null],
+])('a linear of reopened results brings its model, if that needs no question: %s', async (_, origin, source) => {
+  const opened: unknown[] = []
+  const summary = { name: 'model', blocks: 1, maxPositions: 64, quantized: null, problems: [] } as unknown as ModelSummary
+  const page = workbench({
+    journal: async () => ({ busy: false, summary: { ...kept, origin } as unknown as JournalSummary }),
+    jobs: async () => [{ id: 'a', model: { name: 'model' }, origin, runs: [] } as unknown as KeptJob],
+    linear: async () => ({ dtype: null }) as never,
+    open: async (from) => {
+      opened.push(from)
+      return summary
+    },
+  })
+  await vi.advanceTimersByTimeAsync(0)
+  await page.openResults('a')
+  await page.look('model.layers.0.mlp.up_proj')
+  expect(opened).toEqual(source ? [source] : [])
+  expect(page.store.getState()).toMatchObject({ step: 'results', model: { state: source ? 'ready' : 'none' } })
+  if (source) return
+  // Asked for in a click, which this browser does not answer; dropped then, the results are shown again.
+  await page.openShownModel()
+  expect(page.store.getState()).toMatchObject({ lacks: { job: 'a', name: 'model', wanted: 'look' } })
+  await page.take(Promise.resolve({ name: 'model', files: [{ path: 'config.json', file: new File([], 'config.json') }] }))
+  expect(page.store.getState()).toMatchObject({ step: 'results', model: { state: 'ready' }, lacks: null })
+})
+
 test('a new name leaves the verdict on the plan as it is', async () => {
   const page = workbench()
   await page.open({ kind: 'demo' })

@@ -12,6 +12,7 @@ import type { JobView } from '../reduce.ts'
 import { Button, Choice } from './controls.tsx'
 import { Lab } from './lab.tsx'
 import { Known } from './layers.tsx'
+import { OpenShown } from './open-shown.tsx'
 import './drawer.css'
 
 export function Drawer({ name }: { name: string }) {
@@ -78,7 +79,8 @@ function useLook(name: string, view: JobView | null): Asked {
   const workbench = useWorkbench()
   const [asked, setAsked] = useState<Asked>({ state: 'asking' })
   const over = view?.report?.started
-  // biome-ignore lint/correctness/useExhaustiveDependencies: asked anew when the job is over
+  const opened = useView(({ model }) => (model.state === 'ready' ? model.summary : null))
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asked anew when the job is over, or a model is open
   useEffect(() => {
     let current = true
     const tell = (next: Asked) => current && setAsked(next)
@@ -89,7 +91,7 @@ function useLook(name: string, view: JobView | null): Asked {
     return () => {
       current = false
     }
-  }, [workbench, name, over])
+  }, [workbench, name, over, opened])
   return asked
 }
 
@@ -117,6 +119,7 @@ function Looks({ view, name }: { view: JobView | null; name: string }) {
         </div>
       )}
       <Weights look={look} shown={shown} />
+      {look.dtype === null && <OpenShown />}
       {shown && <Codes look={look} shown={shown} />}
       <LabOf look={look} view={view} name={name} shown={shown} />
       <Reasons look={look} view={view} />

@@ -6,10 +6,14 @@ import { useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
 import { Button, Field, NumberField, RunMark } from './controls.tsx'
+import { OpenShown } from './open-shown.tsx'
 import './side.css'
 
 /** Runs beside full precision, and tokens, at most. */
 const most = { runs: 3, tokens: 256 }
+
+/** Errors of a model that is not open, or another. */
+const openable = ['plan-invalid', 'journal-mismatch']
 
 type Talk = { state: 'speaking' | 'over'; answers: Answer[] } | { state: 'failed'; answers: Answer[]; error: ErrorData }
 
@@ -175,6 +179,7 @@ function Answers({ talk, view }: { talk: Talk; view: JobView }) {
           {talk.error.message} {talk.error.hint}
         </p>
       )}
+      {talk.state === 'failed' && openable.includes(talk.error.code) && <OpenShown />}
     </div>
   )
 }

@@ -15,8 +15,8 @@ export async function openGpu(core: Core) {
   }
 }
 
-/** `next`: the step to show when it is open. */
-export async function open(core: Core, source: ModelSource, next: Step = 'model'): Promise<boolean> {
+/** `next`: the step to show when it is open; null: what is shown stays. */
+export async function open(core: Core, source: ModelSource, next: Step | null = 'model'): Promise<boolean> {
   if (isBusy(core.get())) return false
   const mine = ++core.opening
   const demo = source.kind === 'demo'
@@ -28,7 +28,7 @@ export async function open(core: Core, source: ModelSource, next: Step = 'model'
     ...(!(source.kind === 'files' && core.get().lacks) && { replay: null, lacks: null }),
     model: { state: 'reading', name, hub, next, before: core.get().traffic?.fetched ?? 0 },
     job: null,
-    step: 'model',
+    ...(next && { step: 'model' as const }),
     fault: null,
   })
   try {
@@ -41,7 +41,7 @@ export async function open(core: Core, source: ModelSource, next: Step = 'model'
     const job = again ? plan.measureLike(first, judged, summary) : first
     core.set({ model: { state: 'ready', summary, demo }, grams: null, look: null, chosen: job.runs[0]?.id ?? null })
     edit(core, job)
-    if (next !== 'model' && isOpen(core.get(), next)) core.set({ step: next })
+    if (next && next !== 'model' && isOpen(core.get(), next)) core.set({ step: next })
     return true
   } catch (thrown) {
     if (mine !== core.opening) return false

@@ -5,6 +5,7 @@ import { type Recital, recited } from '../recital.ts'
 import { exportNames } from '../export-names.ts'
 import { type Core, redrawEvery } from './core.ts'
 import type { Answer, LabSetting, PushPlace, TextQuestion } from '../../engine/hosts/client.ts'
+import { bringModel } from './run.ts'
 import { type Saving, type Upload, uploadKey } from './state.ts'
 
 function sources(core: Core, run: string): Source[] {
@@ -79,7 +80,7 @@ function file(core: Core, run: string, path: string) {
 
 /** What another program says after a fixed prompt, beside our own forward pass with what the run solved. */
 async function compare(core: Core, run: string, program: { recite(prompt: string, count: number): Promise<Recital> }) {
-  // After a reload the results are there again, but not the model.
+  await bringModel(core)
   if (core.get().model.state !== 'ready') {
     const hint = 'Open it in the step Model, then open the chat again.'
     throw new WorkbenchError('plan-invalid', 'The model that the run was made from is not open.', hint)
@@ -89,12 +90,14 @@ async function compare(core: Core, run: string, program: { recite(prompt: string
 }
 
 /** What can still be seen of a linear, and of what the runs on the page made of it. */
-function look(core: Core, name: string) {
+async function look(core: Core, name: string) {
+  await bringModel(core)
   return core.engine.linear(name, core.get().shown.runs)
 }
 
 /** Continues a prompt with some runs on the page, and in full precision. */
-function continueText(core: Core, question: TextQuestion, tell: (answer: Answer) => void) {
+async function continueText(core: Core, question: TextQuestion, tell: (answer: Answer) => void) {
+  await bringModel(core)
   return core.engine.continueText(question, core.get().shown.runs, tell)
 }
 

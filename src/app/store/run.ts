@@ -4,10 +4,12 @@ import {
   type Job,
   type JobReport,
   type JournalSummary,
+  type KeptJob,
   type ModelOrigin,
   type ModelSummary,
   type RunEvent,
 } from '../../engine/job.ts'
+import type { ModelSource } from '../../engine/hosts/client.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { pickAgain } from '../files.ts'
 import { asWritten, chooseFormat, keepsSolved } from '../formats.ts'
@@ -17,7 +19,7 @@ import { type Core, redrawEvery } from './core.ts'
 import { bringTexts, freeCheckpoints, makeRoom, readJobs, shownJob } from './jobs.ts'
 import { open } from './model.ts'
 import { check } from './planning.ts'
-import { firstLook, isBusy, type Lack, nothingShown, type Shown, type State } from './state.ts'
+import { firstLook, isBusy, type Lack, nothingShown, type Shown, type State, type Step } from './state.ts'
 
 /** What refuses a job before it touches what is kept. */
 const notBegun = new Set<ErrorData['code']>(['journal-busy', 'journal-mismatch', 'journal-kept'])
@@ -147,7 +149,7 @@ const cancel = (core: Core) => ask(core, 'cancel')
 // ---------------------------------------------------------------- again
 
 /** Whether the model that is open may be the one that a job ran on; the engine compares what it holds. */
-function isOf(model: State['model'], origin: ModelOrigin): boolean {
+export function isOf(model: State['model'], origin: ModelOrigin): boolean {
   if (model.state !== 'ready') return false
   const { source, name } = model.summary
   if (origin.kind === 'demo') return model.demo
@@ -155,18 +157,47 @@ function isOf(model: State['model'], origin: ModelOrigin): boolean {
   return !source && !model.demo && name === origin.name
 }
 
-/** Opens the model that a kept job ran on, if it is not open, to do something with it. False when the person has to bring it. */
-export async function reopen(core: Core, job: string | null, origin: ModelOrigin, wanted: Lack['wanted']): Promise<boolean> {
+/**
+ * Opens the model that a kept job ran on, if it is not open, to do something with it. False when the person has to bring it. `next`: as
+ * `open` has it.
+ */
+export async function reopen(
+  core: Core,
+  job: string | null,
+  origin: ModelOrigin,
+  wanted: Lack['wanted'],
+  next: Step | null = 'model',
+): Promise<boolean> {
   if (isOf(core.get().model, origin)) return true
-  if (origin.kind === 'demo') return open(core, { kind: 'demo' })
-  if (origin.kind === 'hub') return open(core, { kind: 'hub', repo: origin.repo, revision: origin.revision })
+  if (origin.kind !== 'files') return open(core, sourceOf(origin), next)
   // Said before the browser asks: its question may go unnoticed, or never come.
   const lack: Lack = { job, name: origin.name, wanted }
   core.set({ lacks: lack, spoken: `Choose or drop the folder ${origin.name} again.` })
-  const picked = await pickAgain(origin.name)
+  const picked = await pickAgain(origin.name, true)
   // It may have been dropped meanwhile.
   if (core.get().lacks !== lack) return false
-  return picked !== null && open(core, { kind: 'files', ...picked })
+  return picked !== null && open(core, { kind: 'files', ...picked }, next)
+}
+
+const sourceOf = (origin: Exclude<ModelOrigin, { kind: 'files' }>): ModelSource =>
+  origin.kind === 'demo' ? { kind: 'demo' } : { kind: 'hub', repo: origin.repo, revision: origin.revision }
+
+/** Of the jobs that are shown, which are of one model, the first. */
+export const firstShown = ({ jobs, shown }: State): KeptJob | null => jobs.find(({ id }) => id === shown.jobs[0]) ?? null
+
+/** Opens the model of the results that are shown, where none is open and nothing has to be asked; what is shown stays. */
+export async function bringModel(core: Core): Promise<void> {
+  const { origin } = firstShown(core.get()) ?? {}
+  if (!origin || !['none', 'refused'].includes(core.get().model.state) || isBusy(core.get())) return
+  const picked = origin.kind === 'files' ? await pickAgain(origin.name, false) : null
+  if (origin.kind !== 'files') await open(core, sourceOf(origin), null)
+  else if (picked) await open(core, { kind: 'files', ...picked }, null)
+}
+
+/** The same where that has to be asked, or another model is open: in a click. */
+async function openShownModel(core: Core) {
+  const { id, origin } = firstShown(core.get()) ?? {}
+  if (id && origin && !isBusy(core.get()) && (await reopen(core, id, origin, 'look', null))) core.set({ lacks: null })
 }
 
 /** A kept job that no tab is at work on; the list is read anew where there is none. */
@@ -228,4 +259,17 @@ async function writeFormats(core: Core) {
 }
 
 /** The actions of this file. */
-export const actions = { planFormats, chooseAgain, dropFormats, writeFormats, start, tryDemo, goOn, freeAndGoOn, pause, resume, cancel }
+export const actions = {
+  planFormats,
+  chooseAgain,
+  dropFormats,
+  writeFormats,
+  start,
+  tryDemo,
+  goOn,
+  openShownModel,
+  freeAndGoOn,
+  pause,
+  resume,
+  cancel,
+}

@@ -76,11 +76,11 @@ export type Mixing = { run: string } & (
 /** Something failed that belongs to no panel. `title`: what was tried; `hub`: the place on the Hub that it was tried with. */
 export type Fault = ErrorData & { title?: string; hub?: HubPlace | null }
 
-/** A model's folder that the browser cannot open by itself: of a kept job, to do this with it, or of a job file, to plan by it. */
+/** A model's folder that the browser cannot open by itself: of a kept job, to do this with it (`look`: at its linears and texts), or of a job file, to plan by it. */
 export interface Lack {
   job: string | null
   name: string
-  wanted: 'resume' | 'formats' | 'plan'
+  wanted: 'resume' | 'formats' | 'plan' | 'look'
 }
 
 /** A job file that the plan is made from; `missing`: its texts that are not here; `problems`: in what things are not as in the file. */
@@ -118,8 +118,8 @@ export interface State {
   catalog: Catalog | null
   model:
     | { state: 'none' }
-    /** `next`: the step that is shown when it is read; `before`: bytes that had come over the network when reading began. */
-    | { state: 'reading'; name: string; hub: HubPlace | null; next: Step; before: number }
+    /** `next`: the step that is shown when it is read, null for the present one; `before`: bytes that had come over the network when reading began. */
+    | { state: 'reading'; name: string; hub: HubPlace | null; next: Step | null; before: number }
     | { state: 'ready'; summary: ModelSummary; demo: boolean }
     | { state: 'refused'; name: string; hub: HubPlace | null; error: ErrorData }
   look: Look | null

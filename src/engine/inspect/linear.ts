@@ -88,7 +88,7 @@ export const notInMemory = () =>
   new WorkbenchError(
     'journal-mismatch',
     'Σ of these inputs is no longer in memory.',
-    'The page keeps the latest 256 MiB of them, until it is closed or another model is opened.',
+    'The page keeps the latest 256 MiB of them, until it is closed or another model is opened. A duplicate of the job, run again, brings them back.',
   )
 
 /** Block and shape of the linear of this full name. @throws WorkbenchError `plan-invalid` */
