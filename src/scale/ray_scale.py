@@ -120,15 +120,27 @@ def carried_job(command, files, cwd, every):
 class Board:
     """Says on stderr how far things are, and on stdout what each job came to."""
 
-    def __init__(self, total):
-        self.total, self.done, self.failed, self.running = total, 0, 0, 0
+    def __init__(self, total, args, before=0):
+        """`before`: done earlier."""
+        self.total, self.before, self.done, self.failed, self.open = total, before, before, 0, 0
+        # What a task takes, by which those at work are told from those that wait for it.
+        self.resource, self.each = ("CPU", args.num_cpus) if args.num_cpus else ("GPU", args.num_gpus)
         self.started = time.monotonic()
 
+    def running(self):
+        if not self.each:
+            return self.open
+        taken = ray.cluster_resources().get(self.resource, 0) - ray.available_resources().get(self.resource, 0)
+        return min(self.open, round(taken / self.each))
+
     def show(self):
+        running = self.running()
         over = self.done + self.failed
         spent = time.monotonic() - self.started
-        left = f"{spent / over * (self.total - over):.0f} s left" if over else "time left unknown"
-        print(f"{self.done} done, {self.running} running, {self.failed} failed of {self.total}; {left}", file=sys.stderr, flush=True)
+        here = over - self.before
+        left = f"{spent / here * (self.total - over):.0f} s left" if here else "time left unknown"
+        told = f"{self.done} done, {running} running, {self.open - running} waiting, {self.failed} failed of {self.total}; {left}"
+        print(told, file=sys.stderr, flush=True)
 
 
 class Tasks:
@@ -141,7 +153,7 @@ class Tasks:
     def start(self, key):
         self.attempts[key] = self.attempts.get(key, 0) + 1
         self.refs[self.submit(key)] = key
-        self.board.running = len(self.refs)
+        self.board.open = len(self.refs)
 
     def cancel(self):
         for ref in self.refs:
@@ -166,7 +178,7 @@ class Tasks:
                     continue
                 self.board.done += code == 0
                 self.board.failed += code != 0
-                self.board.running = len(self.refs)
+                self.board.open = len(self.refs)
                 keep(key, code, said, files, self.attempts[key])
                 self.board.show()
 
@@ -226,8 +238,7 @@ def sweep(args):
             line |= figures(place(key) / "result.json")
         print(json.dumps(line), flush=True)
 
-    board = Board(len(by_id))
-    board.done = len(by_id) - len(open_jobs)
+    board = Board(len(by_id), args, len(by_id) - len(open_jobs))
     return drive(Tasks(submit, args.retries, board), open_jobs, keep)
 
 
@@ -290,7 +301,7 @@ def model(args):
     options = options_of(args)
 
     def solve_all(names):
-        board = Board(len(names))
+        board = Board(len(names), args)
         submit = lambda name: step.options(**options).remote(solve(name), args.cwd)
         code = drive(Tasks(submit, args.retries, board), names, complain)
         if code:
