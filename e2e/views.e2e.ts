@@ -2,6 +2,7 @@
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as format from '../src/app/format.ts'
+import { perplexityChange } from '../src/app/judge.ts'
 import { shortName } from '../src/app/charts/names.ts'
 import type { JobReport, RunResult } from '../src/engine/job.ts'
 import { accessibilityProblems, download, launchChromium, openPage, type Workbench } from './harness.ts'
@@ -37,10 +38,15 @@ async function tableOf(name: RegExp): Promise<string[][]> {
   return rows
 }
 
+function changeOf(result: Pick<RunResult, 'perplexity' | 'windows'>): string {
+  const { text, verdict } = perplexityChange(report, result)!
+  return text + { worse: ' ↑', better: ' ↓', tie: '' }[verdict]
+}
+
 /** What the columns of the result table have to say of a run. */
-const told = ({ bitsPerWeight, perplexity, kl, klSpread, top1, meanRelativeError, worst, seconds }: RunResult) => ({
+const told = ({ bitsPerWeight, perplexity, kl, klSpread, top1, meanRelativeError, worst, seconds, windows }: RunResult) => ({
   'Bits per weight': format.bitsPerWeight(bitsPerWeight),
-  Perplexity: format.perplexity(perplexity) + format.perplexityChange(report.fpPerplexity, perplexity)!.text,
+  Perplexity: format.perplexity(perplexity) + changeOf({ perplexity, windows }),
   'KL from full precision, nats': format.divergence(kl),
   'KL median': format.divergence(klSpread!.median),
   'KL 99th percentile': format.divergence(klSpread!.p99),

@@ -31,14 +31,23 @@ test('times are short below a minute and carry over above it', () => {
   expect(format.clock(null)).toBe('–')
 })
 
-test('perplexity has two decimals and its change a sign and an arrow', () => {
+test('perplexity has two decimals, and its change a sign and two digits of its error', () => {
   expect(format.perplexity(2.306)).toBe('2.31')
   expect(format.perplexity(84591.44)).toBe('84591')
   expect(format.perplexity(123456)).toBe('1.2e5')
-  expect(format.perplexityChange(1.83, 2.11)).toEqual({ text: '+0.28 ↑', worse: true })
-  expect(format.perplexityChange(1.83, 1.8)).toEqual({ text: '−0.03 ↓', worse: false })
-  expect(format.perplexityChange(1.83, 1.832)).toEqual({ text: '±0.00', worse: false })
-  expect(format.perplexityChange(null, 2)).toBeNull()
+  expect(format.perplexityChange(0.28, null)).toEqual({ text: '+0.28', error: null })
+  expect(format.perplexityChange(-0.031, 0.5)).toEqual({ text: '−0.03', error: '0.50' })
+  expect(format.perplexityChange(0.00487, 0.00213)).toEqual({ text: '+0.0049', error: '0.0021' })
+  expect(format.perplexityChange(0.002, null)).toEqual({ text: '0.00', error: null })
+  expect(format.perplexityChange(0, 0)).toEqual({ text: '0.00', error: '0.00' })
+  expect(format.perplexityChange(1e6, 2e5)).toEqual({ text: '+1.0e6', error: '2.0e5' })
+})
+
+test('two shares have as many digits as tell them apart', () => {
+  expect(format.sharesApart(0.062, 0.41).map(plain)).toEqual(['6.2 %', '41.0 %'])
+  expect(format.sharesApart(0.062121, 0.062124).map(plain)).toEqual(['6.2121 %', '6.2124 %'])
+  expect(format.sharesApart(0.5, 0.5).map(plain)).toEqual(['50.0 %', '50.0 %'])
+  expect(format.sharesApart(0.5, 0.5 + 1e-9).map(plain)).toEqual(['50.0000 %', '50.0000 %'])
 })
 
 test('relative error is scientific or a percentage', () => {

@@ -57,13 +57,16 @@ export function perplexity(value: number | null): string {
   return value >= 1e5 ? scientific(value) : value.toFixed(value >= 1e4 ? 0 : 2)
 }
 
-/** Quantized against full precision; the arrow says what the colour says. */
-export function perplexityChange(full: number | null, quantized: number | null): { text: string; worse: boolean } | null {
-  if (full === null || quantized === null) return null
-  const change = quantized - full
-  const size = Math.abs(change)
-  if (size < 0.005) return { text: `±0.00`, worse: false }
-  return { text: `${change > 0 ? '+' : '−'}${perplexity(size)} ${change > 0 ? '↑' : '↓'}`, worse: change > 0 }
+/**
+ * A change of perplexity and its standard error, as far as two digits of that: "+0.0049" and "0.0021". Two decimals are the least, and all
+ * where the error is unknown.
+ */
+export function perplexityChange(value: number, error: number | null): { text: string; error: string | null } {
+  const decimals = error ? Math.min(8, Math.max(2, 1 - Math.floor(Math.log10(error)))) : 2
+  const show = (size: number) => (size >= 1e4 ? perplexity(size) : size.toFixed(decimals))
+  const size = show(Math.abs(value))
+  const sign = Number(size) === 0 ? '' : value > 0 ? '+' : '−'
+  return { text: sign + size, error: error === null ? null : show(error) }
 }
 
 /** Along an axis every tick has one digit. */
@@ -93,6 +96,15 @@ export function divergence(value: number | null): string {
 /** A share of all positions: 93.4 %. */
 export function share(value: number | null): string {
   return value === null ? none : `${(value * 100).toFixed(1)}${space}%`
+}
+
+/** Two shares with as many digits as tell them apart, up to four decimals. */
+export function sharesApart(a: number, b: number): [string, string] {
+  for (let decimals = 1; decimals < 4; decimals++) {
+    const [one, other] = [a, b].map((value) => (value * 100).toFixed(decimals))
+    if (one !== other || a === b) return [`${one}${space}%`, `${other}${space}%`]
+  }
+  return [`${(a * 100).toFixed(4)}${space}%`, `${(b * 100).toFixed(4)}${space}%`]
 }
 
 /** "61.2 %", and the standard error of a share of independent passages. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Job, RunResult } from '../engine/job.ts'
-import { answerOf, bestAtEqualStorage, frontOf, isTie, paired, perplexityChangeError, uniformAnswer } from './judge.ts'
+import { answerOf, bestAtEqualStorage, frontOf, isTie, paired, perplexityChange, perplexityChangeError, uniformAnswer } from './judge.ts'
 import { begin, type JobView } from './reduce.ts'
 
 const run = (label: string, bitsPerWeight: number, kl: number[], loss: number[] = kl) => ({ label, bitsPerWeight, kl, loss })
@@ -61,6 +61,21 @@ describe('differences', () => {
   })
 })
 
+test('a change of perplexity within twice its error is a tie, however many digits it has', () => {
+  const full = [0.6, 0.61, 0.59, 0.6]
+  const mean = (losses: number[]) => Math.exp(losses.reduce((sum, loss) => sum + loss, 0) / losses.length)
+  const of = (loss: number[]) =>
+    perplexityChange({ fpPerplexity: mean(full), fpWindows: { loss: full } }, { perplexity: mean(loss), windows: { loss } } as RunResult)
+  expect(of(full.map((loss, i) => loss + [0.002, 0.001, 0.002, 0.001][i]))).toEqual({
+    text: '+0.00274',
+    error: '0.00053',
+    verdict: 'worse',
+  })
+  expect(of(full.map((loss, i) => loss + [0.002, -0.001, 0.002, 0.001][i]))).toMatchObject({ verdict: 'tie' })
+  expect(of(full.map((loss) => loss - 0.25))).toMatchObject({ verdict: 'better' })
+  expect(of(full)).toEqual({ text: '0.00', error: '0.00', verdict: 'tie' })
+})
+
 describe('the answer', () => {
   test('is who loses least of those that store as much, and what more bits buy', () => {
     const view = viewOf([
@@ -69,7 +84,7 @@ describe('the answer', () => {
       run('SpQR', 4.38, [0.1, 0.11, 0.1, 0.11]),
     ])
     expect(answerOf(view)).toBe(
-      'At 3.13 bits per weight, QuantEase+ loses least: KL 0.28, perplexity +0.73 ± 0.08; SpQR is better with 1.25 bits more.',
+      'At 3.13 bits per weight, QuantEase+ loses least: KL 0.28, perplexity +0.729 ± 0.083; SpQR is better with 1.25 bits more.',
     )
   })
 

@@ -1,4 +1,5 @@
 /** Which run loses least: differences are judged on the same windows, and only runs of equal storage are ranked. */
+import type { RunResult } from '../engine/job.ts'
 import * as format from './format.ts'
 import type { JobView, RunView } from './reduce.ts'
 
@@ -37,6 +38,26 @@ export function perplexityChangeError(full: number[] | undefined, quantized: num
     return losses.map((loss) => perplexity * loss)
   }
   return paired(weighted(quantized), weighted(full))?.error ?? null
+}
+
+export interface Change {
+  /** "+0.0049", and its standard error. */
+  text: string
+  error: string | null
+  verdict: 'better' | 'worse' | 'tie'
+}
+
+/** Of the perplexity against full precision; within twice its standard error it is a tie. */
+export function perplexityChange(
+  { fpPerplexity, fpWindows }: Pick<JobView, 'fpPerplexity' | 'fpWindows'>,
+  result: Pick<RunResult, 'perplexity' | 'windows'> | null,
+): Change | null {
+  if (fpPerplexity === null || !result || result.perplexity === null) return null
+  const change = result.perplexity - fpPerplexity
+  const error = perplexityChangeError(fpWindows?.loss, result.windows?.loss)
+  const told = format.perplexityChange(change, error)
+  const tie = error === null ? /^0\.0+$/.test(told.text) : Math.abs(change) <= tieErrors * error
+  return { ...told, verdict: tie ? 'tie' : change > 0 ? 'worse' : 'better' }
 }
 
 /** What something stored and what came of it; null where there is nothing to compare. */
@@ -147,14 +168,14 @@ function ofGroup(view: JobView, group: Measured[]): string {
 }
 
 /** "KL 0.28, perplexity +7.15 ± 3.50". */
-function lossOf({ fpPerplexity, fpWindows }: JobView, { result }: RunView): string {
+function lossOf(view: JobView, { result }: RunView): string {
   const kl = `KL ${format.divergence(result!.kl)}`
-  const change = format.perplexityChange(fpPerplexity, result!.perplexity)
-  if (!change) return kl
-  const error = perplexityChangeError(fpWindows?.loss, result!.windows?.loss)
-  // The arrow is for the table.
-  return `${kl}, perplexity ${change.text.split(' ')[0]}${error === null ? '' : ` ± ${format.perplexity(error)}`}`
+  const change = perplexityChange(view, result)
+  return change ? `${kl}, perplexity ${withError(change)}` : kl
 }
+
+/** "+0.0049 ± 0.0021" */
+export const withError = ({ text, error }: Change) => (error === null ? text : `${text} ± ${error}`)
 
 /** Runs with more bits that are better, and those with less that are no worse. */
 function elsewhere(best: Measured, others: Measured[], front: Measured[]): string[] {

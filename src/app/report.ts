@@ -1,7 +1,7 @@
 /** A job's results as Markdown. */
 import type { Catalog, GpuSummary, UsedText } from '../engine/job.ts'
 import * as format from './format.ts'
-import { answerOf } from './judge.ts'
+import { answerOf, withError as changeWithError, perplexityChange } from './judge.ts'
 import { describeRun } from './plan.ts'
 import type { JobView, RunView } from './reduce.ts'
 import { sizeOf } from './sizes.ts'
@@ -65,18 +65,19 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
 
 const measuredHeldOut = ({ result }: RunView) => result?.meanHeldOutError !== undefined
 
-function rowOf(run: RunView, { job, fpPerplexity, runs }: JobView, { catalog, model }: Pick<ResultContext, 'catalog' | 'model'>): string[] {
+function rowOf(run: RunView, view: JobView, { catalog, model }: Pick<ResultContext, 'catalog' | 'model'>): string[] {
+  const { job, runs } = view
   const heldOut = runs.some(measuredHeldOut)
   const cell = (text: string) => text.replaceAll('|', '\\|')
   const { result } = run
   const spec = job.runs.find(({ id }) => id === run.id)!
-  const change = format.perplexityChange(fpPerplexity, result?.perplexity ?? null)
+  const change = perplexityChange(view, result)
   return [
     cell(run.label),
     cell(describeRun(catalog, spec)),
     result ? format.bitsPerWeight(result.bitsPerWeight) : '–',
     format.bytes(sizeOf(run, model)?.bytes ?? null),
-    withError(result?.perplexity ?? null, result?.perplexityError ?? null) + (change ? ` (${change.text})` : ''),
+    withError(result?.perplexity ?? null, result?.perplexityError ?? null) + (change ? ` (${changeWithError(change)})` : ''),
     withError(result?.kl ?? null, result?.klSpread?.error ?? null, format.divergence),
     ...(['median', 'p99', 'max'] as const).map((key) => format.divergence(result?.klSpread?.[key] ?? null)),
     format.share(result?.top1 ?? null),

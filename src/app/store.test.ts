@@ -539,7 +539,7 @@ test('a job file waits for the folder that it names, then the plan is its own', 
   let missing = ['mine.txt']
   const page = workbench({
     readJobFile: async () => file,
-    planOfFile: async () => ({ job: job as unknown as Job, missing, problems: [] }),
+    planOfFile: async () => ({ job: job as unknown as Job, missing, problems: [], compared: true }),
     addText: async ({ name }) => ({ id: 'file-1', label: name, bytes: 1, origin: 'file' }),
   })
   const dropped = (name: string, content = 'a') => page.take(Promise.resolve({ files: [{ path: name, file: new File([content], name) }] }))

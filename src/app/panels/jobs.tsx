@@ -305,7 +305,7 @@ export function ReplayNote() {
   const replay = useView((state) => state.replay)
   const lacks = useView((state) => state.lacks?.wanted === 'plan')
   if (!replay) return null
-  const { name, file, missing, problems } = replay
+  const { name, file, missing, problems, compared } = replay
   const { made } = file
   const warned = lacks || missing.length > 0 || problems.some(({ severity }) => severity === 'warning')
   return (
@@ -314,7 +314,10 @@ export function ReplayNote() {
         <p>
           {lacks ? 'To be planned' : 'Planned'} by <b>{name}</b>
           {made && `, run ${when(made.date)} by version ${made.workbench} on ${made.adapter}`}.
-          {!warned && file.model.sha256 && ' The model and the texts are the same.'}
+          {!warned &&
+            (compared
+              ? file.model.sha256 && ' The model and the texts are the same.'
+              : ' Model and texts were not compared, since its plan has errors.')}
         </p>
         {lacks && <Lacking />}
         {missing.length > 0 && (

@@ -204,6 +204,7 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
         <Field label="Method" path={`runs.${index}.method`} help={solver && `${solver.summary} ${solver.advice}`}>
           {(control) => (
             <select {...control} className="input" value={run.method} onChange={(event) => workbench.setMethod(run.id, event.target.value)}>
+              {!solver && <option value={run.method}>{run.method}: no such method</option>}
               {methodGroups(catalog).map(({ title, solvers }) => (
                 <optgroup key={title} label={title}>
                   {solvers.map((each) => (

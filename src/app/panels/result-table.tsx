@@ -4,7 +4,7 @@ import type { KlSpread, LastWords, RunResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
-import { bestAtEqualStorage, frontOf, measuredOf, perplexityChangeError } from '../judge.ts'
+import { bestAtEqualStorage, type Change, frontOf, measuredOf, perplexityChange } from '../judge.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import type { Ran } from '../store/state.ts'
 import { sizeOf, storedBits } from '../sizes.ts'
@@ -74,7 +74,8 @@ function columnsOf(view: JobView, unit: format.ErrorUnit, ran: Ran | null): Colu
   ]
 }
 
-function perplexityColumn({ fpPerplexity: full, fpPerplexityError, fpWindows }: JobView): Column {
+function perplexityColumn(view: JobView): Column {
+  const { fpPerplexity: full, fpPerplexityError } = view
   return {
     name: 'Perplexity',
     full: (
@@ -85,16 +86,15 @@ function perplexityColumn({ fpPerplexity: full, fpPerplexityError, fpWindows }: 
     ),
     value: (run) => run.result?.perplexity ?? null,
     windows: (result) => result.windows?.loss,
-    show: ({ result }) => (
-      <>
-        <Perplexity full={full} value={result?.perplexity ?? null} />
-        <StandardError
-          value={result?.perplexityError ?? null}
-          change={perplexityChangeError(fpWindows?.loss, result?.windows?.loss)}
-          show={format.perplexity}
-        />
-      </>
-    ),
+    show: ({ result }) => {
+      const change = perplexityChange(view, result)
+      return (
+        <>
+          <Perplexity value={result?.perplexity ?? null} change={change} />
+          <StandardError value={result?.perplexityError ?? null} change={change?.error} show={format.perplexity} />
+        </>
+      )
+    },
   }
 }
 
@@ -203,10 +203,11 @@ export function ResultTable({ view }: { view: JobView }) {
       </Scroll>
       <p className="help">
         Bold: the best, ties included, of the finished runs that store as many bits per weight, within 2 %. ±: standard error over the
-        windows. A difference within twice its standard error, taken over the same windows, is a tie. On the front: no run has a smaller KL
-        with as few bits. Bits per weight: point at a figure for a breakdown. Size: the weights in the first of the run’s formats, without
-        tokenizer and report. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration windows, or on windows of the same text that the methods did
-        not see (held out). On small models layer errors and KL divergence rank methods more sharply than perplexity.
+        windows. A difference within twice its standard error, taken over the same windows, is a tie; only a larger change of perplexity has
+        a colour and an arrow. On the front: no run has a smaller KL with as few bits. Bits per weight: point at a figure for a breakdown.
+        Size: the weights in the first of the run’s formats, without tokenizer and report. Errors are ‖(W−Ŵ)X‖² / ‖WX‖² on the calibration
+        windows, or on windows of the same text that the methods did not see (held out). On small models layer errors and KL divergence rank
+        methods more sharply than perplexity.
       </p>
     </section>
   )
@@ -266,7 +267,7 @@ function FullPrecision({ columns, measured }: { columns: Column[]; measured: boo
 interface ErrorProps {
   value: number | null
   /** Of the change against full precision, which shares its windows. */
-  change?: number | null
+  change?: string | null
   show: (value: number) => string
 }
 
@@ -275,7 +276,7 @@ function StandardError({ value, change = null, show }: ErrorProps) {
   return (
     <small className="where">
       ± {show(value)}
-      {change !== null && `; change ± ${show(change)}`}
+      {change !== null && `; change ± ${change}`}
     </small>
   )
 }
@@ -301,12 +302,14 @@ function LastWordsRight({ words }: { words: LastWords | undefined }) {
   )
 }
 
-function Perplexity({ full, value }: { full: number | null; value: number | null }) {
-  const change = format.perplexityChange(full, value)
+/** The arrow says what the colour says. */
+const arrows = { worse: ' ↑', better: ' ↓', tie: '' }
+
+function Perplexity({ value, change }: { value: number | null; change: Change | null }) {
   return (
     <>
       {format.perplexity(value)}
-      {change && <span className={change.worse ? 'delta worse' : 'delta better'}>{change.text}</span>}
+      {change && <span className={`delta ${change.verdict}`}>{change.text + arrows[change.verdict]}</span>}
     </>
   )
 }

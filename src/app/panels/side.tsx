@@ -2,7 +2,8 @@
 import { useState } from 'react'
 import type { Answer, TextQuestion } from '../../engine/hosts/client.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
-import { useWorkbench } from '../context.ts'
+import { useView, useWorkbench } from '../context.ts'
+import { differences } from '../differences.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
 import { Button, Field, NumberField, RunMark } from './controls.tsx'
@@ -18,8 +19,9 @@ const openable = ['plan-invalid', 'journal-mismatch']
 type Talk = { state: 'speaking' | 'over'; answers: Answer[] } | { state: 'failed'; answers: Answer[]; error: ErrorData }
 
 export function SideBySide({ view }: { view: JobView }) {
-  const over = view.phase === 'over'
-  const runs = view.runs.filter(({ state }) => state === 'finished')
+  const kept = useView((state) => state.shown.runs)
+  const why = useWhyNot(view)
+  const runs = view.runs.filter(({ id, state }) => state === 'finished' && id in kept)
   const [question, setQuestion] = useState<TextQuestion>({
     prompt: 'Once upon a time, there was a little',
     runs: runs.slice(0, most.runs).map(({ id }) => id),
@@ -62,16 +64,27 @@ export function SideBySide({ view }: { view: JobView }) {
               Stop
             </Button>
           ) : (
-            <Button type="submit" icon="play" disabled={!over || !question.prompt.trim()}>
+            <Button type="submit" icon="play" disabled={why !== null || !question.prompt.trim()}>
               Continue the text
             </Button>
           )}
-          {!over && <span className="hint">Once the job is over.</span>}
+          {why !== null && <span className="hint">{why}</span>}
         </div>
       </form>
       {talk && <Answers talk={talk} view={view} />}
     </section>
   )
+}
+
+/** Why nothing can be continued here; null where it can. */
+function useWhyNot({ phase, runs }: JobView): string | null {
+  const gpu = useView((state) => state.gpu.state)
+  const recorded = useView((state) => state.recorded)
+  const kept = useView((state) => state.shown.runs)
+  if (phase !== 'over') return 'Once the job is over.'
+  if (recorded) return 'A recording holds figures only: nothing of its runs is here to continue a text.'
+  if (runs.length > 0 && !runs.some(({ id }) => id in kept)) return 'What these runs solved is not kept in this browser.'
+  return gpu === 'ready' ? null : 'This needs a GPU.'
 }
 
 /** The talk with the models, token by token. */
@@ -170,6 +183,7 @@ function Answers({ talk, view }: { talk: Talk; view: JobView }) {
           key={answer.run ?? ''}
           answer={answer}
           full={full}
+          over={talk.state === 'over'}
           label={answer.run === null ? 'Full precision' : (view.runs.find(({ id }) => id === answer.run)?.label ?? answer.run)}
         />
       ))}
@@ -184,23 +198,18 @@ function Answers({ talk, view }: { talk: Talk; view: JobView }) {
   )
 }
 
-/** Where two texts part: the first token that differs; null where they do not. */
-export function partingOf(one: readonly number[], two: readonly number[]): number | null {
-  const at = one.findIndex((id, i) => id !== two[i])
-  return at < 0 ? null : at
-}
-
-function Spoken({ answer, full, label }: { answer: Answer; full: Answer | null; label: string }) {
-  const { run, ids } = answer
-  const parting = full && run !== null ? partingOf(ids, full.ids) : null
+function Spoken({ answer, full, over, label }: { answer: Answer; full: Answer | null; over: boolean; label: string }) {
+  const { run } = answer
+  const differing = full && run !== null ? differences(answer.ids, full, over) : []
+  const parting = differing.indexOf(true)
   return (
     <section className="side-answer" aria-label={label} data-run={run ?? undefined}>
       <h3>
         {run !== null && <RunMark run={run} />} {label}
       </h3>
       <p className="side-text">
-        {tokensOf(answer, full).map(({ key, word, title, differs }) =>
-          differs ? (
+        {tokensOf(answer).map(({ key, word, title }) =>
+          differing[key] ? (
             <mark key={key} title={title} className={key === parting ? 'parting' : ''}>
               {word}
             </mark>
@@ -211,29 +220,28 @@ function Spoken({ answer, full, label }: { answer: Answer; full: Answer | null; 
           ),
         )}
       </p>
-      <p className="hint">{summary(answer, full, parting)}</p>
+      <p className="hint">{summary(answer, full, parting, over)}</p>
     </section>
   )
 }
 
-/** Each token at its place, and whether full precision says another there. */
-function tokensOf({ run, ids, words, probabilities }: Answer, full: Answer | null) {
+/** Each token at its place. */
+function tokensOf({ words, probabilities }: Answer) {
   return words.map((word, key) => ({
     key,
     word,
-    differs: full !== null && run !== null && ids[key] !== full.ids[key],
     title: probabilities ? `Full precision gave it ${format.share(probabilities[key])}` : undefined,
   }))
 }
 
 /** In a sentence, where it parts and what full precision thinks of it. */
-function summary({ run, ids, words, probabilities }: Answer, full: Answer | null, parting: number | null): string {
+function summary({ run, ids, words, probabilities }: Answer, full: Answer | null, parting: number, over: boolean): string {
   const mean = probabilities && Math.exp(probabilities.reduce((sum, p) => sum + Math.log(p), 0) / probabilities.length)
   const given = mean === null ? '' : `Full precision gave its tokens ${format.share(mean)} (geometric mean).`
   if (run === null || !full) return given
-  if (parting === null) return `The same ${format.plural(ids.length, 'token')} as full precision.`
-  const own = probabilities ? format.share(probabilities[parting]) : null
-  const theirs = full.probabilities ? format.share(full.probabilities[parting] ?? null) : null
-  const chances = own && theirs ? `, to which full precision gave ${own}; its own “${full.words[parting] ?? ''}” had ${theirs}` : ''
+  if (parting < 0) return over || full.ended ? `The same ${format.plural(ids.length, 'token')} as full precision.` : ''
+  const [own, theirs] = [probabilities?.[parting], full.probabilities?.[parting]]
+  const [ours, other] = own !== undefined && theirs !== undefined ? format.sharesApart(own, theirs) : []
+  const chances = ours ? `, to which full precision gave ${ours}; its own “${full.words[parting] ?? ''}” had ${other}` : ''
   return `Parts at token ${parting + 1}, “${words[parting]}”${chances}. ${given}`
 }

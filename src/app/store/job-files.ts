@@ -32,7 +32,7 @@ async function planFromFile(core: Core, name: string, file: JobFile) {
   if (isBusy(core.get())) return
   core.set({ replay: null })
   const { origin } = file.model
-  const replay = { name, file, missing: [], problems: [] }
+  const replay = { name, file, missing: [], problems: [], compared: false }
   if (origin.kind === 'files') core.set({ replay })
   if (!(await reopen(core, null, origin, 'plan'))) return
   core.set({ replay })
@@ -43,11 +43,16 @@ async function planFromFile(core: Core, name: string, file: JobFile) {
 export async function planReplay(core: Core) {
   const { replay } = core.get()
   if (!replay) return
-  const { job, missing, problems } = await core.engine.planOfFile(replay.file)
+  const { job, missing, problems, compared } = await core.engine.planOfFile(replay.file)
   const named = [job.calibration, job.evaluation, ...(job.lambada ? [job.lambada] : [])].map(({ text }) => text)
   const lacking = missing.map((name): TextSource => ({ id: `file:${name}`, label: `${name} (not here yet)`, bytes: null, origin: 'file' }))
   const others = core.get().texts.filter(({ id }) => !id.startsWith('file:'))
-  core.set({ texts: [...others, ...lacking], replay: { ...replay, missing, problems }, lacks: null, chosen: job.runs[0]?.id ?? null })
+  core.set({
+    texts: [...others, ...lacking],
+    replay: { ...replay, missing, problems, compared },
+    lacks: null,
+    chosen: job.runs[0]?.id ?? null,
+  })
   addTexts(core, textsOf.namedDatasets(named))
   edit(core, job)
   if (isOpen(core.get(), 'plan')) core.set({ step: 'plan' })

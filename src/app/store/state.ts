@@ -89,6 +89,8 @@ export interface Replay {
   file: JobFile
   missing: string[]
   problems: Problem[]
+  /** Whether model and texts could be compared with those of the file. */
+  compared: boolean
 }
 
 /** Which kept jobs the results on the page are of, and which run of them each run there is. A measurement is of none. */

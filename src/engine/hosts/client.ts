@@ -22,7 +22,6 @@ import type {
   MixWidths,
   ModelSummary,
   NamedFile,
-  Problem,
   RunEvent,
   TextSource,
   Traffic,
@@ -32,6 +31,7 @@ import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'
 import type { Pushed, PushPlace, PushProgress } from '../../io/hub/push.ts'
 import type { LabSetting } from '../inspect/lab.ts'
+import type { PlanOfFile } from '../keep/replay.ts'
 import type { StoreSummary } from '../inspect/store.ts'
 import type { LinearLook } from '../inspect/linear.ts'
 import type { Answer, Conversation, TextQuestion } from '../inspect/text.ts'
@@ -126,7 +126,7 @@ export interface Engine {
    * The job of a file with the texts that are registered here, once its model is open. `missing`: names of files that it takes and that
    * are not; `problems`: in what model, texts and program differ from those of the file, once nothing is missing.
    */
-  planOfFile(file: JobFile): Promise<{ job: Job; missing: string[]; problems: Problem[] }>
+  planOfFile(file: JobFile): Promise<PlanOfFile>
   /** The file of a plan on the open model, or of a kept job. */
   jobFile(of: Job | { kept: string }): Promise<JobFile>
   /** Forecast of every algorithm on the open model; needs no weights. */

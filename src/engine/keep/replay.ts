@@ -39,11 +39,19 @@ export async function compareWithFile({ model, texts = {}, made }: JobFile, job:
   return problems
 }
 
+export interface PlanOfFile {
+  job: Job
+  missing: string[]
+  problems: Problem[]
+  compared: boolean
+}
+
 /**
  * The job of a file with the texts of the session: a file of the person's own is found by its name. `missing`: names of those that are not
- * there; without any, `problems` says in what things are not as in the file.
+ * there; without any, `problems` says in what things are not as in the file. `compared`: whether that could be seen, as it cannot while
+ * the plan is wrong.
  */
-export async function planOfFile(file: JobFile, session: Session): Promise<{ job: Job; missing: string[]; problems: Problem[] }> {
+export async function planOfFile(file: JobFile, session: Session): Promise<PlanOfFile> {
   const missing = new Set<string>()
   const own = session.texts.sources.filter(({ origin }) => origin === 'file' || origin === 'paste')
   const job = withTexts(file.job, ({ text }) => {
@@ -54,6 +62,6 @@ export async function planOfFile(file: JobFile, session: Session): Promise<{ job
     return found?.id ?? text
   })
   // What else is wrong with the plan is said where it is checked.
-  const problems = missing.size ? [] : await compareWithFile(file, job, session).catch(() => [])
-  return { job, missing: [...missing], problems }
+  const problems = missing.size ? null : await compareWithFile(file, job, session).catch(() => null)
+  return { job, missing: [...missing], problems: problems ?? [], compared: problems !== null }
 }
