@@ -30,7 +30,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "public/demo"
 VARIANTS = ["demo", "llama-2", "llama-3.2", "llama-biased-f16", "tinyllama-bf16", "mistral", "ministral-3", "qwen2", "qwen3", "smollm3", "granite",
-            "olmo2", "olmo3", "phi-3", "phi-4-mini", "gemma-2", "gemma-3", "falcon-7b", "falcon-40b", "bloom"]
+            "olmo2", "olmo3", "phi-3", "phi-4-mini", "gemma-2", "gemma-3", "gemma-4", "gemma-4-e2b", "qwen3.5", "falcon-7b", "falcon-40b", "bloom"]
 # By key without the architecture: why a key may be missing on one side, or differ.
 EXPECTED = {
     "context_length": "ours ends at a sliding window that llama.cpp overlooks",
@@ -80,6 +80,12 @@ def random_model(name, folder):
     # What llama.cpp has one value for, whatever the config says, is given that value.
     if "query_pre_attn_scalar" in config:
         config["query_pre_attn_scalar"] = 16
+    if "linear_num_value_heads" in config:
+        config |= {"linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 32, "linear_value_head_dim": 32}
+    for own in (config.get("per_layer_config") or {}).values():
+        own["head_dim"] = 32
+    if config.get("hidden_size_per_layer_input"):
+        config["hidden_size_per_layer_input"] = 32
     if name == "gemma-3":
         # Its converter cuts the embedding to the tokens that there are.
         config["vocab_size"] = len(json.loads((DEMO / "tokenizer.json").read_text())["model"]["vocab"])

@@ -2,6 +2,7 @@
 import { WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
 import type { Vocabulary } from '../io/formats/index.ts'
+import { isObject } from '../io/json.ts'
 import { chatTemplateSource } from './chat.ts'
 import { specialTokens } from './special.ts'
 import { readBeside, type TextTokenizer } from './tokenizer.ts'
@@ -25,12 +26,19 @@ export async function loadVocabulary(files: Files, { tables }: TextTokenizer): P
     ),
     specialIds: new Map(
       names.flatMap((name) => {
-        const id = config[`${name}_token_id`]
-        return typeof id === 'number' && Number.isInteger(id) && id >= 0 ? [[`${name}_token`, id] as const] : []
+        const id = idOf(config, name) ?? idOf(config.text_config, name)
+        return id === undefined ? [] : [[`${name}_token`, id] as const]
       }),
     ),
     chatTemplate: await leftOut<string | null>(null)(() => chatTemplateSource(files)),
   }
+}
+
+/** The id that a config names for a purpose; of several that end a text the first. */
+function idOf(config: unknown, name: string): number | undefined {
+  const said = isObject(config) ? config[`${name}_token_id`] : undefined
+  const id = Array.isArray(said) ? said[0] : said
+  return typeof id === 'number' && Number.isInteger(id) && id >= 0 ? id : undefined
 }
 
 const leftOut =

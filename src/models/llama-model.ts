@@ -2,7 +2,7 @@
 import type { Device } from '../gpu/device.ts'
 import { activate, add, attention, copyColumns, gatherRows, multiply, rmsnorm, rope, scale, sigmoidGate, swiglu } from '../gpu/ops.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { Decoder } from '../io/formats/index.ts'
+import type { AttentionFacts, Decoder } from '../io/formats/index.ts'
 import type { Architecture, LinearNames } from './architecture.ts'
 import { borrowed, carriedColumns, carry, columnsOf, type Shared, sharedAt, widened } from './carried.ts'
 import { deltaOutput, deltaParts, recall } from './delta-net.ts'
@@ -38,16 +38,7 @@ export function modelOf(model: Architecture): Model {
     prefixes: ['model.', ''],
     decoder: decoderOf(model, biases),
     architecture: model,
-    attention:
-      model.mixers || model.global
-        ? undefined
-        : {
-            eps: model.eps,
-            ropes: model.ropes.map((one) => one && ropeFacts(one, d)),
-            spans: model.spans,
-            scoreScale: multipliers.scores,
-            scoreCap: model.scoreCap,
-          },
+    attention: attentionFacts(model),
     // A delta net would have to keep its state and the end of its convolution.
     ...(!model.mixers && { continues: true }),
     block: (gpu, weights, x, windows, k) => block(model, k, gpu, weights, x, windows),
@@ -58,6 +49,21 @@ export function modelOf(model: Architecture): Model {
       if (hiddens !== x) hiddens.dispose()
       return multiplied(gpu, normed, multipliers.logits)
     },
+  }
+}
+
+function attentionFacts(model: Architecture): AttentionFacts {
+  const sizes = model.spans.map((_, k) => {
+    const { d: headDim, kvHeads, ffn } = ownOf(model, k)
+    return { headDim, kvHeads, ffn }
+  })
+  return {
+    eps: model.eps,
+    ropes: model.ropes.map((one, k) => one && ropeFacts(one, sizes[k].headDim)),
+    spans: model.spans,
+    scoreScale: model.multipliers.scores,
+    scoreCap: model.scoreCap,
+    ...(model.global && { sizes, sharedFrom: model.sharing?.from, perLayer: model.perLayer ?? 0 }),
   }
 }
 

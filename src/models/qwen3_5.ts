@@ -23,6 +23,8 @@ const schema = z.object({
   attn_output_gate: z.boolean().default(true),
 })
 
+const sections = z.array(z.int().nonnegative()).length(3)
+
 const kind: Kind = {
   id: 'qwen3_5',
   label: 'Qwen3.5',
@@ -47,8 +49,10 @@ export const qwen35: Family = {
       throw unsupported('attn_output_gate is false', 'In this family, what attention puts out goes through a gate.')
     const types = kindsOfBlocks(config, given)
     const architecture = architectureOf(kind, { ...given, partial_rotary_factor: shareOf(given), layer_types: undefined })
-    const mixers = types.map((type) => (type === 'linear_attention' ? sizesOf(config) : null))
-    return { ...modelOf({ ...architecture, mixers }), aside: { module: 'mtp', what: 'the multi-token head' } }
+    const sizes = sizesOf(config)
+    const model = modelOf({ ...architecture, mixers: types.map((type) => (type === 'linear_attention' ? sizes : null)) })
+    const delta = { ...sizes, recalls: types.map((type) => type === 'linear_attention'), sections: sectionsOf(given) }
+    return { ...model, attention: { ...model.attention!, delta }, aside: { module: 'mtp', what: 'the multi-token head' } }
   },
 }
 
@@ -74,6 +78,12 @@ function sizesOf(config: z.infer<typeof schema>): DeltaSizes {
   if (heads % keyHeads) throw invalid(`${heads} value heads of linear attention cannot share ${keyHeads} key heads evenly`)
   requireFours({ linear_num_value_heads: heads, linear_key_head_dim: dk, linear_value_head_dim: dv })
   return { keyHeads, heads, dk, dv }
+}
+
+/** Pairs that rotate by time, height and width of an image, as transformers has them where nothing is said. */
+function sectionsOf({ rope_parameters: parameters, rope_scaling: scaling }: Record<string, unknown>): number[] {
+  const said = [parameters, scaling].map((one) => (isObject(one) ? one.mrope_section : undefined)).find((one) => one != null)
+  return sections.safeParse(said).data ?? [11, 11, 10]
 }
 
 /** The part of each head that rotates: a quarter where nothing is said. */

@@ -81,7 +81,6 @@ export const attentionFactor = ({ scaling }: RopeSettings) => ('attention' in sc
 /** As formats store them; a text names a kind of scaling that has no such form. */
 export function ropeFacts(settings: RopeSettings, d: number): Rope | string {
   const { scaling } = settings
-  if (scaling.kind === 'proportional') return 'a proportional scaling'
   if (scaling.kind === 'dynamic' || (scaling.kind === 'yarn' && !scaling.truncate))
     return scaling.kind === 'yarn' ? 'a yarn scaling between whole dimensions' : 'a dynamic scaling'
   const { theta, queries = null } = settings
@@ -93,16 +92,23 @@ function scaleFacts(settings: RopeSettings, d: number): Rope['scaling'] {
   switch (scaling.kind) {
     case 'none':
     case 'dynamic':
-    case 'proportional':
       return { kind: 'none' }
-    case 'llama3': {
-      const plain = inverseFrequencies({ ...settings, scaling: { kind: 'none' } }, d, 1)
-      const scaled = inverseFrequencies(settings, d, 1)
-      return { kind: 'factors', factors: plain.map((inverse, i) => inverse / scaled[i]) }
-    }
+    case 'proportional':
+      // What does not rotate turns once in 10³⁰ times as many positions.
+      return { kind: 'factors', factors: slowed(settings, d).map((factor) => (Number.isFinite(factor) ? factor : 1e30)) }
+    case 'llama3':
+      return { kind: 'factors', factors: slowed(settings, d) }
     default:
       return scaling
   }
+}
+
+/** By how much each pair of dimensions turns more slowly than it would. */
+function slowed(settings: RopeSettings, d: number): number[] {
+  const share = rotatingWidth(settings, d) / d
+  const plain = inverseFrequencies({ ...settings, share, scaling: { kind: 'none' } }, d, 1)
+  const scaled = inverseFrequencies(settings, d, 1)
+  return plain.map((inverse, i) => inverse / scaled[i])
 }
 
 /** Tables `[t, rotating width / 2, 2]` of (cos, sin) for positions 0 … t − 1, to be read only; often one and the same. */

@@ -181,11 +181,14 @@ export function randomModel(config: Record<string, unknown>, seed: number): [str
   }
   const norm = /norm\w*\.weight$|ln_\w+\.weight$/
   const plus = model.outer[0].plus ?? 0
+  const { scores } = model.architecture?.multipliers ?? {}
   const tensors: Tensors = new Map()
   for (const { name, shape } of folder.checkpoint.tensors.values()) {
     const size = shape.reduce((a, b) => a * b, 1)
     const scale = shape.length > 1 && !/embed/.test(name) ? 2 / Math.sqrt(shape[1]) : shape.length > 1 ? 1 : 0.5
     const data = Float32Array.from({ length: size }, () => next() * scale + (shape.length === 1 && norm.test(name) ? 1 - plus : 0))
+    // Of families that do not divide scores, learned norms do; else noise decides where random heads look.
+    if (scores === 1 && /q_norm/.test(name)) data.forEach((value, i) => (data[i] = value / Math.sqrt(size)))
     tensors.set(name, { shape: [...shape], data })
   }
   return [

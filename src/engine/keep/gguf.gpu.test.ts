@@ -158,6 +158,17 @@ describe('a family', () => {
     rope_scaling: { type: 'longrope', short_factor: [1, 1.1, 1.2, 1.5], long_factor: [1, 2, 3, 8] },
   })
   const gemma = { ...small, head_dim: 16, query_pre_attn_scalar: 16, sliding_window: 8, hidden_activation: 'gelu_pytorch_tanh' }
+  const gemma4 = {
+    ...{ ...gemma, model_type: 'gemma4_text', global_head_dim: 32, vocab_size_per_layer_input: 1024 },
+    rope_parameters: {
+      sliding_attention: { rope_type: 'default', rope_theta: 100 },
+      full_attention: { rope_type: 'proportional', partial_rotary_factor: 0.5, rope_theta: 1000 },
+    },
+  }
+  const qwen35 = {
+    ...{ ...untied, model_type: 'qwen3_5_text', num_hidden_layers: 4, head_dim: 32, rope_theta: 100 },
+    ...{ linear_num_key_heads: 4, linear_key_head_dim: 32, linear_value_head_dim: 32 },
+  }
   const models: Record<string, Record<string, unknown>> = {
     'LLaMA 3 with its RoPE and biases': {
       ...small,
@@ -213,6 +224,16 @@ describe('a family', () => {
       rope_local_base_freq: 100,
       rope_scaling: { rope_type: 'linear', factor: 2 },
     },
+    'Gemma 4 whose keys are values': {
+      ...{ ...gemma4, num_hidden_layers: 6, hidden_size_per_layer_input: 0, attention_k_eq_v: true, num_global_key_value_heads: 1 },
+      final_logit_softcapping: 10,
+    },
+    'Gemma 4 whose tokens speak to every block, and whose last blocks borrow': {
+      ...{ ...gemma4, num_hidden_layers: 6, hidden_size_per_layer_input: 32, num_kv_shared_layers: 3, use_double_wide_mlp: true },
+      layer_types: ['sliding_attention', 'sliding_attention', 'full_attention', 'sliding_attention', 'sliding_attention', 'full_attention'],
+    },
+    'Qwen3.5': { ...qwen35, linear_num_value_heads: 4 },
+    'Qwen3.5 with two values for a key': { ...qwen35, linear_num_value_heads: 8, num_hidden_layers: 3, full_attention_interval: 2 },
     'Falcon 7b': { ...falcon, new_decoder_architecture: false },
     'Falcon 40b': { ...falcon, new_decoder_architecture: true, num_kv_heads: 2, rope_theta: 500, ffn_hidden_size: 96 },
     BLOOM: { model_type: 'bloom', hidden_size: 96, n_head: 3, n_layer: 2, vocab_size: 1024, layer_norm_epsilon: 1e-5, eos_token_id: 0 },

@@ -173,7 +173,9 @@ export function factsOf(opened: OpenModel): ModelFacts {
   const { shape, logitCap, attention, architecture } = model
   const parts: ModelPart[] = [{ name: embedding, block: null, part: 'embedding', plus: 0 }]
   if (head !== embedding) parts.push({ name: head, block: null, part: 'head', plus: 0 })
-  for (const { name, plus = 0 } of model.outer) parts.push({ name: `${prefix}${name}`, block: null, part: name, plus })
+  const { perLayer } = model
+  for (const { name, plus = 0 } of [...model.outer, ...(perLayer ? [{ name: perLayer.table }] : [])] as { name: string; plus?: number }[])
+    parts.push({ name: `${prefix}${name}`, block: null, part: name, plus })
   for (let k = 0; k < shape.blocks; k++) {
     const layout = model.layouts[k]
     const matrices = [...keptOf(layout), ...linearsOf(layout).map(({ name }) => ({ name: `${name}.weight` }))].map((one) => ({

@@ -256,6 +256,7 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
   const attention = someModel.attention!
   const rope = attention.ropes[0] as Rope
   const four = { ...attention, ropes: [rope, rope, rope, rope], spans: Array(4).fill(Number.POSITIVE_INFINITY) }
+  const delta = { recalls: [false], keyHeads: 2, heads: 4, dk: 64, dv: 64, sections: [11, 11, 10] }
   const yarn = { kind: 'yarn', factor: 4, original: 32, fast: 16, slow: 1, attention: 1 } as const
   const model = (changes: Partial<ExportPlan['model']>): Partial<ExportPlan> => ({ model: { ...someModel, ...changes } })
 
@@ -271,6 +272,42 @@ describe('what GGUF cannot hold is refused with the nearest choice that can', ()
     ['outliers', { outliers: true }, /outliers/, /without outliers/],
     ['other levels', { levels: 'real' }, /no type for this kind of grid/, /uniform grid/],
     ['rows that blocks do not divide', { linears: [{ ...one, p: 44 }] }, /up_proj have 44 weights/, /GPTQ/],
+    [
+      'Gemma 4 that shares keys and values of other blocks',
+      model({
+        family: 'gemma4',
+        blocks: 4,
+        attention: { ...four, spans: [9, Number.POSITIVE_INFINITY, 9, 9], scoreScale: 1, sharedFrom: 3 },
+      }),
+      /from the two blocks before/,
+      /GPTQ/,
+    ],
+    [
+      'delta nets with narrow keys',
+      model({ family: 'qwen3_5', attention: { ...attention, delta: { ...delta, dk: 32 } } }),
+      /as wide/,
+      /GPTQ/,
+    ],
+    [
+      'delta nets whose heads are no blocks',
+      model({ family: 'qwen3_5', attention: { ...attention, delta: { ...delta, dk: 24, dv: 24 } } }),
+      /heads of 24 are no blocks/,
+      /GPTQ/,
+    ],
+    [
+      'super-blocks whose columns move',
+      {
+        ...model({
+          family: 'qwen3_5',
+          attention: { ...attention, delta },
+          parts: [{ name: 'model.o.weight', block: 0, part: 'linear_attn.out_proj.weight', plus: 0 }],
+        }),
+        levels: 'q4_k',
+        linears: [{ ...one, name: 'model.o', p: 256 }],
+      },
+      /model.o in another order/,
+      /Q4_0/,
+    ],
     ['OPT', model({ family: 'opt', label: 'OPT' }), /files of OPT models are not written/, /GPTQ/],
     ['an arrangement that nobody describes', model({ attention: null }), /this kind of LLaMA/, /GPTQ/],
     ['another scaling', model({ attention: { ...attention, ropes: ['a dynamic scaling'] } }), /a dynamic scaling/, /GPTQ/],

@@ -34,6 +34,26 @@ export interface AttentionFacts {
   scoreScale: number
   /** Scores s become cap · tanh(s / cap). */
   scoreCap?: number
+  /** By block, where blocks differ in these. */
+  sizes?: readonly { headDim: number; kvHeads: number; ffn: number }[]
+  /** Blocks from this one on use the keys and values of the last before it that sees as much. */
+  sharedFrom?: number
+  /** Width of what tokens say to every block; 0: nothing. */
+  perLayer?: number
+  delta?: DeltaFacts
+}
+
+/** Blocks that recall by a gated delta net instead of attending. */
+export interface DeltaFacts {
+  /** By block. */
+  recalls: readonly boolean[]
+  /** Heads of keys, and of values, of which as many lie behind each other as share one of keys; and the width of either. */
+  keyHeads: number
+  heads: number
+  dk: number
+  dv: number
+  /** Pairs of dimensions that rotate by time, height and width, of the blocks that attend: the same for text. */
+  sections: readonly number[]
 }
 
 /** A tensor that the forward pass uses, and its place. */

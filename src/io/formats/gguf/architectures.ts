@@ -3,7 +3,8 @@
  * that its code would compute differently is refused.
  */
 import type { ModelFacts, Rope } from '../model.ts'
-import type { RowOrder } from './blocks.ts'
+import { BLOCK, type RowOrder } from './blocks.ts'
+import { deltaMetadata, deltaTarget } from './delta.ts'
 import type { MetaValue } from './file.ts'
 import { type Kind, kinds, knownFamilies } from './kinds.ts'
 
@@ -13,6 +14,12 @@ export interface Target {
   /** Added to what the model's file stores. */
   plus: number
   order: RowOrder | null
+  /** The same of its columns. */
+  columns: RowOrder | null
+  /** In float32, without axes of one, though it is no vector. */
+  floats?: boolean
+  /** Of what is stored, −eˣ stands in the file. */
+  decay?: boolean
 }
 
 export interface GgufArchitecture {
@@ -40,7 +47,9 @@ export function architectureOf(model: ModelFacts): GgufArchitecture | string {
   for (const { name, block, part, plus } of model.parts) {
     const theirs = (block === null ? kind.outside : kind.block)[part]
     if (!theirs) return `llama.cpp’s ${model.label} has no tensor ${name}.`
-    targets.set(name, { name: block === null ? theirs : `blk.${block}.${theirs}`, plus, order: rowOrder(kind, model, part) })
+    const recalling = kind.delta ? deltaTarget(model.attention.delta!, part) : null
+    const full = block === null ? theirs : `blk.${block}.${theirs}`
+    targets.set(name, { name: full, plus, order: rowOrder(kind, model, part), columns: null, ...recalling })
   }
   if (new Set([...targets.values()].map(({ name }) => name)).size < targets.size)
     return `llama.cpp’s ${model.label} has other norms than this model.`
@@ -78,7 +87,7 @@ function shortest({ attention }: ModelFacts): number | null {
 function problemOf(kind: Kind, model: ModelFacts): string | null {
   const { label, hidden, heads, headDim, blocks, parts, logitCap, multipliers } = model
   const { scoreScale, scoreCap } = model.attention!
-  const scaled = kind.largest === blocks ? Math.floor(hidden / heads) : headDim
+  const scaled = kind.unscaled ? 1 : kind.largest === blocks ? Math.floor(hidden / heads) : headDim
   if (!kind.multipliers && Math.abs(scoreScale * Math.sqrt(scaled) - 1) > 1e-6)
     return `llama.cpp divides the scores of ${label} with ${blocks} blocks by √${scaled}, and this model by ${(1 / scoreScale).toFixed(3)}.`
   if (!kind.multipliers && (multipliers.residual !== 1 || multipliers.logits !== 1))
@@ -88,7 +97,28 @@ function problemOf(kind: Kind, model: ModelFacts): string | null {
     return `llama.cpp supports ${label} only if all heads together are as wide as the hidden state.`
   if (kind.tied !== undefined && kind.tied === parts.some(({ part }) => part === 'head'))
     return `llama.cpp supports ${label} only ${kind.tied ? 'with' : 'without'} tied embeddings.`
-  return positionProblem(kind, model) ?? windowProblem(kind, model)
+  return positionProblem(kind, model) ?? windowProblem(kind, model) ?? sharingProblem(model) ?? deltaProblem(model)
+}
+
+/** Shared keys and values are those of the two blocks before: of the first, windows, and of the second, all. */
+function sharingProblem({ label, attention }: ModelFacts): string | null {
+  const { spans, sharedFrom: from } = attention!
+  if (from === undefined) return null
+  const usual = [false, true].every(
+    (all, i) =>
+      !spans.slice(from).some((span) => Number.isFinite(span) !== all) || (spans[from - 2 + i] === Number.POSITIVE_INFINITY) === all,
+  )
+  return usual
+    ? null
+    : `llama.cpp’s ${label} takes shared keys and values from the two blocks before those that share them, unlike this model.`
+}
+
+function deltaProblem({ label, attention }: ModelFacts): string | null {
+  const { delta } = attention!
+  if (delta && delta.dk !== delta.dv) return `llama.cpp’s ${label} has delta nets with keys as wide as values only.`
+  return delta && delta.heads > delta.keyHeads && delta.dv % BLOCK
+    ? `llama.cpp’s ${label} has its heads in another order, and heads of ${delta.dv} are no blocks of ${BLOCK} weights.`
+    : null
 }
 
 /** What is against the positions. */
@@ -115,7 +145,9 @@ function positionProblem(kind: Kind, model: ModelFacts): string | null {
   return rope ? ropeProblem(kind, model, rope) : null
 }
 
-function ropeProblem(kind: Kind, { label, headDim }: ModelFacts, { width, scaling, queries }: Rope): string | null {
+function ropeProblem(kind: Kind, { label, ...model }: ModelFacts, rope: Rope): string | null {
+  const { width, scaling, queries } = rope
+  const headDim = model.attention!.sizes?.[model.attention!.ropes.indexOf(rope)].headDim ?? model.headDim
   if (width !== headDim && !kind.partly) return `llama.cpp’s ${label} rotates whole heads only.`
   if (queries && !(kind.growing && scaling.kind === 'yarn' && scaling.original === queries.original))
     return `llama.cpp’s ${label} has no queries that grow with their position as in this model.`
@@ -129,8 +161,8 @@ function ropeProblem(kind: Kind, { label, headDim }: ModelFacts, { width, scalin
 function windowProblem({ windows }: Kind, { label, attention }: ModelFacts): string | null {
   const { spans } = attention!
   // Versions before 0.5 ignore `sliding_window_pattern`.
-  const usual = (k: number) => (k + 1) % windows! !== 0
-  if (windows && spans.some(Number.isFinite) && spans.some((span, k) => Number.isFinite(span) !== usual(k)))
+  const usual = (k: number) => (k + 1) % (windows as number) !== 0
+  if (windows && windows !== 'any' && spans.some(Number.isFinite) && spans.some((span, k) => Number.isFinite(span) !== usual(k)))
     return `llama.cpp supports ${label} with sliding windows in all blocks except every ${windows === 2 ? '2nd' : `${windows}th`}, unlike this model.`
   if (windows && new Set(spans.filter(Number.isFinite)).size > 1)
     return `llama.cpp supports ${label} with sliding windows of one size only.`
@@ -163,18 +195,33 @@ const text = (value: string): MetaValue => ({ type: 'text', value })
 const ENDLESS = 2048
 
 function metadataOf(kind: Kind, model: ModelFacts): [string, MetaValue][] {
-  const { eps, ropes, spans, scoreScale, scoreCap } = model.attention!
+  const { eps, ropes, spans, scoreScale, scoreCap, sizes, delta } = model.attention!
+  const widest = sizes?.[spans.indexOf(Number.POSITIVE_INFINITY)].headDim ?? model.headDim
   const own: [string, MetaValue][] = [
     // Where it does not know the window, results would differ beyond it.
     ['context_length', u32(Math.min(model.maxPositions ?? ENDLESS, (!kind.windows && shortest(model)) || Number.POSITIVE_INFINITY))],
     ['embedding_length', u32(model.hidden)],
     ['block_count', u32(model.blocks)],
-    ['feed_forward_length', u32(model.ffn)],
+    [
+      'feed_forward_length',
+      eachOr(
+        sizes?.map(({ ffn }) => ffn),
+        model.ffn,
+      ),
+    ],
     ['attention.head_count', u32(model.heads)],
-    ['attention.head_count_kv', u32(model.kvHeads)],
+    [
+      'attention.head_count_kv',
+      eachOr(
+        sizes?.map(({ kvHeads }) => kvHeads),
+        model.kvHeads,
+      ),
+    ],
     [`attention.${kind.norm}`, f32(eps)],
-    ['attention.key_length', u32(model.headDim)],
-    ['attention.value_length', u32(model.headDim)],
+    ['attention.key_length', u32(widest)],
+    ['attention.value_length', u32(widest)],
+    ...(sizes ? sizesMetadata(model) : []),
+    ...(delta ? deltaMetadata(delta) : []),
   ]
   const rope = mainRope(kind, model)
   if (rope) own.push(...ropeMetadata(kind, rope))
@@ -191,10 +238,30 @@ function metadataOf(kind: Kind, model: ModelFacts): [string, MetaValue][] {
     own.push(['logit_scale', f32(1 / logits)])
   }
   if (scoreCap) own.push(['attn_logit_softcapping', f32(scoreCap)])
-  if (model.logitCap) own.push(['final_logit_softcapping', f32(model.logitCap)])
+  // Where nothing is said, it caps those of Gemma 4 at 30.
+  if (model.logitCap || kind.sizes) own.push(['final_logit_softcapping', f32(model.logitCap ?? 0)])
   if (kind.name === 'llama') own.push(['vocab_size', u32(model.vocab)])
   if (kind.name === 'falcon') own.push(['tensor_data_layout', text('jploski')])
   return own.map(([key, value]) => [`${kind.name}.${key}`, value])
+}
+
+/** One value, or one for each block where they differ. */
+const eachOr = (values: readonly number[] | undefined, one: number): MetaValue =>
+  values && new Set(values).size > 1 ? { type: 'list', of: 'u32', value: values } : u32(values?.[0] ?? one)
+const flags = (value: readonly boolean[]): MetaValue => ({ type: 'list', of: 'bool', value: value.map(Number) })
+
+/** Of Gemma 4. */
+function sizesMetadata({ attention, blocks, headDim }: ModelFacts): [string, MetaValue][] {
+  const { spans, ropes, sharedFrom = blocks, perLayer = 0 } = attention!
+  const sliding = ropes[spans.findIndex(Number.isFinite)] as Rope | undefined
+  return [
+    ['attention.key_length_swa', u32(headDim)],
+    ['attention.value_length_swa', u32(headDim)],
+    ['attention.sliding_window_pattern', flags(spans.map(Number.isFinite))],
+    ['attention.shared_kv_layers', u32(blocks - sharedFrom)],
+    ['embedding_length_per_layer_input', u32(perLayer)],
+    ['rope.dimension_count_swa', u32(sliding?.width ?? headDim)],
+  ]
 }
 
 function ropeMetadata(kind: Kind, { theta, width, scaling, queries }: Rope): [string, MetaValue][] {

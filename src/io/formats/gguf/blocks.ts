@@ -44,7 +44,13 @@ export interface RowOrder {
  * The blocks of a linear, row by row.
  * @throws {Error} for scales that are no float16 numbers, groups out of their order, and zeros other than the grid's
  */
-export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowOrder | null, name: string): Uint8Array {
+export function packBlocks(
+  solved: SolvedLinear,
+  symmetric: boolean,
+  order: RowOrder | null,
+  name: string,
+  columns: RowOrder | null = null,
+): Uint8Array {
   const { q, p, bits, groups, groupSize, codes } = solved
   const type = blockType(bits, symmetric, solved.levels)
   if (!type || p % BLOCK || (groups > 1 && groupSize % BLOCK)) throw new Error(`${name} fits no block of GGUF`)
@@ -64,9 +70,11 @@ export function packBlocks(solved: SolvedLinear, symmetric: boolean, order: RowO
   for (let top = 0; top < q; top += TILE) {
     const bottom = Math.min(q, top + TILE)
     for (let block = 0; block < p / BLOCK; block++) {
-      const group = groups > 1 ? Math.floor((block * BLOCK) / groupSize) : 0
+      // Bands of columns are whole blocks.
+      const source = columns ? columns.from(block * BLOCK) / BLOCK : block
+      const group = groups > 1 ? Math.floor((source * BLOCK) / groupSize) : 0
       for (let n = top; n < bottom; n++) {
-        unpack(codes, block * bits * q + n, q, bits, some)
+        unpack(codes, source * bits * q + n, q, bits, some)
         const cell = group * q + n
         let at = target[n] * rowBytes + block * bytes
         if (type === 'MXFP4') out[at++] = scales[cell]

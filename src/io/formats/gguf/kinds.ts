@@ -21,14 +21,20 @@ export interface Kind {
   growing?: boolean
   /** Every so manieth block does not rotate. */
   still?: number
-  /** Blocks before a block that sees everything, in the usual pattern; not given: it knows no windows. */
-  windows?: number
+  /** Every so manieth block sees everything, or those that the file says; not given: it knows no windows. */
+  windows?: number | 'any'
   /** Blocks with windows rotate without scaling: with a base of their own, or with that of the others. */
   sliding?: 'own base' | 'same base'
   /** Scores are multiplied by what the file says, and so are embedding, branches and logits. */
   multipliers?: boolean
   /** Number of blocks from which it guesses that scores are scaled by the hidden size. */
   largest?: number
+  /** It does not scale scores. */
+  unscaled?: boolean
+  /** Blocks may differ in the sizes of heads and MLPs. */
+  sizes?: boolean
+  /** Blocks may recall by gated delta nets. */
+  delta?: boolean
   /** It caps scores, and logits, always. */
   caps?: boolean
   /** The head is the embedding always, or never. */
@@ -65,6 +71,17 @@ const gemmaNorms = {
   'post_attention_layernorm.weight': 'post_attention_norm.weight',
   'pre_feedforward_layernorm.weight': 'ffn_norm.weight',
   'post_feedforward_layernorm.weight': 'post_ffw_norm.weight',
+}
+const deltaNet = {
+  'linear_attn.in_proj_qkv.weight': 'attn_qkv.weight',
+  'linear_attn.in_proj_z.weight': 'attn_gate.weight',
+  'linear_attn.in_proj_a.weight': 'ssm_alpha.weight',
+  'linear_attn.in_proj_b.weight': 'ssm_beta.weight',
+  'linear_attn.conv1d.weight': 'ssm_conv1d.weight',
+  'linear_attn.A_log': 'ssm_a',
+  'linear_attn.dt_bias': 'ssm_dt.bias',
+  'linear_attn.norm.weight': 'ssm_norm.weight',
+  'linear_attn.out_proj.weight': 'ssm_out.weight',
 }
 const both = (ours: string, theirs: string) => named(ours, theirs, [theirs])
 const rms = 'layer_norm_rms_epsilon'
@@ -154,6 +171,42 @@ export const kinds: Record<string, Kind> = {
     sliding: 'own base',
     largest: 62,
   },
+  gemma4: {
+    name: 'gemma4',
+    block: {
+      ...{ ...gemmaNorms, ...headNorms, ...attention([]), ...mlp([]) },
+      layer_scalar: 'layer_output_scale.weight',
+      'per_layer_input_gate.weight': 'inp_gate.weight',
+      'per_layer_projection.weight': 'proj.weight',
+      'post_per_layer_input_norm.weight': 'post_norm.weight',
+    },
+    outside: {
+      ...outside,
+      'embed_tokens_per_layer.weight': 'per_layer_token_embd.weight',
+      'per_layer_model_projection.weight': 'per_layer_model_proj.weight',
+      'per_layer_projection_norm.weight': 'per_layer_proj_norm.weight',
+    },
+    norm: rms,
+    positions: 'rotary',
+    scalings: ['factors'],
+    windows: 'any',
+    sliding: 'own base',
+    unscaled: true,
+    sizes: true,
+  },
+  qwen3_5: {
+    ...neox,
+    name: 'qwen35',
+    block: {
+      ...{ ...headNorms, ...attention([]), ...mlp([]) },
+      'input_layernorm.weight': 'attn_norm.weight',
+      'post_attention_layernorm.weight': 'post_attention_norm.weight',
+      ...deltaNet,
+    },
+    scalings: [],
+    partly: true,
+    delta: true,
+  },
   falcon: {
     name: 'falcon',
     block: {
@@ -185,4 +238,4 @@ export const kinds: Record<string, Kind> = {
 
 /** Families that are written, for a sentence. */
 export const knownFamilies =
-  'LLaMA, Mistral, Ministral 3, Qwen2, Qwen3, SmolLM3, Granite, OLMo 2 and 3, Phi-3, Gemma 2 and 3, Falcon and BLOOM'
+  'LLaMA, Mistral, Ministral 3, Qwen2, Qwen3, Qwen3.5, SmolLM3, Granite, OLMo 2 and 3, Phi-3, Gemma 2 to 4, Falcon and BLOOM'

@@ -5,7 +5,7 @@ import { type ExportPlan, type LinearPlan, type Refusal, settingsOf } from '../f
 import { architectureOf, type GgufArchitecture, type Target } from './architectures.ts'
 import { BLOCK, blockType } from './blocks.ts'
 import { type GgufTensor, type TensorType, defaultFileBytes, encodeMetadata, ggufTensor, planFiles } from './file.ts'
-import { superTypeOf } from './super.ts'
+import { SUPER, superTypeOf } from './super.ts'
 import { type GgufVocabulary, vocabularyOf } from './vocabulary.ts'
 
 export interface GgufLayout {
@@ -85,6 +85,12 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
       why: `The rows of ${loose.name} have ${loose.p} weights, which is not a multiple of ${BLOCK}.`,
       instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
     }
+  const moved = linears.find((linear) => architecture.targets.get(`${linear.name}.weight`)?.columns && superTypeOf(linear.levels ?? levels))
+  if (moved && moved.p % SUPER === 0)
+    return {
+      why: `llama.cpp has the inputs of ${moved.name} in another order, which super-blocks of ${SUPER} weights do not follow.`,
+      instead: 'Choose a type with blocks of 32, such as Q4_0, Q5_1 or Q8_0, or override the type of this linear.',
+    }
   const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
   if (typeof vocabulary === 'string') return { why: vocabulary, instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).' }
   return null
@@ -111,7 +117,10 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
     // Tensors that the forward pass does not use stay behind.
     if (target) tensors.set(name, { target, tensor: ggufTensor(target.name, dtype, shape) })
   }
-  const plain = ({ name, dtype, shape }: TensorSpec) => add(name, shape.length === 1 ? 'F32' : (dtype as TensorType), shape)
+  const plain = ({ name, dtype, shape }: TensorSpec) => {
+    const small = shape.length === 1 || architecture.targets.get(name)?.floats
+    add(name, small ? 'F32' : (dtype as TensorType), small && shape.length > 1 ? shape.filter((extent) => extent > 1) : shape)
+  }
   copied.forEach(plain)
   changed.forEach(plain)
   for (const linear of linears) add(`${linear.name}.weight`, typeOf(plan, linear)!, [linear.q, linear.p])

@@ -41,10 +41,11 @@ export class GgufStream implements CheckpointStream {
     for (const { tensor, values } of factors) await this.#write(tensor, bytesOf(values))
     for (const spec of used) {
       const { target } = this.layout.tensors.get(spec.name)!
-      if (spec.shape.length === 1) {
+      if (spec.shape.length === 1 || target.floats) {
         await between()
         await this.#writeVector(spec, await checkpoint.read(spec.name))
       } else if (target.order) await this.#copyRows(spec, between)
+      else if (target.columns) await this.#copyColumns(spec, between)
       else {
         const { bytes } = checkpoint.tensors.get(spec.name)!
         for (let at = 0; at < bytes; at += PIECE) {
@@ -73,11 +74,30 @@ export class GgufStream implements CheckpointStream {
     }
   }
 
+  /** A matrix in another order of columns, some rows at a time. */
+  async #copyColumns({ name, shape: [rows, cols] }: TensorSpec, between: () => Promise<void>): Promise<void> {
+    const { checkpoint } = this.model
+    const { target } = this.layout.tensors.get(name)!
+    const { band, from } = target.columns!
+    const rowBytes = checkpoint.tensors.get(name)!.bytes / rows
+    const unit = rowBytes / cols
+    const step = Math.max(1, Math.floor(PIECE / rowBytes))
+    for (let row = 0; row < rows; row += step) {
+      await between()
+      const read = await checkpoint.readRange(name, row * rowBytes, Math.min(rows, row + step) * rowBytes)
+      const out = new Uint8Array(read.length)
+      for (let at = 0; at < out.length; at += rowBytes)
+        for (let col = 0; col < cols; col += band)
+          out.set(read.subarray(at + from(col) * unit, at + (from(col) + band) * unit), at + col * unit)
+      await this.#writer.write(target.name, out, row * rowBytes)
+    }
+  }
+
   async linear(name: string, solved: SolvedLinear): Promise<void> {
     const { target, tensor } = this.layout.tensors.get(`${name}.weight`)!
     const type = superTypeOf(solved.levels)
     const { symmetric } = settingsOf(this.plan.settings, this.#linears.get(name)!)
-    const bytes = type ? packSuper(solved, type, target.order, name) : packBlocks(solved, symmetric, target.order, name)
+    const bytes = type ? packSuper(solved, type, target.order, name) : packBlocks(solved, symmetric, target.order, name, target.columns)
     await this.#write(tensor, bytes)
   }
 
@@ -85,13 +105,16 @@ export class GgufStream implements CheckpointStream {
     await this.#writeVector(this.plan.changed.find((spec) => spec.name === name)!, bytes)
   }
 
-  /** Norm weights and biases are float32 in the file, whatever the model has. */
-  async #writeVector({ name, dtype }: TensorSpec, bytes: Uint8Array): Promise<void> {
+  /** Norm weights, biases and the like are float32 in the file, whatever the model has. */
+  async #writeVector({ name, dtype, shape: [rows] }: TensorSpec, bytes: Uint8Array): Promise<void> {
     const { target, tensor } = this.layout.tensors.get(name)!
     // A copy of their own, so that any typed array fits over them.
     const { buffer } = bytes.slice()
     const stored = dtype === 'F32' ? new Float32Array(buffer) : (dtype === 'F16' ? f16ToF32 : bf16ToF32)(new Uint16Array(buffer))
-    await this.#write(tensor, bytesOf(stored.map((_, i) => stored[target.order ? target.order.from(i) : i] + target.plus)))
+    const width = stored.length / rows
+    const from = (i: number) => (target.order ? target.order.from(Math.floor(i / width)) * width + (i % width) : i)
+    const made = stored.map((_, i) => stored[from(i)] + target.plus)
+    await this.#write(tensor, bytesOf(target.decay ? made.map((value) => -Math.exp(value)) : made))
   }
 
   async #write({ name }: GgufTensor, bytes: Uint8Array): Promise<void> {

@@ -331,3 +331,9 @@ test('special tokens, types, padding rows and the chat template come along', asy
   expect(model.tokenize('<tool>')).toEqual([257])
   await model.dispose()
 })
+
+test('the token that ends a text is found in the text model’s part of a config, of several the first', async () => {
+  const tokenizer = JSON.stringify(pairs({ pre_tokenizer: sequence(split(llama3('\\p{N}{1,3}')), level(false)) }, { ignore_merges: true }))
+  const { found } = await vocabularyIn({ 'tokenizer.json': tokenizer, 'config.json': '{"text_config": {"eos_token_id": [0, 5]}}' })
+  expect(found).toMatchObject({ differs: [] })
+})
