@@ -5,7 +5,8 @@
 dir=$1
 last=$(node -p 'JSON.parse(fs.readFileSync(process.argv[1] + "/plan.json")).jobs.length - 1' "$dir")
 attempt='for n in 1 2 3; do node src/setup.mjs quantize sweep run "$0" --index "$1" $2 > /dev/null; code=$?; [ $code -eq 75 ] || [ $code -gt 128 ] || exit $code; done; exit $code'
-seq 0 "$last" | parallel --jobs "${2:-1}" --joblog "$dir/parallel.log" --bar sh -c "'$attempt'" "$dir" {} "'${RUN_FLAGS:-}'"
+[ -t 2 ] && bar=--bar || bar=
+seq 0 "$last" | parallel --jobs "${2:-1}" --joblog "$dir/parallel.log" $bar sh -c "'$attempt'" "$dir" {} "'${RUN_FLAGS:-}'"
 failed=$?
 npm run --silent quantize -- sweep report "$dir"
 exit $failed
