@@ -15,10 +15,10 @@ export { diskFile } from './disk.ts'
  * exit code.
  */
 export function headless(main: () => Promise<void>, fail: (error: unknown) => number = tell): void {
-  main().then(
-    () => process.exit(0),
-    (error) => process.exit(fail(error)),
-  )
+  const end = (error: unknown) => process.exit(fail(error))
+  // What is thrown beside `main`, as by a timer, for which Node's own exit code is 1, whatever `fail` says.
+  process.once('uncaughtException', end)
+  main().then(() => process.exit(0), end)
 }
 
 function tell(error: unknown): number {
