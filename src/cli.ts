@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   const given = replay?.given ?? typed
   const asked = understand(catalog, given)
   if (given.on('dry-run')) {
-    const run = await foresee(session, given, asked)
+    const run = await foresee(session, given, asked, replay?.file.job ?? null)
     process.stdout.write(given.on('json') ? `${JSON.stringify(run)}\n` : dryText(run))
     return
   }

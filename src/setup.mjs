@@ -4,8 +4,8 @@
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs'
-import { constants } from 'node:os'
+import { existsSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { constants, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { unpackAdapters } from './adapters.mjs'
@@ -108,7 +108,9 @@ const tasks = {
 async function bundled(entry) {
   const name = basename(entry, '.ts')
   const bundle = `dist-cli/${name}/${name}.js`
-  if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'warn')
+  await alone(async () => {
+    if (stale(bundle, ['e2e'])) await quietly(bin.vite, 'build', '--ssr', entry, '--outDir', dirname(bundle), '--logLevel', 'error')
+  })
   return bundle
 }
 
@@ -144,6 +146,56 @@ function hasAdapter() {
 
 // ---------------------------------------------------------------- packages and builds
 
+/**
+ * One process at a time installs or builds in this checkout: two at once would write the same files. One that died in between does
+ * not hold up the next.
+ */
+export async function alone(work, lock = lockOf(root)) {
+  for (let told = false; !taken(lock); told = true) {
+    if (!told) console.error('Waiting for another process that installs or builds here ...')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  try {
+    return await work()
+  } finally {
+    rmSync(lock, { force: true })
+  }
+}
+
+/** Outside of the checkout, where an installation clears nothing away. */
+const lockOf = (folder) => join(tmpdir(), `quantease-setup-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}.lock`)
+
+function taken(lock) {
+  try {
+    writeFileSync(lock, String(process.pid), { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error
+  }
+  if (isGone(lock)) {
+    try {
+      // Of several that find it left behind, one can move it away.
+      renameSync(lock, `${lock}.${process.pid}`)
+      rmSync(`${lock}.${process.pid}`)
+    } catch {
+      // Another one did.
+    }
+  }
+  return false
+}
+
+/** Whether the process that took it is no more. */
+function isGone(lock) {
+  try {
+    const holder = Number(readFileSync(lock, 'utf8'))
+    // Empty for a moment, until it is written.
+    if (holder) process.kill(holder, 0)
+    return false
+  } catch (error) {
+    return error.code === 'ESRCH'
+  }
+}
+
 /** Installs the packages unless those of this very lock file are there. */
 function installPackages() {
   const stamp = join(root, 'node_modules/.installed')
@@ -176,7 +228,9 @@ function stale(output, more = []) {
 }
 
 async function buildSite() {
-  if (stale('dist/index.html')) await quietly(bin.vite, 'build', '--logLevel', 'warn')
+  await alone(async () => {
+    if (stale('dist/index.html')) await quietly(bin.vite, 'build', '--logLevel', 'error')
+  })
 }
 
 // ---------------------------------------------------------------- Chromium and the software adapter
@@ -285,6 +339,6 @@ if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.me
   if (major < 20 || (major === 20 && minor < 19)) fail(`This needs Node 20.19 or newer; this is ${process.versions.node}.`)
   const [task, ...args] = process.argv.slice(2)
   if (!tasks[task]) fail(`Tasks: ${Object.keys(tasks).join(', ')}.`)
-  installPackages()
+  await alone(async () => installPackages())
   await tasks[task](args)
 }

@@ -1,8 +1,10 @@
 /** The processes between npm and the engine: exit codes come up through them, signals and the news of a death go down. */
-import { spawn } from 'node:child_process'
-import { resolve } from 'node:path'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { status } from './setup.mjs'
+import { alone, status } from './setup.mjs'
 
 const door = JSON.stringify(resolve('src/setup.mjs'))
 /** A program that hands over to another one, which waits to be told. */
@@ -35,4 +37,26 @@ test.skipIf(process.platform === 'win32')('a signal reaches the engine, also whe
   expect(await killed(shell, 'SIGTERM', { npm_lifecycle_event: 'quantize' })).toEqual([['waiting', 'told'], 'SIGTERM'])
   const channel = `{ stdio: ['inherit', 'inherit', 'inherit', 'ipc'] }`
   expect(await killed([...node, above(hanging, channel)], 'SIGKILL')).toEqual([['waiting', 'told'], 'SIGKILL'])
+})
+
+test('one process at a time builds, and one that died holds up nobody', async () => {
+  const lock = join(mkdtempSync(join(tmpdir(), 'workbench-lock-')), 'lock')
+  const { pid } = spawnSync(process.execPath, ['-e', ''])
+  writeFileSync(lock, String(pid))
+  const said: string[] = []
+  let release = () => {}
+  const first = alone(async () => {
+    said.push('first begins')
+    await new Promise<void>((done) => {
+      release = done
+    })
+    said.push('first ends')
+  }, lock)
+  await expect.poll(() => said).toEqual(['first begins'])
+  const second = alone(async () => said.push('second'), lock)
+  release()
+  await Promise.all([first, second])
+  expect(said).toEqual(['first begins', 'first ends', 'second'])
+  await expect(alone(async () => Promise.reject(new Error('no build')), lock)).rejects.toThrow('no build')
+  expect(existsSync(lock)).toBe(false)
 })

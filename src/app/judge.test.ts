@@ -68,7 +68,7 @@ test('a change of perplexity within twice its error is a tie, however many digit
     perplexityChange({ fpPerplexity: mean(full), fpWindows: { loss: full } }, { perplexity: mean(loss), windows: { loss } } as RunResult)
   expect(of(full.map((loss, i) => loss + [0.002, 0.001, 0.002, 0.001][i]))).toEqual({
     text: '+0.00274',
-    error: '0.00053',
+    error: '0.00052',
     verdict: 'worse',
   })
   expect(of(full.map((loss, i) => loss + [0.002, -0.001, 0.002, 0.001][i]))).toMatchObject({ verdict: 'tie' })

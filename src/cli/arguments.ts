@@ -101,7 +101,8 @@ const switches = {
     'go on with the job whose journal is next to the folder of --save; with no more than --model, --save and --format, all other options are taken from there. For a solved job, write the checkpoint that could not be written or, after --keep-solved, those of --format beside the ones that are there, of which a single one moves into a subfolder of its own',
   public: 'with --push: everybody may see the repository',
   'keep-solved': 'keep the journal after everything is written, so that --resume can write the checkpoint in other formats without solving',
-  'dry-run': 'forecast time and memory of every algorithm, from the config.json in --model (a folder or a path) alone',
+  'dry-run':
+    'forecast time and memory of every algorithm, from the config.json in --model (a folder or a path) alone; with --job, of its runs',
   json: 'print one JSON object to stdout; with --job one a line for each run',
   help: 'print this help',
 } as const

@@ -2,13 +2,13 @@
 import { basename, dirname, join, resolve } from 'node:path'
 import { dryDevices } from '../engine/devices.ts'
 import { diskFile } from '../engine/hosts/node.ts'
-import type { DryDevice, DryRun } from '../engine/job.ts'
+import type { DryDevice, DryRun, Job } from '../engine/job.ts'
 import { dryRun } from '../engine/plan/dry.ts'
 import type { Session } from '../engine/session.ts'
 import { WorkbenchError } from '../errors.ts'
 import { type Given, UsageError } from './arguments.ts'
 import type { Asked } from './asked.ts'
-import { demo } from './inputs.ts'
+import { demo, isRemote } from './inputs.ts'
 
 /** The device that the flags describe; null for the present one. */
 function device(given: Given): DryDevice | null {
@@ -29,9 +29,11 @@ function device(given: Given): DryDevice | null {
   }
 }
 
-export async function foresee(session: Session, given: Given, asked: Asked): Promise<DryRun> {
+/** Of every algorithm, or of the runs of a job file. */
+export async function foresee(session: Session, given: Given, asked: Asked, job: Job | null): Promise<DryRun> {
   const { model: path, options, overrides, samples, heldOut, seqlen, evalSamples, evalSeqlen } = asked
   const on = device(given)
+  if (job && isRemote(path)) throw new UsageError('--dry-run reads a config.json on this machine: give it, or its folder, by --model.')
   if (path === 'demo') await session.open(new Map([['config.json', await demo('config.json')]]), 'Demo model')
   else {
     const alone = path.endsWith('.json')
@@ -45,13 +47,11 @@ export async function foresee(session: Session, given: Given, asked: Asked): Pro
     await session.open(new Map([['config.json', bytes]]), name)
   }
   const length = seqlen ?? Math.min(2048, session.model.model.shape.maxPositions ?? 2048)
-  const spec = {
-    options,
-    overrides,
+  const { calibration, evaluation, runs } = job ?? {
     calibration: { samples, length, heldOut },
     evaluation: { samples: evalSamples, length: evalSeqlen ?? length },
-    device: on,
   }
+  const spec = { options, overrides, calibration, evaluation, runs, device: on }
   return dryRun(session.model, spec, session)
 }
 

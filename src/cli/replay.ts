@@ -23,6 +23,11 @@ const others = [
   'prompt-tokens',
   'temperature',
   'compute-quantization-recon-error',
+  'dry-run',
+  'device',
+  'device-memory',
+  'device-binding',
+  'device-gflops',
 ]
 
 /** A job file, and the arguments with the model that it names. */

@@ -59,13 +59,22 @@ test('a plan is a job file before it is run', () => {
   expect(read(file)).toEqual(file)
 })
 
+test('a file that was cut off is still meant as a job, and said to be no JSON', () => {
+  for (const whole of [JSON.stringify(jobFileOf(report), null, 2), JSON.stringify(report)]) {
+    const cut = bytes(whole.slice(0, whole.length / 2))
+    expect(looksLikeJob(cut)).toBe(true)
+    expect(() => readJobFile(cut, 'cut.json')).toThrow(/cut\.json is not JSON/)
+  }
+})
+
 test.each<[string, unknown, RegExp]>([
   ['no JSON', '{', /is not JSON/],
   ['another format', { format: 'other' }, /is no job file/],
   ['a member twice', '{"format":"quantease-job","format":"quantease-job"}', /twice/],
   ['a member that it does not know', { ...jobFileOf(report), more: 1 }, /Unrecognized key/],
   ['an option of the job that it does not know', { ...jobFileOf(report), job: { ...job, more: 1 } }, /Unrecognized key/],
-  ['a newer version', { ...jobFileOf(report), version: 2 }, /version/],
+  ['a newer version', { format: 'quantease-job', version: 99 }, /of version 99, made by a newer workbench; this one reads version 1/],
+  ['a version that is none', { ...jobFileOf(report), version: 0 }, /version/],
   ['a run whose id leads elsewhere', withRun({ id: '../x' }), /letters, digits/],
   ['two runs of one id', withRun({ id: 'run-2' }), /two runs with the id/],
   ['two runs of one name', withRun({ label: 'QuantEase 3-bit' }), /two runs with the label/],

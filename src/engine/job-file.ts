@@ -10,6 +10,7 @@ import type { Job, JobReport, ModelOrigin, RunSpec, TextChoice, UsedText } from 
 
 /** The member `format` of every job file. */
 export const jobFileFormat = 'quantease-job'
+const jobFileVersion = 1
 /** In place of a text's id: the person's own file of this name, which is not in the job file. */
 const ownFile = 'file:'
 /** Bytes at most; a report with the errors of every linear is the largest. */
@@ -95,7 +96,7 @@ const parts = ['calibration', 'heldOut', 'evaluation', 'lambada'] as const
 
 const jobFile = z.strictObject({
   format: z.literal(jobFileFormat),
-  version: z.literal(1),
+  version: z.literal(jobFileVersion),
   job,
   /** `sha256`: as in a report. */
   model: z.strictObject({ origin, sha256: sha256.optional() }),
@@ -136,7 +137,7 @@ type Repeatable = Pick<JobReport, 'job' | 'texts'> &
 export function jobFileOf({ job, model, texts, workbench, adapter, started, origin }: Repeatable): JobFile {
   return {
     format: jobFileFormat,
-    version: 1,
+    version: jobFileVersion,
     job: withTexts(job, (choice, part) => asNamed(choice, texts[part])),
     model: {
       origin: origin ?? (model.source ? { kind: 'hub', ...model.source } : { kind: 'files', name: model.name }),
@@ -157,7 +158,7 @@ export function plannedJobFile(
     const known = texts(choice.text)
     return known && (known.origin === 'file' || known.origin === 'paste') ? `${ownFile}${known.name}` : choice.text
   })
-  return { format: jobFileFormat, version: 1, job: named, model: { origin: from } }
+  return { format: jobFileFormat, version: jobFileVersion, job: named, model: { origin: from } }
 }
 
 /** The same job with other ids of its texts. */
@@ -194,6 +195,13 @@ export function readJobFile(data: Uint8Array, fileName: string): JobFile {
   const known = isReport(value) ? reportAsFile(value, fileName) : value
   if ((known as { format?: unknown }).format !== jobFileFormat)
     throw new WorkbenchError('plan-invalid', `${fileName} is no job file.`, rules.hint)
+  const { version: written } = known as { version?: unknown }
+  if (Number.isInteger(written) && Number(written) > jobFileVersion)
+    throw new WorkbenchError(
+      'plan-invalid',
+      `${fileName} is a job file of version ${written}, made by a newer workbench; this one reads version ${jobFileVersion}.`,
+      'Open it in the version that made it, or in a newer one.',
+    )
   const read = jobFile.safeParse(known)
   if (!read.success) throw invalid(read.error, fileName)
   judgeRuns(read.data.job.runs, fileName)
@@ -202,11 +210,13 @@ export function readJobFile(data: Uint8Array, fileName: string): JobFile {
 
 /** Whether a file is meant as a job file or a report, from the members of its JSON alone. */
 export function looksLikeJob(data: Uint8Array): boolean {
+  const text = new TextDecoder().decode(data)
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(data))
+    const value: unknown = JSON.parse(text)
     return isObject(value) && (value.format === jobFileFormat || isReport(value))
   } catch {
-    return false
+    // Cut off or edited, which is said when it is read: by how the page and the command line begin either.
+    return /^\s*\{\s*"(format"\s*:\s*"quantease-job"|workbench"\s*:\s*\{)/.test(text)
   }
 }
 
