@@ -132,7 +132,7 @@ test('runs are hidden and put first, and pointing at a line dims the others ever
   const mark = (await lines(first.id).locator('g').last().boundingBox())!
   await page.mouse.move(mark.x + mark.width / 2, mark.y + mark.height / 2)
   const opacity = (run: string) => page.locator(`.results tr[data-run="${run}"]`).evaluate((row) => getComputedStyle(row).opacity)
-  await expect.poll(async () => [await opacity(first.id), await opacity(second.id)]).toEqual(['1', '0.35'])
+  await expect.poll(async () => [await opacity(first.id), await opacity(second.id)]).toEqual(['1', '0.65'])
   await figure(/^Perplexity with/)
     .locator('.reading')
     .waitFor()

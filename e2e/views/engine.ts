@@ -29,8 +29,19 @@ const api: Record<string, unknown> = {
   cacheInfo: async () => ({ bytes: 0, budget: 0, full: null, usage: 0, quota: 0, persisted: false }),
   check: async (job: Job) => {
     const counts = { text: 1, windows: 16, length: 128 }
+    const { catalog } = await played
+    const loadsIn = ['vLLM', 'transformers', 'GPTQModel', 'llama.cpp'].map((runtime) => ({ runtime, loads: true, note: '' }))
+    const formats = catalog.formats.map(({ id }, i) => ({ id, written: i === 0, refusal: null, bytes: 1e8, loadsIn }))
     return {
-      problems: [],
+      problems: [
+        {
+          severity: 'warning',
+          code: 'invalid-options',
+          message: '2048 calibration tokens are fewer than the widest layer has inputs (2816): the Gram matrix cannot have full rank.',
+          hint: 'Use 28160 tokens or more, or damping.',
+          field: 'calibration.samples',
+        },
+      ],
       calibration: counts,
       evaluation: counts,
       runs: job.runs.map(({ id }) => ({
@@ -39,7 +50,7 @@ const api: Record<string, unknown> = {
         weightBytes: 1e8,
         checkpointBytes: 1e8,
         solvedBytes: 1e8,
-        formats: [],
+        formats,
         forecast: null,
       })),
     }

@@ -15,7 +15,7 @@ import type {
   SolverInfo,
   TextSource,
 } from '../engine/job.ts'
-import { fixedBy, heldOutShare, optionProblem, storyVocabulary } from '../engine/job.ts'
+import { claims, fixedBy, heldOutShare, optionProblem, storyVocabulary } from '../engine/job.ts'
 import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
@@ -341,6 +341,21 @@ function withoutFixed(catalog: Catalog, { method, options }: RunSpec): Options {
   const kinds = optionsOf(catalog, method).find(({ key }) => key === 'kind')
   const fixed = new Set(kinds?.type === 'choice' ? kinds.choices.flatMap(({ fixes }) => Object.keys(fixes ?? {})) : [])
   return Object.fromEntries(Object.entries(options).filter(([key]) => !fixed.has(key)))
+}
+
+/** Whether a linear would have another grid in a run by a setting. */
+export function changesLinear(catalog: Catalog, { method, options, overrides = [] }: RunSpec, name: string, setting: Options): boolean {
+  const [claimed] = claims(overrides, [name])
+  const own = claimed === null ? {} : overrides[claimed].options
+  const specs = optionsOf(catalog, method).filter((spec) => spec.perLinear)
+  return !own || specs.some((spec) => optionValue(spec, { ...options, ...own }) !== optionValue(spec, setting))
+}
+
+/** Another method with the bits and the group size of a run. */
+export function alike(catalog: Catalog, run: NewRun, method: string): NewRun {
+  const shared = sharedSpecs(catalog).map(({ key }) => key)
+  const specs = optionsOf(catalog, run.method).filter(({ key }) => shared.includes(key))
+  return comparison(catalog, [method], Object.fromEntries(specs.map((spec) => [spec.key, optionValue(spec, run.options)])))[0]
 }
 
 function ourName(catalog: Catalog, run: RunSpec): string {

@@ -1,13 +1,18 @@
-/** Pointing at a run, or focusing on it, dims the others wherever they are drawn: one rule of style, and nothing is drawn again. */
+/** Pointing at a run, or focusing on it, dims the others in charts and tables: one rule of style, and nothing is drawn again. */
 import { useEffect } from 'react'
 import { createStore } from 'zustand/vanilla'
 
 /** The run that is looked at. */
 const pointed = createStore<{ run: string | null }>(() => ({ run: null }))
 
-/** @param run none: all are as they were */
+/**
+ * Marks give way; words stay legible, at a contrast of 4.5 and more.
+ * @param run none: all are as they were
+ */
 function rulesFor(run: string | null): string {
-  return run === null ? '' : `[data-run]:not([data-run="${CSS.escape(run)}"]) { opacity: 0.35 }`
+  if (run === null) return ''
+  const others = `[data-run]:not([data-run="${CSS.escape(run)}"])`
+  return `.chart ${others} { opacity: 0.35 } .chart .legend${others}, :is(tr, td)${others} { opacity: 0.65 }`
 }
 
 /** What lies nearest to the pointer, where a chart has no element for each point. */
@@ -21,19 +26,34 @@ export function usePointing() {
     const sheet = new CSSStyleSheet()
     document.adoptedStyleSheets.push(sheet)
     const forget = pointed.subscribe(({ run }) => sheet.replaceSync(rulesFor(run)))
-    // What is pointed at comes first: scrolling moves things under a pointer that rests. Focus by the mouse is no wish to see one run.
-    const see = ({ type, target }: Event) => {
-      const focused = document.activeElement
-      pointAt((type === 'pointerover' ? runOf(target) : null) ?? (focused?.matches(':focus-visible') ? runOf(focused) : null))
-    }
-    const kinds = ['pointerover', 'focusin', 'focusout'] as const
-    for (const kind of kinds) document.addEventListener(kind, see)
+    const ways = [
+      ['pointerover', pointing()],
+      ['focusin', focusing],
+      ['focusout', () => pointAt(null)],
+    ] as const
+    for (const [kind, see] of ways) document.addEventListener(kind, see as (event: Event) => void)
     return () => {
-      for (const kind of kinds) document.removeEventListener(kind, see)
+      for (const [kind, see] of ways) document.removeEventListener(kind, see as (event: Event) => void)
       forget()
       document.adoptedStyleSheets = document.adoptedStyleSheets.filter((other) => other !== sheet)
     }
   }, [])
+}
+
+/** A pointer that rests, while the page changes or scrolls under it, points at nothing. */
+function pointing() {
+  let before = ''
+  return ({ target, screenX, screenY }: PointerEvent) => {
+    const place = `${screenX} ${screenY}`
+    pointAt(place === before ? null : runOf(target))
+    before = place
+  }
+}
+
+/** Focus by the mouse, or given back by a drawer that closes, is no wish to see one run. */
+function focusing({ target, relatedTarget }: FocusEvent) {
+  const stepped = target instanceof Element && target.matches(':focus-visible') && relatedTarget instanceof Element
+  pointAt(stepped && !relatedTarget.closest('[role="dialog"]') ? runOf(target) : null)
 }
 
 const runOf = (target: EventTarget | null) =>

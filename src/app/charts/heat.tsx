@@ -324,15 +324,20 @@ export function toPng(area: HTMLElement, title: string): Promise<Blob> {
   return page.convertToBlob({ type: 'image/png' })
 }
 
+const colourQueries = ['(prefers-color-scheme: dark)', '(forced-colors: active)']
+const systemColours = () => colourQueries.map((query) => matchMedia(query).matches).join(' ')
+
 /** Changes when the page's colours do. */
 function useScheme(): string {
   const theme = useView((state) => state.preferences.theme)
-  const [dark, setDark] = useState(() => matchMedia('(prefers-color-scheme: dark)').matches)
+  const [system, setSystem] = useState(systemColours)
   useEffect(() => {
-    const query = matchMedia('(prefers-color-scheme: dark)')
-    const follow = () => setDark(query.matches)
-    query.addEventListener('change', follow)
-    return () => query.removeEventListener('change', follow)
+    const follow = () => setSystem(systemColours())
+    const lists = colourQueries.map((query) => matchMedia(query))
+    for (const list of lists) list.addEventListener('change', follow)
+    return () => {
+      for (const list of lists) list.removeEventListener('change', follow)
+    }
   }, [])
-  return `${theme} ${dark}`
+  return `${theme} ${system}`
 }

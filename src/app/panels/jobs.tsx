@@ -204,7 +204,7 @@ function Row({ job, chosen, onChoose }: { job: KeptJob; chosen: boolean; onChoos
           {model.name}
         </label>
       </th>
-      <td className="job-runs" title={runs.map(({ label }) => label).join('; ')}>
+      <td className="job-wraps" title={runs.map(({ label }) => label).join('; ')}>
         {runs.length > 2 ? `${runs[0].label} and ${runs.length - 1} more` : runs.map(({ label }) => label).join('; ')}
         {!finished && (
           <span className="tag">{busy ? 'running' : `${format.percent(layers.all ? layers.done / layers.all : 0)} solved`}</span>
@@ -212,14 +212,14 @@ function Row({ job, chosen, onChoose }: { job: KeptJob; chosen: boolean; onChoos
         {unwritten && <span className="tag bad">checkpoint not written</span>}
         {dropped && <span className="tag">checkpoints deleted</span>}
       </td>
-      <td className="figures">
+      <td className="figures job-wraps">
         {best
           ? `${best.kl === null ? `perplexity ${format.perplexity(best.perplexity)}` : `KL ${format.divergence(best.kl)}`} at ${format.bitsPerWeight(best.bitsPerWeight)} bits`
           : '–'}
         {best && runs.length > 1 && <span className="hint"> ({best.label})</span>}
       </td>
-      <td className="job-texts hint">{texts ? [texts.calibration?.name, texts.evaluation.name].filter(Boolean).join(' → ') : '–'}</td>
-      <td className="figures">{when(started)}</td>
+      <td className="job-wraps hint">{texts ? [texts.calibration?.name, texts.evaluation.name].filter(Boolean).join(' → ') : '–'}</td>
+      <td className="figures job-wraps">{when(started)}</td>
       <td className="number">{format.bytes(bytes)}</td>
       <td>
         <Actions id={id} name={name} job={job} opens={runs.some(({ state }) => state !== null)} />

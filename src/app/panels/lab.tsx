@@ -1,11 +1,14 @@
 /** The layer lab: a linear solved by itself with any setting, on the inputs that a run saw; a setting that is liked goes to the plan. */
+import { DropdownMenu } from 'radix-ui'
 import { useId, useState } from 'react'
-import { bitsPerWeight, type Catalog, type LayerResult, type Options } from '../../engine/job.ts'
+import { bitsPerWeight, type Catalog, type LayerResult, type Options, type RunSpec } from '../../engine/job.ts'
+import { shortName } from '../charts/names.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import { describeRun, type NewRun, optionGroups, type OptionGroup } from '../plan.ts'
-import { Button, Field, Icon } from './controls.tsx'
+import { bestAtEqualStorage } from '../judge.ts'
+import { alike, changesLinear, describeRun, type NewRun, optionGroups, type OptionGroup } from '../plan.ts'
+import { Button, Field, Icon, RunMark } from './controls.tsx'
 import { OptionField } from './option.tsx'
 import { Scroll } from './tables.tsx'
 
@@ -28,7 +31,9 @@ interface Tried {
 export function Lab({ name, run, catalog }: LabProps) {
   const workbench = useWorkbench()
   const recommended = catalog.solvers.find((solver) => solver.recommended) ?? catalog.solvers[0]
-  const [setting, setSetting] = useState<NewRun>({ method: recommended.id, options: {} })
+  const ran = useView(({ view }) => view?.job.runs.find(({ id }) => id === run.id))
+  // First against that run, with as many bits.
+  const [setting, setSetting] = useState<NewRun>(() => alike(catalog, ran ?? { method: recommended.id, options: {} }, recommended.id))
   const [tried, setTried] = useState<Tried[]>([])
   const [state, setState] = useState<'idle' | 'solving' | ErrorData>('idle')
   const id = useId()
@@ -50,7 +55,8 @@ export function Lab({ name, run, catalog }: LabProps) {
     <section className="panel lab" aria-labelledby={id}>
       <h2 id={id}>Layer lab</h2>
       <p className="hint">
-        Solves this linear alone, on the inputs that {run.label} {run.id === null ? 'holds' : 'saw'}. The model does not run.
+        Solves this linear alone, on the inputs that {run.label} {run.id === null ? 'holds' : 'saw'}: runs, whose inputs came from their own
+        layers, show slightly other errors elsewhere. The model does not run.
       </p>
       <Setting owner={run.id === null ? 'lab-store' : 'lab'} catalog={catalog} setting={setting} onChange={setSetting} />
       <div className="row">
@@ -140,10 +146,36 @@ interface TrialsProps {
   onKeep: (one: Tried) => void
 }
 
-function Trials({ catalog, tried, onKeep }: TrialsProps) {
+function Trials(props: TrialsProps) {
+  const { catalog, tried } = props
+  const workbench = useWorkbench()
+  const [used, setUsed] = useState('')
+  const use = (run: RunSpec, { setting, result: { name } }: Tried) => {
+    workbench.overrideLinear(run.id, name, setting.options)
+    setUsed(`In the plan, ${run.label} has ${wordsOf(catalog, setting)} for ${shortName(name)}.`)
+  }
+  return (
+    <>
+      <TrialTable {...props} onUse={use} />
+      <p className="help">
+        Bold: the smallest error of the settings that store as many bits per weight, within 2 %
+        {tried.some(heldOutOf) && ', on the held-out tokens'}.
+      </p>
+      <p role="status" className={used && 'notice'}>
+        {used}
+      </p>
+    </>
+  )
+}
+
+const wordsOf = (catalog: Catalog, setting: NewRun) => describeRun(catalog, { id: '', label: '', ...setting })
+
+function TrialTable({ catalog, tried, onKeep, onUse }: TrialsProps & { onUse: (run: RunSpec, one: Tried) => void }) {
   const planning = useView((state) => state.job !== null)
-  const heldOut = tried.some(({ result }) => result.heldOutError !== undefined)
-  const least = Math.min(...tried.map(measure))
+  const heldOut = tried.some(heldOutOf)
+  const best = bestAtEqualStorage(
+    tried.map((one) => ({ run: String(one.number), bitsPerWeight: bitsPerWeight([one.result]), value: measure(one) })),
+  )
   return (
     <Scroll label="What was tried">
       <table>
@@ -174,8 +206,9 @@ function Trials({ catalog, tried, onKeep }: TrialsProps) {
               catalog={catalog}
               one={one}
               heldOut={heldOut}
-              best={measure(one) === least}
+              best={best.has(String(one.number))}
               onKeep={planning ? () => onKeep(one) : null}
+              onUse={(run) => onUse(run, one)}
             />
           ))}
         </tbody>
@@ -183,6 +216,8 @@ function Trials({ catalog, tried, onKeep }: TrialsProps) {
     </Scroll>
   )
 }
+
+const heldOutOf = ({ result }: Tried) => result.heldOutError !== undefined
 
 /** What settings are compared by: tokens that the method did not see, where there are any. */
 const measure = ({ result }: Tried) => result.heldOutError ?? result.relativeError
@@ -194,15 +229,16 @@ interface RowProps {
   best: boolean
   /** Null without a plan. */
   onKeep: (() => void) | null
+  onUse: (run: RunSpec) => void
 }
 
-function Row({ catalog, one: { setting, result, added }, heldOut, best, onKeep }: RowProps) {
+function Row({ catalog, one: { setting, result, added }, heldOut, best, onKeep, onUse }: RowProps) {
   const unit = useView((state) => state.preferences.errorUnit)
   const solver = catalog.solvers.find(({ id }) => id === setting.method)!
   return (
     <tr>
       <td className="lab-setting">
-        <b>{solver.label}</b> <span className="hint">{describeRun(catalog, { id: '', label: '', ...setting })}</span>
+        <b>{solver.label}</b> <span className="hint">{wordsOf(catalog, setting)}</span>
         {result.notes.map((note) => (
           <span key={note} className="lab-note">
             {note}
@@ -213,24 +249,49 @@ function Row({ catalog, one: { setting, result, added }, heldOut, best, onKeep }
       {heldOut && <td className={best ? 'number best' : 'number'}>{format.relativeError(result.heldOutError ?? null, unit)}</td>}
       <td className="number">{format.bitsPerWeight(bitsPerWeight([result]))}</td>
       <td className="number">{format.duration(result.seconds)}</td>
-      <td className="lab-plan">
-        <Button icon={added ? 'check' : 'add'} disabled={added || !onKeep} onClick={onKeep ?? undefined}>
-          {added ? 'In the plan' : 'Add as a run'}
-        </Button>
-        <Override name={result.name} setting={setting} />
+      <td>
+        <span className="lab-plan">
+          <Button icon={added ? 'check' : 'add'} disabled={added || !onKeep} onClick={onKeep ?? undefined}>
+            {added ? 'In the plan' : 'Add as a run'}
+          </Button>
+          <Override catalog={catalog} name={result.name} setting={setting} onUse={onUse} />
+        </span>
       </td>
     </tr>
   )
 }
 
-/** Sends the grid of a setting to the run that is chosen in the plan, for this linear alone. */
-function Override({ name, setting }: { name: string; setting: NewRun }) {
-  const workbench = useWorkbench()
-  const run = useView(({ job, chosen }) => job?.runs.find(({ id }) => id === chosen) ?? job?.runs[0] ?? null)
-  if (!run) return null
+interface OverrideProps {
+  catalog: Catalog
+  name: string
+  setting: NewRun
+  onUse: (run: RunSpec) => void
+}
+
+/** Sends the grid of a setting to a run of the plan, for this linear alone. */
+function Override({ catalog, name, setting, onUse }: OverrideProps) {
+  const runs = useView(({ job }) => job?.runs)
+  if (!runs?.length) return null
   return (
-    <Button kind="quiet" onClick={() => workbench.overrideLinear(name, setting.options)}>
-      Its bits here in {run.label}
-    </Button>
+    <DropdownMenu.Root modal={false}>
+      <DropdownMenu.Trigger className="button">
+        <span>Use for this linear</span>
+        <Icon name="down" />
+      </DropdownMenu.Trigger>
+      <DropdownMenu.Portal>
+        <DropdownMenu.Content className="menu" align="end" sideOffset={4}>
+          <DropdownMenu.Label className="menu-title">{wordsOf(catalog, setting)} here in</DropdownMenu.Label>
+          {runs.map((run) => {
+            const same = !changesLinear(catalog, run, name, setting.options)
+            return (
+              <DropdownMenu.Item key={run.id} disabled={same} onSelect={() => onUse(run)}>
+                <RunMark run={run.id} /> {run.label}
+                {same && <span className="hint">has that already</span>}
+              </DropdownMenu.Item>
+            )
+          })}
+        </DropdownMenu.Content>
+      </DropdownMenu.Portal>
+    </DropdownMenu.Root>
   )
 }

@@ -5,6 +5,7 @@ import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import { bestAtEqualStorage, type Change, frontOf, measuredOf, perplexityChange } from '../judge.ts'
+import { describeRun } from '../plan.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import type { Ran } from '../store/state.ts'
 import { sizeOf, storedBits } from '../sizes.ts'
@@ -45,14 +46,7 @@ function columnsOf(view: JobView, unit: format.ErrorUnit, ran: Ran | null): Colu
       full: format.bytes(ran?.bytes ?? null),
     },
     perplexityColumn(view),
-    ...klColumns,
-    {
-      name: 'Same top token',
-      value: (run) => (run.result?.top1 == null ? null : 1 - run.result.top1),
-      show: (run) => format.share(run.result?.top1 ?? null),
-      full: format.share(1),
-    },
-    ...(view.job.lambada ? [lastWordsColumn(view)] : []),
+    klColumn,
     {
       name: 'Mean layer error',
       value: (run) => run.result?.meanRelativeError ?? null,
@@ -61,11 +55,19 @@ function columnsOf(view: JobView, unit: format.ErrorUnit, ran: Ran | null): Colu
     },
     ...(view.runs.some((run) => run.result?.meanHeldOutError !== undefined) ? [heldOutColumn(unit)] : []),
     {
+      name: 'Same top token',
+      value: (run) => (run.result?.top1 == null ? null : 1 - run.result.top1),
+      show: (run) => format.share(run.result?.top1 ?? null),
+      full: format.share(1),
+    },
+    ...(view.job.lambada ? [lastWordsColumn(view)] : []),
+    {
       name: 'Worst layer error',
       value: (run) => run.result?.worst?.relativeError ?? null,
       show: (run) => <Worst worst={run.result?.worst ?? null} show={(value) => format.relativeError(value, unit)} />,
       full: '0',
     },
+    ...spreadColumns,
     {
       name: 'Time',
       value: (run) => run.result?.seconds ?? null,
@@ -105,19 +107,20 @@ const spreadColumn = (name: string, key: keyof KlSpread): Column => ({
   full: '0',
 })
 
-const klColumns: Column[] = [
-  {
-    name: 'KL from full precision, nats',
-    value: (run) => run.result?.kl ?? null,
-    windows: (result) => result.windows?.kl,
-    show: ({ result }) => (
-      <>
-        {format.divergence(result?.kl ?? null)}
-        <StandardError value={result?.klSpread?.error ?? null} show={format.divergence} />
-      </>
-    ),
-    full: '0',
-  },
+const klColumn: Column = {
+  name: 'KL from full precision, nats',
+  value: (run) => run.result?.kl ?? null,
+  windows: (result) => result.windows?.kl,
+  show: ({ result }) => (
+    <>
+      {format.divergence(result?.kl ?? null)}
+      <StandardError value={result?.klSpread?.error ?? null} show={format.divergence} />
+    </>
+  ),
+  full: '0',
+}
+
+const spreadColumns: Column[] = [
   spreadColumn('KL median', 'median'),
   spreadColumn('KL 99th percentile', 'p99'),
   spreadColumn('KL maximum', 'max'),
@@ -181,6 +184,7 @@ export function ResultTable({ view }: { view: JobView }) {
                     <span>{run.label}</span>
                     <RunLooks run={run} />
                   </span>
+                  <Means run={run.id} view={view} />
                   {front.has(run.id) && <small className="where">on the front</small>}
                 </th>
                 {columns.map((column, i) => (
@@ -211,6 +215,15 @@ export function ResultTable({ view }: { view: JobView }) {
       </p>
     </section>
   )
+}
+
+/** How a run was made, whatever it is called. */
+function Means({ run, view }: { run: string; view: JobView }) {
+  const catalog = useView((state) => state.catalog)
+  const spec = view.job.runs.find(({ id }) => id === run)
+  if (!catalog || !spec) return null
+  const solver = catalog.solvers.find(({ id }) => id === spec.method)
+  return <small className="where means">{[solver?.label ?? spec.method, describeRun(catalog, spec)].join(', ')}</small>
 }
 
 function bestOf({ value, windows, unranked }: Column, { runs }: JobView): Set<string> {

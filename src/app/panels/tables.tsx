@@ -26,8 +26,17 @@ export function usePages<T>(rows: T[], size: number) {
 export function Scroll({ label, children }: { label: string; children: ReactNode }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-    <section className="scroll" aria-label={label} tabIndex={0}>
+    <section className="scroll" aria-label={label} tabIndex={0} onFocus={uncover}>
       {children}
     </section>
   )
+}
+
+/** What gets the focus is not left under the column that stays in place. */
+function uncover({ target, currentTarget }: React.FocusEvent<HTMLElement>) {
+  const cell = target.closest('td, th')
+  const first = cell?.parentElement?.firstElementChild
+  if (!cell || !first || cell === first || getComputedStyle(first).position !== 'sticky') return
+  const covered = first.getBoundingClientRect().right - cell.getBoundingClientRect().left
+  if (covered > 0) currentTarget.scrollLeft -= covered
 }

@@ -199,13 +199,9 @@ function setOverrides(core: Core, id: string, overrides: Override[]) {
   editWith(core, (_, job) => plan.setOverrides(job, id, overrides))
 }
 
-/** The linear of this name gets the grid of a setting in the run that is chosen in the plan. */
-function overrideLinear(core: Core, name: string, options: Options) {
-  const { chosen, job } = core.get()
-  const run = job?.runs.find(({ id }) => id === chosen) ?? job?.runs[0]
-  if (!run) return
-  editWith(core, (catalog, job) => plan.overrideLinear(catalog, job, run.id, name, options))
-  core.set({ spoken: `${run.label} has other options for ${name}.` })
+/** The linear of this name gets the grid of a setting in a run of the plan. */
+function overrideLinear(core: Core, run: string, name: string, options: Options) {
+  editWith(core, (catalog, job) => plan.overrideLinear(catalog, job, run, name, options))
 }
 
 /** What runs that are not in the plan would cost. Null when that cannot be told. */
