@@ -95,7 +95,7 @@ export function describeDifference(catalog: Catalog, first: RunSpec, run: RunSpe
     return optionValue(spec, run.options) !== (other ? optionValue(other, first.options) : spec.default)
   }
   const words = [inRunWords(openOptions(catalog, run).filter(differs), run), ownWords(run)].filter(Boolean).join(', ')
-  return words || 'otherwise as the first run'
+  return words ? `unlike the first run: ${words}` : 'otherwise as the first run'
 }
 
 const ownWords = ({ overrides = [] }: RunSpec) => (overrides.length ? format.plural(overrides.length, 'override') : '')
@@ -429,6 +429,12 @@ export function placeOf(catalog: Catalog, job: Job, field: string): string {
   if (!run) return ''
   const spec = optionsOf(catalog, run.method).find((each) => each.key === key)
   return spec ? `${run.label}, ${lower(spec.label)}` : run.label
+}
+
+/** Whether a problem is in sight at its field: of the texts and formats, and of the run that is chosen. */
+export function isAtField(job: Job, chosen: string | null, field = ''): boolean {
+  const own = job.runs.findIndex(({ id }) => id === chosen)
+  return /^(calibration|evaluation|lambada|seed|formats)\b/.test(field) || (own >= 0 && field.startsWith(`runs.${own}.`))
 }
 
 /** A problem that several runs share is told once, with the places where it is. */

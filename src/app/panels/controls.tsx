@@ -1,6 +1,7 @@
 /** Controls that all panels share: buttons, fields, tables, tips. */
 import { Tooltip } from 'radix-ui'
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import type { Problem } from '../../engine/job.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { problemsOf } from '../plan.ts'
@@ -114,18 +115,21 @@ interface FieldProps {
   symbol?: string
   /** Where it is in the Job: what the check finds wrong there is said here. */
   path?: string
+  /** Only what is wrong is said at the field; the rest of what the check finds is said elsewhere. */
+  errorsOnly?: boolean
   /** A group of radios is named by a legend; a single control by a label. */
   group?: boolean
   children: (control: { id: string; 'aria-describedby': string | undefined; 'aria-invalid': true | undefined }) => ReactNode
 }
 
-export function Field({ label, help, cost, symbol, path, group, children }: FieldProps) {
+export function Field({ label, help, cost, symbol, path, errorsOnly, group, children }: FieldProps) {
   const id = useId()
   const check = useView((state) => state.check)
   const refused = useView((state) => state.refusedText)
   // What is typed says by itself that it is no number; what the value before it is like is beside the point.
   const unread = useView((state) => state.unread.includes(id))
-  const problems = path && !unread ? [...(refused ? [refused] : []), ...problemsOf(check)].filter((each) => each.field === path) : []
+  const said = (problem: Problem) => problem.field === path && (!errorsOnly || isError(problem))
+  const problems = path && !unread ? [...(refused ? [refused] : []), ...problemsOf(check)].filter(said) : []
   const described = [help && `${id}-help`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
   const invalid = problems.some(isError) || undefined
   const words = help && (

@@ -7,6 +7,7 @@ import * as format from '../format.ts'
 import {
   describeDifference,
   describeRun,
+  isAtField,
   mayPass,
   mergeProblems,
   methodGroups,
@@ -68,7 +69,7 @@ export function PlanPanel() {
         />
       )}
       {!measuring && (
-        <div className="plan-grid">
+        <div className={job.runs.length > 3 ? 'plan-grid many' : 'plan-grid'}>
           <RunCards catalog={catalog} job={job} />
           <RunOptions catalog={catalog} job={job} />
           <div className="plan-texts">
@@ -300,6 +301,9 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const mixing = useView(({ mix }) => mix?.state === 'measuring')
   const problems = problemsOf(check)
   const errors = problems.filter(isError)
+  // What only warns is said once, at its field.
+  const chosen = useView((state) => state.chosen)
+  const elsewhere = problems.filter((problem) => isError(problem) || !isAtField(job, chosen, problem.field))
   const done = check.state === 'done' ? check.result : null
   const forecasts = done?.runs.flatMap(({ forecast }) => forecast ?? []) ?? []
   const times = forecasts.flatMap((forecast) => forecast.seconds ?? [])
@@ -334,7 +338,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
       <ProblemList
         label="Problems of the plan"
         problems={mergeProblems(
-          problems.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' })),
+          elsewhere.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' })),
         )}
       />
       <section className="panel start-bar row" aria-label="Start">

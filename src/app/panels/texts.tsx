@@ -4,7 +4,9 @@ import { describeText, type Job, type ModelSummary, type Sampling, type TokenCou
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { coverage, widestInput } from '../texts.ts'
-import { Field, NumberField, Switch } from './controls.tsx'
+import { problemsOf } from '../plan.ts'
+import { isError } from '../store/state.ts'
+import { Field, Icon, NumberField, Switch } from './controls.tsx'
 import { TextField } from './text-field.tsx'
 import './texts.css'
 
@@ -44,8 +46,9 @@ function Counts({ counts: found, asked, all }: { counts: TokenCounts | null | un
   )
 }
 
-/** Calibration tokens against the inputs of the widest layer, on a logarithmic scale around once as many. */
+/** Calibration tokens against the inputs of the widest layer, on a logarithmic scale around once as many; and what to do where they are few. */
 function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary }) {
+  const few = problemsOf(useView((state) => state.check)).filter((each) => each.field === 'calibration.samples' && !isError(each))
   const widest = widestInput(model)
   const tokens = counts.windows * counts.length
   const { ratio, place } = coverage(tokens, widest)
@@ -65,9 +68,19 @@ function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary 
         <span style={{ width: `${place * 100}%` }} />
         <i />
       </div>
-      <p className="help figures">
-        {format.count(tokens)} tokens for the {format.count(widest)} inputs of the widest layer: <b>{format.ratio(ratio)}</b>.
-      </p>
+      {few.map(({ severity, message, hint }) => (
+        <p key={message} className={`field-problem ${severity}`}>
+          <Icon name={severity === 'note' ? 'note' : 'warning'} />
+          <span>
+            {message} {hint}
+          </span>
+        </p>
+      ))}
+      {few.length === 0 && (
+        <p className="help figures">
+          {format.count(tokens)} tokens for the {format.count(widest)} inputs of the widest layer: <b>{format.ratio(ratio)}</b>.
+        </p>
+      )}
     </div>
   )
 }
@@ -95,7 +108,7 @@ export function CalibrationCard({ job, model }: { job: Job; model: ModelSummary 
       </h2>
       <TextField purpose="calibration" label="Text" choice={calibration} model={model} />
       <div className="fields">
-        <Field label="Samples" help="More is more reliable and slower." path="calibration.samples">
+        <Field label="Samples" help="More is more reliable and slower." path="calibration.samples" errorsOnly>
           {(control) => <NumberField {...control} whole value={calibration.samples} onChange={(samples) => change({ samples })} />}
         </Field>
         <Field label="Length" help="Tokens per sample." path="calibration.length">

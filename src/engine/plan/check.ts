@@ -111,14 +111,14 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
     if (tokens < widest) {
       found.warn(
         'calibration.samples',
-        `${tokens} calibration tokens are fewer than the widest layer has inputs (${widest}): the Gram matrix cannot have full rank.`,
+        `${grouped(tokens)} calibration tokens are fewer than the widest layer has inputs (${grouped(widest)}): the Gram matrix cannot have full rank.`,
         'Use more or longer samples.',
       )
     } else if (tokens < 10 * widest) {
       found.warn(
         'calibration.samples',
-        `${tokens} calibration tokens are ${(tokens / widest).toFixed(1)} times the inputs of the widest layer (${widest}): methods fit them more closely than other tokens of the text.`,
-        `Compare the errors on held-out tokens; use ${10 * widest} tokens or more, or damping.`,
+        `${grouped(tokens)} calibration tokens are ${(tokens / widest).toFixed(1)} times the inputs of the widest layer (${grouped(widest)}): methods fit them more closely than other tokens of the text.`,
+        `Compare the errors on held-out tokens; use ${grouped(10 * widest)} tokens or more, or damping.`,
         'note',
       )
     }
@@ -238,3 +238,4 @@ export async function planJob(job: Job, session: Session): Promise<Plan> {
 }
 
 const percent = (share: number) => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`
+const grouped = (count: number) => count.toLocaleString('en')
