@@ -144,7 +144,7 @@ test('maps stand side by side with the ratio of two runs, and a cell opens its l
   const { page } = workbench
   const maps = figure(/^Relative error of each linear/)
   expect(await maps.locator('.map-name').allInnerTexts()).toEqual(['RTN', 'QuantEase', 'GPTQ', 'GPTQ as a multiple of RTN'])
-  await maps.getByLabel('Difference:').selectOption('QuantEase')
+  await maps.getByLabel('Ratio:').selectOption('QuantEase')
   const [, ...rows] = await tableOf(/^Relative error of each linear/)
   const ratios = report.linears.map((_, i) => format.ratio(report.runs[1].layers[i].relativeError / report.runs[0].layers[i].relativeError))
   expect(rows.map((row) => row[4])).toEqual(ratios)

@@ -24,6 +24,11 @@ const api: Record<string, unknown> = {
   sweep: async () => {},
   journal: async () => ({ busy: false, summary: (await played).recording.summary }),
   journalTexts: async () => [],
+  jobFile: async () => {
+    const { job, model, origin } = (await played).recording.summary
+    return { model: { name: model.name, sha256: null, origin }, made: null, job }
+  },
+  planOfFile: async ({ job }: { job: Job }) => ({ job, missing: [], problems: [] }),
   hubAccount: async () => null,
   watchNetwork: () => {},
   cacheInfo: async () => ({ bytes: 0, budget: 0, full: null, usage: 0, quota: 0, persisted: false }),

@@ -9,7 +9,9 @@ import type { RunView } from './reduce.ts'
 export function exportNames(model: Pick<ModelSummary, 'name'>, runs: Pick<RunView, 'id' | 'label'>[]): Map<string, string> {
   const names = new Map<string, string>()
   const taken = new Set<string>()
-  for (const { id, label } of runs) {
+  // In the order of the plan, whatever comes first on the page.
+  const planned = [...runs].sort((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }))
+  for (const { id, label } of planned) {
     const name = safeName(`${model.name}-${label}`) || 'checkpoint'
     let free = name
     for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${name}-${n}`

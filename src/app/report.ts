@@ -25,8 +25,8 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     ...['Run', 'Options', 'Bits per weight', 'Size', 'Perplexity ± standard error', 'KL ± standard error, nats'],
     ...['KL median', 'KL 99th percentile', 'KL maximum', 'Same top token'],
     ...(job.lambada ? ['Last-word accuracy'] : []),
-    'Mean relative error',
-    ...(view.runs.some(measuredHeldOut) ? ['The same, held out'] : []),
+    'Mean layer error',
+    ...(view.runs.some(measuredHeldOut) ? ['Mean layer error, held out'] : []),
     ...['Worst', 'Time', 'State'],
   ]
   const table = [heads, heads.map((head) => (['Run', 'Options', 'State'].includes(head) ? '---' : '---:')), ...rows]

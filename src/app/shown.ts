@@ -9,6 +9,12 @@ export function pinnedFirst(runs: RunView[], pinned: string[]): RunView[] {
   return [...runs.filter(({ id }) => pinned.includes(id)), ...runs.filter(({ id }) => !pinned.includes(id))]
 }
 
+/** The job as tables list it: hidden runs too, pinned ones first. */
+export function useOrdered(view: JobView): JobView {
+  const pinned = useView((state) => state.pinned)
+  return useMemo(() => (pinned.length ? { ...view, runs: pinnedFirst(view.runs, pinned) } : view), [view, pinned])
+}
+
 /** The job as charts show it: without hidden runs, pinned ones first. */
 export function useShown(view: JobView): JobView {
   const hidden = useView((state) => state.hidden)

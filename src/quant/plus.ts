@@ -71,7 +71,7 @@ const plusOptions = [
   {
     key: 'iterations',
     flag: 'num-iter',
-    label: 'Iterations',
+    label: 'Iterations per descent',
     type: 'int',
     default: 4,
     min: 1,

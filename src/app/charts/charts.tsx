@@ -7,6 +7,9 @@ import { Curves } from './curves.tsx'
 import { shortName } from './names.ts'
 import type { Point } from './plot.tsx'
 
+/** Of what was solved with damping or for a corrected target, whose last point is not the layer's error. */
+export const otherObjective = 'of a damped or corrected target, so not the error in the tables'
+
 const show2 = (value: number | undefined, show: (value: number) => string) => (value === undefined ? '' : show(value))
 
 export function PerplexityByBlocks({ view }: { view: JobView }) {
@@ -68,10 +71,14 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
     ...view.runs.map((run) => (run.objective?.linear === shown && !keptOf(run, shown) ? run.objective.iterations : 0)),
   )
   const marks = [...new Set(iterations)].sort((a, b) => a - b)
+  const notes = [
+    curves.some(({ points }) => points.some(({ hollow }) => hollow)) && 'hollow: relaxed',
+    curves.some(({ run }) => run.layers.some(({ name, aim }) => name === shown && aim)) && otherObjective,
+  ]
   return (
     <Curves
-      title="Objective f(Ŵ) / f(0) by iteration"
-      note={curves.some(({ points }) => points.some(({ hollow }) => hollow)) ? 'hollow: relaxed' : '\u00a0'}
+      title="Objective f(Ŵ) / f(0) by sweep"
+      note={notes.filter(Boolean).join('; ') || '\u00a0'}
       empty="Iterative methods, such as QuantEase, show their progress here for each linear."
       height={170}
       controls={
@@ -90,14 +97,14 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
       }
       series={curves.map(({ run, points }) => ({ run: run.id, label: run.label, points: thinned(points) }))}
       x={{
-        label: 'Iteration',
+        label: 'Sweep',
         domain: [Math.min(1, ...iterations), Math.max(2, planned, ...iterations)],
         format: String,
-        name: (x) => `Iteration ${x}`,
+        name: (x) => `Sweep ${x}`,
       }}
       y={{ log: true, format: format.scientific, tick: format.scientificTick }}
       table={() => ({
-        columns: ['Iteration', ...curves.map(({ run }) => run.label)],
+        columns: ['Sweep', ...curves.map(({ run }) => run.label)],
         rows: marks.map((iteration) => [
           String(iteration),
           ...curves.map(({ points }) => {
@@ -124,12 +131,12 @@ const Linears = memo(
 
 const keptOf = ({ layers }: RunView, linear: string) => layers.find(({ name }) => name === linear)?.objective
 
-/** From the linear's result, or as far as it has come. */
+/** From the linear's result, or as far as it has come; sweeps are counted from 1. */
 function curveOf(run: RunView, linear: string): Point[] {
   const kept = keptOf(run, linear)
-  if (kept) return kept.iterations.map((x, i) => ({ x, y: kept.values[i], hollow: kept.relaxed.includes(x) }))
+  if (kept) return kept.iterations.map((at, i) => ({ x: at + 1, y: kept.values[i], hollow: kept.relaxed.includes(at) }))
   if (run.objective?.linear !== linear) return []
-  return run.objective.points.map(({ iteration, value, relaxed }) => ({ x: iteration, y: value, hollow: relaxed }))
+  return run.objective.points.map(({ iteration, value, relaxed }) => ({ x: iteration + 1, y: value, hollow: relaxed }))
 }
 
 function thinned(points: Point[]): Point[] {
@@ -146,7 +153,7 @@ export function MemoryOverTime({ view }: { view: JobView }) {
   return (
     <Curves
       title="GPU memory in use, MiB"
-      note={peak > 0 ? `peak so far ${format.bytes(peak)}` : '\u00a0'}
+      note={peak > 0 ? `${view.phase === 'over' ? 'peak' : 'peak so far'} ${format.bytes(peak)}` : '\u00a0'}
       empty={view.phase === 'over' ? 'Not recorded across interruptions of a job.' : 'GPU memory over time, as it is allocated and freed.'}
       height={130}
       legend={false}
@@ -160,8 +167,8 @@ export function MemoryOverTime({ view }: { view: JobView }) {
       }}
       y={{ log: false, from: 0, format: (value) => String(Number(value.toPrecision(3))) }}
       table={() => ({
-        columns: ['Time', 'Held'],
-        rows: series.map(({ seconds, held }) => [format.duration(seconds), format.bytes(held)]),
+        columns: ['Seconds', 'MiB in use'],
+        rows: series.map(({ seconds, held }) => [seconds.toFixed(1), mib(held).toFixed(2)]),
       })}
     />
   )

@@ -167,27 +167,31 @@ const Picture = memo(
 
 /** The colours of a map with their values. */
 export const Legend = memo(
-  function Legend({ tile, words }: { tile: Tile; words: string }) {
+  function Legend({ tile, words, width: most }: { tile: Tile; words: string; width: number }) {
     const canvas = useRef<HTMLCanvasElement>(null)
     const scheme = useScheme()
+    const width = Math.min(legendWidth, most)
     useEffect(() => {
-      drawLegend(fresh(canvas.current!, legendWidth, 40), tile, words, inksIn(scheme, canvas.current!))
-    }, [tile, words, scheme])
+      drawLegend(fresh(canvas.current!, width, 26), tile, width, inksIn(scheme, canvas.current!))
+    }, [tile, width, scheme])
     return (
       <div className="map-legend">
-        <canvas ref={canvas} style={{ width: legendWidth, height: 40 }} />
-        <p className="sr">
-          {words}: from {tile.show(tile.scale.domain[0])} to {tile.show(tile.scale.domain[1])}
+        <canvas ref={canvas} style={{ width, height: 26 }} />
+        <p className="map-words">
+          {words}
+          <span className="sr">
+            : from {tile.show(tile.scale.domain[0])} to {tile.show(tile.scale.domain[1])}
+          </span>
         </p>
       </div>
     )
   },
-  (a, b) => a.words === b.words && alike(a.tile, b.tile),
+  (a, b) => a.words === b.words && a.width === b.width && alike(a.tile, b.tile),
 )
 
 // ---------------------------------------------------------------- drawing
 
-const legendWidth = 280
+const legendWidth = 320
 const font = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 
 type Context = CanvasRenderingContext2D
@@ -258,7 +262,7 @@ function cell(context: Context, { x, y, w, h }: { x: number; y: number; w: numbe
   context.fillRect(x, y, w, h)
   context.fillStyle = inkOn(colour)
   context.textAlign = 'center'
-  const text = show(value)
+  const text = noted.has(name) ? `${show(value)} !` : show(value)
   if (h >= 14 && textWidth(text) + 4 <= w) context.fillText(text, x + w / 2, y + h / 2)
   else if (noted.has(name)) context.fillText('!', x + w / 2, y + h / 2)
 }
@@ -281,9 +285,9 @@ function axes(context: Context, { left, top, cellWidth, cellHeight, slanted }: M
   })
 }
 
-function drawLegend(context: Context, { scale, tick, colour }: Tile, words: string, inks: Inks) {
-  for (let x = 0; x < legendWidth; x++) {
-    context.fillStyle = `rgb(${colour(x / (legendWidth - 1))})`
+function drawLegend(context: Context, { scale, tick, colour }: Tile, width: number, inks: Inks) {
+  for (let x = 0; x < width; x++) {
+    context.fillStyle = `rgb(${colour(x / (width - 1))})`
     context.fillRect(x, 0, 1.5, 8)
   }
   context.fillStyle = inks.muted
@@ -292,13 +296,11 @@ function drawLegend(context: Context, { scale, tick, colour }: Tile, words: stri
   for (const value of new Set([scale.domain[0], ...scale.ticks, scale.domain[1]])) {
     const text = tick(value)
     const half = textWidth(text) / 2
-    const x = Math.min(legendWidth - half, Math.max(half, legendWidth * position(value, scale)))
+    const x = Math.min(width - half, Math.max(half, width * position(value, scale)))
     if (x - half < free) continue
     free = x + half + 8
     context.fillText(text, x, 18)
   }
-  context.textAlign = 'left'
-  context.fillText(words, 0, 34, legendWidth)
 }
 
 /** All canvases of an area as they stand in it, with the names of the maps, under a title. */
@@ -315,11 +317,11 @@ export function toPng(area: HTMLElement, title: string): Promise<Blob> {
   context.font = `600 14px ${font}`
   context.fillText(title, margin, 20)
   context.font = `12px ${font}`
-  for (const element of area.querySelectorAll<HTMLElement>('canvas, .map-name')) {
+  for (const element of area.querySelectorAll<HTMLElement>('canvas, .map-name, .map-words')) {
     const box = element.getBoundingClientRect()
     const [x, y] = [margin + box.left - place.left, head + box.top - place.top]
     if (element instanceof HTMLCanvasElement) context.drawImage(element, x, y, box.width, box.height)
-    else context.fillText(element.innerText, x, y + 14, box.width)
+    else context.fillText(element.innerText.split('\n')[0], x, y + 14, box.width)
   }
   return page.convertToBlob({ type: 'image/png' })
 }

@@ -41,7 +41,7 @@ export function Maps({ view }: { view: JobView }) {
     <ChartFrame
       title={title}
       legend={[]}
-      note="rows: blocks; a click or Enter opens a linear"
+      note={`rows: blocks; a click or Enter opens a linear${tiles.some(({ noted }) => noted.size) ? '; !: has notes, which are told there' : ''}`}
       controls={
         <Controls
           view={view}
@@ -64,8 +64,8 @@ export function Maps({ view }: { view: JobView }) {
       {(width) => (
         <div ref={area}>
           <Side tiles={all} grid={grid} width={width} view={view} />
-          <Legend tile={tiles[0]} words={words[quantity].quantity} />
-          {difference && <Legend tile={difference} words={`${difference.label}, log scale`} />}
+          <Legend tile={tiles[0]} words={words[quantity].quantity} width={width} />
+          {difference && <Legend tile={difference} words={`${difference.label}, log scale`} width={width} />}
         </div>
       )}
     </ChartFrame>
@@ -139,7 +139,8 @@ const [head, gap, legendHeight] = [22, 16, 48]
 
 /** Maps beside one another, and how much room each has. */
 function sizesOf(width: number, { blocks, modules }: MapGrid, count: number) {
-  const least = Math.max(width > 600 ? 210 : 150, 40 + 15 * modules.length)
+  // Columns are wide enough for slanted names beside each other.
+  const least = Math.max(width > 600 ? 210 : 150, 75 + 17 * modules.length)
   // As full rows as can be.
   const rows = Math.ceil(count / Math.max(1, Math.floor((width + gap) / (least + gap))))
   const columns = Math.ceil(count / rows)
@@ -234,7 +235,7 @@ function Controls({ view, quantity, heldOut, pair, onQuantity, onPair }: Control
       </label>
       {pair && (
         <span className="map-run">
-          <label htmlFor={`${id}-a`}>Difference:</label>
+          <label htmlFor={`${id}-a`}>Ratio:</label>
           <select id={`${id}-a`} className="input" value={pair.a} onChange={(event) => onPair({ ...pair, a: event.target.value })}>
             {runs}
           </select>

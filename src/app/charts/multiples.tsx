@@ -41,7 +41,7 @@ export function LayerErrors({ view }: { view: JobView }) {
   const { traces, noted, ratio, show } = drawing
   const notes = [
     traces.some(({ heldOut }) => heldOut) && 'dotted: on held-out tokens, which the methods did not see',
-    noted.size > 0 && '!: has notes, see the layer table of the Run step',
+    noted.size > 0 && '!: has notes, which are told where the linear is opened',
   ].filter(Boolean)
   return (
     <ChartFrame

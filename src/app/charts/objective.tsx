@@ -2,6 +2,7 @@
 import * as format from '../format.ts'
 import { runColour, runShape } from '../panels/controls.tsx'
 import type { JobView } from '../reduce.ts'
+import { otherObjective } from './charts.tsx'
 import { ChartFrame } from './frame.tsx'
 import { linearScale, logScale } from './scale.ts'
 
@@ -29,7 +30,7 @@ export function LinearObjective({ view, name }: { view: JobView; name: string })
   const notes = [
     traces.some(({ points }) => points.some(({ relaxed }) => relaxed)) && 'hollow: relaxed, nothing is rounded',
     levels.length > 0 && 'dashed: methods without sweeps',
-    aimed && 'damped or corrected targets have an objective of their own',
+    aimed && otherObjective,
   ].filter(Boolean)
   return (
     <ChartFrame

@@ -126,6 +126,8 @@ interface PlotProps {
 }
 
 const edge = { left: 60, right: 16, top: 12, bottom: 40 }
+/** Where the name of the line of full precision begins, from the left edge. */
+const fullAt = 12
 /** Under a log scale, which has no place for the zero of full precision. */
 const zeroHeight = 28
 
@@ -172,7 +174,7 @@ function Plot(props: PlotProps) {
         stroke="var(--line-strong)"
         strokeWidth={1.5}
       />
-      {placed(points, scales, width).map((one) => (
+      {placed(points, scales, width, full === null ? null : top(full)).map((one) => (
         <Mark key={one.point.run.id} {...one} x={x} y={y} top={top} />
       ))}
     </svg>
@@ -183,7 +185,7 @@ function FullPrecision({ at, value, width }: { at: number; value: string; width:
   return (
     <g fill="var(--muted)">
       <path d={`M${edge.left} ${at}H${width - edge.right}`} stroke="var(--muted)" strokeDasharray="5 4" strokeWidth={1.5} />
-      <text x={edge.left + 12} y={at - 4}>
+      <text x={edge.left + fullAt} y={at - 4}>
         full precision {value}
       </text>
     </g>
@@ -193,7 +195,7 @@ function FullPrecision({ at, value, width }: { at: number; value: string; width:
 type Placed = ReturnType<typeof placed>[number]
 
 /** A run: its bar, its mark and its name. Focus picks it out, as pointing at it does. */
-function Mark({ point, at, label, x, y, top }: Placed & Pick<PlotProps, 'x' | 'y'> & { top: (value: number) => number }) {
+function Mark({ point, at, label, name, x, y, top }: Placed & Pick<PlotProps, 'x' | 'y'> & { top: (value: number) => number }) {
   const { run, bits, value, error } = point
   const told = [`${x.label} ${x.show(bits)}`, `${y.label} ${y.show(value)}${error ? ` ± ${y.show(error)}` : ''}`]
   const focusable = { tabIndex: 0, role: 'img', 'aria-label': `${run.label}: ${told.join(', ')}` }
@@ -202,10 +204,14 @@ function Mark({ point, at, label, x, y, top }: Placed & Pick<PlotProps, 'x' | 'y
       <title>{[run.label, ...told].join('\n')}</title>
       {error > 0 && <path d={`M${at.x} ${top(value + error)}V${top(value - error)}`} stroke={runColour(run.id)} strokeWidth={1.5} />}
       <path d={runShape(run.id)} transform={`translate(${at.x} ${at.y})`} fill={runColour(run.id)} />
+      {/* As large as what is pointed at should be. */}
+      <circle cx={at.x} cy={at.y} r={12} fill="transparent" />
       {/* Where the name had to move away from its mark. */}
-      {label.y - at.y > 10 && <path d={`M${at.x} ${at.y}L${label.x - 2} ${label.y - 4}`} stroke={runColour(run.id)} opacity={0.6} />}
+      {Math.abs(label.y - 4 - at.y) > 8 && (
+        <path d={`M${at.x} ${at.y}L${label.x - 2} ${label.y - 4}`} stroke={runColour(run.id)} opacity={0.6} />
+      )}
       <text {...label} fill="var(--text)" stroke="var(--surface)" strokeWidth={3} paintOrder="stroke">
-        {run.label}
+        {name}
       </text>
     </g>
   )
@@ -239,20 +245,31 @@ function Axes({ x, y, width, height, scales }: PlotProps & { scales: ReturnType<
   )
 }
 
-/** Labels beside their points, moved down where one would lie on another. */
-function placed(points: Point[], { left, top }: ReturnType<typeof scalesOf>, width: number) {
+/** Rows away from where a name belongs, in the order they are tried. */
+const rows = Array.from({ length: 13 }, (_, i) => (i % 2 ? (i + 1) / 2 : -i / 2))
+const rowHeight = 14
+
+/** Names beside their points, moved up or down where one would lie on another, on the line of full precision or on the axis. */
+function placed(points: Point[], { left, top, floor }: ReturnType<typeof scalesOf>, width: number, full: number | null) {
   const taken: { from: number; to: number; y: number }[] = []
+  if (full !== null) taken.push({ from: edge.left, to: edge.left + fullAt + textWidth('full precision 00.00'), y: full - 4 })
+  // Half the plot, so that there is a side with room for it.
+  const letters = Math.floor((width - edge.left) / 2 / textWidth('m'))
   return [...points]
     .sort((a, b) => b.value - a.value)
     .map((point) => {
       const at = { x: left(point.bits), y: top(point.value) }
-      const wide = textWidth(point.run.label)
-      // Behind the mark, before it where there is no room, and under it where there is none either.
-      const sides = [at.x + 10, at.x - 10 - wide].filter((from) => from >= 0 && from + wide <= width)
-      const from = sides[0] ?? Math.max(0, width - wide - 2)
-      let y = at.y + (sides.length ? 4 : 20)
-      for (const other of taken) if (other.from < from + wide && from < other.to && Math.abs(other.y - y) < 14) y = other.y + 14
+      const { label } = point.run
+      const name = label.length > letters ? `${label.slice(0, letters - 1)}…` : label
+      const wide = textWidth(name)
+      // Behind the mark, or before it where there is no room.
+      const from = [at.x + 10, at.x - 10 - wide].find((start) => start >= edge.left && start + wide <= width) ?? width - wide - 2
+      const free = (y: number) =>
+        y <= floor - 3 &&
+        y >= edge.top + 8 &&
+        !taken.some((other) => other.from < from + wide && from < other.to && Math.abs(other.y - y) < rowHeight)
+      const y = rows.map((row) => at.y + 4 + row * rowHeight).find(free) ?? at.y + 4
       taken.push({ from, to: from + wide, y })
-      return { point, at, label: { x: from, y } }
+      return { point, at, name, label: { x: from, y } }
     })
 }

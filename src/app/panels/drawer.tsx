@@ -9,6 +9,7 @@ import { placeIn, shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
+import { useOrdered } from '../shown.ts'
 import { Button, Choice } from './controls.tsx'
 import { Lab } from './lab.tsx'
 import { Known } from './layers.tsx'
@@ -16,8 +17,14 @@ import { OpenShown } from './open-shown.tsx'
 import './drawer.css'
 
 export function Drawer({ name }: { name: string }) {
-  const workbench = useWorkbench()
   const view = useView((state) => state.view)
+  return view ? <Ordered name={name} view={view} /> : <Side name={name} view={null} />
+}
+
+const Ordered = ({ name, view }: { name: string; view: JobView }) => <Side name={name} view={useOrdered(view)} />
+
+function Side({ name, view }: { name: string; view: JobView | null }) {
+  const workbench = useWorkbench()
   const words = useId()
   // The dialog itself only knows a trigger of its own.
   const opener = useRef(document.activeElement)

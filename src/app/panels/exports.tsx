@@ -16,6 +16,7 @@ import { UploadTo } from './upload.tsx'
 const mostChatBytes = 2 ** 31
 
 export function ExportCard({ run, view }: { run: RunView; view: JobView }) {
+  const recorded = useView((state) => state.recorded)
   const made = run.result?.export
   return (
     <section className="panel" data-run={run.id} aria-label={`Export ${run.label}`}>
@@ -24,7 +25,9 @@ export function ExportCard({ run, view }: { run: RunView; view: JobView }) {
         {'\u00a0'}
         {run.label}
       </h3>
-      {!made && !run.result?.exportError && <p className="hint">{whyNoCheckpoint(run, view.job.save)}</p>}
+      {!made && !run.result?.exportError && (
+        <p className="hint">{recorded ? 'A recording holds figures, not checkpoints.' : whyNoCheckpoint(run, view.job.save)}</p>
+      )}
       {run.result?.exportError && <NotWritten run={run.id} error={run.result.exportError} />}
       {made && <Made run={run} view={view} made={made} />}
       {run.result && <RepeatCommand run={run.id} />}

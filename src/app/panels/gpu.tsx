@@ -19,6 +19,7 @@ export function GpuChip() {
       <Popover.Trigger className="chip" aria-label={`GPU: ${summary.name}. Details`}>
         <span className={`lamp ${summary.kind}`} aria-hidden="true" />
         <span className="chip-name">{summary.name}</span>
+        <span className="chip-short">GPU</span>
         <span className="chip-memory figures">
           {memory ? format.bytesOf(memory.held, summary.memoryBudget) : format.bytes(summary.memoryBudget)}
         </span>
@@ -158,7 +159,7 @@ export function GpuMissing({ error }: { error: ErrorData }) {
   const workbench = useWorkbench()
   return (
     <section className="panel gpu-missing" aria-labelledby="gpu-missing" data-code={error.code}>
-      <h1 id="gpu-missing">There is no GPU to work with</h1>
+      <h2 id="gpu-missing">There is no GPU to work with</h2>
       <p>{error.message}</p>
       {error.hint && <p className="hint">{error.hint}</p>}
       {!window.isSecureContext && (
@@ -167,7 +168,7 @@ export function GpuMissing({ error }: { error: ErrorData }) {
           workbench under one of these.
         </p>
       )}
-      <h2>What to do</h2>
+      <h3>What to do</h3>
       <dl className="advice">
         {advice(navigator.userAgent).map(({ browser, applies, what }) => (
           <div key={browser} className={applies ? 'applies' : ''}>
@@ -180,12 +181,10 @@ export function GpuMissing({ error }: { error: ErrorData }) {
         ))}
       </dl>
       <div className="row">
-        <Button kind="primary" onClick={workbench.openGpu}>
-          Try again
-        </Button>
-        <Button icon="next" onClick={workbench.openRecording}>
+        <Button kind="primary" icon="next" onClick={workbench.openRecording}>
           See a recorded run
         </Button>
+        <Button onClick={workbench.openGpu}>Try again</Button>
       </div>
     </section>
   )

@@ -252,7 +252,7 @@ export function Known({ view, name, layers }: { view: JobView; name: string; lay
               Time
             </th>
             <th scope="col" className="number">
-              Iterations
+              Sweeps
             </th>
             <th scope="col" className="number">
               Bits per weight

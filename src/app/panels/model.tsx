@@ -26,7 +26,8 @@ const DryPanel = later(async () => (await import('./dry.tsx')).DryPanel)
 
 export function ModelPanel() {
   const kept = useView((state) => state.jobs.length > 0)
-  const replaying = useView((state) => state.replay !== null)
+  // Beside a model that is open, the plan says it.
+  const replaying = useView(({ replay, lacks, model }) => replay !== null && (lacks !== null || model.state !== 'ready'))
   return (
     <>
       <Suspense>

@@ -355,7 +355,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
           {why ?? words.join(' · ')}
         </p>
         {!blank && (
-          <Button kind="quiet" icon="download" onClick={() => workbench.saveJobFile(null)}>
+          <Button kind="quiet" icon="download" className="save-job" title="Save as a job file" onClick={() => workbench.saveJobFile(null)}>
             Save as a job file
           </Button>
         )}

@@ -1,5 +1,5 @@
 /** The Results step: comparison of the runs, and their files. */
-import type { JobReport, UsedText } from '../../engine/job.ts'
+import type { JobReport, ModelSummary, UsedText } from '../../engine/job.ts'
 import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
@@ -10,7 +10,7 @@ import { answerOf, uniformAnswer } from '../judge.ts'
 import { later } from '../later.ts'
 import { when } from '../kept.ts'
 import type { JobView } from '../reduce.ts'
-import { useShown } from '../shown.ts'
+import { useOrdered, useShown } from '../shown.ts'
 import { ExportTable } from './export-table.tsx'
 import { ExportCard } from './exports.tsx'
 import { Measured } from './measured.tsx'
@@ -25,7 +25,11 @@ const SideBySide = later(async () => (await import('./side.tsx')).SideBySide)
 export function ResultsPanel() {
   const view = useView((state) => state.view)
   const ran = useView((state) => state.ran)
-  if (!view || !ran) return null
+  return view && ran && <Results view={view} ran={ran} />
+}
+
+function Results({ view: planned, ran }: { view: JobView; ran: ModelSummary }) {
+  const view = useOrdered(planned)
   if (view.runs.length === 0) {
     return (
       <>

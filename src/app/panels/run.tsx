@@ -10,7 +10,7 @@ import * as format from '../format.ts'
 import { mergeProblems } from '../plan.ts'
 import { StorageFull } from './storage-full.tsx'
 import { type JobView, outcome, type RunView } from '../reduce.ts'
-import { pinnedFirst, useShown } from '../shown.ts'
+import { useOrdered, useShown } from '../shown.ts'
 import type { State } from '../store/state.ts'
 import { Bar, Button, Icon, RunMark, runColour } from './controls.tsx'
 import { transferred } from './hub.tsx'
@@ -41,8 +41,12 @@ const stateWords: Record<RunView['state'], string> = {
 
 export function RunPanel() {
   const view = useView((state) => state.view)
+  return view && <Running view={view} />
+}
+
+function Running({ view: planned }: { view: JobView }) {
+  const view = useOrdered(planned)
   const ran = useView((state) => state.ran)
-  if (!view) return null
   const measuring = view.runs.length === 0
   return (
     <>
@@ -133,13 +137,12 @@ export function Failures({ view }: { view: JobView }) {
 // ---------------------------------------------------------------- left
 
 function RunList({ view }: { view: JobView }) {
-  const pinned = useView((state) => state.pinned)
   const unit = useView((state) => state.preferences.errorUnit)
   return (
     <section className="panel run-list" aria-labelledby="run-list-title">
       <h2 id="run-list-title">Runs</h2>
       <ul>
-        {pinnedFirst(view.runs, pinned).map((run) => (
+        {view.runs.map((run) => (
           <li key={run.id} className={run.state} data-run={run.id}>
             <span className="run-name">
               <RunMark run={run.id} />
@@ -289,7 +292,7 @@ function NowFacts({ view }: { view: JobView }) {
         {!measuring && (
           <Line name="Linear" value={!over && stage?.linear ? stage.linear.replace(/^.*?(?:layers|h|blocks?)\.\d+\./, '') : '–'} />
         )}
-        {!measuring && <Line name="Sweep" value={sweep ? `${sweep.points.at(-1)?.iteration ?? 0} of ${sweep.iterations}` : '–'} />}
+        {!measuring && <Line name="Sweep" value={sweep ? `${(sweep.points.at(-1)?.iteration ?? -1) + 1} of ${sweep.iterations}` : '–'} />}
         <Line name="Elapsed" value={format.clock(progress.elapsed)} />
         <Line
           name={measuring ? 'As it was loaded' : 'Full precision'}

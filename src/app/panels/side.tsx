@@ -124,6 +124,7 @@ function Picked({ runs, picked, onChange }: { runs: JobView['runs']; picked: str
           <RunMark run={id} /> {label}
         </label>
       ))}
+      {full && runs.length > most.runs && <p className="hint">Three at most: leave one out to take another.</p>}
     </fieldset>
   )
 }
