@@ -1,5 +1,5 @@
 /** The Results step: comparison of the runs, and their files. */
-import type { JobReport, ModelSummary, UsedText } from '../../engine/job.ts'
+import type { JobReport, UsedText } from '../../engine/job.ts'
 import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
@@ -11,6 +11,7 @@ import { later } from '../later.ts'
 import { when } from '../kept.ts'
 import type { JobView } from '../reduce.ts'
 import { useOrdered, useShown } from '../shown.ts'
+import type { Ran } from '../store/state.ts'
 import { ExportTable } from './export-table.tsx'
 import { ExportCard } from './exports.tsx'
 import { Measured } from './measured.tsx'
@@ -28,14 +29,14 @@ export function ResultsPanel() {
   return view && ran && <Results view={view} ran={ran} />
 }
 
-function Results({ view: planned, ran }: { view: JobView; ran: ModelSummary }) {
+function Results({ view: planned, ran }: { view: JobView; ran: Ran }) {
   const view = useOrdered(planned)
   if (view.runs.length === 0) {
     return (
       <>
         <div className="panel-head">
           <h1 tabIndex={-1}>Perplexity of {ran.name}</h1>
-          <Take view={view} />
+          <Take view={planned} />
         </div>
         <Failures view={view} />
         <Measured view={view}>
@@ -49,7 +50,7 @@ function Results({ view: planned, ran }: { view: JobView; ran: ModelSummary }) {
     <>
       <div className="panel-head">
         <h1 tabIndex={-1}>Results for {ran.name}</h1>
-        <Take view={view} />
+        <Take view={planned} />
       </div>
       <Recorded view={view} />
       <Conditions view={view} />
