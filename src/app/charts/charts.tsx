@@ -71,14 +71,10 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
     ...view.runs.map((run) => (run.objective?.linear === shown && !keptOf(run, shown) ? run.objective.iterations : 0)),
   )
   const marks = [...new Set(iterations)].sort((a, b) => a - b)
-  const notes = [
-    curves.some(({ points }) => points.some(({ hollow }) => hollow)) && 'hollow: relaxed',
-    curves.some(({ run }) => run.layers.some(({ name, aim }) => name === shown && aim)) && otherObjective,
-  ]
   return (
     <Curves
       title="Objective f(Ŵ) / f(0) by sweep"
-      note={notes.filter(Boolean).join('; ') || '\u00a0'}
+      note={notesOf(curves, shown) || '\u00a0'}
       empty="Iterative methods, such as QuantEase, show their progress here for each linear."
       height={170}
       controls={
@@ -115,6 +111,14 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
       })}
     />
   )
+}
+
+function notesOf(curves: { run: RunView; points: Point[] }[], linear: string | null): string {
+  const notes = [
+    curves.some(({ points }) => points.some(({ hollow }) => hollow)) && 'hollow: relaxed',
+    curves.some(({ run }) => run.layers.some(({ name, aim }) => name === linear && aim)) && otherObjective,
+  ]
+  return notes.filter(Boolean).join('; ')
 }
 
 /** Hundreds of choices, of which one is new at times. */

@@ -1,7 +1,7 @@
 /** The Plan step: runs, options and texts. All options come from the catalog. */
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
-import type { Catalog, Job, RunSpec } from '../../engine/job.ts'
+import type { Catalog, Job, Problem, RunSpec } from '../../engine/job.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import {
@@ -301,9 +301,6 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const mixing = useView(({ mix }) => mix?.state === 'measuring')
   const problems = problemsOf(check)
   const errors = problems.filter(isError)
-  // What only warns is said once, at its field.
-  const chosen = useView((state) => state.chosen)
-  const elsewhere = problems.filter((problem) => isError(problem) || !isAtField(job, chosen, problem.field))
   const done = check.state === 'done' ? check.result : null
   const forecasts = done?.runs.flatMap(({ forecast }) => forecast ?? []) ?? []
   const times = forecasts.flatMap((forecast) => forecast.seconds ?? [])
@@ -335,12 +332,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
 
   return (
     <>
-      <ProblemList
-        label="Problems of the plan"
-        problems={mergeProblems(
-          elsewhere.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' })),
-        )}
-      />
+      <PlanProblems catalog={catalog} job={job} problems={problems} />
       <section className="panel start-bar row" aria-label="Start">
         <Button kind="primary" icon="play" disabled={why !== null} aria-describedby="start-why" onClick={workbench.start}>
           {measuring ? 'Measure perplexity' : job.runs.length > 1 ? `Start ${job.runs.length} runs` : 'Start the run'}
@@ -362,4 +354,12 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
       </section>
     </>
   )
+}
+
+/** What only warns is said once, at its field. */
+function PlanProblems({ catalog, job, problems }: { catalog: Catalog; job: Job; problems: Problem[] }) {
+  const chosen = useView((state) => state.chosen)
+  const elsewhere = problems.filter((problem) => isError(problem) || !isAtField(job, chosen, problem.field))
+  const placed = elsewhere.map((problem) => ({ ...problem, place: problem.field ? placeOf(catalog, job, problem.field) : '' }))
+  return <ProblemList label="Problems of the plan" problems={mergeProblems(placed)} />
 }
