@@ -1,6 +1,6 @@
 /** An engine in place of the page's own worker: it knows one recorded job, and says what happens in it when it is told to. */
 import * as Comlink from 'comlink'
-import type { Job, RunEvent } from '../../src/engine/job.ts'
+import type { Job, JobCheck, RunEvent } from '../../src/engine/job.ts'
 import { keptJob } from '../../src/engine/keep/kept-job.ts'
 import type { Played } from './site.ts'
 
@@ -32,7 +32,7 @@ const api: Record<string, unknown> = {
   hubAccount: async () => null,
   watchNetwork: () => {},
   cacheInfo: async () => ({ bytes: 0, budget: 0, full: null, usage: 0, quota: 0, persisted: false }),
-  check: async (job: Job) => {
+  check: async (job: Job): Promise<JobCheck> => {
     const counts = { text: 1, windows: 16, length: 128 }
     const { catalog } = await played
     const loadsIn = ['vLLM', 'transformers', 'GPTQModel', 'llama.cpp'].map((runtime) => ({ runtime, loads: true, note: '' }))
@@ -41,7 +41,7 @@ const api: Record<string, unknown> = {
       problems: [
         {
           severity: 'warning',
-          code: 'invalid-options',
+          code: 'note',
           message: '2048 calibration tokens are fewer than the widest layer has inputs (2816): the Gram matrix cannot have full rank.',
           hint: 'Use 28160 tokens or more, or damping.',
           field: 'calibration.samples',
@@ -57,6 +57,7 @@ const api: Record<string, unknown> = {
         solvedBytes: 1e8,
         formats,
         forecast: null,
+        own: [],
       })),
     }
   },

@@ -162,11 +162,20 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
   const change = (part: Partial<typeof evaluation>) => workbench.setJob({ evaluation: { ...evaluation, ...part } })
   return (
     <section className="panel" aria-labelledby="evaluation-title">
-      <h2 id="evaluation-title" title="Perplexity is measured on this text, in windows that do not overlap.">
-        Evaluation
-      </h2>
+      <div className="panel-head">
+        <h2 id="evaluation-title" title="Perplexity is measured on this text, in windows that do not overlap.">
+          Evaluation
+        </h2>
+        <Field
+          label="Last words"
+          help="Also measure how often the model predicts the last word of a passage, as in LAMBADA."
+          path="lambada"
+        >
+          {(control) => <Switch {...control} checked={lambada !== undefined} onChange={workbench.measureLastWords} />}
+        </Field>
+      </div>
       <TextField purpose="evaluation" label="Text" choice={evaluation} model={model} />
-      <div className="fields four">
+      <div className="fields">
         <Field label="Windows" help="At most so many; 0: the whole text." path="evaluation.samples">
           {(control) => <NumberField {...control} whole value={evaluation.samples} onChange={(samples) => change({ samples })} />}
         </Field>
@@ -189,13 +198,6 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
             )}
           </Field>
         )}
-        <Field
-          label="Last words"
-          help="Also measure how often the model predicts the last word of a passage, as in LAMBADA."
-          path="lambada"
-        >
-          {(control) => <Switch {...control} checked={lambada !== undefined} onChange={workbench.measureLastWords} />}
-        </Field>
       </div>
       {lambada && (
         <div className="last-words">
