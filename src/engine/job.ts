@@ -322,7 +322,7 @@ export interface MixPart {
   options: Options
   /** Mean relative error of these linears at each width, by a short solver on some rows. */
   errors: { options: Options; error: number }[]
-  /** Divergence, nats, per relative error of one of these linears, where all others are rounded too. */
+  /** Divergence, nats, per relative error of one of these linears, among others that are rounded or not. */
   price: number
 }
 

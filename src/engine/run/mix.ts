@@ -131,12 +131,13 @@ export async function widthsOf(job: Job, session: Session): Promise<MixWidths> {
 
 const askedOf = (budget: Budget) => budget.bytes ?? budget.bitsPerWeight!
 
-/**
- * The divergence that errors of a certain price foretell. Around what was rounded it grows as a power of them, of which the prices, being
- * its slopes there, tell the exponent: 1 where errors add up, more where they do so faster.
- */
-function curveOf({ kl, spent }: Probed): (price: number) => number {
-  return (price) => (kl > 0 && spent > 0 ? kl * (price / spent) ** (spent / kl) : price)
+/** At most: of few tokens the exponent is rough, and it is raised to far from where it was found. */
+const MOST_GROWTH = 2
+
+/** The divergence that errors of a certain price foretell: around what was rounded it grows as a power of them. */
+function curveOf({ kl, spent, growth }: Probed): (price: number) => number {
+  const exponent = Math.min(MOST_GROWTH, Math.max(1, growth))
+  return (price) => (kl > 0 && spent > 0 ? kl * (price / spent) ** exponent : price)
 }
 
 /** Names that runtimes compute as one, by the first of them. */

@@ -1,7 +1,7 @@
 /**
  * What the linears of a model lose at each of several widths, and what that does to the model, before any is solved: from one calibration of
- * the full-precision model. Errors at few bits add up faster than one by one, so the price of a stage's errors is found where all others
- * are rounded too, near the budget: the divergence at the model's end that goes when this stage alone is left as it is, divided by its error.
+ * the full-precision model. Errors at few bits add up faster than one by one, so the price of a stage's errors is the mean of two: of what
+ * it costs when it is rounded first, all others being as they are, and last, all others being rounded to the width next to the budget.
  */
 import { batched } from '../../eval/perplexity.ts'
 import type { BlockWeights } from '../../models/family.ts'
@@ -34,6 +34,8 @@ export interface Probed {
   kl: number
   /** What the prices say of that: Σ price × error of the rounded linears. */
   spent: number
+  /** Σ of what each stage costs as the last to be rounded, as a multiple of `kl`: 1 where errors add up, more where they grow faster. */
+  growth: number
 }
 
 /** A stage as it is rounded. */
@@ -89,44 +91,54 @@ export class ProbeLoop extends StagePass {
     return { stages: found, roughs }
   }
 
-  /** Puts down what an error of each stage costs. All texts go through a block together, one for each stage before it. */
-  async #price(stages: ProbedStage[], roughs: Rough[], rounding: Options): Promise<Pick<Probed, 'kl' | 'spent'>> {
+  /** Puts down what an error of each stage costs. All texts go through a block together, two for each stage before it. */
+  async #price(stages: ProbedStage[], roughs: Rough[], rounding: Options): Promise<Pick<Probed, 'kl' | 'spent' | 'growth'>> {
     const texts = (this.plan.heldOut.length ? this.plan.heldOut : this.plan.calibration).slice(0, WINDOWS)
     const few = batched(
       texts.map((window) => window.subarray(0, LENGTH)),
       1,
     )
     const [reference, all] = await this.embedAll([few, few])
-    await this.carry([reference], 0)
-    const without: Hidden[] = []
+    const [alone, without]: Hidden[][] = [[], []]
     for (let k = 0; k < this.opened.model.shape.blocks; k++) {
       this.stage(null, 'baseline', k)
       const full = await this.load(k)
-      const weights: BlockWeights = new Map(full)
+      const rounded: BlockWeights = new Map(full)
       const here = stages.flatMap((stage, i) => (stage.k === k ? [roughs[i]] : []))
       for (const { names, gramDiagonal } of here)
-        for (const name of names) weights.set(`${name}.weight`, roundedTo(this.gpu, full.get(`${name}.weight`)!, gramDiagonal, rounding))
-      for (const hidden of without) await this.advance(hidden, weights, k)
+        for (const name of names) rounded.set(`${name}.weight`, roundedTo(this.gpu, full.get(`${name}.weight`)!, gramDiagonal, rounding))
+      for (const hidden of alone) await this.advance(hidden, full, k)
+      for (const hidden of without) await this.advance(hidden, rounded, k)
       for (const { names } of here) {
-        const fork = await all.fork()
-        const but: BlockWeights = new Map(weights)
-        for (const name of names) but.set(`${name}.weight`, full.get(`${name}.weight`)!)
-        await this.advance(fork, but, k)
-        without.push(fork)
+        alone.push(await this.#apart(reference, full, rounded, names, k))
+        without.push(await this.#apart(all, rounded, full, names, k))
       }
-      await this.advance(all, weights, k)
-      for (const [name, tensor] of weights) if (full.get(name) !== tensor) tensor.dispose()
+      await this.advance(reference, full, k)
+      await this.advance(all, rounded, k)
+      for (const [name, tensor] of rounded) if (full.get(name) !== tensor) tensor.dispose()
       this.unload(full)
     }
     const { kl } = await this.score(all, reference, 0)
-    let spent = 0
-    for (const [i, fork] of without.entries()) {
-      const gain = Math.max(0, kl - (await this.score(fork, reference, 0)).kl)
-      stages[i].price = roughs[i].error > 0 ? gain / roughs[i].error : 0
-      spent += gain
+    let [spent, last] = [0, 0]
+    for (const [i, { error }] of roughs.entries()) {
+      const [first, rest] = [await this.score(alone[i], reference, 0), await this.score(without[i], reference, 0)]
+      const gain = Math.max(0, kl - rest.kl)
+      const cost = (Math.max(0, first.kl) + gain) / 2
+      stages[i].price = error > 0 ? cost / error : 0
+      spent += cost
+      last += gain
     }
-    for (const hidden of [reference, all, ...without]) hidden.dispose()
-    return { kl, spent }
+    for (const hidden of [reference, all, ...alone, ...without]) hidden.dispose()
+    return { kl, spent, growth: kl > 0 ? last / kl : 1 }
+  }
+
+  /** States after block k with the linears of one stage from other weights. */
+  async #apart(states: Hidden, weights: BlockWeights, others: BlockWeights, names: string[], k: number): Promise<Hidden> {
+    const fork = await states.fork()
+    const mixed: BlockWeights = new Map(weights)
+    for (const name of names) mixed.set(`${name}.weight`, others.get(`${name}.weight`)!)
+    await this.advance(fork, mixed, k)
+    return fork
   }
 
   protected async restoreBlock(): Promise<void> {
