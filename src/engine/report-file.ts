@@ -1,6 +1,6 @@
 /** Reads the report of a sweep, whose results the page shows beside each other: the runs of many jobs on one model. */
 import { WorkbenchError } from '../errors.ts'
-import { isObject, parseJson } from '../io/json.ts'
+import { parseJson } from '../io/json.ts'
 import { z } from '../io/zod.ts'
 import type { JobReport } from './job.ts'
 import { jobFileCap, readJobFile } from './job-file.ts'
@@ -11,7 +11,7 @@ const maybe = number.nullable()
 const counts = z.looseObject({ windows: number, length: number })
 const error = z.looseObject({ code: text, message: text, hint: z.string().max(4096) })
 const shape = z.tuple([number, number])
-const bits = z.strictObject({ codes: number, scales: number, zeros: number, groupIndex: number, outliers: number })
+const bits = z.looseObject({ codes: number, scales: number, zeros: number, groupIndex: number, outliers: number })
 
 const layer = z.looseObject({
   name: text,
@@ -39,6 +39,15 @@ const run = z.looseObject({
   worst: z.strictObject({ name: text, relativeError: number }).nullable(),
   seconds: number,
   layers: z.array(layer).max(2 ** 16),
+  weightBytes: number.optional(),
+  ends: z
+    .array(z.looseObject({ name: text, shape, bits }))
+    .max(64)
+    .optional(),
+  kept: z
+    .array(z.looseObject({ name: text, shape, bits }))
+    .max(2 ** 16)
+    .optional(),
 })
 
 /** What the page takes from a report without asking whether it is there. */
@@ -72,7 +81,7 @@ export function readGathered(data: Uint8Array, fileName: string): JobReport | nu
   if (data.length > jobFileCap) return null
   const hint = 'Give a report as `sweep report` writes it.'
   const { value } = parseJson(data, fileName, { code: 'plan-invalid', hint, unique: true })
-  if (!isObject(value) || !('gathered' in value)) return null
+  if (!('gathered' in value)) return null
   // Its job is held to the same rules as that of any report.
   const { job } = readJobFile(data, fileName)
   const read = gathered.safeParse(value)
