@@ -197,6 +197,7 @@ export abstract class ForwardPass {
 
   /** One block for all batches. */
   protected async advance(hidden: Hidden, weights: BlockWeights, k: number): Promise<void> {
+    await this.listen()
     for (let i = 0; i < hidden.batches.length; i++) {
       const x = hidden.take(i)
       const steps = this.opened.model.block(this.gpu, weights, x, hidden.batches[i], k)
@@ -245,6 +246,14 @@ export abstract class ForwardPass {
     await this.#said?.learn(ids, await this.outerWeights(), table)
   }
 
+  /** The same before states go on that came from the journal: they were embedded in an earlier life. */
+  protected async listen(): Promise<void> {
+    if (!this.#said || this.#listened) return
+    const table = await this.#panels(this.opened.embedding)
+    await this.#listen(table)
+    this.#drop(table)
+  }
+
   /** What scores hidden states; its head is given back by `#drop`. `quantized`: as the run at hand has it. */
   async #outer(quantized: boolean): Promise<Outer> {
     return { weights: await this.outerWeights(), head: await this.#panels(this.opened.head, quantized) }
@@ -284,12 +293,6 @@ export abstract class ForwardPass {
   }
 
   protected async load(k: number): Promise<BlockWeights> {
-    if (this.#said && !this.#listened) {
-      // States from the journal were embedded in an earlier life.
-      const table = await this.#panels(this.opened.embedding)
-      await this.#listen(table)
-      this.#drop(table)
-    }
     const kept = this.#blocks.get(k)
     if (kept) return kept
     const { checkpoint } = this.opened.folder

@@ -48,7 +48,8 @@ export abstract class StagePass extends ForwardPass {
    * Gathers Σ of the open stages of a block, has their linears solved, and carries the calibration text through what comes of it.
    * `rescale`: between the two, where the solver has a transform.
    */
-  protected calibrate(run: PlannedRun, block: OpenBlock, solve: SolveStage, rescale: Rescale | null): Promise<void> {
+  protected async calibrate(run: PlannedRun, block: OpenBlock, solve: SolveStage, rescale: Rescale | null): Promise<void> {
+    await this.listen()
     return run.trueSequential ? this.#sequential(run, block, solve) : this.#atOnce(run, block, solve, rescale)
   }
 
