@@ -66,3 +66,13 @@ test('every figure has a row, with all of its digits, and names are quoted', () 
   // What is unknown has no row.
   expect(lines.filter((line) => line.includes('share of equal top tokens') || line.includes('full precision,,,'))).toEqual([])
 })
+
+test('runs of several jobs have rows without a report of their own', () => {
+  const { memory: _, seconds: __, ...figures } = report
+  expect(toCsv(figures)).toBe(
+    toCsv(report)
+      .split('\r\n')
+      .filter((line) => !/^,,,"?(GPU memory|seconds of the job)/.test(line))
+      .join('\r\n'),
+  )
+})

@@ -1,5 +1,5 @@
 /** All figures of a job as one table in long form: a row for each value, as spreadsheets and data frames take it. */
-import { type EndResult, type JobReport, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job.ts'
+import { type EndResult, type Job, type JobReport, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job.ts'
 
 /** Where a figure belongs; what does not apply is empty. `at`: a block, an iteration, a window or a second, as the figure says. */
 interface Row {
@@ -12,7 +12,11 @@ interface Row {
 
 const columns = ['run', 'label', 'linear', 'figure', 'at', 'value'] as const
 
-export function toCsv(report: JobReport): string {
+/** What the table takes from a report; runs of several jobs have no time and memory in common. */
+export type Figures = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpWindows' | 'fpLambada' | 'runs'> &
+  Partial<Pick<JobReport, 'memory' | 'seconds'>> & { job: Pick<Job, 'runs'> }
+
+export function toCsv(report: Figures): string {
   const labels = new Map(report.job.runs.map(({ id, label }) => [id, label]))
   const rows = [...ofModel(report), ...report.runs.flatMap((run) => ofRun(run).map((row) => ({ run: run.run, ...row })))]
   const lines = rows.map((row) => {
@@ -30,7 +34,7 @@ const known = (figures: Record<string, number | null | undefined>, rest: Partial
 
 const byWindow = (figure: string, values: number[] | undefined): Row[] => (values ?? []).map((value, at) => ({ figure, at, value }))
 
-function ofModel({ fpPerplexity, fpPerplexityError, fpWindows, fpLambada, memory, seconds }: JobReport): Row[] {
+function ofModel({ fpPerplexity, fpPerplexityError, fpWindows, fpLambada, memory = [], seconds }: Figures): Row[] {
   return [
     ...known({
       'perplexity, full precision': fpPerplexity,

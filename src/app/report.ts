@@ -27,7 +27,7 @@ export function toMarkdown(view: JobView, { catalog, gpu, model }: ResultContext
     ...(job.lambada ? ['Last-word accuracy'] : []),
     'Mean layer error',
     ...(view.runs.some(measuredHeldOut) ? ['Mean layer error, held out'] : []),
-    ...['Worst', 'Time', 'State'],
+    ...['Worst layer error', 'Time', 'State'],
   ]
   const table = [heads, heads.map((head) => (['Run', 'Options', 'State'].includes(head) ? '---' : '---:')), ...rows]
   return [

@@ -148,6 +148,11 @@ function thinned(points: Point[]): Point[] {
   return points.filter((_, i) => i % each === 0)
 }
 
+function emptyMemory({ phase, report }: JobView): string {
+  if (phase !== 'over') return 'GPU memory over time, as it is allocated and freed.'
+  return report ? 'Not recorded across interruptions of a job.' : 'Recorded for a whole job: open one that is over by itself.'
+}
+
 export function MemoryOverTime({ view }: { view: JobView }) {
   const { series, peak } = view.memory
   const mib = (held: number) => held / 2 ** 20
@@ -158,7 +163,7 @@ export function MemoryOverTime({ view }: { view: JobView }) {
     <Curves
       title="GPU memory in use, MiB"
       note={peak > 0 ? `${view.phase === 'over' ? 'peak' : 'peak so far'} ${format.bytes(peak)}` : '\u00a0'}
-      empty={view.phase === 'over' ? 'Not recorded across interruptions of a job.' : 'GPU memory over time, as it is allocated and freed.'}
+      empty={emptyMemory(view)}
       height={130}
       legend={false}
       series={[{ run: null, label: 'Held', points: series.map(({ seconds, held }) => ({ x: seconds, y: mib(held) })) }]}

@@ -127,7 +127,7 @@ export function Field({ label, help, cost, symbol, path, errorsOnly, group, chil
   const check = useView((state) => state.check)
   const refused = useView((state) => state.refusedText)
   // What is typed says by itself that it is no number; what the value before it is like is beside the point.
-  const unread = useView((state) => state.unread.includes(id))
+  const unread = useView((state) => path !== undefined && state.unread.includes(path))
   const said = (problem: Problem) => problem.field === path && (!errorsOnly || isError(problem))
   const problems = path && !unread ? [...(refused ? [refused] : []), ...problemsOf(check)].filter(said) : []
   const described = [help && `${id}-help`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
@@ -229,18 +229,22 @@ export function NumberField({
   const own = useId()
   const id = rest.id ?? own
   const [draft, setDraft] = useState<string | null>(null)
+  const input = useRef<HTMLInputElement>(null)
   const parse = whole ? format.parseWhole : format.parseNumber
   const refused = draft !== null && parse(draft) === null
   useEffect(() => {
     if (!refused) return
-    workbench.holdStart(id, true)
-    return () => workbench.holdStart(id, false)
+    // By its place in the plan, so that nobody speaks of the value before it.
+    const field = input.current?.closest<HTMLElement>('[data-field]')?.dataset.field ?? id
+    workbench.holdStart(field, true)
+    return () => workbench.holdStart(field, false)
   }, [workbench, id, refused])
   const takeBack = () => setDraft(null)
   return (
     <>
       <input
         {...rest}
+        ref={input}
         className="input number"
         inputMode={whole ? 'numeric' : 'decimal'}
         autoComplete="off"

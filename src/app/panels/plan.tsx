@@ -297,9 +297,9 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
   const check = useView((state) => state.check)
   const busy = useView(isBusy)
   const gpu = useView((state) => (state.gpu.state === 'ready' ? state.gpu.summary : null))
-  const unread = useView((state) => state.unread.length)
+  const unread = useView((state) => state.unread)
   const mixing = useView(({ mix }) => mix?.state === 'measuring')
-  const problems = problemsOf(check)
+  const problems = problemsOf(check).filter(({ field }) => field === undefined || !unread.includes(field))
   const errors = problems.filter(isError)
   const done = check.state === 'done' ? check.result : null
   const forecasts = done?.runs.flatMap(({ forecast }) => forecast ?? []) ?? []
@@ -317,7 +317,7 @@ function StartBar({ catalog, job, measuring }: { catalog: Catalog; job: Job; mea
         ? 'A job is running; the next one can start when it is over.'
         : empty
           ? 'Add a run first.'
-          : unread
+          : unread.length
             ? 'First enter a number in the marked field.'
             : check.state === 'pending'
               ? 'Checking the plan …'

@@ -1,6 +1,6 @@
 /** The results, out of the page: as text, figures, a report, and the job that repeats them. */
 import { useView, useWorkbench } from '../context.ts'
-import { toCsv } from '../csv.ts'
+import { type Figures, toCsv } from '../csv.ts'
 import { download } from '../files.ts'
 import type { JobView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
@@ -16,6 +16,8 @@ export function Take({ view }: { view: JobView }) {
   const gpu = useView(({ gpu, shown }) => (gpu.state === 'ready' && shown.jobs.length < 2 ? gpu.summary : null))
   const model = useView((state) => state.ran)
   const kept = useView(shownJob)
+  const jobs = useView(({ shown }) => shown.jobs.length)
+  const figures = figuresOf(view)
   if (!catalog || !model) return null
   return (
     <div className="row">
@@ -31,8 +33,8 @@ export function Take({ view }: { view: JobView }) {
       </Button>
       <Button
         icon="download"
-        disabled={!view.report}
-        onClick={() => download(`${model.name}-figures.csv`, new Blob([toCsv(view.report!)], { type: 'text/csv' }))}
+        disabled={!figures}
+        onClick={() => download(`${model.name}-figures.csv`, new Blob([toCsv(figures!)], { type: 'text/csv' }))}
       >
         Save figures (CSV)
       </Button>
@@ -41,8 +43,21 @@ export function Take({ view }: { view: JobView }) {
           Save job file
         </Button>
       )}
+      {!view.report && (
+        <span className="hint">
+          {jobs > 1 ? 'A report is of one job: open each by itself to save it.' : 'A report is made at the end of a job.'}
+        </span>
+      )}
     </div>
   )
+}
+
+/** Of a job that is over, or of the runs of several. */
+function figuresOf(view: JobView): Figures | null {
+  const results = view.runs.flatMap(({ result }) => result ?? [])
+  if (view.report || view.phase !== 'over' || !results.length) return view.report
+  const { job, fpPerplexity, fpPerplexityError, fpWindows, fpLambada } = view
+  return { job, fpPerplexity, fpPerplexityError, fpWindows, fpLambada, runs: results }
 }
 
 /** What repeats a run of the results in a terminal; nothing where its job is not kept. */

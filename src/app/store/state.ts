@@ -144,7 +144,7 @@ export interface State {
   /** The run whose options are shown. */
   chosen: string | null
   check: Check
-  /** Ids of the fields that hold what is no number: nothing starts on a value that nobody sees. */
+  /** Fields that hold what is no number, by their place in the job: nothing starts on a value that nobody sees. */
   unread: string[]
   /** A mixture of widths for one of the runs, or what is under way towards it. */
   mix: Mixing | null
