@@ -557,3 +557,29 @@ test('a job file waits for the folder that it names, then the plan is its own', 
   await dropped('mine.txt')
   expect(page.store.getState()).toMatchObject({ replay: { missing: [] }, dropped: null })
 })
+
+test('the report of a sweep is shown as results with looks of their own for its runs, and nothing is planned by it', async () => {
+  const named = (id: string) => ({ id, label: id, method: 'rtn', options: {} })
+  const sweep = {
+    ...report,
+    model: { name: 'model', family: 'llama' },
+    job: { runs: [named('9f'), named('1c')] },
+    runs: [{ run: '1c', state: 'finished', layers: [], perplexities: [] }],
+    gathered: { jobs: 2, open: [{ label: '9f', state: 'missing', error: null }] },
+  } as unknown as JobReport
+  const page = workbench({ readJobFile: async () => ({}) as JobFile, readGathered: async () => sweep })
+  await page.take(Promise.resolve({ files: [{ path: 'report.json', file: new File(['{}'], 'report.json') }] }))
+  const { step, view, ran, job, shown, fault } = page.store.getState()
+  expect({ fault, step, job, name: ran?.name, kept: shown.jobs }).toEqual({
+    fault: null,
+    step: 'results',
+    job: null,
+    name: 'model',
+    kept: [],
+  })
+  expect(view!.runs.map(({ id, label }) => [id, label])).toEqual([
+    ['run-1', '9f'],
+    ['run-2', '1c'],
+  ])
+  expect(view!.runs.map(({ result }) => result?.run)).toEqual([undefined, 'run-2'])
+})

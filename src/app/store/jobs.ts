@@ -64,9 +64,13 @@ const show = (core: Core, view: JobView, ran: Ran, shown: Shown, recorded = fals
 /** Shows what a sweep came to elsewhere: its runs, but not their checkpoints, which are where they were made. False while a job runs. */
 export function showReport(core: Core, report: JobReport): boolean {
   if (isBusy(core.get())) return false
+  // Looks go by the number of a run; a sweep calls its runs by digests.
+  const numbers = new Map(report.job.runs.map(({ id }, i) => [id, `run-${i + 1}`]))
+  const job = { ...report.job, runs: report.job.runs.map((run) => ({ ...run, id: numbers.get(run.id)! })) }
+  const here = { ...report, job, runs: report.runs.map((run) => ({ ...run, run: numbers.get(run.run)! })) }
   const { family, ...model } = report.model
   const familyLabel = core.get().catalog?.families.find(({ id }) => id === family)?.label ?? family
-  show(core, reduce(begin(report.job), { type: 'job-end', report }), { ...model, familyLabel, tensors: [] }, nothingShown, true)
+  show(core, reduce(begin(job), { type: 'job-end', report: here }), { ...model, familyLabel, tensors: [] }, nothingShown, true)
   return true
 }
 
