@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Catalog, Mix, ModelSummary, Options, OptionSpec } from '../engine/job.ts'
+import type { Catalog, ModelSummary, Options, OptionSpec } from '../engine/job.ts'
 import * as plan from './plan.ts'
 
 const words = { flag: '', help: '' }
@@ -273,30 +273,4 @@ test('a problem that runs share is told once', () => {
     ['B', 'Other.'],
   ])
   expect(plan.mergeProblems(['A', 'B', 'C', 'D'].map((place) => problem(place)))[0].place).toBe('A; B and 2 more')
-})
-
-test('a mixture is taken with the uniform runs beside it, each once', () => {
-  const errors = [{ bits: 2 }, { bits: 3 }, { bits: 4 }].map((options) => ({ options, error: 0.1 }))
-  const part = (bits: number, count: number) => ({ linears: Array(count).fill('x'), options: { bits }, errors, price: 1 })
-  const mix: Mix = {
-    budget: { bitsPerWeight: 3.5 },
-    overrides: [{ pattern: 'down_proj', options: { bits: 4 } }],
-    parts: [part(4, 3), part(3, 1), part(4, 2)],
-    size: 3.456,
-    predicted: 1,
-    bound: 1,
-    foreseen: [],
-    uniform: [3, 4].map((bits) => ({ options: { bits }, size: bits })),
-    ends: {},
-  }
-  expect(plan.mixInWords(mix)).toBe('1 linear at 3 bits, 5 at 4 bits')
-  const [one] = first.runs
-  const taken = plan.withMix(catalog, first, one.id, mix)
-  expect(taken.runs.map(({ label, options, overrides }) => [label, options, overrides])).toEqual([
-    ['RTN mixed, 3.46 bits', {}, mix.overrides],
-    ['QuantEase 3-bit', {}, undefined],
-    ['RTN 3-bit', { bits: 3 }, undefined],
-    ['RTN 4-bit', { bits: 4 }, undefined],
-  ])
-  expect(plan.withMix(catalog, taken, one.id, mix).runs).toHaveLength(4)
 })

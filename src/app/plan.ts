@@ -4,7 +4,6 @@ import type {
   EvaluationSpec,
   Job,
   JobCheck,
-  Mix,
   ModelSummary,
   OptionSpec,
   Options,
@@ -306,41 +305,6 @@ export function overrideLinear(catalog: Catalog, job: Job, id: string, name: str
   const others = (run.overrides ?? []).filter(({ pattern }) => pattern !== name)
   const given = Object.fromEntries(own.map((spec) => [spec.key, optionValue(spec, options)]))
   return setOverrides(job, id, [{ pattern: name, options: given }, ...others])
-}
-
-/** "12 linears at 3 bits, 16 at 4 bits". */
-export function mixInWords({ parts }: Pick<Mix, 'parts'>): string {
-  const counts = new Map<string, number>()
-  // In the order of the widths, the smallest first.
-  for (const { options } of parts[0].errors) counts.set(widthInWords(options), 0)
-  for (const { linears, options } of parts) counts.set(widthInWords(options), counts.get(widthInWords(options))! + linears.length)
-  const some = [...counts].filter(([, count]) => count)
-  return some.map(([width, count], i) => `${i ? count : format.plural(count, 'linear')} at ${width}`).join(', ')
-}
-
-/** "3 bits", "Q4_K". */
-export const widthInWords = ({ kind, bits }: Options) => (kind === undefined ? `${bits} bits` : String(kind).toUpperCase())
-
-/** A run with a mixture in place of its overrides, and the uniform runs of the nearest sizes behind it, as far as they are not there. */
-export function withMix(catalog: Catalog, job: Job, id: string, { overrides, budget, size, uniform, ends }: Mix): Job {
-  const run = job.runs.find((each) => each.id === id)!
-  const taken = budget.bytes === undefined ? `${format.bitsPerWeight(size)} bits` : format.bytes(size)
-  const label = `${catalog.solvers.find(({ id: method }) => method === run.method)?.label ?? run.method} mixed, ${taken}`
-  const mixed = setOverrides(editRun(catalog, job, id, { label, options: { ...run.options, ...ends } }), id, overrides)
-  const beside = uniform.map(({ options }) => {
-    const given = options.kind === undefined ? run.options : withoutFixed(catalog, run)
-    return { method: run.method, options: { ...given, ...options, ...ends } }
-  })
-  // A run with overrides is none of these.
-  const plain = { ...mixed, runs: mixed.runs.filter(({ overrides: own }) => !own?.length) }
-  return addRuns(catalog, mixed, missingRuns(catalog, plain, beside))
-}
-
-/** Options of a run that no type of its own decides. */
-function withoutFixed(catalog: Catalog, { method, options }: RunSpec): Options {
-  const kinds = optionsOf(catalog, method).find(({ key }) => key === 'kind')
-  const fixed = new Set(kinds?.type === 'choice' ? kinds.choices.flatMap(({ fixes }) => Object.keys(fixes ?? {})) : [])
-  return Object.fromEntries(Object.entries(options).filter(([key]) => !fixed.has(key)))
 }
 
 /** Whether a linear would have another grid in a run by a setting. */

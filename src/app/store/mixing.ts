@@ -2,7 +2,7 @@
 import type { Budget, Job, Mix, RunEvent, RunSpec } from '../../engine/job.ts'
 import { toErrorData } from '../../errors.ts'
 import * as format from '../format.ts'
-import * as plan from '../plan.ts'
+import { mixInWords, withMix } from '../mix.ts'
 import type { Core } from './core.ts'
 import { edit } from './planning.ts'
 
@@ -28,7 +28,7 @@ async function findMix(core: Core, run: RunSpec, budget: Budget) {
   }
   try {
     const found = await core.engine.mix(asked, budget, hear)
-    core.set({ mix: { run: run.id, state: 'found', of: asked, found }, spoken: `Found: ${plan.mixInWords(found)}.` })
+    core.set({ mix: { run: run.id, state: 'found', of: asked, found }, spoken: `Found: ${mixInWords(found)}.` })
   } catch (thrown) {
     const error = toErrorData(thrown)
     core.set({ mix: error.code === 'cancelled' ? null : { run: run.id, state: 'failed', error } })
@@ -42,7 +42,7 @@ function takeMix(core: Core, id: string, mix: Mix) {
   const { catalog, job } = core.get()
   if (!catalog || !job) return
   const before = job.runs.length
-  const next = plan.withMix(catalog, job, id, mix)
+  const next = withMix(catalog, job, id, mix)
   edit(core, next)
   core.set({ chosen: id, spoken: `The run has the mixture; ${format.plural(next.runs.length - before, 'uniform run')} beside it.` })
 }

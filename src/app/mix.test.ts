@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import type { Catalog, Job, Mix, OptionSpec } from '../engine/job.ts'
+import { mixInWords, withMix } from './mix.ts'
+
+const choices = [2, 3, 4].map((value) => ({ value, label: String(value) }))
+const bits: OptionSpec = { flag: '', help: '', key: 'bits', label: 'Bits', type: 'choice', default: 3, choices }
+const catalog = {
+  solvers: ['RTN', 'QuantEase'].map((label) => ({ id: label.toLowerCase(), label, summary: '', advice: '', options: [bits] })),
+  runOptions: [] as OptionSpec[],
+} as unknown as Catalog
+const run = (id: string, method: string, label: string) => ({ id, method, label, options: {} })
+const job = { runs: [run('run-1', 'rtn', 'RTN 3-bit'), run('run-2', 'quantease', 'QuantEase 3-bit')] } as Job
+
+test('a mixture is taken with the uniform runs beside it, each once', () => {
+  const errors = [{ bits: 2 }, { bits: 3 }, { bits: 4 }].map((options) => ({ options, error: 0.1 }))
+  const part = (bits: number, count: number) => ({ linears: Array(count).fill('x'), options: { bits }, errors, price: 1 })
+  const mix: Mix = {
+    budget: { bitsPerWeight: 3.5 },
+    overrides: [{ pattern: 'down_proj', options: { bits: 4 } }],
+    parts: [part(4, 3), part(3, 1), part(4, 2)],
+    size: 3.456,
+    predicted: 1,
+    bound: 1,
+    foreseen: [],
+    uniform: [3, 4].map((bits) => ({ options: { bits }, size: bits })),
+    ends: {},
+  }
+  expect(mixInWords(mix)).toBe('1 linear at 3 bits, 5 at 4 bits')
+  const [one] = job.runs
+  const taken = withMix(catalog, job, one.id, mix)
+  expect(taken.runs.map(({ label, options, overrides }) => [label, options, overrides])).toEqual([
+    ['RTN mixed, 3.46 bits', {}, mix.overrides],
+    ['QuantEase 3-bit', {}, undefined],
+    ['RTN 3-bit', { bits: 3 }, undefined],
+    ['RTN 4-bit', { bits: 4 }, undefined],
+  ])
+  expect(withMix(catalog, taken, one.id, mix).runs).toHaveLength(4)
+})
