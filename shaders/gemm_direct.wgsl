@@ -5,7 +5,7 @@
 // Batch entry z = outer · inner + i: matrix X starts at x0 + outer · x_outer + i · x_inner; for B, i is divided by share
 // first (grouped-query attention: `share` query heads read one key/value head).
 // carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 64).
-// symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the first tile row of this call.
+// symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the row of C that this call begins at.
 //
 // "Direct": 16 × 16 outputs per invocation as 4 × 4 blocks, straight from storage, no workgroup memory. The fastest form on
 // software adapters, where barriers cost everything and every read is paid for.
@@ -16,7 +16,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   let col = id.x * 16u;
   let row = id.y * 16u;
   if (col >= params.n || row >= params.m) { return; }
-  if (params.symmetric > 0u && group.y + params.symmetric - 1u > group.x) { return; }
+  if (below_diagonal(group.y * 32u, (group.x + 1u) * 32u)) { return; }
   let outer = id.z / params.inner;
   let i = id.z % params.inner;
   let a0 = (params.a0 + outer * params.a_outer + i * params.a_inner) / 4u;

@@ -2,85 +2,67 @@
 //
 // A is [m, k], or [k, m] when TA; B is [k, n], or [n, k] when TB; C is [m, n].
 //
-// "Tiled": a workgroup of 8 × 8 invocations makes a 64 × 64 tile of C, 8 × 8 outputs each, from tiles of 16 along k in
-// workgroup memory (8 KiB). The fastest form on real GPUs.
+// "Tiled": a workgroup of ACROSS × DOWN invocations makes a tile of C, 8 × 8 outputs each, from tiles of 16 along k in workgroup
+// memory: 64 × 64 in 8 KiB, or another of gemm-forms.ts. The fastest form on real GPUs.
 //#include lib/gemm
+//#include lib/shape
 
-const TILE = 64u;
+const ROWS = 8u * DOWN;
+const COLS = 8u * ACROSS;
 const DEPTH = 16u;
-// Both tiles lie k-major: element (t, x) at t · TILE + x.
-var<workgroup> tile_a: array<f32, 1024>;
-var<workgroup> tile_b: array<f32, 1024>;
+// Both tiles lie k-major, four rows or columns in an element: (t, x) in element (t · ROWS + x) / 4.
+var<workgroup> tile_a: array<vec4f, 32u * DOWN>;
+var<workgroup> tile_b: array<vec4f, 32u * ACROSS>;
 
-@compute @workgroup_size(8, 8)
+@compute @workgroup_size(ACROSS, DOWN)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) index: u32) {
-  let col0 = group.x * TILE;
-  let row0 = group.y * TILE;
-  if (params.symmetric > 0u && group.y + params.symmetric - 1u > group.x) { return; }
+  let col0 = group.x * COLS;
+  let row0 = group.y * ROWS;
+  if (below_diagonal(row0, col0 + COLS)) { return; }
   let outer = group.z / params.inner;
   let i = group.z % params.inner;
-  let a0 = params.a0 + outer * params.a_outer + i * params.a_inner;
-  let b0 = params.b0 + outer * params.b_outer + (i / params.share) * params.b_inner;
+  let a0 = (params.a0 + outer * params.a_outer + i * params.a_inner) / 4u;
+  let b0 = (params.b0 + outer * params.b_outer + (i / params.share) * params.b_inner) / 4u;
   let c0 = (params.c0 + outer * params.c_outer + i * params.c_inner) / 4u;
-
   let ldc = params.ldc / 4u;
+  let row = row0 + local.y * 8u;
+  // Four columns, and four in the other half of the tile: neighbours read neighbouring elements.
+  let quads = vec2u(col0 / 4u + local.x, col0 / 4u + ACROSS + local.x);
+
   var total: array<array<vec4f, 2>, 8>;
   if (params.carried == 1u) {
-    for (var r = 0u; r < 8u; r++) {
-      let row = row0 + local.y * 8u + r;
-      if (row >= params.m) { break; }
+    for (var r = 0u; r < min(8u, max(row, params.m) - row); r++) {
       for (var h = 0u; h < 2u; h++) {
-        let col = col0 + local.x * 8u + h * 4u;
-        if (col < params.n) { total[r][h] = start(c0 + row * ldc + col / 4u); }
+        if (quads[h] * 4u < params.n) { total[r][h] = start(c0 + (row + r) * ldc + quads[h]); }
       }
     }
   }
   var sum: array<array<vec4f, 2>, 8>;
   for (var t0 = 0u; t0 < params.k; t0 += DEPTH) {
-    // 1024 elements a tile = 256 vec4 = 4 per invocation.
-    for (var part = 0u; part < 4u; part++) {
-      let slot = index + part * 64u;
-      if (TA) {
-        let t = slot / 16u;
-        let x = (slot % 16u) * 4u;
-        var value = vec4f();
-        if (t0 + t < params.k && row0 + x < params.m) { value = a[(a0 + (t0 + t) * params.lda + row0 + x) / 4u]; }
-        let at = t * TILE + x;
-        tile_a[at] = value.x; tile_a[at + 1u] = value.y; tile_a[at + 2u] = value.z; tile_a[at + 3u] = value.w;
-      } else {
-        let x = slot / 4u;
-        let t = (slot % 4u) * 4u;
-        var value = vec4f();
-        if (t0 + t < params.k && row0 + x < params.m) { value = a[(a0 + (row0 + x) * params.lda + t0 + t) / 4u]; }
-        let at = t * TILE + x;
-        tile_a[at] = value.x; tile_a[at + TILE] = value.y; tile_a[at + 2u * TILE] = value.z; tile_a[at + 3u * TILE] = value.w;
-      }
-      if (TB) {
-        let x = slot / 4u;
-        let t = (slot % 4u) * 4u;
-        var value = vec4f();
-        if (t0 + t < params.k && col0 + x < params.n) { value = operand((b0 + (col0 + x) * params.ldb + t0 + t) / 4u); }
-        let at = t * TILE + x;
-        tile_b[at] = value.x; tile_b[at + TILE] = value.y; tile_b[at + 2u * TILE] = value.z; tile_b[at + 3u * TILE] = value.w;
-      } else {
-        let t = slot / 16u;
-        let x = (slot % 16u) * 4u;
-        var value = vec4f();
-        if (t0 + t < params.k && col0 + x < params.n) { value = operand((b0 + (t0 + t) * params.ldb + col0 + x) / 4u); }
-        let at = t * TILE + x;
-        tile_b[at] = value.x; tile_b[at + 1u] = value.y; tile_b[at + 2u] = value.z; tile_b[at + 3u] = value.w;
-      }
+    // Squares of four rows, or columns, and four steps of k.
+    for (var slot = index; slot < ROWS; slot += ACROSS * DOWN) {
+      let x = slot / 4u * 4u;
+      let t = slot % 4u * 4u;
+      let steps = steps_of_a(a0, row0 + x, t0 + t);
+      for (var s = 0u; s < 4u; s++) { tile_a[((t + s) * ROWS + x) / 4u] = steps[s]; }
+    }
+    for (var slot = index; slot < COLS; slot += ACROSS * DOWN) {
+      let x = slot / 4u * 4u;
+      let t = slot % 4u * 4u;
+      let steps = steps_of_b(b0, col0 + x, t0 + t);
+      for (var s = 0u; s < 4u; s++) { tile_b[((t + s) * COLS + x) / 4u] = steps[s]; }
     }
     workgroupBarrier();
     for (var t = 0u; t < DEPTH; t++) {
-      let ya = t * TILE + local.y * 8u;
-      let xb = t * TILE + local.x * 8u;
-      let y0 = vec4f(tile_b[xb], tile_b[xb + 1u], tile_b[xb + 2u], tile_b[xb + 3u]);
-      let y1 = vec4f(tile_b[xb + 4u], tile_b[xb + 5u], tile_b[xb + 6u], tile_b[xb + 7u]);
-      for (var r = 0u; r < 8u; r++) {
-        let x = tile_a[ya + r];
-        sum[r][0] += x * y0;
-        sum[r][1] += x * y1;
+      let x0 = tile_a[t * ROWS / 4u + local.y * 2u];
+      let x1 = tile_a[t * ROWS / 4u + local.y * 2u + 1u];
+      let y0 = tile_b[t * COLS / 4u + local.x];
+      let y1 = tile_b[t * COLS / 4u + ACROSS + local.x];
+      for (var r = 0u; r < 4u; r++) {
+        sum[r][0] += x0[r] * y0;
+        sum[r][1] += x0[r] * y1;
+        sum[r + 4u][0] += x1[r] * y0;
+        sum[r + 4u][1] += x1[r] * y1;
       }
     }
     workgroupBarrier();
@@ -94,12 +76,39 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   }
 
   for (var r = 0u; r < 8u; r++) {
-    let row = row0 + local.y * 8u + r;
-    if (row >= params.m) { break; }
+    if (row + r >= params.m) { break; }
     for (var h = 0u; h < 2u; h++) {
-      let col = col0 + local.x * 8u + h * 4u;
-      if (col >= params.n) { continue; }
-      store(c0 + row * ldc + col / 4u, total[r][h]);
+      if (quads[h] * 4u < params.n) { store(c0 + (row + r) * ldc + quads[h], total[r][h]); }
     }
   }
+}
+
+// Four rows of A, from `row` on, at the steps t … t + 3, which are the columns of the matrix; 0 beyond m and k.
+fn steps_of_a(a0: u32, row: u32, t: u32) -> mat4x4f {
+  let lda = params.lda / 4u;
+  var read = mat4x4f();
+  for (var s = 0u; s < 4u; s++) {
+    if (TA) {
+      if (t + s < params.k && row < params.m) { read[s] = a[a0 + (t + s) * lda + row / 4u]; }
+    } else if (t < params.k && row + s < params.m) {
+      read[s] = a[a0 + (row + s) * lda + t / 4u];
+    }
+  }
+  if (TA) { return read; }
+  return transpose(read);
+}
+
+// The same of B and its columns.
+fn steps_of_b(b0: u32, col: u32, t: u32) -> mat4x4f {
+  let ldb = params.ldb / 4u;
+  var read = mat4x4f();
+  for (var s = 0u; s < 4u; s++) {
+    if (TB) {
+      if (t < params.k && col < params.n) { read[s] = operand(b0 + (col + s) * ldb + t / 4u); }
+    } else if (t + s < params.k && col < params.n) {
+      read[s] = operand(b0 + (t + s) * ldb + col / 4u);
+    }
+  }
+  if (TB) { return transpose(read); }
+  return read;
 }

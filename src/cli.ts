@@ -1,6 +1,7 @@
 /** The command line: the same engine in a terminal, with progress on stderr and the result on stdout. */
 import { join } from 'node:path'
 import { Control } from './engine/control.ts'
+import type { NoteStore } from './engine/device-notes.ts'
 import { demoTexts } from './engine/hosts/demo.ts'
 import { dawn, headless, memoryStore } from './engine/hosts/node.ts'
 import type { Target } from './engine/hosts/target.ts'
@@ -16,7 +17,7 @@ import { type Given, help, readArguments, UsageError } from './cli/arguments.ts'
 import { type Asked, understand, withoutEffect } from './cli/asked.ts'
 import { budgetOf, budgetText, mixed, type Mixed } from './cli/budget.ts'
 import { dryText, foresee } from './cli/dry-run.ts'
-import { chooseTexts, connect, demo as demoFile, isRemote, keptPaces, openModel } from './cli/inputs.ts'
+import { chooseTexts, connect, demo as demoFile, isRemote, keptPaces, notesPlace, openModel } from './cli/inputs.ts'
 import { jobOf } from './cli/job.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
 import { checkPrompt, continuationOf, continuationText, type Continued, continued } from './cli/prompt.ts'
@@ -30,7 +31,12 @@ import { tellAndExit, worded } from './scale/exit.ts'
 
 /** The data sets of the Hub, whose address is among the arguments. */
 let datasets: ReturnType<typeof hubDatasets>
-const session = new Session(dawn(), demoTexts(demoFile), (...which) => datasets(...which))
+/** Notes on devices, in a folder that is among them too. */
+let notes: NoteStore | null = null
+const session = new Session(dawn(), demoTexts(demoFile), (...which) => datasets(...which), undefined, {
+  get: async (device) => notes?.get(device),
+  set: async (device, note) => notes?.set(device, note),
+})
 const { catalog } = session
 
 async function main(): Promise<void> {
@@ -42,6 +48,7 @@ async function main(): Promise<void> {
   session.pace.store = keptPaces(typed)
   const replay = await replayOf(typed)
   const given = replay?.given ?? typed
+  notes = notesPlace(given)
   const asked = understand(catalog, given)
   if (given.on('dry-run')) {
     const run = await foresee(session, given, asked, replay?.file.job ?? null)

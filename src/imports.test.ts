@@ -13,6 +13,7 @@ const root = [
   'hub',
   'control',
   'devices',
+  'device-notes',
   'pace',
   'run-options',
   'job-file',

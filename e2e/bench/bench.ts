@@ -1,9 +1,9 @@
 /**
  * `npm run bench -- [--json FILE] [--svg FILE] [--rounds 5] [--sizes 256,512,1024] [--against FOLDER] [--only PART] [--write]`: our
  * kernels against jax-js, tfjs and themselves, in a real Chromium on the adapter that a page gets there (part `chromium`), then (node.ts,
- * `node`) in Node on Dawn, reading from a far Hub (`hub`), and the page on a large recorded job (`views`). `--svg` draws error against
- * work; `--against` names a checkout of another build with a built page, which then does the last two in the same run; `--write` puts
- * the tables into README.md beside this file.
+ * `forms` and `node`) in Node on Dawn, the forms of products also on lavapipe, reading from a far Hub (`hub`), and the page on a large
+ * recorded job (`views`). `--svg` draws error against work; `--against` names a checkout of another build with a built page, which then
+ * does all but `chromium` and `node` in the same run; `--write` puts the tables into README.md beside this file.
  */
 import { createServer } from 'vite'
 import { launchChromium, openPage } from '../harness.ts'

@@ -1,6 +1,9 @@
 /** The report of `npm run bench`: tables, and all figures in one JSON file. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import type { GpuInfo } from '../../src/gpu/device.ts'
+import type { WebGpuDevice } from '../../src/gpu/webgpu.ts'
+import { measureForms } from './forms.ts'
 import { median, ratio } from './measure.ts'
 import { keepTable } from '../tables.ts'
 import type { Benchmarks } from './suite.ts'
@@ -19,7 +22,7 @@ const { values } = parseArgs({
 })
 export const { against } = values
 /** Whether this part was asked for. */
-export const wanted = (part: 'chromium' | 'node' | 'hub' | 'views') => !values.only || values.only === part
+export const wanted = (part: 'chromium' | 'forms' | 'node' | 'hub' | 'views') => !values.only || values.only === part
 export const rounds = Number(values.rounds)
 const sizes = values.sizes.split(',').map(Number)
 const large = sizes.filter((size) => size >= 512)
@@ -105,6 +108,30 @@ export async function report(host: 'chromium' | 'node', title: string, bench: Be
   await keep(`speed in ${host}`)
   keepFigures(host, { adapter, title, rounds, gemm, quantease, panels, gptq, work })
 }
+
+/** The forms of products on one adapter. */
+export async function reportForms(gpu: WebGpuDevice): Promise<void> {
+  const { info } = gpu
+  const { chosen, searchSeconds, copyRate, products } = await measureForms(gpu, sizes, rounds, against)
+  print(
+    `${info.name} (${info.kind}): “${chosen}” is chosen, after ${searchSeconds.toFixed(1)} s; a copy reads and writes ${short(copyRate / 1e9)} GB/s`,
+  )
+  for (const { n, milliseconds, faster } of products) {
+    const names = Object.keys(milliseconds)
+    if (n === products[0].n) head(info.kind === 'software' ? 'f32 GEMM on one core, n' : 'f32 GEMM, n', ...names)
+    const cells = names.map((name) => {
+      const seconds = median(milliseconds[name]) / 1000
+      const share = (3 * 4 * n ** 2) / seconds / copyRate
+      const beside = name in faster ? `, ${times(faster[name])}` : ''
+      return `${short((2 * n ** 3) / seconds / 1e9)} GFLOP/s, ${(100 * share).toPrecision(2)} % of copying${beside}`
+    })
+    row(n, ...cells)
+  }
+  await keep(`forms on ${lavapipe(info) ? 'lavapipe' : /swiftshader/i.test(info.name) ? 'SwiftShader' : 'a GPU'}`)
+  keepFigures(`forms on ${info.name}`, { adapter: info, rounds, chosen, searchSeconds, copyRate, products })
+}
+
+const lavapipe = ({ name, architecture }: GpuInfo) => /llvmpipe|lavapipe/i.test(`${name} ${architecture}`)
 
 /** Ends a report; with `--write` it goes into README.md beside this file. */
 export async function keep(name: string): Promise<void> {

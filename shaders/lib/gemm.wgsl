@@ -1,4 +1,4 @@
-// The common interface of both GEMM kernels; gemm_direct.wgsl explains the fields.
+// The common interface of the GEMM kernels; gemm_direct.wgsl explains the fields.
 //#include lib/operand
 override TA: bool = false;
 override TB: bool = false;
@@ -32,4 +32,9 @@ fn store(at: u32, sum: vec4f) {
   // beta = 0 must not read C: it may hold NaN.
   if (params.beta != 0.0) { value += params.beta * c[at]; }
   c[at] = value;
+}
+
+// Whether nothing of a tile, from its first row to before column `end` of C, is on or above the diagonal of a symmetric product.
+fn below_diagonal(row: u32, end: u32) -> bool {
+  return params.symmetric > 0u && end <= row + params.symmetric - 1u;
 }

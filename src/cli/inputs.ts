@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { demoFiles } from '../engine/hosts/demo.ts'
+import type { NoteStore } from '../engine/device-notes.ts'
 import type { PaceStore } from '../engine/pace.ts'
-import { diskCacheFolder, diskPaces } from '../engine/hosts/disk.ts'
+import { diskCacheFolder, diskNotes, diskPaces } from '../engine/hosts/disk.ts'
 import { diskFile, diskFolder, textFile } from '../engine/hosts/node.ts'
 import { defaultCacheBudget, type Hub, openHub, openHubModel } from '../engine/hub.ts'
 import { isDatasetId, type ModelSummary, type TextChoice } from '../engine/job.ts'
@@ -41,6 +42,10 @@ const cacheFolder = (given: Given) =>
 /** Keeps what runs take on this machine, so that times are foreseen better the next time; null where nothing is to be kept. */
 export const keptPaces = (given: Given): PaceStore | null =>
   given.whole('cache-gb', defaultCacheBudget / 1e9, 0) ? diskPaces(cacheFolder(given)) : null
+
+/** Where the program keeps what it finds out about devices, likewise. */
+export const notesPlace = (given: Given): NoteStore | null =>
+  given.whole('cache-gb', defaultCacheBudget / 1e9, 0) ? diskNotes(cacheFolder(given)) : null
 
 /** The Hub; no request is made yet. */
 export function connect(given: Given, say?: Pick<Speaker, 'network'>): Hub {

@@ -7,11 +7,13 @@ import type { TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Device } from '../gpu/device.ts'
 import { chooseGemm, probeArithmetic } from '../gpu/measure.ts'
+import { gemmForms } from '../gpu/ops/gemm-forms.ts'
 import { type OpenOptions, WebGpuDevice } from '../gpu/webgpu.ts'
 import type { Files } from '../io/bytes.ts'
 import type { OpenModel } from '../models/weights.ts'
 import { choosePanel, usePanel as takePanel } from '../quant/descent.ts'
 import { catalog } from './catalog.ts'
+import { DeviceNotes, type NoteStore } from './device-notes.ts'
 import type { Catalog, GpuSummary, HubOrigin, ModelSummary } from './job.ts'
 import { Pace } from './pace.ts'
 import { type TextFile, Texts } from './texts.ts'
@@ -39,6 +41,7 @@ export class Session {
   /** What was told of the open model. */
   summary: ModelSummary | null = null
   #openings = 0
+  readonly #notes: DeviceNotes
 
   constructor(
     readonly gpuSource: GPU | undefined,
@@ -47,7 +50,10 @@ export class Session {
     list: ListDataset | null = null,
     /** How the device is opened. */
     readonly gpuOptions?: OpenOptions,
+    /** Where it is kept what was found out about devices; null for nowhere. */
+    notes: NoteStore | null = null,
   ) {
+    this.#notes = new DeviceNotes(notes)
     this.texts = new Texts(texts, list)
   }
 
@@ -68,7 +74,10 @@ export class Session {
     this.#summary = null
     const open = async () => {
       const gpu = await WebGpuDevice.open(this.gpuSource, this.gpuOptions)
-      await chooseGemm(gpu)
+      const known = await this.#notes.of(gpu)
+      if (known.memory) gpu.restrict(known.memory)
+      await chooseGemm(gpu, known.gemm)
+      if (known.gemm !== gpu.gemm) await this.#notes.add(gpu, { gemm: gpu.gemm })
       await this.pace.on(gpu.info.told)
       return gpu
     }
@@ -79,9 +88,13 @@ export class Session {
     return this.#gpu
   }
 
-  /** Another device in place of this one, whatever state it is in. @throws WorkbenchError `gpu-missing` */
-  async renewGpu(): Promise<Device> {
+  /**
+   * Another device in place of this one, whatever state it is in. `short`: it had less memory than a run may use, so from now on, and in
+   * later sessions, a run may use half of that. @throws WorkbenchError `gpu-missing`
+   */
+  async renewGpu(short = false): Promise<Device> {
     const gpu = await this.#gpu
+    if (gpu && short) await this.#notes.add(gpu, { memory: gpu.memoryBudget / 2 })
     this.#gpu = null
     gpu?.destroy()
     return this.gpu()
@@ -106,6 +119,7 @@ export class Session {
         hourParameters: gpu.info.kind === 'software' ? modelOfAnHour(gflops) : null,
         gflops,
         gemmKernel: gpu.gemm,
+        gemmLabel: gemmForms[gpu.gemm].label,
         sweepPanel: await choosePanel(gpu),
       }
     }
@@ -117,7 +131,7 @@ export class Session {
     const gpu = await this.gpu()
     gpu.gemm = gemmKernel
     takePanel(gpu, sweepPanel)
-    this.#summary = { ...(await this.gpuSummary()), gemmKernel, sweepPanel }
+    this.#summary = { ...(await this.gpuSummary()), gemmKernel, gemmLabel: gemmForms[gemmKernel].label, sweepPanel }
   }
 
   // ---------------------------------------------------------------- model

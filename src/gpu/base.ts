@@ -3,6 +3,7 @@ import { WorkbenchError } from '../errors.ts'
 import type { Bindings, Device, DispatchOptions, GpuInfo, Params } from './device.ts'
 import { type KernelSource, kernelSource } from './kernel.ts'
 import { bufferBytes, type Memory, mebibytes } from './memory.ts'
+import type { GemmFormName } from './ops/gemm-forms.ts'
 import type { Reading } from './reading.ts'
 import { type DeviceBuffer, type DType, elements, isHalf, type Tensor, type TypedArray } from './tensor.ts'
 
@@ -27,7 +28,7 @@ export abstract class BaseDevice<Buffer extends DeviceBuffer> implements Device 
   abstract readonly waits: number
   abstract readonly failed: boolean
   abstract readonly tick: number
-  gemm: 'direct' | 'tiled'
+  gemm: GemmFormName
   gflops = 0
   flops = 0
   dispatches = 0

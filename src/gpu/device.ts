@@ -4,6 +4,7 @@
  * base.ts.
  */
 import type { MemoryCount } from './memory.ts'
+import type { GemmFormName } from './ops/gemm-forms.ts'
 import type { Reading } from './reading.ts'
 import type { DType, Tensor, TypedArray } from './tensor.ts'
 
@@ -12,8 +13,9 @@ export interface GpuInfo {
   architecture: string
   name: string
   kind: 'gpu' | 'software'
-  /** Further features of the adapter; no kernel uses them. */
+  /** A feature of the adapter that no kernel uses. */
   f16: boolean
+  /** Kernels may pass values around in subgroups. */
   subgroups: boolean
   /** Largest binding and buffer, bytes. */
   maxBinding: number
@@ -37,8 +39,8 @@ export interface Device {
   readonly memoryBudget: number
   /** Memory in use now, and its peak. */
   readonly memory: MemoryCount
-  /** The form of matrix products: direct from storage, or by tiles in workgroup memory; `chooseGemm` measures which is faster. */
-  gemm: 'direct' | 'tiled'
+  /** The form of matrix products; `chooseGemm` measures which is fastest. */
+  gemm: GemmFormName
   /** Measured rate of matrix products, GFLOP/s; 0 before `learn`. */
   gflops: number
   /** How late the end of work is noticed, s: Firefox looks every 100 ms, others at once. */

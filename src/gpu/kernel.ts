@@ -52,9 +52,17 @@ export function originOf({ name, lines }: Pick<KernelSource, 'name' | 'lines'>, 
   return at ? `${at.file}, line ${at.line}` : `${name}.wgsl`
 }
 
-/** The kernel that takes an operand (lib/operand.wgsl) of this element type. */
-export function kernelFor(name: string, dtype: DType): string {
-  return isHalf(dtype) ? kernelVariant(name, dtype, { 'lib/operand': sources[`/shaders/lib/operand_${dtype}.wgsl`] }) : name
+/** The kernel that takes an operand (lib/operand.wgsl) of this element type, and of another kind in other respects where that is given. */
+export function kernelFor(name: string, dtype: DType, { kind, includes }: Partial<Kind> = {}): string {
+  const half = isHalf(dtype) && { 'lib/operand': sources[`/shaders/lib/operand_${dtype}.wgsl`] }
+  const kinds = [kind, half && dtype].filter(Boolean)
+  return kinds.length ? kernelVariant(name, kinds.join(', '), { ...includes, ...half }) : name
+}
+
+/** What tells a kernel from its siblings: a name, and the code of includes. */
+interface Kind {
+  kind: string
+  includes: Record<string, string>
 }
 
 /** A kernel in which includes have other code, by their names; `kind` tells it from its siblings. Returns the name to run it by. */
@@ -106,7 +114,7 @@ export function parseKernel(name: string, code: string, lines: SourceLine[] = []
   }))
   const size = code.match(/@workgroup_size\(([^)]*)\)/)
   if (!size) throw new Error(`Shader "${name}" names no workgroup size.`)
-  const [x, y = 1, z = 1] = size[1].split(',').map(Number)
+  const [x, y = 1, z = 1] = size[1].split(',').map((side) => Number(code.match(new RegExp(`const ${side.trim()} = (\\d+)u;`))?.[1] ?? side))
   return { name, code, bindings, params, uniform, workgroup: [x, y, z], lines }
 }
 

@@ -56,6 +56,45 @@ test('the form of products is chosen by measuring, and the rate goes into the si
   gpu.destroy()
 })
 
+describe('the search for a form of products', () => {
+  /** A device that offers three forms; those whose kernels `spoiled` matches give zeros. */
+  async function opened(spoiled: RegExp) {
+    const gpu = await WebGpuDevice.open(testSource())
+    Object.assign(gpu.info, { kind: 'software', name: 'another', subgroups: true })
+    const run = gpu.run.bind(gpu)
+    const ran = new Set<string>()
+    gpu.run = (name, bindings, ...rest) => {
+      ran.add(name)
+      if (spoiled.test(name)) gpu.clear(bindings.c)
+      else run(name, bindings, ...rest)
+    }
+    return { gpu, ran }
+  }
+
+  test('leaves out those that compute something else', async () => {
+    const { gpu } = await opened(/broadcast|tiled/)
+    await chooseGemm(gpu)
+    expect(gpu.gemm).toBe('direct')
+    gpu.destroy()
+  })
+
+  test('ends with an error where none computes a product', async () => {
+    const { gpu } = await opened(/gemm/)
+    await expect(chooseGemm(gpu)).rejects.toMatchObject({ code: 'gpu-failed' })
+    gpu.destroy()
+  })
+
+  test('is not made where the choice is known, unless the device no longer offers it', async () => {
+    const { gpu, ran } = await opened(/none/)
+    await chooseGemm(gpu, 'direct')
+    expect([gpu.gemm, [...ran].filter((name) => name.startsWith('gemm'))]).toEqual(['direct', ['gemm_direct']])
+    Object.assign(gpu.info, { name: 'SwiftShader' })
+    await chooseGemm(gpu, 'tiled')
+    expect(gpu.gemm).toBe('direct')
+    gpu.destroy()
+  })
+})
+
 describe('the probe of arithmetic', () => {
   it('gives the same bits each time, whatever form of products is chosen', async () => {
     const gpu = await testGpu()

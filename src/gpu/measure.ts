@@ -1,15 +1,21 @@
-/** Measures a device: the rate of matrix products, the faster form of them, and bits of its arithmetic. */
+/** Measures a device: the rate of matrix products, the fastest form of them, and bits of its arithmetic. */
+import { WorkbenchError } from '../errors.ts'
 import type { Device } from './device.ts'
 import { gemm } from './ops.ts'
+import { formsFor, type GemmFormName } from './ops/gemm-forms.ts'
 import type { Reading } from './reading.ts'
 
 /** A measurement lasts at least this long, s, and so many ticks of the device's clock. */
 const LEAST = 0.002
 const TICKS = 6
-/** Direct has to be so much faster than tiled, since tiles are made for GPUs. */
-const MARGIN = 1.3
-/** Measurements of each form at most. */
-const ROUNDS = 12
+/** A form has to be so much faster than one before it in the table, so that a device is likely to choose alike each time. */
+const MARGIN = 1.2
+/** Measurements of each form at most, and the seconds after which none is begun, and none of a form that was not compiled yet. */
+const ROUNDS = 6
+const SEARCH_SECONDS = 1.5
+const TRY_SECONDS = 1
+/** Of a product of matrices with entries up to 1: by what a right sum differs at most, as a share of the largest. */
+const TOLERANCE = 1e-5
 
 /** Seconds that `work` takes, from as much of it as makes the device's tick small beside the whole. The first one compiles. */
 export async function secondsOf(gpu: Device, work: () => void | Promise<void>): Promise<number> {
@@ -28,38 +34,60 @@ export async function secondsOf(gpu: Device, work: () => void | Promise<void>): 
 }
 
 /**
- * Chooses the form of all products on this device, and tells it its rate and what a dispatch takes, by measuring both forms on a square product. They
- * order sums differently, so a device should choose alike each time: close results are measured again, and the best counts. On a software
- * adapter it is direct without a comparison: 5 times faster on SwiftShader, whose workgroup memory is slow, 1.7 times on lavapipe; and on
- * a busy machine one measurement in ten came out the other way.
+ * Chooses the form of all products on this device, and tells it its rate and what a dispatch takes, by measuring a square product in the
+ * forms of its kind (gemm-forms.ts), within two seconds. They order sums differently, so a device should choose alike each time: the best
+ * of several measurements counts. `known`: what was chosen on this device before, which is then only measured.
  */
-export async function chooseGemm(gpu: Device): Promise<void> {
+export async function chooseGemm(gpu: Device, known: GemmFormName | null = null): Promise<void> {
   const n = gpu.info.kind === 'software' ? 256 : 1024
-  const forms = gpu.info.kind === 'software' ? (['direct'] as const) : (['direct', 'tiled'] as const)
-  const best = { direct: Number.POSITIVE_INFINITY, tiled: Number.POSITIVE_INFINITY }
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const form of forms) best[form] = Math.min(best[form], await gemmSeconds(gpu, form, n))
-    if (forms.length === 1) break
-    const ratio = best.tiled / best.direct
-    if (ratio > 2 * MARGIN || ratio < MARGIN / 4) break
-  }
-  gpu.gemm = best.tiled > MARGIN * best.direct ? 'direct' : 'tiled'
-  gpu.learn((2 * n ** 3) / best[gpu.gemm])
+  const offered = formsFor(gpu.info)
+  const best = await secondsOfForms(gpu, known && offered.includes(known) ? [known] : offered, n)
+  const [first, ...others] = best.keys()
+  if (!first)
+    throw new WorkbenchError(
+      'gpu-failed',
+      `The products of matrices that ${gpu.info.name} computes are wrong.`,
+      'Update the graphics driver, or use another browser.',
+    )
+  gpu.gemm = others.reduce((chosen, form) => (best.get(chosen)! > MARGIN * best.get(form)! ? form : chosen), first)
+  gpu.learn((2 * n ** 3) / best.get(gpu.gemm)!)
   const [x, y] = [gpu.zeros([64]), gpu.zeros([64])]
   gpu.dispatchSeconds = await secondsOf(gpu, () => gpu.run1d('add', { x, y }, { n: 64 }, 16))
   for (const tensor of [x, y]) tensor.dispose()
   gpu.trim()
 }
 
-/** Seconds of a product of two matrices `[n, n]`. */
-async function gemmSeconds(gpu: Device, form: Device['gemm'], n: number): Promise<number> {
+/** Seconds of a product of two matrices `[n, n]`, by forms: all there was time for, without those that another product comes of. */
+async function secondsOfForms(gpu: Device, forms: GemmFormName[], n: number): Promise<Map<GemmFormName, number>> {
   // Not zeros: GPUs run faster on them.
-  const noise = () => gpu.upload(Float32Array.from({ length: n * n }, Math.random), [n, n])
-  const [a, b, c] = [noise(), noise(), gpu.empty([n, n])]
-  gpu.gemm = form
-  const seconds = await secondsOf(gpu, () => gemm(gpu, { a, b, c, m: n, n, k: n, lda: n, ldb: n, ldc: n }))
+  const [x, y] = [0, 1].map(() => Float32Array.from({ length: n * n }, Math.random))
+  const [a, b, c] = [gpu.upload(x, [n, n]), gpu.upload(y, [n, n]), gpu.empty([n, n])]
+  const best = new Map<GemmFormName, number>()
+  const began = performance.now()
+  const elapsed = () => (performance.now() - began) / 1000
+  const time = async (form: GemmFormName) => {
+    gpu.gemm = form
+    const seconds = await secondsOf(gpu, () => gemm(gpu, { a, b, c, m: n, n, k: n, lda: n, ldb: n, ldc: n }))
+    best.set(form, Math.min(seconds, best.get(form) ?? seconds))
+  }
+  for (const form of forms) {
+    if (best.size && elapsed() > TRY_SECONDS) break
+    await time(form)
+    if (forms.length > 1 && !isProduct((await gpu.read(c)) as Float32Array, x, y, n)) best.delete(form)
+  }
+  for (let round = 1; round < ROUNDS && best.size > 1; round++)
+    for (const form of best.keys()) if (elapsed() < SEARCH_SECONDS) await time(form)
   for (const tensor of [a, b, c]) tensor.dispose()
-  return seconds
+  return best
+}
+
+/** Whether a few rows of `c` are those of the product a · b, `[n, n]` each, whose entries lie between 0 and 1. */
+function isProduct(c: Float32Array, a: Float32Array, b: Float32Array, n: number): boolean {
+  return [0, (n >> 1) + 3, n - 1].every((row) => {
+    const exact = new Float64Array(n)
+    for (let k = 0; k < n; k++) for (let col = 0; col < n; col++) exact[col] += a[row * n + k] * b[k * n + col]
+    return exact.every((value, col) => Math.abs(c[row * n + col] - value) <= TOLERANCE * n)
+  })
 }
 
 /** Rows of the probe's own kernel, and the size of its product. */

@@ -66,7 +66,7 @@ describe('kernels', () => {
   })
 })
 
-describe.each(['direct', 'tiled'] as const)('matmul, %s', (kernel) => {
+describe.each(['direct', 'tiled', 'tiled 128×64', 'broadcast 16×32'] as const)('matmul, %s', (kernel) => {
   beforeAll(() => {
     gpu.gemm = kernel
     return () => {

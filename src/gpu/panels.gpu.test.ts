@@ -89,7 +89,7 @@ describe('panels of rows', () => {
   })
 })
 
-describe.each(['direct', 'tiled'] as const)('products, %s', (kernel) => {
+describe.each(['direct', 'tiled', 'broadcast 16×32'] as const)('products, %s', (kernel) => {
   beforeAll(() => {
     for (const gpu of [whole, small, wider]) gpu.gemm = kernel
     return () => {

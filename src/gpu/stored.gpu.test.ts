@@ -1,6 +1,7 @@
 /** Weights that stay in 16 bits: whatever takes them has the bits that it has with the same weights in f32. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from './device.ts'
+import type { GemmFormName } from './ops/gemm-forms.ts'
 import { convert, embed, heldAs, inFloats, matmul, type StoredDType } from './ops.ts'
 import type { Tensor } from './tensor.ts'
 import { testGpu, testSource } from './testing.ts'
@@ -60,11 +61,13 @@ describe.each<[StoredDType, string]>([
     }
   })
 
-  it.each<['direct' | 'tiled', boolean]>([
+  it.each<[GemmFormName, boolean]>([
     ['direct', false],
     ['direct', true],
     ['tiled', false],
     ['tiled', true],
+    ['broadcast 16×32', false],
+    ['broadcast 16×32', true],
   ])('products are the same bits; kernel %s, B transposed: %s', async (kernel, tb) => {
     for (const gpu of [whole, small]) {
       const before = gpu.gemm

@@ -39,15 +39,17 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
     info: GpuInfo,
     tick: number,
     trace: Trace | null,
-    readonly memoryAllowed?: number,
+    private memoryAllowed?: number,
   ) {
     super(info)
     this.memory = new Memory(
       (size) => new WebGpuBuffer(device.createBuffer({ size, usage: usage.storage | usage.copySrc | usage.copyDst })),
       (buffer) => buffer.gpu.destroy(),
     )
+    this.memory.limit = this.memoryBudget
     this.#trace = trace
-    this.#failures = new Failures(device, (error) => this.#trace?.failed(error, this.memory.live))
+    trace?.watch(this.memory)
+    this.#failures = new Failures(device, (error) => this.#trace?.failed(error, this.memory.live, this.memory.holdings()))
     this.#commands = new Commands(device)
     this.#pipelines = new Pipelines(device, this.#commands.uniforms, this.#failures)
     this.#submits = new Submits(tick)
@@ -56,7 +58,7 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
 
   /** Opens the best adapter with every limit it has. @throws {WorkbenchError} `gpu-missing` */
   static async open(gpu: GPU | undefined, { binding, memory, debug = debugPrint() }: OpenOptions = {}): Promise<WebGpuDevice> {
-    const { device, info } = await openAdapter(gpu, debug ? ['timestamp-query'] : [])
+    const { device, info } = await openAdapter(gpu, debug ? ['subgroups', 'timestamp-query'] : ['subgroups'])
     if (binding) info.maxBinding = Math.min(binding, info.maxBinding)
     const trace = debug && new (await import('./webgpu/trace.ts')).Trace(device, debug)
     return new WebGpuDevice(gpu!, device, info, await tickOf(device), trace, memory)
@@ -64,6 +66,12 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
 
   override get memoryBudget(): number {
     return this.memoryAllowed ?? super.memoryBudget
+  }
+
+  /** A run may use no more bytes than that, whatever the limits of the device suggest. */
+  restrict(bytes: number): void {
+    this.memoryAllowed = Math.min(this.memoryBudget, bytes)
+    this.memory.limit = this.memoryBudget
   }
 
   get failed(): boolean {

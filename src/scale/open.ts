@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { link, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../errors.ts'
-import { connect, demo, isRemote, keptPaces, openModel } from '../cli/inputs.ts'
+import { connect, demo, isRemote, keptPaces, notesPlace, openModel } from '../cli/inputs.ts'
 import { Given } from '../cli/arguments.ts'
 import { demoTexts } from '../engine/hosts/demo.ts'
 import { textFile } from '../engine/hosts/node.ts'
@@ -12,6 +12,7 @@ import type { Job, ModelOrigin, ModelSummary } from '../engine/job.ts'
 import { withTexts } from '../engine/job-file.ts'
 import { modelDigest } from '../engine/keep/fingerprint.ts'
 import { Session } from '../engine/session.ts'
+import { gemmFormNames } from '../gpu/ops/gemm-forms.ts'
 import { sha256 } from '../io/digest.ts'
 import { z } from '../io/zod.ts'
 import { digestOfFile, readSmall, writeJson } from './files.ts'
@@ -21,7 +22,7 @@ import type { SweepJob } from './job.ts'
 export function openSession(gpu: GPU | undefined): { session: Session; hub: Hub } {
   const given = new Given({})
   const hub = connect(given)
-  const session = new Session(gpu, demoTexts(demo), (...which) => hubDatasets(hub)(...which))
+  const session = new Session(gpu, demoTexts(demo), (...which) => hubDatasets(hub)(...which), undefined, notesPlace(given))
   session.pace.store = keptPaces(given)
   return { session, hub }
 }
@@ -85,7 +86,7 @@ export async function agree(session: Session, dir: string): Promise<void> {
 }
 
 const kernels = z.strictObject({
-  gemmKernel: z.enum(['direct', 'tiled']),
+  gemmKernel: z.enum(gemmFormNames),
   sweepPanel: z
     .int()
     .min(1)

@@ -6,6 +6,7 @@ import { WorkbenchError } from '../../errors.ts'
 import type { Bytes } from '../../io/bytes.ts'
 import type { CacheFolder } from '../../io/hub/cache.ts'
 import { isObject } from '../../io/json.ts'
+import type { NoteStore } from '../device-notes.ts'
 import type { PaceStore } from '../pace.ts'
 
 class DiskBytes implements Bytes {
@@ -159,6 +160,26 @@ export function diskPaces(folder: string): PaceStore {
       const own = `${path}.${process.pid}`
       writeFileSync(own, JSON.stringify({ ...all(), [adapter]: learned }))
       renameSync(own, path)
+    },
+  }
+}
+
+/** A larger file of notes is not ours. */
+const NOTE_BYTES = 4096
+
+/** Notes on devices, one small file each in `parent`. */
+export function diskNotes(parent: string): NoteStore {
+  const folder = join(parent, 'devices')
+  return {
+    async get(device) {
+      const path = join(folder, `${device}.json`)
+      return (await stat(path)).size <= NOTE_BYTES ? JSON.parse(await readFile(path, 'utf8')) : null
+    },
+    async set(device, note) {
+      await mkdir(folder, { recursive: true })
+      const draft = join(folder, `${device}.${process.pid}.tmp`)
+      await writeFile(draft, JSON.stringify(note))
+      await rename(draft, join(folder, `${device}.json`))
     },
   }
 }

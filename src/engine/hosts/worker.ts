@@ -50,6 +50,7 @@ import {
   sweepJobs,
 } from './kept.ts'
 import { exportedFile, opfsCacheFolder } from './opfs.ts'
+import type { NoteStore } from '../device-notes.ts'
 import { loadOpening, Session } from '../session.ts'
 import { loadReaders, loadTokenizers } from '../texts.ts'
 
@@ -89,7 +90,9 @@ const hub = openHub({
 // The page's address, which is this worker's name, may turn on GPU tracing (gpu/webgpu/trace.ts).
 const debug = new URL(self.name).searchParams.has('debug') ? console.error : null
 const paces = createStore('quantease-pace', 'adapters')
-const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug })
+const devices = createStore('quantease-devices', 'notes')
+const browserNotes: NoteStore = { get: (device) => get(device, devices), set: (device, note) => set(device, note, devices) }
+const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug }, browserNotes)
 session.pace.store = {
   load: (adapter) => get(adapter, paces),
   save: (adapter, learned) => set(adapter, learned, paces),

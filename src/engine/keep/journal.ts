@@ -17,6 +17,7 @@ import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
 import type { Hidden } from '../run/hidden.ts'
 import type {
   EndResult,
+  GpuSummary,
   Job,
   JobReport,
   JournalSummary,
@@ -42,7 +43,7 @@ export interface JournalHead {
   /** `GpuSummary.sweepPanel`: chosen by measurement, so it may differ the next time. */
   sweepPanel: number
   /** `GpuSummary.gemmKernel`, likewise. */
-  gemmKernel: 'direct' | 'tiled'
+  gemmKernel: GpuSummary['gemmKernel']
   /** Linears that all runs solve together; absent in journals of earlier versions. */
   linears?: number
   /** Texts of the job stored in the journal itself, by the number of their file. */

@@ -1,6 +1,7 @@
 /** Plans how a matrix product is split into dispatches. Nothing is run here. */
 import type { Device } from '../device.ts'
 import type { Tensor } from '../tensor.ts'
+import { gemmForms } from './gemm-forms.ts'
 
 export interface GemmSpec {
   a: Tensor
@@ -45,14 +46,11 @@ export interface GemmPiece {
 /** What decides how products are cut. */
 export type GemmDevice = Pick<Device, 'gemm' | 'submitFlops'> & { info: Pick<Device['info'], 'maxBinding'> }
 
-/** Parts of k begin where both kernels begin a block of their sums (lib/gemm.wgsl). */
+/** Parts of k begin where all kernels begin a block of their sums (lib/gemm.wgsl). */
 const K_PART = 64
 
-/** Rows of k that both kernels take at a time. */
+/** Rows of k that kernels take at a time. */
 const K_STEP = 16
-
-/** Rows and columns of C that a workgroup makes. */
-export const tileOf = ({ gemm }: Pick<Device, 'gemm'>) => (gemm === 'direct' ? 32 : 64)
 
 /** @throws when no kernel takes such a product */
 export function checkGemm({ n, k, ta, tb, lda, ldb, ldc, a0 = 0, b0 = 0, c0 = 0 }: GemmSpec): void {
@@ -91,7 +89,7 @@ export function gemmPieces(device: GemmDevice, spec: GemmSpec): GemmPiece[] {
 function pieceSize(device: GemmDevice, { a, b, c, n, k, ta, tb, lda, ldb, ldc, batch, symmetric }: GemmSpec) {
   const { maxBinding } = device.info
   const [cutA, cutB, cutC] = [a, b, c].map((operand) => isCut(device, operand))
-  const tile = tileOf(device)
+  const tile = gemmForms[device.gemm].rows
   const unit = symmetric ? tile : 4
   /** Rows of a large operand that fit, although a view may have to start up to 64 elements before them. */
   const fitting = (cut: boolean | undefined, ld: number, unit: number) =>

@@ -1,10 +1,10 @@
 /** Matrix products of any shape and size. */
 import type { Device } from '../device.ts'
-import { kernelFor } from '../kernel.ts'
 import { byRows, elementsOf, type RowPanel, rowPanels, rowsOf } from '../panels.ts'
 import type { Tensor } from '../tensor.ts'
 import { add } from './elementwise.ts'
-import { checkGemm, type GemmPiece, type GemmSpec, gemmPieces, isCut, tileOf } from './gemm-plan.ts'
+import { gemmForms, gemmKernel } from './gemm-forms.ts'
+import { checkGemm, type GemmPiece, type GemmSpec, gemmPieces, isCut } from './gemm-plan.ts'
 
 /** C = alpha · op(A) op(B) + beta · C; `gemm_direct.wgsl` states the rules on shapes and offsets, gemm-plan.ts how it is cut. */
 export function gemm(gpu: Device, spec: GemmSpec): void {
@@ -17,15 +17,15 @@ export function gemm(gpu: Device, spec: GemmSpec): void {
 function multiplyPiece(gpu: Device, spec: GemmSpec, piece: GemmPiece): void {
   const { ta = false, tb = false, batch, symmetric } = spec
   const { row, rows, cols, terms } = piece
-  const tile = tileOf(gpu)
+  const form = gemmForms[gpu.gemm]
   const products = (batch?.outer ?? 1) * (batch?.inner ?? 1)
   const entries = rows * cols - (symmetric ? rows * (row + rows / 2) : 0)
   const seen = operandsOf(gpu, spec, piece)
   gpu.run(
-    kernelFor(`gemm_${gpu.gemm}`, spec.b.dtype),
+    gemmKernel(gpu.gemm, spec.b.dtype),
     { a: seen.a.tensor, b: seen.b.tensor, c: seen.c.tensor },
-    gemmParams(spec, piece, seen, symmetric ? 1 + row / tile : 0),
-    [Math.ceil(cols / tile), Math.ceil(rows / tile), products],
+    gemmParams(spec, piece, seen, symmetric ? 1 + row : 0),
+    [Math.ceil(cols / form.cols), Math.ceil(rows / form.rows), products],
     { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * entries * terms * products },
   )
 }

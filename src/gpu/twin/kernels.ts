@@ -30,7 +30,7 @@ const gemm =
       const c0 = s.c0 + outer * s.c_outer + i * s.c_inner
       for (let row = 0; row < s.m; row++) {
         for (let col = 0; col < s.n; col++) {
-          if (s.symmetric && Math.floor(row / tile) + s.symmetric - 1 > Math.floor(col / tile)) continue
+          if (s.symmetric && (Math.floor(col / tile) + 1) * tile <= Math.floor(row / tile) * tile + s.symmetric - 1) continue
           const at = c0 + row * s.ldc + col
           let sum = s.carried ? c[at] : 0
           for (let t = 0; t < s.k; t++) {
