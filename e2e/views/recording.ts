@@ -187,7 +187,7 @@ function stepOf(result: RunResult, i: number, all: number, before: number): RunE
   return [
     { type: 'stage', run, stage: 'solve', block: layer.block, linear: layer.name },
     ...(points ? [{ type: 'objective', run, linear: layer.name, points, iterations: 30 } as const] : []),
-    { type: 'memory', held: 2e8 + 1e6 * (i % 9), most: 3e8 + 1e6 * (i % 7) },
+    { type: 'memory', held: 2e8 + 1e6 * (i % 9), most: 3e8 + 1e6 * (i % 7), holdings: [] },
     { type: 'progress', done, elapsed, eta: 120 - 0.2 * i, run, runDone: i / layers.length },
     ...solved(result, i),
   ]
@@ -284,5 +284,6 @@ export const gpu: GpuSummary = {
   hourParameters: null,
   gflops: 1000,
   gemmKernel: 'tiled',
+  gemmLabel: 'tiles of 64 × 64 in workgroup memory',
   sweepPanel: 256,
 }

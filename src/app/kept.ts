@@ -78,7 +78,7 @@ export function beside(jobs: { id: string; view: JobView }[]): { view: JobView; 
     layers,
     blocks: Math.max(...jobs.map(({ view }) => view.blocks)),
     notices: [],
-    memory: { held: 0, peak: 0, series: [] },
+    memory: { held: 0, holdings: [], peak: 0, series: [] },
     // No single report tells of all of them.
     report: null,
     error: null,

@@ -3,6 +3,7 @@ import type { ErrorData } from '../errors.ts'
 import {
   type BitsBreakdown,
   type Job,
+  type Holding,
   type JobReport,
   type LastWords,
   type LayerResult,
@@ -63,7 +64,7 @@ export interface JobView {
   stage: { run: string | null; stage: Stage; block: number | null; linear: string | null } | null
   progress: { done: number; elapsed: number; eta: number | null }
   runs: RunView[]
-  memory: { held: number; peak: number; series: { seconds: number; held: number }[] }
+  memory: { held: number; holdings: Holding[]; peak: number; series: { seconds: number; held: number }[] }
   /** Since the job started. Null while nothing is read over the network. */
   network: Traffic | null
   notices: { run: string | null; problem: Problem }[]
@@ -101,7 +102,7 @@ export function begin(job: Job): JobView {
       objective: null,
       result: null,
     })),
-    memory: { held: 0, peak: 0, series: [] },
+    memory: { held: 0, holdings: [], peak: 0, series: [] },
     network: null,
     notices: [],
     announcement: 'Starting.',
@@ -279,6 +280,7 @@ function enterStage(view: JobView, event: Of<'stage'>): JobView {
 function seeMemory(view: JobView, event: Of<'memory'>): JobView['memory'] {
   return {
     held: event.held,
+    holdings: event.holdings,
     peak: Math.max(view.memory.peak, event.most),
     series: sampleMemory(view.memory.series, { seconds: view.progress.elapsed, held: event.most }),
   }

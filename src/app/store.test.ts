@@ -134,7 +134,7 @@ test('a flood of events redraws at most four times a second', async () => {
   let drawn = 0
   page.store.subscribe(() => drawn++)
   for (let i = 0; i < 1000; i++) {
-    emit({ type: 'memory', held: i, most: i })
+    emit({ type: 'memory', held: i, most: i, holdings: [] })
     await vi.advanceTimersByTimeAsync(1)
   }
   await vi.advanceTimersByTimeAsync(250)

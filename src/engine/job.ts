@@ -5,6 +5,8 @@
 import type { TextFacts } from '../data/text-facts.ts'
 import type { KlSpread, WindowMeans } from '../eval/perplexity.ts'
 import type { ErrorCode, ErrorData } from '../errors.ts'
+import type { Holding } from '../gpu/memory.ts'
+import type { GemmFormName } from '../gpu/ops/gemm-forms.ts'
 import type { Refs } from '../io/hub/hub.ts'
 import type { Traffic } from '../io/hub/network.ts'
 import type { Options, OptionSpec, SolverInfo } from '../options.ts'
@@ -55,7 +57,9 @@ export interface GpuSummary {
   hourParameters: number | null
   /** f32 GEMM rate measured at start, GFLOP/s. */
   gflops: number
-  gemmKernel: 'direct' | 'tiled'
+  /** How matrix products are made, chosen by measurement at start; and the same in words. */
+  gemmKernel: GemmFormName
+  gemmLabel: string
   /** Width of the column panels in QuantEase's sweeps, chosen by measurement at start; 32 = one column block, no panels. */
   sweepPanel: number
 }
@@ -368,9 +372,13 @@ export interface Forecast {
   stages: (StagePeaks & { stage: Stage | 'load' })[]
 }
 
+export type { Holding }
+
 export interface StagePeaks {
   gpuBytes: number
   hostBytes: number
+  /** Of the GPU memory at its peak. */
+  holdings: Holding[]
 }
 
 /** A device described by published figures. */
@@ -812,14 +820,14 @@ export type RunEvent =
   | { type: 'layer'; run: string; layer: LayerResult }
   /** Perplexity with the first `blocks` blocks quantized. */
   | { type: 'perplexity'; run: string; blocks: number; value: number }
-  /** GPU memory in use, and the peak since the previous event, bytes. */
-  | { type: 'memory'; held: number; most: number }
+  /** GPU memory in use and the peak since the previous event, bytes, and who holds what is in use. */
+  | { type: 'memory'; held: number; most: number; holdings: Holding[] }
   | { type: 'network'; traffic: Traffic }
   | { type: 'notice'; run: string | null; problem: Problem }
   /** Paused by the user or because of `storage`, until the user resumes. */
   | { type: 'paused'; storage: StorageNeed | null }
   | { type: 'resumed' }
-  /** The device was lost or out of memory for the `losses`-th time and is replaced; the job ends at `most`. */
+  /** The device was lost, or out of memory, for the `losses`-th time and is replaced; the job ends at `most`. */
   | { type: 'device'; state: 'lost' | 'back'; cause: 'lost' | 'memory'; losses: number; most: number }
   | { type: 'run-end'; result: RunResult }
   | { type: 'job-end'; report: JobReport }

@@ -1,6 +1,6 @@
 /** The dry device, which computes nothing: it counts the memory of tensors and the operations of a run, for forecasts. Needs no WebGPU. */
 import { BaseDevice, type Dispatch } from './base.ts'
-import { Memory } from './memory.ts'
+import { type Holding, Memory } from './memory.ts'
 import { Reading } from './reading.ts'
 import type { DeviceBuffer, Tensor, TypedArray } from './tensor.ts'
 
@@ -37,7 +37,7 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
   override readonly computes = false
   readonly waits = 0
   readonly tick = 0
-  readonly #most = this.memory.watch()
+  readonly #most = this.memory.watchHolders()
   /** Most bytes read back or sent at once since the last `lap`. */
   #transfer = 0
   #sinceFlush = 0
@@ -46,11 +46,12 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
   constructor(readonly facts: DeviceFacts) {
     const { name, kind, maxBinding, maxBuffer } = facts
     super({ vendor: '', architecture: '', name, kind, f16: false, subgroups: false, maxBinding, maxBuffer, told: '' })
+    this.memory.limit = facts.memoryBudget
   }
 
-  /** Peaks since the last call: GPU memory held, and the largest transfer between host and GPU. */
-  lap(): { held: number; transfer: number } {
-    const lap = { held: this.#most(), transfer: this.#transfer }
+  /** Peaks since the last call: GPU memory held, and by whom, and the largest transfer between host and GPU. */
+  lap(): { held: number; holdings: Holding[]; transfer: number } {
+    const lap = { ...this.#most(), transfer: this.#transfer }
     this.#transfer = 0
     return lap
   }

@@ -6,7 +6,21 @@ const POOL_BYTES = 256 * 2 ** 20
 /** Below this, a new peak is not worth giving up what is kept. */
 const SMALL_BYTES = 64 * 2 ** 20
 
+/** Who holds how many bytes. */
+export interface Holding {
+  holder: string
+  bytes: number
+}
+
 export interface MemoryCount {
+  /** Who holds the tensors that are made from now on, in words. */
+  holder: string
+  /** Tensors that somebody else holds from now on. */
+  assign(tensors: Iterable<Tensor>, holder: string): void
+  /** All that is held, by holders, the largest first: the bytes add up to `held`. */
+  holdings(): Holding[]
+  /** The most bytes held since it was made, then since it was called last, and who held them. */
+  watchHolders(): () => { held: number; holdings: Holding[] }
   /** Bytes in live and pooled buffers and in readings on their way, now and at most ever; what uploads pass through is the browser's. */
   held: number
   peak: number
@@ -27,8 +41,11 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   held = 0
   peak = 0
   parked = 0
-  readonly #watches: { most: number }[] = []
-  readonly #live = new Map<Tensor, number>()
+  holder = 'other tensors'
+  /** Bytes that a run may use: what is kept for reuse does not add to more. */
+  limit = Number.POSITIVE_INFINITY
+  readonly #watches: { most: number; holdings?: Holding[] }[] = []
+  readonly #live = new Map<Tensor, { serial: number; size: number; holder: string }>()
   #serial = 0
   readonly #pool = new Map<number, Buffer[]>()
   #pooled = 0
@@ -46,7 +63,6 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
     const size = bufferBytes(shape, dtype)
     const reused = this.#pool.get(size)?.pop()
     if (reused) this.#pooled -= size
-    else this.hold(size)
     const buffer = reused ?? this.create(size)
     const tensor = new Tensor(buffer, shape, dtype, {
       label,
@@ -55,16 +71,17 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
         this.#recycle(buffer)
       },
     })
-    this.#live.set(tensor, ++this.#serial)
+    this.#live.set(tensor, { serial: ++this.#serial, size, holder: this.holder })
+    if (!reused) this.hold(size)
     return tensor
   }
 
   /**
-   * Before so many bytes are taken: dooms what is kept for reuse where they would be, beside it, the most that was ever held. Whether
-   * there is something to bury first.
+   * Before so many bytes are taken: dooms what is kept for reuse where they would be, beside it, the most that was ever held, or more than
+   * a run may use. Whether there is something to bury first.
    */
   yieldTo(bytes: number): boolean {
-    if (this.held + bytes <= Math.max(this.#high, SMALL_BYTES)) return false
+    if (this.held + bytes <= Math.min(this.limit, Math.max(this.#high, SMALL_BYTES))) return false
     this.#doomPool()
     return this.#doomed.length > 0
   }
@@ -84,14 +101,18 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   }
 
   releaseSince(mark: number): void {
-    for (const [tensor, serial] of this.#live) if (serial > mark) tensor.dispose()
+    for (const [tensor, { serial }] of this.#live) if (serial > mark) tensor.dispose()
   }
 
   hold(bytes: number): void {
     this.held += bytes
     this.peak = Math.max(this.peak, this.held)
     this.#high = Math.max(this.#high, this.held)
-    for (const watch of this.#watches) watch.most = Math.max(watch.most, this.held)
+    for (const watch of this.#watches) {
+      if (this.held <= watch.most) continue
+      watch.most = this.held
+      if (watch.holdings) watch.holdings = this.holdings()
+    }
   }
 
   release(bytes: number): void {
@@ -106,6 +127,33 @@ export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
       watch.most = this.held
       return most
     }
+  }
+
+  watchHolders(): () => { held: number; holdings: Holding[] } {
+    const watch = { most: this.held, holdings: this.holdings() }
+    this.#watches.push(watch)
+    return () => {
+      const { most, holdings } = watch
+      Object.assign(watch, { most: this.held, holdings: this.holdings() })
+      return { held: most, holdings }
+    }
+  }
+
+  assign(tensors: Iterable<Tensor>, holder: string): void {
+    for (const tensor of tensors) {
+      const entry = this.#live.get(tensor)
+      if (entry) entry.holder = holder
+    }
+  }
+
+  holdings(): Holding[] {
+    const sums = new Map<string, number>()
+    const add = (holder: string, bytes: number) => bytes && sums.set(holder, (sums.get(holder) ?? 0) + bytes)
+    for (const { size, holder } of this.#live.values()) add(holder, size)
+    add('kept for reuse', this.#pooled)
+    for (const { size } of this.#doomed) add('about to be freed', size)
+    add('on the way to the host', this.held - [...sums.values()].reduce((sum, bytes) => sum + bytes, 0))
+    return [...sums].map(([holder, bytes]) => ({ holder, bytes })).sort((a, b) => b.bytes - a.bytes)
   }
 
   /** Discards a buffer, already counted, once the commands that may still use it are submitted. */

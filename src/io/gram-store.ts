@@ -85,7 +85,7 @@ const schema = z.object({
     device: z.strictObject({
       name,
       sha256,
-      gemmKernel: z.enum(['direct', 'tiled']),
+      gemmKernel: z.string().max(40),
       sweepPanel: z
         .int()
         .min(1)

@@ -12,7 +12,7 @@ import { gptqQuantease } from './gptq_quantease.ts'
 import { optionsFor } from './grids/index.ts'
 import { objective } from './rounding.ts'
 import { Derived, disposeQuantized, gridOptions, type LinearProblem } from './solver.ts'
-import { aimed, type InputSums, outputLoss, targetWork } from './target.ts'
+import { aimed, type InputSums, outputLosses, type Shelf, targetWork } from './target.ts'
 
 /** The first of equals is kept: where nothing tells them apart, as in a dry run, what is usually best. */
 const DAMPINGS = [0.1, 0, 0.01, 0.3, 1]
@@ -37,15 +37,15 @@ export interface Chosen extends Aim {
 }
 
 /** Linears with the same inputs. */
-export interface ChoiceProblem extends Pick<LinearProblem, 'gpu' | 'gram' | 'gramDiagonal' | 'halfScales'> {
+export interface ChoiceProblem extends Pick<LinearProblem, 'gpu' | 'gramDiagonal' | 'halfScales'> {
   /** `[p, q]` of each linear */
   weights: Tensor[]
-  /** Of `gram` too. */
-  seen: Pick<InputSums, 'cross'>
+  /** Of the calibration windows. */
+  seen: Pick<InputSums, 'gram' | 'cross'>
   /** Sums of the held-out windows; null where there are none. */
   heldOut: InputSums | null
   /** Takes what a solver does not look at off the GPU, and brings it back. */
-  shelf?: { shelve(...keeping: ('gram' | 'cross')[]): Promise<void>; fetch(...parts: ('gram' | 'cross' | 'heldOut')[]): void }
+  shelf?: Shelf
 }
 
 /** Values that are tried for an aim. */
@@ -78,7 +78,7 @@ export async function chooseAim(stage: ChoiceProblem, asked: AskedAim, options: 
   const { dampings, alphas } = valuesOf(asked)
   const first = { damping: asked.damping === 'auto' ? 0 : asked.damping, alpha: asked.alpha === 'auto' ? 0.5 : asked.alpha }
   if (!stage.heldOut || dampings.length + alphas.length === 0) return { ...first, trials: [] }
-  const trying = new Trying(stage, stage.heldOut, asked, trialOptions(optionsFor(options, stage.gram.rows)))
+  const trying = new Trying(stage, stage.heldOut, asked, trialOptions(optionsFor(options, stage.seen.gram.rows)))
   for (const damping of dampings) await trying.attempt({ ...first, damping })
   const { damping } = trying.best ?? first
   for (const alpha of alphas) await trying.attempt({ damping, alpha })
@@ -110,7 +110,7 @@ class Trying {
     readonly options: Options,
   ) {
     this.#weight = someRows(stage.gpu, stage.weights)
-    stage.shelf?.fetch('heldOut')
+    stage.shelf?.fetch('heldOut.gram')
     this.#base = objective(stage.gpu, this.#weight, heldOut.gram)
   }
 
@@ -121,16 +121,15 @@ class Trying {
       this.#derived = new Derived()
       this.#damping = aim.damping
     }
-    const { gpu, gram, gramDiagonal, halfScales, seen, shelf } = this.stage
-    const problem = { gpu, gram, gramDiagonal, halfScales, weight: this.#weight, derived: this.#derived }
-    shelf?.fetch('gram', ...(aim.alpha ? (['cross'] as const) : []))
+    const { gpu, gramDiagonal, halfScales, seen, shelf } = this.stage
     await shelf?.shelve('gram', 'cross')
+    shelf?.fetch('gram', ...(aim.alpha ? (['cross'] as const) : []))
+    const problem = { gpu, gram: seen.gram, gramDiagonal, halfScales, weight: this.#weight, derived: this.#derived }
     const own = await aimed(problem, seen.cross, aim, this.asked.damps)
     await shelf?.shelve('gram')
     const result = await gptqQuantease.solve(own.problem, this.options, {})
     own.dispose()
-    shelf?.fetch('heldOut')
-    const loss = outputLoss(gpu, this.#weight, result.what, this.heldOut)
+    const [loss] = await outputLosses(gpu, this.#weight, [result.what], this.heldOut, shelf)
     disposeQuantized(result)
     const whole = await this.#base
     const error = whole > 0 ? (await loss) / whole : 0

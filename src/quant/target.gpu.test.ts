@@ -7,7 +7,7 @@ import { testGpu } from '../gpu/testing.ts'
 import { askedAim } from './aim.ts'
 import { chooseAim } from './choice.ts'
 import { Derived } from './solver.ts'
-import { aimed, type InputSums, outputLoss } from './target.ts'
+import { aimed, type InputSums, outputLosses } from './target.ts'
 import { flip } from './testing.ts'
 
 let gpu: Device
@@ -122,9 +122,11 @@ describe('the target', () => {
     const what = matrix(q, p, (i, j) => w.data[i * p + j] + 0.05 * Math.sin(i + 3 * j))
     const [weight, other] = [w, what].map((x) => gpu.upload(flip(x.data, q, p), [p, q]))
     const expected = squared(minus(product(w, heldOut.x), product(what, heldOut.xt)))
-    expect(await outputLoss(gpu, weight, other, sums)).toBeClose(expected, { relative: 1e-4 })
+    expect(await (await outputLosses(gpu, weight, [other], sums))[0]).toBeClose(expected, { relative: 1e-4 })
     const plain = squared(minus(product(w, heldOut.xt), product(what, heldOut.xt)))
-    expect(await outputLoss(gpu, weight, other, { gram: sums.gram, cross: null, drift: null })).toBeClose(plain, { relative: 1e-4 })
+    expect(await (await outputLosses(gpu, weight, [other], { gram: sums.gram, cross: null, drift: null }))[0]).toBeClose(plain, {
+      relative: 1e-4,
+    })
     sums.dispose()
   })
 })
@@ -138,7 +140,12 @@ describe('the choice', () => {
     const { w, seen, heldOut } = layer(tokens, 8, 0)
     const [sums, held] = [sumsOf(seen), sumsOf(heldOut)]
     const { weight, derived: _, ...problem } = await problemOf(w, sums)
-    const stage = { ...problem, weights: [weight], seen: { cross: null }, heldOut: { gram: held.gram, cross: null, drift: null } }
+    const stage = {
+      ...problem,
+      weights: [weight],
+      seen: { gram: sums.gram, cross: null },
+      heldOut: { gram: held.gram, cross: null, drift: null },
+    }
     const asked = { damping: 'auto', alpha: 0, damps: true } as const
     const chosen = await chooseAim(stage, asked, { bits: 3, groupSize: -1, symmetric: false, grid: 'weighted' })
     expect(chosen.trials.map(({ damping }) => damping)).toEqual([0.1, 0, 0.01, 0.3, 1])

@@ -110,15 +110,46 @@ export async function aimed(
   }
 }
 
-/** ‖WX − ŴX̃‖² where the full-precision inputs are known, else ‖(W − Ŵ)X̃‖². `weight`, `what`: `[p, q]` */
-export function outputLoss(gpu: Device, weight: Tensor, what: Tensor, { gram, cross, drift }: InputSums): Reading<number> {
-  const d = gpu.empty(weight.shape)
-  gpu.copy(weight, d)
-  gpu.run1d('subtract', { x: d, y: what }, { n: d.size }, d.size / 4)
-  const own = objective(gpu, d, gram)
-  const moved = cross && matmul(gpu, cross, weight)
-  const mixed = moved ? dot(gpu, moved, d) : Reading.of(0)
-  const still = drift ? objective(gpu, weight, drift) : Reading.of(0)
-  for (const tensor of [d, moved]) tensor?.dispose()
-  return Reading.all([own, mixed, still]).map(([a, b, c]) => a + 2 * b + c)
+/**
+ * Of each Ŵ of some, ‖WX − ŴX̃‖² where the full-precision inputs are known, else ‖(W − Ŵ)X̃‖². `weight`, `whats`: `[p, q]`. `shelf`: has
+ * the sums, which are those of held-out windows, brought one after another.
+ */
+export async function outputLosses(
+  gpu: Device,
+  weight: Tensor,
+  whats: Tensor[],
+  sums: InputSums,
+  shelf?: Shelf,
+): Promise<Reading<number>[]> {
+  const bring = async (part: SumsPart) => {
+    await shelf?.shelve(part)
+    shelf?.fetch(part)
+  }
+  const ofEach = (judge: (d: Tensor) => Reading<number>) =>
+    whats.map((what) => {
+      const d = gpu.empty(weight.shape)
+      gpu.copy(weight, d)
+      gpu.run1d('subtract', { x: d, y: what }, { n: d.size }, d.size / 4)
+      const value = judge(d)
+      d.dispose()
+      return value
+    })
+  await bring('heldOut.gram')
+  const own = ofEach((d) => objective(gpu, d, sums.gram))
+  if (sums.cross) await bring('heldOut.cross')
+  const moved = sums.cross && matmul(gpu, sums.cross, weight)
+  const mixed = moved ? ofEach((d) => dot(gpu, moved, d)) : []
+  moved?.dispose()
+  if (sums.drift) await bring('heldOut.drift')
+  const still = sums.drift ? objective(gpu, weight, sums.drift) : Reading.of(0)
+  return own.map((one, i) => Reading.all([one, mixed.at(i) ?? Reading.of(0), still]).map(([a, b, c]) => a + 2 * b + c))
+}
+
+/** Sums of a stage, or those over its held-out windows, all or one. */
+export type SumsPart = 'gram' | 'cross' | 'heldOut' | `heldOut.${'gram' | 'cross' | 'drift'}`
+
+/** Large sums wait on the host: `shelve` moves all there but some, `fetch` brings some back. */
+export interface Shelf {
+  shelve(...keeping: SumsPart[]): Promise<void>
+  fetch(...parts: SumsPart[]): void
 }

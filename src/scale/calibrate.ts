@@ -1,4 +1,5 @@
 /** `calibrate`: one pass of a model over the calibration text, block by block, that keeps Σ of every stage as files. */
+import { formNamed } from '../gpu/ops/gemm-forms.ts'
 import { join } from 'node:path'
 import { Given, UsageError } from '../cli/arguments.ts'
 import type { Asked } from '../cli/asked.ts'
@@ -144,7 +145,8 @@ async function resumable(host: Host, store: GramStore): Promise<boolean> {
 
 async function gather(job: Job, host: Host, resume: boolean, store: GramStore, origin: Parameters<typeof prepare>[3]): Promise<void> {
   const { plan, opened, journal, work } = await prepare(job, host, resume, origin)
-  const { gemmKernel, sweepPanel } = store.meta.device
+  const { sweepPanel } = store.meta.device
+  const gemmKernel = formNamed(store.meta.device.gemmKernel)
   const pulse = new Pulse(host, work.planned)
   const devices = new Recovery(host, (gpu, halvings) => {
     pulse.attach(gpu)

@@ -1,4 +1,5 @@
 /** `solve` and `assemble`: linears by the Gram matrices of a store, without the calibration text, and the checkpoint of all of them. */
+import { formNamed } from '../gpu/ops/gemm-forms.ts'
 import type { Given } from '../cli/arguments.ts'
 import { UsageError } from '../cli/arguments.ts'
 import type { Asked } from '../cli/asked.ts'
@@ -148,7 +149,8 @@ class Solver {
   static async open(host: Host, planned: PlannedRun, store: GramStore, folder: SolvedFolder): Promise<Solver> {
     const { session } = host
     const opened = session.model
-    const { gemmKernel, sweepPanel } = store.meta.device
+    const { sweepPanel } = store.meta.device
+    const gemmKernel = formNamed(store.meta.device.gemmKernel)
     const plan = planOf(planned, store)
     const fingerprint = await fingerprintOf(opened, session.source, plan, await session.adapterTraits())
     const started = new Date().toISOString()

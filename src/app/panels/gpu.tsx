@@ -1,6 +1,6 @@
 /** The GPU: its properties and memory, and what to do when there is none. */
 import { Popover } from 'radix-ui'
-import type { GpuSummary } from '../../engine/job.ts'
+import type { GpuSummary, Holding } from '../../engine/job.ts'
 import type { ErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
@@ -28,9 +28,32 @@ export function GpuChip() {
         <Popover.Content className="popover" sideOffset={8} collisionPadding={8} aria-label="GPU details">
           <h2>{summary.name}</h2>
           <GpuFacts summary={summary} held={memory?.held ?? 0} peak={memory?.peak ?? null} />
+          {memory && <Holdings holdings={memory.holdings} />}
         </Popover.Content>
       </Popover.Portal>
     </Popover.Root>
+  )
+}
+
+/** More would not be read. */
+const SHOWN = 8
+
+/** Who holds GPU memory now; what is small is added up. */
+function Holdings({ holdings }: { holdings: Holding[] }) {
+  if (!holdings.length) return null
+  const rest = holdings.slice(SHOWN).reduce((sum, { bytes }) => sum + bytes, 0)
+  const shown = [...holdings.slice(0, SHOWN), ...(rest ? [{ holder: 'everything else', bytes: rest }] : [])]
+  return (
+    <>
+      <h3>In use for</h3>
+      <dl className="facts">
+        {shown.map(({ holder, bytes }) => (
+          <Fact key={holder} name={holder}>
+            {format.bytes(bytes)}
+          </Fact>
+        ))}
+      </dl>
+    </>
   )
 }
 
@@ -55,7 +78,7 @@ function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; 
       <Fact name="Largest buffer">{format.bytes(summary.maxBuffer)}</Fact>
       <Fact name="16-bit floats (f16)">{summary.f16 ? 'yes' : 'no (not needed)'}</Fact>
       <Fact name="Subgroups">{summary.subgroups ? 'yes' : 'no (not needed)'}</Fact>
-      <Fact name="Matrix product">{summary.gemmKernel === 'tiled' ? 'tiled in workgroup memory' : 'direct from storage'}</Fact>
+      <Fact name="Matrix product">{summary.gemmLabel}</Fact>
       <Fact name="QuantEase sweeps">
         {summary.sweepPanel === 32 ? 'column blocks of 32' : `column blocks of 32 in panels of ${summary.sweepPanel}`}
       </Fact>

@@ -91,7 +91,7 @@ function Interruption({ view }: { view: JobView }) {
         <Icon name="warning" />
         <div>
           <h2>
-            {loss.cause === 'lost' ? 'The GPU was lost and is being opened again' : 'The GPU has no memory left; trying smaller pieces'}
+            {loss.cause === 'lost' ? 'The GPU was lost and is being opened again' : 'The GPU has no memory left; going on with half of it'}
           </h2>
           <p>
             Everything up to the last finished linear is kept, and the run continues from there. That was the {ordinal[loss.losses]} time;
@@ -112,7 +112,7 @@ function Interruption({ view }: { view: JobView }) {
   return null
 }
 
-const ordinal = ['', 'first', 'second', 'third']
+const ordinal = ['', 'first', 'second', 'third', 'fourth', 'fifth', 'sixth']
 
 const failureTitles: Partial<Record<ErrorCode, string>> = {
   'gpu-lost': 'the GPU was lost',

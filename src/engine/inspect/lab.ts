@@ -142,7 +142,7 @@ class Trial {
   async #choose(
     asked: AskedAim,
     options: Options,
-    { gram, gramDiagonal, weight }: LinearProblem,
+    { gramDiagonal, weight }: LinearProblem,
     { seen, heldOut }: { seen: InputSums; heldOut: InputSums | null },
   ): Promise<Chosen> {
     const { gpu, opened, stage, name } = this
@@ -150,7 +150,7 @@ class Trial {
     const chooses = asked.damping === 'auto' || asked.alpha === 'auto'
     for (const other of chooses ? stage.linears : [name])
       weights.push(other === name ? weight : await loadLinear(gpu, opened, other, placeOf(opened, other).linear))
-    const chosen = await chooseAim({ gpu, gram, gramDiagonal, halfScales: true, weights, seen, heldOut }, asked, options)
+    const chosen = await chooseAim({ gpu, gramDiagonal, halfScales: true, weights, seen, heldOut }, asked, options)
     for (const one of weights) if (one !== weight) one.dispose()
     return chosen
   }

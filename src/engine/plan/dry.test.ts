@@ -5,8 +5,8 @@ import { openConfig } from '../../io/folder.ts'
 import { memoryFiles } from '../../io/memory.ts'
 import { blankModel } from '../../models/blank.ts'
 import { dryDevices } from '../devices.ts'
-import { dryRun } from './dry.ts'
-import type { DryDevice, JobReport } from '../job.ts'
+import { dryRun, memoryProblem } from './dry.ts'
+import type { DryDevice, JobCheck, JobReport } from '../job.ts'
 import { Session } from '../session.ts'
 import { testDemo } from '../testing.ts'
 
@@ -101,6 +101,34 @@ describe('a dry run of a config.json', () => {
     const peak = ({ forecast }: (typeof methods)[number]) => forecast!.stages.find(({ stage }) => stage === 'solve')!.gpuBytes
     expect(peak(few)).toBeLessThan(peak(some))
     expect(peak(some)).toBeLessThanOrEqual(peak(all))
+  })
+
+  it('says who holds the memory at each peak', async () => {
+    const { methods } = await run()
+    for (const { id, forecast } of methods) {
+      for (const { stage, gpuBytes, holdings } of forecast!.stages) {
+        const sum = holdings.reduce((all, { bytes }) => all + bytes, 0)
+        expect(Math.abs(sum / gpuBytes - 1), `${id}, ${stage}`).toBeLessThan(0.02)
+      }
+    }
+  })
+
+  it('says which linear does not fit, and how much it takes', () => {
+    const held = (holder: string, gibibytes: number) => ({
+      gpuBytes: gibibytes * 2 ** 30,
+      hostBytes: 0,
+      holdings: [{ holder, bytes: gibibytes * 2 ** 30 }],
+    })
+    const stages = [
+      { stage: 'calibrate', ...held('hidden states', 5) },
+      { stage: 'solve', ...held('the solver of model.layers.0.mlp.down_proj', 9) },
+    ]
+    const problem = (stage: typeof stages) => memoryProblem([{ forecast: { stages: stage } }] as JobCheck['runs'], 4 * 2 ** 30)?.message
+    expect(problem(stages)).toBe(
+      'Solving model.layers.0.mlp.down_proj takes about 9.0 GiB of GPU memory; this GPU probably has about 4.0 GiB.',
+    )
+    expect(problem(stages.slice(0, 1))).toBe('This needs about 5.0 GiB of GPU memory; this GPU probably has about 4.0 GiB.')
+    expect(problem([])).toBeUndefined()
   })
 
   it('says which matrix no buffer holds', async () => {

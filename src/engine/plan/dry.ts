@@ -28,6 +28,7 @@ import type {
   DryRunSpec,
   Forecast,
   GpuSummary,
+  Holding,
   Job,
   JobCheck,
   Options,
@@ -37,6 +38,7 @@ import type {
   Stage,
   StagePeaks,
 } from '../job.ts'
+import { BLOCK_WEIGHTS } from '../run/forward.ts'
 import { runJob } from '../run/run.ts'
 import { type AdapterTraits, Session } from '../session.ts'
 import { Texts, type TokenStream } from '../texts.ts'
@@ -128,6 +130,7 @@ class DrySession extends Session {
       hourParameters: null,
       gflops: facts.gflops ?? 0,
       gemmKernel: this.device.gemm,
+      gemmLabel: '',
       sweepPanel: panelOf(this.device),
     }
   }
@@ -206,9 +209,10 @@ async function attempt(
   const note = (place: Place) => {
     trial.dispatches += gpu.dispatches - dispatches
     dispatches = gpu.dispatches
-    const { held, transfer } = gpu.lap()
-    const { gpuBytes, hostBytes } = trial.stages.get(place) ?? { gpuBytes: 0, hostBytes: 0 }
-    trial.stages.set(place, { gpuBytes: Math.max(gpuBytes, held), hostBytes: Math.max(hostBytes, gpu.memory.parked + transfer) })
+    const { held, holdings, transfer } = gpu.lap()
+    const known = trial.stages.get(place) ?? { gpuBytes: 0, hostBytes: 0, holdings: [] }
+    const hostBytes = Math.max(known.hostBytes, gpu.memory.parked + transfer)
+    trial.stages.set(place, held > known.gpuBytes ? { gpuBytes: held, hostBytes, holdings } : { ...known, hostBytes })
   }
   const model = hollow(opened, (bytes) => {
     trial.read += bytes
@@ -352,7 +356,7 @@ function extended(short: Map<string, Trial>, further: Further[], id: string): Fo
       const [gpuBytes, hostBytes] = (['gpuBytes', 'hostBytes'] as const).map((what) =>
         held(side, ({ stages }) => stages.get(stage)?.[what]),
       )
-      return { stage, gpuBytes, hostBytes }
+      return { stage, gpuBytes, hostBytes, holdings: holdingsOf(side, stage, gpuBytes) }
     }),
   )
   return {
@@ -365,6 +369,16 @@ function extended(short: Map<string, Trial>, further: Further[], id: string): Fo
     baselineDispatches: grown(base, ({ dispatches }) => dispatches),
     error: run.trial.error ?? run.more.find(({ trial }) => trial.error)?.trial.error ?? null,
   }
+}
+
+/** Who holds the memory of a stage: what the trials that were made do not show is weights of the blocks that were left out. */
+function holdingsOf({ trial, more }: { trial: Trial; more: { trial: Trial }[] }, stage: Place, gpuBytes: number): Holding[] {
+  const seen = [trial, ...more.map(({ trial }) => trial)].flatMap(({ stages }) => stages.get(stage) ?? [])
+  const { holdings, gpuBytes: shown } = seen.reduce((most, one) => (one.gpuBytes > most.gpuBytes ? one : most))
+  if (gpuBytes <= shown) return holdings
+  const weights = holdings.find(({ holder }) => holder === BLOCK_WEIGHTS)?.bytes ?? 0
+  const others = holdings.filter(({ holder }) => holder !== BLOCK_WEIGHTS)
+  return [...others, { holder: BLOCK_WEIGHTS, bytes: weights + gpuBytes - shown }].sort((a, b) => b.bytes - a.bytes)
 }
 
 /** Seconds; null when the rate of the device is unknown. */
@@ -450,13 +464,18 @@ function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
 
 /** The warning for runs that will need more GPU memory than the device probably has. */
 export function memoryProblem(runs: JobCheck['runs'], memoryBudget: number): Problem | null {
-  const peak = Math.max(0, ...runs.map((run) => run.forecast?.gpuBytes ?? 0))
-  if (peak <= memoryBudget) return null
+  const stages = runs.flatMap(({ forecast }) => forecast?.stages ?? [])
+  const worst = stages.reduce<StagePeaks | null>((most, stage) => (most && most.gpuBytes >= stage.gpuBytes ? most : stage), null)
+  if (!worst || worst.gpuBytes <= memoryBudget) return null
+  const linear = worst.holdings.flatMap(({ holder }) => holder.match(/^the solver of (.+)$/)?.[1] ?? []).at(0)
+  const needed = `about ${gibibytes(worst.gpuBytes)} of GPU memory`
   return {
     severity: 'warning',
     code: 'note',
-    message: `This needs about ${gibibytes(peak)} of GPU memory; this GPU probably has about ${gibibytes(memoryBudget)}.`,
-    hint: 'Use fewer or shorter samples, or a smaller model.',
+    message: `${linear ? `Solving ${linear} takes ${needed}` : `This needs ${needed}`}; this GPU probably has about ${gibibytes(memoryBudget)}.`,
+    hint: linear
+      ? 'Leave that linear as it is by an override, choose a method that takes less, or a smaller model.'
+      : 'Use fewer or shorter samples, or a smaller model.',
     field: 'calibration.samples',
   }
 }

@@ -211,7 +211,7 @@ export class BlockLoop extends EndPass {
     this.progress.enter(plan.solver.id)
     const weights = linears.map(({ name }) => full.get(`${name}.weight`)!)
     const { seen, heldOut } = sums
-    return chooseAim({ gpu, gram: seen.gram, gramDiagonal, halfScales: true, weights, seen, heldOut, shelf: sums }, plan.aim, options)
+    return chooseAim({ gpu, gramDiagonal, halfScales: true, weights, seen, heldOut, shelf: sums }, plan.aim, options)
   }
 
   /** Tells and writes what was solved of block k in earlier times. Whether that is all of it. */

@@ -34,6 +34,9 @@ const KEPT_SHARE = 1 / 64
 /** The part of the memory that hidden states between blocks may take, of all texts together: at least, and at most. */
 const STATES_SHARES = [1 / 8, 1 / 2]
 
+/** How their holder is called in the ledger of memory. */
+export const BLOCK_WEIGHTS = 'weights of blocks'
+
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
 
@@ -73,10 +76,10 @@ export abstract class ForwardPass {
   ) {
     const { shape } = opened.model
     const part = 2 ** -halvings
-    this.budget = (gpu.memoryBudget / 4) * part
+    this.budget = gpu.memoryBudget / 4
     this.#said = TokenInputs.of(gpu, opened)
-    this.#room = new Room(roomFor(opened, gpu.memoryBudget) * part)
-    this.#keepsBlocks = opened.parameters * 4 <= gpu.memoryBudget * KEPT_SHARE * part
+    this.#room = new Room(roomFor(opened, gpu.memoryBudget))
+    this.#keepsBlocks = opened.parameters * 4 <= gpu.memoryBudget * KEPT_SHARE
     const perToken = 3 * shape.hidden + stateWidth(shape) + 2 * widestMlp(opened) + (shape.heads + 2 * shape.kvHeads) * shape.headDim
     const tokens = Math.min(
       (BATCH_FLOATS * part) / perToken,
@@ -260,7 +263,10 @@ export abstract class ForwardPass {
   }
 
   protected async outerWeights(): Promise<BlockWeights> {
-    this.#outside ??= await loadOutside(this.gpu, this.opened)
+    if (!this.#outside) {
+      this.#outside = await loadOutside(this.gpu, this.opened)
+      this.gpu.memory.assign(this.#outside.values(), 'embedding and head')
+    }
     return this.#outside
   }
 
@@ -273,6 +279,10 @@ export abstract class ForwardPass {
       return made
     }
     const panels = this.#tables.get(name) ?? (await loadPanels(this.gpu, this.opened, name))
+    this.gpu.memory.assign(
+      panels.parts.map(({ tensor }) => tensor),
+      'embedding and head',
+    )
     if (this.#keepsBlocks) this.#tables.set(name, panels)
     return panels
   }
@@ -299,6 +309,7 @@ export abstract class ForwardPass {
     // With what follows, so that a far checkpoint stays busy while the last tensors of this block are read.
     checkpoint.ahead([...blockTensors(this.opened, k), ...this.#after(k)])
     const weights = await loadBlock(this.gpu, this.opened, k)
+    this.gpu.memory.assign(weights.values(), BLOCK_WEIGHTS)
     if (this.#keepsBlocks) this.#blocks.set(k, weights)
     return weights
   }
@@ -314,6 +325,7 @@ export abstract class ForwardPass {
   }
 
   stage(run: PlannedRun | null, stage: Stage, block: number | null, linear: string | null = null): void {
+    this.gpu.memory.holder = linear === null ? `a pass: ${stage}` : `the solver of ${linear}`
     this.host.emit({ type: 'stage', run: run?.spec.id ?? null, stage, block, linear })
   }
 

@@ -46,13 +46,16 @@ export class Hidden {
       return state
     }
     this.#lent.set(i, state)
-    return this.gpu.upload(state, [this.batches[i].windows * this.batches[i].t, this.width])
+    const states = this.gpu.upload(state, [this.batches[i].windows * this.batches[i].t, this.width])
+    this.gpu.memory.assign([states], 'hidden states')
+    return states
   }
 
   /** Replaces the states of batch i and takes over the tensor. */
   async give(i: number, states: Tensor): Promise<void> {
     this.#drop(i)
     if (this.room.take(states.bytes, this.eager)) {
+      this.gpu.memory.assign([states], 'hidden states')
       this.#states[i] = states
       return
     }

@@ -11,7 +11,7 @@ import type { Chosen } from '../../quant/choice.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { gridKind } from '../../quant/grids/index.ts'
 import type { Derived, LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
-import { aimed, outputLoss } from '../../quant/target.ts'
+import { aimed, outputLosses } from '../../quant/target.ts'
 import type { LayerResult, ObjectiveCurve, RunEvent } from '../job.ts'
 import type { KeptLinear } from '../keep/solved.ts'
 import { linearBits, reordered } from '../plan/plan.ts'
@@ -92,8 +92,8 @@ export class Linears {
     const held = weights.get(`${linear.name}.weight`)!
     const weight = inFloats(gpu, held)
     const { sums, gramDiagonal, derived, aim } = shared
-    sums.fetch('gram', ...(aim?.alpha ? (['cross'] as const) : []))
     await sums.shelve('gram', 'cross')
+    sums.fetch('gram', ...(aim?.alpha ? (['cross'] as const) : []))
     const { gram } = sums.seen
     const base = this.#lost(weight, null, gram, outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
@@ -107,40 +107,60 @@ export class Linears {
     const result = await solveLinear(solver, own?.problem ?? problem, options, hooks)
     own?.dispose()
     if (last) derived.dispose()
-    sums.fetch('heldOut')
     const { outliers = null, what } = result
     const stored = collect(gpu, result, grid)
     if (outliers) add(gpu, what, outliers.h)
     const rounds = this.round(what)
     const lost = own || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
-    const heldOut = this.#heldOut(weight, result, grid, sums, outputs)
+    if (last && sums.heldOut) sums.drop()
+    const heldOut = await this.#heldOut(weight, result, grid, sums, outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
     weights.set(`${linear.name}.weight`, what)
     for (const tensor of [result.codes, result.grid, outliers?.h, weight === held ? null : weight]) tensor?.dispose()
     const seconds = host.control.clock - started
     return () =>
-      this.#settle(task, { full, result, stored, base, relative, lost, heldOut, trouble: own?.trouble ?? [], rows, curve, seconds })
+      this.#settle(task, {
+        full,
+        result,
+        stored,
+        base,
+        relative,
+        lost,
+        heldOut: heldOut.reading,
+        trouble: own?.trouble ?? [],
+        rows,
+        curve,
+        seconds,
+      })
   }
 
   /** How far a result, Ŵ + H in its `what`, and rounding to its grid are off on tokens that the method has not seen. */
-  #heldOut(weight: Tensor, result: QuantizedLinear, grid: Grid, { heldOut }: StageSums, outputs?: Tensor): Reading<HeldOut | undefined> {
+  async #heldOut(
+    weight: Tensor,
+    result: QuantizedLinear,
+    grid: Grid,
+    sums: StageSums,
+    outputs?: Tensor,
+  ): Promise<{ reading: Reading<HeldOut | undefined> }> {
     const { gpu } = this.pass
-    if (!heldOut) return Reading.of(undefined)
+    const { heldOut } = sums
+    if (!heldOut) return { reading: Reading.of(undefined) }
     const { what } = result
-    const lost = this.#lost(weight, what, heldOut.gram, outputs)
+    await sums.shelve('heldOut.gram')
+    sums.fetch('heldOut.gram')
+    const whole = this.#lost(weight, null, heldOut.gram, outputs)
+    const error = this.#lost(weight, what, heldOut.gram, outputs)
     // A linear in slices is left out: its rounding does not fit one binding.
     const rounded = weight.bytes <= gpu.info.maxBinding ? nearest(gpu, weight, result, grid) : null
-    const asked = [
-      this.#lost(weight, null, heldOut.gram, outputs),
-      lost,
-      heldOut.cross ? outputLoss(gpu, weight, what, heldOut) : lost,
-      rounded && heldOut.cross ? outputLoss(gpu, weight, rounded, heldOut) : this.#lost(weight, rounded, heldOut.gram, outputs),
-    ]
+    const judged = heldOut.cross
+      ? await outputLosses(gpu, weight, rounded ? [what, rounded] : [what], heldOut, sums)
+      : [error, this.#lost(weight, rounded, heldOut.gram, outputs)]
     rounded?.dispose()
-    return Reading.all(asked).map(([whole, ...parts]) => {
-      const [error, solved, toNearest] = parts.map((part) => (whole > 0 ? part / whole : 0))
-      return { error, solved, rounded: toNearest }
+    const reading = Reading.all([whole, error, judged[0], judged.at(1) ?? whole]).map(([all, ...parts]) => {
+      const [error, solved, rounded] = parts.map((part) => (all > 0 ? part / all : 0))
+      return { error, solved, rounded }
     })
+    return { reading }
   }
 
   /** Tells how the objective falls, and gathers it for the result. */

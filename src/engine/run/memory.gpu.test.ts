@@ -1,11 +1,11 @@
 /** A run with a quarter of the memory that it would take ends in the same bytes: what waits goes to the host and comes back. */
 import { readFile } from 'node:fs/promises'
 import { afterAll, expect, test } from 'vitest'
-import { testSource } from '../../gpu/testing.ts'
-import type { WebGpuDevice } from '../../gpu/webgpu.ts'
+import { asWebGpu, testSource } from '../../gpu/testing.ts'
 import { memoryFiles } from '../../io/memory.ts'
 import { safetensorsOf, type TinyConfig, tinyTensors } from '../../models/testing.ts'
-import type { RunSpec } from '../job.ts'
+import type { NoteStore } from '../device-notes.ts'
+import type { RunEvent, RunSpec } from '../job.ts'
 import { memoryHost, smallJob, testTexts, tinyConfig } from '../testing.ts'
 import { Session } from '../session.ts'
 import { runJob } from './run.ts'
@@ -22,8 +22,47 @@ afterAll(async () => {
   for (const session of sessions) (await session.gpu()).destroy()
 })
 
-async function run(memory?: number) {
-  const session = new Session(testSource(), testTexts(), null, { memory })
+const devicesOf = (events: RunEvent[]) => events.flatMap((event) => (event.type === 'device' ? [`${event.state}, ${event.cause}`] : []))
+
+interface Ways {
+  source: GPU
+  notes: NoteStore | null
+  /** Sees the events. */
+  at: (event: RunEvent, session: Session) => void
+  methods: RunSpec[]
+}
+
+/** An adapter whose devices have so many bytes for buffers, whatever their limits suggest, and report errors beyond. `seen`: the most taken. */
+function lying(bytes = Number.POSITIVE_INFINITY, seen = { most: 0 }): GPU {
+  const source = testSource()
+  const requestAdapter = async () => {
+    const adapter = (await source.requestAdapter())!
+    const request = adapter.requestDevice.bind(adapter)
+    adapter.requestDevice = async (descriptor) => {
+      const device = await request(descriptor)
+      const create = device.createBuffer.bind(device)
+      let held = 0
+      device.createBuffer = (wanted) => {
+        const buffer = create(wanted)
+        held += wanted.size
+        seen.most = Math.max(seen.most, held)
+        const destroy = buffer.destroy.bind(buffer)
+        buffer.destroy = () => {
+          held -= wanted.size
+          destroy()
+        }
+        if (held > bytes) device.onuncapturederror!({ error: Object.create(GPUOutOfMemoryError.prototype) } as GPUUncapturedErrorEvent)
+        return buffer
+      }
+      return device
+    }
+    return adapter
+  }
+  return { requestAdapter } as unknown as GPU
+}
+
+async function run(memory?: number, { source = testSource(), notes = null, at = () => {}, methods = runs }: Partial<Ways> = {}) {
+  const session = new Session(source, testTexts(), null, { memory }, notes)
   sessions.push(session)
   await session.open(
     memoryFiles([
@@ -33,14 +72,22 @@ async function run(memory?: number) {
     ]),
     'tiny',
   )
-  const { host, sinks } = memoryHost(session)
-  const report = await runJob(smallJob(runs, { save: true }), host)
-  const gpu = (await session.gpu()) as WebGpuDevice
-  return { report, peak: gpu.memory.peak, files: new Map(Array.from(sinks, ([id, sink]) => [id, sink.files.get('model.safetensors')!])) }
+  const { host, sinks, events } = memoryHost(session, (event) => at(event, session))
+  const report = await runJob(smallJob(methods, { save: true }), host)
+  const gpu = asWebGpu(await session.gpu())
+  return {
+    report,
+    events,
+    gpu,
+    peak: gpu.memory.peak,
+    files: new Map(Array.from(sinks, ([id, sink]) => [id, sink.files.get('model.safetensors')!])),
+  }
 }
 
+let whole: Awaited<ReturnType<typeof run>>
+
 test('every method, with room and without', async () => {
-  const whole = await run()
+  whole = await run()
   const small = await run(whole.peak / 4)
   for (const { id } of runs) {
     const [a, b] = [whole, small].map(({ report }) => report.runs.find((one) => one.run === id)!)
@@ -52,4 +99,44 @@ test('every method, with room and without', async () => {
     expect(Buffer.compare(small.files.get(id)!, whole.files.get(id)!)).toBe(0)
   }
   expect(small.peak).toBeLessThan(whole.peak)
+}, 240_000)
+
+test('a device with less memory than it may use: half of it is used from then on, and remembered', async () => {
+  const kept = new Map<string, unknown>()
+  const notes: NoteStore = { get: async (device) => kept.get(device), set: async (device, note) => void kept.set(device, note) }
+  const methods = [runs[0]]
+  const [wide, narrow] = [{ most: 0 }, { most: 0 }]
+  await run(whole.peak, { source: lying(undefined, wide), methods })
+  await run(whole.peak / 2, { source: lying(undefined, narrow), methods })
+  expect(narrow.most).toBeLessThan(wide.most)
+  const liar = { source: lying((wide.most + narrow.most) / 2), notes, methods }
+  const first = await run(whole.peak, liar)
+  expect(devicesOf(first.events)).toEqual(['lost, memory', 'back, memory'])
+  expect(first.gpu.memoryBudget).toBe(whole.peak / 2)
+  const second = await run(whole.peak, liar)
+  expect(devicesOf(second.events)).toEqual([])
+  expect(second.gpu.memoryBudget).toBe(whole.peak / 2)
+  for (const { files } of [first, second]) expect(Buffer.compare(files.get('rtn')!, whole.files.get('rtn')!)).toBe(0)
+}, 240_000)
+
+test('a device that is lost while states wait on the host takes only the linear at hand with it', async () => {
+  const solved: string[] = []
+  let parked = 0
+  const at = (event: RunEvent, session: Session) => {
+    if (event.type !== 'layer') return
+    solved.push(event.layer.name)
+    // In the middle of the second block.
+    if (solved.length === 10)
+      void session.gpu().then((gpu) => {
+        parked = gpu.memory.parked
+        gpu.destroy()
+      })
+  }
+  const small = await run(whole.peak / 4, { at, methods: [runs[1]] })
+  expect(parked).toBeGreaterThan(0)
+  expect(devicesOf(small.events)).toEqual(['lost, lost', 'back, lost'])
+  // Each is told once as it is solved.
+  expect(solved).toHaveLength(14)
+  expect(new Set(solved).size).toBe(14)
+  expect(Buffer.compare(small.files.get('gptq')!, whole.files.get('gptq')!)).toBe(0)
 }, 240_000)

@@ -93,9 +93,10 @@ export class Pulse {
 
   tellMemory(): void {
     if (!this.#gpu) return
-    const { held } = this.#gpu.memory
+    const { memory } = this.#gpu
+    const { held } = memory
     const most = this.#most()
     this.memory = sampleMemory(this.memory, { seconds: this.progress.read().elapsed, held: most })
-    this.host.emit({ type: 'memory', held, most })
+    this.host.emit({ type: 'memory', held, most, holdings: memory.holdings() })
   }
 }

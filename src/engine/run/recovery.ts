@@ -3,19 +3,21 @@ import { type ErrorCode, WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Device } from '../../gpu/device.ts'
 import type { Host } from '../host.ts'
 
-/** Losses in one job; a device that goes away so often will do it again. */
-const MOST = 3
+/**
+ * Losses in one job: a device that goes away so often will do it again. Where its memory ran out, half of it is used from then on, so what
+ * helps may come later.
+ */
+const MOST = { lost: 3, memory: 6 }
 /** Failures that another device may be spared: not those of a wrong kernel or call, which would come again. */
 const passing = new Set<ErrorCode>(['gpu-lost', 'gpu-failed', 'gpu-out-of-memory'])
-const times = ['never', 'once', 'twice', 'three times']
+const words = { lost: 'The GPU was lost three times', memory: 'The GPU was out of memory six times' }
 
 /** Work on a device by way of something that is built on it anew after each loss. */
 export class Recovery<Built> {
   #built: Built | null = null
   #gpu: Device | null = null
   #mark = 0
-  #losses = 0
-  #halvings = 0
+  readonly #losses = { lost: 0, memory: 0 }
 
   constructor(
     readonly host: Pick<Host, 'session' | 'control' | 'emit'>,
@@ -25,7 +27,7 @@ export class Recovery<Built> {
 
   /**
    * Repeats `work` from its beginning after each loss, so it must find for itself what is done already.
-   * @throws WorkbenchError `gpu-lost`, `gpu-failed`, `gpu-out-of-memory` at the third loss; whatever else `work` throws
+   * @throws WorkbenchError `gpu-lost`, `gpu-failed` at the third loss, `gpu-out-of-memory` at the sixth time; whatever else `work` throws
    */
   async do<T>(work: (built: Built) => Promise<T>): Promise<T> {
     for (;;) {
@@ -52,7 +54,7 @@ export class Recovery<Built> {
     if (!this.#built) {
       this.#gpu = await this.host.session.gpu()
       this.#mark = this.#gpu.mark()
-      this.#built = this.build(this.#gpu, this.#halvings)
+      this.#built = this.build(this.#gpu, this.#losses.memory)
     }
     return this.#built
   }
@@ -62,18 +64,15 @@ export class Recovery<Built> {
     const { code, message, hint } = toErrorData(error)
     if (control.stopped || !passing.has(code)) throw error
     const cause = code === 'gpu-out-of-memory' ? 'memory' : 'lost'
-    const losses = ++this.#losses
-    emit({ type: 'device', state: 'lost', cause, losses, most: MOST })
-    if (losses === MOST) {
-      const [what, remedy] =
-        cause === 'lost'
-          ? ['The GPU was lost', 'What is solved is kept. Close other programs that use the GPU, then resume the job.']
-          : ['The GPU was lost or out of memory', hint]
-      throw new WorkbenchError(code, `${what} ${times[MOST]} in this job, the last time with: “${message}”`, remedy, { cause: error })
+    const losses = ++this.#losses[cause]
+    const most = MOST[cause]
+    emit({ type: 'device', state: 'lost', cause, losses, most })
+    if (losses === most) {
+      const remedy = cause === 'lost' ? 'What is solved is kept. Close other programs that use the GPU, then resume the job.' : hint
+      throw new WorkbenchError(code, `${words[cause]} in this job, the last time with: “${message}”`, remedy, { cause: error })
     }
-    if (cause === 'memory') this.#halvings++
     this.drop()
-    await session.renewGpu()
-    emit({ type: 'device', state: 'back', cause, losses, most: MOST })
+    await session.renewGpu(cause === 'memory')
+    emit({ type: 'device', state: 'back', cause, losses, most })
   }
 }

@@ -2,15 +2,16 @@
 import type { TokenBatch } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
 import { absSum, diagonal, gemm, gramUpper, mirror, subtract } from '../../gpu/ops.ts'
-import { Reading } from '../../gpu/reading.ts'
+import { alignedRows, rowsOf } from '../../gpu/panels.ts'
+import type { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { isLarge } from '../../quant/solver.ts'
-import type { InputSums } from '../../quant/target.ts'
+import type { InputSums, Shelf, SumsPart } from '../../quant/target.ts'
 
-/** The sums that are needed together: Σ by solvers, the cross products by targets, those of held-out windows to measure. */
-type Part = 'gram' | 'cross' | 'heldOut'
+/** Bytes of a large sum that are on their way to the host at once. */
+const READ_BYTES = 2 ** 26
 
-export class StageSums {
+export class StageSums implements Shelf {
   readonly seen: InputSums
   /** Σ |x_j| over the calibration windows, `[p]`, for solvers that rescale inputs. */
   readonly sizes: Tensor | null
@@ -45,6 +46,7 @@ export class StageSums {
   #zero(what: string): Tensor {
     const { name, p } = this.linear
     const tensor = this.gpu.empty([p, p], 'f32', `${what} of ${name}`)
+    this.gpu.memory.assign([tensor], `sums of the inputs of ${name}`)
     this.gpu.clear(tensor)
     return tensor
   }
@@ -95,34 +97,58 @@ export class StageSums {
    * Moves all sums but `keeping` to the host, where they are large; `fetch` brings them back. There they stay until the stage is over,
    * so that they are read only once.
    */
-  async shelve(...keeping: Part[]): Promise<void> {
-    const { gpu } = this
-    const waiting = this.#large().filter(([sums, key, part]) => sums[key] && !keeping.includes(part))
-    const missing = waiting.filter(([sums, key]) => !this.#shelf.has(sums[key]!))
-    const values = await Reading.all(missing.map(([sums, key]) => gpu.read(sums[key]!)))
-    for (const [i, [sums, key]] of missing.entries()) {
-      this.#shelf.set(sums[key]!, values[i] as Float32Array<ArrayBuffer>)
-      gpu.memory.parked += sums[key]!.bytes
+  async shelve(...keeping: SumsPart[]): Promise<void> {
+    for (const [sums, key, part] of this.#large()) {
+      const tensor = sums[key]
+      if (!tensor || tensor.disposed || isAmong(part, keeping)) continue
+      if (!this.#shelf.has(tensor)) {
+        this.#shelf.set(tensor, await this.#read(tensor))
+        this.gpu.memory.parked += tensor.bytes
+      }
+      tensor.dispose()
     }
-    for (const [sums, key] of waiting) sums[key]!.dispose()
   }
 
-  fetch(...parts: Part[]): void {
+  /** Frees Σ over the calibration windows where it is large and nobody needs it any more. */
+  drop(): void {
+    if (this.#large().length) this.seen.gram.dispose()
+  }
+
+  /** A part at a time, which is the most that it takes beside the tensor. */
+  async #read(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
+    const { gpu } = this
+    const { rows, cols: p, size } = tensor
+    // What a device that only counts reads means nothing, and is not gathered.
+    let values = new Float32Array(gpu.computes ? size : 0)
+    for (const panel of alignedRows(rows, [p], 1, READ_BYTES / 4 / p)) {
+      const part = (await gpu.read(rowsOf(tensor, panel))) as Float32Array<ArrayBuffer>
+      if (gpu.computes) values.set(part, panel.first * p)
+      else values = part
+    }
+    return values
+  }
+
+  fetch(...parts: SumsPart[]): void {
     for (const [sums, key, part] of this.#large()) {
       const before = sums[key]
       const values = before && this.#shelf.get(before)
-      if (!values || !before.disposed || !parts.includes(part)) continue
+      if (!values || !before.disposed || !isAmong(part, parts)) continue
       const back = this.gpu.upload(values, before.shape)
+      this.gpu.memory.assign([back], `sums of the inputs of ${this.linear.name}`)
       this.#shelf.delete(before)
       this.#shelf.set(back, values)
       sums[key] = back
     }
   }
 
-  #large(): [InputSums, 'gram' | 'cross' | 'drift', Part][] {
+  #large(): [InputSums, 'gram' | 'cross' | 'drift', SumsPart][] {
     const { seen, heldOut } = this
     if (!this.kind.shelves || !isLarge(this.gpu, this.linear.p)) return []
-    const own = (['gram', 'cross', 'drift'] as const).map((key): [InputSums, typeof key, Part] => [heldOut ?? seen, key, 'heldOut'])
+    const own = (['gram', 'cross', 'drift'] as const).map((key): [InputSums, typeof key, SumsPart] => [
+      heldOut ?? seen,
+      key,
+      `heldOut.${key}`,
+    ])
     return [[seen, 'gram', 'gram'], [seen, 'cross', 'cross'], ...(heldOut ? own : [])]
   }
 
@@ -133,6 +159,8 @@ export class StageSums {
     this.sizes?.dispose()
   }
 }
+
+const isAmong = (part: SumsPart, parts: SumsPart[]) => parts.some((one) => part === one || part.startsWith(`${one}.`))
 
 function difference(gpu: Device, x: Tensor, y: Tensor): Tensor {
   const out = gpu.empty(x.shape)

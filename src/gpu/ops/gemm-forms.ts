@@ -2,6 +2,7 @@
  * The forms of matrix products, one of which a device uses for all of them: a kernel, and the shape of its workgroups. All add the terms of
  * a sum in blocks of 64, but not within these in the same order, so a job keeps the form that it began with.
  */
+import { WorkbenchError } from '../../errors.ts'
 import { kernelFor } from '../kernel.ts'
 import type { DType } from '../tensor.ts'
 
@@ -42,6 +43,17 @@ const table = {
 export type GemmFormName = keyof typeof table
 export const gemmForms: Record<GemmFormName, GemmForm> = table
 export const gemmFormNames = Object.keys(table) as [GemmFormName, ...GemmFormName[]]
+
+/** @throws {WorkbenchError} `plan-invalid` for a name that is in no table of this version */
+export function formNamed(name: string): GemmFormName {
+  const form = gemmFormNames.find((one) => one === name)
+  if (form) return form
+  throw new WorkbenchError(
+    'plan-invalid',
+    `This version knows no matrix product “${name}”.`,
+    'Use the version that began this, or begin anew.',
+  )
+}
 
 /** The forms that a device can run, those first that are expected to be quick. */
 export function formsFor({ kind, name, subgroups }: { kind: 'gpu' | 'software'; name: string; subgroups: boolean }): GemmFormName[] {

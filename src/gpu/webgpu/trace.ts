@@ -4,7 +4,7 @@
  * and in the end the time of each kernel. Every dispatch gets a pass of its own, so a traced device is slower.
  */
 import type { Dispatch } from '../base.ts'
-import { mebibytes } from '../memory.ts'
+import { type Holding, mebibytes, type MemoryCount } from '../memory.ts'
 import type { Tensor } from '../tensor.ts'
 import { usage } from './buffer.ts'
 import { SLOTS } from './commands.ts'
@@ -30,6 +30,7 @@ export class Trace {
   /** The one that ended last. */
   #ended: Submit | null = null
   #submits = 0
+  #peak: ReturnType<MemoryCount['watchHolders']> | null = null
   /** Milliseconds and calls by kernel. */
   readonly #totals = new Map<string, { ms: number; calls: number }>()
 
@@ -84,7 +85,7 @@ export class Trace {
   }
 
   /** What was going on when something went wrong. */
-  failed(error: Error, live: Tensor[]): void {
+  failed(error: Error, live: Tensor[], holdings: Holding[]): void {
     const lines = [`[gpu] ${error.message}`, '  kernels in flight, and of the last submit that ended:']
     const groups = [...this.#inFlight].map(({ number, calls }) => ({ name: `submit ${number}`, calls }))
     // Errors are told late, when a quick submit is over already.
@@ -92,15 +93,23 @@ export class Trace {
     for (const { name, calls } of [...groups, { name: 'not submitted yet', calls: this.#calls }]) {
       if (calls.length) lines.push(`    ${name}: ${counted(calls)}; the last one ${called(calls.at(-1)!)}`)
     }
+    lines.push('  memory:', ...linesOf(holdings))
     const bytes = live.reduce((sum, tensor) => sum + tensor.bytes, 0)
     lines.push(`  ${live.length} live tensors, ${mebibytes(bytes)}:`)
     for (const { label, shape, dtype, bytes } of live) lines.push(`    ${label} [${shape.join(', ')}] ${dtype}, ${bytes} bytes`)
     this.print(lines.join('\n'))
   }
 
-  /** The time of each kernel since the last summary, the slowest first. */
+  /** The summary tells who held this memory at its peak. */
+  watch(memory: MemoryCount): void {
+    this.#peak = memory.watchHolders()
+  }
+
+  /** The time of each kernel since the last summary, the slowest first, and who held memory when most of it was held. */
   summary(): void {
     if (!this.#totals.size) return
+    const { held = 0, holdings = [] } = this.#peak?.() ?? {}
+    if (held) this.print([`[gpu] memory at its peak, ${mebibytes(held)}:`, ...linesOf(holdings)].join('\n'))
     const rows = [...this.#totals].sort(([, a], [, b]) => b.ms - a.ms)
     this.#totals.clear()
     const lines = rows.map(([kernel, { ms, calls }]) => `  ${ms.toFixed(1).padStart(10)} ms  ${String(calls).padStart(7)} × ${kernel}`)
@@ -128,6 +137,8 @@ export class Trace {
     return Array.from({ length: stamps.length / 2 }, (_, i) => Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6)
   }
 }
+
+const linesOf = (holdings: Holding[]) => holdings.map(({ holder, bytes }) => `    ${mebibytes(bytes).padStart(10)} ${holder}`)
 
 /** Kernels with the number of their calls, in the order of their first ones. */
 function counted(calls: Dispatch[]): string {
