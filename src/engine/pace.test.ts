@@ -93,6 +93,25 @@ describe('between visits', () => {
     expect(elsewhere.seconds(run)).toBeLessThan(2)
   })
 
+  test('a forecast does not follow the measurement of each visit once a run has been timed', async () => {
+    const store = memory()
+    const first = await visit(store)
+    const probed = { gflops: 2, dispatchSeconds: 1e-4, tick: 1e-3 }
+    const busy = { gflops: 0.1, dispatchSeconds: 2e-3, tick: 2e-2 }
+    expect(first.counted(busy)).toEqual(busy)
+    expect(first.counted(probed)).toEqual(probed)
+    const run = of('rtn', 10, 10)
+    first.expect('run', run)
+    first.learn('run', 30)
+    expect(first.counted(busy)).toEqual(probed)
+    await vi.waitFor(() => expect(store.kept.size).toBe(1))
+    const next = await visit(store)
+    expect(next.counted(busy)).toEqual(probed)
+    expect(next.seconds(run)).toBeCloseTo(30.04, 6)
+    const elsewhere = await visit(store, 'b')
+    expect(elsewhere.counted(busy)).toEqual(busy)
+  })
+
   test.each([
     ['null', 'null'],
     ['no object', '[1]'],

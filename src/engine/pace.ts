@@ -29,8 +29,17 @@ interface Rate {
   factor: number
 }
 
+/** What short measurements of an adapter gave, by which forecasts count: GFLOP/s, and seconds for a dispatch and for a wait. */
+export interface Probed {
+  gflops: number
+  dispatchSeconds: number
+  tick: number
+}
+
 /** What an adapter has taught. */
 export interface Learned {
+  /** By what the forecasts were counted that these rates are relative to. */
+  probed: Probed | null
   rates: Rate[]
   /** Linears kept, and what that took, s. */
   kept: { linears: number; seconds: number }
@@ -52,6 +61,7 @@ export class Pace {
   #saving: Promise<void> | null = null
   readonly #foreseen = new Map<string, Foreseen>()
   #rates: Rate[] = []
+  #probed: Probed | null = null
   /** Of the run under way. */
   #keeping = 0
   #kept = { linears: 0, seconds: 0 }
@@ -60,9 +70,19 @@ export class Pace {
   async on(adapter: string): Promise<void> {
     if (adapter === this.#adapter) return
     this.#adapter = adapter
-    const { rates, kept } = readLearned(await this.store?.load(adapter).catch(() => null))
+    const { probed, rates, kept } = readLearned(await this.store?.load(adapter).catch(() => null))
+    this.#probed = probed
     this.#rates = rates
     this.#kept = kept
+  }
+
+  /**
+   * By what to count: as measured now, until something was learned; then by what that is relative to. A measurement of milliseconds on a
+   * busy machine may be several times off, and what a run took is known better.
+   */
+  counted(measured: Probed): Probed {
+    if (!this.#rates.length || !this.#probed) this.#probed = measured
+    return this.#probed
   }
 
   /** Forecast of a run before any correction. */
@@ -125,7 +145,7 @@ export class Pace {
     if (!store || adapter === null || this.#saving) return
     const save = async () => {
       this.#saving = null
-      await store.save(adapter, { rates: this.#rates, kept: this.#kept })
+      await store.save(adapter, { probed: this.#probed, rates: this.#rates, kept: this.#kept })
     }
     this.#saving = Promise.resolve()
       .then(save)
@@ -137,15 +157,18 @@ const sizeOf = ({ seconds, linears }: Foreseen) => Math.round(Math.log10(seconds
 
 /** What was kept, which may be of another version, or damaged: only what makes sense. */
 function readLearned(given: unknown): Learned {
-  const { rates, kept } = isObject(given) ? given : {}
+  const { probed, rates, kept } = isObject(given) ? given : {}
   const number = (value: unknown, least: number, most: number): value is number =>
     typeof value === 'number' && value >= least && value <= most
   const sound = (rate: unknown): rate is Rate & Record<string, unknown> =>
     isObject(rate) && typeof rate.method === 'string' && number(rate.size, -30, 30) && number(rate.factor, 1e-4, 1e6)
+  const { gflops, dispatchSeconds, tick } = isObject(probed) ? probed : {}
+  const measured = number(gflops, 1e-6, 1e9) && number(dispatchSeconds, 0, 60) && number(tick, 0, 60)
   const { linears, seconds } = isObject(kept) ? kept : {}
   const counted = number(linears, 1, Number.MAX_SAFE_INTEGER) && number(seconds, 0, 1e9)
   const weight = counted ? Math.min(1, MOST.linears / linears) : 0
   return {
+    probed: measured ? { gflops, dispatchSeconds, tick } : null,
     rates: Array.isArray(rates)
       ? rates
           .slice(0, MOST.rates)

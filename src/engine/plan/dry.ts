@@ -483,7 +483,7 @@ export function memoryProblem(runs: JobCheck['runs'], memoryBudget: number): Pro
 async function deviceAtHand(session: Session): Promise<SweepingDevice> {
   const { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel } = await session.gpuSummary()
   const { dispatchSeconds, tick } = await session.gpu()
-  return { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, dispatchSeconds, tick, sweepPanel }
+  return { name, kind, maxBinding, maxBuffer, memoryBudget, sweepPanel, ...session.pace.counted({ gflops, dispatchSeconds, tick }) }
 }
 
 /** One run of every algorithm, with those of the options that it has. */
