@@ -578,8 +578,8 @@ export interface RunResult {
   /** Over the linears of the quantized blocks, those that overrides keep included. */
   bitsPerWeight: number
   /**
-   * Of the model in the first of its formats, written or not: all tensors, and what the format keeps in the same files. Not in it:
-   * files that are copied, and our own report. Absent in results of earlier versions.
+   * Of the model in the first of the formats that the job began with, written or not: all tensors, and what the format keeps in the
+   * same files. Not in it: files that are copied, and our own report. Absent in results of earlier versions.
    */
   weightBytes?: number
   meanRelativeError: number | null

@@ -57,7 +57,7 @@ export class Run {
       top1: null,
       perplexities: this.#perplexities,
       bitsPerWeight: 0,
-      weightBytes: weightBytes(this.plan, this.plan.formats[0]),
+      weightBytes: weightBytes(this.plan, this.plan.measured),
       meanRelativeError: null,
       worst: null,
       seconds: 0,
