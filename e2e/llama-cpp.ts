@@ -51,6 +51,13 @@ function binaries(): string {
   return join(process.cwd(), folder, name, 'bins', readdirSync(join(folder, name, 'bins'))[0])
 }
 
+/** Path of one of llama.cpp's libraries, as "ggml-base". */
+export function llamaLibrary(name: string): string {
+  const found = readdirSync(binaries()).find((file) => file.startsWith(`lib${name}.`) || file === `${name}.dll`)
+  if (!found) throw new Error(`llama.cpp has no library ${name} here.`)
+  return join(binaries(), found)
+}
+
 let loaded: Promise<{ addon: Addon; build: string }> | null = null
 
 /** llama.cpp, loaded once a process. What it complains of is kept for the message of the next failure. */

@@ -83,6 +83,7 @@ const tasks = {
   fuzz: (args) => headless('e2e/fuzz/fuzz.ts', args),
   families: (args) => headless('e2e/families.ts', args),
   interop: (args) => headless('e2e/interop/interop.ts', args),
+  peers: (args) => headless('e2e/peers/peers.ts', args),
   profile: (args) => headless('e2e/profile.ts', args),
   packing: (args) => headless('e2e/bench/packing.ts', args),
   recording: (args) => headless('e2e/recording.ts', args),

@@ -6,7 +6,7 @@ import { dawn, diskFile } from '../../src/engine/hosts/node.ts'
 import type { Job, RunSpec } from '../../src/engine/job.ts'
 import { examine } from '../../src/engine/plan/check.ts'
 import { Session } from '../../src/engine/session.ts'
-import { cache } from './python.ts'
+import { cache } from './clients.ts'
 
 export const LENGTH = 64
 export const WINDOWS = 8

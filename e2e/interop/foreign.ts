@@ -7,7 +7,8 @@ import { copyFile, mkdir, rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { keepTable, markdown } from '../tables.ts'
 import { demo, demoPlan, files, LENGTH, WINDOWS } from './demo.ts'
-import { cache, type Environment, here, type Measured, measure, runPython } from './python.ts'
+import { type Environment, runPython } from '../python.ts'
+import { cache, here, type Measured, measure } from './clients.ts'
 
 const most = 5e-3
 
@@ -21,7 +22,7 @@ interface Recipe {
   reader?: 'gptqmodel' | 'transformers'
 }
 
-const clients: Environment = { requirements: 'requirements.txt' }
+const clients: Environment = { requirements: 'e2e/interop/requirements.txt' }
 const makers: { name: string; environment: Environment; recipes: Recipe[] }[] = [
   {
     name: 'gptqmodel',
@@ -45,7 +46,7 @@ const makers: { name: string; environment: Environment; recipes: Recipe[] }[] = 
   },
   {
     name: 'llm-compressor',
-    environment: { requirements: 'requirements-foreign.txt' },
+    environment: { requirements: 'e2e/interop/requirements-foreign.txt' },
     recipes: [
       { name: 'W4A16', what: 'W4A16' },
       { name: 'W4A16_ASYM', what: 'W4A16_ASYM' },
@@ -61,7 +62,7 @@ const makers: { name: string; environment: Environment; recipes: Recipe[] }[] = 
   },
   {
     name: 'auto-round',
-    environment: { requirements: 'requirements-foreign.txt' },
+    environment: { requirements: 'e2e/interop/requirements-foreign.txt' },
     recipes: [
       { name: 'ar-gptq', what: 'auto_gptq, 4 bits, groups of 128', reader: 'transformers' },
       { name: 'ar-2', what: 'auto_gptq, 2 bits, groups of 64', reader: 'transformers' },
@@ -110,9 +111,14 @@ export async function foreign(named: readonly string[], write: boolean): Promise
   for (const { name, environment, recipes } of makers.filter(({ name }) => !named.length || named.includes(name))) {
     const places = new Map<string, string>()
     const names = recipes.map((recipe) => recipe.name)
-    await runPython<{ recipe: string; folder?: string }>(environment, 'foreign.py', [name, cache, ...names], ({ recipe, folder }) => {
-      if (folder) places.set(recipe, relative('.', folder))
-    })
+    await runPython<{ recipe: string; folder?: string }>(
+      environment,
+      join(here, 'foreign.py'),
+      [name, cache, ...names],
+      ({ recipe, folder }) => {
+        if (folder) places.set(recipe, relative('.', folder))
+      },
+    )
     const missing = names.filter((one) => !places.has(one))
     if (missing.length) throw new Error(`${name} did not make ${missing.join(', ')}.`)
     const of = (reader: Recipe['reader']) =>

