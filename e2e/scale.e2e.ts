@@ -36,7 +36,7 @@ test('a dropped Gram store solves linears by any setting, beside each other and 
   await drop(page, 'main', [store])
   await page.getByRole('region', { name: 'Cannot use sums' }).getByText('A Gram store belongs to a model, and none is open.').waitFor()
   await drop(page, 'main', [await modelFolder()])
-  await page.getByRole('heading', { level: 1, name: 'stories' }).waitFor()
+  await page.getByRole('heading', { level: 1, name: 'stories', exact: true }).waitFor()
   await drop(page, 'main', [store])
   const panel = page.getByRole('region', { name: 'Gram store sums' })
   await panel.getByText('28 linears, 16 stages').waitFor()
