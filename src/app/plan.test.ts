@@ -274,3 +274,30 @@ test('a problem that runs share is told once', () => {
   ])
   expect(plan.mergeProblems(['A', 'B', 'C', 'D'].map((place) => problem(place)))[0].place).toBe('A; B and 2 more')
 })
+
+test('a setting changes a linear of a run only where its grid there is another one', () => {
+  const own = grid.map((spec) => ({ ...spec, perLinear: true }))
+  const able = { ...catalog, solvers: catalog.solvers.map((solver) => ({ ...solver, options: own })) }
+  const name = 'model.layers.0.mlp.down_proj'
+  const run = { ...first.runs[0], options: { bits: 3 } }
+  expect(plan.changesLinear(able, run, name, { bits: 3 })).toBe(false)
+  expect(plan.changesLinear(able, run, name, { bits: 2 })).toBe(true)
+  const mixed = { ...run, overrides: [{ pattern: 'down_proj', options: { bits: 2 } }, { pattern: 'layers.0' }] }
+  expect(plan.changesLinear(able, mixed, name, { bits: 2 })).toBe(false)
+  expect(plan.changesLinear(able, mixed, name, { bits: 3 })).toBe(true)
+  // What is kept in full precision has no grid.
+  expect(plan.changesLinear(able, mixed, 'model.layers.0.mlp.up_proj', { bits: 3 })).toBe(true)
+})
+
+test('a method is set against a run with its bits and group size', () => {
+  const run = { method: 'rtn', options: { bits: 2, groupSize: 32, symmetric: true } }
+  expect(plan.alike(catalog, run, 'quantease')).toEqual({ method: 'quantease', options: { bits: 2, groupSize: 32 } })
+})
+
+test('a problem is at its field where that is a text or the chosen run', () => {
+  const [one, other] = first.runs
+  expect(plan.isAtField(first, one.id, 'calibration.samples')).toBe(true)
+  expect(plan.isAtField(first, one.id, 'runs.0.options.bits')).toBe(true)
+  expect(plan.isAtField(first, other.id, 'runs.0.options.bits')).toBe(false)
+  expect(plan.isAtField(first, one.id)).toBe(false)
+})

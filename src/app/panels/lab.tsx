@@ -1,13 +1,13 @@
 /** The layer lab: a linear solved by itself with any setting, on the inputs that a run saw; a setting that is liked goes to the plan. */
 import { DropdownMenu } from 'radix-ui'
 import { useId, useState } from 'react'
-import { bitsPerWeight, type Catalog, type LayerResult, type Options, type RunSpec } from '../../engine/job.ts'
+import { bitsPerWeight, type Catalog, type LayerResult, type RunSpec } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { bestAtEqualStorage } from '../judge.ts'
-import { alike, changesLinear, describeRun, type NewRun, optionGroups, type OptionGroup } from '../plan.ts'
+import { alike, changesLinear, comparison, describeRun, type NewRun, optionGroups, type OptionGroup } from '../plan.ts'
 import { Button, Field, Icon, RunMark } from './controls.tsx'
 import { OptionField } from './option.tsx'
 import { Scroll } from './tables.tsx'
@@ -112,7 +112,8 @@ export function Setting({ owner, catalog, setting, onChange }: SettingProps) {
               {...control}
               className="input"
               value={setting.method}
-              onChange={({ target }) => onChange({ method: target.value, options: shared(catalog, target.value, setting.options) })}
+              // Method against method, all else equal that both can do.
+              onChange={({ target }) => onChange(comparison(catalog, [target.value], setting.options)[0])}
             >
               {catalog.solvers.map(({ id, label }) => (
                 <option key={id} value={id}>
@@ -132,12 +133,6 @@ export function Setting({ owner, catalog, setting, onChange }: SettingProps) {
       )}
     </>
   )
-}
-
-/** What another method takes over: method against method, all else equal. */
-function shared(catalog: Catalog, method: string, options: Options): Options {
-  const known = catalog.solvers.find(({ id }) => id === method)?.options ?? []
-  return Object.fromEntries(Object.entries(options).filter(([key]) => known.some((spec) => spec.key === key)))
 }
 
 interface TrialsProps {

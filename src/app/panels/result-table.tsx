@@ -1,5 +1,5 @@
 /** The runs side by side: what each stores and what it costs the model. */
-import { useState } from 'react'
+import { Fragment, useState } from 'react'
 import type { KlSpread, LastWords, RunResult } from '../../engine/job.ts'
 import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
@@ -332,7 +332,20 @@ function Worst({ worst, show }: { worst: RunResult['worst']; show: (value: numbe
   return (
     <>
       {show(worst.relativeError)}
-      <small className="where">{shortName(worst.name)}</small>
+      <small className="where">{breakable(shortName(worst.name))}</small>
     </>
   )
 }
+
+/** A module path that may be broken behind its dots. */
+const breakable = (path: string) =>
+  path.split('.').map((part, i) => (
+    <Fragment key={path.split('.', i + 1).join('.')}>
+      {i > 0 && (
+        <>
+          .<wbr />
+        </>
+      )}
+      {part}
+    </Fragment>
+  ))
