@@ -145,7 +145,9 @@ type Prepared = Awaited<ReturnType<typeof prepare>>
 
 /** Our command line on a task, with the weights as plain float files in the model's own dtype. */
 async function quantize({ recipe, grid, draw, out }: Task, { source, dataset, evaluation }: Prepared): Promise<void> {
-  const on = grid.type ? ['--type', grid.type] : ['--wbits', String(grid.bits), '--groupsize', String(grid.group)]
+  const on = grid.type
+    ? ['--type', grid.type, '--embedding-type', 'full', '--head-type', 'full']
+    : ['--wbits', String(grid.bits), '--groupsize', String(grid.group)]
   const sizes = ['--nsamples', '16', '--seqlen', '128', '--sampling', 'random', '--seed', String(draw), '--eval-samples', '1']
   const partial = `${out}.new`
   await rm(partial, { recursive: true, force: true })
