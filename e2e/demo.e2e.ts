@@ -87,7 +87,7 @@ describe('the demo', () => {
     await front.getByLabel('Storage').focus()
     await page.keyboard.press('Tab')
     const opacity = (run: string) => page.locator(`.results tr[data-run="${run}"]`).evaluate((row) => getComputedStyle(row).opacity)
-    await expect.poll(() => opacity(quantease.run)).toBe('0.35')
+    await expect.poll(() => opacity(quantease.run)).toBe('0.65')
     expect(await opacity(rtn.run)).toBe('1')
     await page.keyboard.press('Shift+Tab')
     await expect.poll(() => opacity(quantease.run)).toBe('1')

@@ -26,10 +26,15 @@ export function usePointing() {
     const sheet = new CSSStyleSheet()
     document.adoptedStyleSheets.push(sheet)
     const forget = pointed.subscribe(({ run }) => sheet.replaceSync(rulesFor(run)))
+    let focused: string | null = null
+    const focus = (run: string | null) => {
+      focused = run
+      pointAt(run)
+    }
     const ways = [
-      ['pointerover', pointing()],
-      ['focusin', focusing],
-      ['focusout', () => pointAt(null)],
+      ['pointerover', pointing(() => focused)],
+      ['focusin', (event: FocusEvent) => focus(steppedTo(event))],
+      ['focusout', () => focus(null)],
     ] as const
     for (const [kind, see] of ways) document.addEventListener(kind, see as (event: Event) => void)
     return () => {
@@ -40,20 +45,20 @@ export function usePointing() {
   }, [])
 }
 
-/** A pointer that rests, while the page changes or scrolls under it, points at nothing. */
-function pointing() {
+/** A pointer that rests, while the page changes or scrolls under it, points at nothing: what has the focus counts. */
+function pointing(focused: () => string | null) {
   let before = ''
   return ({ target, screenX, screenY }: PointerEvent) => {
     const place = `${screenX} ${screenY}`
-    pointAt(place === before ? null : runOf(target))
+    pointAt(place === before ? focused() : runOf(target))
     before = place
   }
 }
 
-/** Focus by the mouse, or given back by a drawer that closes, is no wish to see one run. */
-function focusing({ target, relatedTarget }: FocusEvent) {
+/** The run that a step of the keyboard led to. Focus by the mouse, or given back by a drawer that closes, is no wish to see one. */
+function steppedTo({ target, relatedTarget }: FocusEvent): string | null {
   const stepped = target instanceof Element && target.matches(':focus-visible') && relatedTarget instanceof Element
-  pointAt(stepped && !relatedTarget.closest('[role="dialog"]') ? runOf(target) : null)
+  return stepped && !relatedTarget.closest('[role="dialog"]') ? runOf(target) : null
 }
 
 const runOf = (target: EventTarget | null) =>

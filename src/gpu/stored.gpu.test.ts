@@ -69,7 +69,8 @@ describe.each<[StoredDType, string]>([
     ['broadcast 16×32', false],
     ['broadcast 16×32', true],
   ])('products are the same bits; kernel %s, B transposed: %s', async (kernel, tb) => {
-    for (const gpu of [whole, small]) {
+    // Each device compiles a kernel anew, and pieces are cut alike for all of them.
+    for (const gpu of kernel === 'direct' ? [whole, small] : [whole]) {
       const before = gpu.gemm
       gpu.gemm = kernel
       const [f32, half] = load(gpu, dtype, 132, 260, !tb)

@@ -77,7 +77,7 @@ beforeAll(async () => {
 const draws = (count: number, seed: number) => Array.from({ length: count }, random(seed))
 
 describe(`a killed job (seed ${SEED})`, () => {
-  it.each(draws(4, SEED))('goes on from moment %f to the same bytes', async (at) => {
+  it.each(draws(3, SEED))('goes on from moment %f to the same bytes', async (at) => {
     const { event, journal } = moments[Math.floor(at * moments.length)]
     const before = (await readJournal(journal, false))!
     const { report, events, sinks: later } = await resume(journal)
@@ -193,7 +193,10 @@ describe('a lost device', () => {
   }
   const lose = async (session: Session) => (await session.gpu()).destroy()
 
-  const runs = job.runs.map((one, i) => ({ one, at: draws(2, SEED + i) }))
+  // Sums, a transformed block, and blocks that stay as they are; each loss compiles all kernels again.
+  const runs = job.runs
+    .map((one, i) => ({ one, at: draws(2, SEED + i) }))
+    .filter(({ one }) => ['outliers', 'scaled', 'part'].includes(one.id))
   it.each(runs)(`$one.id: goes on, twice, to the same bytes (seed ${SEED})`, async ({ one, at }) => {
     const alone = { ...job, runs: [one] }
     const length = moments.filter(({ event }) => !('run' in event) || event.run === one.id || event.run === null).length

@@ -18,7 +18,7 @@ function job(pace: Pace) {
       return now
     },
   }
-  const gpu = { flops: 0, memory: { held: 0, watch: () => () => 0 } }
+  const gpu = { flops: 0, memory: { held: 0, watch: () => () => 0, holdings: () => [] } }
   const [blocks, perBlock, keeping] = [43, 7, 0.055]
   const runs = [
     { id: 'a', method: 'rtn', forward: 1e10, solve: 1e8, seconds: 0.4, actual: 1.2 },
