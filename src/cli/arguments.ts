@@ -10,6 +10,12 @@ export class UsageError extends Error {}
 
 export type Values = Readonly<Record<string, string | boolean | string[] | undefined>>
 
+/** Flags that say where a job is, what becomes of its result and what is asked of it later, and nothing of the job itself. */
+export const outsideJob: readonly string[] = [
+  ...['model', 'hub-url', 'cache', 'cache-gb', 'save', 'push', 'public', 'format', 'overwrite', 'resume', 'keep-solved', 'json', 'report'],
+  ...['prompt', 'prompt-tokens', 'temperature', 'compute-quantization-recon-error'],
+]
+
 /** What a text argument may name. */
 export const textHelpOf = (texts: Catalog['texts']) =>
   `a file (plain text, .json, .jsonl, .csv, .tsv, .parquet; .gz and .zst too; FILE:COLUMN names a column or field), ${datasetsOf(texts).join(', ')}, or any data set of the Hub as owner/name[:config[:split[:column]]]`

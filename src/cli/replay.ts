@@ -7,27 +7,14 @@ import type { Job, JobReport, TextChoice } from '../engine/job.ts'
 import { compareWithFile } from '../engine/keep/replay.ts'
 import type { Session } from '../engine/session.ts'
 import { WorkbenchError } from '../errors.ts'
-import { Given, UsageError } from './arguments.ts'
+import { Given, outsideJob, UsageError } from './arguments.ts'
 import { namedText } from './inputs.ts'
 import type { Speaker } from './speaker.ts'
 
-/** Flags that have a meaning beside --job: where things are, and what becomes of the result. */
-const places = ['job', 'run', 'model', 'hub-url', 'cache', 'cache-gb', 'dataset', 'eval', 'lambada', 'save', 'push', 'public', 'format']
-const others = [
-  'overwrite',
-  'resume',
-  'keep-solved',
-  'json',
-  'report',
-  'prompt',
-  'prompt-tokens',
-  'temperature',
-  'compute-quantization-recon-error',
-  'dry-run',
-  'device',
-  'device-memory',
-  'device-binding',
-  'device-gflops',
+/** Flags that have a meaning beside --job. */
+const beside = [
+  ...outsideJob,
+  ...['job', 'run', 'dataset', 'eval', 'lambada', 'dry-run', 'device', 'device-memory', 'device-binding', 'device-gflops'],
 ]
 
 /** A job file, and the arguments with the model that it names. */
@@ -44,7 +31,7 @@ export async function replayOf(given: Given): Promise<Replay | null> {
     if (given.text('run') !== undefined) throw new UsageError('--run chooses a run of the file of --job.')
     return null
   }
-  const strange = Object.keys(given.values).find((flag) => given.values[flag] !== undefined && ![...places, ...others].includes(flag))
+  const strange = Object.keys(given.values).find((flag) => given.values[flag] !== undefined && !beside.includes(flag))
   if (strange) throw new UsageError(`--${strange} has no place beside --job, which takes it from its file.`)
   const file = readJobFile(await contentOf(path), basename(path))
   const runs = chosenRuns(file.job, given.text('run'))

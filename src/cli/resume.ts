@@ -1,31 +1,10 @@
 /** What --resume takes from the journal beside the folder of --save, and what it keeps of the folder itself. */
 import { type Catalog, type Job, type JournalSummary, overrideText } from '../engine/job.ts'
-import { type Given, specsOf, UsageError } from './arguments.ts'
-
-/** Arguments that say where a job is and where its result goes. With any other, it is described anew. */
-const places = [
-  'model',
-  'hub-url',
-  'cache',
-  'cache-gb',
-  'save',
-  'push',
-  'public',
-  'format',
-  'overwrite',
-  'resume',
-  'keep-solved',
-  'json',
-  'report',
-  'prompt',
-  'prompt-tokens',
-  'temperature',
-]
-const silent = ['compute-quantization-recon-error']
+import { type Given, outsideJob, specsOf, UsageError } from './arguments.ts'
 
 /** Whether all of the job is left to the journal. */
 export function takesAll({ values }: Given): boolean {
-  const own = Object.keys(values).filter((flag) => values[flag] !== undefined && ![...places, ...silent].includes(flag))
+  const own = Object.keys(values).filter((flag) => values[flag] !== undefined && !outsideJob.includes(flag))
   return values.resume === true && !own.length
 }
 
