@@ -158,12 +158,9 @@ export function Field({ label, help, cost, symbol, path, errorsOnly, group, chil
       {problems.length > 0 && (
         <div id={`${id}-problems`}>
           {problems.map(({ severity, message, hint }) => (
-            <p key={message} className={`field-problem ${severity}`}>
-              <Icon name={severity === 'note' ? 'note' : 'warning'} />
-              <span>
-                {message} {hint}
-              </span>
-            </p>
+            <Said key={message} severity={severity}>
+              {message} {hint}
+            </Said>
           ))}
         </div>
       )}
@@ -400,5 +397,15 @@ export function RunMark({ run }: { run: string }) {
     <svg className="run-mark" viewBox="-6 -6 12 12" width="12" height="12" aria-hidden="true">
       <path d={runShape(run)} fill={runColour(run)} />
     </svg>
+  )
+}
+
+/** A problem or a note of the check, with its sign. */
+export function Said({ severity, children }: { severity: string; children: ReactNode }) {
+  return (
+    <p className={`field-problem ${severity}`}>
+      <Icon name={severity === 'note' ? 'note' : 'warning'} />
+      <span>{children}</span>
+    </p>
   )
 }

@@ -6,7 +6,7 @@ import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { isError } from '../store/state.ts'
 import { problemsOf } from '../plan.ts'
-import { Field, Icon } from './controls.tsx'
+import { Field, Said } from './controls.tsx'
 
 /** One a line, as the command line takes them; the reason where one cannot be read. */
 function read(text: string, specs: readonly OptionSpec[]) {
@@ -75,14 +75,5 @@ export function Overrides({ run, path, specs }: { run: RunSpec; path: string; sp
         </>
       )}
     </Field>
-  )
-}
-
-function Said({ severity, children }: { severity: string; children: React.ReactNode }) {
-  return (
-    <p className={`field-problem ${severity}`}>
-      <Icon name={severity === 'note' ? 'note' : 'warning'} />
-      <span>{children}</span>
-    </p>
   )
 }

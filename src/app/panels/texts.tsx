@@ -6,7 +6,7 @@ import * as format from '../format.ts'
 import { coverage, widestInput } from '../texts.ts'
 import { problemsOf } from '../plan.ts'
 import { isError } from '../store/state.ts'
-import { Field, Icon, NumberField, Switch } from './controls.tsx'
+import { Field, NumberField, Said, Switch } from './controls.tsx'
 import { TextField } from './text-field.tsx'
 import './texts.css'
 
@@ -69,12 +69,9 @@ function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary 
         <i />
       </div>
       {few.map(({ severity, message, hint }) => (
-        <p key={message} className={`field-problem ${severity}`}>
-          <Icon name={severity === 'note' ? 'note' : 'warning'} />
-          <span>
-            {message} {hint}
-          </span>
-        </p>
+        <Said key={message} severity={severity}>
+          {message} {hint}
+        </Said>
       ))}
       {few.length === 0 && (
         <p className="help figures">
