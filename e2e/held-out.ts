@@ -1,6 +1,6 @@
 /**
  * `npm run held-out -- [--model DIR --dataset FILE --eval FILE] [--bits 3] [--group -1] [--blocks 0] [--samples 16 --length 128]
- * [--eval-samples 32 --eval-length 256] [--draws 2] [--only WORD] [--write NAME]`: what damping and a corrected target do to the error on
+ * [--eval-samples 32 --eval-length 256] [--draws 2] [--only WORDS …] [--write NAME]`: what damping and a corrected target do to the error on
  * the calibration tokens, on held-out ones, and to the KL divergence, over several draws of the calibration windows. Without a model it
  * takes the embedded demo. `--write` puts the table into src/quant/README.md.
  */
@@ -26,7 +26,7 @@ const { values } = parseArgs({
     'eval-samples': { type: 'string', default: '32' },
     'eval-length': { type: 'string', default: '256' },
     draws: { type: 'string', default: '2' },
-    only: { type: 'string', default: '' },
+    only: { type: 'string', multiple: true, default: [''] },
     write: { type: 'string' },
   },
 })
@@ -44,7 +44,7 @@ const all: { label: string; method: string; options: Options }[] = [
   { label: 'QuantEase+, λ = 0.1, α = 1', method: 'quantease_plus', options: { ridge: 0.1, target: 'corrected', targetAlpha: 1 } },
   { label: 'QuantEase+ (both auto)', method: 'quantease_plus', options: {} },
 ]
-const methods = all.filter(({ label }) => label.includes(values.only))
+const methods = all.filter(({ label }) => values.only.some((words) => label.includes(words)))
 
 async function main(): Promise<void> {
   const { session, calibration, evaluation } = await openAsked(values)
