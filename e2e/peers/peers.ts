@@ -1,8 +1,8 @@
 /**
  * `npm run peers -- [--model DIR --dataset FILE --eval FILE] [--bits 2,3,4] [--groups -1,32] [--types q2_k,q3_k,q4_k,q4_0] [--draws 3]
- * [--only WORD] [--write]`: the same model quantized by this project and by other programs, from the same windows of tokens, and everybody's
+ * [--only WORD] [--made] [--write]`: the same model quantized by this project and by other programs, from the same windows of tokens, and everybody's
  * dequantized weights measured by one float32 evaluator in PyTorch. Without a model it takes the embedded demo. What was made already in
- * `.cache/peers` is not made again, unless the source or the setting is another. `--write` puts the tables into README.md beside this file.
+ * `.cache/peers` is not made again, unless the source or the setting is another; with `--made` nothing is. `--write` puts the tables into README.md beside this file.
  *
  * It needs Python 3.11 and a few gigabytes: the pinned packages go into `.cache`.
  */
@@ -32,6 +32,7 @@ const { values } = parseArgs({
     types: { type: 'string', default: 'q2_k,q3_k,q4_k,q4_0' },
     draws: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
+    made: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
   },
 })
@@ -199,7 +200,7 @@ async function main(): Promise<void> {
       }),
     ),
   )
-  const failed = await make(tasks, prepared)
+  const failed = values.made ? new Map<string, string>() : await make(tasks, prepared)
   const made = tasks.filter(({ out }) => existsSync(out))
   const common = { maker: 'measure', source: prepared.source, windows: join(prepared.work, 'evaluation.json') }
   await order(
@@ -211,17 +212,17 @@ async function main(): Promise<void> {
   for (const [out, error] of failed) console.error(`${basename(out)}: ${error}`)
   const model = values.model ? basename(prepared.source) : 'demo'
   for (const of of ['bits', 'types'] as const) {
-    const table = tableOf(of, tasks, said)
+    const table = tableOf(of, tasks, said, failed)
     console.log(`${table}\n`)
     if (values.write) await keepTable(join(here, 'README.md'), `${of} on ${model}`, table)
   }
 }
 
-/** Mean KL over the draws with its standard deviation; the lowest of a column is bold. */
-function tableOf(of: Recipe['of'], tasks: Task[], said: Map<string, Said>): string {
+/** Mean KL over the draws with its standard deviation, and the number of draws where some are missing; the lowest of a column is bold. */
+function tableOf(of: Recipe['of'], tasks: Task[], said: Map<string, Said>, failed: Map<string, string>): string {
   const rows = recipes.filter((recipe) => recipe.of === of)
-  const divergences = (recipe: Recipe, grid: Grid) =>
-    tasks.filter((task) => task.recipe === recipe && task.grid === grid).flatMap(({ out }) => said.get(out)?.kl ?? [])
+  const draws = (recipe: Recipe, grid: Grid) => tasks.filter((task) => task.recipe === recipe && task.grid === grid)
+  const divergences = (recipe: Recipe, grid: Grid) => draws(recipe, grid).flatMap(({ out }) => said.get(out)?.kl ?? [])
   const mean = (found: number[]) => found.reduce((sum, one) => sum + one, 0) / found.length
   const best = new Map(
     grids[of].map((grid) => [grid, Math.min(...rows.map((recipe) => mean(divergences(recipe, grid)) || Number.POSITIVE_INFINITY))]),
@@ -232,9 +233,10 @@ function tableOf(of: Recipe['of'], tasks: Task[], said: Map<string, Said>): stri
       recipe.label,
       ...grids[of].map((grid) => {
         const found = divergences(recipe, grid)
-        if (found.length < Number(values.draws)) return 'cannot'
+        if (!found.length) return draws(recipe, grid).some(({ out }) => failed.has(out)) ? 'cannot' : 'not made'
         const deviation = Math.sqrt(mean(found.map((one) => (one - mean(found)) ** 2)))
-        const cell = `${mean(found).toPrecision(3)} ± ${deviation.toPrecision(1)}`
+        const few = found.length < Number(values.draws) ? ` (${found.length} of ${values.draws} draws)` : ''
+        const cell = `${mean(found).toPrecision(3)} ± ${deviation.toPrecision(1)}${few}`
         return mean(found) === best.get(grid) ? `**${cell}**` : cell
       }),
     ]),
