@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { JobReport } from '../src/engine/job.ts'
+import type { JobReport } from '../src/engine/job/report.ts'
 import { dequantize, floats, readSafetensors, type StoredTensor, unzip } from './checkpoint.ts'
 import { accessibilityProblems, download, drop, launchChromium, openPage, privateFiles, type Workbench } from './harness.ts'
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright'
-import type { JobReport } from '../src/engine/job.ts'
+import type { JobReport } from '../src/engine/job/report.ts'
 import { findChromium } from '../src/setup.mjs'
 
 /** `software: false` takes the adapter that the page would get; `webgpu: false` is a browser without WebGPU. */

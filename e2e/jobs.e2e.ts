@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import type { JobReport } from '../src/engine/job.ts'
+import type { JobReport } from '../src/engine/job/report.ts'
 import {
   accessibilityProblems,
   download,

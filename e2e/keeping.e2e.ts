@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import type { JobReport } from '../src/engine/job.ts'
+import type { JobReport } from '../src/engine/job/report.ts'
 import {
   accessibilityProblems,
   download,

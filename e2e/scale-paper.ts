@@ -3,7 +3,7 @@
  * QuantEase, 3 bits, 128 windows of 2048 tokens; a GPU of 24 GB as `--device rtx-4090` has it.
  */
 import { dryDevices } from '../src/engine/devices.ts'
-import type { DryRunSpec, Forecast } from '../src/engine/job.ts'
+import type { DryRunSpec, Forecast } from '../src/engine/job/forecast.ts'
 import { diskFile } from '../src/engine/hosts/node.ts'
 import { dryRun } from '../src/engine/plan/dry.ts'
 import { planRun, type PlannedRun } from '../src/engine/plan/plan.ts'

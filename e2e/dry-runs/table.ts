@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { dryDevices } from '../../src/engine/devices.ts'
 import { dryRun } from '../../src/engine/plan/dry.ts'
-import type { DryRun } from '../../src/engine/job.ts'
+import type { DryRun } from '../../src/engine/job/forecast.ts'
 import { diskFile } from '../../src/engine/hosts/node.ts'
 import { Session } from '../../src/engine/session.ts'
 import { openConfig } from '../../src/io/folder.ts'

@@ -1,7 +1,7 @@
 /** Smoke test in Firefox: the demo from one click to a checkpoint. Firefox polls GPU work every 100 ms, and does not name the adapter. */
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { firefox, lavapipe } from '../../src/adapters.mjs'
-import type { JobReport } from '../../src/engine/job.ts'
+import type { JobReport } from '../../src/engine/job/report.ts'
 import { readSafetensors } from '../checkpoint.ts'
 import { Firefox } from './bidi.ts'
 

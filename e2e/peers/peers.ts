@@ -13,7 +13,7 @@ import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promis
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { headless } from '../../src/engine/hosts/node.ts'
-import { heldOutShare, type Job } from '../../src/engine/job.ts'
+import { heldOutShare, type Job } from '../../src/engine/job/job.ts'
 import { examine } from '../../src/engine/plan/check.ts'
 import { openAsked } from '../asked.ts'
 import { llamaLibrary } from '../llama-cpp.ts'

@@ -1,6 +1,8 @@
 /** An engine in place of the page's own worker: it knows one recorded job, and says what happens in it when it is told to. */
 import * as Comlink from 'comlink'
-import type { Job, JobCheck, RunEvent } from '../../src/engine/job.ts'
+import type { JobCheck } from '../../src/engine/job/check.ts'
+import type { RunEvent } from '../../src/engine/job/events.ts'
+import type { Job } from '../../src/engine/job/job.ts'
 import { keptJob } from '../../src/engine/keep/kept-job.ts'
 import type { Played } from './site.ts'
 

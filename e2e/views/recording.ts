@@ -1,6 +1,12 @@
 /** A job of many runs on a model of many blocks, as its journal would hold it, and the events by which it goes on: made up, without a solver. */
 import { random } from '../../src/data/corpus.ts'
-import type { GpuSummary, Job, JobReport, JournalSummary, LayerResult, ModelSummary, RunEvent, RunResult } from '../../src/engine/job.ts'
+import type { GpuSummary } from '../../src/engine/job/device.ts'
+import type { RunEvent } from '../../src/engine/job/events.ts'
+import type { Job } from '../../src/engine/job/job.ts'
+import type { JournalSummary } from '../../src/engine/job/kept.ts'
+import type { ModelSummary } from '../../src/engine/job/model.ts'
+import type { JobReport } from '../../src/engine/job/report.ts'
+import type { LayerResult, RunResult } from '../../src/engine/job/result.ts'
 
 /** Seven linears per block; with 43 blocks they are 301. */
 const modules = [

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { extname, join } from 'node:path'
 import { build, type Rollup } from 'vite'
-import type { Catalog } from '../../src/engine/job.ts'
+import type { Catalog } from '../../src/engine/job/catalog.ts'
 import { Session } from '../../src/engine/session.ts'
 import { gpu, type Recording } from './recording.ts'
 

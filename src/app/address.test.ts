@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { ModelSummary } from '../engine/job.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
 import { addressOf, readAddress, samePlace, writeAddress } from './address.ts'
 
 const at = (address: string) => readAddress(new URL(address, 'https://workbench.example/sub/'))

@@ -1,7 +1,7 @@
 /** React context and hooks through which components use the workbench. */
 import { createContext, use } from 'react'
 import { useStore } from 'zustand'
-import type { JobCheck } from '../engine/job.ts'
+import type { JobCheck } from '../engine/job/check.ts'
 import type { State } from './store/state.ts'
 import type { Workbench } from './store.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { JobReport } from '../engine/job.ts'
+import type { JobReport } from '../engine/job/report.ts'
 import { toCsv } from './csv.ts'
 
 const bits = { codes: 12, scales: 4, zeros: 0, groupIndex: 0, outliers: 0 }

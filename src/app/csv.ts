@@ -1,5 +1,7 @@
 /** All figures of a job as one table in long form: a row for each value, as spreadsheets and data frames take it. */
-import { type EndResult, type Job, type JobReport, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { JobReport } from '../engine/job/report.ts'
+import { type EndResult, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job/result.ts'
 
 /** Where a figure belongs; what does not apply is empty. `at`: a block, an iteration, a window or a second, as the figure says. */
 interface Row {

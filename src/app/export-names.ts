@@ -1,5 +1,5 @@
 /** Names of checkpoints as they are saved. */
-import type { ModelSummary } from '../engine/job.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
 import type { RunView } from './reduce.ts'
 
 /**

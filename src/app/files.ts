@@ -3,7 +3,7 @@
  * memory.
  */
 import { createStore, get, set } from 'idb-keyval'
-import type { NamedFile } from '../engine/job.ts'
+import type { NamedFile } from '../engine/job/model.ts'
 import { WorkbenchError } from '../errors.ts'
 
 export const loadZip = () => import('client-zip')

@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest'
-import type { CacheInfo, Catalog, FormatCheck, Job, JobCheck, JobReport } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { FormatCheck, JobCheck } from '../engine/job/check.ts'
+import type { CacheInfo } from '../engine/job/hub.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { JobReport } from '../engine/job/report.ts'
 import { asWritten, chooseFormat, chosenFormats, commandFor, keepsSolved, loaders } from './formats.ts'
 
 const format = (id: string) => ({ id, label: id, summary: '' })

@@ -1,5 +1,9 @@
 /** Formats of the checkpoints, run by run, and whether what is solved is kept to be written in others later. Pure. */
-import type { CacheInfo, Catalog, FormatCheck, Job, JobCheck, JobReport } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { FormatCheck, JobCheck } from '../engine/job/check.ts'
+import type { CacheInfo } from '../engine/job/hub.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { JobReport } from '../engine/job/report.ts'
 
 /** In which formats a run is written: those chosen for it, or else what the check says. */
 export function chosenFormats(job: Job, check: JobCheck | null, id: string): string[] {

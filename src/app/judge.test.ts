@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Job, RunResult } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { RunResult } from '../engine/job/result.ts'
 import { answerOf, bestAtEqualStorage, frontOf, isTie, paired, perplexityChange, perplexityChangeError, uniformAnswer } from './judge.ts'
 import { begin, type JobView } from './reduce.ts'
 

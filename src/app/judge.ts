@@ -1,5 +1,5 @@
 /** Which run loses least: differences are judged on the same windows, and only runs of equal storage are ranked. */
-import type { RunResult } from '../engine/job.ts'
+import type { RunResult } from '../engine/job/result.ts'
 import * as format from './format.ts'
 import type { JobView, RunView } from './reduce.ts'
 

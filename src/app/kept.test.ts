@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import type { Job, JobReport, KeptJob, RunResult } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { KeptJob } from '../engine/job/kept.ts'
+import type { JobReport } from '../engine/job/report.ts'
+import type { RunResult } from '../engine/job/result.ts'
 import { beside, bestRun, differencesOf, oldestCheckpoints, roomIn, whyNotCompared } from './kept.ts'
 import { begin, type JobView } from './reduce.ts'
 

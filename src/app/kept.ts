@@ -1,5 +1,6 @@
 /** Pure functions on kept jobs: which can stand beside each other, how they do, and which make room. */
-import type { Job, KeptJob } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { KeptJob } from '../engine/job/kept.ts'
 import { inWords } from '../errors.ts'
 import * as format from './format.ts'
 import type { JobView } from './reduce.ts'

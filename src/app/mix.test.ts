@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import type { Catalog, Job, Mix, OptionSpec } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { Mix } from '../engine/job/mix.ts'
+import type { OptionSpec } from '../options.ts'
 import { mixInWords, withMix } from './mix.ts'
 
 const choices = [2, 3, 4].map((value) => ({ value, label: String(value) }))

@@ -1,5 +1,8 @@
 /** Mixtures of widths in words, and in the plan. Pure. */
-import type { Catalog, Job, Mix, Options, RunSpec } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { Job, RunSpec } from '../engine/job/job.ts'
+import type { Mix } from '../engine/job/mix.ts'
+import type { Options } from '../options.ts'
 import * as format from './format.ts'
 import { addRuns, editRun, missingRuns, optionsOf, setOverrides } from './plan.ts'
 

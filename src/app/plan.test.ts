@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import type { Catalog, ModelSummary, Options, OptionSpec } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
+import type { Options, OptionSpec } from '../options.ts'
 import * as plan from './plan.ts'
 
 const words = { flag: '', help: '' }

@@ -1,20 +1,11 @@
 /** Pure functions on the job that is being planned: defaults, names and edits of runs. The engine decides what is valid. */
-import type {
-  Catalog,
-  EvaluationSpec,
-  Job,
-  JobCheck,
-  ModelSummary,
-  OptionSpec,
-  Options,
-  OptionValue,
-  Override,
-  Problem,
-  RunSpec,
-  SolverInfo,
-  TextSource,
-} from '../engine/job.ts'
-import { claims, fixedBy, heldOutShare, optionProblem, storyVocabulary } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { JobCheck } from '../engine/job/check.ts'
+import { type EvaluationSpec, type Job, type RunSpec, heldOutShare } from '../engine/job/job.ts'
+import type { ModelSummary, Problem } from '../engine/job/model.ts'
+import { type TextSource, storyVocabulary } from '../engine/job/texts.ts'
+import { type OptionSpec, type Options, type OptionValue, type SolverInfo, fixedBy, optionProblem } from '../options.ts'
+import { type Override, claims } from '../overrides.ts'
 import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */

@@ -1,5 +1,5 @@
 /** What llama.cpp says after a fixed prompt, held against our own forward pass. Pure. */
-import type { Foretold } from '../engine/job.ts'
+import type { Foretold } from '../engine/job/foretold.ts'
 
 export const recited = { prompt: 'Once upon a time', tokens: 24 }
 

@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { type Job, type JobReport, type LayerResult, maxPoints, type RunEvent, type RunResult } from '../engine/job.ts'
+import { maxPoints } from '../engine/job/device.ts'
+import type { RunEvent } from '../engine/job/events.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { JobReport } from '../engine/job/report.ts'
+import type { LayerResult, RunResult } from '../engine/job/result.ts'
 import { abort, begin, bitsParts, end, type JobView, outcome, reduce } from './reduce.ts'
 
 const job: Job = {

@@ -1,24 +1,20 @@
 /** The page's view of a job: a pure function of its events. No clock, no engine, no React. */
 import type { ErrorData } from '../errors.ts'
+import { type Holding, sampleMemory } from '../engine/job/device.ts'
+import type { RunEvent, StorageNeed } from '../engine/job/events.ts'
+import type { Traffic } from '../engine/job/hub.ts'
+import type { Job, Stage } from '../engine/job/job.ts'
+import type { Problem } from '../engine/job/model.ts'
+import type { JobReport } from '../engine/job/report.ts'
 import {
   type BitsBreakdown,
-  type Job,
-  type Holding,
-  type JobReport,
   type LastWords,
   type LayerResult,
-  type Problem,
-  type RunEvent,
   type RunResult,
-  type Stage,
-  type StorageNeed,
-  type TokenCounts,
-  type Traffic,
-  type UsedTexts,
   type WindowMeans,
   bitsByContent,
-  sampleMemory,
-} from '../engine/job.ts'
+} from '../engine/job/result.ts'
+import type { TokenCounts, UsedTexts } from '../engine/job/texts.ts'
 
 export interface Objective {
   linear: string

@@ -1,5 +1,7 @@
 /** A job's results as Markdown. */
-import type { Catalog, GpuSummary, UsedText } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { GpuSummary } from '../engine/job/device.ts'
+import type { UsedText } from '../engine/job/texts.ts'
 import * as format from './format.ts'
 import { answerOf, withError as changeWithError, perplexityChange } from './judge.ts'
 import { describeRun } from './plan.ts'

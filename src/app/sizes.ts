@@ -1,5 +1,6 @@
 /** What a model and a run of it take. */
-import { type ModelSummary, bitsPerWeight } from '../engine/job.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
+import { bitsPerWeight } from '../engine/job/result.ts'
 import type { RunView } from './reduce.ts'
 
 /** Bits per weight of the matrices as the model stores them; null where that is unknown. */

@@ -1,19 +1,15 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Engine, JobFile } from '../engine/hosts/client.ts'
-import type {
-  CacheInfo,
-  Catalog,
-  GpuSummary,
-  Job,
-  HubModel,
-  JobCheck,
-  JobReport,
-  JournalSummary,
-  KeptJob,
-  ModelSummary,
-  RunEvent,
-  RunResult,
-} from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { JobCheck } from '../engine/job/check.ts'
+import type { GpuSummary } from '../engine/job/device.ts'
+import type { RunEvent } from '../engine/job/events.ts'
+import type { CacheInfo, HubModel } from '../engine/job/hub.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { JournalSummary, KeptJob } from '../engine/job/kept.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
+import type { JobReport } from '../engine/job/report.ts'
+import type { RunResult } from '../engine/job/result.ts'
 import { WorkbenchError } from '../errors.ts'
 import { createWorkbench } from './store.ts'
 

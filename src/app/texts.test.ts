@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import type { Job, TextSource } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { TextSource } from '../engine/job/texts.ts'
 import { chooseText, coverage, isOwn, isStructured, measureLastWords, pastedFile, setText, textGroups, withoutText } from './texts.ts'
 
 const first: Job = {

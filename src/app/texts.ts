@@ -1,6 +1,7 @@
 /** Pure functions on the texts of a plan: which there are, what each is used for, and what they are good for. */
-import type { Job, ModelSummary, TextChoice, TextFacts, TextSource } from '../engine/job.ts'
-import { isDatasetId } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
+import { type TextChoice, type TextFacts, type TextSource, isDatasetId } from '../engine/job/texts.ts'
 
 export type TextPurpose = 'calibration' | 'evaluation' | 'lambada'
 

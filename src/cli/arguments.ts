@@ -3,7 +3,8 @@ import { parseArgs, type ParseArgsConfig } from 'node:util'
 import { dryDevices } from '../engine/devices.ts'
 import { defaultCacheBudget, publicHub } from '../engine/hub.ts'
 import { mostTokens } from '../engine/inspect/text.ts'
-import type { Catalog, OptionSpec } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { OptionSpec } from '../options.ts'
 
 /** Arguments that are wrong or contradict each other. */
 export class UsageError extends Error {}

@@ -1,7 +1,11 @@
 /** Turns the arguments into a job, and checks them. */
 import type { PushPlace } from '../engine/hub.ts'
-import type { Budget, Catalog, OptionSpec, OptionValue, Override, Sampling } from '../engine/job.ts'
-import { heldOutShare, optionProblem, parseOverride } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import { heldOutShare } from '../engine/job/job.ts'
+import type { Budget } from '../engine/job/mix.ts'
+import type { Sampling } from '../engine/job/texts.ts'
+import { type OptionSpec, type OptionValue, optionProblem } from '../options.ts'
+import { type Override, parseOverride } from '../overrides.ts'
 import { toErrorData } from '../errors.ts'
 import { type Prompt, promptOf } from './prompt.ts'
 import { datasetsOf, type Given, recommendedOf, specsOf, UsageError } from './arguments.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Job } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
 import { Session } from '../engine/session.ts'
 import { readArguments } from './arguments.ts'
 import { understand } from './asked.ts'

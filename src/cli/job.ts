@@ -1,5 +1,6 @@
 /** The arguments as a job. */
-import type { Job, ModelSummary } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
 import type { Session } from '../engine/session.ts'
 import type { Given } from './arguments.ts'
 import type { Asked } from './asked.ts'

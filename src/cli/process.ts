@@ -1,7 +1,7 @@
 /** Process-level work of a job: locking the output folder, signals, and waiting for free disk space. */
 import type { Control } from '../engine/control.ts'
 import { Target, type TargetRequest } from '../engine/hosts/target.ts'
-import type { StorageNeed } from '../engine/job.ts'
+import type { StorageNeed } from '../engine/job/events.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Speaker } from './speaker.ts'
 

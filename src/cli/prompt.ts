@@ -1,6 +1,6 @@
 /** `--prompt`: how the model, as it is and quantized, continues a text. */
 import { type Answer, checkQuestion, continueText, mostTokens, type TextQuestion } from '../engine/inspect/text.ts'
-import type { RunSpec } from '../engine/job.ts'
+import type { RunSpec } from '../engine/job/job.ts'
 import type { Session } from '../engine/session.ts'
 import type { Target } from '../engine/hosts/target.ts'
 import { type Given, UsageError, usualTokens } from './arguments.ts'

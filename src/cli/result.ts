@@ -1,5 +1,7 @@
 /** The result of a job on stdout: a readable summary, or one JSON object. */
-import { type EndResult, type JobReport, type LastWords, type LayerResult, bitsByContent, overrideText } from '../engine/job.ts'
+import type { JobReport } from '../engine/job/report.ts'
+import { type EndResult, type LastWords, type LayerResult, bitsByContent } from '../engine/job/result.ts'
+import { overrideText } from '../overrides.ts'
 
 /** What `--json` prints. */
 /** `pushed`: address of the repository that the checkpoint was uploaded to. */

@@ -1,6 +1,8 @@
 /** What a resumed job keeps, adds, and takes from its journal. */
 import { describe, expect, it } from 'vitest'
-import type { Job, JournalSummary, RunResult } from '../engine/job.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { JournalSummary } from '../engine/job/kept.ts'
+import type { RunResult } from '../engine/job/result.ts'
 import { Given } from './arguments.ts'
 import { checkPushed, chooseFormats, takesAll } from './resume.ts'
 

@@ -1,5 +1,8 @@
 /** What --resume takes from the journal beside the folder of --save, and what it keeps of the folder itself. */
-import { type Catalog, type Job, type JournalSummary, overrideText } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import type { Job } from '../engine/job/job.ts'
+import type { JournalSummary } from '../engine/job/kept.ts'
+import { overrideText } from '../overrides.ts'
 import { type Given, outsideJob, specsOf, UsageError } from './arguments.ts'
 
 /** Whether all of the job is left to the journal. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { RunEvent } from '../engine/job.ts'
+import type { RunEvent } from '../engine/job/events.ts'
 import { Speaker } from './speaker.ts'
 
 function listen(isTTY: boolean) {

@@ -1,6 +1,10 @@
 /** Progress on stderr: on a terminal one line that is rewritten; otherwise a line at every stage and at least once a minute. */
 import type { NetworkEvent, PushProgress } from '../engine/hub.ts'
-import { describeText, type JobCheck, type LayerResult, type RunEvent, type Stage, type TokenCounts } from '../engine/job.ts'
+import type { JobCheck } from '../engine/job/check.ts'
+import type { RunEvent } from '../engine/job/events.ts'
+import type { Stage } from '../engine/job/job.ts'
+import type { LayerResult } from '../engine/job/result.ts'
+import { describeText, type TokenCounts } from '../engine/job/texts.ts'
 
 /** The stream for the lines. */
 export interface Terminal {

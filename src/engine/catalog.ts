@@ -6,7 +6,7 @@ import { formats } from '../io/formats/index.ts'
 import { families } from '../models/index.ts'
 import { solvers } from '../quant/index.ts'
 import { dryDevices } from './devices.ts'
-import type { Catalog } from './job.ts'
+import type { Catalog } from './job/catalog.ts'
 import { runOptions } from './run-options.ts'
 
 export const catalog = (): Omit<Catalog, 'texts'> => ({

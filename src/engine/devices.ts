@@ -1,5 +1,5 @@
 /** Published figures of some devices, for dry runs without the device. */
-import type { DryDevice } from './job.ts'
+import type { DryDevice } from './job/catalog.ts'
 
 /** Fraction of the vendor's f32 rate that good matrix products reach through WebGPU: 25 to 40 % have been published. */
 const REACHED = 0.3

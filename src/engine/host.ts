@@ -8,7 +8,8 @@ import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { SolvedLinear } from '../quant/linear.ts'
 import type { InputSums } from '../quant/target.ts'
-import type { LastWords, LayerResult, RunEvent } from './job.ts'
+import type { RunEvent } from './job/events.ts'
+import type { LastWords, LayerResult } from './job/result.ts'
 import type { Session } from './session.ts'
 
 export interface Host {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { jobFileOf, looksLikeJob, ownFileOf, plannedJobFile, readJobFile } from './job-file.ts'
-import type { Job } from './job.ts'
+import type { Job } from './job/job.ts'
 
 const digest = 'a'.repeat(64)
 const job: Job = {

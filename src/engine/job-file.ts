@@ -6,7 +6,10 @@ import { isDatasetId } from '../data/datasets.ts'
 import { WorkbenchError } from '../errors.ts'
 import { isObject, parseJson } from '../io/json.ts'
 import { z } from '../io/zod.ts'
-import type { Job, JobReport, ModelOrigin, RunSpec, TextChoice, UsedText } from './job.ts'
+import type { Job, RunSpec } from './job/job.ts'
+import type { ModelOrigin } from './job/model.ts'
+import type { JobReport } from './job/report.ts'
+import type { TextChoice, UsedText } from './job/texts.ts'
 
 /** The member `format` of every job file. */
 export const jobFileFormat = 'quantease-job'

@@ -8,7 +8,7 @@ import { openConfig, openFolder } from '../io/folder.ts'
 import { blankModel } from '../models/blank.ts'
 import { kindsOf, linearsOf } from '../models/family.ts'
 import { type OpenModel, openModel } from '../models/weights.ts'
-import type { ModelSummary, Problem } from './job.ts'
+import type { ModelSummary, Problem } from './job/model.ts'
 
 type OpenedSummary = Omit<ModelSummary, 'source'>
 

@@ -2,7 +2,7 @@
 import { WorkbenchError } from '../errors.ts'
 import { parseJson } from '../io/json.ts'
 import { z } from '../io/zod.ts'
-import type { JobReport } from './job.ts'
+import type { JobReport } from './job/report.ts'
 import { jobFileCap, readJobFile } from './job-file.ts'
 
 const text = z.string().max(4096)

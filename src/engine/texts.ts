@@ -8,7 +8,8 @@ import { type Passage, readPassage } from '../data/lambada.ts'
 import type { TextTokenizer } from '../data/tokenizer.ts'
 import { WorkbenchError } from '../errors.ts'
 import type { Bytes } from '../io/bytes.ts'
-import type { CalibrationSpec, TextChoice, TextSource, UsedText } from './job.ts'
+import type { CalibrationSpec } from './job/job.ts'
+import type { TextChoice, TextSource, UsedText } from './job/texts.ts'
 
 /** Formats of files, compression and chat templates: what takes a while to load, when a text is first read. */
 export const loadReaders = () => import('../data/documents.ts')

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { WorkbenchError } from '../errors.ts'
 import { storageError, storageOf, writeFully } from '../engine/hosts/disk.ts'
-import type { RunEvent } from '../engine/job.ts'
+import type { RunEvent } from '../engine/job/events.ts'
 
 /**
  * Writes beside the file, flushes, and renames.

@@ -4,7 +4,8 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../errors.ts'
 import { diskFile } from '../engine/hosts/disk.ts'
-import type { Options, UsedText } from '../engine/job.ts'
+import type { UsedText } from '../engine/job/texts.ts'
+import type { Options } from '../options.ts'
 import { FULL, USUAL } from '../engine/run-options.ts'
 import {
   type HostSums,

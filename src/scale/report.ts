@@ -1,7 +1,7 @@
 /** `sweep report`: what the jobs of a sweep came to, as a table and as reports that hold the runs of all jobs on one model beside each other. */
 import { join } from 'node:path'
 import { WorkbenchError } from '../errors.ts'
-import type { JobReport } from '../engine/job.ts'
+import type { JobReport } from '../engine/job/report.ts'
 import { readSmall, writeJson, writeWhole } from './files.ts'
 import { filesOf, jobFolder, readPlan } from './job.ts'
 import { readResult } from './run.ts'

@@ -1,7 +1,8 @@
 /** A sweep as a file: which models, methods and options to combine. Plain JSON, read strictly; one setting of it is one job. */
 import { WorkbenchError } from '../errors.ts'
-import type { Catalog, Job, Options, OptionValue } from '../engine/job.ts'
-import { heldOutShare, optionProblem } from '../engine/job.ts'
+import type { Catalog } from '../engine/job/catalog.ts'
+import { type Job, heldOutShare } from '../engine/job/job.ts'
+import { type Options, type OptionValue, optionProblem } from '../options.ts'
 import { type JsonObject, parseJson } from '../io/json.ts'
 import { z } from '../io/zod.ts'
 

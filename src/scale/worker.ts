@@ -3,7 +3,7 @@ import { WorkbenchError } from '../errors.ts'
 import { stopOnSignals } from '../cli/process.ts'
 import { Control } from '../engine/control.ts'
 import { Target, type TargetRequest } from '../engine/hosts/target.ts'
-import type { RunEvent } from '../engine/job.ts'
+import type { RunEvent } from '../engine/job/events.ts'
 import { EventLines } from './files.ts'
 
 /** Seconds after which a worker that cannot be seen from here counts as gone, unless it has renewed its lock. */

@@ -1,7 +1,7 @@
 /** The charts of a job, computed from the job's view. */
 import { memo, useId, useState } from 'react'
 import * as format from '../format.ts'
-import { maxPoints } from '../../engine/job.ts'
+import { maxPoints } from '../../engine/job/device.ts'
 import type { JobView, RunView } from '../reduce.ts'
 import { Curves } from './curves.tsx'
 import { shortName } from './names.ts'

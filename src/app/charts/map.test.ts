@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { LayerResult } from '../../engine/job.ts'
+import type { LayerResult } from '../../engine/job/result.ts'
 import * as map from './map.ts'
 import { placeIn, shortName } from './names.ts'
 

@@ -1,5 +1,5 @@
 /** Maps of a model: what is shown of each linear, where it stands, its colour, and moves by arrow keys. */
-import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
+import { bitsPerWeight, type LayerResult } from '../../engine/job/result.ts'
 import { placeIn } from './names.ts'
 
 export interface MapGrid {

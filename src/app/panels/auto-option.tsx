@@ -1,6 +1,6 @@
 /** An option that is a number, or chosen by measuring. */
 import type { ComponentProps } from 'react'
-import type { OptionSpec } from '../../engine/job.ts'
+import type { OptionSpec } from '../../options.ts'
 import { Field, NumberField, Switch } from './controls.tsx'
 
 interface AutoOptionProps extends Omit<ComponentProps<typeof Field>, 'children' | 'group'> {

@@ -1,5 +1,5 @@
 /** Bits per weight, with a breakdown on hover, focus or tap. */
-import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
+import { bitsPerWeight, type LayerResult } from '../../engine/job/result.ts'
 import * as format from '../format.ts'
 import { bitsParts } from '../reduce.ts'
 import { Tip } from './controls.tsx'

@@ -1,6 +1,7 @@
 /** A budget for a run: a slider of bits per weight or size, the mixture of widths that fills it, and the uniform widths beside. */
 import { useEffect, useId, useState } from 'react'
-import type { Budget, Job, Mix, MixWidths, RunSpec } from '../../engine/job.ts'
+import type { Job, RunSpec } from '../../engine/job/job.ts'
+import type { Budget, Mix, MixWidths } from '../../engine/job/mix.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

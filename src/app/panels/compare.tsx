@@ -1,6 +1,9 @@
 /** The comparison panel: adds runs of several methods at once, or of presets, after the existing runs. */
 import { useEffect, useId, useRef, useState } from 'react'
-import type { Catalog, Job, JobCheck, Options, SolverInfo } from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
+import type { JobCheck } from '../../engine/job/check.ts'
+import type { Job } from '../../engine/job/job.ts'
+import type { Options, SolverInfo } from '../../options.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { comparison, missingRuns, type NewRun, optionValue, otherwise, presetRuns, presets, sharedSpecs } from '../plan.ts'

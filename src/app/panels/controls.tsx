@@ -1,7 +1,7 @@
 /** Controls that all panels share: buttons, fields, tables, tips. */
 import { Tooltip } from 'radix-ui'
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react'
-import type { Problem } from '../../engine/job.ts'
+import type { Problem } from '../../engine/job/model.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { problemsOf } from '../plan.ts'

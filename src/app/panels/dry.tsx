@@ -1,6 +1,9 @@
 /** The check panel: forecasts of time and memory for every algorithm on the open model, here or on a device with published figures. */
 import { useEffect, useState } from 'react'
-import { type DryDevice, type DryRun, type Forecast, heldOutShare, type ModelSummary } from '../../engine/job.ts'
+import type { DryDevice } from '../../engine/job/catalog.ts'
+import type { DryRun, Forecast } from '../../engine/job/forecast.ts'
+import { heldOutShare } from '../../engine/job/job.ts'
+import type { ModelSummary } from '../../engine/job/model.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

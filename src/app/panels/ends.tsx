@@ -1,5 +1,5 @@
 /** Embedding and head of the runs that rounded them: types, errors and bits. */
-import type { EndUse } from '../../engine/job.ts'
+import type { EndUse } from '../../engine/job/result.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'

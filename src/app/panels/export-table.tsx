@@ -1,6 +1,6 @@
 /** Where the checkpoints load: runs as rows, formats and programs as columns, and the command of the chosen cell below. */
 import { useState } from 'react'
-import type { LoadsIn } from '../../engine/job.ts'
+import type { LoadsIn } from '../../engine/job/check.ts'
 import { useView } from '../context.ts'
 import { commandFor } from '../formats.ts'
 import type { JobView } from '../reduce.ts'

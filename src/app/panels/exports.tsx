@@ -1,6 +1,6 @@
 /** The checkpoints of a run, out of the page: what there is, what loads it, and what to type there. */
 import { lazy, Suspense, useState } from 'react'
-import type { ExportedCheckpoint, ExportFile, RunResult } from '../../engine/job.ts'
+import type { ExportedCheckpoint, ExportFile, RunResult } from '../../engine/job/result.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, download } from '../files.ts'
 import * as format from '../format.ts'

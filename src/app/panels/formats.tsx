@@ -1,6 +1,8 @@
 /** The choice of checkpoint formats: what loads each, and why one cannot store a run. */
 import { useRef } from 'react'
-import type { Catalog, FormatCheck, Job, JobCheck, LoadsIn } from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
+import type { FormatCheck, JobCheck, LoadsIn } from '../../engine/job/check.ts'
+import type { Job } from '../../engine/job/job.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { chosenFormats, formatsOf, keepsSolved, keptBytes, loaders } from '../formats.ts'

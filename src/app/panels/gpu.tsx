@@ -1,6 +1,6 @@
 /** The GPU: its properties and memory, and what to do when there is none. */
 import { Popover } from 'radix-ui'
-import type { GpuSummary, Holding } from '../../engine/job.ts'
+import type { GpuSummary, Holding } from '../../engine/job/device.ts'
 import type { ErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

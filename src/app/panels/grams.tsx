@@ -1,6 +1,7 @@
 /** A Gram store beside the open model: any setting tried on its linears, side by side, without running the model. */
 import { useId, useState } from 'react'
-import { bitsPerWeight, type Catalog, type LayerResult } from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
+import { bitsPerWeight, type LayerResult } from '../../engine/job/result.ts'
 import { shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

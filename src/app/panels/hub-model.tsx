@@ -1,7 +1,7 @@
 /** A model on the Hub before it is opened: facts, revisions, and what to do when it cannot be read. */
 import { useId } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
-import type { HubModel } from '../../engine/job.ts'
+import type { HubModel } from '../../engine/job/hub.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { type HubPlace, isBusy, isError, type Look } from '../store/state.ts'

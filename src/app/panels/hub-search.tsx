@@ -1,6 +1,6 @@
 /** The search for models on the Hub. */
 import { useEffect, useId, useRef, useState } from 'react'
-import type { HubHit } from '../../engine/job.ts'
+import type { HubHit } from '../../engine/job/hub.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

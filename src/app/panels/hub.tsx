@@ -1,7 +1,7 @@
 /** The Hub panel: search for a model, see whether it can be opened, and sign in if needed. */
 import { useId, useSyncExternalStore } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
-import type { Traffic } from '../../engine/job.ts'
+import type { Traffic } from '../../engine/job/hub.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { Button, Icon } from './controls.tsx'

@@ -1,6 +1,6 @@
 /** The jobs that the browser keeps: the one that is not finished, and the list of all. */
 import { useCallback, useId, useState } from 'react'
-import type { KeptJob } from '../../engine/job.ts'
+import type { KeptJob } from '../../engine/job/kept.ts'
 import { samePlace } from '../address.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

@@ -1,7 +1,9 @@
 /** The layer lab: a linear solved by itself with any setting, on the inputs that a run saw; a setting that is liked goes to the plan. */
 import { DropdownMenu } from 'radix-ui'
 import { useId, useState } from 'react'
-import { bitsPerWeight, type Catalog, type LayerResult, type RunSpec } from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
+import type { RunSpec } from '../../engine/job/job.ts'
+import { bitsPerWeight, type LayerResult } from '../../engine/job/result.ts'
 import { shortName } from '../charts/names.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'

@@ -1,6 +1,6 @@
 /** The layer table: one row per linear, which expands to all details. */
 import { memo, useId, useState } from 'react'
-import { bitsPerWeight, type LayerResult } from '../../engine/job.ts'
+import { bitsPerWeight, type LayerResult } from '../../engine/job/result.ts'
 import { shortName } from '../charts/names.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

@@ -1,6 +1,6 @@
 /** What a job without runs has found. */
 import type { ReactNode } from 'react'
-import type { KeptJob } from '../../engine/job.ts'
+import type { KeptJob } from '../../engine/job/kept.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'

@@ -1,7 +1,7 @@
 /** The Model step: open a model and see its properties. */
 import { Suspense, useMemo, useState } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
-import type { ModelSummary, TensorInfo } from '../../engine/job.ts'
+import type { ModelSummary, TensorInfo } from '../../engine/job/model.ts'
 import { inWords } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { canPickFolders, filesOfInput, pickFolder } from '../files.ts'

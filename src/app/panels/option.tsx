@@ -1,5 +1,5 @@
 /** The field of one option, by its declaration. */
-import type { Options, OptionSpec, OptionValue } from '../../engine/job.ts'
+import type { Options, OptionSpec, OptionValue } from '../../options.ts'
 import * as format from '../format.ts'
 import { isFraction, optionValue, stepOf } from '../plan.ts'
 import { AutoOption } from './auto-option.tsx'

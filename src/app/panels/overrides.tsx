@@ -1,6 +1,8 @@
 /** Linears of a run that have a grid of their own or stay in full precision: by pattern, or by the linears of the model. */
 import { useEffect, useState } from 'react'
-import { type OptionSpec, overrideText, parseOverride, type RunSpec } from '../../engine/job.ts'
+import type { RunSpec } from '../../engine/job/job.ts'
+import type { OptionSpec } from '../../options.ts'
+import { overrideText, parseOverride } from '../../overrides.ts'
 import { toErrorData } from '../../errors.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'

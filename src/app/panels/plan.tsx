@@ -1,7 +1,9 @@
 /** The Plan step: runs, options and texts. All options come from the catalog. */
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
-import type { Catalog, Job, Problem, RunSpec } from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
+import type { Job, RunSpec } from '../../engine/job/job.ts'
+import type { Problem } from '../../engine/job/model.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import {

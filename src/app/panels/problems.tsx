@@ -1,6 +1,6 @@
 /** Lists of errors and remarks: what happened, and what to do. */
 import { useState } from 'react'
-import type { Problem } from '../../engine/job.ts'
+import type { Problem } from '../../engine/job/model.ts'
 import type { ErrorData } from '../../errors.ts'
 import { Button, Icon } from './controls.tsx'
 import './problems.css'

@@ -1,6 +1,6 @@
 /** The runs side by side: what each stores and what it costs the model. */
 import { Fragment, useState } from 'react'
-import type { KlSpread, LastWords, RunResult } from '../../engine/job.ts'
+import type { KlSpread, LastWords, RunResult } from '../../engine/job/result.ts'
 import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'

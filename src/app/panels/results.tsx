@@ -1,5 +1,6 @@
 /** The Results step: comparison of the runs, and their files. */
-import type { JobReport, UsedText } from '../../engine/job.ts'
+import type { JobReport } from '../../engine/job/report.ts'
+import type { UsedText } from '../../engine/job/texts.ts'
 import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'

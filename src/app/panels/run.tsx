@@ -1,6 +1,7 @@
 /** The Run step: progress of the job. */
 import { useEffect, useRef, useState } from 'react'
-import type { Stage, TokenCounts, UsedText } from '../../engine/job.ts'
+import type { Stage } from '../../engine/job/job.ts'
+import type { TokenCounts, UsedText } from '../../engine/job/texts.ts'
 import type { ErrorCode } from '../../errors.ts'
 import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../charts/charts.tsx'
 import { Maps } from '../charts/maps.tsx'

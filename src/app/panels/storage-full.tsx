@@ -1,5 +1,5 @@
 /** What a job waits for that has no room left, and the oldest checkpoints, which would make some. */
-import type { StorageNeed } from '../../engine/job.ts'
+import type { StorageNeed } from '../../engine/job/events.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { oldestCheckpoints, when } from '../kept.ts'

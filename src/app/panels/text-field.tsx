@@ -1,6 +1,7 @@
 /** One text of a plan: the choice among those that there are, and how another one is brought. */
 import { useEffect, useState } from 'react'
-import { isDatasetId, type ModelSummary, type TextChoice, type TextFacts, type TextSource } from '../../engine/job.ts'
+import type { ModelSummary } from '../../engine/job/model.ts'
+import { isDatasetId, type TextChoice, type TextFacts, type TextSource } from '../../engine/job/texts.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import { filesOfInput } from '../files.ts'
 import * as format from '../format.ts'

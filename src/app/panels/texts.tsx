@@ -1,6 +1,8 @@
 /** The texts of a plan: calibration and evaluation, and their sources. */
 import { useRef } from 'react'
-import { describeText, type Job, type ModelSummary, type Sampling, type TokenCounts } from '../../engine/job.ts'
+import type { Job } from '../../engine/job/job.ts'
+import type { ModelSummary } from '../../engine/job/model.ts'
+import { describeText, type Sampling, type TokenCounts } from '../../engine/job/texts.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { coverage, widestInput } from '../texts.ts'

@@ -1,7 +1,7 @@
 /** Shared by all actions of the page: the engine, the state, and pending work. */
 import { createStore } from 'zustand/vanilla'
 import type { Engine } from '../../engine/hosts/client.ts'
-import type { Catalog } from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
 import { toErrorData } from '../../errors.ts'
 import { firstState, type Question, type State } from './state.ts'
 

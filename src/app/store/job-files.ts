@@ -1,6 +1,7 @@
 /** Actions on job files: plan by one, plan by a kept job, save one. */
 import type { JobFile } from '../../engine/hosts/client.ts'
-import type { NamedFile, TextSource } from '../../engine/job.ts'
+import type { NamedFile } from '../../engine/job/model.ts'
+import type { TextSource } from '../../engine/job/texts.ts'
 import { toErrorData } from '../../errors.ts'
 import { download } from '../files.ts'
 import * as textsOf from '../texts.ts'

@@ -1,5 +1,7 @@
 /** Actions on the jobs that the browser keeps: list, open, delete, restore, and make room. */
-import type { JobReport, KeptJob, ModelSummary } from '../../engine/job.ts'
+import type { KeptJob } from '../../engine/job/kept.ts'
+import type { ModelSummary } from '../../engine/job/model.ts'
+import type { JobReport } from '../../engine/job/report.ts'
 import { toErrorData, WorkbenchError } from '../../errors.ts'
 import * as kept from '../kept.ts'
 import { abort, begin, end, type JobView, reduce } from '../reduce.ts'

@@ -1,5 +1,7 @@
 /** Actions on the mixture of widths that a budget is filled with: found for the run that is chosen, then taken into the plan. */
-import type { Budget, Job, Mix, RunEvent, RunSpec } from '../../engine/job.ts'
+import type { RunEvent } from '../../engine/job/events.ts'
+import type { Job, RunSpec } from '../../engine/job/job.ts'
+import type { Budget, Mix } from '../../engine/job/mix.ts'
 import { toErrorData } from '../../errors.ts'
 import * as format from '../format.ts'
 import { mixInWords, withMix } from '../mix.ts'

@@ -1,17 +1,12 @@
 /** Actions on the job that is being planned: the engine checks every change once the user pauses. */
-import type {
-  Catalog,
-  DryRunSpec,
-  Job,
-  JobCheck,
-  OptionValue,
-  Options,
-  Override,
-  Problem,
-  RunSpec,
-  TextChoice,
-  TextSource,
-} from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
+import type { JobCheck } from '../../engine/job/check.ts'
+import type { DryRunSpec } from '../../engine/job/forecast.ts'
+import type { Job, RunSpec } from '../../engine/job/job.ts'
+import type { Problem } from '../../engine/job/model.ts'
+import type { TextChoice, TextSource } from '../../engine/job/texts.ts'
+import type { OptionValue, Options } from '../../options.ts'
+import type { Override } from '../../overrides.ts'
 import { toErrorData } from '../../errors.ts'
 import * as formats from '../formats.ts'
 import * as plan from '../plan.ts'

@@ -1,14 +1,9 @@
 /** Actions on running jobs: start, resume, pause and cancel. */
-import {
-  newJobId,
-  type Job,
-  type JobReport,
-  type JournalSummary,
-  type KeptJob,
-  type ModelOrigin,
-  type ModelSummary,
-  type RunEvent,
-} from '../../engine/job.ts'
+import type { RunEvent } from '../../engine/job/events.ts'
+import type { Job } from '../../engine/job/job.ts'
+import { newJobId, type JournalSummary, type KeptJob } from '../../engine/job/kept.ts'
+import type { ModelOrigin, ModelSummary } from '../../engine/job/model.ts'
+import type { JobReport } from '../../engine/job/report.ts'
 import type { ModelSource } from '../../engine/hosts/client.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { pickAgain } from '../files.ts'

@@ -1,22 +1,15 @@
 /** The page's state, and functions of it that several parts use. */
 import type { HubAccount, JobFile, PushProgress, StoreSummary } from '../../engine/hosts/client.ts'
-import type {
-  CacheInfo,
-  CalibrationSpec,
-  Catalog,
-  GpuSummary,
-  HubModel,
-  Job,
-  JobCheck,
-  KeptJob,
-  KeptRun,
-  LayerResult,
-  Mix,
-  ModelSummary,
-  Problem,
-  TextSource,
-  Traffic,
-} from '../../engine/job.ts'
+import type { Catalog } from '../../engine/job/catalog.ts'
+import type { JobCheck } from '../../engine/job/check.ts'
+import type { GpuSummary } from '../../engine/job/device.ts'
+import type { CacheInfo, HubModel, Traffic } from '../../engine/job/hub.ts'
+import type { CalibrationSpec, Job } from '../../engine/job/job.ts'
+import type { KeptJob, KeptRun } from '../../engine/job/kept.ts'
+import type { Mix } from '../../engine/job/mix.ts'
+import type { ModelSummary, Problem } from '../../engine/job/model.ts'
+import type { LayerResult } from '../../engine/job/result.ts'
+import type { TextSource } from '../../engine/job/texts.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { ErrorUnit } from '../format.ts'
 import type { Check, NewRun } from '../plan.ts'

@@ -1,31 +1,20 @@
 /** The page's only interface to the engine: async calls to a dedicated worker that owns the GPU. */
 import * as Comlink from 'comlink'
 import { type ErrorData, fromErrorData } from '../../errors.ts'
-import type {
-  Budget,
-  CacheInfo,
-  Catalog,
-  DryRun,
-  DryRunSpec,
-  Foretold,
-  GpuSummary,
-  HubHit,
-  HubModel,
-  Job,
-  JobCheck,
-  JobReport,
-  LayerResult,
-  JournalSummary,
-  KeptJob,
-  KeptRun,
-  Mix,
-  MixWidths,
-  ModelSummary,
-  NamedFile,
-  RunEvent,
-  TextSource,
-  Traffic,
-} from '../job.ts'
+import type { Catalog } from '../job/catalog.ts'
+import type { JobCheck } from '../job/check.ts'
+import type { GpuSummary } from '../job/device.ts'
+import type { RunEvent } from '../job/events.ts'
+import type { DryRun, DryRunSpec } from '../job/forecast.ts'
+import type { Foretold } from '../job/foretold.ts'
+import type { CacheInfo, HubHit, HubModel, Traffic } from '../job/hub.ts'
+import type { Job } from '../job/job.ts'
+import type { JournalSummary, KeptJob, KeptRun } from '../job/kept.ts'
+import type { Budget, Mix, MixWidths } from '../job/mix.ts'
+import type { ModelSummary, NamedFile } from '../job/model.ts'
+import type { JobReport } from '../job/report.ts'
+import type { LayerResult } from '../job/result.ts'
+import type { TextSource } from '../job/texts.ts'
 import type { JobFile } from '../job-file.ts'
 import type { Account } from '../../io/hub/hub.ts'
 import { publicHub } from '../../io/hub/network.ts'

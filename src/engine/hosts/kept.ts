@@ -1,7 +1,7 @@
 /** The jobs that the browser keeps, each in a folder of its own, and the Web Locks by which tabs share them. Only in a worker. */
 import { WorkbenchError } from '../../errors.ts'
 import type { Sink, Store } from '../../io/bytes.ts'
-import type { JournalSummary, KeptJob } from '../job.ts'
+import type { JournalSummary, KeptJob } from '../job/kept.ts'
 import { dropCheckpoints, readHead, readJournal } from '../keep/journal.ts'
 import { keptJob } from '../keep/kept-job.ts'
 import { earlierJob, jobLock, jobPlace, jobsFolder, namesIn, opfsSink, opfsStore, readLock, removeFolder } from './opfs.ts'

@@ -6,24 +6,17 @@ import { Control } from '../control.ts'
 import { GramCache, runKey } from '../grams.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import type { Pushed, PushPlace, PushProgress } from '../hub.ts'
-import type {
-  Budget,
-  CacheInfo,
-  DryRunSpec,
-  Foretold,
-  HubHit,
-  Job,
-  JobReport,
-  LayerResult,
-  KeptRun,
-  Mix,
-  MixWidths,
-  ModelOrigin,
-  RunEvent,
-  TextSource,
-  Traffic,
-  NamedFile,
-} from '../job.ts'
+import type { RunEvent } from '../job/events.ts'
+import type { DryRunSpec } from '../job/forecast.ts'
+import type { Foretold } from '../job/foretold.ts'
+import type { CacheInfo, HubHit, Traffic } from '../job/hub.ts'
+import type { Job } from '../job/job.ts'
+import type { KeptRun } from '../job/kept.ts'
+import type { Budget, Mix, MixWidths } from '../job/mix.ts'
+import type { ModelOrigin, NamedFile } from '../job/model.ts'
+import type { JobReport } from '../job/report.ts'
+import type { LayerResult } from '../job/result.ts'
+import type { TextSource } from '../job/texts.ts'
 import type { KeptJournal, LinearLook, Seen, SigmaLook } from '../inspect/linear.ts'
 import type { Mixer } from '../run/mix.ts'
 import type { LabSetting } from '../inspect/lab.ts'

@@ -9,7 +9,7 @@ import type { BlockWeights } from '../../models/family.ts'
 import { disposeBlock, disposePanels, heldBytes, loadBlock, type OpenModel, type Outer } from '../../models/weights.ts'
 import { TokenInputs } from '../../models/token-inputs.ts'
 import { restore } from '../../quant/linear.ts'
-import type { RunSpec } from '../job.ts'
+import type { RunSpec } from '../job/job.ts'
 import { last } from '../run/forward.ts'
 import { endsOf, type Kept, linearNames, restoreBlock } from '../run/restore.ts'
 

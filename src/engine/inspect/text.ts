@@ -6,7 +6,7 @@ import { modelDigest } from '../keep/fingerprint.ts'
 import { readHead } from '../keep/journal.ts'
 import { SolvedBlocks } from '../keep/solved.ts'
 import type { Session } from '../session.ts'
-import type { RunSpec } from '../job.ts'
+import type { RunSpec } from '../job/job.ts'
 import { planRun } from '../plan/plan.ts'
 import { Reader, refuseText, solvedNames } from './reader.ts'
 

@@ -4,7 +4,8 @@ import { readRange } from '../../io/bytes.ts'
 import type { OpenModel } from '../../models/weights.ts'
 import type { Plan } from '../plan/plan.ts'
 import { sha256 } from '../../io/digest.ts'
-import type { HubOrigin, UsedText, UsedTexts } from '../job.ts'
+import type { HubOrigin } from '../job/model.ts'
+import type { UsedText, UsedTexts } from '../job/texts.ts'
 
 export interface Fingerprint {
   /** Configuration, headers of all tensors, and samples of the weights. */

@@ -15,19 +15,14 @@ import type { SolvedLinear } from '../../quant/linear.ts'
 import { sha256 } from '../../io/digest.ts'
 import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
 import type { Hidden } from '../run/hidden.ts'
-import type {
-  EndResult,
-  GpuSummary,
-  Job,
-  JobReport,
-  JournalSummary,
-  LayerResult,
-  ModelOrigin,
-  ModelSummary,
-  RunEvent,
-  RunResult,
-  TextSource,
-} from '../job.ts'
+import type { GpuSummary } from '../job/device.ts'
+import type { RunEvent } from '../job/events.ts'
+import type { Job } from '../job/job.ts'
+import type { JournalSummary } from '../job/kept.ts'
+import type { ModelOrigin, ModelSummary } from '../job/model.ts'
+import type { JobReport } from '../job/report.ts'
+import type { EndResult, LayerResult, RunResult } from '../job/result.ts'
+import type { TextSource } from '../job/texts.ts'
 import { type Arrays, Log } from './log.ts'
 import { withRoom } from './room.ts'
 import { type KeptEnd, type KeptLinear, SolvedBlocks, type Vectors } from './solved.ts'

@@ -1,5 +1,6 @@
 /** A job in the list of those that are kept: what tells it from the others, and its best figure. */
-import type { JournalSummary, KeptJob, RunEvent } from '../job.ts'
+import type { RunEvent } from '../job/events.ts'
+import type { JournalSummary, KeptJob } from '../job/kept.ts'
 
 type Begun = Extract<RunEvent, { type: 'job-start' }>
 

@@ -1,6 +1,7 @@
 /** Whether a job file's model and texts are those at hand: the same figures can be expected only then. */
 import { type JobFile, ownFileOf, withTexts } from '../job-file.ts'
-import type { Job, Problem } from '../job.ts'
+import type { Job } from '../job/job.ts'
+import type { Problem } from '../job/model.ts'
 import { planJob } from '../plan/check.ts'
 import type { Session } from '../session.ts'
 import { codeVersion, modelDigest, usedTexts, version } from './fingerprint.ts'

@@ -2,7 +2,7 @@
 import { WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Sink } from '../../io/bytes.ts'
 import type { Control } from '../control.ts'
-import type { RunEvent } from '../job.ts'
+import type { RunEvent } from '../job/events.ts'
 
 interface Pausable {
   control: Control

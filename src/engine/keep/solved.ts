@@ -2,7 +2,7 @@
 import { WorkbenchError } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
-import type { EndResult, LayerResult } from '../job.ts'
+import type { EndResult, LayerResult } from '../job/result.ts'
 import { Log } from './log.ts'
 
 /** A linear solved before an interruption, or kept. */

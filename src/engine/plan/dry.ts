@@ -11,9 +11,9 @@ import type { Store } from '../../io/bytes.ts'
 import { hollow } from '../../models/blank.ts'
 import { kindsOf, linearsOf, type Model } from '../../models/family.ts'
 import { blockName, type OpenModel } from '../../models/weights.ts'
-import { claims } from '../../overrides.ts'
+import { claims, type Override } from '../../overrides.ts'
 import { BLOCK, panelOf, usePanel as takePanel } from '../../quant/descent.ts'
-import { resolveOptions } from '../../options.ts'
+import { resolveOptions, type Options } from '../../options.ts'
 import { trialsOf } from '../../quant/choice.ts'
 import { solvers } from '../../quant/index.ts'
 import type { Solver } from '../../quant/solver.ts'
@@ -23,21 +23,11 @@ import type { PlannedRun } from './plan.ts'
 import { gibibytes } from './remarks.ts'
 import { baselineWork, passagesWork, runWork } from './work.ts'
 import { Control } from '../control.ts'
-import type {
-  DryRun,
-  DryRunSpec,
-  Forecast,
-  GpuSummary,
-  Holding,
-  Job,
-  JobCheck,
-  Options,
-  Override,
-  Problem,
-  RunSpec,
-  Stage,
-  StagePeaks,
-} from '../job.ts'
+import type { JobCheck } from '../job/check.ts'
+import type { GpuSummary, Holding } from '../job/device.ts'
+import type { DryRun, DryRunSpec, Forecast, StagePeaks } from '../job/forecast.ts'
+import type { Job, RunSpec, Stage } from '../job/job.ts'
+import type { Problem } from '../job/model.ts'
 import { BLOCK_WEIGHTS } from '../run/forward.ts'
 import { runJob } from '../run/run.ts'
 import { type AdapterTraits, Session } from '../session.ts'

@@ -1,4 +1,4 @@
-import type { Problem } from '../job.ts'
+import type { Problem } from '../job/model.ts'
 
 /** Errors and remarks about a job, in the order in which they were found. */
 export class Findings {

@@ -6,7 +6,8 @@ import { type OpenModel, blockName } from '../../models/weights.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { optionsFor } from '../../quant/grids/index.ts'
 import type { Solver } from '../../quant/solver.ts'
-import { fixedBy, type Options, resolveOptions, type RunSpec } from '../job.ts'
+import { fixedBy, type Options, resolveOptions } from '../../options.ts'
+import type { RunSpec } from '../job/job.ts'
 import { runOptions } from '../run-options.ts'
 
 export interface PlannedLinear {

@@ -6,7 +6,8 @@ import type { OpenModel } from '../../models/weights.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { gridKind } from '../../quant/grids/index.ts'
 import { outlierOptions } from '../../quant/outliers.ts'
-import { bitsPerWeight, type EndUse, type Options } from '../job.ts'
+import type { Options } from '../../options.ts'
+import { bitsPerWeight, type EndUse } from '../job/result.ts'
 import { type PlannedRun, plannedBits } from './plan.ts'
 
 /** Remarks on a run: unusual, but not errors. */

@@ -10,7 +10,7 @@ import { type Fixture, fixtureFiles, fixtures } from '../../models/fixtures/fixt
 import { families } from '../../models/index.ts'
 import { blockName, disposeBlock, loadBlock, openModel } from '../../models/weights.ts'
 import { solvers } from '../../quant/index.ts'
-import type { Job } from '../job.ts'
+import type { Job } from '../job/job.ts'
 import { runJob } from './run.ts'
 import { Session } from '../session.ts'
 import { memoryHost, smallJob, testTexts } from '../testing.ts'

@@ -19,7 +19,8 @@ import {
   loadPanels,
 } from '../../models/weights.ts'
 import type { Baseline, Host } from '../host.ts'
-import type { LastWords, Stage } from '../job.ts'
+import type { Stage } from '../job/job.ts'
+import type { LastWords } from '../job/result.ts'
 import type { Journal } from '../keep/journal.ts'
 import type { Plan, PlannedRun } from '../plan/plan.ts'
 import { overflow } from './finite.ts'

@@ -1,7 +1,9 @@
 /** Mixtures of widths within a budget: filled, never exceeded, the same for the same seed, and refused with what would work. */
 import { beforeAll, expect, test } from 'vitest'
 import { testSource } from '../../gpu/testing.ts'
-import { bitsPerWeight, type Job, type Mix } from '../job.ts'
+import type { Job } from '../job/job.ts'
+import type { Mix } from '../job/mix.ts'
+import { bitsPerWeight } from '../job/result.ts'
 import { planJob } from '../plan/check.ts'
 import { checkpointBytes, plannedBits } from '../plan/plan.ts'
 import { Session } from '../session.ts'

@@ -8,18 +8,11 @@ import { linearsOf } from '../../models/family.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
-import {
-  type Budget,
-  type EndUse,
-  type Job,
-  type Mix,
-  type MixPart,
-  type MixWidths,
-  type Options,
-  type Override,
-  type RunSpec,
-  bitsPerWeight,
-} from '../job.ts'
+import type { Options } from '../../options.ts'
+import type { Override } from '../../overrides.ts'
+import type { Job, RunSpec } from '../job/job.ts'
+import type { Budget, Mix, MixPart, MixWidths } from '../job/mix.ts'
+import { type EndUse, bitsPerWeight } from '../job/result.ts'
 import { type Choice, pack } from '../plan/knapsack.ts'
 import { withOwn } from '../plan/own.ts'
 import { checkpointBytes, endBits, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'

@@ -6,7 +6,7 @@ import { MOST_HALF } from '../../io/formats/index.ts'
 import { type OpenModel, blockName } from '../../models/weights.ts'
 import type { Peak } from '../host.ts'
 import type { Plan } from '../plan/plan.ts'
-import type { Problem } from '../job.ts'
+import type { Problem } from '../job/model.ts'
 
 /** Seen while a model runs: the input of each group of linears, and what each block puts out. */
 export class Peaks {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Device } from '../../gpu/device.ts'
 import type { Host } from '../host.ts'
-import type { RunEvent } from '../job.ts'
+import type { RunEvent } from '../job/events.ts'
 import { Pace } from '../pace.ts'
 import type { RunWork } from '../plan/work.ts'
 import { FORWARD, Pulse } from './pulse.ts'

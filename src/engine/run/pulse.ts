@@ -1,7 +1,7 @@
 /** How far a job is, and where it can be paused. */
 import type { Device } from '../../gpu/device.ts'
 import type { Host } from '../host.ts'
-import { type MemoryPoint, sampleMemory } from '../job.ts'
+import { type MemoryPoint, sampleMemory } from '../job/device.ts'
 import type { RunWork } from '../plan/work.ts'
 import { Progress, type Work } from './progress.ts'
 

@@ -7,7 +7,7 @@ import { type BlockWeights, linearsOf } from '../../models/family.ts'
 import { blockName, loadOutside, loadPanels, type OpenModel, type Outer, panelHeight } from '../../models/weights.ts'
 import { outputsOf, restore, type SolvedLinear } from '../../quant/linear.ts'
 import { quantizedPaths } from '../../overrides.ts'
-import type { RunSpec } from '../job.ts'
+import type { RunSpec } from '../job/job.ts'
 import type { KeptEnd, KeptLinear, Vectors } from '../keep/solved.ts'
 
 /** Where solved linears and changed vectors come from. */

@@ -2,7 +2,7 @@
 import { toErrorData } from '../../errors.ts'
 import type { Score } from '../../eval/perplexity.ts'
 import type { Host, Judgement } from '../host.ts'
-import { type EndResult, type LayerResult, type RunResult, bitsPerWeight } from '../job.ts'
+import { type EndResult, type LayerResult, type RunResult, bitsPerWeight } from '../job/result.ts'
 import type { CheckpointExport } from '../keep/export.ts'
 import type { Journal } from '../keep/journal.ts'
 import { type PlannedRun, keptLinears, weightBytes } from '../plan/plan.ts'

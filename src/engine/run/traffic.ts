@@ -1,7 +1,8 @@
 /** The network while a job runs. */
 import type { Network } from '../../io/hub/network.ts'
 import type { Host } from '../host.ts'
-import type { JobReport, Traffic } from '../job.ts'
+import type { Traffic } from '../job/hub.ts'
+import type { JobReport } from '../job/report.ts'
 
 /** Reports what the network does, lets cancelling reach it, and has it wait out a lost connection. Undone by the result. */
 export function follow(network: Network, { control, emit }: Host): () => void {

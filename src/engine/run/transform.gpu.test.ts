@@ -15,7 +15,7 @@ import { safetensorsOf, type TinyConfig, tinyTensors } from '../../models/testin
 import { disposeBlock, loadBlock, type OpenModel, openModel } from '../../models/weights.ts'
 import { objective } from '../../quant/rounding.ts'
 import { examine } from '../plan/check.ts'
-import type { Job } from '../job.ts'
+import type { Job } from '../job/job.ts'
 import { runJob } from './run.ts'
 import { Session } from '../session.ts'
 import { memoryHost, smallJob, testTexts, tinyConfig } from '../testing.ts'
