@@ -1,5 +1,6 @@
 /** The names that every template knows, and where names are looked up. */
-import { bind, fromKeys, integer } from './access.ts'
+import { bind, integer } from './arguments.ts'
+import { fromKeys } from './methods.ts'
 import { strftime } from './dates.ts'
 import { Raised, TemplateError, Unsupported } from './meter.ts'
 import { type Args, Callable, Dict, Instance, iterate, Namespace, Range, str, Tuple, typeName, type Value } from './values.ts'

@@ -1,5 +1,5 @@
 /** What a loop of a template has: `loop`, and the ways out of it. */
-import { bind } from './access.ts'
+import { bind } from './arguments.ts'
 import { TemplateError } from './meter.ts'
 import { Callable, equal, Instance, iterate, Iter, lengthOf, Undefined, type Value } from './values.ts'
 

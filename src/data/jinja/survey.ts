@@ -1,6 +1,6 @@
 /** What a template will read and need, before it is rendered. */
 import { missing } from './filters.ts'
-import type { Arguments, Expression, Signature, Statement, Target } from './parser.ts'
+import type { Arguments, Expression, Signature, Statement, Target } from './syntax.ts'
 
 /**
  * Collects the names that are read. An unknown filter or test is an error where Jinja reports it before rendering: everywhere but

@@ -4,12 +4,14 @@
  * is refused by name.
  */
 import { attributeOf, itemOf, Slice } from './access.ts'
-import { applyFilter, applyTest } from './filters.ts'
+import { applyFilter } from './filters.ts'
+import { applyTest } from './tests.ts'
 import { checkMember, type Day, globals, Scope } from './globals.ts'
 import { Leave, Loop } from './loops.ts'
 import { metered, paid, pay, TemplateError, Unsupported } from './meter.ts'
 import { binary, compare, unary } from './operations.ts'
-import { type Arguments, type Expression, parse, type Signature, type Statement, type Target } from './parser.ts'
+import { parse } from './parser.ts'
+import type { Arguments, Expression, Signature, Statement, Target } from './syntax.ts'
 import { survey } from './survey.ts'
 import {
   type Args,
