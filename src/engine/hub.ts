@@ -1,7 +1,9 @@
 /** Models of the Hub for the page and the command line: their information, and opening them. */
 import { toErrorData, WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
-import { type Hub, type HubFile, parseRepo, type Repo, weightBytes } from '../io/hub/hub.ts'
+import type { Hub } from '../io/hub/hub.ts'
+import { type HubFile, type Repo, weightBytes } from '../io/hub/answers.ts'
+import { parseRepo } from '../io/hub/addresses.ts'
 import { readConfig } from '../io/folder.ts'
 import { unwritable } from '../io/names.ts'
 import { otherWeights } from '../io/wrong.ts'
@@ -14,7 +16,8 @@ import type { Session } from './session.ts'
 export { hubDatasets } from '../data/datasets.ts'
 export { defaultCacheBudget } from '../io/hub/cache.ts'
 export { type Hub, openHub } from '../io/hub/hub.ts'
-export { type NetworkEvent, publicHub } from '../io/hub/network.ts'
+export { publicHub } from '../io/hub/network.ts'
+export type { NetworkEvent } from '../io/hub/traffic.ts'
 export type { Pushed, PushPlace, PushProgress } from '../io/hub/push.ts'
 
 /** Uploading, which most visits do without. */

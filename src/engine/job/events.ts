@@ -1,7 +1,7 @@
 /** What happens during a job: RunEvents are all that a view needs to follow it. */
 import type { WindowMeans } from '../../eval/perplexity.ts'
 import type { Holding } from '../../gpu/memory.ts'
-import type { Traffic } from '../../io/hub/network.ts'
+import type { Traffic } from '../../io/hub/traffic.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { Stage } from './job.ts'
 import type { Problem } from './model.ts'

@@ -1,9 +1,9 @@
 /** What the Hub says of a model before it is opened, and the cache of its files. */
-import type { Refs } from '../../io/hub/hub.ts'
+import type { Refs } from '../../io/hub/answers.ts'
 import type { HubOrigin, Problem } from './model.ts'
 
-export type { Hit as HubHit } from '../../io/hub/hub.ts'
-export type { Traffic } from '../../io/hub/network.ts'
+export type { Hit as HubHit } from '../../io/hub/answers.ts'
+export type { Traffic } from '../../io/hub/traffic.ts'
 
 /** The Hub's information about a model before it is opened. */
 export interface HubModel {

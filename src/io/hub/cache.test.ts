@@ -4,8 +4,9 @@ import { type HubServer, startHub } from '../../../e2e/hub/server.ts'
 import { WorkbenchError } from '../../errors.ts'
 import { refusal } from '../testing.ts'
 import { Cache, type CacheFolder } from './cache.ts'
-import { openHub, type Repo } from './hub.ts'
-import type { NetworkEvent } from './network.ts'
+import { openHub } from './hub.ts'
+import type { Repo } from './answers.ts'
+import type { NetworkEvent } from './traffic.ts'
 
 const repo: Repo = { type: 'model', name: 'demo/noise' }
 const noise = (seed: number) => Uint8Array.from({ length: 100_000 }, (_, i) => ((i + seed) * 2654435761) >>> 13)

@@ -6,8 +6,10 @@ import { openFolder } from '../folder.ts'
 import { memorySink } from '../memory.ts'
 import { CheckpointWriter, openCheckpoint } from '../safetensors.ts'
 import { refusal } from '../testing.ts'
-import { type Hub, openHub, parseRepo, type Repo } from './hub.ts'
-import type { NetworkEvent } from './network.ts'
+import { type Hub, openHub } from './hub.ts'
+import { parseRepo } from './addresses.ts'
+import type { Repo } from './answers.ts'
+import type { NetworkEvent } from './traffic.ts'
 
 const stories: Repo = { type: 'model', name: 'demo/stories' }
 const gated: Repo = { type: 'model', name: 'demo/gated' }

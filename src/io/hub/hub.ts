@@ -7,19 +7,33 @@ import { WorkbenchError } from '../../errors.ts'
 import type { ByteRange, Files } from '../bytes.ts'
 import { escapes } from '../names.ts'
 import { isObject } from '../json.ts'
-import { dtypeBits } from '../safetensors.ts'
 import { Cache, type CacheFolder } from './cache.ts'
-import { HttpError, Network, type NetworkOptions, publicHub } from './network.ts'
+import { explain, nonsense } from './explain.ts'
+import { HttpError } from './trouble.ts'
+import { Network, type NetworkOptions, publicHub } from './network.ts'
 import { hubSource, Lookahead, RemoteFile } from './remote.ts'
+import {
+  type Repo,
+  type Hit,
+  commit,
+  repoFacts,
+  type RepoFacts,
+  type Ref,
+  whoami,
+  type Account,
+  repoRefs,
+  type Refs,
+  hubFile,
+  type HubFile,
+  weightBytes,
+  sizesOf,
+  count,
+  date,
+} from './answers.ts'
+import { checkUrl } from './addresses.ts'
 
 /** The library, which most visits do without. */
 export const loadHubLibrary = () => import('@huggingface/hub')
-
-export interface Repo {
-  type: 'model' | 'dataset'
-  /** `owner/name`; a few old ones have no owner. */
-  name: string
-}
 
 export interface HubOptions extends NetworkOptions {
   /** Address of the Hub or a mirror. */
@@ -28,103 +42,9 @@ export interface HubOptions extends NetworkOptions {
   cache?: { store: CacheFolder; budget: number }
 }
 
-export interface Hit {
-  name: string
-  downloads: number
-  likes: number
-  gated: boolean
-  private: boolean
-  /** ISO date. */
-  updated: string
-  /** By the Hub's own count over the safetensors; null where there are none. */
-  parameters: number | null
-  /** Their size in bytes. */
-  bytes: number | null
-}
-
-const commit = z.string().regex(/^[0-9a-f]{40}$/)
-
-const repoFacts = z.object({
-  name: z.string(),
-  /** The commit that the revision points to now. */
-  sha: commit,
-  private: z.boolean(),
-  gated: z.literal([false, 'auto', 'manual']),
-  downloads: z.number(),
-  likes: z.number(),
-  updated: z.string(),
-  license: z.string().nullable(),
-  /** `model_type` of config.json, as the Hub read it. */
-  modelType: z.string().nullable(),
-  /** By the Hub's own count over the safetensors. */
-  parameters: z.number().nullable(),
-})
-export type RepoFacts = z.infer<typeof repoFacts>
-
-const ref = z.object({
-  /** Short name to show: `main`, `v1.0`, `refs/pr/3`. */
-  name: z.string(),
-  sha: z.string(),
-})
-export type Ref = z.infer<typeof ref>
-
-/** Of the answer about a token, what is used. */
-const whoami = z.object({
-  name: z.string(),
-  orgs: z.array(z.object({ name: z.string() })).default([]),
-  auth: z.object({ accessToken: z.object({ role: z.string().optional() }).optional() }).optional(),
-})
-
-export interface Account {
-  name: string
-  organizations: string[]
-  /** The token is one for reading. A fine-grained one says what it may when it is used. */
-  readOnly: boolean
-}
-
-const repoRefs = z.object({ branches: z.array(ref), tags: z.array(ref), pulls: z.array(ref) })
-export type Refs = z.infer<typeof repoRefs>
-
-const hubFile = z.object({
-  path: z.string().refine((path) => escapes(path) === null),
-  size: z.int().nonnegative(),
-  /** SHA-256 of a large file, git's blob id of a small one. */
-  hash: z.string(),
-  xet: z.boolean(),
-})
-export type HubFile = z.infer<typeof hubFile>
-
-/** How many pull requests are searched for a conversion to safetensors, newest first. */
 const maxPulls = 30
 /** A repository with more files than this is not listed completely. */
 const maxFiles = 100_000
-const repoPart = '[A-Za-z0-9][A-Za-z0-9._-]{0,95}'
-
-/** `owner/name`, `owner/name@revision`, or the address of its page. @throws WorkbenchError `option-invalid` */
-export function parseRepo(text: string): { name: string; revision: string | null } {
-  const trimmed = text.trim()
-  const page = /^https?:\/\/[^/]+\/(?:models\/|datasets\/)?([^/?#]+\/[^/?#]+)(?:\/(?:tree|blob|resolve)\/([^?#]+))?/.exec(trimmed)
-  // A path after the revision is ignored; the revision itself contains slashes only as refs/pr/N.
-  const fromPage = page?.[2] && (/^refs(?:\/|%2F)(?:pr|convert)(?:\/|%2F)[^/]+/i.exec(page[2])?.[0] ?? page[2].split('/')[0])
-  const [name, revision = null] = page ? [page[1], fromPage ? decodeURIComponent(fromPage) : null] : trimmed.split(/@(.*)/s, 2)
-  if (!new RegExp(`^(${repoPart}/)?${repoPart}$`).test(name) || name.includes('..')) {
-    throw new WorkbenchError(
-      'option-invalid',
-      `“${text}” is not a repository name of the Hub.`,
-      'Write owner/name, or owner/name@revision.',
-    )
-  }
-  return { name, revision: checkRevision(revision) }
-}
-
-function checkRevision(revision: string | null): string | null {
-  if (revision === null || (/^[\w./-]{1,200}$/.test(revision) && !revision.includes('..') && !revision.startsWith('/'))) return revision
-  throw new WorkbenchError(
-    'option-invalid',
-    `“${revision}” is not a revision.`,
-    'Write a branch, a tag, a commit, or refs/pr/ and a number.',
-  )
-}
 
 /** @throws WorkbenchError `option-invalid` when the address is not valid. */
 export function openHub(options: HubOptions = {}): Hub {
@@ -152,7 +72,7 @@ export class Hub {
     try {
       const answer = await this.#json('/api/whoami-v2')
       const { success, data } = whoami.safeParse(answer)
-      if (!success) throw this.#nonsense()
+      if (!success) throw nonsense(this.network)
       const organizations = data.orgs.map(({ name }) => name)
       return { name: data.name, organizations, readOnly: data.auth?.accessToken?.role === 'read' }
     } catch (error) {
@@ -179,7 +99,7 @@ export class Hub {
         fetch: this.network.fetcher(signal),
       })
       for await (const { name, downloads, likes, gated, private: secret, updatedAt, safetensors } of found) {
-        if (typeof name !== 'string') throw this.#nonsense()
+        if (typeof name !== 'string') throw nonsense(this.network)
         hits.push({
           name,
           downloads: count(downloads),
@@ -212,7 +132,7 @@ export class Hub {
         : { ...(await datasetInfo({ ...shared, additionalFields: ['sha', 'cardData', 'tags'] })) }
     })
     const { success, data: sha } = commit.safeParse(info.sha)
-    if (!success) throw this.#nonsense()
+    if (!success) throw nonsense(this.network)
     const { cardData, config, safetensors, tags, gated } = info
     const tag = Array.isArray(tags) ? tags.find((one) => typeof one === 'string' && one.startsWith('license:')) : undefined
     const license = isObject(cardData) ? (cardData.license_name ?? cardData.license) : undefined
@@ -237,7 +157,7 @@ export class Hub {
 
   async #refs(repo: Repo): Promise<Refs> {
     const answer = await this.explained(titleOf(repo), () => this.#json(`/api/${repo.type}s/${repo.name}/refs?include_prs=1`))
-    if (!isObject(answer)) throw this.#nonsense()
+    if (!isObject(answer)) throw nonsense(this.network)
     const read = (list: unknown, name: (ref: { ref: string; name: string }) => string): Ref[] =>
       (Array.isArray(list) ? list : [])
         .filter((one) => isObject(one) && typeof one.ref === 'string' && typeof one.targetCommit === 'string')
@@ -269,7 +189,7 @@ export class Hub {
           throw new WorkbenchError('hub-answer', `${repo.name} has a file named ${JSON.stringify(path)}, which is refused: ${why}.`, hint)
         }
         const { success, data } = hubFile.safeParse({ path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid, xet: Boolean(xetHash) })
-        if (!success) throw this.#nonsense()
+        if (!success) throw nonsense(this.network)
         files.push(data)
         if (files.length > maxFiles)
           throw new WorkbenchError('hub-answer', `${repo.name} has more than ${maxFiles} files.`, 'Name a folder inside it.')
@@ -335,7 +255,7 @@ export class Hub {
         get xet() {
           return xet && hub.#xetWorks ? byXet : null
         },
-        explain: (error) => this.#explain(error, `${path} of ${repo.name}`),
+        explain: (error) => explain(error, `${path} of ${repo.name}`, this.network),
       }),
       this.#lookahead,
     )
@@ -378,96 +298,10 @@ export class Hub {
     try {
       return await work()
     } catch (error) {
-      throw this.#explain(error, what)
+      throw explain(error, what, this.network)
     }
   }
-
-  /** An HTTP error as an error about `what` was requested; bugs are returned unchanged. */
-  #explain(error: unknown, what: string): unknown {
-    if (error instanceof SyntaxError) return this.#nonsense(error)
-    if (!(error instanceof HttpError)) return error
-    const { status, reason } = error
-    const { host, signedIn } = this.network
-    const inside = what.replace(/^The /, 'the ')
-    const access = signedIn ? 'Check which account the token belongs to, and that it has access.' : 'Sign in, or paste an access token.'
-    if (reason === 'GatedRepo') {
-      return new WorkbenchError(
-        'hub-denied',
-        signedIn ? `${what} is gated, and this account has no access yet.` : `${what} is gated: its owner grants access on request.`,
-        `Request access on its page at ${host}${signedIn ? ', then try again.' : `. ${access}`}`,
-      )
-    }
-    if (reason === 'RevisionNotFound')
-      return new WorkbenchError(
-        'hub-missing',
-        `${what} does not exist: no such revision.`,
-        'Choose a branch, a tag or a commit of this repository.',
-      )
-    if (reason === 'EntryNotFound') return new WorkbenchError('hub-missing', `${what} does not exist.`, 'Open the repository again.')
-    // The Hub tells nobody without access that a private repository exists.
-    if (status === 404 || reason === 'RepoNotFound')
-      return new WorkbenchError('hub-missing', `${what} is not on ${host}, or it is private.`, `Check the name. ${access}`)
-    if (status === 401 || status === 403)
-      return new WorkbenchError(
-        'hub-denied',
-        `The Hub at ${host} denies access to ${inside}${error.said && `: ${error.said}`}.`,
-        signedIn ? `The token may have expired. ${access}` : access,
-      )
-    if (status === 416)
-      return new WorkbenchError('hub-changed', `${what} is shorter than the Hub's listing says.`, 'Open the repository again.')
-    return new WorkbenchError(
-      'hub-answer',
-      `The Hub at ${host} answered ${status} about ${inside}${error.said && `: ${error.said}`}.`,
-      'Try again later, or check the address of the Hub.',
-    )
-  }
-
-  #nonsense(cause?: unknown): WorkbenchError {
-    return new WorkbenchError(
-      'hub-answer',
-      `The answer of ${this.network.host} is not that of a Hub.`,
-      'Check that this is the address of a Hub.',
-      { cause },
-    )
-  }
-}
-
-/** Size of the safetensors that would be read: one file, or shards. */
-export function weightBytes(files: readonly HubFile[]): number {
-  const weights = files.filter(({ path }) => /^[^/]+\.safetensors$/.test(path))
-  const single = weights.find(({ path }) => path === 'model.safetensors')
-  const shards = weights.filter(({ path }) => /^model-\d+-of-\d+\.safetensors$/.test(path))
-  return (single ? [single] : shards.length ? shards : weights).reduce((sum, { size }) => sum + size, 0)
-}
-
-/** Parameters and their bytes from the Hub's count of them by data type. */
-function sizesOf(safetensors: unknown): { parameters: number | null; bytes: number | null } {
-  if (!isObject(safetensors) || !Number.isSafeInteger(safetensors.total)) return { parameters: null, bytes: null }
-  const counts = isObject(safetensors.parameters) ? Object.entries(safetensors.parameters) : []
-  const bytes = counts.reduce(
-    (sum, [dtype, count]) => sum + (Number(count) * ((dtypeBits as Record<string, number>)[dtype] ?? Number.NaN)) / 8,
-    0,
-  )
-  return { parameters: safetensors.total as number, bytes: counts.length && Number.isFinite(bytes) ? bytes : null }
-}
-
-function checkUrl(text: string): string {
-  let url: URL
-  try {
-    url = new URL(text)
-  } catch {
-    throw new WorkbenchError('option-invalid', `“${text}” is not the address of a Hub.`, `Write it like ${publicHub}.`)
-  }
-  if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash)
-    throw new WorkbenchError(
-      'option-invalid',
-      'The address of a Hub consists of a host and an optional path.',
-      `Write it like ${publicHub}.`,
-    )
-  return url.href.replace(/\/+$/, '')
 }
 
 const titleOf = ({ type, name }: Repo, revision?: string) =>
   `The ${type === 'model' ? 'model' : 'data set'} ${name}${revision && revision !== 'main' ? ` at ${revision.slice(0, 40)}` : ''}`
-const count = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : 0)
-const date = (value: unknown) => (value instanceof Date && Number.isFinite(value.getTime()) ? value.toISOString() : '')

@@ -4,8 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Fault, type HubServer, startHub } from '../../../e2e/hub/server.ts'
 import { refusal } from '../testing.ts'
-import { openHub, type Repo } from './hub.ts'
-import type { NetworkEvent, NetworkOptions } from './network.ts'
+import { openHub } from './hub.ts'
+import type { Repo } from './answers.ts'
+import type { NetworkOptions } from './network.ts'
+import type { NetworkEvent } from './traffic.ts'
 
 const repo: Repo = { type: 'model', name: 'demo/noise' }
 const content = Uint8Array.from({ length: 1_500_000 }, (_, i) => (i * 2654435761) >>> 13)

@@ -5,27 +5,11 @@
  * it.
  */
 import { type ErrorCode, WorkbenchError } from '../../errors.ts'
+import { Meter, type NetworkEvent, type Traffic } from './traffic.ts'
+import { HttpError, Trouble, failure, sentenceOf, isOffline, retryAfter, seconds } from './trouble.ts'
+import { Watch, sleep } from './watch.ts'
 
 export const publicHub = 'https://huggingface.co'
-
-/** Traffic since the engine started; in events and reports of a job, since the job started. */
-export interface Traffic {
-  /** Bytes of response bodies received. */
-  fetched: number
-  /** Bytes read from the cache instead. */
-  cached: number
-  requests: number
-  /** Requests in flight. */
-  underWay: number
-  /** Bytes per second over the last few seconds. */
-  rate: number
-  /** Why nothing is received now, as a sentence; null otherwise. */
-  waiting: string | null
-}
-
-export type NetworkEvent =
-  | { type: 'traffic'; traffic: Traffic }
-  | { type: 'notice'; code: ErrorCode | 'note'; message: string; hint: string }
 
 export interface NetworkOptions {
   fetch?: typeof fetch
@@ -37,34 +21,6 @@ export interface NetworkOptions {
   sleep?: (ms: number, signal: AbortSignal) => Promise<void>
   random?: () => number
   online?: () => boolean
-}
-
-/** An error response that a retry cannot change. */
-export class HttpError extends Error {
-  constructor(
-    readonly status: number,
-    /** The Hub's own `X-Error-Code`, e.g. `GatedRepo`. */
-    readonly reason: string,
-    /** The Hub's own sentence; empty where it gives none. */
-    readonly said = '',
-  ) {
-    super(`The answer was ${status}.`)
-  }
-}
-
-/** A failure that a retry may resolve. */
-class Trouble extends Error {
-  constructor(
-    readonly code: ErrorCode,
-    /** Completes "The Hub at <host> …" or "The storage at <host> …". */
-    readonly what: string,
-    readonly hint: string,
-    /** Milliseconds that the server asks to wait. */
-    readonly after: number | null = null,
-    options?: ErrorOptions,
-  ) {
-    super(what, options)
-  }
 }
 
 /** Bytes `[begin, end)` of a file of `size` bytes. */
@@ -80,21 +36,24 @@ const firstDelay = 500
 const longestDelay = 30_000
 /** A server that asks for a longer wait is an error. */
 const longestAfter = 5 * 60_000
+
 /** A broken transfer that received this many bytes made progress, so the count of attempts starts again. */
 const stepForward = 256 << 10
+
 /** Cap in bytes of an answer that is not a file: a page of a listing has some 100 kB. */
 const maxAnswer = 64 << 20
+
 const fewTries = 3
 /** Bytes per millisecond (1 Mbit/s) that an upload is given time for beyond the stall: nothing is received while it is sent. */
 const slowestUpload = 128
+
 const connections = 6
+
 /**
  * Without the browser's cookies and without its HTTP cache, which would store everything a second time, and which restarts concurrent
  * ranges of one file.
  */
 const alone = { credentials: 'omit', cache: 'no-store' } as const
-const rateWindow = 3000
-const eventEvery = 250
 
 export class Network {
   /** The Hub's origin, the only one that the token is sent to. */
@@ -111,11 +70,7 @@ export class Network {
   #stop = new AbortController()
   #free = connections
   readonly #queue: (() => void)[] = []
-  readonly #listeners = new Set<(event: NetworkEvent) => void>()
-  readonly #recent: { at: number; bytes: number }[] = []
-  readonly #traffic: Traffic = { fetched: 0, cached: 0, requests: 0, underWay: 0, rate: 0, waiting: null }
-  #told = 0
-  #fading: ReturnType<typeof setTimeout> | undefined
+  readonly #meter = new Meter()
 
   constructor(hubUrl: string, options: NetworkOptions = {}) {
     this.origin = new URL(hubUrl).origin
@@ -132,7 +87,7 @@ export class Network {
   }
 
   get traffic(): Traffic {
-    return { ...this.#traffic, rate: this.#rate() }
+    return this.#meter.traffic
   }
 
   get signedIn(): boolean {
@@ -157,18 +112,16 @@ export class Network {
   }
 
   listen(listener: (event: NetworkEvent) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#meter.listen(listener)
   }
 
   notice(code: ErrorCode | 'note', message: string, hint = ''): void {
-    for (const listener of this.#listeners) listener({ type: 'notice', code, message, hint })
+    this.#meter.say({ type: 'notice', code, message, hint })
   }
 
   /** Counts bytes read from the cache. */
   countCached(bytes: number): void {
-    this.#traffic.cached += bytes
-    this.#tell()
+    this.#meter.cached(bytes)
   }
 
   /** Ends everything in flight with `cancelled`; later requests are not affected. */
@@ -262,7 +215,7 @@ export class Network {
 
   /** Sends one request and returns its response, the body unread. @throws Trouble, HttpError */
   async #open(url: string, init: RequestInit | undefined, watch: Watch): Promise<Response> {
-    this.#traffic.requests++
+    this.#meter.asked()
     const headers = new Headers(init?.headers)
     if (new URL(url).origin === this.origin) {
       headers.delete('Authorization')
@@ -296,7 +249,7 @@ export class Network {
         const { done, value } = await watch.guard(reader.read())
         if (done) return
         watch.fed()
-        this.#count(value.length)
+        this.#meter.received(value.length)
         take(value)
       }
     } catch (error) {
@@ -307,9 +260,9 @@ export class Network {
 
   /** A request to another host, without the token; its body is counted and watched for stalls. */
   async #foreign(url: string, init?: RequestInit): Promise<Response> {
-    this.#traffic.requests++
+    this.#meter.asked()
     const watch = new Watch(this.#stall, this.#stop.signal)
-    const over = this.#begin()
+    const over = this.#meter.begin()
     const end = () => {
       watch.end()
       over()
@@ -334,7 +287,7 @@ export class Network {
             return
           }
           watch.fed()
-          this.#count(value.length)
+          this.#meter.received(value.length)
           out.enqueue(value)
         } catch (error) {
           end()
@@ -360,7 +313,7 @@ export class Network {
   ): Promise<T> {
     const stop = signal ? AbortSignal.any([this.#stop.signal, signal]) : this.#stop.signal
     await this.#enter(stop)
-    const over = this.#begin()
+    const over = this.#meter.begin()
     try {
       for (let failed = 0; ; ) {
         const watch = new Watch(this.#stall + patience, stop)
@@ -368,7 +321,7 @@ export class Network {
           const result = await work(watch, () => {
             failed = 0
           })
-          this.#wait(null)
+          this.#meter.wait(null)
           return result
         } catch (error) {
           stop.throwIfAborted()
@@ -386,7 +339,7 @@ export class Network {
           const soon = trouble.code === 'hub-unreachable' ? !this.patient : trouble.code !== 'hub-busy'
           const tries = soon && !offline ? fewTries : this.#tries
           if (failed >= tries || delay > longestAfter) throw this.#final(trouble, who)
-          this.#wait(`${offline ? 'There is no network' : `The ${who} ${trouble.what}`}; trying again in ${seconds(delay)}.`)
+          this.#meter.wait(`${offline ? 'There is no network' : `The ${who} ${trouble.what}`}; trying again in ${seconds(delay)}.`)
           await this.#sleep(delay, stop)
         } finally {
           watch.end()
@@ -399,7 +352,7 @@ export class Network {
   }
 
   #final({ code, what, hint, after, cause }: Trouble, who: string): WorkbenchError {
-    this.#wait(null)
+    this.#meter.wait(null)
     if (code === 'offline') return new WorkbenchError(code, 'There is no network connection.', hint, { cause })
     const wait = after !== null && after > longestAfter ? ` It asks to wait ${seconds(after)}.` : ''
     return new WorkbenchError(code, `The ${who} ${what}.${wait}`, hint, { cause })
@@ -416,136 +369,6 @@ export class Network {
     if (next) next()
     else this.#free++
   }
-
-  // ---------------------------------------------------------------- counting
-
-  #count(bytes: number): void {
-    this.#traffic.fetched += bytes
-    this.#traffic.waiting = null
-    this.#recent.push({ at: performance.now(), bytes })
-    this.#tell()
-  }
-
-  #rate(): number {
-    const now = performance.now()
-    while (this.#recent.length && this.#recent[0].at < now - rateWindow) this.#recent.shift()
-    const first = this.#recent.at(0)
-    if (!first) return 0
-    const bytes = this.#recent.reduce((sum, one) => sum + one.bytes, 0)
-    return bytes / (Math.max(eventEvery, now - first.at) / 1000)
-  }
-
-  /** Counts a request as in flight until the returned function is called; calling it twice is harmless. */
-  #begin(): () => void {
-    let over = false
-    this.#traffic.underWay++
-    this.#tell(true)
-    return () => {
-      if (over) return
-      over = true
-      this.#traffic.underWay--
-      this.#tell(true)
-    }
-  }
-
-  #wait(why: string | null): void {
-    if (this.#traffic.waiting === why) return
-    this.#traffic.waiting = why
-    this.#tell(true)
-  }
-
-  #tell(now = false): void {
-    const time = performance.now()
-    if (!this.#listeners.size || (!now && time - this.#told < eventEvery)) return
-    this.#told = time
-    const { traffic } = this
-    for (const listener of this.#listeners) listener({ type: 'traffic', traffic })
-    // Reported again when nothing is received any more.
-    clearTimeout(this.#fading)
-    if (traffic.rate > 0) {
-      this.#fading = setTimeout(() => this.#tell(true), 1000)
-      // This timer must not keep a terminal program running.
-      if (typeof this.#fading === 'object') this.#fading.unref()
-    }
-  }
-}
-
-/** Aborts a request when nothing was received for too long, or when everything is cancelled. */
-class Watch {
-  readonly signal: AbortSignal
-  readonly #stalled = new AbortController()
-  #timer: ReturnType<typeof setTimeout> | undefined
-
-  constructor(
-    readonly ms: number,
-    stop: AbortSignal,
-  ) {
-    this.signal = AbortSignal.any([stop, this.#stalled.signal])
-    this.fed()
-  }
-
-  /** Something was received. */
-  fed(): void {
-    clearTimeout(this.#timer)
-    const what = `sent nothing for ${seconds(this.ms)}`
-    this.#timer = setTimeout(
-      () => this.#stalled.abort(new Trouble('hub-unreachable', what, 'Check the connection, then try again.')),
-      this.ms,
-    )
-  }
-
-  /** The promise, or the reason of the abort, whichever is first. */
-  async guard<T>(promise: Promise<T>): Promise<T> {
-    let abort = () => {}
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () => reject(this.signal.reason)
-    })
-    this.signal.addEventListener('abort', abort)
-    if (this.signal.aborted) abort()
-    try {
-      return await Promise.race([promise, aborted])
-    } finally {
-      this.signal.removeEventListener('abort', abort)
-    }
-  }
-
-  end(): void {
-    clearTimeout(this.#timer)
-  }
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal.reason)
-    }
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    signal.addEventListener('abort', stop, { once: true })
-  })
-}
-
-/** An error thrown by fetch as a failure that can be retried. @throws WorkbenchError, HttpError and bugs, unchanged */
-function failure(error: unknown, offline: boolean): Trouble {
-  if (error instanceof WorkbenchError || error instanceof HttpError) throw error
-  // Anything but the network's own errors is a bug.
-  if (!(error instanceof TypeError || error instanceof DOMException)) throw error
-  if (offline)
-    return new Trouble('offline', 'cannot be reached', 'Connect to the internet, or open files on this machine.', null, {
-      cause: error,
-    })
-  const code = systemCode(error)
-  const what =
-    code === 'ECONNREFUSED'
-      ? 'refuses the connection'
-      : code === 'ECONNRESET' || code === 'UND_ERR_SOCKET'
-        ? 'closed the connection'
-        : 'cannot be reached'
-  const page = code ? '' : ' It may also forbid this page to read from it (CORS).'
-  return new Trouble('hub-unreachable', what, `Check the connection and the address of the Hub.${page}`, null, { cause: error })
 }
 
 /** Bytes of a request's body. */
@@ -553,32 +376,6 @@ function sizeOf(body: RequestInit['body']): number {
   if (typeof body === 'string') return body.length
   if (body instanceof Blob) return body.size
   return ArrayBuffer.isView(body) || body instanceof ArrayBuffer ? body.byteLength : 0
-}
-
-/** What a server said, short enough to be shown, and in plain characters. */
-const sentenceOf = (text: string) =>
-  text
-    .replace(/[^\x20-\x7e]/g, ' ')
-    .slice(0, 200)
-    .replace(/[.\s]+$/, '')
-
-const systemCode = (error: unknown) => ((error as Error)?.cause as { code?: string } | undefined)?.code ?? ''
-
-/** Node has no error for being offline; no host can be found then. */
-function isOffline(error: unknown): boolean {
-  return ['ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'ENETDOWN'].includes(systemCode(error))
-}
-
-/** Milliseconds of `Retry-After` (seconds or a date), or of the reset time in the Hub's `RateLimit`. */
-function retryAfter({ headers }: Response): number | null {
-  const value = headers.get('retry-after')
-  const wait =
-    value === null
-      ? Number(/\bt=(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1] ?? Number.NaN) * 1000
-      : /^\d+$/.test(value)
-        ? Number(value) * 1000
-        : Date.parse(value) - Date.now()
-  return Number.isFinite(wait) ? Math.max(0, wait) : null
 }
 
 /** The entity tag, without the suffix of a compressing proxy. */
@@ -590,5 +387,3 @@ function entityTag({ headers }: Response): string | null {
       .replace(/-(gzip|br)"$/, '"') ?? null
   )
 }
-
-const seconds = (ms: number) => (ms < 1000 ? 'a second' : ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`)

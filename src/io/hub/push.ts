@@ -9,9 +9,10 @@
 import { inWords, WorkbenchError } from '../../errors.ts'
 import type { Bytes } from '../bytes.ts'
 import { hex, sha256 } from '../digest.ts'
-import type { Hub, HubFile } from './hub.ts'
+import type { Hub } from './hub.ts'
+import type { HubFile } from './answers.ts'
 import { loadHubLibrary } from './hub.ts'
-import { HttpError } from './network.ts'
+import { HttpError } from './trouble.ts'
 
 /** A file of a checkpoint; the library wants its content as a `Blob` or, in Node, as a `file:` address. */
 export interface PushFile {

@@ -5,7 +5,8 @@
 import { WorkbenchError } from '../../errors.ts'
 import type { AheadRange, ByteRange, Bytes } from '../bytes.ts'
 import type { Cache } from './cache.ts'
-import { HttpError, type Network } from './network.ts'
+import { HttpError } from './trouble.ts'
+import type { Network } from './network.ts'
 
 export interface RemoteSource {
   size: number
