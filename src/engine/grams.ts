@@ -5,7 +5,7 @@
 import { Reading } from '../gpu/reading.ts'
 import type { Device } from '../gpu/device.ts'
 import type { Tensor } from '../gpu/tensor.ts'
-import type { OpenModel } from '../models/weights.ts'
+import type { OpenModel } from '../models/open.ts'
 import type { InputSums } from '../quant/target.ts'
 
 /** Bytes of all that is kept. */

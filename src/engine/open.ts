@@ -7,7 +7,7 @@ import type { Files } from '../io/bytes.ts'
 import { openConfig, openFolder } from '../io/folder.ts'
 import { blankModel } from '../models/blank.ts'
 import { kindsOf, linearsOf } from '../models/family.ts'
-import { type OpenModel, openModel } from '../models/weights.ts'
+import { type OpenModel, openModel } from '../models/open.ts'
 import type { ModelSummary, Problem } from './job/model.ts'
 
 type OpenedSummary = Omit<ModelSummary, 'source'>

@@ -6,7 +6,7 @@ import { isObject } from '../io/json.ts'
 import { keptOf, linearsOf } from './family.ts'
 import type { Dtype, TensorEntry } from '../io/safetensors.ts'
 import { readModel } from './index.ts'
-import { type OpenModel, openModel } from './weights.ts'
+import { type OpenModel, openModel } from './open.ts'
 
 const dtypes: Record<string, Dtype> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' }
 

@@ -10,7 +10,8 @@ import { expectedOf, fixtureFiles, fixtures } from './fixtures/fixtures.ts'
 import { stateWidth } from './family.ts'
 import { inputsOf } from './token-inputs.ts'
 import { families } from './index.ts'
-import { disposeBlock, disposePanels, loadBlock, loadOuter, openModel } from './weights.ts'
+import { disposeBlock, disposePanels, loadBlock, loadOuter } from './weights.ts'
+import { openModel } from './open.ts'
 
 let gpu: Device
 beforeAll(async () => {

@@ -10,7 +10,8 @@ import { openFolder } from '../io/folder.ts'
 import { memoryFiles } from '../io/memory.ts'
 import { readModel } from './index.ts'
 import { type TinyConfig, safetensorsOf, tinyTensors, twin } from './testing.ts'
-import { disposeBlock, loadBlock, loadOuter, loadPanels, openModel } from './weights.ts'
+import { disposeBlock, loadBlock, loadOuter, loadPanels } from './weights.ts'
+import { openModel } from './open.ts'
 
 let gpu: Device
 beforeAll(async () => {

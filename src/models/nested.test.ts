@@ -7,7 +7,7 @@ import { refusal } from '../io/testing.ts'
 import { fixtureFiles, fixtures } from './fixtures/fixtures.ts'
 import { readModel } from './index.ts'
 import { type Tensors, safetensorsOf } from './testing.ts'
-import { openModel } from './weights.ts'
+import { openModel } from './open.ts'
 
 const text = {
   model_type: 'ministral3',

@@ -8,7 +8,8 @@ import type { StageInput, Windows } from './family.ts'
 import { inverseFrequencies } from './rope.ts'
 import { readRope } from './rope-settings.ts'
 import { inputsOf } from './token-inputs.ts'
-import { type OpenModel, disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from './weights.ts'
+import type { OpenModel } from './open.ts'
+import { disposeBlock, disposePanels, loadBlock, loadOuter, loadPanels } from './weights.ts'
 
 export interface TinyConfig {
   model_type: 'llama' | 'mistral'

@@ -5,7 +5,8 @@
 import type { Device } from '../gpu/device.ts'
 import { add, embed, matmul, type Panels, rmsnorm, scale } from '../gpu/ops.ts'
 import type { BlockWeights, PerLayer, Windows } from './family.ts'
-import { disposePanels, loadSome, type OpenModel } from './weights.ts'
+import { disposePanels, loadSome } from './weights.ts'
+import type { OpenModel } from './open.ts'
 
 /** Rows of the table that are read at once although nobody asked for those between. */
 const BRIDGE_BYTES = 2 ** 20

@@ -4,7 +4,7 @@ import { openFolder } from '../io/folder.ts'
 import { memoryFiles } from '../io/memory.ts'
 import { refusal } from '../io/testing.ts'
 import { safetensorsOf, type TinyConfig, tinyTensors } from './testing.ts'
-import { openModel } from './weights.ts'
+import { openModel } from './open.ts'
 
 const config: TinyConfig = {
   model_type: 'llama',

@@ -1,76 +1,9 @@
-/** Charts of one linear: its weights and the levels they are rounded to, codes, scales, the largest weights, and the diagonal of Σ. */
-import type { LinearLook, SigmaLook, SolvedLook, TileMap, WeightsLook } from '../../engine/hosts/client.ts'
-import { useMemo } from 'react'
+/** Charts of one linear: its weights and the levels they are rounded to, codes, scales, and the diagonal of Σ. */
+import type { SigmaLook, SolvedLook, WeightsLook } from '../../engine/hosts/client.ts'
 import * as format from '../format.ts'
-import { runColour } from '../panels/controls.tsx'
 import { ChartFrame } from './frame.tsx'
-import { cividis, position } from './map.ts'
 import { linearScale, logScale } from './scale.ts'
-
-const edge = { left: 56, right: 12, top: 10, bottom: 34 }
-
-/** A run as the charts here name and colour it; null: codes that the model itself is stored as. */
-export interface Shown {
-  run: string | null
-  label: string
-}
-
-const colourOf = ({ run }: Shown) => (run === null ? 'var(--text)' : runColour(run))
-const legendOf = ({ run, label }: Shown) => (run === null ? [] : [{ run, label }])
-const short = (value: number) => (value === 0 ? '0' : String(Number(value.toPrecision(3))))
-
-interface Axis {
-  domain: [number, number]
-  ticks: number[]
-}
-
-interface FrameProps {
-  width: number
-  height: number
-  x: Axis & { label: string; show: (value: number) => string }
-  y: Axis & { log?: boolean; show: (value: number) => string }
-}
-
-/** Where a value is drawn. */
-function placesOf({ width, height, x, y }: FrameProps) {
-  const to = (value: number) => (y.log ? Math.log(value) : value)
-  const [low, high] = y.domain.map(to)
-  return {
-    left: (value: number) => edge.left + ((value - x.domain[0]) / (x.domain[1] - x.domain[0] || 1)) * (width - edge.left - edge.right),
-    top: (value: number) => height - edge.bottom - ((to(value) - low) / (high - low || 1)) * (height - edge.top - edge.bottom),
-  }
-}
-
-function Axes(props: FrameProps) {
-  const { width, height, x, y } = props
-  const { left, top } = placesOf(props)
-  return (
-    <g fill="var(--muted)">
-      {y.ticks.map((tick) => (
-        <g key={tick}>
-          <path d={`M${edge.left} ${top(tick)}H${width - edge.right}`} stroke="var(--grid)" />
-          <text x={edge.left - 6} y={top(tick) + 4} textAnchor="end">
-            {y.show(tick)}
-          </text>
-        </g>
-      ))}
-      <g textAnchor="middle">
-        {x.ticks
-          .filter((tick) => tick >= x.domain[0] && tick <= x.domain[1])
-          .map((tick) => (
-            <text key={tick} x={left(tick)} y={height - 18}>
-              {x.show(tick)}
-            </text>
-          ))}
-        <text x={(edge.left + width - edge.right) / 2} y={height - 3}>
-          {x.label}
-        </text>
-      </g>
-    </g>
-  )
-}
-
-// ---------------------------------------------------------------- weights and levels
+import { edge, type Shown, colourOf, legendOf, short, type FrameProps, placesOf, Axes } from './linear-frame.tsx'
 
 /** The weights, on a log axis, since the few large ones matter most; with the levels of a run through them. */
 export function WeightHistogram({ weights, solved, shown }: { weights: WeightsLook; solved: SolvedLook | null; shown: Shown | null }) {
@@ -147,8 +80,6 @@ function Bins({ width, histogram: { from, to, counts }, levels, colour }: BinsPr
     </svg>
   )
 }
-
-// ---------------------------------------------------------------- codes and scales
 
 /** How often each code is used. */
 export function CodeUse({ solved: { use, bits }, shown }: { solved: SolvedLook; shown: Shown }) {
@@ -278,8 +209,6 @@ function Band({ width, label, at, low, line, high, colour }: BandProps) {
   )
 }
 
-// ---------------------------------------------------------------- Σ
-
 /** How large the inputs are: the diagonal of Σ. */
 export function SigmaDiagonal({ sigma: { inputs, each, mean, largest }, shown }: { sigma: SigmaLook; shown: Shown }) {
   return (
@@ -311,122 +240,4 @@ export function SigmaDiagonal({ sigma: { inputs, each, mean, largest }, shown }:
       )}
     </ChartFrame>
   )
-}
-
-// ---------------------------------------------------------------- the largest weights
-
-/** The largest |w| in tiles of the matrix. Columns that stand out are marked above it, kept ones below. */
-export function OutlierMap({ look, solved, shown }: { look: WeightsLook; solved: SolvedLook | null; shown: Shown | null }) {
-  const { map, columns } = look
-  const kept = solved?.outliers ?? null
-  const words = [
-    columns.length > 0 && '▼: columns at least three times as large as the median',
-    kept && kept.columns.length > 0 && '▲: columns kept whole beside the codes',
-    kept && `${format.count(kept.count)} weights kept beside the codes`,
-  ].filter(Boolean)
-  return (
-    <ChartFrame
-      title="Largest |w|, rows by columns, log scale"
-      note={words.join('; ') || 'no column stands out'}
-      legend={shown && kept ? legendOf(shown) : []}
-      height={(width) => mapHeight(map, width)}
-      empty={null}
-      table={{
-        columns: ['Column', 'Times the median column'],
-        rows: columns.map(({ column, times }) => [String(column), format.ratio(times)]),
-      }}
-    >
-      {(width) => <Tiles width={width} look={look} kept={kept?.columns ?? []} />}
-    </ChartFrame>
-  )
-}
-
-const mapHeight = ({ rows, columns }: TileMap, width: number) =>
-  Math.min(320, Math.max(96, ((width - edge.left - edge.right) * rows) / Math.max(1, columns) / 2)) + 70
-
-function Tiles({ width, look, kept }: { width: number; look: WeightsLook; kept: number[] }) {
-  const { map, columns } = look
-  const height = mapHeight(map, width) - 70
-  const across = width - edge.left - edge.right
-  const { domain, ticks } = useMemo(() => logScale(map.values), [map])
-  const mark = (column: number) => edge.left + ((column + 0.5) / look.shape[1]) * across
-  const top = 14
-  return (
-    <svg data-plot width={width} height={height + 70} fontSize={12} role="img" aria-label="Map of the largest weights">
-      <image
-        href={useMemo(() => pictureOf(map, domain), [map, domain])}
-        x={edge.left}
-        y={top}
-        width={across}
-        height={height}
-        preserveAspectRatio="none"
-        style={{ imageRendering: 'pixelated' }}
-      />
-      <g fill="var(--text)" textAnchor="middle">
-        {columns.map(({ column, times }) => (
-          <text key={column} x={mark(column)} y={top - 3} fontSize={9}>
-            ▼<title>{`Column ${column}: ${format.ratio(times)} the median`}</title>
-          </text>
-        ))}
-        {kept.map((column) => (
-          <text key={column} x={mark(column)} y={top + height + 10} fontSize={9}>
-            ▲<title>{`Column ${column} is kept`}</title>
-          </text>
-        ))}
-      </g>
-      <text x={edge.left - 6} y={top + height / 2} textAnchor="end" fill="var(--muted)">
-        rows
-      </text>
-      <Key left={edge.left} top={top + height + 18} length={Math.min(320, across)} domain={domain} ticks={ticks} />
-    </svg>
-  )
-}
-
-/** One pixel a tile. */
-function pictureOf({ rows, columns, values }: TileMap, domain: [number, number]): string {
-  const canvas = document.createElement('canvas')
-  canvas.width = columns
-  canvas.height = rows
-  const context = canvas.getContext('2d')!
-  const pixels = context.createImageData(columns, rows)
-  values.forEach((value, i) => {
-    pixels.data.set([...cividis(position(value, { domain, log: true })), 255], 4 * i)
-  })
-  context.putImageData(pixels, 0, 0)
-  return canvas.toDataURL()
-}
-
-function Key({
-  left,
-  top,
-  length,
-  domain,
-  ticks,
-}: {
-  left: number
-  top: number
-  length: number
-  domain: [number, number]
-  ticks: number[]
-}) {
-  const steps = Array.from({ length: 64 }, (_, step) => step)
-  const at = (value: number) => left + (Math.log(value / domain[0]) / Math.log(domain[1] / domain[0])) * length
-  return (
-    <g fill="var(--muted)" textAnchor="middle">
-      {steps.map((step) => (
-        <rect key={step} x={left + (step * length) / 64} y={top} width={length / 64 + 0.5} height={8} fill={`rgb(${cividis(step / 63)})`} />
-      ))}
-      {ticks.map((tick) => (
-        <text key={tick} x={at(tick)} y={top + 22}>
-          {format.scientificTick(tick)}
-        </text>
-      ))}
-    </g>
-  )
-}
-
-/** Whose codes are there to be shown. */
-export function shownOf(look: LinearLook, runs: { id: string; label: string }[]): Shown[] {
-  const kept = runs.filter(({ id }) => 'seen' in (look.runs[id]?.solved ?? {}) || 'seen' in (look.runs[id]?.sigma ?? {}))
-  return [...(look.stored ? [{ run: null, label: 'The model itself' }] : []), ...kept.map(({ id, label }) => ({ run: id, label }))]
 }

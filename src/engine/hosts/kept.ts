@@ -2,7 +2,8 @@
 import { WorkbenchError } from '../../errors.ts'
 import type { Sink, Store } from '../../io/bytes.ts'
 import type { JournalSummary, KeptJob } from '../job/kept.ts'
-import { dropCheckpoints, readHead, readJournal } from '../keep/journal.ts'
+import { dropCheckpoints, readHead } from '../keep/journal-files.ts'
+import { readJournal } from '../keep/journal-summary.ts'
 import { keptJob } from '../keep/kept-job.ts'
 import { earlierJob, jobLock, jobPlace, jobsFolder, namesIn, opfsSink, opfsStore, readLock, removeFolder } from './opfs.ts'
 

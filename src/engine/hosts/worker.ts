@@ -28,7 +28,8 @@ import { hubDatasets } from '../../data/datasets.ts'
 import { defaultCacheBudget } from '../../io/hub/cache.ts'
 import { loadHubLibrary, openHub } from '../../io/hub/hub.ts'
 import { memoryStore } from '../../io/memory.ts'
-import { journalTexts, readHead, readJournal } from '../keep/journal.ts'
+import { journalTexts, readHead } from '../keep/journal-files.ts'
+import { readJournal } from '../keep/journal-summary.ts'
 import {
   alone,
   aloneWith,

@@ -11,7 +11,7 @@ import type { UsedText } from '../job/texts.ts'
 import { remarks } from '../plan/remarks.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import { gridKind } from '../../quant/grids/index.ts'
-import type { OpenModel } from '../../models/weights.ts'
+import type { OpenModel } from '../../models/open.ts'
 import type { OptionSpec } from '../../options.ts'
 import { runOptions } from '../run-options.ts'
 

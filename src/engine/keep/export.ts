@@ -6,7 +6,7 @@
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import type { Sink } from '../../io/bytes.ts'
 import { type CheckpointStream, type ExportFormat, withCommands } from '../../io/formats/index.ts'
-import type { OpenModel } from '../../models/weights.ts'
+import type { OpenModel } from '../../models/open.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import type { Plan, PlannedRun } from '../plan/plan.ts'
 import type { ReportHead } from '../job/report.ts'

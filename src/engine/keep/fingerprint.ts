@@ -1,7 +1,7 @@
 /** Digests of everything that a result depends on; a journal is resumed only if all of them are equal. */
 import type { AdapterTraits } from '../session.ts'
 import { readRange } from '../../io/bytes.ts'
-import type { OpenModel } from '../../models/weights.ts'
+import type { OpenModel } from '../../models/open.ts'
 import type { Plan } from '../plan/plan.ts'
 import { sha256 } from '../../io/digest.ts'
 import type { HubOrigin } from '../job/model.ts'

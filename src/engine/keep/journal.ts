@@ -8,46 +8,26 @@
  *     states-… hidden states between two blocks; if too large to be written repeatedly, they are computed again
  *     text-i the user's own texts
  */
-import { inWords, WorkbenchError, toErrorData } from '../../errors.ts'
+import { WorkbenchError, toErrorData } from '../../errors.ts'
 import type { Store } from '../../io/bytes.ts'
 import { memoryStore } from '../../io/memory.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { sha256 } from '../../io/digest.ts'
-import { type Fingerprint, codeVersion, differences } from './fingerprint.ts'
+import { type Fingerprint, differences } from './fingerprint.ts'
 import type { Hidden } from '../run/hidden.ts'
-import type { GpuSummary } from '../job/device.ts'
 import type { RunEvent } from '../job/events.ts'
-import type { Job } from '../job/job.ts'
-import type { JournalSummary } from '../job/kept.ts'
-import type { ModelOrigin, ModelSummary } from '../job/model.ts'
 import type { JobReport } from '../job/report.ts'
 import type { EndResult, LayerResult, RunResult } from '../job/result.ts'
-import type { TextSource } from '../job/texts.ts'
 import { type Arrays, Log } from './log.ts'
 import { withRoom } from './room.ts'
 import { type KeptEnd, type KeptLinear, SolvedBlocks, type Vectors } from './solved.ts'
 import type { Baseline, Host, Judgement } from '../host.ts'
 import type { TextFile } from '../texts.ts'
-
-export interface JournalHead {
-  started: string
-  fingerprint: Fingerprint
-  job: Job
-  model: ModelSummary
-  origin: ModelOrigin
-  /** `GpuSummary.sweepPanel`: chosen by measurement, so it may differ the next time. */
-  sweepPanel: number
-  /** `GpuSummary.gemmKernel`, likewise. */
-  gemmKernel: GpuSummary['gemmKernel']
-  /** Linears that all runs solve together; absent in journals of earlier versions. */
-  linears?: number
-  /** Texts of the job stored in the journal itself, by the number of their file. */
-  texts: (Pick<TextSource, 'id' | 'label' | 'origin'> & { fileName: string })[]
-}
+import { type JournalHead, write, readHead, discardJournal, countLinears } from './journal-files.ts'
+import { mismatch } from './journal-summary.ts'
 
 /** Most bytes of hidden states that a run writes in total: more would wear out the disk, and computing them again costs less. */
 const STATES_BYTES = 8 * 2 ** 30
-const ours = /^(head|job|run-\d+|states-\w+|text-\d+)$/
 
 export class Journal {
   #run: { id: string; log: Log } | null = null
@@ -336,148 +316,6 @@ export class Journal {
   }
 }
 
-/** Forgets the checkpoints of a finished job and what it solved; its figures stay, and say so. */
-export async function dropCheckpoints(store: Store): Promise<void> {
-  const head = await readHead(store)
-  const log = head && (await Log.open(store, 'job'))
-  if (!log) return
-  try {
-    const dropped = new Date().toISOString()
-    const forget = (result: RunResult): RunResult => (result.export ? { ...result, export: null, dropped } : result)
-    for (const { id } of head.job.runs) {
-      const result = log.get<RunResult>(`result:${id}`)
-      if (result?.export) await log.put(`result:${id}`, forget(result))
-    }
-    const report = log.get<JobReport>('report')
-    if (!report) return
-    await log.put('report', { ...report, runs: report.runs.map(forget) })
-    for (const name of await store.list()) if (/^(run-\d+|states-\w+)$/.test(name)) await store.remove(name)
-  } finally {
-    await log.close()
-  }
-}
-
-/** The start of a journal; returns the log of the job. */
-async function write(store: Store, head: JournalHead, texts: TextFile[]): Promise<Log> {
-  await discardJournal(store)
-  for (const [i, text] of texts.entries()) {
-    const file = await store.edit(`text-${i}`)
-    try {
-      await file.write(new Uint8Array(await (await text.open()).arrayBuffer()), 0)
-      await file.flush()
-    } finally {
-      await file.close()
-    }
-  }
-  const log = await Log.open(store, 'head')
-  await log.put('head', head)
-  await log.close()
-  return Log.open(store, 'job')
-}
-
-/** The user's own texts of the job in the journal. */
-export async function journalTexts(store: Store): Promise<TextFile[]> {
-  const texts: TextFile[] = []
-  for (const [i, text] of ((await readHead(store))?.texts ?? []).entries()) {
-    const file = await store.edit(`text-${i}`)
-    const content = new Blob([await file.read(0, file.size)])
-    await file.close()
-    texts.push({ ...text, bytes: content.size, open: async () => content })
-  }
-  return texts
-}
-
-function mismatch(found: string[]): WorkbenchError {
-  return new WorkbenchError(
-    'journal-mismatch',
-    `The unfinished job cannot be resumed: ${inWords(found, 'and')}. Results of both would be mixed.`,
-    'Restore what it was started with, or start it from the beginning.',
-  )
-}
-
-export async function readHead(store: Store): Promise<JournalHead | null> {
-  if (!(await store.list()).includes('head')) return null
-  const log = await Log.open(store, 'head')
-  try {
-    return log.get<JournalHead>('head') ?? null
-  } finally {
-    await log.close()
-  }
-}
-
-export async function discardJournal(store: Store): Promise<void> {
-  for (const name of await store.list()) if (ours.test(name)) await store.remove(name)
-}
-
 /** Approximate size of a record in bytes. */
 const sizeOf = (value: unknown, arrays: Arrays) =>
   JSON.stringify(value).length + Object.values(arrays).reduce((sum, { byteLength }) => sum + byteLength, 0)
-
-const countLinears = (log: Log) => log.keys().filter((key) => key.startsWith('linear:')).length
-
-const pick = ({ perplexity, perplexityError, windows, lambada }: Judgement) => ({ perplexity, perplexityError, windows, lambada })
-
-function beginningOf(log: Log): RunEvent[] {
-  const beginning = log.get<RunEvent>('beginning')
-  const score = log.get<Judgement>('baseline')
-  return [...(beginning ? [beginning] : []), ...(score ? [{ type: 'baseline' as const, ...pick(score) }] : [])]
-}
-
-/** Events of an unfinished run about its linears and blocks. */
-function eventsOf(run: string, log: Log): RunEvent[] {
-  return log.keys().flatMap((key): RunEvent[] => {
-    const [kind, blocks] = key.split(':')
-    if (kind === 'linear') return [{ type: 'layer', run, layer: log.get<{ layer: LayerResult }>(key)!.layer }]
-    if (kind === 'score') return [{ type: 'perplexity', run, blocks: Number(blocks), value: log.get<Judgement>(key)!.perplexity }]
-    return []
-  })
-}
-
-/** Summary of the journal, without a model or a device; `busy`: does not open files that another tab has open. */
-export async function readJournal(store: Store, busy: boolean): Promise<JournalSummary | null> {
-  const head = await readHead(store)
-  if (!head) return null
-  const { job, model, origin, started, fingerprint } = head
-  const perBlock = model.linears.length
-  const all = head.linears ?? job.runs.reduce((sum, { options }) => sum + ((options.blocks as number) || model.blocks) * perBlock, 0)
-  const summary: JournalSummary = {
-    job,
-    model,
-    origin,
-    started,
-    layers: { done: 0, all },
-    results: [],
-    events: [],
-    bytes: 0,
-    report: null,
-    problem:
-      fingerprint.code === codeVersion ? null : toErrorData(mismatch(differences(fingerprint, { ...fingerprint, code: codeVersion }))),
-    modelSha256: fingerprint.model,
-  }
-  if (busy) return summary
-  const present = new Set(await store.list())
-  const open = async (name: string) => (present.has(name) ? await Log.open(store, name) : null)
-  const log = await open('job')
-  summary.report = log?.get<JobReport>('report') ?? null
-  summary.events.push(...(log ? beginningOf(log) : []))
-  for (const [i, { id, options }] of job.runs.entries()) {
-    const result = log?.get<RunResult>(`result:${id}`)
-    if (result) {
-      summary.layers.done += result.layers.length
-      summary.results.push(result)
-      summary.events.push({ type: 'run-end', result })
-      summary.bytes += result.export?.bytes ?? 0
-    }
-    const run = await open(`run-${i}`)
-    if (!run) continue
-    if (!result) {
-      summary.layers.done += countLinears(run)
-      const blocks = (options.blocks as number) || model.blocks
-      summary.events.push({ type: 'run-start', run: id, blocks }, ...eventsOf(id, run))
-    }
-    summary.bytes += run.bytes
-    await run.close()
-  }
-  await log?.close()
-  return summary
-}

@@ -2,7 +2,7 @@
  * What becomes of a run's embedding and head, the two matrices outside the blocks: the type of GGUF that each is rounded to, or that it
  * stays as it is. Where the head is the embedding they are one tensor, which has one type and serves both.
  */
-import type { OpenModel } from '../../models/weights.ts'
+import type { OpenModel } from '../../models/open.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { gridKind, optionsFor } from '../../quant/grids/index.ts'
 import { rtn } from '../../quant/rtn.ts'

@@ -2,7 +2,7 @@
 import { toErrorData } from '../../errors.ts'
 import { claims, overrideText, ownOptions } from '../../overrides.ts'
 import { linearsOf } from '../../models/family.ts'
-import { type OpenModel, blockName } from '../../models/weights.ts'
+import { type OpenModel, blockName } from '../../models/open.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { optionsFor } from '../../quant/grids/index.ts'
 import type { Solver } from '../../quant/solver.ts'

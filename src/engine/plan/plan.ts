@@ -10,7 +10,7 @@ import {
   type ModelPart,
 } from '../../io/formats/index.ts'
 import { keptOf, linearsOf } from '../../models/family.ts'
-import { type OpenModel, blockName } from '../../models/weights.ts'
+import { type OpenModel, blockName } from '../../models/open.ts'
 import { solvers } from '../../quant/index.ts'
 import { type AskedAim, askedAim } from '../../quant/aim.ts'
 import { type Grid, groupsOf } from '../../quant/grids/grid.ts'

@@ -2,7 +2,7 @@
 import { inWords } from '../../errors.ts'
 import { type ExportFormat, type Remark, dtypeNames } from '../../io/formats/index.ts'
 import { linearsOf } from '../../models/family.ts'
-import type { OpenModel } from '../../models/weights.ts'
+import type { OpenModel } from '../../models/open.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { gridKind } from '../../quant/grids/index.ts'
 import { outlierOptions } from '../../quant/outliers.ts'

@@ -1,7 +1,7 @@
 /** Floating-point operations of a job, by the formulas that the GPU operations use for counting. */
 import type { Passage } from '../../data/lambada.ts'
 import { type BlockLayout, type LinearShape, linearsOf, keptOf, type ModelShape } from '../../models/family.ts'
-import type { OpenModel } from '../../models/weights.ts'
+import type { OpenModel } from '../../models/open.ts'
 import { solveWork } from '../../quant/slices.ts'
 import { choiceWork } from '../../quant/choice.ts'
 import { sharedTargetWork, targetWork } from '../../quant/target.ts'

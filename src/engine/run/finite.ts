@@ -7,7 +7,7 @@ import type { TokenBatch } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights } from '../../models/family.ts'
-import { blockName, type OpenModel } from '../../models/weights.ts'
+import { blockName, type OpenModel } from '../../models/open.ts'
 
 /** How to go through a model again. */
 export interface Passage {

@@ -8,16 +8,8 @@ import type { Device } from '../../gpu/device.ts'
 import { embed, type Panels } from '../../gpu/ops.ts'
 import { type BlockWeights, kindsOf, linearsOf, type StageInput, stateWidth } from '../../models/family.ts'
 import { TokenInputs } from '../../models/token-inputs.ts'
-import {
-  type OpenModel,
-  type Outer,
-  blockTensors,
-  disposeBlock,
-  disposePanels,
-  loadBlock,
-  loadOutside,
-  loadPanels,
-} from '../../models/weights.ts'
+import type { OpenModel } from '../../models/open.ts'
+import { type Outer, blockTensors, disposeBlock, disposePanels, loadBlock, loadOutside, loadPanels } from '../../models/weights.ts'
 import type { Baseline, Host } from '../host.ts'
 import type { Stage } from '../job/job.ts'
 import type { LastWords } from '../job/result.ts'

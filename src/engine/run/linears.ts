@@ -3,7 +3,7 @@ import { add, inFloats, roundTo, scale, subtract, transpose } from '../../gpu/op
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
-import { blockName } from '../../models/weights.ts'
+import { blockName } from '../../models/open.ts'
 import { collect, restore, scaleNotes, type SolvedLinear } from '../../quant/linear.ts'
 import { nearest, objective } from '../../quant/rounding.ts'
 import { solveLinear } from '../../quant/slices.ts'

@@ -5,7 +5,7 @@
 import { WorkbenchError } from '../../errors.ts'
 import { memoryStore } from '../../io/memory.ts'
 import { linearsOf } from '../../models/family.ts'
-import { type OpenModel, blockName } from '../../models/weights.ts'
+import { type OpenModel, blockName } from '../../models/open.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
 import type { Options } from '../../options.ts'

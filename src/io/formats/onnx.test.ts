@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { linearsOf } from '../../models/family.ts'
 import { fixtureFiles, fixtures } from '../../models/fixtures/fixtures.ts'
-import { blockName, type OpenModel, openModel } from '../../models/weights.ts'
+import { blockName, type OpenModel, openModel } from '../../models/open.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { words } from '../bits.ts'
 import { openFolder } from '../folder.ts'
