@@ -43,13 +43,6 @@ test('perplexity has two decimals, and its change a sign and two digits of its e
   expect(format.perplexityChange(1e6, 2e5)).toEqual({ text: '+1.0e6', error: '2.0e5' })
 })
 
-test('two shares have as many digits as tell them apart', () => {
-  expect(format.sharesApart(0.062, 0.41).map(plain)).toEqual(['6.2 %', '41.0 %'])
-  expect(format.sharesApart(0.062121, 0.062124).map(plain)).toEqual(['6.2121 %', '6.2124 %'])
-  expect(format.sharesApart(0.5, 0.5).map(plain)).toEqual(['50.0 %', '50.0 %'])
-  expect(format.sharesApart(0.5, 0.5 + 1e-9).map(plain)).toEqual(['50.0000 %', '50.0000 %'])
-})
-
 test('relative error is scientific or a percentage', () => {
   expect(format.relativeError(0.0234, 'scientific')).toBe('2.3e-2')
   expect(plain(format.relativeError(0.0234, 'percent'))).toBe('2.34 %')

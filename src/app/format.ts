@@ -98,15 +98,6 @@ export function share(value: number | null): string {
   return value === null ? none : `${(value * 100).toFixed(1)}${space}%`
 }
 
-/** Two shares with as many digits as tell them apart, up to four decimals. */
-export function sharesApart(a: number, b: number): [string, string] {
-  for (let decimals = 1; decimals < 4; decimals++) {
-    const [one, other] = [a, b].map((value) => (value * 100).toFixed(decimals))
-    if (one !== other || a === b) return [`${one}${space}%`, `${other}${space}%`]
-  }
-  return [`${(a * 100).toFixed(4)}${space}%`, `${(b * 100).toFixed(4)}${space}%`]
-}
-
 /** "61.2 %", and the standard error of a share of independent passages. */
 export function accuracy(words: { passages: number; right: number } | undefined): { text: string; error: string } | null {
   if (!words) return null

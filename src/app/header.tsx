@@ -1,7 +1,8 @@
 /** The header: what the GPU is, the theme, and help. */
 import { Popover } from 'radix-ui'
 import { useView, useWorkbench } from './context.ts'
-import { Choice, Icon, Switch } from './panels/controls.tsx'
+import { Choice, Switch } from './panels/fields.tsx'
+import { Icon } from './panels/icons.tsx'
 import { GpuChip } from './panels/gpu.tsx'
 import type { Theme } from './store/state.ts'
 

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { Catalog } from '../engine/job/catalog.ts'
 import type { ModelSummary } from '../engine/job/model.ts'
 import type { Options, OptionSpec } from '../options.ts'
+import { isAtField, mergeProblems, placeOf } from './check.ts'
 import * as plan from './plan.ts'
 
 const words = { flag: '', help: '' }
@@ -114,8 +115,8 @@ test('runs and places are described in words', () => {
   const run = { ...first.runs[1], options: { groupSize: 32, symmetric: true, iterations: 50, trueSequential: true } }
   expect(plan.describeRun(catalog, first.runs[1])).toBe('3-bit, full row, asymmetric')
   expect(plan.describeRun(catalog, run)).toBe('3-bit, group size 32, symmetric, iterations 50, true-sequential')
-  expect(plan.placeOf(catalog, first, 'runs.1.options.groupSize')).toBe('QuantEase 3-bit, group size')
-  expect(plan.placeOf(catalog, first, 'calibration.length')).toBe('Calibration')
+  expect(placeOf(catalog, first, 'runs.1.options.groupSize')).toBe('QuantEase 3-bit, group size')
+  expect(placeOf(catalog, first, 'calibration.length')).toBe('Calibration')
 })
 
 // ---------------------------------------------------------------- outliers, comparisons, presets
@@ -270,11 +271,11 @@ test('a problem that runs share is told once', () => {
     hint: '',
     place,
   })
-  expect(plan.mergeProblems([problem('A'), problem('B'), problem('B', 'Other.')]).map(({ place, message }) => [place, message])).toEqual([
+  expect(mergeProblems([problem('A'), problem('B'), problem('B', 'Other.')]).map(({ place, message }) => [place, message])).toEqual([
     ['A; B', 'Too wide.'],
     ['B', 'Other.'],
   ])
-  expect(plan.mergeProblems(['A', 'B', 'C', 'D'].map((place) => problem(place)))[0].place).toBe('A; B and 2 more')
+  expect(mergeProblems(['A', 'B', 'C', 'D'].map((place) => problem(place)))[0].place).toBe('A; B and 2 more')
 })
 
 test('a setting changes a linear of a run only where its grid there is another one', () => {
@@ -298,8 +299,8 @@ test('a method is set against a run with its bits and group size', () => {
 
 test('a problem is at its field where that is a text or the chosen run', () => {
   const [one, other] = first.runs
-  expect(plan.isAtField(first, one.id, 'calibration.samples')).toBe(true)
-  expect(plan.isAtField(first, one.id, 'runs.0.options.bits')).toBe(true)
-  expect(plan.isAtField(first, other.id, 'runs.0.options.bits')).toBe(false)
-  expect(plan.isAtField(first, one.id)).toBe(false)
+  expect(isAtField(first, one.id, 'calibration.samples')).toBe(true)
+  expect(isAtField(first, one.id, 'runs.0.options.bits')).toBe(true)
+  expect(isAtField(first, other.id, 'runs.0.options.bits')).toBe(false)
+  expect(isAtField(first, one.id)).toBe(false)
 })

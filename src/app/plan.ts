@@ -1,8 +1,7 @@
 /** Pure functions on the job that is being planned: defaults, names and edits of runs. The engine decides what is valid. */
 import type { Catalog } from '../engine/job/catalog.ts'
-import type { JobCheck } from '../engine/job/check.ts'
 import { type EvaluationSpec, type Job, type RunSpec, heldOutShare } from '../engine/job/job.ts'
-import type { ModelSummary, Problem } from '../engine/job/model.ts'
+import type { ModelSummary } from '../engine/job/model.ts'
 import { type TextSource, storyVocabulary } from '../engine/job/texts.ts'
 import { type OptionSpec, type Options, type OptionValue, type SolverInfo, fixedBy, optionProblem } from '../options.ts'
 import { type Override, claims } from '../overrides.ts'
@@ -10,6 +9,7 @@ import * as format from './format.ts'
 
 /** Sizes at which the demo shows its point within a minute on a software adapter. */
 export const demoSizes = { calibration: { samples: 16, length: 128 }, evaluation: { samples: 12, length: 128 } }
+
 /** A first answer within minutes; the published 128 × 2048 is there for who wants to wait. */
 const quickSizes = { calibration: { samples: 32, length: 512 }, evaluation: { samples: 32, length: 512 } }
 
@@ -105,7 +105,7 @@ function inOptionWords(spec: OptionSpec, value: OptionValue): string {
 }
 
 /** "GPTQ v2" stays, "Full row" becomes "full row". */
-function lower(label: string): string {
+export function lower(label: string): string {
   return /^[A-Z][a-z]/.test(label) ? label[0].toLowerCase() + label.slice(1) : label
 }
 
@@ -359,49 +359,4 @@ function apart(name: string, others: RunSpec[]): string {
 /** Never used before in this job; the engine names folders after it. */
 function freshId(job: Job): string {
   return `run-${Math.max(0, ...job.runs.map((run) => Number(run.id.match(/\d+$/)?.[0] ?? 0))) + 1}`
-}
-
-// ---------------------------------------------------------------- what the check says
-
-export type Check = { state: 'pending' } | { state: 'done'; result: JobCheck } | { state: 'failed'; problem: Problem }
-
-/** What may be otherwise at the next check, though the plan stays as it is. */
-const passing = new Set<Problem['code']>(['cancelled', 'offline', 'hub-unreachable', 'hub-busy', 'hub-answer'])
-
-export const mayPass = (check: Check) => problemsOf(check).some(({ code }) => passing.has(code))
-
-export function problemsOf(check: Check): Problem[] {
-  if (check.state === 'done') return check.result.problems
-  return check.state === 'failed' ? [check.problem] : []
-}
-
-/** "QuantEase 2-bit, group size": where a problem is, for a list that stands apart from the field. */
-export function placeOf(catalog: Catalog, job: Job, field: string): string {
-  const [part, index, , key] = field.split('.')
-  if (part !== 'runs')
-    return { calibration: 'Calibration', evaluation: 'Evaluation', lambada: 'Last words', seed: 'Seed', formats: 'Checkpoint' }[part] ?? ''
-  const run = job.runs[Number(index)]
-  if (!run) return ''
-  const spec = optionsOf(catalog, run.method).find((each) => each.key === key)
-  return spec ? `${run.label}, ${lower(spec.label)}` : run.label
-}
-
-/** Whether a problem is in sight at its field: of the texts and formats, and of the run that is chosen. */
-export function isAtField(job: Job, chosen: string | null, field = ''): boolean {
-  const own = job.runs.findIndex(({ id }) => id === chosen)
-  return /^(calibration|evaluation|lambada|seed|formats)\b/.test(field) || (own >= 0 && field.startsWith(`runs.${own}.`))
-}
-
-/** A problem that several runs share is told once, with the places where it is. */
-export function mergeProblems(problems: (Problem & { place: string })[]): (Problem & { place: string })[] {
-  const merged = new Map<string, { problem: Problem; places: Set<string> }>()
-  for (const { place, ...problem } of problems) {
-    const key = JSON.stringify([problem.severity, problem.message, problem.hint])
-    const known = merged.get(key) ?? { problem, places: new Set<string>() }
-    merged.set(key, { ...known, places: place ? known.places.add(place) : known.places })
-  }
-  return [...merged.values()].map(({ problem, places }) => {
-    const all = [...places]
-    return { ...problem, place: all.length > 3 ? `${all.slice(0, 2).join('; ')} and ${all.length - 2} more` : all.join('; ') }
-  })
 }

@@ -1,7 +1,7 @@
 /** The four steps: where the page is, and the way to the others. */
 import { useView, useWorkbench } from './context.ts'
 import * as format from './format.ts'
-import { Icon } from './panels/controls.tsx'
+import { Icon } from './panels/icons.tsx'
 import { isBusy, isOpen, type State, type Step, steps } from './store/state.ts'
 
 const titles: Record<Step, string> = { model: 'Model', plan: 'Plan', run: 'Run', results: 'Results' }

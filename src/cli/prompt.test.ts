@@ -36,6 +36,7 @@ describe('--prompt', () => {
       full: answer(null, [' upon', ' a'], [0.9, 0.5]),
       runs: new Map([
         ['other', answer('other', [' upon', '\x1b[2J\n'], [0.9, 0.125])],
+        ['near', answer('near', [' upon', '!'], [0.9, 0.4996])],
         ['same', answer('same', [' upon', ' a'], [0.9, 0.5])],
       ]),
     }
@@ -43,6 +44,7 @@ describe('--prompt', () => {
     expect(continuationText(said, 'other')).toContain(
       'They part at token 2: “\\x1b[2J\n”, to which full precision gave 12.5 %; its own “ a” had 50.0 %.',
     )
+    expect(continuationText(said, 'near')).toContain('gave 49.96 %; its own “ a” had 50.00 %.')
     expect(continuationText(said, 'same')).toContain('The same 2 tokens.')
   })
 })

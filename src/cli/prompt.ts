@@ -3,6 +3,7 @@ import { type Answer, checkQuestion, continueText, mostTokens, type TextQuestion
 import type { RunSpec } from '../engine/job/job.ts'
 import type { Session } from '../engine/session.ts'
 import type { Target } from '../engine/hosts/target.ts'
+import { sharesApart } from '../shares.ts'
 import { type Given, UsageError, usualTokens } from './arguments.ts'
 
 /** What is asked of every model; its seed is that of the job. */
@@ -79,9 +80,9 @@ function partingText({ ids, words, probabilities }: Answer, full: Answer): strin
   const at = ids.findIndex((id, i) => id !== full.ids[i])
   if (at < 0) return `The same ${ids.length} tokens.`
   const word = (words: string[]) => `“${printable(words[at] ?? '')}”`
-  const share = (of: number[] | null) => `${((of?.[at] ?? 0) * 100).toFixed(1)} %`
-  const own = `They part at token ${at + 1}: ${word(words)}, to which full precision gave ${share(probabilities)}`
-  return at < full.ids.length ? `${own}; its own ${word(full.words)} had ${share(full.probabilities)}.` : `${own}.`
+  const [ours, theirs] = sharesApart(probabilities?.[at] ?? 0, full.probabilities?.[at] ?? 0)
+  const own = `They part at token ${at + 1}: ${word(words)}, to which full precision gave ${ours} %`
+  return at < full.ids.length ? `${own}; its own ${word(full.words)} had ${theirs} %.` : `${own}.`
 }
 
 /** What a model says may hold anything; a terminal is to show it, not to obey it. */

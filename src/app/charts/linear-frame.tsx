@@ -1,6 +1,6 @@
 /** What the charts of a linear share: whose data they show, and their axes. */
 import type { LinearLook } from '../../engine/hosts/client.ts'
-import { runColour } from '../panels/controls.tsx'
+import { runColour } from '../panels/run-mark.tsx'
 
 export const edge = { left: 56, right: 12, top: 10, bottom: 34 }
 

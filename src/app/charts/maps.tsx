@@ -5,7 +5,7 @@
 import { useId, useMemo, useRef, useState } from 'react'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import { RunMark } from '../panels/controls.tsx'
+import { RunMark } from '../panels/run-mark.tsx'
 import type { JobView } from '../reduce.ts'
 import { ChartFrame, type ChartTable } from './frame.tsx'
 import { Heat, Legend, type Tile, toPng } from './heat.tsx'

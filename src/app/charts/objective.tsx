@@ -1,6 +1,6 @@
 /** How the objective of one linear falls, sweep by sweep, of every run; below it, how many codes each sweep changes. */
 import * as format from '../format.ts'
-import { runColour, runShape } from '../panels/controls.tsx'
+import { runColour, runShape } from '../panels/run-mark.tsx'
 import type { JobView } from '../reduce.ts'
 import { otherObjective } from './charts.tsx'
 import { ChartFrame } from './frame.tsx'

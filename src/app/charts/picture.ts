@@ -1,5 +1,5 @@
 /** A chart as an image file: the drawn SVG with inlined styles, below its title and legend. */
-import { runColour, runShape } from '../panels/controls.tsx'
+import { runColour, runShape } from '../panels/run-mark.tsx'
 
 export interface Picture {
   text: string

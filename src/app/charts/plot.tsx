@@ -1,6 +1,6 @@
 /** What the line charts share: the place of values, axes, the line of a run with its marks, names at line ends, values on pointing. */
 import { memo } from 'react'
-import { RunMark, runColour, runDash, runShape } from '../panels/controls.tsx'
+import { RunMark, runColour, runDash, runShape } from '../panels/run-mark.tsx'
 import { textWidth } from './map.ts'
 
 export interface Point {

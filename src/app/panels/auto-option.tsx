@@ -1,7 +1,7 @@
 /** An option that is a number, or chosen by measuring. */
 import type { ComponentProps } from 'react'
 import type { OptionSpec } from '../../options.ts'
-import { Field, NumberField, Switch } from './controls.tsx'
+import { Field, NumberField, Switch } from './fields.tsx'
 
 interface AutoOptionProps extends Omit<ComponentProps<typeof Field>, 'children' | 'group'> {
   spec: Extract<OptionSpec, { type: 'auto' }>

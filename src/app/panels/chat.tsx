@@ -5,7 +5,9 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { canUseGpu, Llama, type Speech } from '../llama.ts'
 import { describeVerdict, judge, recited } from '../recital.ts'
-import { Button, Field, Icon, Switch } from './controls.tsx'
+import { Button } from './controls.tsx'
+import { Field, Switch } from './fields.tsx'
+import { Icon } from './icons.tsx'
 import './chat.css'
 
 interface ChatProps {

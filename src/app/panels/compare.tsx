@@ -8,7 +8,9 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { comparison, missingRuns, type NewRun, optionValue, otherwise, presetRuns, presets, sharedSpecs } from '../plan.ts'
 import { isError } from '../store/state.ts'
-import { Button, Choice, Icon } from './controls.tsx'
+import { Button } from './controls.tsx'
+import { Choice } from './fields.tsx'
+import { Icon } from './icons.tsx'
 import './compare.css'
 
 export function Compare({ catalog, job, onClose }: { catalog: Catalog; job: Job; onClose: () => void }) {

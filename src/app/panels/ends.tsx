@@ -4,7 +4,7 @@ import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
 import { Bits } from './bits.tsx'
-import { RunMark } from './controls.tsx'
+import { RunMark } from './run-mark.tsx'
 import { Scroll } from './tables.tsx'
 
 const words: Record<EndUse, string> = { embedding: 'embedding', head: 'head', both: 'embedding and head' }

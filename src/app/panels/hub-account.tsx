@@ -3,7 +3,8 @@ import { useId, useState } from 'react'
 import { hubUrl } from '../../engine/hosts/client.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
-import { Button, Icon } from './controls.tsx'
+import { Button } from './controls.tsx'
+import { Icon } from './icons.tsx'
 
 const { host } = new URL(hubUrl)
 

@@ -4,7 +4,7 @@ import type { KeptJob } from '../../engine/job/kept.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
-import { RunMark } from './controls.tsx'
+import { RunMark } from './run-mark.tsx'
 import { Scroll } from './tables.tsx'
 
 /** A job without runs: how good the model is as it is. */

@@ -3,7 +3,7 @@ import type { Options, OptionSpec, OptionValue } from '../../options.ts'
 import * as format from '../format.ts'
 import { isFraction, optionValue, stepOf } from '../plan.ts'
 import { AutoOption } from './auto-option.tsx'
-import { Choice, Field, NumberField, Switch } from './controls.tsx'
+import { Choice, Field, NumberField, Switch } from './fields.tsx'
 
 interface OptionFieldProps {
   /** Whose option it is: sets apart the fields of the same option on the page. */

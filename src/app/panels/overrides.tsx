@@ -7,8 +7,9 @@ import { toErrorData } from '../../errors.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { isError } from '../store/state.ts'
-import { problemsOf } from '../plan.ts'
-import { Field, Said } from './controls.tsx'
+import { problemsOf } from '../check.ts'
+import { Field } from './fields.tsx'
+import { Said } from './controls.tsx'
 
 /** One a line, as the command line takes them; the reason where one cannot be read. */
 function read(text: string, specs: readonly OptionSpec[]) {

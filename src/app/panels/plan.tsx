@@ -6,23 +6,14 @@ import type { Job, RunSpec } from '../../engine/job/job.ts'
 import type { Problem } from '../../engine/job/model.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import {
-  describeDifference,
-  describeRun,
-  isAtField,
-  mayPass,
-  mergeProblems,
-  methodGroups,
-  methodName,
-  type OptionGroup,
-  optionGroups,
-  optionsOf,
-  placeOf,
-  problemsOf,
-} from '../plan.ts'
+import { describeDifference, describeRun, methodGroups, methodName, type OptionGroup, optionGroups, optionsOf } from '../plan.ts'
+import { isAtField, mayPass, mergeProblems, placeOf, problemsOf } from '../check.ts'
 import { isBusy, isError } from '../store/state.ts'
 import { Compare } from './compare.tsx'
-import { Button, Field, Icon, RunMark } from './controls.tsx'
+import { Button } from './controls.tsx'
+import { Field } from './fields.tsx'
+import { Icon } from './icons.tsx'
+import { RunMark } from './run-mark.tsx'
 import { FormatsCard } from './formats.tsx'
 import { ReplayNote, UnfinishedJob } from './jobs.tsx'
 import { OptionField } from './option.tsx'

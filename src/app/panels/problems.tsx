@@ -2,7 +2,8 @@
 import { useState } from 'react'
 import type { Problem } from '../../engine/job/model.ts'
 import type { ErrorData } from '../../errors.ts'
-import { Button, Icon } from './controls.tsx'
+import { Button } from './controls.tsx'
+import { Icon } from './icons.tsx'
 import './problems.css'
 
 export function ProblemList({ problems, label }: { problems: (Problem & { place?: string })[]; label: string }) {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { runColour, runDash, runShape } from './controls.tsx'
+import { runColour, runDash, runShape } from './run-mark.tsx'
 
 const css = readFileSync('src/app/tokens.css', 'utf8')
 const forced = css.slice(css.indexOf('@media (forced-colors: active)'))

@@ -5,8 +5,11 @@ import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import { differences } from '../differences.ts'
 import * as format from '../format.ts'
+import { sharesApart } from '../../shares.ts'
 import type { JobView } from '../reduce.ts'
-import { Button, Field, NumberField, RunMark } from './controls.tsx'
+import { Button } from './controls.tsx'
+import { Field, NumberField } from './fields.tsx'
+import { RunMark } from './run-mark.tsx'
 import { OpenShown } from './open-shown.tsx'
 import './side.css'
 
@@ -242,7 +245,7 @@ function summary({ run, ids, words, probabilities }: Answer, full: Answer | null
   if (run === null || !full) return given
   if (parting < 0) return over || full.ended ? `The same ${format.plural(ids.length, 'token')} as full precision.` : ''
   const [own, theirs] = [probabilities?.[parting], full.probabilities?.[parting]]
-  const [ours, other] = own !== undefined && theirs !== undefined ? format.sharesApart(own, theirs) : []
-  const chances = ours ? `, to which full precision gave ${ours}; its own “${full.words[parting] ?? ''}” had ${other}` : ''
+  const [ours, other] = own !== undefined && theirs !== undefined ? sharesApart(own, theirs) : []
+  const chances = ours ? `, to which full precision gave ${ours}\u202f%; its own “${full.words[parting] ?? ''}” had ${other}\u202f%` : ''
   return `Parts at token ${parting + 1}, “${words[parting]}”${chances}. ${given}`
 }

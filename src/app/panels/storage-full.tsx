@@ -3,7 +3,8 @@ import type { StorageNeed } from '../../engine/job/events.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { oldestCheckpoints, when } from '../kept.ts'
-import { Button, Icon } from './controls.tsx'
+import { Button } from './controls.tsx'
+import { Icon } from './icons.tsx'
 
 export function StorageFull({ need }: { need: StorageNeed }) {
   const workbench = useWorkbench()

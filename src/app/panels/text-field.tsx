@@ -6,7 +6,9 @@ import { useDone, useView, useWorkbench } from '../context.ts'
 import { filesOfInput } from '../files.ts'
 import * as format from '../format.ts'
 import { isOwn, isStructured, type TextPurpose, textGroups } from '../texts.ts'
-import { Button, Field, FilesButton, Icon, Switch } from './controls.tsx'
+import { Button, FilesButton } from './controls.tsx'
+import { Field, Switch } from './fields.tsx'
+import { Icon } from './icons.tsx'
 
 interface TextFieldProps {
   purpose: TextPurpose

@@ -6,9 +6,10 @@ import { describeText, type Sampling, type TokenCounts } from '../../engine/job/
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { coverage, widestInput } from '../texts.ts'
-import { problemsOf } from '../plan.ts'
+import { problemsOf } from '../check.ts'
 import { isError } from '../store/state.ts'
-import { Field, NumberField, Said, Switch } from './controls.tsx'
+import { Field, NumberField, Switch } from './fields.tsx'
+import { Said } from './controls.tsx'
 import { TextField } from './text-field.tsx'
 import './texts.css'
 

@@ -4,7 +4,9 @@ import { hubUrl, type PushPlace, type PushProgress } from '../../engine/hosts/cl
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { type Upload, uploadKey } from '../store/state.ts'
-import { Bar, Button, Field, Icon, Switch } from './controls.tsx'
+import { Bar, Button } from './controls.tsx'
+import { Field, Switch } from './fields.tsx'
+import { Icon } from './icons.tsx'
 import { Account } from './hub-account.tsx'
 import './upload.css'
 

@@ -8,6 +8,7 @@ import type { TextChoice, TextSource } from '../../engine/job/texts.ts'
 import type { OptionValue, Options } from '../../options.ts'
 import type { Override } from '../../overrides.ts'
 import { toErrorData } from '../../errors.ts'
+import type { Check } from '../check.ts'
 import * as formats from '../formats.ts'
 import * as plan from '../plan.ts'
 import * as textsOf from '../texts.ts'
@@ -32,7 +33,7 @@ export async function check(core: Core) {
   const { job } = core.get()
   if (!job) return
   const mine = ++core.checking
-  let answer: plan.Check
+  let answer: Check
   try {
     answer = { state: 'done', result: await core.engine.check(job) }
   } catch (thrown) {

@@ -12,7 +12,8 @@ import type { LayerResult } from '../../engine/job/result.ts'
 import type { TextSource } from '../../engine/job/texts.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { ErrorUnit } from '../format.ts'
-import type { Check, NewRun } from '../plan.ts'
+import type { Check } from '../check.ts'
+import type { NewRun } from '../plan.ts'
 import type { JobView } from '../reduce.ts'
 
 export const steps = ['model', 'plan', 'run', 'results'] as const
