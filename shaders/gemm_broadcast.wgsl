@@ -1,5 +1,6 @@
 enable subgroups;
-// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16; row-major; interface and batch rule as in gemm_direct)
+// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16, A also scaled f16; row-major;
+// interface and batch rule as in gemm_direct)
 //
 // A is [m, k], or [k, m] when TA; B is [k, n], or [n, k] when TB; C is [m, n].
 //
@@ -40,10 +41,10 @@ fn main(
   let at_b = b0 + select(quad, quad * 4u * ldb, TB);
   let next_b = select(4u * ldb, 1u, TB);
 
-  var z0 = begin(c_at, ldc, rows_here, 0u);
-  var z1 = begin(c_at, ldc, rows_here, 4u);
-  var z2 = begin(c_at, ldc, rows_here, 8u);
-  var z3 = begin(c_at, ldc, rows_here, 12u);
+  var z0 = begin(c_at, ldc, row, rows_here, 0u);
+  var z1 = begin(c_at, ldc, row, rows_here, 4u);
+  var z2 = begin(c_at, ldc, row, rows_here, 8u);
+  var z3 = begin(c_at, ldc, row, rows_here, 12u);
   let steps = (params.k + 3u) / 4u;
   for (var t0 = 0u; t0 < steps; t0 += BLOCK / 4u) {
     var s0 = mat4x4f();
@@ -54,20 +55,20 @@ fn main(
       let at = at_a + t * next_a;
       let here = !TA || 4u * t + one < params.k;
       let y = columns(at_b + t * next_b, ldb, t);
-      s0 += y * rows(select(vec4f(), a[at.x], here));
-      s1 += y * rows(select(vec4f(), a[at.y], here));
-      s2 += y * rows(select(vec4f(), a[at.z], here));
-      s3 += y * rows(select(vec4f(), a[at.w], here));
+      s0 += y * rows(select(vec4f(), left(at.x), here));
+      s1 += y * rows(select(vec4f(), left(at.y), here));
+      s2 += y * rows(select(vec4f(), left(at.z), here));
+      s3 += y * rows(select(vec4f(), left(at.w), here));
     }
     z0 += s0;
     z1 += s1;
     z2 += s2;
     z3 += s3;
   }
-  end(z0, c_at, ldc, rows_here, 0u);
-  end(z1, c_at, ldc, rows_here, 4u);
-  end(z2, c_at, ldc, rows_here, 8u);
-  end(z3, c_at, ldc, rows_here, 12u);
+  end(z0, c_at, ldc, row, rows_here, 0u);
+  end(z1, c_at, ldc, row, rows_here, 4u);
+  end(z2, c_at, ldc, row, rows_here, 8u);
+  end(z3, c_at, ldc, row, rows_here, 12u);
 }
 
 // Four steps of k of four rows of A, which are the columns of the matrix, from what the first four lanes have read.
@@ -87,19 +88,19 @@ fn columns(at: u32, ldb: u32, t: u32) -> mat4x4f {
   return mat4x4f(read[0], select(none, read[1], left > 1u), select(none, read[2], left > 2u), select(none, read[3], left > 3u));
 }
 
-// Four rows of C, from row `from` of the tile: where their sums start, and what becomes of them.
-fn begin(at: u32, ldc: u32, count: u32, from_row: u32) -> mat4x4f {
+// Four rows of C, from row `from_row` of the tile, which begins at row `row`: where their sums start, and what becomes of them.
+fn begin(at: u32, ldc: u32, row: u32, count: u32, from_row: u32) -> mat4x4f {
   var sums = mat4x4f();
-  if (from_row < count) { sums[0] = start(at + from_row * ldc); }
-  if (from_row + 1u < count) { sums[1] = start(at + (from_row + 1u) * ldc); }
-  if (from_row + 2u < count) { sums[2] = start(at + (from_row + 2u) * ldc); }
-  if (from_row + 3u < count) { sums[3] = start(at + (from_row + 3u) * ldc); }
+  if (from_row < count) { sums[0] = start(at + from_row * ldc, row + from_row); }
+  if (from_row + 1u < count) { sums[1] = start(at + (from_row + 1u) * ldc, row + from_row + 1u); }
+  if (from_row + 2u < count) { sums[2] = start(at + (from_row + 2u) * ldc, row + from_row + 2u); }
+  if (from_row + 3u < count) { sums[3] = start(at + (from_row + 3u) * ldc, row + from_row + 3u); }
   return sums;
 }
 
-fn end(sums: mat4x4f, at: u32, ldc: u32, count: u32, from_row: u32) {
-  if (from_row < count) { store(at + from_row * ldc, sums[0]); }
-  if (from_row + 1u < count) { store(at + (from_row + 1u) * ldc, sums[1]); }
-  if (from_row + 2u < count) { store(at + (from_row + 2u) * ldc, sums[2]); }
-  if (from_row + 3u < count) { store(at + (from_row + 3u) * ldc, sums[3]); }
+fn end(sums: mat4x4f, at: u32, ldc: u32, row: u32, count: u32, from_row: u32) {
+  if (from_row < count) { store(at + from_row * ldc, row + from_row, sums[0]); }
+  if (from_row + 1u < count) { store(at + (from_row + 1u) * ldc, row + from_row + 1u, sums[1]); }
+  if (from_row + 2u < count) { store(at + (from_row + 2u) * ldc, row + from_row + 2u, sums[2]); }
+  if (from_row + 3u < count) { store(at + (from_row + 3u) * ldc, row + from_row + 3u, sums[3]); }
 }

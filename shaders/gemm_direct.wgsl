@@ -1,9 +1,11 @@
-// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16; row-major, one matrix product per batch entry z)
+// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16, A also scaled f16; row-major, one
+// matrix product per batch entry z)
 //
 // A is [m, k], or [k, m] when TA; B is [k, n], or [n, k] when TB; C is [m, n]. Leading dimensions lda, ldb, ldc and all
 // offsets are multiples of 4 elements; n is a multiple of 4, and k unless TA. Not for TA and TB at once.
 // Batch entry z = outer · inner + i: matrix X starts at x0 + outer · x_outer + i · x_inner; for B, i is divided by share
 // first (grouped-query attention: `share` query heads read one key/value head).
+// row0: which of the scales of A's rows, where it has any, belongs to the first row here.
 // carried: C holds the sum over an earlier part of k, without alpha, which this call goes on with (k in parts of 64).
 // symmetric: C = Cᵀ is known, so tiles strictly below the diagonal are skipped; holds 1 + the row of C that this call begins at.
 //
@@ -42,7 +44,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   let quads_here = min(4u, (params.n - col) / 4u);
   if (params.carried == 1u) {
     for (var r = 0u; r < rows_here; r++) {
-      for (var q = 0u; q < quads_here; q++) { blocks[r / 4u * 4u + q][r % 4u] = c[c0 + (row + r) * ldc + id.x * 4u + q]; }
+      for (var q = 0u; q < quads_here; q++) { blocks[r / 4u * 4u + q][r % 4u] = start(c0 + (row + r) * ldc + id.x * 4u + q, row + r); }
     }
   }
 
@@ -88,7 +90,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   }
 
   for (var r = 0u; r < rows_here; r++) {
-    for (var q = 0u; q < quads_here; q++) { store(c0 + (row + r) * ldc + id.x * 4u + q, blocks[r / 4u * 4u + q][r % 4u]); }
+    for (var q = 0u; q < quads_here; q++) { store(c0 + (row + r) * ldc + id.x * 4u + q, row + r, blocks[r / 4u * 4u + q][r % 4u]); }
   }
 }
 
@@ -96,10 +98,10 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
 fn rows(a0: u32, lda: u32, t: u32, r: vec4u) -> mat4x4f {
   if (TA) {
     let at = a0 + 4u * t * lda + r.x / 4u;
-    return transpose(some_steps(a[at], a[at + lda], a[at + 2u * lda], a[at + 3u * lda], t));
+    return transpose(some_steps(left(at), left(at + lda), left(at + 2u * lda), left(at + 3u * lda), t));
   }
   let at = a0 + r * lda + t;
-  return mat4x4f(a[at.x], a[at.y], a[at.z], a[at.w]);
+  return mat4x4f(left(at.x), left(at.y), left(at.z), left(at.w));
 }
 
 // Four columns of B, which are the rows of the matrix, and four steps of k.

@@ -1,4 +1,5 @@
-// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16; row-major; interface and batch rule as in gemm_direct)
+// C[z] = alpha · op(A[z]) · op(B[z]) + beta · C[z]      (f32, B also bf16 or f16, A also scaled f16; row-major;
+// interface and batch rule as in gemm_direct)
 //
 // A is [m, k], or [k, m] when TA; B is [k, n], or [n, k] when TB; C is [m, n].
 //
@@ -33,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   if (params.carried == 1u) {
     for (var r = 0u; r < min(8u, max(row, params.m) - row); r++) {
       for (var h = 0u; h < 2u; h++) {
-        if (quads[h] * 4u < params.n) { total[r][h] = start(c0 + (row + r) * ldc + quads[h]); }
+        if (quads[h] * 4u < params.n) { total[r][h] = start(c0 + (row + r) * ldc + quads[h], row + r); }
       }
     }
   }
@@ -78,7 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   for (var r = 0u; r < 8u; r++) {
     if (row + r >= params.m) { break; }
     for (var h = 0u; h < 2u; h++) {
-      if (quads[h] * 4u < params.n) { store(c0 + (row + r) * ldc + quads[h], total[r][h]); }
+      if (quads[h] * 4u < params.n) { store(c0 + (row + r) * ldc + quads[h], row + r, total[r][h]); }
     }
   }
 }
@@ -89,9 +90,9 @@ fn steps_of_a(a0: u32, row: u32, t: u32) -> mat4x4f {
   var read = mat4x4f();
   for (var s = 0u; s < 4u; s++) {
     if (TA) {
-      if (t + s < params.k && row < params.m) { read[s] = a[a0 + (t + s) * lda + row / 4u]; }
+      if (t + s < params.k && row < params.m) { read[s] = left(a0 + (t + s) * lda + row / 4u); }
     } else if (t < params.k && row + s < params.m) {
-      read[s] = a[a0 + (row + s) * lda + t / 4u];
+      read[s] = left(a0 + (row + s) * lda + t / 4u);
     }
   }
   if (TA) { return read; }

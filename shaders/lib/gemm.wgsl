@@ -1,4 +1,5 @@
 // The common interface of the GEMM kernels; gemm_direct.wgsl explains the fields.
+//#include lib/left
 //#include lib/operand
 override TA: bool = false;
 override TB: bool = false;
@@ -11,24 +12,24 @@ struct Params {
   inner: u32, share: u32,
   symmetric: u32,
   carried: u32,
+  row0: u32,
   alpha: f32, beta: f32,
 }
 
 // Sums over k are made in blocks of so many terms: of one plain float32 sum, every term meets the rounding of all before it.
 const BLOCK = 64u;
 
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 @group(0) @binding(3) var<uniform> params: Params;
 
-// Where the sum over k starts: at 0, or at what earlier parts of k left in C.
-fn start(at: u32) -> vec4f {
-  if (params.carried == 1u) { return c[at]; }
+// Where the sum over k starts: at 0, or at what earlier parts of k left in C, row `row` of it.
+fn start(at: u32, row: u32) -> vec4f {
+  if (params.carried == 1u) { return unscaled(c[at], row); }
   return vec4f();
 }
 
-fn store(at: u32, sum: vec4f) {
-  var value = params.alpha * sum;
+fn store(at: u32, row: u32, sum: vec4f) {
+  var value = params.alpha * scaled(sum, row);
   // beta = 0 must not read C: it may hold NaN.
   if (params.beta != 0.0) { value += params.beta * c[at]; }
   c[at] = value;

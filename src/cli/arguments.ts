@@ -64,6 +64,10 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
     ],
     'eval-samples': ['N', 'most evaluation windows (default 0 = all)'],
     'eval-seqlen': ['N', 'tokens per evaluation window (default: same as --seqlen)'],
+    products: [
+      'f32|f16',
+      'how passes over evaluation texts take the inputs of linears and head: f16 halves what they read, and is used if the model as it is diverges from itself by no more than 1e-5 nats; calibration and solvers stay in f32 (default f32)',
+    ],
     seed: ['N', 'seed of the sampling (default 0)'],
     date: ['YYYY-MM-DD', 'today’s date for chat templates that write it (default: the day of the start)'],
     'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default ${recommendedOf({ solvers })})`],

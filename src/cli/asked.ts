@@ -1,7 +1,7 @@
 /** Turns the arguments into a job, and checks them. */
 import type { PushPlace } from '../engine/hub.ts'
 import type { Catalog } from '../engine/job/catalog.ts'
-import { heldOutShare } from '../engine/job/job.ts'
+import { heldOutShare, productTypes } from '../engine/job/job.ts'
 import type { Budget } from '../engine/job/mix.ts'
 import type { Sampling } from '../engine/job/texts.ts'
 import { type OptionSpec, type OptionValue, optionProblem } from '../options.ts'
@@ -51,6 +51,7 @@ export interface Asked {
   evalSamples: number
   evalSeqlen: number | null
   passages: number
+  products: (typeof productTypes)[number]
   seed: number
   /** Share of the calibration windows to hold out beside them. */
   heldOut: number
@@ -82,11 +83,14 @@ export function understand(catalog: Catalog, given: Given): Asked {
   const sampling = samplings.find((one) => one === given.text('sampling'))
   if (given.text('sampling') !== undefined && !sampling)
     throw new UsageError(`--sampling can be ${samplings.join(', ')}, not "${given.text('sampling')}".`)
+  const products = productTypes.find((one) => one === (given.text('products') ?? 'f32'))
+  if (!products) throw new UsageError(`--products can be ${productTypes.join(', ')}, not "${given.text('products')}".`)
   const measureOnly = given.text('wbits') === '16'
   return {
     model,
     method,
     sampling,
+    products,
     measureOnly,
     ...optionsOf(catalog, given, method, [...solver.options, ...catalog.runOptions], measureOnly),
     overrides: overridesOf(given, solver.options),

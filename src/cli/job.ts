@@ -48,7 +48,12 @@ export async function jobOf(
       length,
       sampling: asked.sampling ?? published ?? 'random',
     },
-    evaluation: { ...evaluation, samples: asked.evalSamples, length: asked.evalSeqlen ?? length },
+    evaluation: {
+      ...evaluation,
+      samples: asked.evalSamples,
+      length: asked.evalSeqlen ?? length,
+      ...(asked.products !== 'f32' && { products: asked.products }),
+    },
     ...(passages !== undefined && { lambada: { ...(await namedText(session, passages)), passages: asked.passages } }),
     seed: asked.seed,
     ...(date !== undefined && { date }),

@@ -22,6 +22,7 @@ export function resultOf(report: JobReport, pushed: string | null) {
       seed: report.job.seed,
       ...(report.job.date !== undefined && { date: report.job.date }),
     },
+    ...(report.products && { products: report.products }),
     fp_perplexity: report.fpPerplexity,
     perplexity: run ? run.perplexity : report.fpPerplexity,
     perplexity_se: run ? run.perplexityError : report.fpPerplexityError,

@@ -76,6 +76,7 @@ export function differing(catalog: Catalog, job: Job, before: Job): string[] {
     ['eval', job.evaluation.text, before.evaluation.text],
     ['eval-samples', job.evaluation.samples, before.evaluation.samples],
     ['eval-seqlen', job.evaluation.length, before.evaluation.length],
+    ['products', job.evaluation.products ?? 'f32', before.evaluation.products ?? 'f32'],
     ['lambada', job.lambada?.text, before.lambada?.text],
     ['lambada-passages', job.lambada?.passages, before.lambada?.passages],
     ['seed', job.seed, before.seed],

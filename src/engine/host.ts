@@ -9,7 +9,7 @@ import type { Tensor } from '../gpu/tensor.ts'
 import type { SolvedLinear } from '../quant/linear.ts'
 import type { InputSums } from '../quant/target.ts'
 import type { RunEvent } from './job/events.ts'
-import type { LastWords, LayerResult } from './job/result.ts'
+import type { LastWords, LayerResult, ProductsUsed } from './job/result.ts'
 import type { Session } from './session.ts'
 
 export interface Host {
@@ -69,4 +69,4 @@ export interface Peak {
 }
 
 /** Scores of the full-precision model and, when a checkpoint is written, its largest hidden state. */
-export type Baseline = Judgement & { peak: Peak | null }
+export type Baseline = Judgement & { peak: Peak | null; products?: ProductsUsed }

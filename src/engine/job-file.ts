@@ -6,7 +6,7 @@ import { isDatasetId } from '../data/datasets.ts'
 import { WorkbenchError } from '../errors.ts'
 import { isObject, parseJson } from '../io/json.ts'
 import { z } from '../io/zod.ts'
-import type { Job, RunSpec } from './job/job.ts'
+import { type Job, productTypes, type RunSpec } from './job/job.ts'
 import type { ModelOrigin } from './job/model.ts'
 import type { JobReport } from './job/report.ts'
 import type { TextChoice, UsedText } from './job/texts.ts'
@@ -64,7 +64,7 @@ const job = z.strictObject({
     sampling: z.enum(['random', 'consecutive', 'documents']),
     heldOut: z.number().min(0).max(1).optional(),
   }),
-  evaluation: z.strictObject({ ...textChoice, samples: count(0), length: count(2) }),
+  evaluation: z.strictObject({ ...textChoice, samples: count(0), length: count(2), products: z.enum(productTypes).optional() }),
   lambada: z.strictObject({ ...textChoice, passages: count(0) }).optional(),
   seed: count(0),
   date: z.iso.date().optional(),

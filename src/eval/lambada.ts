@@ -45,7 +45,7 @@ export async function countRight(
   model: Model,
   outer: Outer,
   hidden: Tensor,
-  { ids, words, t }: PassageBatch,
+  { ids, words, t, products }: PassageBatch,
 ): Promise<number> {
   // The states before each token of each last word; only they need the head.
   const places = ids.flatMap((passage, i) =>
@@ -66,6 +66,8 @@ export async function countRight(
     Uint32Array.from(places, ({ token }) => token),
     null,
     model.logitCap,
+    outer.head,
+    { own: products },
   )
   normed.dispose()
   if (!losses.every(Number.isFinite)) return Number.NaN

@@ -5,6 +5,7 @@
 import type { Device } from '../gpu/device.ts'
 import { applyHead } from '../gpu/head.ts'
 import type { Panels } from '../gpu/ops.ts'
+import type { Products } from '../gpu/products.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Model } from '../models/family.ts'
 import type { Outer } from '../models/weights.ts'
@@ -15,6 +16,8 @@ export interface TokenBatch {
   windows: number
   length: number
   t: number
+  /** As of `Windows`. */
+  products?: Products
   /** Of models with per-layer embeddings (`Windows.inputs`). */
   inputs?(k: number): Float32Array<ArrayBuffer>
 }
@@ -51,7 +54,7 @@ export interface WindowScore {
 
 /**
  * Scores each window from the hidden states after the last block `[windows · t, hidden]`; `reference` are those of the
- * full-precision model, which has a head of its own where the model's is quantized.
+ * full-precision model, which has a head of its own where the model's is quantized, and may be computed in another way.
  */
 export async function scoreWindows(
   gpu: Device,
@@ -61,13 +64,17 @@ export async function scoreWindows(
   batch: TokenBatch,
   reference: Tensor | null = null,
   referenceHead: Panels = outer.head,
+  referenceProducts = batch.products,
 ): Promise<WindowScore[]> {
-  const { t, length } = batch
+  const { t, length, products } = batch
   const targets = new Uint32Array(batch.windows * t)
   batch.ids.forEach((window, i) => targets.set(window.subarray(1), i * t))
   const normed = model.finish(gpu, outer.weights, hidden)
   const full = reference && model.finish(gpu, outer.weights, reference)
-  const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full, model.logitCap, referenceHead)
+  const { losses, divergence, agreement } = await applyHead(gpu, normed, outer.head, targets, full, model.logitCap, referenceHead, {
+    own: products,
+    reference: referenceProducts,
+  })
   normed.dispose()
   full?.dispose()
   return batch.ids.map((_, i) => {

@@ -13,7 +13,7 @@ export interface GpuInfo {
   architecture: string
   name: string
   kind: 'gpu' | 'software'
-  /** A feature of the adapter that no kernel uses. */
+  /** 16-bit floats (shader-f16): where a device has them, products with inputs in f16 are offered. Kernels unpack these from words. */
   f16: boolean
   /** Kernels may pass values around in subgroups. */
   subgroups: boolean

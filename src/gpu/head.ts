@@ -3,7 +3,8 @@
  * blocks of entries on the GPU, and the blocks in float64 on the host.
  */
 import type { Device } from './device.ts'
-import { applyCap, gemm, type Panels, scratchBytes } from './ops.ts'
+import { applyCap, disposeNarrowed, gemm, narrow, type Narrowed, type Panels, scratchBytes } from './ops.ts'
+import type { Products } from './products.ts'
 import type { Tensor, TypedArray } from './tensor.ts'
 
 /** Entries of the vocabulary that are summed on the GPU (lib/vocabulary.wgsl). */
@@ -24,6 +25,12 @@ export interface HeadResult {
   agreement?: Uint8Array
 }
 
+/** How the head takes hidden states, those of the model and of its reference; f32 where nothing is said. */
+export interface HeadProducts {
+  own?: Products
+  reference?: Products
+}
+
 /**
  * Losses, and how far they are from a reference. Losses are the same bits with and without one, and for any panels that
  * start at multiples of `BLOCK`.
@@ -37,6 +44,7 @@ export async function applyHead(
   reference: Tensor | null = null,
   cap?: number,
   referenceHead: Panels = head,
+  products: HeadProducts = {},
 ): Promise<HeadResult> {
   const { rows, cols: d } = hidden
   const many = Math.max(TURN, Math.floor(READ_BYTES / (16 * Math.ceil(head.rows / BLOCK)) / TURN) * TURN)
@@ -45,7 +53,16 @@ export async function applyHead(
     const count = Math.min(many, rows - row)
     const some = (x: Tensor) => x.view([count, d], row * d)
     results.push(
-      await applyToRows(gpu, some(hidden), head, targets.slice(row, row + count), reference && some(reference), cap, referenceHead),
+      await applyToRows(
+        gpu,
+        some(hidden),
+        head,
+        targets.slice(row, row + count),
+        reference && some(reference),
+        cap,
+        referenceHead,
+        products,
+      ),
     )
   }
   return results.length === 1 ? results[0] : together(results)
@@ -68,20 +85,28 @@ async function applyToRows(
   reference: Tensor | null,
   cap: number | undefined,
   referenceHead: Panels,
+  products: HeadProducts,
 ): Promise<HeadResult> {
   const rows = hidden.rows
   // Views start at multiples of 64 elements: turns of 512 rows of anything do.
   const turn = Math.min(rows, TURN)
   const cut = cutHead(gpu, head, turn)
   const wanted = gpu.upload(targets, [rows])
-  const side = (states: Tensor, of: Panels): Side => ({
-    states,
+  const narrowed: Narrowed[] = []
+  const inputs = (states: Tensor, as: Products = 'f32'): Inputs => {
+    if (as === 'f32' || states.cols % 4) return { states }
+    const { values, scales } = narrow(gpu, states)
+    narrowed.push({ values, scales })
+    return { states: values, scales }
+  }
+  const side = (states: Tensor, of: Panels, as?: Products): Side => ({
+    ...inputs(states, as),
     panels: of.parts.map(({ tensor }) => tensor),
     logits: gpu.empty([turn, cut.width]),
     parts: gpu.empty([rows, cut.blocks * 4]),
   })
-  const model = side(hidden, head)
-  const compared = reference && { ...side(reference, referenceHead), terms: gpu.empty([rows, cut.blocks * 4]) }
+  const model = side(hidden, head, products.own)
+  const compared = reference && { ...side(reference, referenceHead, products.reference), terms: gpu.empty([rows, cut.blocks * 4]) }
   for (let row = 0; row < rows; row += turn) {
     const some = { row, rows: Math.min(turn, rows - row) }
     for (const piece of cut.pieces) {
@@ -92,15 +117,21 @@ async function applyToRows(
   }
   const read = [model.parts, ...(compared ? [compared.parts, compared.terms] : [])].map((tensor) => gpu.read(tensor))
   const [ofModel, ofReference, terms] = await Promise.all(read)
+  for (const one of narrowed) disposeNarrowed(one)
   for (const tensor of [wanted, model.logits, model.parts, compared?.logits, compared?.parts, compared?.terms]) tensor?.dispose()
   // A dry run would spend its time here, on numbers that nobody computed.
   if (!gpu.computes) return nothing(rows, reference !== null)
   return joined(rows, cut.blocks, ofModel, compared && { parts: ofReference, terms })
 }
 
-/** What the head makes of some hidden states: logits of one piece, and sums of all blocks, `[rows, blocks]` of four. */
-interface Side {
+/** Hidden states `[rows, d]`, in f16 with the scales of their rows where products take them so. */
+interface Inputs {
   states: Tensor
+  scales?: Tensor
+}
+
+/** What the head makes of some hidden states: logits of one piece, and sums of all blocks, `[rows, blocks]` of four. */
+interface Side extends Inputs {
   /** Of its head. */
   panels: Tensor[]
   logits: Tensor
@@ -154,10 +185,12 @@ const rowsOf = (x: Tensor, { row, rows }: Rows) => x.view([rows, ...x.shape.slic
 /** Logits of some rows for one piece, and their sums by blocks. */
 function sumPiece(gpu: Device, cut: Cut, piece: Piece, some: Rows, side: Side, targets: Tensor, cap?: number): void {
   const { states, panels, logits, parts } = side
+  const scales = side.scales && rowsOf(side.scales, some)
   const { panel, from, first, count, blocks: here, block0 } = piece
   const [m, d, ld] = [some.rows, states.cols, cut.width]
   const n = Math.ceil(count / 4) * 4
-  gemm(gpu, { a: states, b: panels[panel], c: logits, m, n, k: d, tb: true, lda: d, ldb: d, ldc: ld, a0: some.row * d, b0: from * d })
+  const operands = { a: states, scales, b: panels[panel], c: logits, tb: true, lda: d, ldb: d, ldc: ld, a0: some.row * d, b0: from * d }
+  gemm(gpu, { ...operands, m, n, k: d })
   if (cap !== undefined) applyCap(gpu, logits, m * ld, cap)
   const params = { rows: m, ld, first, count, some: here, blocks: cut.blocks, block0 }
   gpu.run1d('logsumexp', { logits, targets: rowsOf(targets, some), parts: rowsOf(parts, some) }, params, m * here, { flops: 4 * m * count })

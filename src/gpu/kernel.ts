@@ -52,11 +52,15 @@ export function originOf({ name, lines }: Pick<KernelSource, 'name' | 'lines'>, 
   return at ? `${at.file}, line ${at.line}` : `${name}.wgsl`
 }
 
-/** The kernel that takes an operand (lib/operand.wgsl) of this element type, and of another kind in other respects where that is given. */
-export function kernelFor(name: string, dtype: DType, { kind, includes }: Partial<Kind> = {}): string {
+/**
+ * The kernel that takes an operand (lib/operand.wgsl) of this element type, and of another kind in other respects where that is given.
+ * `narrowed`: its left one (lib/left.wgsl) is what narrow.wgsl makes.
+ */
+export function kernelFor(name: string, dtype: DType, { kind, includes, narrowed }: Partial<Kind> & { narrowed?: boolean } = {}): string {
   const half = isHalf(dtype) && { 'lib/operand': sources[`/shaders/lib/operand_${dtype}.wgsl`] }
-  const kinds = [kind, half && dtype].filter(Boolean)
-  return kinds.length ? kernelVariant(name, kinds.join(', '), { ...includes, ...half }) : name
+  const left = narrowed && { 'lib/left': sources['/shaders/lib/left_f16.wgsl'] }
+  const kinds = [kind, left && 'narrowed', half && dtype].filter(Boolean)
+  return kinds.length ? kernelVariant(name, kinds.join(', '), { ...includes, ...left, ...half }) : name
 }
 
 /** What tells a kernel from its siblings: a name, and the code of includes. */

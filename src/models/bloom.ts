@@ -110,7 +110,7 @@ function read(given: Record<string, unknown>): Model {
 async function* block(config: Config, gpu: Device, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor> {
   const { heads, eps, fromNorm } = config
   const positions: Positions = { kind: 'alibi', table: lastOf((t) => alibiTable(heads, t)) }
-  const scope = new Scope(gpu, weights)
+  const scope = new Scope(gpu, weights, windows.products)
   try {
     const a = scope.layernorm(x, 'input_layernorm', eps)
     yield { stage: 0, input: a }

@@ -199,7 +199,7 @@ function modelOf(config: z.infer<typeof schema>, type: string, shape: Shape): Mo
 
 async function* block(shape: Shape, gpu: Device, weights: BlockWeights, x: Tensor, windows: Windows): AsyncGenerator<StageInput, Tensor> {
   const { eps, positions, first, second, parallel } = shape
-  const scope = new Scope(gpu, weights)
+  const scope = new Scope(gpu, weights, windows.products)
   try {
     const a = scope.layernorm(x, first, eps)
     yield { stage: 0, input: a }

@@ -1,6 +1,7 @@
 /** The interface of a model family: reading config.json, a table of tensors, and a forward pass block by block. */
 import type { Device } from '../gpu/device.ts'
 import type { Past } from '../gpu/ops.ts'
+import type { Products } from '../gpu/products.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { AttentionFacts, Decoder, NotLoaded } from '../io/formats/index.ts'
 import type { Architecture } from './architecture.ts'
@@ -61,6 +62,8 @@ export interface OuterTensor {
 export interface Windows {
   windows: number
   t: number
+  /** How products take these tokens; f32 where nothing is said. Never f16 where Gram matrices are summed from what comes of it. */
+  products?: Products
   /** Of the block at hand: a single window continues the text that it has seen (`Model.continues`). */
   past?: Past
   /** What its tokens say to block k, of models with per-layer embeddings (`TokenInputs`): `[windows · t, width]`. */

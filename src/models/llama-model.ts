@@ -132,7 +132,7 @@ async function* block(
 ): AsyncGenerator<StageInput, Tensor> {
   const { norms, eps } = model
   const own = ownOf(model, index)
-  const scope = new Scope(gpu, weights)
+  const scope = new Scope(gpu, weights, windows.products)
   /** What a branch sees of x: a norm of it, or x itself, which stays. */
   const before = (x: Tensor, name: string) => (norms === 'after' ? x : scope.keep(rmsnorm(gpu, x, scope.weight(`${name}.weight`), eps)))
   try {

@@ -158,7 +158,7 @@ async function* block(
   x: Tensor,
   windows: Windows,
 ): AsyncGenerator<StageInput, Tensor> {
-  const scope = new Scope(gpu, weights)
+  const scope = new Scope(gpu, weights, windows.products)
   try {
     const a = before ? scope.layernorm(x, 'self_attn_layer_norm', eps) : x
     yield { stage: 0, input: a }

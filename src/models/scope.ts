@@ -1,6 +1,7 @@
 /** A scope for the forward pass of a block: weights by name, and intermediate tensors that are freed even after an error. */
 import type { Device } from '../gpu/device.ts'
-import { addBias, layernorm, matmul, scale } from '../gpu/ops.ts'
+import { addBias, forwardProduct, layernorm, scale } from '../gpu/ops.ts'
+import type { Products } from '../gpu/products.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { BlockLayout, BlockWeights } from './family.ts'
 
@@ -24,6 +25,8 @@ export class Scope {
   constructor(
     readonly gpu: Device,
     readonly weights: BlockWeights,
+    /** How linears take their inputs. */
+    readonly products: Products = 'f32',
   ) {}
 
   /** Makes the scope free a tensor, unless `drop` or `give` comes first. */
@@ -61,7 +64,9 @@ export class Scope {
   /** x · W + bias, or added to `into`: the residual connection costs nothing. */
   linear(x: Tensor, name: string, into?: Tensor): Tensor {
     const weight = this.weight(`${name}.weight`)
-    const out = into ? matmul(this.gpu, x, weight, { out: into, beta: 1 }) : this.keep(matmul(this.gpu, x, weight))
+    const sum = into && { out: into, beta: 1 }
+    const product = forwardProduct(this.gpu, x, weight, this.products, sum)
+    const out = into ?? this.keep(product)
     const bias = this.weights.get(`${name}.bias`)
     if (bias) addBias(this.gpu, out, bias)
     return out

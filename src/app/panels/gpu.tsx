@@ -76,7 +76,7 @@ function GpuFacts({ summary, held, peak }: { summary: GpuSummary; held: number; 
       </Fact>
       <Fact name="Largest binding">{format.bytes(summary.maxBinding)}</Fact>
       <Fact name="Largest buffer">{format.bytes(summary.maxBuffer)}</Fact>
-      <Fact name="16-bit floats (f16)">{summary.f16 ? 'yes' : 'no (not needed)'}</Fact>
+      <Fact name="16-bit floats (f16)">{summary.f16 ? 'yes, offered for evaluation' : 'no (not needed)'}</Fact>
       <Fact name="Subgroups">{summary.subgroups ? 'yes' : 'no (not needed)'}</Fact>
       <Fact name="Matrix product">{summary.gemmLabel}</Fact>
       <Fact name="QuantEase sweeps">

@@ -159,6 +159,7 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
   const workbench = useWorkbench()
   const done = useDone()
   const { evaluation, lambada } = job
+  const halves = useView(({ gpu }) => gpu.state === 'ready' && gpu.summary.f16)
   const change = (part: Partial<typeof evaluation>) => workbench.setJob({ evaluation: { ...evaluation, ...part } })
   return (
     <section className="panel" aria-labelledby="evaluation-title">
@@ -182,6 +183,21 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
         <Field label="Length" help="Tokens per window." path="evaluation.length">
           {(control) => <NumberField {...control} whole value={evaluation.length} onChange={(length) => change({ length })} />}
         </Field>
+        {(halves || evaluation.products === 'f16') && (
+          <Field
+            label="Inputs in f16"
+            help="Linears read their inputs in 16 bits and sum in 32, where the model as it is then diverges by no more than 1e-5 nats. Calibration and solvers stay in f32."
+            path="evaluation.products"
+          >
+            {(control) => (
+              <Switch
+                {...control}
+                checked={evaluation.products === 'f16'}
+                onChange={(on) => change({ products: on ? 'f16' : undefined })}
+              />
+            )}
+          </Field>
+        )}
         {!measuring && (
           <Field
             label="Every n blocks"

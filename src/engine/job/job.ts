@@ -1,4 +1,5 @@
 /** What is asked for: a job, its runs, and the stages that it goes through. Plain JSON, which can be saved, shared and repeated. */
+import type { Products } from '../../gpu/products.ts'
 import type { Options } from '../../options.ts'
 import type { Override } from '../../overrides.ts'
 import type { TextChoice, Sampling } from './texts.ts'
@@ -53,7 +54,14 @@ export interface EvaluationSpec extends TextChoice {
   /** Most windows; the text may have fewer. 0 = all. */
   samples: number
   length: number
+  /**
+   * f16: linears and head take the inputs of passes over this text, and over passages, in f16 and sum in f32, where that was found to
+   * make no difference (`ProductsUsed`). Default: f32.
+   */
+  products?: Products
 }
+
+export const productTypes = ['f32', 'f16'] as const satisfies readonly Products[]
 
 /** `restore`: passing activations through blocks solved before an interruption. */
 export type Stage = 'baseline' | 'restore' | 'calibrate' | 'solve' | 'propagate' | 'evaluate' | 'write'

@@ -3,7 +3,7 @@ import type { WindowMeans } from '../../eval/perplexity.ts'
 import type { GpuSummary, MemoryPoint } from './device.ts'
 import type { Job } from './job.ts'
 import type { ModelSummary, HubOrigin, ModelOrigin } from './model.ts'
-import type { LastWords, RunResult, LayerResult, EndResult } from './result.ts'
+import type { LastWords, ProductsUsed, RunResult, LayerResult, EndResult } from './result.ts'
 import type { UsedTexts, TokenCounts } from './texts.ts'
 
 /** What a job's report says of its making, before any run is over. */
@@ -35,6 +35,8 @@ export interface ReportHead {
   /** Its means of each evaluation window; absent in reports of earlier versions. */
   fpWindows?: WindowMeans
   fpLambada?: LastWords
+  /** Only where f16 was asked for. */
+  products?: ProductsUsed
 }
 
 /** Everything that the page shows of a job, and everything needed to reproduce it. */

@@ -1,4 +1,5 @@
 /** What a run came to: its linears, its ends, its measurements and its checkpoint. */
+import type { Products } from '../../gpu/products.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { KlSpread, WindowMeans } from '../../eval/perplexity.ts'
 import type { Options } from '../../options.ts'
@@ -129,6 +130,14 @@ export interface EndResult
   type: string
   /** Σ n‖e − ê‖² / Σ n‖e‖² over its rows e, each as often as the calibration text has that token; not there of a head alone. */
   tableError?: number
+}
+
+/** How passes over evaluation texts were computed where f16 was asked for. */
+export interface ProductsUsed {
+  used: Products
+  /** KL(f32 ‖ f16) of the full-precision model on the first tokens of the evaluation text, nats. f16 is used up to 1e-5. */
+  kl: number
+  tokens: number
 }
 
 /** How often the model predicts the last word of a passage. */

@@ -26,6 +26,7 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
   const drawn = await drawTexts(job, session, found)
   judgeTexts(job, session, drawn, found)
   const gpu = await session.gpu()
+  judgeProducts(job, gpu.info, found)
   const runs = planRuns(job, opened, gpu, (drawn.calibration?.heldOut.length ?? 0) > 0, found)
   judgeSizes(job, opened, gpu, runs, found)
   const deepest = Math.max(0, ...runs.map(({ blocks }) => blocks))
@@ -71,8 +72,21 @@ export async function examine(job: Job, session: Session): Promise<{ check: JobC
 /** What is wrong with the runs of a job and their formats, found without reading a text. */
 export async function refusalsOf(job: Job, session: Session): Promise<ErrorData[]> {
   const found = new Findings()
-  planRuns(job, session.model, await session.gpu(), true, found)
+  const gpu = await session.gpu()
+  judgeProducts(job, gpu.info, found)
+  planRuns(job, session.model, gpu, true, found)
   return errorsOf(found.problems)
+}
+
+function judgeProducts({ evaluation }: Job, { f16, name }: Device['info'], found: Findings): void {
+  if (evaluation.products !== 'f16' || f16) return
+  const hint = 'Leave products in f32, or use another GPU.'
+  found.fail(
+    'evaluation.products',
+    'plan-invalid',
+    `${name} has no 16-bit floats (shader-f16), so evaluation cannot take inputs in f16.`,
+    hint,
+  )
 }
 
 const errorsOf = (problems: readonly Problem[]): ErrorData[] =>

@@ -6,13 +6,14 @@ import { batchedPassages, countRight, type PassageBatch } from '../../eval/lamba
 import { batched, flatIds, type Score, scoreOf, scoreWindows, type TokenBatch, type WindowScore } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
 import { embed, type Panels } from '../../gpu/ops.ts'
+import type { Products } from '../../gpu/products.ts'
 import { type BlockWeights, kindsOf, linearsOf, type StageInput, stateWidth } from '../../models/family.ts'
 import { TokenInputs } from '../../models/token-inputs.ts'
 import type { OpenModel } from '../../models/open.ts'
 import { type Outer, blockTensors, disposeBlock, disposePanels, loadBlock, loadOutside, loadPanels } from '../../models/weights.ts'
 import type { Baseline, Host } from '../host.ts'
 import type { Stage } from '../job/job.ts'
-import type { LastWords } from '../job/result.ts'
+import type { LastWords, ProductsUsed } from '../job/result.ts'
 import type { Journal } from '../keep/journal.ts'
 import type { Plan, PlannedRun } from '../plan/plan.ts'
 import { overflow } from './finite.ts'
@@ -26,6 +27,11 @@ const KEPT_SHARE = 1 / 64
 
 /** The part of the memory that hidden states between blocks may take, of all texts together: at least, and at most. */
 const STATES_SHARES = [1 / 8, 1 / 2]
+
+/** Windows of the evaluation text that inputs in f16 are tried on, the most tokens of each, and the largest KL with which they are used. */
+const TRIED = 4
+const TRIED_LENGTH = 512
+const MOST_KL = 1e-5
 
 /** How their holder is called in the ledger of memory. */
 export const BLOCK_WEIGHTS = 'weights of blocks'
@@ -84,19 +90,42 @@ export abstract class ForwardPass {
     this.heldOut = many(plan.heldOut)
     this.evaluation = many(plan.evaluation)
     this.passages = batchedPassages(plan.passages, tokens)
+    // A job goes on as it was begun.
+    this.#judgeBy(journal.baseline?.products?.used)
   }
 
   // ---------------------------------------------------------------- the model as it is
 
   async baseline(): Promise<Baseline> {
+    const products = await this.#chooseProducts()
+    this.#judgeBy(products?.used)
     const passages = await this.embed(this.passages)
     this.#peaks = this.plan.job.save ? new Peaks(this.gpu, this.opened) : null
     const full = await this.full(passages)
     const peak = (await this.#peaks?.read()) ?? null
     this.#peaks = null
-    const judgement = { ...(await this.score(full, null, 0)), lambada: await this.lastWords(passages, 0), peak }
+    const judgement = { ...(await this.score(full, null, 0)), lambada: await this.lastWords(passages, 0), peak, products }
     await this.journal.keepBaseline(judgement)
     return judgement
+  }
+
+  /** How the passes over evaluation texts are computed from now on. Calibration, whose inputs Σ is summed from, stays in f32. */
+  #judgeBy(products: Products = 'f32'): void {
+    for (const batch of [...this.evaluation, ...this.passages]) batch.products = products
+  }
+
+  /** Tries on the model as it is whether inputs in f16 make a difference, where the job asks for them. */
+  async #chooseProducts(): Promise<ProductsUsed | undefined> {
+    const { evaluation, job } = this.plan
+    if (job.evaluation.products !== 'f16') return undefined
+    const texts = evaluation.slice(0, TRIED).map((window) => window.subarray(0, TRIED_LENGTH))
+    const batches = batched(texts, 1)
+    const states = await this.embedAll([batches, batches.map((batch) => ({ ...batch, products: 'f16' as const }))])
+    await this.carry(states, 0, (k) => this.stage(null, 'baseline', k))
+    const [exact, narrowed] = states
+    const { kl } = await this.score(narrowed, exact, 0)
+    for (const hidden of states) hidden.dispose()
+    return { used: kl <= MOST_KL ? 'f16' : 'f32', kl, tokens: texts.reduce((sum, { length }) => sum + length, 0) }
   }
 
   /**
@@ -144,7 +173,16 @@ export abstract class ForwardPass {
     for (const [i, batch] of hidden.batches.entries()) {
       const states = hidden.take(i)
       const reference = full?.take(i) ?? null
-      const some = await scoreWindows(this.gpu, this.opened.model, outer, states, batch, reference, own ?? outer.head)
+      const some = await scoreWindows(
+        this.gpu,
+        this.opened.model,
+        outer,
+        states,
+        batch,
+        reference,
+        own ?? outer.head,
+        full?.batches[i].products,
+      )
       await hidden.giveBack(i, states)
       if (reference) await full!.giveBack(i, reference)
       if (!some.every(({ loss }) => Number.isFinite(loss))) throw await this.overflow([batch], quantized, 'the loss')

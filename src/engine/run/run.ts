@@ -4,9 +4,9 @@ import { memoryStore } from '../../io/memory.ts'
 import { usePanel } from '../../quant/descent.ts'
 import type { Host } from '../host.ts'
 import type { Job } from '../job/job.ts'
-import type { HubOrigin, ModelOrigin } from '../job/model.ts'
+import type { HubOrigin, ModelOrigin, Problem } from '../job/model.ts'
 import type { JobReport, ReportHead } from '../job/report.ts'
-import type { LastWords, RunResult, WindowMeans } from '../job/result.ts'
+import type { LastWords, ProductsUsed, RunResult, WindowMeans } from '../job/result.ts'
 import { CheckpointExport } from '../keep/export.ts'
 import { codeVersion, version } from '../keep/fingerprint.ts'
 import type { PlannedRun } from '../plan/plan.ts'
@@ -73,6 +73,7 @@ class Going {
     fpPerplexityError: null as number | null,
     fpWindows: undefined as WindowMeans | undefined,
     fpLambada: undefined as LastWords | undefined,
+    products: undefined as ProductsUsed | undefined,
   }
   readonly pulse: Pulse
   readonly devices: Recovery<BlockLoop>
@@ -103,13 +104,15 @@ class Going {
     const { control, emit } = this.host
     try {
       const kept = journal.baseline
-      const { perplexity, perplexityError, windows, lambada, peak } = kept ?? (await this.devices.do((engine) => engine.baseline()))
+      const { perplexity, perplexityError, windows, lambada, peak, products } =
+        kept ?? (await this.devices.do((engine) => engine.baseline()))
       this.#peak = peak?.value ?? 0
       const fpPerplexityError = finiteOrNull(perplexityError)
-      Object.assign(this.figures, { fpPerplexity: perplexity, fpPerplexityError, fpWindows: windows, fpLambada: lambada })
+      Object.assign(this.figures, { fpPerplexity: perplexity, fpPerplexityError, fpWindows: windows, fpLambada: lambada, products })
       this.#pass(FORWARD, work.baseline.forward)
       emit({ type: 'baseline', perplexity, perplexityError: fpPerplexityError, windows, lambada })
-      for (const problem of peak ? outOfRange(peak, plan) : []) emit({ type: 'notice', run: null, problem })
+      for (const problem of [...(products ? [productsNote(products)] : []), ...(peak ? outOfRange(peak, plan) : [])])
+        emit({ type: 'notice', run: null, problem })
     } catch (error) {
       if (!control.cancelled) throw error
     }
@@ -172,7 +175,7 @@ class Going {
   }
 }
 
-type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpWindows' | 'fpLambada'>
+type Measured = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpWindows' | 'fpLambada' | 'products'>
 type Outcome = Pick<JobReport, 'runs' | 'memory' | 'network'>
 
 function headOf({ job, beginning, journal, ...prepared }: Prepared, { session }: Host, measured: Measured): ReportHead {
@@ -212,6 +215,13 @@ function reportOf(prepared: Prepared, host: Host, measured: Measured, outcome: O
   const ended = new Date().toISOString()
   const { started, origin } = journal.head
   return { ...headOf(prepared, host, measured), started, ended, origin, ...outcome, seconds: seconds + journal.seconds }
+}
+
+function productsNote({ used, kl, tokens }: ProductsUsed): Problem {
+  const found = `with inputs in f16, the model as it is diverges by ${kl.toExponential(1)} nats from itself in f32 (${tokens} tokens)`
+  return used === 'f16'
+    ? { severity: 'note', code: 'note', message: `Evaluation takes inputs in f16: ${found}.`, hint: '' }
+    : { severity: 'warning', code: 'note', message: `Evaluation stays in f32: ${found}.`, hint: '' }
 }
 
 const interrupted = toErrorData(new WorkbenchError('cancelled', 'Writing was interrupted.', 'Write it again.'))

@@ -64,12 +64,13 @@ export function formsFor({ kind, name, subgroups }: { kind: 'gpu' | 'software'; 
   return gemmFormNames.filter((form) => subgroups || gemmForms[form].kernel !== 'gemm_broadcast')
 }
 
-/** The kernel of a form for a right operand of this element type. */
-export function gemmKernel(form: GemmFormName, dtype: DType): string {
+/** The kernel of a form for a right operand of this element type, and a left one in f32 or `narrowed`. */
+export function gemmKernel(form: GemmFormName, dtype: DType, narrowed = false): string {
   const { kernel, shape } = gemmForms[form]
-  if (!shape) return kernelFor(kernel, dtype)
+  if (!shape) return kernelFor(kernel, dtype, { narrowed })
   const [across, down] = shape
   return kernelFor(kernel, dtype, {
+    narrowed,
     kind: `${across} × ${down}`,
     includes: { 'lib/shape': `const ACROSS = ${across}u;\nconst DOWN = ${down}u;` },
   })

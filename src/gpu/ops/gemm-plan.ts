@@ -5,6 +5,8 @@ import { gemmForms } from './gemm-forms.ts'
 
 export interface GemmSpec {
   a: Tensor
+  /** A is f16, and this is what its rows are to be multiplied by, `[m]` (narrow.ts); not for batches. */
+  scales?: Tensor
   b: Tensor
   c: Tensor
   m: number
@@ -53,11 +55,12 @@ const K_PART = 64
 const K_STEP = 16
 
 /** @throws when no kernel takes such a product */
-export function checkGemm({ n, k, ta, tb, lda, ldb, ldc, a0 = 0, b0 = 0, c0 = 0 }: GemmSpec): void {
+export function checkGemm({ n, k, ta, tb, lda, ldb, ldc, a0 = 0, b0 = 0, c0 = 0, scales, batch }: GemmSpec): void {
   for (const [name, value] of Object.entries({ n, lda, ldb, ldc, a0, b0, c0, ...(ta ? {} : { k }) })) {
     if (value % 4) throw new Error(`GEMM: ${name} = ${value} is no multiple of 4.`)
   }
   if (ta && tb) throw new Error('GEMM: Aᵀ · Bᵀ has no kernel.')
+  if (scales && (ta || batch)) throw new Error('GEMM: narrowed rows are those of one product.')
 }
 
 /** Whether an operand is larger than a binding. */

@@ -22,8 +22,8 @@ function multiplyPiece(gpu: Device, spec: GemmSpec, piece: GemmPiece): void {
   const entries = rows * cols - (symmetric ? rows * (row + rows / 2) : 0)
   const seen = operandsOf(gpu, spec, piece)
   gpu.run(
-    gemmKernel(gpu.gemm, spec.b.dtype),
-    { a: seen.a.tensor, b: seen.b.tensor, c: seen.c.tensor },
+    gemmKernel(gpu.gemm, spec.b.dtype, spec.scales !== undefined),
+    { a: seen.a.tensor, b: seen.b.tensor, c: seen.c.tensor, ...(spec.scales && { scales: spec.scales }) },
     gemmParams(spec, piece, seen, symmetric ? 1 + row : 0),
     [Math.ceil(cols / form.cols), Math.ceil(rows / form.rows), products],
     { constants: { TA: Number(ta), TB: Number(tb) }, flops: 2 * entries * terms * products },
@@ -53,6 +53,7 @@ function gemmParams({ lda, ldb, ldc, batch }: GemmSpec, piece: GemmPiece, seen: 
     share: batch?.share ?? 1,
     symmetric,
     carried: Number(piece.carried),
+    row0: piece.row,
     alpha: piece.alpha,
     beta: piece.beta,
   }
@@ -98,6 +99,8 @@ export interface MatmulOptions {
   alpha?: number
   beta?: number
   out?: Tensor
+  /** As of a `GemmSpec`; all extents are multiples of 4 then. */
+  scales?: Tensor
 }
 
 /**
@@ -108,7 +111,7 @@ export function matmul(
   gpu: Device,
   a: Tensor,
   b: Tensor,
-  { ta = false, tb = false, alpha = 1, beta = 0, out }: MatmulOptions = {},
+  { ta = false, tb = false, alpha = 1, beta = 0, out, scales }: MatmulOptions = {},
 ): Tensor {
   const [m, k] = ta ? [a.cols, a.rows] : [a.rows, a.cols]
   const [n, kb] = tb ? [b.rows, b.cols] : [b.cols, b.rows]
@@ -118,19 +121,25 @@ export function matmul(
   if (a.cols % 4 === 0 && b.cols % 4 === 0 && n % 4 === 0) {
     if (beta === 1 && (ta ? a : b).bytes > gpu.info.maxBinding && !tb) {
       // In parts of k the sum would be rounded to C between them.
-      const product = matmul(gpu, a, b, { ta, alpha })
+      const product = matmul(gpu, a, b, { ta, alpha, scales })
       add(gpu, c, product)
       product.dispose()
       return c
     }
-    gemm(gpu, { a, b, c, m, n, k, ta, tb, lda: a.cols, ldb: b.cols, ldc: n, alpha, beta })
+    gemm(gpu, { a, scales, b, c, m, n, k, ta, tb, lda: a.cols, ldb: b.cols, ldc: n, alpha, beta })
     return c
   }
   return paddedMatmul(gpu, a, b, c, { ta, tb, alpha, beta })
 }
 
 /** The same through copies whose columns are multiples of 4. */
-function paddedMatmul(gpu: Device, a: Tensor, b: Tensor, c: Tensor, { ta, tb, alpha, beta }: Required<Omit<MatmulOptions, 'out'>>): Tensor {
+function paddedMatmul(
+  gpu: Device,
+  a: Tensor,
+  b: Tensor,
+  c: Tensor,
+  { ta, tb, alpha, beta }: Required<Omit<MatmulOptions, 'out' | 'scales'>>,
+): Tensor {
   const [m, n] = c.shape
   const k = ta ? a.rows : a.cols
   const four = (x: number) => Math.ceil(x / 4) * 4

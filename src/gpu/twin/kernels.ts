@@ -22,7 +22,7 @@ const matrix = (data: Values, rows: number, cols: number): ref.Matrix => ({ rows
 /** `tile`: outputs of a workgroup along either side, which symmetric products leave out as a whole. */
 const gemm =
   (tile: number): Kernel =>
-  ({ a, b, c }, s, { constants: { TA, TB }, depth }) => {
+  ({ a, b, c, scales }, s, { constants: { TA, TB }, depth }) => {
     for (let z = 0; z < depth; z++) {
       const [outer, i] = [Math.floor(z / s.inner), z % s.inner]
       const a0 = s.a0 + outer * s.a_outer + i * s.a_inner
@@ -32,11 +32,12 @@ const gemm =
         for (let col = 0; col < s.n; col++) {
           if (s.symmetric && (Math.floor(col / tile) + 1) * tile <= Math.floor(row / tile) * tile + s.symmetric - 1) continue
           const at = c0 + row * s.ldc + col
-          let sum = s.carried ? c[at] : 0
+          const scale = scales ? scales[s.row0 + row] : 1
+          let sum = s.carried ? c[at] / scale : 0
           for (let t = 0; t < s.k; t++) {
             sum += a[a0 + (TA ? t * s.lda + row : row * s.lda + t)] * b[b0 + (TB ? col * s.ldb + t : t * s.ldb + col)]
           }
-          c[at] = s.alpha * sum + (s.beta ? s.beta * c[at] : 0)
+          c[at] = s.alpha * scale * sum + (s.beta ? s.beta * c[at] : 0)
         }
       }
     }
@@ -106,14 +107,21 @@ function halfFloat(bits: number): number {
   return bits & 0x8000 ? -magnitude : magnitude
 }
 
-/** A kernel with an operand of any element type (lib/operand.wgsl): here all are numbers. */
-const forOperands = (name: string, kernel: Kernel) => ({ [name]: kernel, [`${name} (bf16)`]: kernel, [`${name} (f16)`]: kernel })
+/** A kernel with operands of any element type (lib/left.wgsl, lib/operand.wgsl): here all are numbers. */
+const forOperands = (name: string, kernel: Kernel) =>
+  Object.fromEntries(
+    ['', ' (narrowed)', ...['bf16', 'f16'].flatMap((half) => [` (${half})`, ` (narrowed, ${half})`])].map((kind) => [name + kind, kernel]),
+  )
 
 export const kernels: Record<string, Kernel> = {
   ...deltaKernels,
   sigmoid_gate: inPlace('x', (x, { gate }, e) => x / (1 + Math.exp(-gate[e]))),
   ...forOperands('gemm_direct', gemm(32)),
   ...forOperands('gemm_tiled', gemm(64)),
+  narrow: ({ x, y, scales }, { rows, cols }) => {
+    y.set(x.subarray(0, rows * cols))
+    scales.fill(1, 0, rows)
+  },
   add: inPlace('x', (x, { y }, e) => x + y[e]),
   subtract: inPlace('x', (x, { y }, e) => x - y[e]),
   multiply: inPlace('x', (x, { y }, e) => x * y[e]),
