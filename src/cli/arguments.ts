@@ -31,14 +31,21 @@ export const recommendedOf = ({ solvers }: Pick<Catalog, 'solvers'>) => (solvers
 export const specsOf = ({ solvers, runOptions }: Catalog): Set<OptionSpec> =>
   new Set([...solvers.flatMap((solver) => solver.options), ...runOptions])
 
-/** Flags that are not options of a method: [value, help]. */
-const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: string, help: string]> => {
+/** Tokens of a continuation where `--prompt-tokens` names no number. */
+export const usualTokens = 64
+
+type Flags = Record<string, [value: string, help: string]>
+
+const modelFlags: Flags = {
+  model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
+  'hub-url': ['URL', `the Hub or a mirror of it (default ${publicHub}); an access token is taken from $HF_TOKEN`],
+  cache: ['DIR', 'folder of the cache for files of the Hub (default ~/.cache/quantease-workbench)'],
+  'cache-gb': ['N', `largest size of that cache in gigabytes (default ${defaultCacheBudget / 1e9}; 0 keeps nothing)`],
+}
+
+const textFlags = (texts: Catalog['texts']): Flags => {
   const textHelp = textHelpOf(texts)
   return {
-    model: ['DIR', 'folder with config.json, tokenizer.json and .safetensors files; owner/name[@revision] on the Hub; or "demo"'],
-    'hub-url': ['URL', `the Hub or a mirror of it (default ${publicHub}); an access token is taken from $HF_TOKEN`],
-    cache: ['DIR', 'folder of the cache for files of the Hub (default ~/.cache/quantease-workbench)'],
-    'cache-gb': ['N', `largest size of that cache in gigabytes (default ${defaultCacheBudget / 1e9}; 0 keeps nothing)`],
     dataset: ['TEXT', `calibration text: ${textHelp} (default for the demo: its own)`],
     eval: ['TEXT', 'evaluation text, given in the same way (default: for the demo its own; wikitext2 if --dataset names a data set above)'],
     lambada: ['TEXT', 'also measure last-word accuracy: lambada for the published passages, or a text with one passage per row'],
@@ -49,61 +56,87 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Record<string, [value: s
       'HOW',
       'random: seeded random windows of the joined text; consecutive: its first windows; documents: one window from each of some documents (default: as published for the data set, else random)',
     ],
-    'target-bpw': [
-      'B',
-      'choose the bits (or, with a --type of GGUF, the type) of every linear so that all take at most B bits per weight together: by held-out errors at each width, and what they cost at the model’s end; the mixture is measured beside the uniform runs of the nearest sizes',
-    ],
-    'target-size': ['MIB', 'the same for a checkpoint of at most so many MiB, in the first of its formats'],
-    override: [
-      'PATTERN:WHAT',
-      'other bits, group size or symmetry for some linears, as in down_proj:bits=4,group-size=32, or full precision, as in layers.0:keep; the pattern names whole parts of a module path, {0..3} is a range, {q,k} a choice, * stands for anything. Repeatable: the first that matches a linear counts',
-    ],
-    'held-out': [
-      'SHARE',
-      'windows drawn beside the calibration samples, from other places of the text, as a share of their number (default 1/6, at least one; 0 = none): the methods do not see them, and errors are measured on them too',
-    ],
-    'eval-samples': ['N', 'most evaluation windows (default 0 = all)'],
-    'eval-seqlen': ['N', 'tokens per evaluation window (default: same as --seqlen)'],
-    products: [
-      'f32|f16',
-      'how passes over evaluation texts take the inputs of linears and head: f16 halves what they read, and is used if the model as it is diverges from itself by no more than 1e-5 nats; calibration and solvers stay in f32 (default f32)',
-    ],
-    seed: ['N', 'seed of the sampling (default 0)'],
-    date: ['YYYY-MM-DD', 'today’s date for chat templates that write it (default: the day of the start)'],
-    'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default ${recommendedOf({ solvers })})`],
-    job: [
-      'FILE',
-      'repeat the job of a job file, of a report, or of the quantization_report.json of a checkpoint: model, texts and all options are taken from it; --model, --dataset, --eval and --lambada say where those are that only a folder or a file holds',
-    ],
-    run: ['NAME', 'with --job: only the run with this id or name'],
-    report: ['FILE', 'write the report of the job, which --job repeats and which the page opens'],
-    save: [
-      'DIR',
-      'write the quantized checkpoint into this folder, which has to be new or empty; until it is complete, DIR.partial and a journal are next to it',
-    ],
-    push: [
-      'OWNER/NAME',
-      'upload the checkpoint to this repository of the Hub, which has to be new; private unless --public; the token ($HF_TOKEN) needs write access. With --resume, an upload that broke goes on, and a finished checkpoint in the folder of --save is uploaded without computing anything',
-    ],
-    format: [
-      'NAME,…',
-      `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; with several, each goes into its own subfolder of --save (default: the first that can store the result)`,
-    ],
-    prompt: [
-      'TEXT',
-      'print how the model continues this text, as it is stored and quantized, after everything else; with --wbits 16 and no --eval, nothing else is done',
-    ],
-    'prompt-tokens': ['N', `tokens to continue it by (default ${usualTokens}, at most ${mostTokens})`],
-    temperature: ['T', 'of that text: 0 always takes the likeliest token; above, tokens are drawn by --seed (default 0)'],
-    device: [
-      'NAME',
-      `with --dry-run: a device with published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the present one)`,
-    ],
-    'device-memory': ['GIB', 'with --dry-run: memory of the device'],
-    'device-binding': ['MIB', 'with --dry-run: largest binding of the device'],
-    'device-gflops': ['N', 'with --dry-run: its rate of f32 matrix products'],
   }
 }
+
+const widthFlags: Flags = {
+  'target-bpw': [
+    'B',
+    'choose the bits (or, with a --type of GGUF, the type) of every linear so that all take at most B bits per weight together: by held-out errors at each width, and what they cost at the model’s end; the mixture is measured beside the uniform runs of the nearest sizes',
+  ],
+  'target-size': ['MIB', 'the same for a checkpoint of at most so many MiB, in the first of its formats'],
+  override: [
+    'PATTERN:WHAT',
+    'other bits, group size or symmetry for some linears, as in down_proj:bits=4,group-size=32, or full precision, as in layers.0:keep; the pattern names whole parts of a module path, {0..3} is a range, {q,k} a choice, * stands for anything. Repeatable: the first that matches a linear counts',
+  ],
+}
+
+const windowFlags: Flags = {
+  'held-out': [
+    'SHARE',
+    'windows drawn beside the calibration samples, from other places of the text, as a share of their number (default 1/6, at least one; 0 = none): the methods do not see them, and errors are measured on them too',
+  ],
+  'eval-samples': ['N', 'most evaluation windows (default 0 = all)'],
+  'eval-seqlen': ['N', 'tokens per evaluation window (default: same as --seqlen)'],
+  products: [
+    'f32|f16',
+    'how passes over evaluation texts take the inputs of linears and head: f16 halves what they read, and is used if the model as it is diverges from itself by no more than 1e-5 nats; calibration and solvers stay in f32 (default f32)',
+  ],
+  seed: ['N', 'seed of the sampling (default 0)'],
+  date: ['YYYY-MM-DD', 'today’s date for chat templates that write it (default: the day of the start)'],
+}
+
+const fileFlags: Flags = {
+  job: [
+    'FILE',
+    'repeat the job of a job file, of a report, or of the quantization_report.json of a checkpoint: model, texts and all options are taken from it; --model, --dataset, --eval and --lambada say where those are that only a folder or a file holds',
+  ],
+  run: ['NAME', 'with --job: only the run with this id or name'],
+  report: ['FILE', 'write the report of the job, which --job repeats and which the page opens'],
+  save: [
+    'DIR',
+    'write the quantized checkpoint into this folder, which has to be new or empty; until it is complete, DIR.partial and a journal are next to it',
+  ],
+  push: [
+    'OWNER/NAME',
+    'upload the checkpoint to this repository of the Hub, which has to be new; private unless --public; the token ($HF_TOKEN) needs write access. With --resume, an upload that broke goes on, and a finished checkpoint in the folder of --save is uploaded without computing anything',
+  ],
+}
+
+const promptFlags: Flags = {
+  prompt: [
+    'TEXT',
+    'print how the model continues this text, as it is stored and quantized, after everything else; with --wbits 16 and no --eval, nothing else is done',
+  ],
+  'prompt-tokens': ['N', `tokens to continue it by (default ${usualTokens}, at most ${mostTokens})`],
+  temperature: ['T', 'of that text: 0 always takes the likeliest token; above, tokens are drawn by --seed (default 0)'],
+}
+
+const deviceFlags: Flags = {
+  device: [
+    'NAME',
+    `with --dry-run: a device with published figures, ${dryDevices.map(({ id }) => id).join(', ')} (default: the present one)`,
+  ],
+  'device-memory': ['GIB', 'with --dry-run: memory of the device'],
+  'device-binding': ['MIB', 'with --dry-run: largest binding of the device'],
+  'device-gflops': ['N', 'with --dry-run: its rate of f32 matrix products'],
+}
+
+/** Flags that are not options of a method: [value, help]; in the order in which the help lists them. */
+const flagsOf = ({ solvers, formats, texts }: Catalog): Flags => ({
+  ...modelFlags,
+  ...textFlags(texts),
+  ...widthFlags,
+  ...windowFlags,
+  'quantization-method': ['NAME', `${solvers.map(({ id }) => id).join(', ')} (default ${recommendedOf({ solvers })})`],
+  ...fileFlags,
+  format: [
+    'NAME,…',
+    `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; with several, each goes into its own subfolder of --save (default: the first that can store the result)`,
+  ],
+  ...promptFlags,
+  ...deviceFlags,
+})
 const switches = {
   'compute-quantization-recon-error': 'print the relative error of each layer as it is solved',
   'chat-template': 'apply the model’s chat template to the conversations of the calibration text',
@@ -120,9 +153,6 @@ const switches = {
 
 /** Flags that may be given several times. */
 const repeatable = ['override']
-
-/** Tokens of a continuation where `--prompt-tokens` names no number. */
-export const usualTokens = 64
 
 /** What was given, by the names of the flags. */
 export class Given {

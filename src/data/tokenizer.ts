@@ -3,7 +3,7 @@ import { WorkbenchError } from '../errors.ts'
 import type { Files } from '../io/bytes.ts'
 import type { Vocabulary } from '../io/formats/index.ts'
 import { type JsonObject, readJson } from '../io/json.ts'
-import { type AddedTokens, finder, readAddedTokens } from './tokenizer/added.ts'
+import { type AddedToken, type AddedTokens, finder, readAddedTokens } from './tokenizer/added.ts'
 import { invalid, shown, unsupported } from './tokenizer/fields.ts'
 import { readModel, type TokenModel } from './tokenizer/models.ts'
 import { readNormalizer } from './tokenizer/normalizers.ts'
@@ -109,20 +109,7 @@ function assembled(definition: JsonObject, model: TokenModel, tokens: AddedToken
   let names: Map<number, string> | null = null
   return {
     kind: model.kind,
-    tables: {
-      kind: model.kind,
-      definition: withoutTables(definition),
-      tokens: () => {
-        const tokens: (string | undefined)[] = Array(highest + 1).fill(undefined)
-        for (const [token, id] of model.vocab) tokens[id] = token
-        for (const { token, id } of all) tokens[id] = token.content
-        return tokens
-      },
-      merges: () => model.merges?.() ?? new Int32Array(),
-      added: all.map(({ token, id }) => ({ ...token, id })),
-      before: template.before,
-      after: template.after,
-    },
+    tables: tablesOf(definition, model, all, template, highest),
     vocab: highest + 1,
     after: template.after.length,
     encode(text, { special = true } = {}) {
@@ -138,6 +125,30 @@ function assembled(definition: JsonObject, model: TokenModel, tokens: AddedToken
       names ??= new Map([...model.vocab, ...all.map((one) => [one.token.content, one.id] as const)].map(([token, of]) => [of, token]))
       return names.get(id)
     },
+  }
+}
+
+/** What files of other formats store of a tokenizer. */
+function tablesOf(
+  definition: JsonObject,
+  model: TokenModel,
+  added: readonly { id: number; token: AddedToken }[],
+  { before, after }: ReturnType<typeof readPostProcessor>,
+  highest: number,
+): TextTokenizer['tables'] {
+  return {
+    kind: model.kind,
+    definition: withoutTables(definition),
+    tokens: () => {
+      const tokens: (string | undefined)[] = Array(highest + 1).fill(undefined)
+      for (const [token, id] of model.vocab) tokens[id] = token
+      for (const { token, id } of added) tokens[id] = token.content
+      return tokens
+    },
+    merges: () => model.merges?.() ?? new Int32Array(),
+    added: added.map(({ token, id }) => ({ ...token, id })),
+    before,
+    after,
   }
 }
 

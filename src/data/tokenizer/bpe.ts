@@ -31,6 +31,7 @@ export function readBpe(
   })
   const prefix = fields.continuing_subword_prefix ?? ''
   const suffix = fields.end_of_word_suffix ?? ''
+  const spelling = { prefix, suffix, unknown: fields.unk_token, fuse: fields.fuse_unk, bytes: fields.byte_fallback }
   const { merges, joined } = readMerges(fields.merges, vocab, prefix)
   const kept = new Map<string, number[]>()
   // These options depend on where a piece begins and ends.
@@ -54,36 +55,52 @@ export function readBpe(
 
   function encodePiece(piece: string): number[] {
     const whole = fields.ignore_merges ? vocab.get(piece) : undefined
-    return whole === undefined ? merge(symbolsOf(piece), merges) : [whole]
-  }
-
-  /** The ids of the characters, before any merge. */
-  function symbolsOf(piece: string): number[] {
-    const symbols: number[] = []
-    const chars = Array.from(piece)
-    let unknown = -1
-    for (const [i, char] of chars.entries()) {
-      const symbol = (i ? prefix : '') + char + (i === chars.length - 1 ? suffix : '')
-      const id = vocab.get(symbol)
-      if (id !== undefined) {
-        if (unknown >= 0) symbols.push(unknown)
-        unknown = -1
-        symbols.push(id)
-        continue
-      }
-      const bytes = fields.byte_fallback ? byteTokens(symbol).map((token) => vocab.get(token)) : [undefined]
-      // As in the library, an unknown token before such bytes is emitted after them.
-      if (bytes.every((byte) => byte !== undefined)) symbols.push(...bytes)
-      else if (fields.unk_token !== null) {
-        if (unknown >= 0 && !fields.fuse_unk) symbols.push(unknown)
-        unknown = unknownId(vocab, fields.unk_token)
-      }
-    }
-    if (unknown >= 0) symbols.push(unknown)
-    return symbols
+    return whole === undefined ? merge(symbolsOf(piece, vocab, spelling), merges) : [whole]
   }
 
   return { encode, merges: () => merges.inOrder() }
+}
+
+/** How characters are written as tokens. */
+interface Spelling {
+  /** Before every character but the first, and behind the last. */
+  prefix: string
+  suffix: string
+  /** The token of an unknown character, and whether several in a row are one. */
+  unknown: string | null
+  fuse: boolean
+  /** Unknown characters are written as the tokens of their bytes. */
+  bytes: boolean
+}
+
+/** The ids of the characters, before any merge. */
+function symbolsOf(
+  piece: string,
+  vocab: ReadonlyMap<string, number>,
+  { prefix, suffix, unknown: token, fuse, bytes: toBytes }: Spelling,
+): number[] {
+  const symbols: number[] = []
+  const chars = Array.from(piece)
+  let unknown = -1
+  for (const [i, char] of chars.entries()) {
+    const symbol = (i ? prefix : '') + char + (i === chars.length - 1 ? suffix : '')
+    const id = vocab.get(symbol)
+    if (id !== undefined) {
+      if (unknown >= 0) symbols.push(unknown)
+      unknown = -1
+      symbols.push(id)
+      continue
+    }
+    const bytes = toBytes ? byteTokens(symbol).map((token) => vocab.get(token)) : [undefined]
+    // As in the library, an unknown token before such bytes is emitted after them.
+    if (bytes.every((byte) => byte !== undefined)) symbols.push(...bytes)
+    else if (token !== null) {
+      if (unknown >= 0 && !fuse) symbols.push(unknown)
+      unknown = unknownId(vocab, token)
+    }
+  }
+  if (unknown >= 0) symbols.push(unknown)
+  return symbols
 }
 
 function unknownId(vocab: ReadonlyMap<string, number>, token: string): number {

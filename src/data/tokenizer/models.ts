@@ -105,9 +105,11 @@ const unknownPenalty = 10
 function readUnigram(component: JsonObject): TokenModel {
   const fields = fieldsOf(component, 'the model Unigram', { vocab: list, unk_id: wholeOrNull, byte_fallback: flag(false) })
   const { vocab, scores, root } = readPieces(fields.vocab)
-  const { unk_id, byte_fallback } = fields
+  const { unk_id } = fields
   if (unk_id !== null && unk_id >= scores.length) throw invalid(`its unk_id is ${unk_id} in a vocabulary of ${scores.length}`)
   const unknownScore = Math.min(...batches(scores)) - unknownPenalty
+
+  const idsOf = (part: string) => partIds(part, vocab, fields)
 
   function encode(piece: string, ids: number[]) {
     const { from, token } = bestPath(piece)
@@ -120,15 +122,7 @@ function readUnigram(component: JsonObject): TokenModel {
       else parts.push([from[end], end])
       unknownBefore = isUnknown
     }
-    for (const [begin, end] of parts.reverse()) pushPart(piece.slice(begin, end), ids)
-  }
-
-  function pushPart(part: string, ids: number[]) {
-    const id = vocab.get(part)
-    if (id !== undefined) return void ids.push(id)
-    const bytes = byte_fallback ? byteTokens(part).map((token) => vocab.get(token)) : [undefined]
-    if (bytes.every((byte) => byte !== undefined)) ids.push(...bytes)
-    else if (unk_id !== null) ids.push(unk_id)
+    for (const [begin, end] of parts.reverse()) ids.push(...idsOf(piece.slice(begin, end)))
   }
 
   function bestPath(piece: string) {
@@ -162,6 +156,19 @@ function readUnigram(component: JsonObject): TokenModel {
   }
 
   return { kind: 'Unigram', vocab, encode }
+}
+
+/** A part of a segmentation: a token, else the tokens of its bytes, else the unknown one, else nothing. */
+function partIds(
+  part: string,
+  vocab: ReadonlyMap<string, number>,
+  { unk_id, byte_fallback }: { unk_id: number | null; byte_fallback: boolean },
+): number[] {
+  const id = vocab.get(part)
+  if (id !== undefined) return [id]
+  const bytes = byte_fallback ? byteTokens(part).map((token) => vocab.get(token)) : [undefined]
+  if (bytes.every((byte) => byte !== undefined)) return bytes
+  return unk_id === null ? [] : [unk_id]
 }
 
 /** In parts, since a call takes only so many arguments. */

@@ -213,13 +213,10 @@ function attempt<T>(work: () => T): T | null {
   }
 }
 
-/** Starts the engine. The page uses one for its whole lifetime. */
-export function connect(): Engine {
-  // From a blob, because a worker loaded from a URL is not bound by the page's content security policy.
-  const script = new Blob([`import ${JSON.stringify(new URL(workerUrl, document.baseURI).href)}`], { type: 'text/javascript' })
-  // The worker's name passes the page's address; in a build, the worker cannot derive it from its own.
-  const worker = new Worker(URL.createObjectURL(script), { type: 'module', name: document.baseURI })
-  const remote = Comlink.wrap<WorkerApi>(worker)
+type Call = <T>(answer: Promise<T>) => Promise<T>
+
+/** Waits for an answer of the worker, or for its end. */
+function callsTo(worker: Worker): Call {
   const dead = new Promise<never>((_, reject) => {
     worker.onerror = (event) => {
       event.preventDefault()
@@ -227,16 +224,27 @@ export function connect(): Engine {
     }
   })
   dead.catch(() => {}) // reported by the pending call, or the next one
-  const call = async <T>(answer: Promise<T>): Promise<T> => {
+  return async (answer) => {
     try {
       return await Promise.race([answer, dead])
     } catch (error) {
       throw error instanceof Error ? error : fromErrorData(error as ErrorData)
     }
   }
+}
+
+const accountOf = (found: Account | null): HubAccount | null => found && { ...found, remembered: kept.get(tokenKey) !== null }
+
+/** A call that may need the token of the Hub, made once the token is known. */
+type SignedIn = <T>(work: () => Promise<T>) => Promise<T>
+
+/** The token of the Hub: remembered, typed, or from signing in. */
+function signInOf(
+  remote: Comlink.Remote<WorkerApi>,
+  call: Call,
+): { signedIn: SignedIn; account: Pick<Engine, 'setHubToken' | 'arrived' | 'hubSignIn' | 'hubAccount'> } {
   const remembered = kept.get(tokenKey)
   if (remembered) call(remote.setHubToken(remembered)).catch(() => kept.remove(tokenKey))
-  const accountOf = (found: Account | null): HubAccount | null => found && { ...found, remembered: kept.get(tokenKey) !== null }
   const clientId: string | undefined = import.meta.env.VITE_HUB_CLIENT_ID
   const place = clientId ? { hubUrl, clientId, keep: keptBy(() => sessionStorage) } : null
   let returned = place && comeBack(place)
@@ -254,26 +262,8 @@ export function connect(): Engine {
     }
   }
   returned?.catch(() => {}) // reported by hubAccount
-  /** A call that may need the token, made once the token is known. */
   const signedIn = <T>(work: () => Promise<T>) => (returned ?? Promise.resolve()).catch(() => {}).then(() => call(work()))
-  const budget = kept.get(budgetKey)
-  if (budget) call(remote.setCacheBudget(Number(budget))).catch(() => kept.remove(budgetKey))
-  return {
-    load: () => call(remote.load()),
-    catalog: () => call(remote.catalog()),
-    gpu: () => call(remote.gpu()),
-    open: (source) => {
-      if (source.kind === 'demo') return call(remote.openDemo())
-      if (source.kind === 'hub') {
-        // Asks the browser not to clear the cache when it is short of space; it may ask the user or decide itself.
-        navigator.storage.persist().catch(() => {})
-        return signedIn(() => remote.openHub(source.repo, source.revision))
-      }
-      return call(remote.open(source.files, source.name))
-    },
-    stopHub: () => call(remote.stopHub()),
-    hubSearch: (query) => call(remote.hubSearch(query)),
-    hubModel: (repo, revision) => signedIn(() => remote.hubModel(repo, revision)),
+  const account: Pick<Engine, 'setHubToken' | 'arrived' | 'hubSignIn' | 'hubAccount'> = {
     async setHubToken(token, remember = false) {
       kept.remove(tokenKey)
       await call(remote.setHubToken(token))
@@ -295,6 +285,31 @@ export function connect(): Engine {
       await coming
       return accountOf(await call(remote.hubAccount()))
     },
+  }
+  return { signedIn, account }
+}
+
+/** Models of the Hub, the cache of their files, and the traffic. */
+function hubOf(
+  remote: Comlink.Remote<WorkerApi>,
+  call: Call,
+  signedIn: SignedIn,
+): Pick<Engine, 'open' | 'stopHub' | 'hubSearch' | 'hubModel' | 'cacheInfo' | 'setCacheBudget' | 'clearCache' | 'watchNetwork'> {
+  const budget = kept.get(budgetKey)
+  if (budget) call(remote.setCacheBudget(Number(budget))).catch(() => kept.remove(budgetKey))
+  return {
+    open: (source) => {
+      if (source.kind === 'demo') return call(remote.openDemo())
+      if (source.kind === 'hub') {
+        // Asks the browser not to clear the cache when it is short of space; it may ask the user or decide itself.
+        navigator.storage.persist().catch(() => {})
+        return signedIn(() => remote.openHub(source.repo, source.revision))
+      }
+      return call(remote.open(source.files, source.name))
+    },
+    stopHub: () => call(remote.stopHub()),
+    hubSearch: (query) => call(remote.hubSearch(query)),
+    hubModel: (repo, revision) => signedIn(() => remote.hubModel(repo, revision)),
     cacheInfo: () => call(remote.cacheInfo()),
     async setCacheBudget(bytes) {
       await call(remote.setCacheBudget(bytes))
@@ -306,6 +321,24 @@ export function connect(): Engine {
         'traffic' in event ? watcher.traffic(event.traffic) : watcher.notice(event.notice.message, event.notice.hint)
       call(remote.watchNetwork(Comlink.proxy(hear))).catch(() => {}) // the next call reports a dead engine
     },
+  }
+}
+
+/** Starts the engine. The page uses one for its whole lifetime. */
+export function connect(): Engine {
+  // From a blob, because a worker loaded from a URL is not bound by the page's content security policy.
+  const script = new Blob([`import ${JSON.stringify(new URL(workerUrl, document.baseURI).href)}`], { type: 'text/javascript' })
+  // The worker's name passes the page's address; in a build, the worker cannot derive it from its own.
+  const worker = new Worker(URL.createObjectURL(script), { type: 'module', name: document.baseURI })
+  const remote = Comlink.wrap<WorkerApi>(worker)
+  const call = callsTo(worker)
+  const { signedIn, account } = signInOf(remote, call)
+  return {
+    load: () => call(remote.load()),
+    catalog: () => call(remote.catalog()),
+    gpu: () => call(remote.gpu()),
+    ...account,
+    ...hubOf(remote, call, signedIn),
     addText: (file, origin) => call(remote.addText(file, origin)),
     check: (job) => call(remote.check(job)),
     readJobFile: (file, name) => call(remote.readJobFile(file, name)),

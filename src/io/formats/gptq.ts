@@ -241,6 +241,17 @@ function remarks({ settings, linears }: ExportPlan): Remark[] {
   return found
 }
 
+/** Why vLLM itself refuses these settings, whatever the shapes. */
+function refusedByVllm(settings: ExportSettings) {
+  const { bits, groupSize, symmetric } = settings
+  return [
+    bits !== 4 && bits !== 8 && `No: since June 2026 vLLM takes GPTQ at 4 and 8 bits only, not ${bits}; compressed-tensors takes it there.`,
+    !symmetric && 'No: vLLM takes symmetric GPTQ only; compressed-tensors and the AWQ layout take zero points there.',
+    ![-1, 32, 64, 128].includes(groupSize) && `No: vLLM takes groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
+    groupsFollowOrder(settings) && 'No: since version 0.30 vLLM refuses act-order with groups; static groups load.',
+  ]
+}
+
 /**
  * As of November 2026: vLLM 0.32, SGLang 0.5.23, transformers 5.24, GPTQModel 7.7; `e2e/interop` loads what it can. The first
  * reason against a runtime is the one shown.
@@ -263,16 +274,7 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
   return verdicts(notLoaded, [
     [
       'vLLM',
-      [
-        bits !== 4 &&
-          bits !== 8 &&
-          `No: since June 2026 vLLM takes GPTQ at 4 and 8 bits only, not ${bits}; compressed-tensors takes it there.`,
-        !symmetric && 'No: vLLM takes symmetric GPTQ only; compressed-tensors and the AWQ layout take zero points there.',
-        ![-1, 32, 64, 128].includes(groupSize) && `No: vLLM takes groups of 32, 64 or 128, or the full row, not ${groupSize}.`,
-        reordered && 'No: since version 0.30 vLLM refuses act-order with groups; static groups load.',
-        group,
-        kernels,
-      ],
+      [...refusedByVllm(settings), group, kernels],
       bits === 8 ? `${tiles}, on GPUs: its kernels for CPUs take 4 bits only.` : `${tiles}.`,
     ],
     [

@@ -11,7 +11,7 @@ import { Cache, type CacheFolder } from './cache.ts'
 import { explain, nonsense } from './explain.ts'
 import { HttpError } from './trouble.ts'
 import { Network, type NetworkOptions, publicHub } from './network.ts'
-import { hubSource, Lookahead, RemoteFile } from './remote.ts'
+import { HubSource, Lookahead, RemoteFile } from './remote.ts'
 import {
   type Repo,
   type Hit,
@@ -246,7 +246,7 @@ export class Hub {
       },
     }
     return new RemoteFile(
-      hubSource({
+      new HubSource({
         network: this.network,
         url,
         size,

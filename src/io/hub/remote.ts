@@ -215,7 +215,7 @@ function cut({ begin, end }: ByteRange): ByteRange[] {
   return Array.from({ length: count }, (_, i) => ({ begin: begin + i * pieceBytes, end: Math.min(end, begin + (i + 1) * pieceBytes) }))
 }
 
-export interface HubSource {
+interface FileOnHub {
   network: Network
   url: string
   size: number
@@ -229,30 +229,51 @@ export interface HubSource {
 }
 
 /** Cache first, then Xet where it works, then plain ranges. */
-export function hubSource(file: HubSource): RemoteSource {
-  let etag: string | null = null
+export class HubSource implements RemoteSource {
+  #etag: string | null = null
   /** Where the Hub redirected to: asking there directly saves a round trip per range, until its signature expires. */
-  let storage: string | null = null
+  #storage: string | null = null
 
-  async function plain(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
-    const ask = async (url: string) => {
-      const answer = await file.network.range(url, { ...range, size: file.size, etag })
-      etag = answer.etag
-      storage = answer.from === file.url ? null : answer.from
-      return answer.bytes
-    }
-    if (!storage) return ask(file.url)
-    try {
-      return await ask(storage)
-    } catch (error) {
-      if (!(error instanceof HttpError)) throw error
-      storage = null
-      return ask(file.url)
-    }
+  constructor(readonly file: FileOnHub) {}
+
+  get size(): number {
+    return this.file.size
   }
 
-  async function load(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
-    const { xet } = file
+  async fetch(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { begin, end } = range
+    if (begin >= end) return new Uint8Array(0)
+    const { cache, hash } = this.file
+    const found = (await cache?.find(hash, range)) ?? []
+    if (!found.length) return this.#loadAndKeep(range)
+    const [first] = found
+    if (first.begin === begin && first.end === end) return this.#kept(first)
+    const out = new Uint8Array(end - begin)
+    let at = begin
+    for (const part of [...found, { begin: end, end }]) {
+      if (part.begin > at) out.set(await this.#loadAndKeep({ begin: at, end: part.begin }), at - begin)
+      if (part.begin < part.end) out.set(await this.#kept(part), part.begin - begin)
+      at = part.end
+    }
+    return out
+  }
+
+  /** A range that the cache has, or had until now. */
+  async #kept(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { cache, hash, network } = this.file
+    const kept = await cache!.read(hash, range)
+    if (kept) network.countCached(kept.length)
+    return kept ?? this.#load(range)
+  }
+
+  async #loadAndKeep(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = await this.#load(range)
+    await this.file.cache?.write(this.file.hash, range.begin, bytes)
+    return bytes
+  }
+
+  async #load(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { xet, cache, hash, explain } = this.file
     if (xet) {
       try {
         const bytes = new Uint8Array(await xet.read(range))
@@ -264,46 +285,28 @@ export function hubSource(file: HubSource): RemoteSource {
       }
     }
     try {
-      return await plain(range)
+      return await this.#plain(range)
     } catch (error) {
-      if (error instanceof WorkbenchError && error.code === 'hub-changed') await file.cache?.drop(file.hash)
-      throw file.explain(error)
+      if (error instanceof WorkbenchError && error.code === 'hub-changed') await cache?.drop(hash)
+      throw explain(error)
     }
   }
 
-  async function fetch(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
-    const { begin, end } = range
-    if (begin >= end) return new Uint8Array(0)
-    const { cache, hash, network } = file
-    const found = (await cache?.find(hash, range)) ?? []
-    if (!found.length) {
-      const bytes = await load(range)
-      await cache?.write(hash, begin, bytes)
-      return bytes
+  async #plain(range: ByteRange): Promise<Uint8Array<ArrayBuffer>> {
+    const { network, url, size } = this.file
+    const ask = async (address: string) => {
+      const answer = await network.range(address, { ...range, size, etag: this.#etag })
+      this.#etag = answer.etag
+      this.#storage = answer.from === url ? null : answer.from
+      return answer.bytes
     }
-    const [first] = found
-    if (first.begin === begin && first.end === end) {
-      const kept = await cache!.read(hash, first)
-      if (kept) network.countCached(kept.length)
-      return kept ?? load(first)
+    if (!this.#storage) return ask(url)
+    try {
+      return await ask(this.#storage)
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error
+      this.#storage = null
+      return ask(url)
     }
-    const out = new Uint8Array(end - begin)
-    let at = begin
-    for (const part of [...found, { begin: end, end }]) {
-      if (part.begin > at) {
-        const bytes = await load({ begin: at, end: part.begin })
-        await cache?.write(hash, at, bytes)
-        out.set(bytes, at - begin)
-      }
-      const kept = part.begin < part.end ? await cache!.read(hash, part) : null
-      if (kept) {
-        out.set(kept, part.begin - begin)
-        network.countCached(kept.length)
-      } else if (part.begin < part.end) out.set(await load(part), part.begin - begin)
-      at = part.end
-    }
-    return out
   }
-
-  return { size: file.size, fetch }
 }
