@@ -25,9 +25,11 @@ def from_torch(model, windows):
 
 
 def kind_of(folder):
-    """The method of a checkpoint, and whether it has full rows of 4 bits, which the default kernels on a CPU do not take."""
+    """The method of a checkpoint, which is float where compressed-tensors has numbers of FP4, and whether it has full rows of 4 bits, which the default kernels on a CPU do not take."""
     config = json.loads((folder / "config.json").read_text()).get("quantization_config", {})
     method = config.get("quant_method")
+    if "fp4" in config.get("format", ""):
+        method = "float"
     return method, method in ("gptq", "awq") and config["bits"] == 4 and config["group_size"] == -1
 
 
@@ -42,8 +44,8 @@ def transformers(folder, windows):
     # As the note of such a checkpoint says.
     named = {"gptq": GPTQConfig(bits=4, backend="gptq_torch"), "awq": AwqConfig(bits=4, group_size=-1, backend="torch_awq")}
     more = {"quantization_config": named[method]} if wide else {}
-    # AWQ's kernels take 16 bits only.
-    dtype = torch.bfloat16 if method == "awq" else torch.float32
+    # AWQ's kernels take 16 bits only, and compressed-tensors unpacks FP4 to bfloat16.
+    dtype = torch.bfloat16 if method in ("awq", "float") else torch.float32
     return from_torch(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **more).eval(), windows)
 
 

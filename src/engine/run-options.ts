@@ -9,7 +9,7 @@ export const FULL = 'full'
 const endChoices = [
   { value: USUAL, label: 'auto' },
   { value: FULL, label: 'full precision' },
-  ...gridKinds.flatMap(({ id, label, fixed }) => (label !== undefined && fixed?.bits ? [{ value: id, label }] : [])),
+  ...gridKinds.flatMap(({ id, label, fixed, spans }) => (label !== undefined && fixed?.bits && !spans ? [{ value: id, label }] : [])),
 ]
 
 export const runOptions = [

@@ -1,5 +1,5 @@
 /**
- * Exact conversions between float32 and the bit patterns of float16 and bfloat16. They work on bits, so NaN payloads survive and no
+ * Exact conversions between float32 and the bit patterns of float16, bfloat16 and FP8. They work on bits, so NaN payloads survive and no
  * JavaScript engine's own rounding matters.
  */
 
@@ -80,5 +80,26 @@ export function powersOfTwo(name: string, source: Float32Array): Uint8Array<Arra
   return Uint8Array.from(bits, (word, i) => {
     if (word & 0x807fffff || !word) throw new Error(`Scale ${source[i]} of ${name} is no power of two`)
     return word >>> 23
+  })
+}
+
+/** FP8 of the kind E4M3 (4 bits of exponent, 3 of mantissa, no infinities) -> float32, exact. */
+export function e4m3ToF32(source: Uint8Array): Float32Array<ArrayBuffer> {
+  return Float32Array.from(source, (byte) => {
+    const [exponent, mantissa] = [(byte >> 3) & 15, byte & 7]
+    if (exponent === 15 && mantissa === 7) return Number.NaN
+    const size = exponent ? (8 + mantissa) * 2 ** (exponent - 10) : mantissa * 2 ** -9
+    return byte & 128 ? -size : size
+  })
+}
+
+/** float32 -> E4M3 of positive numbers. @throws Error for a number that it does not have; `name`: whose they are */
+export function f32ToE4m3(name: string, source: Float32Array): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(source, (value) => {
+    const exponent = Math.max(-6, Math.floor(Math.log2(value)))
+    const eighths = value * 2 ** (3 - exponent)
+    if (!(value > 0 && value <= 448 && Number.isInteger(eighths))) throw new Error(`Scale ${value} of ${name} is no number of FP8 (E4M3)`)
+    // Of numbers below 2⁻⁶ eighths are less than 8, and their exponent is 0.
+    return eighths < 8 ? eighths : ((exponent + 7) << 3) | (eighths - 8)
   })
 }

@@ -167,8 +167,8 @@ export const gridOptions = [
     choices: gridKinds.flatMap(({ id, label, fixed }) =>
       label === undefined ? [] : [{ value: id, label, ...(fixed && { fixes: { ...fixed, staticGroups: true } }) }],
     ),
-    help: 'What weights are rounded to: integers times a scale (uniform), the same above a minimum of any value (affine; GGUF and MLX), or a type of GGUF, which has its own bits and groups; MXFP4 is one of compressed-tensors too.',
-    cost: 'The types of GGUF cannot be stored in other formats, but as plain weights.',
+    help: 'What weights are rounded to: integers times a scale (uniform), the same above a minimum of any value (affine; GGUF and MLX), or a type of GGUF, which has its own bits and groups; MXFP4 and NVFP4 are types of compressed-tensors too.',
+    cost: 'The types of GGUF cannot be stored in other formats, but for these two, or as plain weights.',
   },
   {
     key: 'bits',

@@ -30,7 +30,7 @@ export interface PlannedEnd {
 type Fail = (key: string, message: string, hint?: string) => void
 
 /** Levels of the types that other formats hold as well: a file of theirs has embedding and head as they are. */
-const elsewhere = ['affine', 'mxfp4']
+const elsewhere = ['affine', 'mxfp4', 'nvfp4']
 
 /**
  * The type that llama.cpp's quantizer gives an end in a file of type `kind`, `llama_tensor_get_type` of its version 0.5.0: the embedding the

@@ -3,7 +3,7 @@
  * dequantized weights back, and carry the hidden states of calibration and evaluation text through the quantized block.
  * One block is on the GPU at a time (all of them when the model is small); results are written as they appear.
  */
-import { inFloats } from '../../gpu/ops.ts'
+import { inFloats, maxAbs } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
@@ -13,6 +13,7 @@ import { cutWeight } from '../../quant/slices.ts'
 import { Derived } from '../../quant/solver.ts'
 import type { Judgement, SolvedElsewhere } from '../host.ts'
 import { runKey } from '../grams.ts'
+import type { PlannedRun } from '../plan/plan.ts'
 import { stageWork } from '../plan/work.ts'
 import type { Hidden } from './hidden.ts'
 import { FORWARD } from './pulse.ts'
@@ -143,7 +144,13 @@ export class BlockLoop extends EndPass {
     const gramDiagonal = await diagonal
     sums?.fetch('gram')
     const shared = sums &&
-      gramDiagonal && { sums, gramDiagonal, derived, aim: await this.#chooseAim(linears, k, stage, { sums, gramDiagonal }, full) }
+      gramDiagonal && {
+        sums,
+        gramDiagonal,
+        derived,
+        aim: await this.#chooseAim(linears, k, stage, { sums, gramDiagonal }, full),
+        span: await this.#span(plan, k, stage, full),
+      }
     const before = this.opened.model.layouts[k].before[stage]
     const note = solver.transform && before.kind === 'none' ? `Its inputs are left unscaled: ${before.why}.` : null
     const settle = new Settling(this.host.control)
@@ -192,6 +199,22 @@ export class BlockLoop extends EndPass {
     sums.fetch('gram', 'cross', 'heldOut')
     const names = this.opened.model.layouts[k].stages[stage].map(({ name }) => blockName(this.opened, k, name))
     this.host.grams.keep(this.gpu, this.opened, runKey(this.journal.head.started, id), { linears: names, fullInputs }, sums)
+  }
+
+  /** The largest absolute weight of the linears of a stage, where they have a scale in common; else null. */
+  async #span({ linears }: PlannedRun, k: number, stage: number, full: BlockWeights): Promise<number | null> {
+    const names = this.opened.model.layouts[k].stages[stage].map(({ name }) => name).filter((name) => linears[k].get(name)?.grid.spans)
+    if (!names.length) return null
+    const span = this.gpu.zeros([1], 'u32')
+    for (const name of names) {
+      const held = full.get(`${name}.weight`)!
+      const weight = inFloats(this.gpu, held)
+      maxAbs(this.gpu, weight, span, 0)
+      if (weight !== held) weight.dispose()
+    }
+    const read = this.gpu.read(span)
+    span.dispose()
+    return new Float32Array(new Uint32Array(await read).buffer)[0]
   }
 
   /** Damping and target of a stage, by what a run asks for; null for those that are published. */

@@ -27,7 +27,14 @@ type ObjectivePoint = Extract<RunEvent, { type: 'objective' }>['points'][number]
 export interface LinearTask {
   k: number
   linear: LinearShape
-  shared: { sums: StageSums; gramDiagonal: Float32Array; derived: Derived; aim: Chosen | null }
+  shared: {
+    sums: StageSums
+    gramDiagonal: Float32Array
+    derived: Derived
+    aim: Chosen | null
+    /** The largest absolute weight of the stage, where a grid asks for it (`Grid.spans`). */
+    span: number | null
+  }
   /** For its result: why its inputs were not scaled. */
   note: string | null
   /** No other linear of its stage follows. */
@@ -85,7 +92,9 @@ export class Linears {
     const { gpu, host } = pass
     const { solver } = run.plan
     const { k, linear, shared, last, outputs } = task
-    const { options, grid } = run.plan.linears[k].get(linear.name)!
+    const { options: planned, grid } = run.plan.linears[k].get(linear.name)!
+    const { span } = shared
+    const options = span === null ? planned : { ...planned, span }
     const full = blockName(pass.opened, k, linear.name)
     const started = host.control.clock
     pass.stage(run.plan, 'solve', k, full)

@@ -8,9 +8,7 @@
  * speaks of numbers from −2^(b−1) on and adds 2^(b−1) as it packs, to codes and zeros alike, which leaves the same words.
  * Codes of 3 bits lie across words from its version 0.18 on; 0.17 put ten of them into a word.
  *
- * MXFP4 is its format mxfp4-pack-quantized, groups of 32:
- *   `.weight_packed`  U8 `[q, p/2]`   two numbers of 4 bits a byte, the first in the low half
- *   `.weight_scale`   U8 `[q, G]`     exponents of powers of two, with a bias of 127
+ * MXFP4 and NVFP4 are formats of it, too: fp4.ts.
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
 import { putBits, transposed, words } from '../bits.ts'
@@ -27,8 +25,7 @@ import {
   type Runtime,
   wholeEnds,
 } from './format.ts'
-import { powersOfTwo } from '../half.ts'
-import { openCheckpoint, type TensorSpec } from '../safetensors.ts'
+import { encodeFp4, type Fp4, fp4Tensors, fp4Types, isFp4 } from './fp4.ts'
 import { fusedRemarks, type Reason, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
 import {
   bytesOf,
@@ -43,7 +40,7 @@ import {
 
 export const compressedLayout: SafetensorsLayout = {
   tensorsFor({ name, q, p, bits, groups, levels }, { symmetric }) {
-    if (levels === 'mxfp4') return fp4Tensors(name, q, p, groups)
+    if (isFp4(levels)) return fp4Tensors(name, { q, p }, levels)
     return [
       { name: `${name}.weight_packed`, dtype: 'I32', shape: [q, words(p, bits)] },
       { name: `${name}.weight_scale`, dtype: 'F16', shape: [q, groups] },
@@ -53,8 +50,8 @@ export const compressedLayout: SafetensorsLayout = {
   },
 
   async encode({ name, solved }, { symmetric }) {
-    const { q, p, groups, codes } = solved
-    if (solved.levels === 'mxfp4') return encodeFp4(name, solved)
+    const { q, p, groups, codes, levels } = solved
+    if (isFp4(levels)) return { tensors: encodeFp4(name, solved, levels), content: packedContent(solved) }
     const tensors = new Map([
       [`${name}.weight_packed`, bytesOf(transposed(codes, codes.length / q))],
       [`${name}.weight_scale`, bytesOf(transposed(halfScales(name, solved), groups))],
@@ -64,30 +61,16 @@ export const compressedLayout: SafetensorsLayout = {
     return { tensors, content: packedContent(solved) }
   },
 
-  async open(files) {
-    const checkpoint = await openCheckpoint(files)
-    let packed: ReturnType<typeof openPacked> | undefined
-    return async (linear) => {
-      const { name, q, p, groups, levels } = linear
-      if (levels !== 'mxfp4') {
-        packed ??= openPacked(files)
-        return (await packed)(linear)
-      }
-      const wanted = fp4Tensors(name, q, p, groups)
-      const found = wanted.map((tensor) => checkpoint.tensors.get(tensor.name))
-      if (found.some((one, i) => one?.dtype !== 'U8' || one.shape.join() !== wanted[i].shape.join())) return null
-      return Promise.all(wanted.map((tensor) => checkpoint.read(tensor.name)))
-    }
-  },
+  open: openPacked,
 
   // As for GPTQ: scales keep their 16 bits, and loaders compute in what is declared.
   declares: declaresSixteen,
 
-  // compressed-tensors makes bfloat16 of MXFP4, which has its numbers exactly.
+  // compressed-tensors makes bfloat16 of FP4, which has its numbers exactly.
   configFiles: (originalText, plan, declared) => [
     {
       path: 'config.json',
-      text: configWith(originalText, plan.levels === 'mxfp4' ? 'bfloat16' : declared, { quantization_config: compressedConfig(plan) }),
+      text: configWith(originalText, isFp4(plan.levels) ? 'bfloat16' : declared, { quantization_config: compressedConfig(plan) }),
     },
   ],
 }
@@ -103,21 +86,6 @@ export const compressedTensors: ExportFormat = {
   remarks: (plan) => fusedRemarks(plan),
   ...safetensorsFolder(compressedLayout),
   compatibility: verdictsOfGrids(compatibility, mixed),
-}
-
-const fp4Tensors = (name: string, q: number, p: number, groups: number): TensorSpec[] => [
-  { name: `${name}.weight_packed`, dtype: 'U8', shape: [q, p / 2] },
-  { name: `${name}.weight_scale`, dtype: 'U8', shape: [q, groups] },
-]
-
-function encodeFp4(name: string, { q, p, groups, codes, grid }: SolvedLinear) {
-  const powers = powersOfTwo(
-    name,
-    Float32Array.from({ length: groups * q }, (_, i) => grid[2 * i]),
-  )
-  const scales = Uint8Array.from(powers, (_, i) => powers[(i % groups) * q + Math.floor(i / groups)])
-  const content = [bytesOf(transposed(codes, codes.length / q)), scales]
-  return { tensors: new Map(fp4Tensors(name, q, p, groups).map((tensor, i) => [tensor.name, content[i]])), content }
 }
 
 /** Zero points as they are stored, `[ceil(q·b/32), G]`. */
@@ -152,22 +120,22 @@ export function compressedConfig(plan: ExportPlan): Record<string, unknown> {
   }
 }
 
-const formatOf = ({ levels }: ExportPlan) => (levels === 'mxfp4' ? 'mxfp4-pack-quantized' : 'pack-quantized')
+const formatOf = ({ levels }: ExportPlan) => (isFp4(levels) ? fp4Types[levels].format : 'pack-quantized')
 
 function configGroup(plan: ExportPlan, targets: string[]) {
   const { bits, groupSize, symmetric } = plan.settings
-  const float = plan.levels === 'mxfp4'
+  const float = isFp4(plan.levels) ? fp4Types[plan.levels] : null
   return {
     targets,
     weights: {
       num_bits: bits,
       type: float ? 'float' : 'int',
       symmetric,
-      strategy: groupSize === -1 ? 'channel' : 'group',
+      strategy: float?.strategy ?? (groupSize === -1 ? 'channel' : 'group'),
       group_size: groupSize === -1 ? null : groupSize,
       dynamic: false,
       actorder: null,
-      ...(float && { scale_dtype: 'torch.uint8', zp_dtype: 'torch.uint8' }),
+      ...(float && { scale_dtype: float.scaleDtype, zp_dtype: float.scaleDtype }),
     },
     input_activations: null,
     output_activations: null,
@@ -177,9 +145,9 @@ function configGroup(plan: ExportPlan, targets: string[]) {
 
 function accepts(plan: ExportPlan): Refusal | null {
   const { levels, outliers } = plan
-  if (levels !== 'uniform' && levels !== 'mxfp4')
+  if (levels !== 'uniform' && !isFp4(levels))
     return {
-      why: 'compressed-tensors files can store uniform integer grids and MXFP4 only.',
+      why: 'compressed-tensors files can store uniform integer grids, MXFP4 and NVFP4 only.',
       instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
     }
   if (outliers)
@@ -187,27 +155,37 @@ function accepts(plan: ExportPlan): Refusal | null {
       why: 'compressed-tensors files cannot store outliers beside the codes.',
       instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
-  return heldGroups(plan, 'compressed-tensors')
+  return isFp4(levels) ? heldBlocks(plan, levels) : heldGroups(plan, 'compressed-tensors')
 }
 
-/** Integers and MXFP4 beside each other are another format of it. */
+/** Why blocks of FP4 do not fit the rows of a plan. */
+function heldBlocks({ linears }: ExportPlan, type: Fp4): Refusal | null {
+  const uneven = linears.find(({ p }) => p % fp4Types[type].block)
+  if (!uneven) return null
+  const fits = type === 'mxfp4' && linears.every(({ p }) => p % fp4Types.nvfp4.block === 0)
+  return {
+    why: `${uneven.name} has ${uneven.p} inputs, which the blocks of ${fp4Types[type].block} of ${fp4Types[type].label} do not divide.`,
+    instead: `Choose ${fits ? 'NVFP4, whose blocks have 16' : 'uniform integers of 4 bits with the full row'}, or leave such linears in full precision by overrides.`,
+  }
+}
+
+/** Integers, MXFP4 and NVFP4 beside each other are another format of it. */
 function oneKind(plan: ExportPlan): Refusal | null {
   if (new Set(byGrid(plan).map(formatOf)).size === 1) return null
   return {
-    why: 'compressed-tensors files of this program hold either integers or MXFP4, but overrides give linears of both.',
+    why: 'compressed-tensors files of this program hold either integers, MXFP4 or NVFP4, but overrides give linears of several of them.',
     instead: 'Choose one type for all linears, or the format “Plain weights” (dense).',
   }
 }
 
-/** Of MXFP4, likewise. */
-function floatCompatibility(notLoaded: NotLoaded): Compatibility[] {
-  const own = { loads: false, note: 'No: it does not read MXFP4; write plain weights as well to measure the checkpoint again.' }
+/** Of FP4, likewise. */
+function floatCompatibility(type: Fp4, notLoaded: NotLoaded): Compatibility[] {
   return verdicts(notLoaded, [
-    ['vLLM', [], 'Yes.'],
+    ['vLLM', [], type === 'mxfp4' ? 'Yes.' : 'Yes, on NVIDIA GPUs from Turing on.'],
     ['SGLang', [], 'Yes.'],
-    ['transformers', [], 'Yes, with compressed-tensors; it unpacks the weights to bfloat16.'],
+    ['transformers', [], 'Yes, with compressed-tensors, in bfloat16 as config.json declares: it unpacks the weights to that.'],
     ['llama.cpp (convert_hf_to_gguf)', [], 'Yes: the converter repacks the weights without loss.'],
-  ]).map((one) => (one.runtime === 'QuantEase Workbench' ? { ...one, ...own } : one))
+  ])
 }
 
 /** Who does not read different grids. */
@@ -221,7 +199,7 @@ function mixed(plan: ExportPlan): Partial<Record<Runtime, Reason>> {
 
 /** As of November 2026: vLLM 0.33, SGLang 0.5.23, transformers 5.24, compressed-tensors 0.20. */
 function compatibility({ settings, linears, levels }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
-  if (levels === 'mxfp4') return floatCompatibility(notLoaded)
+  if (isFp4(levels)) return floatCompatibility(levels, notLoaded)
   const { bits, groupSize, symmetric } = settings
   const odd = linears.find(({ q, p }) => q % 32 || p % 32)
   const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`

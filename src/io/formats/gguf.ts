@@ -90,7 +90,7 @@ const inTransformers = ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma2', 'gemma3'
 
 /** As of November 2026. */
 function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
-  const { files } = usualLayout(plan)
+  const { files, scales } = usualLayout(plan)
   const { family, label, attention } = plan.model
   const many = files.length > 1
   const run = files[0].path
@@ -98,11 +98,13 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
     notLoaded.transformers ??
     (!inTransformers.includes(family)
       ? `No: transformers does not read GGUF files of ${label}.`
-      : attention!.ropes.some((rope) => rope && (rope as Rope).scaling.kind !== 'none')
-        ? 'No: transformers overlooks the scaling of rotary positions in GGUF files, and computes something else.'
-        : many
-          ? 'No: transformers reads single GGUF files only, and this one is split.'
-          : null)
+      : scales.size
+        ? 'No: transformers does not read the scales of NVFP4 in GGUF files.'
+        : attention!.ropes.some((rope) => rope && (rope as Rope).scaling.kind !== 'none')
+          ? 'No: transformers overlooks the scaling of rotary positions in GGUF files, and computes something else.'
+          : many
+            ? 'No: transformers reads single GGUF files only, and this one is split.'
+            : null)
   return [
     {
       runtime: 'QuantEase Workbench',

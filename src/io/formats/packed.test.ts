@@ -135,7 +135,7 @@ describe('what does not fit is refused', () => {
     [{ ...base, kv_cache_scheme: { num_bits: 8 } }, 'config-unsupported', 'kv_cache_scheme'],
     [{ ...base, transform_config: { config_groups: { u: {} } } }, 'config-unsupported', 'transform_config'],
     [{ ...base, sparsity_config: { format: 'sparse-bitmask' } }, 'config-unsupported', 'sparsity_config'],
-    [scheme({ format: 'nvfp4-pack-quantized' }), 'config-unsupported', '"nvfp4-pack-quantized"'],
+    [scheme({ format: 'mxfp8-quantized' }), 'config-unsupported', '"mxfp8-quantized"'],
     [scheme({ input_activations: { num_bits: 8 } }), 'config-unsupported', 'activations'],
     [scheme({}, { num_bits: 5 }), 'config-unsupported', '5 bits'],
     [scheme({}, { num_bits: '4' }), 'config-invalid', 'num_bits'],

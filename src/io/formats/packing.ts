@@ -47,7 +47,7 @@ export interface Packing {
 }
 
 export const readable =
-  'The workbench opens unquantized models, and checkpoints of 2, 3, 4 or 8 bits as GPTQ, compressed-tensors (pack-quantized) or AWQ (gemm).'
+  'The workbench opens unquantized models, and checkpoints of 2, 3, 4 or 8 bits as GPTQ, compressed-tensors (pack-quantized, MXFP4, NVFP4) or AWQ (gemm).'
 
 export const correct = 'Compare the field with the published checkpoint, and correct it.'
 

@@ -1,5 +1,5 @@
 /**
- * Reads checkpoints of compressed-tensors in the format pack-quantized, written by any program. The layout is described in
+ * Reads checkpoints of compressed-tensors in the formats pack-quantized, mxfp4-pack-quantized and nvfp4-pack-quantized, written by any program. The layout is described in
  * compressed-tensors.ts, which writes it. The config group of a linear is recognized by the shapes of its tensors, since the module
  * patterns in such configs are a language of their own.
  */
@@ -10,6 +10,7 @@ import { agreed } from '../facts.ts'
 import type { JsonObject } from '../json.ts'
 import type { Checkpoint } from '../safetensors.ts'
 import { z } from '../zod.ts'
+import { expectFp4, type Fp4, fp4Types, readFp4 } from './fp4.ts'
 import {
   correct,
   describe,
@@ -28,6 +29,8 @@ interface Scheme {
   /** Columns per group; -1 for one group per row. */
   groupSize: number
   symmetric: boolean
+  /** Numbers of 4 bits in place of integers. */
+  float: Fp4 | null
 }
 
 const weights = z.object({
@@ -73,6 +76,7 @@ export function readCompressed(configs: readonly QuantizationConfig[]): Packing 
   const old = (version?.split('.').map(Number) ?? DENSE).slice(0, 2)
   if (schemes.some(({ bits }) => 32 % bits) && (old[0] < DENSE[0] || (old[0] === DENSE[0] && old[1] < DENSE[1])))
     throw unreadable(file, `it was packed by compressed-tensors ${describe(version)}, which leaves gaps between codes of 3 bits`)
+  const integers = schemes.filter(({ float }) => !float)
   const moves = Object.values(groups).some(({ weights }) => weights?.actorder === 'group' || weights?.actorder === true)
   return {
     label: 'compressed-tensors',
@@ -80,8 +84,15 @@ export function readCompressed(configs: readonly QuantizationConfig[]): Packing 
     actOrder: moves,
     method: null,
     holds: (checkpoint, module) => checkpoint.tensors.has(`${module}.weight_packed`),
-    tensors: (checkpoint, module, size) => Object.values(tensorsOf(checkpoint, module, schemes, size).tensors).map(({ name }) => name),
-    read: (checkpoint, module, size) => readLinear(checkpoint, module, schemes, size),
+    tensors: (checkpoint, module, size) => {
+      const float = floatOf(checkpoint, module, schemes)
+      if (float) return expectFp4(checkpoint, module, size, float)
+      return Object.values(tensorsOf(checkpoint, module, integers, size).tensors).map(({ name }) => name)
+    },
+    read: (checkpoint, module, size) => {
+      const float = floatOf(checkpoint, module, schemes)
+      return float ? readFp4(checkpoint, module, size, float) : readLinear(checkpoint, module, integers, size)
+    },
   }
 }
 
@@ -94,11 +105,14 @@ function schemeOf(
   where: string,
 ): Scheme {
   const form = format ?? outer
-  if (form !== 'pack-quantized') throw unreadable(where, `its format is ${describe(form ?? null)}, not pack-quantized`)
+  const float = (Object.keys(fp4Types) as Fp4[]).find((type) => fp4Types[type].format === form) ?? null
+  if (form !== 'pack-quantized' && !float)
+    throw unreadable(where, `its format is ${describe(form ?? null)}, not pack-quantized, mxfp4-pack-quantized or nvfp4-pack-quantized`)
   if (inputs != null) throw unreadable(where, 'it quantizes activations, too')
   if (!weights) throw unreadable(where, 'it quantizes no weights')
   const { num_bits: bits, type, strategy, group_size: size, dynamic } = weights
   if (bits !== 2 && bits !== 3 && bits !== 4 && bits !== 8) throw unreadable(where, `it has ${bits} bits`)
+  if (float) return floatScheme(float, weights, where)
   if (type != null && type !== 'int') throw unreadable(where, `its type is ${describe(type)}, not int`)
   if (dynamic === true) throw unreadable(where, 'it is dynamic')
   const grouped = size != null && size > 0
@@ -109,10 +123,29 @@ function schemeOf(
       where,
       `its strategy is ${describe(named)}${named === 'group' ? ` with the group_size ${describe(size ?? null)}` : ''}`,
     )
-  return { bits, groupSize: named === 'channel' ? -1 : size!, symmetric: weights.symmetric ?? true }
+  return { bits, groupSize: named === 'channel' ? -1 : size!, symmetric: weights.symmetric ?? true, float }
+}
+
+/** What its format says already; of what contradicts it the tensors would have other shapes or meanings. */
+function floatScheme(
+  float: Fp4,
+  { num_bits: bits, type, group_size: size, symmetric, dynamic }: z.infer<typeof weights>,
+  where: string,
+): Scheme {
+  const { block, label } = fp4Types[float]
+  if (bits !== 4 || (type ?? 'float') !== 'float' || (size ?? block) !== block || symmetric === false || dynamic === true)
+    throw unreadable(where, `it is ${label}, but not of symmetric numbers of 4 bits in blocks of ${block}`)
+  return { bits: 4, groupSize: block, symmetric: true, float }
 }
 
 const groupsOf = ({ groupSize }: Scheme, p: number) => (groupSize === -1 ? 1 : p / groupSize)
+
+/** The kind of FP4 that a linear is of, by the dtypes of its tensors; null for integers. */
+function floatOf({ tensors }: Checkpoint, module: string, schemes: Scheme[]): Fp4 | null {
+  const dtypeOf = (part: string) => tensors.get(`${module}.${part}`)?.dtype
+  const type = dtypeOf('weight_packed') === 'I32' ? null : dtypeOf('weight_scale') === 'U8' ? 'mxfp4' : 'nvfp4'
+  return schemes.some(({ float }) => float === type) ? type : schemes[0].float
+}
 
 /** The tensors of a linear and the scheme that they are of. */
 function tensorsOf(checkpoint: Checkpoint, module: string, schemes: Scheme[], { q, p }: Size) {

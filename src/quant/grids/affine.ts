@@ -25,15 +25,6 @@ const iq4nl = cellKind({
   wgsl: '//#include lib/grid_iq4_nl',
   fixed: { bits: 4, groupSize: 32, symmetric: true },
 })
-/** The numbers of 4 bits of the Microscaling formats, with a power of two per 32 (shaders/lib/grid_mxfp4.wgsl). */
-const mxfp4 = cellKind({
-  id: 'mxfp4',
-  label: 'MXFP4',
-  variant: 'mxfp4',
-  wgsl: '//#include lib/grid_mxfp4',
-  fixed: { bits: 4, groupSize: 32, symmetric: true },
-  cellBits: (q, p, { groupSize }) => ({ scales: 8 * q * groupsOf(p, groupSize), zeros: 0 }),
-})
 /** Minima in the middle. */
 export const signed = cellKind({ ...shared, id: 'signed', fixed: { symmetric: true } })
 
@@ -55,5 +46,4 @@ export const affineKinds: GridKind[] = [
   block('q5_1', { bits: 5, symmetric: false }),
   block('q8_0', { bits: 8, symmetric: true }),
   iq4nl,
-  mxfp4,
 ]

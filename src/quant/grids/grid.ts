@@ -16,6 +16,8 @@ export interface GridOptions {
   grid: 'minmax' | 'mse' | 'weighted'
   /** `GridKind.id`; default: uniform integers. */
   kind?: string
+  /** The largest absolute weight of all linears that share a scale, of grids that have `spans`; default: of the linear alone. */
+  span?: number
 }
 
 /** Weights and quantized weights, for a refit of the cells. All in the original order of the inputs. */
@@ -35,6 +37,8 @@ export interface Grid extends Readonly<GridOptions> {
   readonly levels: string
   /** Largest code. */
   readonly most: number
+  /** Cells have a number in common, which linears with the same inputs share. */
+  readonly spans?: boolean
   /** Its kind's shader code. */
   kernel(name: string): string
   /** The cells of W `[p, q]`, from W itself: `[groups, q, 2]`. `halfScales`: scales are rounded to float16, as checkpoints store them. */
@@ -62,6 +66,8 @@ export interface GridKind {
   /** Its name, of kinds that are offered. */
   label?: string
   fixed?: Fixed
+  /** `Grid.spans` */
+  spans?: boolean
   /** Rows of what it takes, and the kind that takes others. */
   divides?: { by: number; fallback: string }
   /** Name of a kernel for this kind of grid; kernels that include `lib/grid` are compiled with its functions. */

@@ -1,11 +1,12 @@
 /** The list of grid kinds. A new kind is one file and one line here. */
 import { affineKinds } from './affine.ts'
-import { superKinds } from './super.ts'
+import { fp4Kinds } from './fp4.ts'
 import type { Grid, GridKind, GridOptions } from './grid.ts'
 import { real } from './real.ts'
+import { superKinds } from './super.ts'
 import { uniform } from './uniform.ts'
 
-export const gridKinds: GridKind[] = [uniform, real, ...affineKinds, ...superKinds]
+export const gridKinds: GridKind[] = [uniform, real, ...affineKinds, ...fp4Kinds, ...superKinds]
 
 /** The kind of this id. */
 export function gridKind(id: string): GridKind {

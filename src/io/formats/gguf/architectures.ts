@@ -34,6 +34,8 @@ export interface GgufArchitecture {
   exactTo: number | null
   /** It takes the long factors in every context larger than this, however short the text is. */
   longFrom: number | null
+  /** It multiplies what linears put out by their scales, which NVFP4 has. */
+  scales: boolean
 }
 
 /** A model in llama.cpp's terms, or why it has none: a sentence. */
@@ -61,6 +63,7 @@ export function architectureOf(model: ModelFacts): GgufArchitecture | string {
     factors: factorsOf(scaling),
     exactTo: kind.windows ? null : shortest(model),
     longFrom: scaling?.kind === 'longrope' ? scaling.original : null,
+    scales: kind.scales ?? false,
   }
 }
 

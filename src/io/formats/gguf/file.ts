@@ -26,6 +26,7 @@ export const tensorTypes = {
   Q6_K: { id: 14, length: 256, bytes: 210 },
   IQ4_NL: { id: 20, length: 32, bytes: 18 },
   MXFP4: { id: 39, length: 32, bytes: 17 },
+  NVFP4: { id: 40, length: 64, bytes: 36 },
   BF16: { id: 30, length: 1, bytes: 2 },
 } as const
 export type TensorType = keyof typeof tensorTypes

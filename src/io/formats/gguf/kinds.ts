@@ -39,6 +39,8 @@ export interface Kind {
   caps?: boolean
   /** The head is the embedding always, or never. */
   tied?: boolean
+  /** It multiplies what linears put out by `scale` beside their `weight`. */
+  scales?: boolean
   /** Heads together are as wide as the hidden state. */
   square?: boolean
 }
@@ -125,13 +127,13 @@ const olmo2: Kind = {
 }
 
 export const kinds: Record<string, Kind> = {
-  llama,
-  mistral: llama,
-  ministral3: { ...llama, name: 'mistral3', ramps: true, growing: true },
+  llama: { ...llama, scales: true },
+  mistral: { ...llama, scales: true },
+  ministral3: { ...llama, name: 'mistral3', ramps: true, growing: true, scales: true },
   smollm3: { ...llama, name: 'smollm3', block: { ...norms, ...attention([]), ...mlp([]) }, scalings: ['linear', 'yarn'], still: 4 },
   granite: { ...llama, name: 'granite', multipliers: true },
   qwen2: { ...neox, name: 'qwen2', block: { ...norms, ...attention(qkv), ...mlp([]) }, square: true },
-  qwen3: { ...neox, name: 'qwen3', block: { ...norms, ...headNorms, ...attention(qkv), ...mlp([]) } },
+  qwen3: { ...neox, name: 'qwen3', block: { ...norms, ...headNorms, ...attention(qkv), ...mlp([]) }, scales: true },
   olmo2,
   olmo3: { ...olmo2, windows: 4, sliding: 'same base' },
   phi3: {
@@ -193,6 +195,7 @@ export const kinds: Record<string, Kind> = {
     sliding: 'own base',
     unscaled: true,
     sizes: true,
+    scales: true,
   },
   qwen3_5: {
     ...neox,
@@ -206,6 +209,7 @@ export const kinds: Record<string, Kind> = {
     scalings: [],
     partly: true,
     delta: true,
+    scales: true,
   },
   falcon: {
     name: 'falcon',

@@ -5,6 +5,7 @@ import { type ExportPlan, type LinearPlan, type Refusal, settingsOf } from '../f
 import { architectureOf, type GgufArchitecture, type Target } from './architectures.ts'
 import { BLOCK, blockType } from './blocks.ts'
 import { type GgufTensor, type TensorType, defaultFileBytes, encodeMetadata, ggufTensor, planFiles } from './file.ts'
+import { BLOCK_NVFP4 } from './nvfp4.ts'
 import { SUPER, superTypeOf } from './super.ts'
 import { type GgufVocabulary, vocabularyOf } from './vocabulary.ts'
 
@@ -15,13 +16,15 @@ export interface GgufLayout {
   tensors: Map<string, { target: Target; tensor: GgufTensor }>
   /** Factors of the rotary angles, where there are any. */
   factors: { tensor: GgufTensor; values: Float32Array }[]
+  /** Scales of linears of NVFP4, by name of the linear. */
+  scales: Map<string, GgufTensor>
   files: PartedFile[]
 }
 
 /** `general.file_type` by the type of most weights; of K types the one in which all have it. */
 const fileTypes: Record<TensorType, number> = {
   ...{ F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q5_0: 8, Q5_1: 9, Q8_0: 7, BF16: 32 },
-  ...{ Q2_K: 10, Q3_K: 11, Q4_K: 14, Q5_K: 16, Q6_K: 18, IQ4_NL: 25, MXFP4: 38 },
+  ...{ Q2_K: 10, Q3_K: 11, Q4_K: 14, Q5_K: 16, Q6_K: 18, IQ4_NL: 25, MXFP4: 38, NVFP4: 39 },
 }
 
 /** The type that holds a linear as it is solved; null where there is none. */
@@ -30,6 +33,7 @@ export function typeOf(
   linear: Pick<LinearPlan, 'bits' | 'levels' | 'groupSize' | 'symmetric'>,
 ): TensorType | null {
   const own = linear.levels ?? levels
+  if (own === 'nvfp4') return 'NVFP4'
   const type = superTypeOf(own)
   return type?.type ?? blockType(linear.bits, settingsOf(settings, linear).symmetric, own)
 }
@@ -48,7 +52,7 @@ function mostType(plan: ExportPlan): TensorType {
 const codesOnly = 'the format “Plain weights” (dense)'
 
 /** Kinds of grids, `Grid.levels`, that blocks of 32 hold. */
-const knownLevels = ['uniform', 'affine', 'signed', 'iq4_nl', 'mxfp4']
+const knownLevels = ['uniform', 'affine', 'signed', 'iq4_nl', 'mxfp4', 'nvfp4']
 
 /** Why GGUF cannot store a result, and what to do instead. */
 export function refusalOf(plan: ExportPlan): Refusal | null {
@@ -69,7 +73,9 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
       why: `GGUF has no type for asymmetric codes of ${typeless.bits} bits.`,
       instead: 'Choose 8 bits symmetric (Q8_0), or 4 bits asymmetric (Q4_1).',
     }
-  if (groupSize > 0 && groupSize % BLOCK && !superTypeOf(levels))
+  const scaled = levels === 'nvfp4' ? refusalOfNvfp4(plan, architecture) : null
+  if (scaled) return scaled
+  if (groupSize > 0 && groupSize % BLOCK && levels !== 'nvfp4' && !superTypeOf(levels))
     return {
       why: `GGUF has one scale per ${BLOCK} weights, which groups of ${groupSize} do not fit.`,
       instead: 'Choose groups of 32, 64 or 128, or the full row.',
@@ -94,6 +100,21 @@ export function refusalOf(plan: ExportPlan): Refusal | null {
   const vocabulary = model.vocabulary && vocabularyOf(model.vocabulary, model.vocab)
   if (typeof vocabulary === 'string') return { why: vocabulary, instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).' }
   return null
+}
+
+/** Why blocks of NVFP4, and the scales beside them, do not hold a plan. */
+function refusalOfNvfp4({ linears, model }: ExportPlan, { scales }: GgufArchitecture): Refusal | null {
+  if (!scales)
+    return {
+      why: `llama.cpp applies the scales of NVFP4 in LLaMA, Mistral, Ministral 3, Qwen3, Qwen3.5 and Gemma 4 models, not in ${model.label} ones.`,
+      instead: 'Choose the type MXFP4 or Q4_K, or the format compressed-tensors.',
+    }
+  const loose = linears.find(({ p }) => p % BLOCK_NVFP4)
+  if (!loose) return null
+  return {
+    why: `The rows of ${loose.name} have ${loose.p} weights, which GGUF’s blocks of ${BLOCK_NVFP4} of NVFP4 do not divide.`,
+    instead: `Choose ${loose.p % BLOCK ? 'uniform integers' : 'the type MXFP4 or Q4_0, whose blocks have 32'}, or the format compressed-tensors.`,
+  }
 }
 
 /** The layout in files of the usual size, made once for each plan. @throws {Error} for what `refusalOf` refuses */
@@ -128,6 +149,12 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
     tensor: ggufTensor(name, 'F32', [values.length]),
     values: Float32Array.from(values),
   }))
+  const scales: GgufLayout['scales'] = new Map()
+  for (const linear of linears) {
+    if (typeOf(plan, linear) !== 'NVFP4') continue
+    const { name } = tensors.get(`${linear.name}.weight`)!.target
+    scales.set(linear.name, ggufTensor(name.replace(/weight$/, 'scale'), 'F32', [1]))
+  }
   const most = mostType(plan)
   const metadata = encodeMetadata([
     ['general.architecture', { type: 'text', value: architecture.name }],
@@ -139,12 +166,13 @@ export function layoutOf(plan: ExportPlan, fileBytes = defaultFileBytes): GgufLa
     ...architecture.metadata,
   ])
   const stem = `${model.name.replace(/[^\w.-]+/g, '-')}-${most}`
-  const all = [...factors.map(({ tensor }) => tensor), ...[...tensors.values()].map(({ tensor }) => tensor)]
+  const all = [...factors.map(({ tensor }) => tensor), ...[...tensors.values()].map(({ tensor }) => tensor), ...scales.values()]
   return {
     architecture,
     vocabulary,
     tensors,
     factors,
+    scales,
     files: planFiles(stem, [metadata, ...(vocabulary ? [vocabulary.metadata] : [])], all, fileBytes),
   }
 }

@@ -10,6 +10,7 @@ import type { TensorSpec } from '../../safetensors.ts'
 import { type CheckpointStream, type ExportPlan, type LinearPlan, settingsOf } from '../format.ts'
 import type { GgufLayout } from './layout.ts'
 import { packBlocks } from './blocks.ts'
+import { packNvfp4 } from './nvfp4.ts'
 import { packSuper, superTypeOf } from './super.ts'
 import { type GgufTensor, readHead, tensorTypes } from './file.ts'
 
@@ -95,6 +96,12 @@ export class GgufStream implements CheckpointStream {
 
   async linear(name: string, solved: SolvedLinear): Promise<void> {
     const { target, tensor } = this.layout.tensors.get(`${name}.weight`)!
+    const scale = this.layout.scales.get(name)
+    if (scale) {
+      const packed = packNvfp4(solved, target.order, name, target.columns)
+      await this.#write(scale, bytesOf(packed.scale))
+      return this.#write(tensor, packed.bytes)
+    }
     const type = superTypeOf(solved.levels)
     const { symmetric } = settingsOf(this.plan.settings, this.#linears.get(name)!)
     const bytes = type ? packSuper(solved, type, target.order, name) : packBlocks(solved, symmetric, target.order, name, target.columns)
@@ -128,8 +135,9 @@ export class GgufStream implements CheckpointStream {
   }
 
   async verify(between: () => Promise<void>): Promise<void> {
-    const { tensors, factors } = this.layout
-    const planned = new Map([...tensors.values(), ...factors].map(({ tensor }) => [tensor.name, tensor]))
+    const { tensors, factors, scales } = this.layout
+    const all = [...[...tensors.values(), ...factors].map(({ tensor }) => tensor), ...scales.values()]
+    const planned = new Map(all.map((tensor) => [tensor.name, tensor]))
     for (const { path } of this.#written) {
       const file = await this.sink.open(path)
       const head = await readHead(file, path).catch((cause) => {
