@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { testSource } from '../../gpu/testing.ts'
 import { type MemoryStore, memoryStore } from '../../io/memory.ts'
+import { handicapOf } from '../../quant/choice.ts'
 import type { Options } from '../../options.ts'
 import type { Job } from '../job/job.ts'
 import type { JobReport } from '../job/report.ts'
@@ -74,12 +75,12 @@ describe('chosen damping and target', () => {
   ]
   const job = smallJob(aimed, heldOut)
 
-  it('are recorded for each linear, alike within a stage, and the choice is the least error of the trials', async () => {
+  it('are recorded for each linear, alike within a stage, and the choice is the least error of the trials with its handicap', async () => {
     const report = await runJob(job, memoryHost(session).host)
     expect(report.runs.map(({ error }) => error)).toEqual([undefined, undefined])
     const [plus, gptq] = report.runs
     for (const { aim } of plus.layers) {
-      const best = aim!.trials.reduce((a, b) => (b.error < a.error ? b : a))
+      const best = aim!.trials.reduce((a, b) => (b.error * handicapOf(b) < a.error * handicapOf(a) ? b : a))
       expect({ damping: aim!.damping, alpha: aim!.alpha }).toEqual({ damping: best.damping, alpha: best.alpha })
     }
     const [q, k, v] = plus.layers
