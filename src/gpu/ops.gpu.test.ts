@@ -6,7 +6,7 @@ import { kernelNames, kernelSource } from './kernel.ts'
 import * as ops from './ops.ts'
 import * as ref from './reference.ts'
 import { testGpu } from './testing.ts'
-import type { Tensor } from './tensor.ts'
+import type { Tensor, TypedArray } from './tensor.ts'
 import { TwinDevice } from './twin.ts'
 import type { WebGpuDevice } from './webgpu.ts'
 
@@ -64,6 +64,19 @@ describe('kernels', () => {
     words.dispose()
     expect(() => x.buffer).toThrow('after it was disposed')
   })
+})
+
+it('the form that fetches the next tiles while it multiplies sums as tiles do', async () => {
+  const before = gpu.gemm
+  // Along k: a whole number of tiles and some.
+  const [a, b] = [up(noise(70, 150, 3)), up(noise(150, 132, 5))]
+  const made: TypedArray[] = []
+  for (const form of ['tiled', 'buffered'] as const) {
+    gpu.gemm = form
+    made.push(await gpu.read(ops.matmul(gpu, a, b)))
+  }
+  expect(made[1]).toBeClose(made[0], { ofLargest: tolerance(150) })
+  gpu.gemm = before
 })
 
 describe.each(['direct', 'tiled', 'tiled 128×64', 'broadcast 16×32'] as const)('matmul, %s', (kernel) => {

@@ -7,7 +7,7 @@ import { kernelFor } from '../kernel.ts'
 import type { DType } from '../tensor.ts'
 
 interface GemmForm {
-  kernel: 'gemm_direct' | 'gemm_tiled' | 'gemm_broadcast'
+  kernel: 'gemm_direct' | 'gemm_tiled' | 'gemm_buffered' | 'gemm_broadcast'
   /** Rows and columns of C that a workgroup makes. */
   rows: number
   cols: number
@@ -35,6 +35,8 @@ const table = {
   tiled: tiled(64, 64),
   'tiled 128×128': { ...tiled(128, 128), shape: [16, 16] },
   'tiled 128×64': { ...tiled(128, 64), shape: [8, 16] },
+  // All the workgroup memory that every device has.
+  buffered: { kernel: 'gemm_buffered', rows: 64, cols: 64, label: 'tiles of 64 × 64 in workgroup memory, the next ones fetched meanwhile' },
   'broadcast 16×32': broadcast(32),
   'broadcast 16×128': { ...broadcast(128), shape: [32, 1] },
   direct: { kernel: 'gemm_direct', rows: 32, cols: 32, label: 'direct from storage' },
