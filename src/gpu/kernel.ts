@@ -63,6 +63,9 @@ export function kernelFor(name: string, dtype: DType, { kind, includes, narrowed
   return kinds.length ? kernelVariant(name, kinds.join(', '), { ...includes, ...left, ...half }) : name
 }
 
+/** The kernel that rounds x to f16 (narrow.wgsl) after its columns were multiplied by `factors`. */
+export const narrowFactored = () => kernelVariant('narrow', 'factors', { 'lib/factor': sources['/shaders/lib/factor_read.wgsl'] })
+
 /** What tells a kernel from its siblings: a name, and the code of includes. */
 interface Kind {
   kind: string

@@ -107,6 +107,12 @@ function halfFloat(bits: number): number {
   return bits & 0x8000 ? -magnitude : magnitude
 }
 
+/** Here nothing is rounded, and no row has a scale. */
+const narrow: Kernel = ({ x, y, scales, factors }, { rows, cols }) => {
+  over(rows * cols, (e) => (y[e] = x[e] * (factors?.[e % cols] ?? 1)))
+  scales.fill(1, 0, rows)
+}
+
 /** A kernel with operands of any element type (lib/left.wgsl, lib/operand.wgsl): here all are numbers. */
 const forOperands = (name: string, kernel: Kernel) =>
   Object.fromEntries(
@@ -118,10 +124,8 @@ export const kernels: Record<string, Kernel> = {
   sigmoid_gate: inPlace('x', (x, { gate }, e) => x / (1 + Math.exp(-gate[e]))),
   ...forOperands('gemm_direct', gemm(32)),
   ...forOperands('gemm_tiled', gemm(64)),
-  narrow: ({ x, y, scales }, { rows, cols }) => {
-    y.set(x.subarray(0, rows * cols))
-    scales.fill(1, 0, rows)
-  },
+  narrow,
+  'narrow (factors)': narrow,
   add: inPlace('x', (x, { y }, e) => x + y[e]),
   subtract: inPlace('x', (x, { y }, e) => x - y[e]),
   multiply: inPlace('x', (x, { y }, e) => x * y[e]),
