@@ -83,9 +83,10 @@ function codeVersion(): string {
 
 export default defineConfig(async ({ isSsrBuild }) => {
   // Tests run Dawn on SwiftShader, whatever GPU there is, so that they measure the same thing everywhere; or on the second
-  // software adapter, where e2e/adapters.mjs asks for it.
+  // software adapter, or on the GPU, where QUANTEASE_ADAPTER asks for it.
   const onLavapipe = process.env.QUANTEASE_ADAPTER === 'lavapipe'
-  const software = !process.env.VITEST ? {} : onLavapipe ? lavapipe() : softwareVulkan(await findChromium())
+  const software =
+    !process.env.VITEST || process.env.QUANTEASE_ADAPTER === 'gpu' ? {} : onLavapipe ? lavapipe() : softwareVulkan(await findChromium())
   if (!software) throw new Error('lavapipe is not at hand: npm run test:adapters fetches it.')
   const onGpu = {
     pool: 'forks' as const,

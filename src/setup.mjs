@@ -20,7 +20,7 @@ const bin = {
 /** Test projects that run on the second adapter. */
 const secondSuites = ['gpu', 'firefox']
 /** What CI has time for on it: every kernel and operation, one whole solver, the forward passes, and Firefox. */
-const shortSelection = ['src/gpu', 'src/quant/quantease.gpu', 'src/models/fixtures.gpu', 'e2e/firefox']
+export const shortSelection = ['src/gpu', 'src/quant/quantease.gpu', 'src/models/fixtures.gpu', 'e2e/firefox']
 
 const tasks = {
   async start(args) {
@@ -71,6 +71,8 @@ const tasks = {
     const second = asked && !unpackAdapters() ? lavapipe() : null
     if (second) await headless('e2e/bench/node.ts', [...args, '--only', 'forms'], second)
   },
+  /** All measurements for a machine with a GPU. */
+  'gpu-machine': (args) => run('e2e/bench/gpu-machine.mjs', ...args),
   async screenshots(args) {
     await installChromium()
     await buildSite()
@@ -109,7 +111,7 @@ const tasks = {
 }
 
 /** A program as one file for Node, built where that is stale. */
-async function bundled(entry) {
+export async function bundled(entry) {
   const name = basename(entry, '.ts')
   const bundle = `dist-cli/${name}/${name}.js`
   await alone(async () => {
