@@ -64,6 +64,11 @@ async function main(): Promise<void> {
     await promptAlone(given, asked)
     return
   }
+  await carryOut(given, asked, replay)
+}
+
+/** A job from its texts to its checkpoint and its result. */
+async function carryOut(given: Given, asked: Asked, replay: Awaited<ReturnType<typeof replayOf>>): Promise<void> {
   // Before anything is claimed or computed; those of a job that the journal describes are in it.
   const texts = replay || takesAll(given) ? null : await chooseTexts(session, given, asked)
   const say = new Speaker(given.on('compute-quantization-recon-error'))

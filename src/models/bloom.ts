@@ -12,6 +12,7 @@ import { headWidth, parseConfig, requireFours, respelled, size, unsupported } fr
 import {
   alike,
   type Before,
+  type BlockLayout,
   type BlockWeights,
   type Family,
   type Model,
@@ -50,11 +51,6 @@ function read(given: Record<string, unknown>): Model {
     throw unsupported(`n_inner is ${config.n_inner}`, `Only four times hidden_size, ${4 * hidden}, is supported in this family.`)
   const shape: Config = { hidden, heads, kvHeads: heads, d: headWidth(given, hidden, heads), ffn: 4 * hidden, eps, fromNorm }
   requireFours({ hidden_size: hidden, 'hidden_size / num_attention_heads': shape.d })
-  const { qkv, dense, up, down } = fusedLinears(shape)
-  const norm = (name: string): Before =>
-    fromNorm
-      ? { kind: 'none', why: 'the norm before it also feeds the residual connection, which cannot take over a scale' }
-      : { kind: 'norm', name }
   const outside = ['word_embeddings_layernorm', 'ln_f'].flatMap((name) => layernormVectors(name, hidden))
   return {
     shape: {
@@ -69,15 +65,7 @@ function read(given: Record<string, unknown>): Model {
       maxPositions: null,
       tied: config.tie_word_embeddings,
     },
-    layouts: alike(config.num_hidden_layers, {
-      stages: [[qkv], [dense], [up], [down]],
-      before: [norm('input_layernorm'), beforeDense(shape), norm('post_attention_layernorm'), beforeDown],
-      vectors: [
-        ...layernormVectors('input_layernorm', hidden),
-        ...layernormVectors('post_attention_layernorm', hidden),
-        ...[qkv, dense, up, down].map(({ name, q }) => ({ name: `${name}.bias`, length: q })),
-      ],
-    }),
+    layouts: alike(config.num_hidden_layers, layoutOf(shape)),
     blockPath: (k) => `h.${k}`,
     embedding: 'word_embeddings.weight',
     head: 'lm_head.weight',
@@ -104,6 +92,24 @@ function read(given: Record<string, unknown>): Model {
     continues: true,
     block: (gpu, weights, x, windows) => block(shape, gpu, weights, x, windows),
     finish: (gpu, weights, x) => new Scope(gpu, weights).layernorm(x, 'ln_f', eps),
+  }
+}
+
+function layoutOf(shape: Config): BlockLayout {
+  const { hidden, fromNorm } = shape
+  const { qkv, dense, up, down } = fusedLinears(shape)
+  const norm = (name: string): Before =>
+    fromNorm
+      ? { kind: 'none', why: 'the norm before it also feeds the residual connection, which cannot take over a scale' }
+      : { kind: 'norm', name }
+  return {
+    stages: [[qkv], [dense], [up], [down]],
+    before: [norm('input_layernorm'), beforeDense(shape), norm('post_attention_layernorm'), beforeDown],
+    vectors: [
+      ...layernormVectors('input_layernorm', hidden),
+      ...layernormVectors('post_attention_layernorm', hidden),
+      ...[qkv, dense, up, down].map(({ name, q }) => ({ name: `${name}.bias`, length: q })),
+    ],
   }
 }
 

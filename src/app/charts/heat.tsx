@@ -73,20 +73,17 @@ export function Heat({ tile, width, height, cursor, told, toLeft, onMove, onOpen
       tabIndex={0}
       aria-label={`Map of ${tile.label}. Arrow keys step through the linears; Enter opens one.`}
       style={{ height }}
-      onKeyDown={(event) => {
-        const next = cursor ? moved(event.key, cursor, grid) : event.key.startsWith('Arrow') ? { row: 0, column: 0 } : null
-        if (event.key === 'Escape') leave()
-        if (event.key === 'Enter' && cursor) {
-          // Else the same press would be a click on what has the focus then: the drawer's Close.
-          event.preventDefault()
-          onOpen(cursor)
-        }
-        if (!next) return
-        event.preventDefault()
-        last.current = next
-        setActive(true)
-        onMove(next)
-      }}
+      onKeyDown={(event) =>
+        pressed(event, cursor, grid, {
+          leave,
+          open: onOpen,
+          move(next) {
+            last.current = next
+            setActive(true)
+            onMove(next)
+          },
+        })
+      }
       onFocus={(event) => {
         if (!last.current || !event.currentTarget.matches(':focus-visible')) return
         setActive(true)
@@ -120,6 +117,22 @@ export function Heat({ tile, width, height, cursor, told, toLeft, onMove, onOpen
       </p>
     </div>
   )
+}
+
+/** What a key does with the cursor. */
+function pressed(
+  event: React.KeyboardEvent,
+  cursor: Cell | null,
+  grid: MapGrid,
+  { leave, open, move }: { leave: () => void; open: (cell: Cell) => void; move: (next: Cell) => void },
+) {
+  const next = cursor ? moved(event.key, cursor, grid) : event.key.startsWith('Arrow') ? { row: 0, column: 0 } : null
+  if (event.key === 'Escape') leave()
+  const opens = event.key === 'Enter' && cursor
+  // Else the same press would be a click on what has the focus then: the drawer's Close.
+  if (opens || next) event.preventDefault()
+  if (opens) open(cursor)
+  if (next) move(next)
 }
 
 function Cursor({ cell, layout }: { cell: Cell; layout: MapLayout }) {

@@ -138,14 +138,12 @@ const cornerOf = ({ width, columns }: Place, column: number) => ({
 })
 
 function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
-  const { grid, traces } = drawing
+  const { grid } = drawing
   const workbench = useWorkbench()
   const place = usePlace(drawing, width)
   const [at, setAt] = useState<Cell | null>(null)
   // Where the keyboard was, for when the focus comes back from the drawer.
   const last = useRef<Cell | null>(null)
-  const height = panelHeight * Math.ceil(grid.modules.length / place.columns)
-  const labels = columnLabels(grid.modules)
   const open = () => {
     const name = at && grid.names[at.row][at.column]
     if (name) workbench.openLinear(name)
@@ -186,28 +184,37 @@ function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
       }}
       onFocus={(event) => event.currentTarget.matches(':focus-visible') && setAt(last.current)}
     >
-      <svg data-plot width={width} height={height} fontSize={12} aria-hidden="true">
-        {labels.map((label, column) => {
-          const { x, y } = cornerOf(place, column)
-          return (
-            <g key={label} transform={`translate(${x} ${y})`}>
-              <Ground place={place} label={label} blocks={grid.blocks} ticks={drawing.scale.ticks} {...drawing} />
-              {traces.map((trace) => (
-                <Trace
-                  key={`${trace.run} ${trace.heldOut}`}
-                  run={trace.run}
-                  points={pointsOf(trace, drawing, column)}
-                  frame={place.frame}
-                  heldOut={trace.heldOut}
-                />
-              ))}
-              {at?.column === column && <Upright frame={place.frame} row={at.row} />}
-            </g>
-          )
-        })}
-      </svg>
+      <Curves drawing={drawing} place={place} at={at} />
       {at && <Values drawing={drawing} place={place} at={at} />}
     </div>
+  )
+}
+
+/** All panels, with a line through the cursor's. */
+function Curves({ drawing, place, at }: { drawing: Drawing; place: Place; at: Cell | null }) {
+  const { grid, traces } = drawing
+  const height = panelHeight * Math.ceil(grid.modules.length / place.columns)
+  return (
+    <svg data-plot width={place.width} height={height} fontSize={12} aria-hidden="true">
+      {columnLabels(grid.modules).map((label, column) => {
+        const { x, y } = cornerOf(place, column)
+        return (
+          <g key={label} transform={`translate(${x} ${y})`}>
+            <Ground place={place} label={label} blocks={grid.blocks} ticks={drawing.scale.ticks} {...drawing} />
+            {traces.map((trace) => (
+              <Trace
+                key={`${trace.run} ${trace.heldOut}`}
+                run={trace.run}
+                points={pointsOf(trace, drawing, column)}
+                frame={place.frame}
+                heldOut={trace.heldOut}
+              />
+            ))}
+            {at?.column === column && <Upright frame={place.frame} row={at.row} />}
+          </g>
+        )
+      })}
+    </svg>
   )
 }
 

@@ -252,6 +252,19 @@ function refusedByVllm(settings: ExportSettings) {
   ]
 }
 
+/** Why a linear's shape is refused: by whoever divides it into groups, by kernels, by those at 3 bits, and by whoever reads words. */
+function refusedShapes({ settings: { bits, groupSize }, linears }: ExportPlan) {
+  const uneven = groupSize > 0 && linears.find(({ p }) => p % groupSize)
+  const odd = linears.find(({ q, p }) => q % 32 || p % 32)
+  const loose = linears.find(({ q, p }) => (q * bits) % 32 || (p * bits) % 32)
+  return {
+    group: uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`,
+    kernels: odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`,
+    threes: bits === 3 && loose && `No: ${sized(loose)}, and at 3 bits its kernels need multiples of 32.`,
+    words: loose && `No: ${sized(loose)}, which does not fill whole 32-bit words.`,
+  }
+}
+
 /**
  * As of November 2026: vLLM 0.32, SGLang 0.5.23, transformers 5.24, GPTQModel 7.7; `e2e/interop` loads what it can. The first
  * reason against a runtime is the one shown.
@@ -260,14 +273,8 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
   const { settings, linears } = plan
   const { bits, groupSize, symmetric } = settings
   const reordered = groupsFollowOrder(settings)
-  const odd = linears.find(({ q, p }) => q % 32 || p % 32)
-  const uneven = groupSize > 0 && linears.find(({ p }) => p % groupSize)
-  const loose = linears.find(({ q, p }) => (q * bits) % 32 || (p * bits) % 32)
   const untiled = linears.find(({ q, p }) => q % 64 || p % 128)
-
-  const group = uneven && `No: ${uneven.name} has ${uneven.p} inputs, which groups of ${groupSize} do not divide.`
-  const kernels = odd && `No: ${sized(odd)}, and its kernels need multiples of 32.`
-  const threes = bits === 3 && loose && `No: ${sized(loose)}, and at 3 bits its kernels need multiples of 32.`
+  const { group, kernels, threes, words } = refusedShapes(plan)
   const bare = !storesIndex(settings)
   const wide = needsTorchKernel(plan)
   const tiles = untiled ? `Yes, in versions that pad: ${sized(untiled)}, not a multiple of the kernel's 64 × 128 tile` : 'Yes'
@@ -305,11 +312,7 @@ function compatibility(plan: ExportPlan, notLoaded: NotLoaded = {}): Compatibili
     ],
     [
       'llama.cpp (convert_hf_to_gguf)',
-      [
-        bits === 3 && 'No: the converter does not read 3-bit GPTQ.',
-        loose && `No: ${sized(loose)}, which does not fill whole 32-bit words.`,
-        bare && 'No: the converter needs a group index (g_idx).',
-      ],
+      [bits === 3 && 'No: the converter does not read 3-bit GPTQ.', words, bare && 'No: the converter needs a group index (g_idx).'],
       'Yes: the converter dequantizes the weights, which are then quantized again to a GGUF type.',
     ],
   ])
