@@ -1,4 +1,4 @@
-/** Bit packing: numbers of a few bits each, end to end in 32-bit words, as a little-endian bit stream. */
+/** Bit packing: numbers of a few bits each, end to end in 32-bit words, as a little-endian bit stream; and bytes of a file as memory has them. */
 
 /** Number of 32-bit words that `count` values of `bits` each take. */
 export function words(count: number, bits: number): number {
@@ -34,4 +34,9 @@ export function transposed<T extends Uint32Array | Uint16Array>(matrix: T, rows:
     }
   }
   return result
+}
+
+/** The same memory as bytes of a file. Typed arrays stand for little-endian ones here: there is no WebGPU on a big-endian machine. */
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }

@@ -20,8 +20,8 @@ import {
 } from './format.ts'
 import { awqOrder } from './packing.ts'
 import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
+import { bytesOf } from '../bits.ts'
 import {
-  bytesOf,
   halfScales,
   heldGroups,
   openPacked,

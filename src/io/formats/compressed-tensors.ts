@@ -11,7 +11,7 @@
  * MXFP4 and NVFP4 are formats of it, too: fp4.ts.
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
-import { putBits, transposed, words } from '../bits.ts'
+import { putBits, transposed, words, bytesOf } from '../bits.ts'
 import {
   byGrid,
   type Compatibility,
@@ -28,7 +28,6 @@ import {
 import { encodeFp4, type Fp4, fp4Tensors, fp4Types, isFp4 } from './fp4.ts'
 import { fusedRemarks, type Reason, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
 import {
-  bytesOf,
   halfScales,
   heldGroups,
   openPacked,

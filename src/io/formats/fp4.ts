@@ -10,11 +10,10 @@
  */
 import { WorkbenchError } from '../../errors.ts'
 import type { SolvedLinear } from '../../quant/linear.ts'
-import { transposed } from '../bits.ts'
+import { transposed, bytesOf } from '../bits.ts'
 import { e4m3ToF32, f32ToE4m3, powersOfTwo } from '../half.ts'
 import type { Checkpoint, Dtype, TensorSpec } from '../safetensors.ts'
 import { expectTensor, type Size } from './packing.ts'
-import { bytesOf } from './safetensors-folder.ts'
 
 export type Fp4 = 'mxfp4' | 'nvfp4'
 

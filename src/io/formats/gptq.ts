@@ -11,7 +11,7 @@
  * Typed arrays are written as they are, as little-endian: there is no WebGPU on a big-endian machine.
  */
 import type { SolvedLinear } from '../../quant/linear.ts'
-import { putBits, words } from '../bits.ts'
+import { putBits, words, bytesOf } from '../bits.ts'
 import { escaped } from '../../overrides.ts'
 import {
   byGrid,
@@ -29,15 +29,7 @@ import {
   wholeEnds,
 } from './format.ts'
 import { fusedRemarks, fusedSets, needsTorchKernel, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
-import {
-  bytesOf,
-  halfScales,
-  openPacked,
-  packedContent,
-  type SafetensorsLayout,
-  safetensorsFolder,
-  skipRules,
-} from './safetensors-folder.ts'
+import { halfScales, openPacked, packedContent, type SafetensorsLayout, safetensorsFolder, skipRules } from './safetensors-folder.ts'
 
 const toolVersion = 'quantease-workbench:0.1.0'
 

@@ -98,11 +98,6 @@ export function halfScales(name: string, { grid, q, groups }: SolvedLinear): Uin
   return halves
 }
 
-/** The same memory as bytes of a file. Typed arrays stand for little-endian ones here: there is no WebGPU on a big-endian machine. */
-export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength)
-}
-
 /** GPTQModel's rules, "-:" and a pattern from the start of a path, that leave out what stays whole. */
 export function skipRules({ dynamicSkips, otherModules = [] }: ExportSettings): Record<string, unknown> | null {
   const rules = [
