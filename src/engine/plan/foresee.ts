@@ -1,0 +1,215 @@
+/** Memory and traffic of runs: the engine itself runs on a device that only counts, on a few blocks of each kind. */
+import type { ErrorData } from '../../errors.ts'
+import { DryDevice } from '../../gpu/dry.ts'
+import { hollow } from '../../models/blank.ts'
+import { linearsOf, type Model } from '../../models/family.ts'
+import { blockName, type OpenModel } from '../../models/open.ts'
+import type { Options } from '../../options.ts'
+import { claims } from '../../overrides.ts'
+import { usePanel as takePanel } from '../../quant/descent.ts'
+import type { Holding } from '../job/device.ts'
+import type { Forecast, StagePeaks } from '../job/forecast.ts'
+import type { RunSpec, Stage } from '../job/job.ts'
+import { BLOCK_WEIGHTS } from '../run/forward.ts'
+import { runJob } from '../run/run.ts'
+import { type Counts, DrySession, jobOf, nowhere, Standstill, type SweepingDevice } from './dry-session.ts'
+import type { PlannedRun } from './plan.ts'
+
+type Place = Stage | 'load'
+
+/** Memory and bytes read of one run, or the error that stopped it. */
+interface Trial {
+  stages: Map<Place, StagePeaks>
+  read: number
+  dispatches: number
+  error: ErrorData | null
+}
+
+/** A model of some of its blocks only, by their numbers. */
+function shortened({ model }: OpenModel, picked: number[]): Model {
+  return {
+    ...model,
+    shape: { ...model.shape, blocks: picked.length },
+    layouts: picked.map((k) => model.layouts[k]),
+    blockPath: (k) => model.blockPath(picked[k]),
+    block: (gpu, weights, x, windows, k) => model.block(gpu, weights, x, windows, picked[k]),
+  }
+}
+
+/** Dry runs of some blocks of a model, on a counting device. `''` is the baseline before them. */
+async function attempt(
+  opened: OpenModel,
+  picked: number[],
+  runs: RunSpec[],
+  counts: Counts,
+  device: SweepingDevice,
+): Promise<Map<string, Trial>> {
+  const gpu = new DryDevice(device)
+  takePanel(gpu, device.sweepPanel)
+  const trials = new Map(
+    ['', ...runs.map(({ id }) => id)].map((id): [string, Trial] => [id, { stages: new Map(), read: 0, dispatches: 0, error: null }]),
+  )
+  let trial = trials.get('')!
+  let stage: Place = 'baseline'
+  let dispatches = 0
+  const note = (place: Place) => {
+    trial.dispatches += gpu.dispatches - dispatches
+    dispatches = gpu.dispatches
+    const { held, holdings, transfer } = gpu.lap()
+    const known = trial.stages.get(place) ?? { gpuBytes: 0, hostBytes: 0, holdings: [] }
+    const hostBytes = Math.max(known.hostBytes, gpu.memory.parked + transfer)
+    trial.stages.set(place, held > known.gpuBytes ? { gpuBytes: held, hostBytes, holdings } : { ...known, hostBytes })
+  }
+  const model = hollow(opened, (bytes) => {
+    trial.read += bytes
+    note('load')
+  })
+  // The number of parameters decides whether blocks stay on the GPU, so it remains that of the whole model.
+  const short = { ...model, model: shortened(model, picked) }
+  const { runs: results } = await runJob(jobOf(runs, counts), {
+    session: new DrySession(gpu, short, counts),
+    control: new Standstill(),
+    journal: nowhere,
+    sink: async () => {
+      throw new Error('A dry run writes nothing.')
+    },
+    emit: (event) => {
+      // Only a few samples are read before, for the fingerprint.
+      if (event.type === 'job-start') trial.read = 0
+      if (event.type !== 'stage' && event.type !== 'run-start') return
+      note(stage)
+      // A run begins by embedding its texts, with the first block.
+      stage = event.type === 'stage' ? event.stage : 'load'
+      trial = trials.get(event.run ?? '')!
+    },
+  })
+  note(stage)
+  for (const { run, error = null } of results) trials.get(run)!.error = error
+  return trials
+}
+
+/** Memory and bytes read of a run, and bytes read of the baseline. */
+export type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & {
+  dispatches: number
+  baselineReadBytes: number
+  baselineDispatches: number
+  error: ErrorData | null
+}
+
+/** Cached forecasts: a plan is checked again after every edit. */
+const known = new WeakMap<OpenModel, Map<string, Foreseen>>()
+
+/** Memory and bytes read of runs, by id. Blocks of a kind are alike: each further one adds what its third adds. */
+export async function foresee(
+  opened: OpenModel,
+  runs: PlannedRun[],
+  counts: Counts,
+  device: SweepingDevice,
+): Promise<Map<string, Foreseen>> {
+  const before = known.get(opened) ?? new Map<string, Foreseen>()
+  known.set(opened, before)
+  const specs = runs.map(({ spec, solver }): RunSpec => {
+    const options: Options = { ...spec.options, blocks: 0 }
+    // No sweep needs more memory than the first.
+    if (solver.options.some(({ key }) => key === 'iterations')) options.iterations = 1
+    return { ...spec, options }
+  })
+  const key = ({ method, options, overrides = [] }: RunSpec) => JSON.stringify([method, options, overrides, counts, device])
+  const fresh = specs.filter((spec) => !before.has(key(spec)))
+  if (fresh.length) {
+    const kinds = alikeBlocks(
+      opened.model,
+      runs.filter(({ spec }) => fresh.some(({ id }) => id === spec.id)),
+    )
+    const first = kinds.flatMap((blocks) => blocks.slice(0, 2))
+    const tryBlocks = (picked: number[]) =>
+      attempt(
+        opened,
+        [...picked].sort((a, b) => a - b),
+        fresh.map((spec) => withinBlocks(opened, spec, picked)),
+        counts,
+        device,
+      )
+    const base = await tryBlocks(first)
+    const further: Further[] = []
+    for (const blocks of kinds) {
+      if (blocks.length > 2) further.push({ trials: await tryBlocks([...first, blocks[2]]), times: blocks.length - 2 })
+    }
+    for (const spec of fresh) before.set(key(spec), extended(base, further, spec.id))
+  }
+  return new Map(specs.map((spec) => [spec.id, before.get(key(spec))!]))
+}
+
+/** The numbers of the blocks, those that are of one kind and that overrides treat alike together. */
+function alikeBlocks({ layouts }: Model, runs: PlannedRun[]): number[][] {
+  const kinds = new Map<string, number[]>()
+  const distinct = [...new Set(layouts)]
+  for (const [k, layout] of layouts.entries()) {
+    const own = runs.map(({ linears }) => k < linears.length && [...linears[k]].map(([name, one]) => [name, one.own]))
+    const key = JSON.stringify([distinct.indexOf(layout), own])
+    kinds.set(key, [...(kinds.get(key) ?? []), k])
+  }
+  return [...kinds.values()]
+}
+
+/** A run on some blocks only: without the overrides that say nothing of these. */
+function withinBlocks(opened: OpenModel, spec: RunSpec, picked: number[]): RunSpec {
+  const { overrides = [] } = spec
+  const paths = picked.flatMap((k) => linearsOf(opened.model.layouts[k]).map(({ name }) => blockName(opened, k, name)))
+  const claimed = new Set(claims(overrides, paths))
+  return { ...spec, overrides: overrides.filter((_, i) => claimed.has(i)) }
+}
+
+/** Runs with one more block of a kind, and how many more of it there are. */
+interface Further {
+  trials: Map<string, Trial>
+  times: number
+}
+
+/** Extrapolates from runs of the first blocks of each kind, and those with one more. */
+function extended(short: Map<string, Trial>, further: Further[], id: string): Foreseen {
+  const [base, run] = ['', id].map((one) => ({
+    trial: short.get(one)!,
+    more: further.map(({ trials, times }) => ({ trial: trials.get(one)!, times })),
+  }))
+  type Side = typeof base
+  /** A figure of a trial, and what the blocks that were left out add. */
+  const grown = ({ trial, more }: Side, figure: (trial: Trial) => number | undefined) => {
+    const own = figure(trial) ?? 0
+    return more.reduce((sum, { trial: longer, times }) => sum + times * ((figure(longer) ?? own) - own), own)
+  }
+  // Blocks add to the memory only where they stay; else trials of several lengths differ by what happens to be kept for reuse.
+  const stays = run.trial.read === 0
+  const held = (side: Side, figure: (trial: Trial) => number | undefined) =>
+    stays ? grown(side, figure) : Math.max(...[side.trial, ...side.more.map(({ trial }) => trial)].map((one) => figure(one) ?? 0))
+  const stages = [base, run].flatMap((side) =>
+    [...side.trial.stages.keys()].flatMap((stage) => {
+      // The baseline is loaded before the run and needs less memory. Nothing is written.
+      if ((side === base && stage === 'load') || stage === 'write') return []
+      const [gpuBytes, hostBytes] = (['gpuBytes', 'hostBytes'] as const).map((what) =>
+        held(side, ({ stages }) => stages.get(stage)?.[what]),
+      )
+      return { stage, gpuBytes, hostBytes, holdings: holdingsOf(side, stage, gpuBytes) }
+    }),
+  )
+  return {
+    stages,
+    gpuBytes: Math.max(...stages.map(({ gpuBytes }) => gpuBytes)),
+    hostBytes: Math.max(...stages.map(({ hostBytes }) => hostBytes)),
+    readBytes: grown(run, ({ read }) => read),
+    dispatches: grown(run, ({ dispatches }) => dispatches),
+    baselineReadBytes: grown(base, ({ read }) => read),
+    baselineDispatches: grown(base, ({ dispatches }) => dispatches),
+    error: run.trial.error ?? run.more.find(({ trial }) => trial.error)?.trial.error ?? null,
+  }
+}
+
+/** Who holds the memory of a stage: what the trials that were made do not show is weights of the blocks that were left out. */
+function holdingsOf({ trial, more }: { trial: Trial; more: { trial: Trial }[] }, stage: Place, gpuBytes: number): Holding[] {
+  const seen = [trial, ...more.map(({ trial }) => trial)].flatMap(({ stages }) => stages.get(stage) ?? [])
+  const { holdings, gpuBytes: shown } = seen.reduce((most, one) => (one.gpuBytes > most.gpuBytes ? one : most))
+  if (gpuBytes <= shown) return holdings
+  const weights = holdings.find(({ holder }) => holder === BLOCK_WEIGHTS)?.bytes ?? 0
+  const others = holdings.filter(({ holder }) => holder !== BLOCK_WEIGHTS)
+  return [...others, { holder: BLOCK_WEIGHTS, bytes: weights + gpuBytes - shown }].sort((a, b) => b.bytes - a.bytes)
+}
