@@ -3,16 +3,15 @@
 // recorded, as its index + 1; later entries are then invalid. The block of the result is that of cholesky_panel, with
 //   N[k, k] = √D_k = R[j, j] / s_j
 //
-// a: [64, p] f32, rows k0 on; columns: [p] vec2u (unused, bits of s), last column first
-// rt: [64, 64] f32, Rᵀ, zero above the diagonal in its blocks of four
-// n: [.., p] f32, N[p − k1, 0] at element n0, k1 the end of this block; failed: [1] u32
-struct Params { p: u32, k0: u32, n0: u32, least: f32 }
-@group(0) @binding(0) var<storage, read> a: array<f32>;
+// a: [64, p] f32, rows k0 on; N takes its place, turned round (cholesky_turn.wgsl)
+// columns: [p] vec2u (unused, bits of s), last column first
+// rt: [64, 64] f32, Rᵀ, zero above the diagonal in its blocks of four; failed: [1] u32
+struct Params { p: u32, k0: u32, least: f32 }
+@group(0) @binding(0) var<storage, read_write> a: array<f32>;
 @group(0) @binding(1) var<storage, read> columns: array<vec2u>;
 @group(0) @binding(2) var<storage, read_write> rt: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> n: array<f32>;
-@group(0) @binding(4) var<storage, read_write> failed: array<u32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> failed: array<u32>;
+@group(0) @binding(4) var<uniform> params: Params;
 
 // By column: the four rows being eliminated, where they meet their own columns, and as rows of R.
 var<workgroup> corner: array<vec4f, 4>;
@@ -65,9 +64,8 @@ fn main(@builtin(local_invocation_index) t: u32) {
       let first = params.k0 + 4u * b;
       let s = bitcast<vec4f>(vec4u(columns[first].y, columns[first + 1u].y, columns[first + 2u].y, columns[first + 3u].y));
       let value = select(x * (s * vec4f(u0, u1, u2, u3)) / scale, x / s, rows == vec4u(t));
-      // Rows of N go backwards, and so do their columns.
-      let to = params.n0 + (count - 1u - 4u * b) * p + p - 1u - here;
-      for (var m = 0u; m < 4u; m++) { if (4u * b + m <= t) { n[to - m * p] = value[m]; } }
+      let to = 4u * b * p + here;
+      for (var m = 0u; m < 4u; m++) { if (4u * b + m <= t) { a[to + m * p] = value[m]; } }
     }
     if (t == 4u * b && failed[0] == 0u) {
       let pivots = vec4f(c0.x, p1, p2, p3);

@@ -3,18 +3,17 @@
 // undoes cholesky_setup on R, as V D Vᵀ:
 //   N[k, i] = V[i, k] = s_j R[j, c] / (s_c R[j, j]),  k = p − 1 − j,  i = p − 1 − c
 //
-// a: [64, p] f32, rows k1 − 64 on, used up; rt: [64, 64] f32, R_kkᵀ from cholesky_diagonal
+// a: [64, p] f32, rows k1 − 64 on; N takes its place, turned round (cholesky_turn.wgsl)
+// rt: [64, 64] f32, R_kkᵀ from cholesky_diagonal
 // columns: [p] vec2u (unused, bits of s), last column first; panel: [64, p] f32, R
 // left: [.., ld] f32, rows left0 on; Rᵀ in its columns l0 on: the form in which a GEMM likes its left operand
-// n: [.., p] f32, N[p − k1, 0] at element n0
-struct Params { p: u32, k1: u32, c0: u32, c1: u32, left0: u32, ld: u32, l0: u32, n0: u32 }
+struct Params { p: u32, k1: u32, c0: u32, c1: u32, left0: u32, ld: u32, l0: u32 }
 @group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> rt: array<vec4f>;
 @group(0) @binding(2) var<storage, read> columns: array<vec2u>;
 @group(0) @binding(3) var<storage, read_write> panel: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> left: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> n: array<vec4f>;
-@group(0) @binding(6) var<uniform> params: Params;
+@group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -55,17 +54,15 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     panel[at + 5u * ld] = x5;
     panel[at + 6u * ld] = x6;
     panel[at + 7u * ld] = x7;
-    // Rows of N go backwards, and so do their columns.
     let j = params.k1 - 64u + i;
-    let to = params.n0 / 4u + (63u - i) * ld + ld - 1u - c;
-    n[to] = (x0 * (scale(j) / r0.x) / scales).wzyx;
-    n[to - ld] = (x1 * (scale(j + 1u) / r1.y) / scales).wzyx;
-    n[to - 2u * ld] = (x2 * (scale(j + 2u) / r2.z) / scales).wzyx;
-    n[to - 3u * ld] = (x3 * (scale(j + 3u) / r3.w) / scales).wzyx;
-    n[to - 4u * ld] = (x4 * (scale(j + 4u) / s4.x) / scales).wzyx;
-    n[to - 5u * ld] = (x5 * (scale(j + 5u) / s5.y) / scales).wzyx;
-    n[to - 6u * ld] = (x6 * (scale(j + 6u) / s6.z) / scales).wzyx;
-    n[to - 7u * ld] = (x7 * (scale(j + 7u) / s7.w) / scales).wzyx;
+    a[at] = x0 * (scale(j) / r0.x) / scales;
+    a[at + ld] = x1 * (scale(j + 1u) / r1.y) / scales;
+    a[at + 2u * ld] = x2 * (scale(j + 2u) / r2.z) / scales;
+    a[at + 3u * ld] = x3 * (scale(j + 3u) / r3.w) / scales;
+    a[at + 4u * ld] = x4 * (scale(j + 4u) / s4.x) / scales;
+    a[at + 5u * ld] = x5 * (scale(j + 5u) / s5.y) / scales;
+    a[at + 6u * ld] = x6 * (scale(j + 6u) / s6.z) / scales;
+    a[at + 7u * ld] = x7 * (scale(j + 7u) / s7.w) / scales;
     let first = transpose(mat4x4f(x0, x1, x2, x3));
     let second = transpose(mat4x4f(x4, x5, x6, x7));
     for (var s = 0u; s < 4u; s++) {

@@ -2,7 +2,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { Device } from './device.ts'
 import { feedback, feedback64, solveFactored, type Symmetric } from './linalg.ts'
 import { type Matrix, matrix, product, transposed } from './reference.ts'
-import { testGpu } from './testing.ts'
+import { testGpu, testSource } from './testing.ts'
+import { WebGpuDevice } from './webgpu.ts'
 
 let gpu: Device
 beforeAll(async () => {
@@ -28,8 +29,8 @@ function problem(p: number, tokens: number, damping: number) {
   return { gram, order, diagonal, h }
 }
 
-const onGpu = ({ gram, order, diagonal }: ReturnType<typeof problem>): Symmetric => ({
-  gram: gpu.upload(gram, [order.length, order.length]),
+const onGpu = ({ gram, order, diagonal }: ReturnType<typeof problem>, device = gpu): Symmetric => ({
+  gram: device.upload(gram, [order.length, order.length]),
   order,
   diagonal,
 })
@@ -77,6 +78,17 @@ describe('the factor V D Vᵀ', () => {
     } finally {
       gpu.gemm = own
     }
+  })
+
+  it('gives H back where no binding holds it', async () => {
+    const one = problem(324, 600, 0.05)
+    // 75 of its rows.
+    const small = await WebGpuDevice.open(testSource(), { binding: 97280 })
+    small.gemm = gpu.gemm
+    const values = await small.read((await feedback(small, onGpu(one, small)))!)
+    expect(distance(values, one.h)).toBeLessThan(1.2e-7 * (4 + Math.sqrt(324)))
+    for (let k = 0; k < 324; k++) expect(values.subarray(k * 324 + k + 1, (k + 1) * 324).every((value) => value === 0)).toBe(true)
+    small.destroy()
   })
 
   it('is refused where a pivot is not positive, not finite, or lost in float32', async () => {

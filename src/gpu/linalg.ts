@@ -11,6 +11,8 @@ import type { Tensor } from './tensor.ts'
 
 /** Columns per block; fixed by the shaders. */
 const BLOCK = 64
+/** Rows that are turned round together take so many bytes at most, and their copies as much. */
+const TURNED = 2 ** 25
 /** Columns whose blocks update only each other's rows until all of them are done: then one deep GEMM does for the rest. */
 const OUTER = 256
 /**
@@ -40,7 +42,7 @@ export const factorWork = (p: number) => p ** 3 / 3
 export async function feedback(gpu: Device, h: Symmetric): Promise<Tensor | null> {
   const p = h.order.length
   const work = startFactor(gpu, h)
-  const { n, failed } = work
+  const { a, failed } = work
   for (let k0 = 0; k0 < p; k0 += BLOCK) {
     factorBlock(gpu, work, k0)
     if (k0 + BLOCK >= p) break
@@ -48,10 +50,13 @@ export async function feedback(gpu: Device, h: Symmetric): Promise<Tensor | null
     await gpu.pace()
   }
   const bad = (await gpu.read(failed))[0] > 0
-  for (const tensor of [work.columns, work.a, work.rt, work.panel, work.left, failed]) tensor.dispose()
-  if (!bad) return n
-  n.dispose()
-  return null
+  for (const tensor of [work.columns, work.rt, work.panel, work.left, failed]) tensor.dispose()
+  if (bad) {
+    a.dispose()
+    return null
+  }
+  turn(gpu, a)
+  return a
 }
 
 /** Floating-point operations of `solveFactored` for `[p, q]`. */
@@ -88,10 +93,8 @@ interface Factor {
   p: number
   /** Per column, last first: where it is in the Gram matrix, and its scale. `[p, 2]` */
   columns: Tensor
-  /** The reversed matrix of unit diagonal, of which the rows not done yet are kept up to date. `[p, p]` */
+  /** The reversed matrix of unit diagonal, of which the rows not done yet are kept up to date; those that are done are of Vᵀ. `[p, p]` */
   a: Tensor
-  /** Vᵀ, as far as it is done. `[p, p]` */
-  n: Tensor
   /** The factor of the block on the diagonal, transposed. `[BLOCK, BLOCK]` */
   rt: Tensor
   /** Finished rows of the outer panel, and the same transposed. `[OUTER, p]`, `[p, OUTER]` */
@@ -104,9 +107,7 @@ interface Factor {
 function startFactor(gpu: Device, { gram, order, diagonal }: Symmetric): Factor {
   const p = order.length
   const columns = gpu.upload(reversedColumns(order, diagonal), [p, 2])
-  const a = gpu.empty([p, p], 'f32', 'The Cholesky factor')
-  const n = gpu.empty([p, p], 'f32', 'The factor of the Gram matrix')
-  gpu.clear(n)
+  const a = gpu.empty([p, p], 'f32', 'The factor of the Gram matrix')
   const rt = gpu.empty([BLOCK, BLOCK])
   const panel = gpu.empty([OUTER, p])
   const left = gpu.empty([p, OUTER])
@@ -115,26 +116,22 @@ function startFactor(gpu: Device, { gram, order, diagonal }: Symmetric): Factor 
     const shape = { p, g0: from.first, g_rows: from.count, row0: to.first, rows: to.count }
     gpu.run2d('cholesky_setup', { g: rowsOf(gram, from), columns, a: rowsOf(a, to) }, shape, [p / 4, Math.ceil(to.count / 4)])
   }
-  return { p, columns, a, n, rt, panel, left, failed }
+  return { p, columns, a, rt, panel, left, failed }
 }
 
 /** The rows k0 … k0 + BLOCK of the factor. */
-function factorBlock(gpu: Device, { p, columns, a, n, rt, panel, left, failed }: Factor, k0: number): void {
+function factorBlock(gpu: Device, { p, columns, a, rt, panel, left, failed }: Factor, k0: number): void {
   const k1 = Math.min(k0 + BLOCK, p)
   const block = rowsOf(a, { first: k0, count: k1 - k0 })
-  const { tensor: own, start } = elementsOf(gpu, n, (p - k1) * p, (p - k0) * p)
-  const n0 = (p - k1) * p - start
-  gpu.run('cholesky_diagonal', { a: block, columns, rt, n: own, failed }, { p, k0, n0, least: LEAST_PIVOT }, [1], {
-    flops: (k1 - k0) ** 3 / 3,
-  })
+  gpu.run('cholesky_diagonal', { a: block, columns, rt, failed }, { p, k0, least: LEAST_PIVOT }, [1], { flops: (k1 - k0) ** 3 / 3 })
   if (k1 === p) return
   const at = k0 % OUTER
   const rows = panel.view([BLOCK, p], at * p)
   for (const part of rowPanels(gpu, p, [OUTER], 4)) {
     const [c0, c1] = [Math.max(k1, part.first), part.first + part.count]
     if (c0 >= c1) continue
-    const bindings = { a: block, rt, columns, panel: rows, left: rowsOf(left, part), n: own }
-    const shape = { p, k1, c0, c1, left0: part.first, ld: OUTER, l0: at, n0 }
+    const bindings = { a: block, rt, columns, panel: rows, left: rowsOf(left, part) }
+    const shape = { p, k1, c0, c1, left0: part.first, ld: OUTER, l0: at }
     gpu.run1d('cholesky_panel', bindings, shape, (c1 - c0) / 4, { flops: (c1 - c0) * BLOCK * BLOCK })
   }
 }
@@ -151,6 +148,33 @@ function updateAfter(gpu: Device, { p, a, panel, left }: Factor, k0: number): vo
   }
   if (k1 < p1) update(k1, p1, at, BLOCK)
   else update(p1, p, 0, OUTER)
+}
+
+/** Turns the rows of a finished factor round in place, some and those that mirror them at a time. */
+function turn(gpu: Device, a: Tensor): void {
+  const p = a.rows
+  // What is bound may begin a little before the first row.
+  const most = Math.max(1, Math.floor(Math.min(TURNED, gpu.info.maxBinding - 512) / 4 / p))
+  const copied = (first: number, count: number) => {
+    const rows = gpu.empty([count, p])
+    gpu.copy(a, rows, rows.size, first * p)
+    return rows
+  }
+  const put = (rows: Tensor, row0: number) => {
+    const { tensor: n, start } = elementsOf(gpu, a, row0 * p, (row0 + rows.rows) * p)
+    gpu.run1d('cholesky_turn', { a: rows, n }, { p, row0, rows: rows.rows, n0: row0 * p - start }, rows.size / 4)
+    rows.dispose()
+  }
+  for (let first = 0; 2 * first < p; ) {
+    const left = p - 2 * first
+    const middle = left <= most
+    const count = middle ? left : Math.min(most, left / 2)
+    const last = p - first - count
+    const [top, bottom] = [copied(first, count), middle ? null : copied(last, count)]
+    put(top, last)
+    if (bottom) put(bottom, first)
+    first += middle ? left : count
+  }
 }
 
 /** Per column, last first: where it is in the Gram matrix, and 1/√H_jj as bits. */
