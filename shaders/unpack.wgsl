@@ -4,6 +4,7 @@
 // packed: [ceil(p · bits / 32), q] u32 as pack.wgsl writes it; group: [p] u32; grid: [groups, q] vec2f; w: [rows, q] f32
 //#include lib/item
 //#include lib/grid
+//#include lib/packed
 struct Params { q: u32, rows: u32, bits: u32, row0: u32 }
 @group(0) @binding(0) var<storage, read> packed: array<u32>;
 @group(0) @binding(1) var<storage, read> group: array<u32>;
@@ -17,12 +18,6 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   if (at >= params.rows * params.q) { return; }
   let k = params.row0 + at / params.q;
   let row = at % params.q;
-  let bit = k * params.bits;
-  let word = (bit / 32u) * params.q + row;
-  let shift = bit % 32u;
-  var code = packed[word] >> shift;
-  if (shift + params.bits > 32u) { code |= packed[word + params.q] << (32u - shift); }
-  code &= (1u << params.bits) - 1u;
-  let cell = grid[group[k] * params.q + row];
-  w[at] = value_of(f32(code), cell);
+  let code = packed_code(k, row, params.q, params.bits);
+  w[at] = value_of(f32(code), grid[group[k] * params.q + row]);
 }

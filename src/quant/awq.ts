@@ -77,9 +77,7 @@ async function roundClipped(problem: LinearProblem, layout: Layout, options: Awq
   const cells = gpu.empty([layout.groups, weight.cols, 2])
   const shape = shapeOf(problem, weight, layout, grid)
   gpu.run1d(grid.kernel('awq_grid'), { w: weight, clip, x, grid: cells }, shape, cells.size / 2, { flops: 4 * weight.size })
-  const result = finish(problem, x, layout, cells, grid)
-  for (const tensor of [clip, x]) tensor.dispose()
-  return result
+  return finish(problem, x, layout, cells, grid, null, [clip, x])
 }
 
 /** The grid search also shrinks ranges; clipping in addition would ignore the error of what it cuts off. */

@@ -95,15 +95,12 @@ export class Best {
     const [p, q] = [weight.rows, weight.cols]
     const around = this.#rescaled()
     const order = gpu.upload(layout.order, [p])
-    const ordered = gatherRows(gpu, weight, order)
-    order.dispose()
     // Together the candidates are one tall matrix, which fills a GPU that the few rows of a layer would not.
     const together = Math.max(1, Math.floor(Math.min(BATCH, gpu.info.maxBinding / 4) / (p * q)))
     for (let first = 0; first < multiples.length; first += together) {
       const some = multiples.slice(first, first + together)
       const copies = some.length
-      const what = gpu.empty([p, copies * q])
-      gpu.run1d('plus_repeat', { x: ordered, y: what }, { q, p, copies }, what.size)
+      const what = repeated(gpu, gatherRows(gpu, weight, order), copies)
       const cells = grid.multiples(gpu, around, some, halfScales)
       const mask = this.#mask(layout, copies)
       const pass = new Pass(gpu, layout, what, vt, PASS_BLOCK)
@@ -112,7 +109,7 @@ export class Best {
       this.#keep(candidates, { lambda })
       for (const tensor of [what, cells, mask, pass.r, pass]) tensor?.dispose()
     }
-    for (const tensor of [around, ordered]) tensor.dispose()
+    for (const tensor of [around, order]) tensor.dispose()
   }
 
   /**
@@ -200,13 +197,11 @@ export class Best {
     const { gpu } = problem
     const [p, q] = [support.h.rows, copies * support.h.cols]
     const places = gpu.upload(order, [p])
-    const h = gatherRows(gpu, support.h, places)
-    const tall = gpu.empty([p, q])
-    gpu.run1d('plus_repeat', { x: h, y: tall }, { q: h.cols, p, copies }, tall.size)
+    const tall = repeated(gpu, gatherRows(gpu, support.h, places), copies)
     const words = Math.ceil(q / 32)
     const mask = gpu.empty([p, words], 'u32')
     gpu.run1d('outlier_mask', { h: tall, mask }, { q, p, words }, p * words)
-    for (const tensor of [places, h, tall]) tensor.dispose()
+    for (const tensor of [places, tall]) tensor.dispose()
     return mask
   }
 
@@ -235,6 +230,16 @@ export class Best {
     this.what.dispose()
     this.#rows.dispose()
   }
+}
+
+/** Copies of x `[p, q]` side by side, in its place: `[p, copies · q]`. */
+function repeated(gpu: Device, x: Tensor, copies: number): Tensor {
+  if (copies === 1) return x
+  const [p, q] = [x.rows, x.cols]
+  const y = gpu.empty([p, copies * q])
+  gpu.run1d('plus_repeat', { x, y }, { q, p, copies }, y.size)
+  x.dispose()
+  return y
 }
 
 /** x − y */

@@ -11,7 +11,7 @@ import type { Aim, AskedAim } from './aim.ts'
 import { gptqQuantease } from './gptq_quantease.ts'
 import { optionsFor } from './grids/index.ts'
 import { objective } from './rounding.ts'
-import { Derived, disposeQuantized, gridOptions, type LinearProblem } from './solver.ts'
+import { Derived, disposeQuantized, gridOptions, isTight, type LinearProblem } from './solver.ts'
 import { aimed, type InputSums, outputLosses, type Shelf, targetWork } from './target.ts'
 
 /** A value, and what its error is multiplied with before errors are compared. The first of equals is kept, as in a dry run. */
@@ -153,11 +153,12 @@ class Trying {
       this.#damping = aim.damping
     }
     const { gpu, gramDiagonal, halfScales, seen, shelf } = this.stage
-    await shelf?.shelve('gram', 'cross')
-    shelf?.fetch('gram', ...(aim.alpha ? (['cross'] as const) : []))
-    const problem = { gpu, gram: seen.gram, gramDiagonal, halfScales, weight: this.#weight, derived: this.#derived }
-    const own = await aimed(problem, seen.cross, aim, this.asked.damps)
     await shelf?.shelve('gram')
+    shelf?.fetch('gram')
+    // Where there is little room, factors are made again for each strength of the correction.
+    const last = isTight(gpu, seen.gram.rows)
+    const problem = { gpu, gram: seen.gram, gramDiagonal, halfScales, weight: this.#weight, derived: this.#derived, last }
+    const own = await aimed(problem, seen, aim, this.asked.damps, shelf)
     const result = await gptqQuantease.solve(own.problem, this.options, {})
     own.dispose()
     const [loss] = await outputLosses(gpu, this.#weight, [result.what], this.heldOut, shelf)

@@ -91,15 +91,16 @@ export async function solveGptq(problem: LinearProblem, options: GptqOptions): P
   const layout = { ...layoutOf(diagonal, options.groupSize, options.actOrder, options.staticGroups), diagonal: gramDiagonal }
   const mean = diagonal.reduce((sum, value) => sum + value, 0) / diagonal.length
   const damped = (damping: number) => Float64Array.from(layout.order, (j) => diagonal[j] + damping * mean)
-  const { vt, trouble } = await factor(problem, layout.order, damped, options.damping, 'GPTQ')
+  const made = await factor(problem, layout.order, damped, options.damping, 'GPTQ')
+  const { vt, trouble } = made
   if (!vt) {
     const result = await solveQuantease(problem, options)
     return { result: { ...result, notes: [...trouble, ...result.notes] }, trouble }
   }
   const grid = gridOf(options)
   const { x, cells } = await roundColumns(problem, layout, vt, options, grid)
-  const result = finish(problem, x, layout, cells, grid)
-  x.dispose()
+  if (problem.last) problem.derived.drop(made)
+  const result = finish(problem, x, layout, cells, grid, null, [x])
   return { result: { ...result, iterations: 1, notes: [...trouble, ...zeroedNote(gramDiagonal)] }, trouble }
 }
 

@@ -178,6 +178,7 @@ export const quanteasePlus = defineSolver({
         const feedback = await feedbacks.next(order)
         if (feedback) await one.starts(feedback, multiples)
       }
+      feedbacks.rest()
       const changed = await one.descend(layouts[chain.sweeps], options.iterations, options.relax, false)
       if (i) {
         best.take(one, layouts.given)
@@ -189,10 +190,10 @@ export const quanteasePlus = defineSolver({
     for (let round = 0; round < options.rounds; round++) {
       say(REFIT_SWEEPS, await best.descend(layouts.falling, REFIT_SWEEPS, false, refitsExactly(options)))
     }
+    task.product?.dispose()
     const outliers = best.outliers(layouts.given)
-    const result = finish(problem, best.what, layouts.given, cells, grid, outliers)
-    for (const one of [outliers?.h, task.product, best]) one?.dispose()
     if (support) disposeSupport(support)
+    const result = finish(problem, best.what, layouts.given, cells, grid, outliers, [best, ...(outliers ? [outliers.h] : [])])
     return { ...result, error: report.before(result.error), iterations: done, notes: [...trouble, ...deadNote(gramDiagonal)] }
   },
 })
@@ -227,14 +228,17 @@ class Feedbacks {
 
   /** For the next pass; null when Σ cannot be factored in this order. */
   async next(order: Order): Promise<Feedback | null> {
-    const [before] = this.#made.keys()
-    if (this.#oneByOne && before !== undefined && before !== order) {
-      this.problem.derived.drop(this.#made.get(before)!)
-      this.#made.delete(before)
-    }
+    if (!this.#made.has(order)) this.rest()
     this.left.shift()
     const { vt, damping } = this.#made.get(order) ?? (await this.#factor(order))
     return vt && { layout: this.layouts[order], vt, lambda: damping * meanOf(this.problem.gramDiagonal) }
+  }
+
+  /** No pass follows before a descent, or one in another order: gives up the factor of a large Σ. */
+  rest(): void {
+    if (!this.#oneByOne) return
+    for (const made of this.#made.values()) this.problem.derived.drop(made)
+    this.#made.clear()
   }
 
   get #oneByOne(): boolean {

@@ -96,9 +96,8 @@ export const quantease = defineSolver({
     const descent = new Descent(problem, layout, cells, grid)
     const report = new ObjectiveReport(gpu, hooks)
     await sweeps(descent, options.iterations, options.relax, report)
-    const result = finish(problem, descent.what, layout, cells, grid)
-    descent.what.dispose()
     descent.dispose()
+    const result = finish(problem, descent.what, layout, cells, grid, null, [descent.what])
     return { ...result, error: report.before(result.error), iterations: options.iterations, notes: deadNote(gramDiagonal) }
   },
 })
@@ -119,9 +118,8 @@ async function withOutliers(
   if (range !== weight && range !== support.rest) range.dispose()
   const report = new ObjectiveReport(gpu, hooks)
   const { what, h } = await sweepsWithOutliers(problem, layout, cells, grid, support, options, report)
-  const result = finish(problem, what, layout, cells, grid, { h, count, kind })
-  if (options.outlierMode === 'iht') report.add(result.error.map((value) => [{ iteration: iterations - 1, value, relaxed: false }]))
   disposeSupport(support)
-  for (const tensor of [what, h]) tensor.dispose()
+  const result = finish(problem, what, layout, cells, grid, { h, count, kind }, [what, h])
+  if (options.outlierMode === 'iht') report.add(result.error.map((value) => [{ iteration: iterations - 1, value, relaxed: false }]))
   return { ...result, error: report.before(result.error), iterations, notes: deadNote(gramDiagonal) }
 }

@@ -10,6 +10,7 @@ import type { LinearProblem, Outliers, QuantizedLinear } from './solver.ts'
 /**
  * Rounds `x` (`[p, q]`, processing order) to the grid, whose cells are `[groups, q, 2]`, and returns to the original order; also measures
  * the error. Takes ownership of `cells`. `outliers.h`, in processing order as well, counts as part of the weight; the result has its own.
+ * `spent`: disposed as soon as there are codes, since measuring the error takes room.
  */
 export function finish(
   problem: LinearProblem,
@@ -18,6 +19,7 @@ export function finish(
   cells: Tensor,
   grid: Grid,
   outliers: Outliers | null = null,
+  spent: readonly { dispose(): void }[] = [],
 ): Omit<QuantizedLinear, 'iterations' | 'notes'> {
   const { gpu, weight, gram, halfScales } = problem
   const [p, q] = [weight.rows, weight.cols]
@@ -38,8 +40,9 @@ export function finish(
     gpu.run1d('subtract', { x: rest, y: h }, { n: p * q }, (p * q) / 4)
     kept = { ...outliers, h }
   }
+  for (const one of [order, group, ...spent]) one.dispose()
   const error = objective(gpu, rest, gram)
-  for (const tensor of [rest, order, group]) tensor.dispose()
+  rest.dispose()
   const { groupSize, groups, groupIndex } = layout
   return { codes, what, grid: cells, groupSize, groups, groupIndex, outliers: kept, error }
 }

@@ -12,6 +12,9 @@ import type { Tensor } from '../gpu/tensor.ts'
 /** Whether a Σ is so large that what is not needed of it at the moment should not take room: 32 MiB, or less where there is little. */
 export const isLarge = ({ memoryBudget }: Pick<Device, 'memoryBudget'>, p: number) => 4 * p * p >= Math.min(2 ** 25, memoryBudget / 64)
 
+/** Whether several matrices of the size of a Σ are too much at once: four of them would take more than half of the memory. */
+export const isTight = ({ memoryBudget }: Pick<Device, 'memoryBudget'>, p: number) => 32 * p * p > memoryBudget
+
 export interface LinearProblem {
   gpu: Device
   /** W transposed, `[p, q]` = [in, out], f32. Not modified. */

@@ -108,12 +108,14 @@ export const spqr = defineSolver({
   async solve(problem, options) {
     const { gramDiagonal, weight } = problem
     const layout = layoutOf(gramDiagonal, options.groupSize, options.actOrder, false)
-    const { vt, trouble } = await factor(problem, layout.order, dampedDiagonal(gramDiagonal, layout.order), options.damping, 'SpQR')
+    const made = await factor(problem, layout.order, dampedDiagonal(gramDiagonal, layout.order), options.damping, 'SpQR')
+    const { vt, trouble } = made
     if (!vt) {
       const result = await solveQuantease(problem, options)
       return { ...result, notes: [...trouble, ...result.notes] }
     }
     const rounded = await roundColumns(problem, layout, vt, options)
+    if (problem.last) problem.derived.drop(made)
     const result = decode(problem, layout, rounded, realGrid(options))
     const ragged = options.bilevel && weight.cols % RUN
     const shorter = `${RUN} does not divide the ${weight.cols} outputs: the last ${ragged} rows share statistics among themselves.`
@@ -268,14 +270,16 @@ function decode(
   const codes = gpu.empty([p, q], 'u32')
   const what = gpu.empty([p, q])
   gpu.run1d(grid.kernel('spqr_decode'), { y, order, grid: cells, codes, what }, { q, p, size: groupSize }, p * q)
+  y.dispose()
   const ordered = (x: Tensor) => {
     const y = gpu.empty([p, q])
     gpu.run1d('scatter_rows', { x, order, y }, { rows: p, cols: q, half: 0 }, p * q)
+    x.dispose()
     return y
   }
   const outliers: Outliers = { h: ordered(h), count, kind: 'entries' }
   const rest = ordered(r)
   const error = objective(gpu, rest, gram)
-  for (const tensor of [y, h, r, rest, order]) tensor.dispose()
+  for (const tensor of [rest, order]) tensor.dispose()
   return { codes, what, grid: cells, groupSize, groups, groupIndex, outliers, error }
 }

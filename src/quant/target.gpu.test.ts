@@ -73,7 +73,7 @@ describe('the target', () => {
     const { w, seen } = layer(300, 5, 0.3)
     const sums = sumsOf(seen)
     const problem = await problemOf(w, sums)
-    const own = await aimed(problem, sums.cross, { damping, alpha }, true)
+    const own = await aimed(problem, sums, { damping, alpha }, true)
     const gram = product(seen.xt, transposed(seen.xt))
     const mean = Array.from({ length: p }, (_, j) => gram.data[j * p + j]).reduce((a, b) => a + b, 0) / p
     const ridged = matrix(p, p, (i, j) => gram.data[i * p + j] + (i === j ? damping * mean : 0))
@@ -107,7 +107,7 @@ describe('the target', () => {
     const { w, seen } = layer(200, 6, 0.3)
     const sums = sumsOf(seen)
     const problem = await problemOf(w, sums)
-    const own = await aimed(problem, sums.cross, { damping: 0, alpha: 0 }, true)
+    const own = await aimed(problem, sums, { damping: 0, alpha: 0 }, true)
     expect(own.problem.weight).toBe(problem.weight)
     expect(own.problem.gram).toBe(problem.gram)
     expect(askedAim({ target: 'original', targetAlpha: 'auto', ridge: 0 }, true)).toBeNull()

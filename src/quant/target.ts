@@ -65,8 +65,9 @@ const LEAST_DAMPING = 1e-4
 /** T `[p, q]` of a problem's weight, or null where Σ̃ cannot be factored, and why. */
 async function targetOf(
   problem: LinearProblem,
-  cross: Tensor,
+  sums: Pick<InputSums, 'cross'>,
   { damping, alpha }: Aim,
+  shelf?: Shelf,
 ): Promise<{ target: Tensor | null; trouble: string[] }> {
   const { gpu, weight, gramDiagonal } = problem
   const order = Uint32Array.from(gramDiagonal, (_, j) => j)
@@ -76,7 +77,9 @@ async function targetOf(
   const made = await factor(problem, order, diagonal, Math.max(LEAST_DAMPING, damping), 'The target')
   const { vt, trouble } = made
   if (!vt) return { target: null, trouble: ['The Gram matrix cannot be factored, so the target is the original one.'] }
-  const target = matmul(gpu, cross, weight)
+  shelf?.fetch('cross')
+  const target = matmul(gpu, sums.cross!, weight)
+  await shelf?.shelve('gram')
   await solveFactored(gpu, vt, target)
   if (problem.last) problem.derived.drop(made)
   const strength = gpu.upload(new Float32Array(weight.rows).fill(alpha), [weight.rows])
@@ -88,15 +91,17 @@ async function targetOf(
 
 /**
  * The problem with T and Σ̃ + λI in the place of W and Σ̃; itself where nothing is asked for. Until it is disposed, Σ̃ is damped itself.
- * What it makes besides T belongs to `problem.derived`. `damps`: as in `AskedAim`.
+ * What it makes besides T belongs to `problem.derived`. `damps`: as in `AskedAim`. `shelf`: has what `sums` are, and brings the cross
+ * products once Σ̃ is factored.
  */
 export async function aimed(
   problem: LinearProblem,
-  cross: Tensor | null,
+  sums: Pick<InputSums, 'cross'> | null,
   aim: Aim,
   damps: boolean,
+  shelf?: Shelf,
 ): Promise<{ problem: LinearProblem; trouble: string[]; dispose(): void }> {
-  const { target, trouble } = aim.alpha && cross ? await targetOf(problem, cross, aim) : { target: null, trouble: [] }
+  const { target, trouble } = aim.alpha && sums?.cross ? await targetOf(problem, sums, aim, shelf) : { target: null, trouble: [] }
   const own = aim.damping && damps ? await damped(problem, aim.damping) : null
   const { gramDiagonal, derived } = own ?? problem
   const restore = own && raise(problem, own.ridge)

@@ -89,7 +89,7 @@ class Trial {
     const started = performance.now()
     const asked = this.#asked(options)
     const aim = asked && (await this.#choose(asked, options, problem, sums))
-    const own = aim ? await aimed(problem, sums.seen.cross, aim, asked!.damps) : null
+    const own = aim ? await aimed(problem, sums.seen, aim, asked!.damps) : null
     const curve = new Map<number, ObjectivePoint>()
     const hooks = {
       report: (points: ObjectivePoint[]) => {

@@ -228,7 +228,7 @@ export abstract class EndPass extends StagePass {
   /** A slice of the head by the run's method. */
   async #solved({ options }: PlannedEnd, { sums, aim, damps }: Inputs, problem: LinearProblem) {
     const { solver } = this.#ends!.linears.run.plan
-    const own = aim && (await aimed(problem, sums.seen.cross, aim, damps))
+    const own = aim && (await aimed(problem, sums.seen, aim, damps))
     const result = await solver.solve(own?.problem ?? problem, options, {})
     own?.dispose()
     return { result, trouble: own?.trouble ?? [] }

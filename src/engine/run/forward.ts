@@ -26,7 +26,7 @@ import { FORWARD } from './pulse.ts'
 const KEPT_SHARE = 1 / 64
 
 /** The part of the memory that hidden states between blocks may take, of all texts together: at least, and at most. */
-const STATES_SHARES = [1 / 8, 1 / 2]
+const STATES_SHARES = [1 / 32, 1 / 2]
 
 /** Windows of the evaluation text that inputs in f16 are tried on, the most tokens of each, and the largest KL with which they are used. */
 const TRIED = 4
@@ -369,15 +369,16 @@ const widestMlp = ({ model: { shape, layouts } }: OpenModel) =>
   Math.max(shape.ffn, ...kindsOf({ layouts }).flatMap(({ stages }) => stages.at(-1)!.map(({ p }) => p)))
 
 /**
- * Bytes for hidden states: what the solvers leave. They take up to eight matrices of the largest Σ, and beside the weights of a block, as
- * stored and quantized, some of their size for its largest linear.
+ * Bytes for hidden states: what the weights of a block, as stored and quantized, and the solvers or the head leave. Beside its Σ, a linear
+ * takes a factor and what a method keeps of its weights, or two more sums while its inputs are summed up.
  */
-function roomFor({ model: { layouts, shape } }: OpenModel, memory: number): number {
+function roomFor({ model: { layouts, shape }, dtype }: OpenModel, memory: number): number {
   const kinds = kindsOf({ layouts }).map(linearsOf)
   const block = Math.max(...kinds.map((linears) => linears.reduce((sum, { p, q }) => sum + p * q, 0)))
-  const solving = 32 * Math.max(...kinds.flat().map(({ p }) => p)) ** 2 + 10 * block + 4 * shape.vocab * shape.embedWidth
+  const solving = Math.max(...kinds.flat().map(({ p, q }) => 2 * p * p + Math.max(p * p + 3 * p * q, 7 * p * q)))
+  const others = 4 * Math.max(solving, shape.vocab * shape.embedWidth) + (dtype === 'F32' ? 8 : 6) * block
   const [least, most] = STATES_SHARES
-  return Math.min(memory * most, Math.max(memory * least, memory - solving))
+  return Math.min(memory * most, Math.max(memory * least, memory - others))
 }
 
 /** Runs a block to its end. */

@@ -100,25 +100,29 @@ export class Linears {
     pass.stage(run.plan, 'solve', k, full)
     pass.progress.enter(solver.id)
     const held = weights.get(`${linear.name}.weight`)!
-    const weight = inFloats(gpu, held)
+    let weight = inFloats(gpu, held)
     const { sums, gramDiagonal, derived, aim } = shared
-    await sums.shelve('gram', 'cross')
-    sums.fetch('gram', ...(aim?.alpha ? (['cross'] as const) : []))
+    await sums.shelve('gram')
+    sums.fetch('gram')
     const { gram } = sums.seen
     const base = this.#lost(weight, null, gram, outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
     const curve = new Map<number, ObjectivePoint>()
     const problem: LinearProblem = { gpu, weight, gram, gramDiagonal, derived, halfScales: true, last, scoring: linear.scoring }
-    const own = aim ? await aimed(problem, sums.seen.cross, aim, run.plan.aim!.damps) : null
+    const own = aim ? await aimed(problem, sums.seen, aim, run.plan.aim!.damps, sums) : null
+    // Where a target takes the place of W, that is there as stored.
+    const away = own !== null && own.problem.weight !== weight && weight !== held
+    if (away) weight.dispose()
     const hooks = {
       report: (points: ObjectivePoint[]) => this.#report({ linear: full, weights: linear.q * linear.p }, points, relative, curve),
     }
-    await sums.shelve('gram')
     const result = await solveLinear(solver, own?.problem ?? problem, options, hooks)
     own?.dispose()
+    if (away) weight = inFloats(gpu, held)
     if (last) derived.dispose()
     const { outliers = null, what } = result
     const stored = collect(gpu, result, grid)
+    result.codes.dispose()
     if (outliers) add(gpu, what, outliers.h)
     const rounds = this.round(what)
     const lost = own || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
@@ -126,7 +130,7 @@ export class Linears {
     const heldOut = await this.#heldOut(weight, result, grid, sums, outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
     weights.set(`${linear.name}.weight`, what)
-    for (const tensor of [result.codes, result.grid, outliers?.h, weight === held ? null : weight]) tensor?.dispose()
+    for (const tensor of [result.grid, outliers?.h, weight === held ? null : weight]) tensor?.dispose()
     const seconds = host.control.clock - started
     return () =>
       this.#settle(task, {
