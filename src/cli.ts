@@ -236,7 +236,8 @@ async function perform(
   if (refusals.length) throw together(refusals)
   const check = await checkJob(job, session)
   say.texts(check)
-  const heavy = memoryProblem(check.runs, (await session.gpuSummary()).memoryBudget)
+  const heavy = memoryProblem(check.runs, await session.gpuSummary())
+  if (heavy?.severity === 'error') throw new WorkbenchError('gpu-too-small', heavy.message, heavy.hint)
   if (heavy) say.hear({ type: 'notice', run: null, problem: heavy })
   const emit = (event: RunEvent) => {
     if (event.type === 'run-start' && job.runs.length > 1) say.note(`Run ${job.runs.find(({ id }) => id === event.run)!.label}`)

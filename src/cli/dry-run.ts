@@ -74,9 +74,11 @@ export function dryText({ model, device, tensors, largest, calibration, evaluati
       lines.push(`${label}: not possible. ${problem?.message} ${problem?.hint}`)
       continue
     }
-    const { flops, readBytes, seconds, gpuBytes, hostBytes, stages } = forecast
+    const { flops, readBytes, seconds, gpuBytes, hostBytes, stages, least } = forecast
+    const enough = least ? `: ${least.linear ?? 'it'} takes at least ${size(least.bytes)}` : ''
+    const wanting = gpuBytes > device.memoryBudget ? ` (more than available${enough})` : ''
     lines.push(
-      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${gpuBytes > device.memoryBudget ? ' (more than available)' : ''}, host ${size(hostBytes)}`,
+      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${wanting}, host ${size(hostBytes)}`,
       `  ${stages.map((one) => `${one.stage} ${size(one.gpuBytes)}`).join(', ')}`,
     )
   }

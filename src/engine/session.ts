@@ -105,18 +105,22 @@ export class Session {
   /** What tells this device from others: all that it and the browser say of themselves, and bits of its arithmetic. */
   async adapterTraits(): Promise<AdapterTraits> {
     const gpu = await this.gpu()
-    return { told: gpu.info.told, arithmetic: [...(await probeArithmetic(gpu))], browser: globalThis.navigator?.userAgent ?? '' }
+    const arithmetic = [...(await probeArithmetic(gpu))]
+    // Nothing else has tensors of that size.
+    gpu.trim()
+    return { told: gpu.info.told, arithmetic, browser: globalThis.navigator?.userAgent ?? '' }
   }
 
   /** What the device is and can, with its measured GEMM rate. */
   async gpuSummary(): Promise<GpuSummary> {
     const gpu = await this.gpu()
     if (!this.#summary) {
-      const { memoryBudget, gflops } = gpu
+      const { memoryBudget, memoryKnown, gflops } = gpu
       const { told, ...info } = gpu.info
       this.#summary = {
         ...info,
         memoryBudget,
+        memoryKnown,
         fitsParameters: largestModel(memoryBudget, gpu.info.maxBinding),
         hourParameters: gpu.info.kind === 'software' ? modelOfAnHour(gflops) : null,
         gflops,

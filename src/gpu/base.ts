@@ -49,6 +49,10 @@ export abstract class BaseDevice<Buffer extends DeviceBuffer> implements Device 
     return Math.min(16 * 2 ** 30, Math.max(2 ** 30, 2 * this.info.maxBuffer))
   }
 
+  get memoryKnown(): boolean {
+    return false
+  }
+
   abstract clear(tensor: Tensor): void
   abstract write(tensor: Tensor, data: TypedArray | Uint8Array): void
   abstract copy(from: Tensor, to: Tensor, count?: number, fromElement?: number, toElement?: number): void

@@ -37,6 +37,8 @@ export interface Device {
   readonly info: GpuInfo
   /** Bytes that a run may use. */
   readonly memoryBudget: number
+  /** That is no estimate. */
+  readonly memoryKnown: boolean
   /** Memory in use now, and its peak. */
   readonly memory: MemoryCount
   /** The form of matrix products; `chooseGemm` measures which is fastest. */

@@ -60,6 +60,10 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
     return this.facts.memoryBudget
   }
 
+  override get memoryKnown(): boolean {
+    return true
+  }
+
   get submitFlops(): number {
     return this.facts.gflops ? Math.max(2e7, this.facts.gflops * 6e7) : SUBMIT_FLOPS
   }

@@ -68,6 +68,10 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
     return this.memoryAllowed ?? super.memoryBudget
   }
 
+  override get memoryKnown(): boolean {
+    return this.memoryAllowed !== undefined
+  }
+
   /** A run may use no more bytes than that, whatever the limits of the device suggest. */
   restrict(bytes: number): void {
     this.memoryAllowed = Math.min(this.memoryBudget, bytes)

@@ -14,8 +14,10 @@ export interface GpuSummary {
   /** Largest storage binding and buffer, bytes. */
   maxBinding: number
   maxBuffer: number
-  /** Memory that the engine may use, in bytes; an estimate, since WebGPU does not report it. */
+  /** Memory that the engine may use, in bytes; an estimate, since WebGPU does not report it, unless it is known. */
   memoryBudget: number
+  /** It was given, or found out when there was no more. */
+  memoryKnown?: boolean
   /** Parameters of the largest model that fits, by the engine's own memory model. */
   fitsParameters: number
   /**

@@ -22,6 +22,11 @@ export interface Forecast {
   /** Peak host memory for hidden states and the largest transfer, bytes. */
   hostBytes: number
   stages: (StagePeaks & { stage: Stage | 'load' })[]
+  /**
+   * Of a run that takes more GPU memory than the device has: the least with which it would do, bytes, and the linear that takes it. Not
+   * searched for where all methods are surveyed.
+   */
+  least?: { bytes: number; linear: string | null }
 }
 
 export interface StagePeaks {

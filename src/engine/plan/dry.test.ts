@@ -115,22 +115,39 @@ describe('a dry run of a config.json', () => {
     }
   })
 
-  it('says which linear does not fit, and how much it takes', () => {
-    const held = (holder: string, gibibytes: number) => ({
-      gpuBytes: gibibytes * 2 ** 30,
-      hostBytes: 0,
-      holdings: [{ holder, bytes: gibibytes * 2 ** 30 }],
+  it('says which linear does not fit, and the least with which it does', async () => {
+    const runs = [{ id: 'one', label: '', method: 'gptq', options: {} }]
+    const gpuOf = async (memoryBudget: number) =>
+      (
+        await dryRun(
+          await blank(),
+          { options: {}, calibration: { samples: 4, length: 32 }, evaluation, device: { ...dryDevices[0], memoryBudget }, runs },
+          new Session(undefined),
+        )
+      ).methods[0].forecast!
+    const evaluation = { samples: 3, length: 32 }
+    const { least } = await gpuOf(2 ** 20)
+    expect(least!.linear).toBe('model.layers.0.mlp.down_proj')
+    expect((await gpuOf(least!.bytes)).gpuBytes).toBe(least!.bytes)
+    expect((await gpuOf(least!.bytes)).least).toBeUndefined()
+    expect((await gpuOf(least!.bytes - 1)).least).toEqual(least)
+  })
+
+  it('refuses what does not fit into memory that is known, and warns where that is an estimate', () => {
+    const problem = (linear: string | null, memoryKnown?: boolean) =>
+      memoryProblem([{ forecast: { least: { bytes: 9 * 2 ** 30, linear } } }] as JobCheck['runs'], {
+        memoryBudget: 4 * 2 ** 30,
+        memoryKnown,
+      })
+    expect(problem('model.layers.0.mlp.down_proj', true)).toMatchObject({
+      severity: 'error',
+      message: 'Solving model.layers.0.mlp.down_proj takes at least 9.0 GiB of GPU memory; a run may use 4.0 GiB here.',
     })
-    const stages = [
-      { stage: 'calibrate', ...held('hidden states', 5) },
-      { stage: 'solve', ...held('the solver of model.layers.0.mlp.down_proj', 9) },
-    ]
-    const problem = (stage: typeof stages) => memoryProblem([{ forecast: { stages: stage } }] as JobCheck['runs'], 4 * 2 ** 30)?.message
-    expect(problem(stages)).toBe(
-      'Solving model.layers.0.mlp.down_proj takes about 9.0 GiB of GPU memory; this GPU probably has about 4.0 GiB.',
-    )
-    expect(problem(stages.slice(0, 1))).toBe('This needs about 5.0 GiB of GPU memory; this GPU probably has about 4.0 GiB.')
-    expect(problem([])).toBeUndefined()
+    expect(problem(null)).toMatchObject({
+      severity: 'warning',
+      message: 'This needs at least 9.0 GiB of GPU memory; this GPU probably has about 4.0 GiB.',
+    })
+    expect(memoryProblem([{ forecast: {} }] as JobCheck['runs'], { memoryBudget: 1 })).toBeNull()
   })
 
   it('says which matrix no buffer holds', async () => {

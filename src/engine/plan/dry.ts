@@ -12,14 +12,15 @@ import { trialsOf } from '../../quant/choice.ts'
 import { BLOCK } from '../../quant/descent.ts'
 import { solvers } from '../../quant/index.ts'
 import type { JobCheck } from '../job/check.ts'
-import type { DryRun, DryRunSpec, Forecast, StagePeaks } from '../job/forecast.ts'
+import type { GpuSummary } from '../job/device.ts'
+import type { DryRun, DryRunSpec, Forecast } from '../job/forecast.ts'
 import type { Job, RunSpec } from '../job/job.ts'
 import type { Problem } from '../job/model.ts'
 import type { Session } from '../session.ts'
 import { examine } from './check.ts'
 import { heldOutOf } from './draw.ts'
 import { type Counts, DrySession, jobOf, type SweepingDevice } from './dry-session.ts'
-import { type Foreseen, foresee } from './foresee.ts'
+import { type Foreseen, foresee, leastMemory } from './foresee.ts'
 import type { PlannedRun } from './plan.ts'
 import { gibibytes } from './remarks.ts'
 import { baselineWork, passagesWork, runWork } from './work.ts'
@@ -83,6 +84,16 @@ function corrected({ pace }: Session, run: PlannedRun, made: Forecast, opened: O
   return { ...made, seconds: foreseen && pace.seconds(foreseen) }
 }
 
+/** A forecast with the least memory that would do, where there is less than it takes. */
+async function weighed(
+  made: Forecast,
+  run: PlannedRun,
+  { opened, counts, device }: { opened: OpenModel; counts: Counts; device: SweepingDevice },
+): Promise<Forecast> {
+  if (made.gpuBytes <= device.memoryBudget) return made
+  return { ...made, least: await leastMemory(opened, run, counts, device) }
+}
+
 /** Checks a job completely: `examine`, and the forecast of each run on the present device. */
 export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
   const device = await deviceAtHand(session)
@@ -98,10 +109,10 @@ export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
       const made = forecast(model, run, held, counts, job.perplexityEvery, device)
       const foreseenRun = foreseenBy(made, run, model)
       if (foreseenRun) session.pace.expect(run.spec.id, foreseenRun)
-      check.runs[i].forecast = corrected(session, run, made, model)
+      check.runs[i].forecast = await weighed(corrected(session, run, made, model), run, { opened: model, counts, device })
     }
   }
-  const heavy = memoryProblem(check.runs, device.memoryBudget)
+  const heavy = memoryProblem(check.runs, await session.gpuSummary())
   if (heavy) check.problems.push(heavy)
   return check
 }
@@ -118,17 +129,24 @@ function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
   return examine(blank, new DrySession(new DryDevice(device), model, counts))
 }
 
-/** The warning for runs that will need more GPU memory than the device probably has. */
-export function memoryProblem(runs: JobCheck['runs'], memoryBudget: number): Problem | null {
-  const stages = runs.flatMap(({ forecast }) => forecast?.stages ?? [])
-  const worst = stages.reduce<StagePeaks | null>((most, stage) => (most && most.gpuBytes >= stage.gpuBytes ? most : stage), null)
-  if (!worst || worst.gpuBytes <= memoryBudget) return null
-  const linear = worst.holdings.flatMap(({ holder }) => holder.match(/^the solver of (.+)$/)?.[1] ?? []).at(0)
-  const needed = `about ${gibibytes(worst.gpuBytes)} of GPU memory`
+type Least = NonNullable<Forecast['least']>
+
+/** What stands against runs that need more GPU memory than there is: an error, or a warning where that is an estimate. */
+export function memoryProblem(
+  runs: JobCheck['runs'],
+  { memoryBudget, memoryKnown = false }: Pick<GpuSummary, 'memoryBudget' | 'memoryKnown'>,
+): Problem | null {
+  const worst = runs
+    .flatMap(({ forecast }) => forecast?.least ?? [])
+    .reduce((a, b) => (b.bytes > (a?.bytes ?? 0) ? b : a), null as Least | null)
+  if (!worst) return null
+  const { bytes, linear } = worst
+  const needed = `at least ${gibibytes(bytes)} of GPU memory`
+  const there = memoryKnown ? `a run may use ${gibibytes(memoryBudget)} here` : `this GPU probably has about ${gibibytes(memoryBudget)}`
   return {
-    severity: 'warning',
-    code: 'note',
-    message: `${linear ? `Solving ${linear} takes ${needed}` : `This needs ${needed}`}; this GPU probably has about ${gibibytes(memoryBudget)}.`,
+    severity: memoryKnown ? 'error' : 'warning',
+    code: memoryKnown ? 'gpu-too-small' : 'note',
+    message: `${linear ? `Solving ${linear} takes ${needed}` : `This needs ${needed}`}; ${there}.`,
     hint: linear
       ? 'Leave that linear as it is by an override, choose a method that takes less, or a smaller model.'
       : 'Use fewer or shorter samples, or a smaller model.',
@@ -176,7 +194,8 @@ export async function dryRun(
   const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
   const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])
   const foreseen = await foresee(opened, runs, counts, facts)
-  const methods = plans.map(({ check, plan }, i): DryRun['methods'][number] => {
+  const methods: DryRun['methods'] = []
+  for (const [i, { check, plan }] of plans.entries()) {
     const { id, label } = specs[i]
     const held = foreseen.get(id)
     const wrong = held?.error ?? check.problems.find(({ severity }) => severity === 'error')
@@ -185,9 +204,11 @@ export async function dryRun(
     if (held) Object.assign(baseline, { readBytes: held.baselineReadBytes, dispatches: held.baselineDispatches })
     const raw = held && plan && !problem ? forecast(opened, plan.runs[0], held, counts, 0, facts) : null
     // Corrections from this device do not apply to another.
-    const made = raw && !device ? corrected(session, plan!.runs[0], raw, opened) : raw
-    return { id, label, bitsPerWeight, checkpointBytes, forecast: made, problem }
-  })
+    const given = raw && !device ? corrected(session, plan!.runs[0], raw, opened) : raw
+    // Searched for where a run is meant, not for a survey of all methods.
+    const made = given && asked ? await weighed(given, plan!.runs[0], { opened, counts, device: facts }) : given
+    methods.push({ id, label, bitsPerWeight, checkpointBytes, forecast: made, problem })
+  }
   baseline.seconds = duration(facts, { ...baseline, bytes: baseline.readBytes, waits: 0 })
   const { maxBinding, maxBuffer, memoryBudget, gflops } = facts
   return {

@@ -140,6 +140,29 @@ export async function foresee(
   return new Map(specs.map((spec) => [spec.id, before.get(key(spec))!]))
 }
 
+/** Dry runs that a search for the least memory takes at most; the second usually is the last. */
+const TRIES = 8
+
+/**
+ * The least memory with which a run would do, and the linear that takes it. With more memory a run takes as much or more, so what it
+ * takes with too little is no more than the least.
+ */
+export async function leastMemory(opened: OpenModel, run: PlannedRun, counts: Counts, device: SweepingDevice): Promise<Forecast['least']> {
+  let memoryBudget = device.memoryBudget
+  for (let tries = 0; ; tries++) {
+    const { gpuBytes, stages } = (await foresee(opened, [run], counts, { ...device, memoryBudget })).get(run.spec.id)!
+    if (gpuBytes > memoryBudget && tries < TRIES) memoryBudget = gpuBytes
+    else return { bytes: Math.max(memoryBudget, gpuBytes), linear: solvedAt(stages) }
+  }
+}
+
+/** The linear whose solver holds memory at the peak of a run, if that is when one is solved. */
+function solvedAt(stages: Forecast['stages']): string | null {
+  const worst = stages.reduce((most, stage) => (stage.gpuBytes > most.gpuBytes ? stage : most))
+  if (worst.stage !== 'solve') return null
+  return worst.holdings.flatMap(({ holder }) => holder.match(/^the solver of (.+)$/)?.[1] ?? []).at(0) ?? null
+}
+
 /** The numbers of the blocks, those that are of one kind and that overrides treat alike together. */
 function alikeBlocks({ layouts }: Model, runs: PlannedRun[]): number[][] {
   const kinds = new Map<string, number[]>()
