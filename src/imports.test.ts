@@ -32,7 +32,7 @@ const allowed: Record<string, string[]> = {
   'engine/job/': ['data/datasets.ts', 'type data/', 'type eval/', 'type gpu/', 'type io/'],
   'engine/plan/': [...lower, ...root],
   // A dry run is a run.
-  'engine/plan/dry.ts': [...lower, ...root, 'engine/plan/', 'engine/run/'],
+  'engine/plan/foresee.ts': [...lower, ...root, 'engine/plan/', 'engine/run/'],
   'engine/keep/': [...lower, ...root, 'engine/plan/', 'type engine/run/'],
   'engine/run/': [...lower, ...root, 'engine/plan/', 'engine/keep/'],
   'engine/inspect/': [...lower, ...root, 'engine/plan/', 'engine/keep/', 'engine/run/'],

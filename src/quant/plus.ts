@@ -182,8 +182,7 @@ export const quanteasePlus = defineSolver({
       const changed = await one.descend(layouts[chain.sweeps], options.iterations, options.relax, false)
       if (i) {
         best.take(one, layouts.given)
-        one.cells.dispose()
-        one.dispose()
+        for (const over of [one.cells, one]) over.dispose()
       }
       say(options.iterations, changed)
     }

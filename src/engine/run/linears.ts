@@ -10,7 +10,8 @@ import { solveLinear } from '../../quant/slices.ts'
 import type { Chosen } from '../../quant/choice.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { gridKind } from '../../quant/grids/index.ts'
-import type { Derived, LinearProblem, QuantizedLinear } from '../../quant/solver.ts'
+import type { Options } from '../../options.ts'
+import type { Derived, LinearProblem, QuantizedLinear, SolverHooks } from '../../quant/solver.ts'
 import { aimed, outputLosses } from '../../quant/target.ts'
 import type { RunEvent } from '../job/events.ts'
 import type { LayerResult, ObjectiveCurve } from '../job/result.ts'
@@ -100,32 +101,26 @@ export class Linears {
     pass.stage(run.plan, 'solve', k, full)
     pass.progress.enter(solver.id)
     const held = weights.get(`${linear.name}.weight`)!
-    let weight = inFloats(gpu, held)
-    const { sums, gramDiagonal, derived, aim } = shared
+    const wide = inFloats(gpu, held)
+    const { sums, gramDiagonal, derived } = shared
     await sums.shelve('gram')
     sums.fetch('gram')
     const { gram } = sums.seen
-    const base = this.#lost(weight, null, gram, outputs)
+    const base = this.#lost(wide, null, gram, outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
     const curve = new Map<number, ObjectivePoint>()
-    const problem: LinearProblem = { gpu, weight, gram, gramDiagonal, derived, halfScales: true, last, scoring: linear.scoring }
-    const own = aim ? await aimed(problem, sums.seen, aim, run.plan.aim!.damps, sums) : null
-    // Where a target takes the place of W, that is there as stored.
-    const away = own !== null && own.problem.weight !== weight && weight !== held
-    if (away) weight.dispose()
+    const problem: LinearProblem = { gpu, weight: wide, gram, gramDiagonal, derived, halfScales: true, last, scoring: linear.scoring }
     const hooks = {
       report: (points: ObjectivePoint[]) => this.#report({ linear: full, weights: linear.q * linear.p }, points, relative, curve),
     }
-    const result = await solveLinear(solver, own?.problem ?? problem, options, hooks)
-    own?.dispose()
-    if (away) weight = inFloats(gpu, held)
+    const { result, trouble, weight, asItIs } = await this.#solved(problem, task, held, options, hooks)
     if (last) derived.dispose()
     const { outliers = null, what } = result
     const stored = collect(gpu, result, grid)
     result.codes.dispose()
     if (outliers) add(gpu, what, outliers.h)
     const rounds = this.round(what)
-    const lost = own || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
+    const lost = !asItIs || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
     if (last && sums.heldOut) sums.drop()
     const heldOut = await this.#heldOut(weight, result, grid, sums, outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
@@ -141,11 +136,26 @@ export class Linears {
         relative,
         lost,
         heldOut: heldOut.reading,
-        trouble: own?.trouble ?? [],
+        trouble,
         rows,
         curve,
         seconds,
       })
+  }
+
+  /**
+   * A linear solved for W or, where that is asked for, a target in its place: then W, which is `held` as stored, is not there in f32
+   * meanwhile. `weight`: W; `asItIs`: nothing stood in front of the solver.
+   */
+  async #solved(problem: LinearProblem, { shared: { sums, aim } }: LinearTask, held: Tensor, options: Options, hooks: SolverHooks) {
+    const { plan } = this.run
+    const own = aim && (await aimed(problem, sums.seen, aim, plan.aim!.damps, sums))
+    const away = own && own.problem.weight !== problem.weight && problem.weight !== held
+    if (away) problem.weight.dispose()
+    const result = await solveLinear(plan.solver, own?.problem ?? problem, options, hooks)
+    own?.dispose()
+    const weight = away ? inFloats(problem.gpu, held) : problem.weight
+    return { result, trouble: own?.trouble ?? [], weight, asItIs: !own }
   }
 
   /** How far a result, Ŵ + H in its `what`, and rounding to its grid are off on tokens that the method has not seen. */
