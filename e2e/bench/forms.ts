@@ -5,13 +5,15 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { chooseGemm, secondsOf } from '../../src/gpu/measure.ts'
-import { gemm } from '../../src/gpu/ops.ts'
-import { formsFor, gemmForms, gemmKernel } from '../../src/gpu/ops/gemm-forms.ts'
+import { forwardProduct, gemm } from '../../src/gpu/ops.ts'
+import { formsFor, type GemmFormName, gemmForms, gemmKernel } from '../../src/gpu/ops/gemm-forms.ts'
 import { kernelVariant } from '../../src/gpu/kernel.ts'
 import type { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { checkProduct } from './gemm.ts'
 import { measure, median, ratio, type Task } from './measure.ts'
 
+/** How far a sum may be off, per term, where both factors were rounded to f16: 2⁻¹⁰ of |ab|, which is 1/16 on average. */
+const HALVES = 6.5e-5
 /** Bytes that are copied to measure the rate of copies. */
 const COPIED = 2 ** 26
 
@@ -33,8 +35,9 @@ export async function measureForms(gpu: WebGpuDevice, sizes: number[], rounds: n
   const copyRate = await copyRateOf(gpu)
   const products = []
   for (const n of sizes) {
-    const tasks = tasksOf(gpu, n, against)
-    for (const task of tasks) checkProduct(task.name, n, task.a, task.b, await task.read())
+    const tasks = tasksOf(gpu, n, chosen, against)
+    for (const task of tasks)
+      checkProduct(task.name, n, task.a, task.b, await task.read(), task.name.endsWith(', f16') ? HALVES : undefined)
     const samples = await measure(tasks, rounds, gpu.info.kind === 'software' ? processorClock : undefined)
     for (const task of tasks) task.dispose()
     const milliseconds = Object.fromEntries(tasks.map(({ name }, i) => [name, samples[i]]))
@@ -69,7 +72,8 @@ interface ProductTask extends Task {
   b: Float32Array
 }
 
-function tasksOf(gpu: WebGpuDevice, n: number, against?: string): ProductTask[] {
+/** `chosen`: the form that products with inputs in f16 take, where the device offers them; their time includes rounding. */
+function tasksOf(gpu: WebGpuDevice, n: number, chosen: GemmFormName, against?: string): ProductTask[] {
   const random = () => new Float32Array(n * n).map(() => Math.random() - 0.5)
   const [dataA, dataB] = [random(), random()]
   const [a, b, c] = [gpu.upload(dataA, [n, n]), gpu.upload(dataB, [n, n]), gpu.empty([n, n])]
@@ -99,7 +103,11 @@ function tasksOf(gpu: WebGpuDevice, n: number, against?: string): ProductTask[] 
       gemm(gpu, { a, b, c, m: n, n, k: n, lda: n, ldb: n, ldc: n })
     }),
   )
-  const tasks = [...ours, ...before(gpu, against, task, { a, b, c })]
+  const halves = task(`${chosen}, f16`, () => {
+    gpu.gemm = chosen
+    forwardProduct(gpu, a, b, 'f16', { out: c })
+  })
+  const tasks = [...ours, ...(gpu.info.f16 ? [halves] : []), ...before(gpu, against, task, { a, b, c })]
   open = tasks.length
   return tasks
 }
@@ -114,14 +122,14 @@ function before(
   if (!against) return []
   const read = (name: string) => readFileSync(join(against, 'shaders', `${name}.wgsl`), 'utf8')
   const includes = Object.fromEntries(
-    ['gemm_direct', 'gemm_tiled', 'lib/gemm', 'lib/operand', 'lib/shape']
+    ['gemm_direct', 'gemm_tiled', 'lib/gemm', 'lib/left', 'lib/operand', 'lib/shape', 'lib/squares']
       .filter((name) => existsSync(join(against, 'shaders', `${name}.wgsl`)))
       .map((name) => [name, read(name)]),
   )
   const n = tensors.a.rows
   const sides = { m: n, n, k: n, lda: n, ldb: n, ldc: n }
   const none = { a0: 0, b0: 0, c0: 0, a_outer: 0, a_inner: 0, b_outer: 0, b_inner: 0, c_outer: 0, c_inner: 0 }
-  const params = { ...sides, ...none, inner: 1, share: 1, symmetric: 0, carried: 0, alpha: 1, beta: 0 }
+  const params = { ...sides, ...none, inner: 1, share: 1, symmetric: 0, carried: 0, row0: 0, alpha: 1, beta: 0 }
   return (['direct', 'tiled'] as const).map((form) => {
     const kernel = kernelVariant(gemmKernel(form, 'f32'), 'the build before', includes)
     const { rows, cols } = gemmForms[form]

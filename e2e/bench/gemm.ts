@@ -32,13 +32,13 @@ export function openOurs(gpu: Device): Library {
 }
 
 /** Checks some rows of a product against float64. */
-export function checkProduct(name: string, n: number, a: Float32Array, b: Float32Array, c: Float32Array) {
+export function checkProduct(name: string, n: number, a: Float32Array, b: Float32Array, c: Float32Array, tolerance = 1e-6) {
   for (const row of [0, 1, n >> 1, n - 1]) {
     for (let column = 0; column < n; column++) {
       let sum = 0
       for (let k = 0; k < n; k++) sum += a[row * n + k] * b[k * n + column]
       const got = c[row * n + column]
-      if (!(Math.abs(got - sum) <= 1e-6 * n)) throw new Error(`${name}, GEMM ${n}: [${row}, ${column}] is ${got}, not ${sum}.`)
+      if (!(Math.abs(got - sum) <= tolerance * n)) throw new Error(`${name}, GEMM ${n}: [${row}, ${column}] is ${got}, not ${sum}.`)
     }
   }
 }

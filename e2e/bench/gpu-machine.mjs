@@ -6,7 +6,8 @@
  * report.md anew, so that parts can be run one by one; none takes longer than `--minutes`. `--software` takes lavapipe, to try the
  * command without a GPU.
  *
- * `--pack FILE.tar.xz` writes everything that another Linux machine of the same processor needs, without packages, network or Node:
+ * `--pack FILE.tar.xz` writes everything that these parts need on another Linux machine of the same processor, without packages, network or
+ * Node; without the tests it is much smaller:
  *
  *     tar xf FILE.tar.xz && cd quantease-workbench && ./node e2e/bench/gpu-machine.mjs
  *
@@ -173,7 +174,8 @@ root), or any copy of it in a folder .vulkan here. With --software, the command 
 }
 
 async function main() {
-  if (values.pack) return pack(root, values.pack, [await bundled('src/cli.ts'), await bundled('e2e/bench/node.ts')])
+  if (values.pack)
+    return pack(root, values.pack, [await bundled('src/cli.ts'), await bundled('e2e/bench/node.ts')], values.only.includes('tests'))
   mkdirSync(out, { recursive: true })
   const machine = prepare()
   const file = join(out, 'report.json')

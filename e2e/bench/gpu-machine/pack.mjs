@@ -4,15 +4,18 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync,
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 
-/** What the tests import; the rest follows from these. */
-const roots = ['webgpu', 'vitest', 'vite', '@vitejs/plugin-react', 'fast-check', 'hyparquet-writer']
+/** What the tests import; the rest follows from these. Built programs need Dawn alone. */
+const tested = ['vitest', 'vite', '@vitejs/plugin-react', 'fast-check', 'hyparquet-writer']
 /** Large, and needed by no GPU test. */
 const left = /^(onnxruntime-|@wllama\/|@node-llama-cpp\/|react|radix-ui|@radix-ui\/|typescript|@typescript\/|playwright)/
 /** Tracked files that no part reads. */
 const unread = /\.(png|svg|jpe?g)$|^(e2e\/(views|dry-runs|oracle|interop|peers)|findings)\//
 
-/** Writes the archive; `bundles`: programs that were built. */
-export function pack(root, file, bundles) {
+/** Tracked files that programs are run with. */
+const run = /^(package\.json|public\/demo\/|src\/(setup|adapters)\.mjs|e2e\/bench\/)/
+
+/** Writes the archive; `bundles`: programs that were built; `tests`: with what the tests need. */
+export function pack(root, file, bundles, tests) {
   const folder = mkdtempSync(join(tmpdir(), 'gpu-machine-pack-'))
   const to = join(folder, 'quantease-workbench')
   try {
@@ -22,9 +25,10 @@ export function pack(root, file, bundles) {
     }
     const listed = spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26 })
     if (listed.status !== 0) throw new Error('An archive is packed from a checkout of git.')
-    for (const path of listed.stdout.split('\0').filter((path) => path && !unread.test(path))) if (existsSync(join(root, path))) take(path)
+    for (const path of listed.stdout.split('\0').filter((path) => path && (tests ? !unread.test(path) : run.test(path))))
+      if (existsSync(join(root, path))) take(path)
     for (const bundle of bundles) take(dirname(bundle))
-    for (const name of packagesOf(root)) take(join('node_modules', name))
+    for (const name of tests ? packagesOf(root) : ['webgpu']) take(join('node_modules', name))
     copyFileSync(process.execPath, join(to, 'node'))
     for (const loader of loaders(root)) {
       mkdirSync(join(to, '.vulkan'), { recursive: true })
@@ -52,7 +56,7 @@ const loaders = (root) =>
 function packagesOf(root) {
   const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const found = new Set()
-  const open = [...roots, ...Object.keys(dependencies)]
+  const open = [...tested, ...Object.keys(dependencies)]
   while (open.length) {
     const name = open.pop()
     const at = join(root, 'node_modules', name, 'package.json')
