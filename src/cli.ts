@@ -22,7 +22,7 @@ import { type Given, help, readArguments, UsageError } from './cli/arguments.ts'
 import { type Asked, understand, withoutEffect } from './cli/asked.ts'
 import { budgetOf, budgetText, mixed, type Mixed } from './cli/budget.ts'
 import { dryText, foresee } from './cli/dry-run.ts'
-import { chooseTexts, connect, demo as demoFile, isRemote, keptPaces, notesPlace, openModel } from './cli/inputs.ts'
+import { chooseTexts, connect, demo as demoFile, isRemote, notesPlace, openModel } from './cli/inputs.ts'
 import { jobOf } from './cli/job.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
 import { checkPrompt, continuationOf, continuationText, type Continued, continued } from './cli/prompt.ts'
@@ -50,7 +50,6 @@ async function main(): Promise<void> {
     process.stdout.write(help(catalog))
     return
   }
-  session.pace.store = keptPaces(typed)
   const replay = await replayOf(typed)
   const given = replay?.given ?? typed
   notes = notesPlace(given)

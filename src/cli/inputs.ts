@@ -4,8 +4,7 @@ import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { demoFiles } from '../engine/hosts/demo.ts'
 import type { NoteStore } from '../engine/device-notes.ts'
-import type { PaceStore } from '../engine/pace.ts'
-import { diskCacheFolder, diskNotes, diskPaces } from '../engine/hosts/disk.ts'
+import { diskCacheFolder, diskNotes } from '../engine/hosts/disk.ts'
 import { diskFile, diskFolder, textFile } from '../engine/hosts/node.ts'
 import { defaultCacheBudget, type Hub, openHub, openHubModel } from '../engine/hub.ts'
 import type { ModelSummary } from '../engine/job/model.ts'
@@ -40,11 +39,7 @@ export async function openModel(session: Session, hub: Hub, model: string): Prom
 const cacheFolder = (given: Given) =>
   given.text('cache') ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'quantease-workbench')
 
-/** Keeps what runs take on this machine, so that times are foreseen better the next time; null where nothing is to be kept. */
-export const keptPaces = (given: Given): PaceStore | null =>
-  given.whole('cache-gb', defaultCacheBudget / 1e9, 0) ? diskPaces(cacheFolder(given)) : null
-
-/** Where the program keeps what it finds out about devices, likewise. */
+/** Where the program keeps what it finds out about devices, and how long runs took on them; null where nothing is to be kept. */
 export const notesPlace = (given: Given): NoteStore | null =>
   given.whole('cache-gb', defaultCacheBudget / 1e9, 0) ? diskNotes(cacheFolder(given)) : null
 

@@ -14,11 +14,12 @@ test('another session finds what was noted, of the same device only', async () =
   const store = memory()
   await new DeviceNotes(store).add(device('a'), { gemm: 'direct' })
   await new DeviceNotes(store).add(device('a'), { memory: 2 ** 30 })
-  expect(await new DeviceNotes(store).of(device('a'))).toEqual({ gemm: 'direct', memory: 2 ** 30 })
+  await new DeviceNotes(store).add(device('a'), { pace: { rates: [] } })
+  expect(await new DeviceNotes(store).of(device('a'))).toEqual({ gemm: 'direct', memory: 2 ** 30, pace: { rates: [] } })
   expect(await new DeviceNotes(store).of(device('b'))).toEqual({})
 })
 
-test.each<unknown>([null, 'direct', { gemm: 'none', memory: -1 }, { gemm: 3, memory: '9' }, { memory: Number.NaN }])(
+test.each<unknown>([null, 'direct', { gemm: 'none', memory: -1 }, { gemm: 3, memory: '9' }, { memory: Number.NaN, pace: 3 }])(
   'nothing is taken from %o',
   async (bad) => {
     const notes = new DeviceNotes({ get: async () => bad, set: async () => {} })

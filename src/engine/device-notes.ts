@@ -1,15 +1,18 @@
 /**
- * What was found out about a device, kept from one opening to the next: how products are fastest there, and how much memory it turned out
- * to have. Notes only save time: where they cannot be read or kept, all is found out again.
+ * What was found out about a device, kept from one opening to the next: how products are fastest there, how much memory it turned out
+ * to have, and how long runs took on it. Notes only save time: where they cannot be read or kept, all is found out again.
  */
 import type { Device } from '../gpu/device.ts'
 import { type GemmFormName, gemmFormNames } from '../gpu/ops/gemm-forms.ts'
 import { sha256 } from '../io/digest.ts'
+import { isObject } from '../io/json.ts'
 
 export interface DeviceNote {
   gemm?: GemmFormName
   /** Bytes that a run may use, where less could be had than the device's limits suggest. */
   memory?: number
+  /** What `Pace` learned there. */
+  pace?: unknown
 }
 
 /** A place for notes, by names of 16 hexadecimal digits. */
@@ -47,9 +50,10 @@ async function nameOf({ info }: Pick<Device, 'info'>): Promise<string> {
 
 /** A note as it was kept, without what makes no sense. */
 function readNote(kept: unknown): DeviceNote {
-  const { gemm, memory } = (typeof kept === 'object' && kept !== null ? kept : {}) as Record<string, unknown>
+  const { gemm, memory, pace } = isObject(kept) ? kept : {}
   return {
     ...(gemmFormNames.includes(gemm as GemmFormName) && { gemm: gemm as GemmFormName }),
     ...(typeof memory === 'number' && Number.isFinite(memory) && memory > 0 && { memory }),
+    ...(isObject(pace) && { pace }),
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import { type Learned, Pace } from './pace.ts'
+import { Pace } from './pace.ts'
 
 const of = (method: string, seconds: number, linears = 0) => ({ method, seconds, linears })
 
@@ -63,31 +63,28 @@ test('of several factors, that of linears nearest in size counts', () => {
 })
 
 describe('between visits', () => {
-  /** A store in memory, as JSON. */
-  function memory(kept = new Map<string, string>()) {
-    return {
-      kept,
-      load: async (adapter: string) => JSON.parse(kept.get(adapter) ?? 'null'),
-      save: async (adapter: string, learned: Learned) => void kept.set(adapter, JSON.stringify(learned)),
-    }
-  }
-  const visit = async (store: ReturnType<typeof memory>, adapter = 'a') => {
+  /** Notes in memory, as JSON. */
+  const memory = (kept = new Map<string, string>()) => ({ kept })
+  const visit = (store: ReturnType<typeof memory>, adapter = 'a') => {
     const pace = new Pace()
-    pace.store = store
-    await pace.on(adapter)
+    pace.on(
+      adapter,
+      JSON.parse(store.kept.get(adapter) ?? 'null'),
+      async (learned) => void store.kept.set(adapter, JSON.stringify(learned)),
+    )
     return pace
   }
 
   test('the first forecast of the next visit is what such a run took', async () => {
     const store = memory()
-    const first = await visit(store)
+    const first = visit(store)
     const run = of('rtn', 0.12, 301)
     first.expect('run', run)
     first.begin()
     for (let linear = 0; linear < 301; linear++) first.keep(0.055)
     first.learn('run', 301 * 0.055 + 0.36)
     await vi.waitFor(() => expect(store.kept.size).toBe(1))
-    const [next, elsewhere] = [await visit(store), await visit(store, 'b')]
+    const [next, elsewhere] = [visit(store), visit(store, 'b')]
     expect(next.seconds(run)).toBeCloseTo(301 * 0.055 + 0.36, 6)
     // Another adapter is another matter.
     expect(elsewhere.seconds(run)).toBeLessThan(2)
@@ -95,7 +92,7 @@ describe('between visits', () => {
 
   test('a forecast does not follow the measurement of each visit once a run has been timed', async () => {
     const store = memory()
-    const first = await visit(store)
+    const first = visit(store)
     const probed = { gflops: 2, dispatchSeconds: 1e-4, tick: 1e-3 }
     const busy = { gflops: 0.1, dispatchSeconds: 2e-3, tick: 2e-2 }
     expect(first.counted(busy)).toEqual(busy)
@@ -105,10 +102,10 @@ describe('between visits', () => {
     first.learn('run', 30)
     expect(first.counted(busy)).toEqual(probed)
     await vi.waitFor(() => expect(store.kept.size).toBe(1))
-    const next = await visit(store)
+    const next = visit(store)
     expect(next.counted(busy)).toEqual(probed)
     expect(next.seconds(run)).toBeCloseTo(30.04, 6)
-    const elsewhere = await visit(store, 'b')
+    const elsewhere = visit(store, 'b')
     expect(elsewhere.counted(busy)).toEqual(busy)
   })
 
@@ -118,15 +115,13 @@ describe('between visits', () => {
     ['other fields', '{"rates":{},"kept":[]}'],
     ['damaged values', '{"rates":[{"method":"rtn","size":0,"factor":-1},{"method":3},null],"kept":{"linears":-5,"seconds":"x"}}'],
   ])('what was kept as %s is not believed', async (_, text) => {
-    const pace = await visit(memory(new Map([['a', text]])))
+    const pace = visit(memory(new Map([['a', text]])))
     expect(pace.seconds(of('rtn', 2, 10))).toBeCloseTo(2.04, 6)
   })
 
-  test('a store that fails harms nothing', async () => {
-    const failing = { load: () => Promise.reject(new Error('no')), save: () => Promise.reject(new Error('no')) }
+  test('a place that fails harms nothing', async () => {
     const pace = new Pace()
-    pace.store = failing
-    await pace.on('a')
+    pace.on('a', null, () => Promise.reject(new Error('no')))
     pace.expect('run', of('rtn', 1))
     pace.learn('run', 2)
     await new Promise((resolve) => setTimeout(resolve))

@@ -4,7 +4,7 @@
  * of its own method by its own factor, others by the median of all; of several factors, that of linears nearest in size counts, since
  * what is not foreseen weighs more in small ones. What it takes to keep a solved linear, in the journal and in files,
  * depends on no method and is measured by itself: on small linears it is most of the time. All this is kept
- * from visit to visit for each adapter, so that a new visit need not begin with a guess.
+ * among the notes on a device (device-notes.ts), so that a new visit need not begin with a guess.
  */
 import { isObject } from '../io/json.ts'
 
@@ -45,19 +45,12 @@ export interface Learned {
   kept: { linears: number; seconds: number }
 }
 
-/** Where that is kept between visits, by adapter. Errors of it are no reason to stop: then estimates begin anew. */
-export interface PaceStore {
-  load(adapter: string): Promise<unknown>
-  save(adapter: string, learned: Learned): Promise<void>
-}
-
 /** Most rates that are read back, and most linears kept that still count, so that a machine may change. */
 const MOST = { rates: 500, linears: 300 }
 
 export class Pace {
-  /** Set before the first device is opened. */
-  store: PaceStore | null = null
   #adapter: string | null = null
+  #keep: ((learned: Learned) => Promise<void>) | null = null
   #saving: Promise<void> | null = null
   readonly #foreseen = new Map<string, Foreseen>()
   #rates: Rate[] = []
@@ -66,11 +59,12 @@ export class Pace {
   #keeping = 0
   #kept = { linears: 0, seconds: 0 }
 
-  /** The adapter that everything now runs on; what it taught earlier is read where it was kept. */
-  async on(adapter: string): Promise<void> {
+  /** The adapter that everything now runs on, what it taught earlier, and what keeps what it teaches now. */
+  on(adapter: string, earlier: unknown, keep: (learned: Learned) => Promise<void>): void {
+    this.#keep = keep
     if (adapter === this.#adapter) return
     this.#adapter = adapter
-    const { probed, rates, kept } = readLearned(await this.store?.load(adapter).catch(() => null))
+    const { probed, rates, kept } = readLearned(earlier)
     this.#probed = probed
     this.#rates = rates
     this.#kept = kept
@@ -140,12 +134,10 @@ export class Pace {
 
   /** Keeps what was learned, once for all that is learned meanwhile. */
   #save(): void {
-    const { store } = this
-    const adapter = this.#adapter
-    if (!store || adapter === null || this.#saving) return
+    if (!this.#keep || this.#saving) return
     const save = async () => {
       this.#saving = null
-      await store.save(adapter, { probed: this.#probed, rates: this.#rates, kept: this.#kept })
+      await this.#keep?.({ probed: this.#probed, rates: this.#rates, kept: { ...this.#kept } })
     }
     this.#saving = Promise.resolve()
       .then(save)

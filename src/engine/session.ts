@@ -80,7 +80,7 @@ export class Session {
       if (known.memory) gpu.restrict(known.memory)
       await chooseGemm(gpu, known.gemm)
       if (known.gemm !== gpu.gemm) await this.#notes.add(gpu, { gemm: gpu.gemm })
-      await this.pace.on(gpu.info.told)
+      this.pace.on(gpu.info.told, known.pace, (pace) => this.#notes.add(gpu, { pace }))
       return gpu
     }
     this.#gpu = open().catch((error) => {

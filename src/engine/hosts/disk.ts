@@ -1,13 +1,11 @@
 /** Node's file access: ranges of files, atomic writes, and errors that name the folder. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../../errors.ts'
 import type { Bytes } from '../../io/bytes.ts'
 import type { CacheFolder } from '../../io/hub/cache.ts'
-import { isObject } from '../../io/json.ts'
 import type { NoteStore } from '../device-notes.ts'
-import type { PaceStore } from '../pace.ts'
 
 class DiskBytes implements Bytes {
   constructor(
@@ -141,31 +139,8 @@ export function diskCacheFolder(parent: string): CacheFolder {
   }
 }
 
-/** What runs took on each adapter, in one file of this folder. */
-export function diskPaces(folder: string): PaceStore {
-  const path = join(folder, 'pace.json')
-  const all = (): Record<string, unknown> => {
-    try {
-      const found: unknown = JSON.parse(readFileSync(path, 'utf8'))
-      return isObject(found) ? found : {}
-    } catch {
-      return {}
-    }
-  }
-  return {
-    load: async (adapter) => all()[adapter],
-    // At once, since the program may end next, and whole, whoever else writes at the same time.
-    async save(adapter, learned) {
-      mkdirSync(folder, { recursive: true })
-      const own = `${path}.${process.pid}`
-      writeFileSync(own, JSON.stringify({ ...all(), [adapter]: learned }))
-      renameSync(own, path)
-    },
-  }
-}
-
 /** A larger file of notes is not ours. */
-const NOTE_BYTES = 4096
+const NOTE_BYTES = 1 << 18
 
 /** Notes on devices, one small file each in `parent`. */
 export function diskNotes(parent: string): NoteStore {
@@ -175,11 +150,12 @@ export function diskNotes(parent: string): NoteStore {
       const path = join(folder, `${device}.json`)
       return (await stat(path)).size <= NOTE_BYTES ? JSON.parse(await readFile(path, 'utf8')) : null
     },
+    // At once, since the program may end next, and whole, whoever else writes at the same time.
     async set(device, note) {
-      await mkdir(folder, { recursive: true })
+      mkdirSync(folder, { recursive: true })
       const draft = join(folder, `${device}.${process.pid}.tmp`)
-      await writeFile(draft, JSON.stringify(note))
-      await rename(draft, join(folder, `${device}.json`))
+      writeFileSync(draft, JSON.stringify(note))
+      renameSync(draft, join(folder, `${device}.json`))
     },
   }
 }

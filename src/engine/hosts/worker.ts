@@ -83,14 +83,9 @@ const hub = openHub({
 })
 // The page's address, which is this worker's name, may turn on GPU tracing (gpu/webgpu/trace.ts).
 const debug = new URL(self.name).searchParams.has('debug') ? console.error : null
-const paces = createStore('quantease-pace', 'adapters')
 const devices = createStore('quantease-devices', 'notes')
 const browserNotes: NoteStore = { get: (device) => get(device, devices), set: (device, note) => set(device, note, devices) }
 const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug }, browserNotes)
-session.pace.store = {
-  load: (adapter) => get(adapter, paces),
-  save: (adapter, learned) => set(adapter, learned, paces),
-}
 let search: AbortController | null = null
 const grams = new GramCache()
 let store: OpenedStore | null = null
