@@ -1,5 +1,6 @@
 /** QuantEase on one square layer: an iteration compared with one GEMM of the same size, and with a dispatch per column. */
-import roundingCode from '../../shaders/lib/grid.wgsl?raw'
+import gridCode from '../../shaders/lib/grid.wgsl?raw'
+import halfCode from '../../shaders/lib/half.wgsl?raw'
 import type { WebGpuDevice } from '../../src/gpu/webgpu.ts'
 import { bufferOf } from '../../src/gpu/webgpu/buffer.ts'
 import { diagonal, matmul } from '../../src/gpu/ops.ts'
@@ -100,7 +101,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var k = 0u; k < params.p; k++) { sum += sigma[params.j * params.p + k] * r[k * width + id.x]; }
   g[id.x] = sum / sigma[params.j * params.p + params.j];
 }`
-const step = `${roundingCode}\n${params}
+const step = `${halfCode}\n${gridCode}\n${params}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grid: array<vec2f>;
 @group(0) @binding(2) var<storage, read_write> r: array<f32>;
