@@ -183,21 +183,6 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
         <Field label="Length" help="Tokens per window." path="evaluation.length">
           {(control) => <NumberField {...control} whole value={evaluation.length} onChange={(length) => change({ length })} />}
         </Field>
-        {(halves || evaluation.products === 'f16') && (
-          <Field
-            label="Inputs in f16"
-            help="Linears read their inputs in 16 bits and sum in 32, where the model as it is then diverges by no more than 1e-5 nats. Calibration and solvers stay in f32."
-            path="evaluation.products"
-          >
-            {(control) => (
-              <Switch
-                {...control}
-                checked={evaluation.products === 'f16'}
-                onChange={(on) => change({ products: on ? 'f16' : undefined })}
-              />
-            )}
-          </Field>
-        )}
         {!measuring && (
           <Field
             label="Every n blocks"
@@ -210,6 +195,21 @@ export function EvaluationCard({ job, model, measuring }: { job: Job; model: Mod
                 whole
                 value={job.perplexityEvery}
                 onChange={(perplexityEvery) => workbench.setJob({ perplexityEvery })}
+              />
+            )}
+          </Field>
+        )}
+        {(halves || evaluation.products === 'f16') && (
+          <Field
+            label="Inputs in f16"
+            help="Linears read their inputs in 16 bits and sum in 32, where the model as it is then diverges by no more than 1e-5 nats. Calibration and solvers stay in f32."
+            path="evaluation.products"
+          >
+            {(control) => (
+              <Switch
+                {...control}
+                checked={evaluation.products === 'f16'}
+                onChange={(on) => change({ products: on ? 'f16' : undefined })}
               />
             )}
           </Field>
