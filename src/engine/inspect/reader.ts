@@ -11,8 +11,8 @@ import type { OpenModel } from '../../models/open.ts'
 import { TokenInputs } from '../../models/token-inputs.ts'
 import { restore } from '../../quant/linear.ts'
 import type { RunSpec } from '../job/job.ts'
-import { last } from '../run/forward.ts'
-import { endsOf, type Kept, linearNames, restoreBlock } from '../run/restore.ts'
+import { last } from '../passes/forward.ts'
+import { endsOf, type Kept, linearNames, restoreBlock } from '../passes/restore.ts'
 
 /** What a run made of the first `blocks` blocks. */
 export interface Quantized {

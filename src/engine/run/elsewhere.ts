@@ -10,7 +10,7 @@ import { objective } from '../../quant/rounding.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import { BlockLoop } from './blocks.ts'
 import { Linears, type SolvingRun } from './linears.ts'
-import { StageSums } from './sums.ts'
+import { StageSums } from '../passes/sums.ts'
 
 /** What to solve of one block. */
 export interface Part {

@@ -25,12 +25,12 @@ import type { EndResult } from '../job/result.ts'
 import { endBits } from '../plan/plan.ts'
 import type { PlannedEnd } from '../plan/ends.ts'
 import type { KeptEnd } from '../keep/solved.ts'
-import type { Hidden } from './hidden.ts'
+import type { Hidden } from '../passes/hidden.ts'
 import type { Linears } from './linears.ts'
-import { FORWARD } from './pulse.ts'
-import { tableOf } from './restore.ts'
-import { StagePass, type Streams } from './stages.ts'
-import { StageSums } from './sums.ts'
+import { FORWARD } from '../passes/pulse.ts'
+import { tableOf } from '../passes/restore.ts'
+import { StagePass, type Streams } from '../passes/stages.ts'
+import { StageSums } from '../passes/sums.ts'
 
 /** Entries of a slice at least, and what their number is a multiple of. */
 const LEAST = 1024

@@ -15,7 +15,7 @@ import type { Job } from '../job/job.ts'
 import { runJob } from './run.ts'
 import { Session } from '../session.ts'
 import { memoryHost, smallJob, testTexts } from '../testing.ts'
-import { fold } from './transform.ts'
+import { fold } from '../passes/transform.ts'
 
 const fixture = (name: string) => fixtures.find((one) => one.name === name)!
 

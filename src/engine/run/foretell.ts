@@ -17,8 +17,8 @@ import { SolvedBlocks } from '../keep/solved.ts'
 import type { Foretold, NextToken } from '../job/foretold.ts'
 import type { RunSpec } from '../job/job.ts'
 import type { Session } from '../session.ts'
-import { last } from './forward.ts'
-import { endsOf, type Kept, restoreBlock } from './restore.ts'
+import { last } from '../passes/forward.ts'
+import { endsOf, type Kept, restoreBlock } from '../passes/restore.ts'
 
 /**
  * What run `i` of the job in the journal would say after a prompt, where `said` was said.

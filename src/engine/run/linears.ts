@@ -17,10 +17,10 @@ import type { RunEvent } from '../job/events.ts'
 import type { LayerResult, ObjectiveCurve } from '../job/result.ts'
 import type { KeptLinear } from '../keep/solved.ts'
 import { linearBits, reordered } from '../plan/plan.ts'
-import type { ForwardPass } from './forward.ts'
-import type { Settle } from './settling.ts'
+import type { ForwardPass } from '../passes/forward.ts'
+import type { Settle } from '../passes/settling.ts'
 import type { Run } from './single.ts'
-import type { StageSums } from './sums.ts'
+import type { StageSums } from '../passes/sums.ts'
 
 type ObjectivePoint = Extract<RunEvent, { type: 'objective' }>['points'][number]
 

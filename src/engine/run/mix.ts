@@ -20,7 +20,7 @@ import { FULL } from '../run-options.ts'
 import type { Session } from '../session.ts'
 import { prepare } from './prepare.ts'
 import { type Probed, ProbeLoop, type ProbedStage } from './probe.ts'
-import { Pulse } from './pulse.ts'
+import { Pulse } from '../passes/pulse.ts'
 import { Recovery } from './recovery.ts'
 
 /** Blocks in one pattern, so that it stays short. */

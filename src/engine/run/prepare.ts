@@ -18,7 +18,7 @@ import { roundingRemarks } from '../plan/remarks.ts'
 import { baselineWork, passagesWork, type PlannedWork, type RunWork, runWork } from '../plan/work.ts'
 import type { Session } from '../session.ts'
 import { today } from '../texts.ts'
-import { FORWARD } from './pulse.ts'
+import { FORWARD } from '../passes/pulse.ts'
 
 type JobStart = Extract<RunEvent, { type: 'job-start' }>
 

@@ -9,9 +9,9 @@ import { Derived } from '../../quant/solver.ts'
 import { errorOf, errorsOn, roundedTo } from '../../quant/widths.ts'
 import type { Options } from '../../options.ts'
 import type { PlannedRun } from '../plan/plan.ts'
-import type { Hidden } from './hidden.ts'
-import { StagePass } from './stages.ts'
-import type { StageSums } from './sums.ts'
+import type { Hidden } from '../passes/hidden.ts'
+import { StagePass } from '../passes/stages.ts'
+import type { StageSums } from '../passes/sums.ts'
 
 /** Windows that the divergence is measured on, and tokens of each. */
 const WINDOWS = 4

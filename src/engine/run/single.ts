@@ -8,7 +8,7 @@ import type { Journal } from '../keep/journal.ts'
 import { type PlannedRun, keptLinears, weightBytes } from '../plan/plan.ts'
 import { oversized } from '../plan/remarks.ts'
 import type { PlannedWork, RunWork } from '../plan/work.ts'
-import { type Pulse, FORWARD } from './pulse.ts'
+import { type Pulse, FORWARD } from '../passes/pulse.ts'
 
 /** A single window has no standard error, and JSON no NaN. */
 export const finiteOrNull = (value: number) => (Number.isFinite(value) ? value : null)

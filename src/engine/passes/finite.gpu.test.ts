@@ -2,7 +2,7 @@
 import { describe, expect, it, test } from 'vitest'
 import { testSource } from '../../gpu/testing.ts'
 import type { Tensors } from '../../models/testing.ts'
-import { runJob } from './run.ts'
+import { runJob } from '../run/run.ts'
 import { Session } from '../session.ts'
 import { memoryHost, memoryText, smallJob, tinyFiles } from '../testing.ts'
 
