@@ -81,6 +81,53 @@ export function linearBits(
   }
 }
 
+/** What files say of a run: how its linears are stored, and how they were found. */
+function settingsOf(
+  solver: Solver,
+  options: Options,
+  run: { trueSequential: boolean; fullInputs: boolean; groupIndex: boolean },
+  linears: PlannedRun['linears'],
+  blocks: number,
+  opened: OpenModel,
+): ExportSettings {
+  const stored = opened.folder.checkpoint.tensors.get(opened.embedding)!.dtype
+  const solved = linears.flatMap((of) => [...of.values()])
+  const grid = solved[0].grid
+  return {
+    ...mostFrequent(solved.map((one) => one.grid)),
+    // The file has to record whether columns are out of order.
+    actOrder: solved.some(reordered),
+    symmetric: solved.every((one) => one.grid.symmetric),
+    trueSequential: run.trueSequential && !solver.transform && !run.fullInputs,
+    method: solver.id,
+    iterations: Number(options.iterations ?? 0),
+    mse: grid.grid === 'mse' ? 2.4 : 0,
+    // Not every method has this option.
+    staticGroups: options.staticGroups === true,
+    groupIndex: run.groupIndex,
+    damping: options.damping as number | undefined,
+    dtype: modelDtype(opened.folder.configText, stored),
+    // Names that could mean something else in a pattern are no names of modules.
+    otherModules: opened.otherModules.filter((name) => /^\w+$/.test(name)),
+    dynamicSkips: skipped(linears, blocks, opened),
+  }
+}
+
+/** Modules by their paths that stay as they are. */
+function skipped(linears: PlannedRun['linears'], blocks: number, opened: OpenModel): string[] {
+  const all = opened.model.shape.blocks
+  return [
+    ...opened.model.outer.flatMap(({ name, linear }) => (linear ? [`${opened.prefix}${name.replace(/\.weight$/, '')}`] : [])),
+    ...opened.model.layouts
+      .slice(0, blocks)
+      .flatMap((layout, k) =>
+        keptOf(layout).flatMap(({ name, linear }) => (linear ? [blockName(opened, k, name.replace(/\.weight$/, ''))] : [])),
+      ),
+    ...keptLinears(linears, opened).map(({ name }) => name),
+    ...Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
+  ]
+}
+
 export function planRun(
   spec: RunSpec,
   opened: OpenModel,
@@ -104,40 +151,11 @@ export function planRun(
   const linears = planLinears(spec, solver, options, opened, blocks, fail)
   if (!linears) return null
   const ends = planEnds(spec, solver, options, opened, fail)
-  const stored = opened.folder.checkpoint.tensors.get(opened.embedding)!.dtype
-  const solved = linears.flatMap((of) => [...of.values()])
-  const grid = solved[0].grid
-  const settings: ExportSettings = {
-    ...mostFrequent(solved.map((one) => one.grid)),
-    // The file has to record whether columns are out of order.
-    actOrder: solved.some(reordered),
-    symmetric: solved.every((one) => one.grid.symmetric),
-    trueSequential: trueSequential && !solver.transform && !fullInputs,
-    method: solver.id,
-    iterations: Number(options.iterations ?? 0),
-    mse: grid.grid === 'mse' ? 2.4 : 0,
-    // Not every method has this option.
-    staticGroups: options.staticGroups === true,
-    groupIndex,
-    damping: options.damping as number | undefined,
-    dtype: modelDtype(opened.folder.configText, stored),
-    // Names that could mean something else in a pattern are no names of modules.
-    otherModules: opened.otherModules.filter((name) => /^\w+$/.test(name)),
-    dynamicSkips: [
-      ...opened.model.outer.flatMap(({ name, linear }) => (linear ? [`${opened.prefix}${name.replace(/\.weight$/, '')}`] : [])),
-      ...opened.model.layouts
-        .slice(0, blocks)
-        .flatMap((layout, k) =>
-          keptOf(layout).flatMap(({ name, linear }) => (linear ? [blockName(opened, k, name.replace(/\.weight$/, ''))] : [])),
-        ),
-      ...keptLinears(linears, opened).map(({ name }) => name),
-      ...Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
-    ],
-  }
+  const settings = settingsOf(solver, options, { trueSequential, fullInputs, groupIndex }, linears, blocks, opened)
   const outliers = opened.model.layouts.flatMap(linearsOf).some(({ q, p }) => solver.outliers?.(q, p, options))
   const output = {
     settings,
-    levels: grid.levels,
+    levels: linears.flatMap((of) => [...of.values()])[0].grid.levels,
     outliers,
     ...contentOf(solver, linears, ends, settings, opened),
     decoder: decoderOf(opened),
