@@ -22,7 +22,7 @@ import { heldOutOf } from './draw.ts'
 import { type Counts, DrySession, jobOf, type SweepingDevice } from './dry-session.ts'
 import { type Foreseen, foresee, leastMemory } from './foresee.ts'
 import type { PlannedRun } from './plan.ts'
-import { gibibytes } from './remarks.ts'
+import { mebibytes } from './remarks.ts'
 import { baselineWork, passagesWork, runWork } from './work.ts'
 
 /** Assumed time of a dispatch on a GPU that is not present, s: about what drivers take to encode and start one. */
@@ -141,8 +141,8 @@ export function memoryProblem(
     .reduce((a, b) => (b.bytes > (a?.bytes ?? 0) ? b : a), null as Least | null)
   if (!worst) return null
   const { bytes, linear } = worst
-  const needed = `at least ${gibibytes(bytes)} of GPU memory`
-  const there = memoryKnown ? `a run may use ${gibibytes(memoryBudget)} here` : `this GPU probably has about ${gibibytes(memoryBudget)}`
+  const needed = `at least ${mebibytes(bytes)} of GPU memory`
+  const there = memoryKnown ? `a run may use ${mebibytes(memoryBudget)} here` : `this GPU probably has about ${mebibytes(memoryBudget)}`
   return {
     severity: memoryKnown ? 'error' : 'warning',
     code: memoryKnown ? 'gpu-too-small' : 'note',

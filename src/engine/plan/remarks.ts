@@ -149,5 +149,5 @@ export function roundingRemarks({ formats, measured, output: { settings } }: Pla
     }))
 }
 
-const mebibytes = (bytes: number) => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : gibibytes(bytes))
+export const mebibytes = (bytes: number) => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : gibibytes(bytes))
 export const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`

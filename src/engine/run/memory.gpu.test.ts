@@ -8,6 +8,7 @@ import type { NoteStore } from '../device-notes.ts'
 import type { RunEvent } from '../job/events.ts'
 import type { RunSpec } from '../job/job.ts'
 import { memoryHost, smallJob, testTexts, tinyConfig } from '../testing.ts'
+import { checkJob } from '../plan/dry.ts'
 import { Session } from '../session.ts'
 import { runJob } from './run.ts'
 
@@ -62,7 +63,7 @@ function lying(bytes = Number.POSITIVE_INFINITY, seen = { most: 0 }): GPU {
   return { requestAdapter } as unknown as GPU
 }
 
-async function run(memory?: number, { source = testSource(), notes = null, at = () => {}, methods = runs }: Partial<Ways> = {}) {
+async function opened(memory?: number, { source = testSource(), notes = null }: Partial<Ways> = {}): Promise<Session> {
   const session = new Session(source, testTexts(), null, { memory }, notes)
   sessions.push(session)
   await session.open(
@@ -73,6 +74,11 @@ async function run(memory?: number, { source = testSource(), notes = null, at = 
     ]),
     'tiny',
   )
+  return session
+}
+
+async function run(memory?: number, { at = () => {}, methods = runs, ...ways }: Partial<Ways> = {}) {
+  const session = await opened(memory, ways)
   const { host, sinks, events } = memoryHost(session, (event) => at(event, session))
   const report = await runJob(smallJob(methods, { save: true }), host)
   const gpu = asWebGpu(await session.gpu())
@@ -100,6 +106,25 @@ test('every method, with room and without', async () => {
     expect(Buffer.compare(small.files.get(id)!, whole.files.get(id)!)).toBe(0)
   }
   expect(small.peak).toBeLessThan(whole.peak)
+}, 240_000)
+
+test('what does not fit is refused before anything is computed, and the least that is named does', async () => {
+  const methods = [runs[0]]
+  const check = async (memory: number) => {
+    const session = await opened(memory)
+    const { problems, runs } = await checkJob(smallJob(methods), session)
+    return { errors: problems.filter(({ severity }) => severity === 'error'), least: runs[0].forecast!.least, gpu: await session.gpu() }
+  }
+  const { errors, least, gpu } = await check(2 ** 19)
+  expect(errors[0].message).toMatch(
+    /^(Solving model.layers.\d.\S+ takes|This needs) at least .* of GPU memory; a run may use 0.5 MiB here.$/,
+  )
+  expect(gpu.memory.held).toBeLessThan(2 ** 19)
+  expect((await check(least!.bytes)).errors).toEqual([])
+  const small = await run(least!.bytes, { methods })
+  expect(Buffer.compare(small.files.get('rtn')!, whole.files.get('rtn')!)).toBe(0)
+  // As near as a forecast is.
+  expect(small.peak).toBeLessThan(1.02 * least!.bytes)
 }, 240_000)
 
 test('a device with less memory than it may use: half of it is used from then on, and remembered', async () => {
