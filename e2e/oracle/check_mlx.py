@@ -25,7 +25,9 @@ LENGTH, WINDOWS = 64, 8
 VARIANTS = ["demo", "llama-2", "llama-3.2", "llama-biased-f16", "tinyllama-bf16", "smollm2-sharded", "mistral", "qwen2", "qwen2-window", "qwen3",
             "gemma-2", "gemma-3"]
 RUNS = {"2 bits": ["--wbits", "2", "--groupsize", "32"], "3 bits, row": ["--wbits", "3"], "4 bits": ["--wbits", "4", "--groupsize", "32"],
-        "4 bits, symmetric, row": ["--wbits", "4", "--sym"], "8 bits": ["--wbits", "8", "--groupsize", "32"]}
+        "4 bits, symmetric, row": ["--wbits", "4", "--sym"], "8 bits": ["--wbits", "8", "--groupsize", "32"],
+        "ends of Q4_1": ["--wbits", "4", "--groupsize", "32", "--embedding-type", "q4_1", "--head-type", "q4_1"],
+        "ends of Q8_0 and Q5_0": ["--type", "q4_0", "--embedding-type", "q8_0", "--head-type", "q5_0"]}
 
 
 def quantize(model, out, method):
@@ -71,7 +73,10 @@ def check(name, folder):
     shutil.copy(DEMO / "tokenizer.json", source)
     tokens = Tokenizer.from_file(str(source / "tokenizer.json")).encode((DEMO / "evaluation.txt").read_text()).ids
     ids = mx.array(tokens[: WINDOWS * LENGTH]).reshape(WINDOWS, LENGTH)
+    tied = json.loads((source / "config.json").read_text()).get("tie_word_embeddings", name.startswith("gemma"))
     for run, method in RUNS.items():
+        if tied and "--head-type" in method:
+            method = method[: method.index("--head-type")]
         ours = quantize(source, folder / run, method)
         model, _ = load_model(folder / run)
         far = perplexity(model, ids) / ours["perplexity"] - 1

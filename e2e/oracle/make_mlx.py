@@ -20,7 +20,7 @@ def main():
     mx.set_default_device(mx.cpu)
     rng = np.random.default_rng(7)
     tensors = {}
-    for bits in (2, 3, 4, 8):
+    for bits in (2, 3, 4, 8, 5):
         for group in (32, 64, 128):
             words, scales, biases = mx.quantize(mx.array(rng.standard_normal((Q, P)), mx.float32), group, bits)
             codes = mx.dequantize(words, mx.ones_like(scales), mx.zeros_like(biases), group, bits)

@@ -20,7 +20,7 @@ export const runOptions = [
     type: 'choice',
     default: USUAL,
     choices: endChoices,
-    help: 'What the token embedding is stored as: in full precision, or in a type of GGUF. auto: with a type that only GGUF holds, what llama.cpp’s quantizer takes for it, which is the same type; else full precision.',
+    help: 'What the token embedding is stored as: in full precision, or in a type of GGUF, of which MLX holds Q4_0 to Q8_0 too. auto: with a type that only GGUF holds, what llama.cpp’s quantizer takes for it, which is the same type; else full precision.',
     cost: 'Of small models, embedding and head are half the file.',
   },
   {

@@ -277,9 +277,10 @@ function contentOf(
     }
     if (solver.transform) for (const name of foldedVectors(opened.model.layouts[k])) vectors.add(blockName(opened, k, name))
   }
-  for (const { name, q, p, grid } of ends) {
+  for (const { use, name, q, p, grid } of ends) {
     const { bits, groupSize, symmetric, levels } = grid
-    linears.push({ name, q, p, bits, groupSize, symmetric, levels, groups: groupsOf(p, groupSize), outliers: 0, dtype })
+    const picked = use !== 'head'
+    linears.push({ name, q, p, bits, groupSize, symmetric, levels, picked, groups: groupsOf(p, groupSize), outliers: 0, dtype })
   }
   const replaced = new Set(linears.map(({ name }) => `${name}.weight`))
   const kept = [...opened.folder.checkpoint.tensors.values()]

@@ -117,10 +117,14 @@ test('what cannot be is refused by name, and other formats say what they hold', 
   ])
   expect(await refusals('awq', { headType: 'q4_k' }, ['dense'])).toEqual([expect.stringContaining('AWQ does not know the types of GGUF')])
   expect(await refusals('quantease', { headType: 'q4_k', outlier: 0.01 }, ['dense'])).toEqual([expect.stringContaining('without outliers')])
-  for (const format of ['gptq', 'compressed-tensors', 'mlx', 'sidecar'])
+  for (const format of ['gptq', 'compressed-tensors', 'sidecar'])
     expect(await refusals('rtn', { bits: 4, groupSize: 32, symmetric: true, headType: 'q8_0' }, [format])).toEqual([
       expect.stringMatching(/embedding and head in full precision, and this run rounds model.embed_tokens/),
     ])
+  expect(await refusals('rtn', { bits: 4, groupSize: 32, symmetric: true, headType: 'q8_0' }, ['mlx'])).toEqual([])
+  expect(await refusals('rtn', { bits: 4, groupSize: 32, headType: 'iq4_nl' }, ['mlx'])).toEqual([
+    expect.stringMatching(/Q4_0 to Q8_0 only, not what model.embed_tokens has/),
+  ])
   // What others hold too stays whole there.
   expect(await refusals('rtn', { kind: 'mxfp4' }, ['compressed-tensors'])).toEqual([])
 })

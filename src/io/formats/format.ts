@@ -28,6 +28,8 @@ export interface LinearPlan {
   groups: number
   /** `Grid.levels`; not given: that of the plan. */
   levels?: string
+  /** Its rows are picked, not multiplied: it is the embedding. */
+  picked?: boolean
   /** How many outliers the method is expected to keep. */
   outliers?: number | null
   /** The dtype of the model's weights. */
@@ -41,6 +43,8 @@ export interface ExportSettings {
   groupSize: number
   actOrder: boolean
   symmetric: boolean
+  /** Of the settings of one linear, as there. */
+  picked?: boolean
   /** Of the settings of one linear: whether all others are symmetric, too; not given: as this one. */
   allSymmetric?: boolean
   trueSequential: boolean
@@ -100,9 +104,20 @@ export interface ExportPlan {
 }
 
 /** The settings of one linear: those of the run, with the grid that it has itself. */
-export function settingsOf(settings: ExportSettings, linear: Pick<LinearPlan, 'bits' | 'groupSize' | 'symmetric'>): ExportSettings {
-  const { bits, groupSize = settings.groupSize, symmetric = settings.symmetric } = linear
-  return { ...settings, bits, groupSize, symmetric, allSymmetric: settings.symmetric, actOrder: settings.actOrder && groupSize !== -1 }
+export function settingsOf(
+  settings: ExportSettings,
+  linear: Pick<LinearPlan, 'bits' | 'groupSize' | 'symmetric' | 'picked'>,
+): ExportSettings {
+  const { bits, groupSize = settings.groupSize, symmetric = settings.symmetric, picked = false } = linear
+  return {
+    ...settings,
+    bits,
+    groupSize,
+    symmetric,
+    allSymmetric: settings.symmetric,
+    actOrder: settings.actOrder && groupSize !== -1,
+    picked,
+  }
 }
 
 /** A plan as one for each grid that linears have, that of the most linears first: what a format says of one grid, it says of each. */

@@ -17,7 +17,7 @@ const [q, p] = [3, 128]
 
 const settings = (change: Partial<ExportSettings>) =>
   ({ bits: 4, actOrder: false, symmetric: false, groupSize: 32, ...change }) as ExportSettings
-const cases = ([2, 3, 4, 8] as const).flatMap((bits) => [32, 64, 128].map((group) => [bits, group] as const))
+const cases = ([2, 3, 4, 5, 8] as const).flatMap((bits) => [32, 64, 128].map((group) => [bits, group] as const))
 
 /** A recorded linear as a solver leaves it, and what MLX has of it. */
 async function recorded(checkpoint: Checkpoint, bits: SolvedLinear['bits'], group: number) {
@@ -199,4 +199,16 @@ test('a folder names what differs from linear to linear, reads back, and a chang
   const file = sink.files.get('model.safetensors')!
   file[file.length - 1] ^= 1
   expect(await refusal(() => stream.verify(async () => {}))).toMatchObject({ code: 'storage-failed' })
+})
+
+test('the types of GGUF with blocks of 32 are stored as they are, for an embedding so that MLX unpacks it exactly', async () => {
+  const { solved } = await recorded(golden, 5, 32)
+  // W = scale · (code − 16), the scale of either sign.
+  const signed = { ...solved, levels: 'signed', grid: solved.grid.map((x, i) => (i & 1 ? 16 * solved.grid[i - 1] : -x)) }
+  const own = settings({ bits: 5, symmetric: true, dtype: 'BF16' })
+  const biases = encodeMlx('m', signed, own).get('m.biases')!
+  expect(f16ToF32(new Uint16Array(biases.buffer))[0]).toBe(signed.grid[1])
+  const picked = encodeMlx('m', signed, { ...own, picked: true })
+  expect(new Float32Array(picked.get('m.biases')!.buffer)[0]).toBe(signed.grid[1])
+  expect(encodeMlx('m', signed, { ...own, dtype: 'F16', picked: true }).get('m.scales')!.length).toBe((2 * (q * p)) / 32)
 })

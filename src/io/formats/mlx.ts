@@ -3,7 +3,9 @@
  *   `.weight` U32 `[q, p·b/32]`   codes, a little-endian bit stream along the inputs, one per output
  *   `.scales` F16 or F32 `[q, p/m]`
  *   `.biases` F16 or F32 `[q, p/m]`, minus scale · zero
- * W[n,k] = scales[n,k/m] · code[n,k] + biases[n,k/m]; a grid with real minima has them as biases as they are. A group that is larger than MLX has them, or a full row, repeats its scale.
+ * W[n,k] = scales[n,k/m] · code[n,k] + biases[n,k/m]; a grid with real minima has them as biases as they are, and so have the types Q4_0 to
+ * Q8_0 of GGUF. A group that is larger than MLX has them, or a full row, repeats its scale. Embedding and head are stored alike, as those
+ * that mlx-lm itself quantizes.
  *
  * MLX multiplies in the wider of the dtypes of scales and inputs, so nothing is rounded once more where it loads.
  *
@@ -30,7 +32,6 @@ import {
   type Remark,
   remarksOfGrids,
   settingsOf,
-  wholeEnds,
 } from './format.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
@@ -40,10 +41,19 @@ const GROUPS = [128, 64, 32]
 /**
  * What scales and biases are kept in. Scales are float16 numbers, and so is a symmetric grid's minimum, which is a scale times a
  * power of two. Another one is rounded in a float16 model of few bits, since MLX would compute everything in float32 otherwise; at
- * 8 bits that could move it by an eighth of a step.
+ * 8 bits that could move it by an eighth of a step. Picked rows are unpacked in the dtype of their scales, which all that follows has then.
  */
-const scaleDtype = ({ dtype, symmetric, bits }: Pick<ExportSettings, 'dtype' | 'symmetric' | 'bits'>, levels = 'uniform') =>
-  symmetric || levels === 'affine' || (dtype === 'F16' && bits < 8) ? 'F16' : 'F32'
+function scaleDtype({ dtype, symmetric, bits, picked }: Stored, levels = 'uniform') {
+  if (picked && dtype !== 'F16') return 'F32'
+  return symmetric || holdsMinima(levels) || (dtype === 'F16' && bits < 8) ? 'F16' : 'F32'
+}
+
+type Stored = Pick<ExportSettings, 'dtype' | 'symmetric' | 'bits' | 'picked'>
+
+const some = (linears: readonly LinearPlan[]) => linears[0].name + (linears.length > 1 ? ` and ${linears.length - 1} more` : '')
+
+/** Kinds of grids, `Grid.levels`, whose cells are a scale and a minimum. */
+const holdsMinima = (levels = 'uniform') => levels === 'affine' || levels === 'signed'
 
 /** The largest of MLX's groups that no group of the result cuts; none where rows do not divide. */
 function groupOf(p: number, groupSize: number): number | undefined {
@@ -86,35 +96,32 @@ export const mlx: ExportFormat = {
   summary: 'safetensors in the layout of Apple’s MLX: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
   library: 'mlx',
   stores: 'codes',
-  accepts: wholeEnds(
-    'MLX folders written here have',
-    eachGrid(({ levels, outliers, settings, linears }) => {
-      if (levels !== 'uniform' && levels !== 'affine')
-        return {
-          why: 'MLX files can store uniform integer grids and grids with real minima only.',
-          instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
-        }
-      if (outliers)
-        return {
-          why: 'MLX files cannot store outliers beside the codes.',
-          instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
-        }
-      if (settings.actOrder)
-        return {
-          why: 'MLX files have no group index, but act-order moves columns between groups.',
-          instead: 'Turn on static groups, or turn act-order off.',
-        }
-      const odd = linears.find(({ p }) => !groupOf(p, settings.groupSize))
-      if (!odd) return null
-      const { groupSize: size } = settings
-      if (odd.p % 32 === 0)
-        return { why: `MLX does not support groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
+  accepts: eachGrid(({ levels, outliers, settings, linears }) => {
+    if (levels !== 'uniform' && !holdsMinima(levels))
       return {
-        why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`,
-        instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
+        why: `MLX files can store uniform integer grids, grids with real minima and the types Q4_0 to Q8_0 only, not what ${some(linears)} ${linears.length > 1 ? 'have' : 'has'}.`,
+        instead: 'Choose one of these, or the format “Plain weights” (dense).',
       }
-    }),
-  ),
+    if (outliers)
+      return {
+        why: 'MLX files cannot store outliers beside the codes.',
+        instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
+      }
+    if (settings.actOrder)
+      return {
+        why: 'MLX files have no group index, but act-order moves columns between groups.',
+        instead: 'Turn on static groups, or turn act-order off.',
+      }
+    const odd = linears.find(({ p }) => !groupOf(p, settings.groupSize))
+    if (!odd) return null
+    const { groupSize: size } = settings
+    if (odd.p % 32 === 0)
+      return { why: `MLX does not support groups of ${size}.`, instead: 'Choose groups of 32, 64 or 128, or the full row.' }
+    return {
+      why: `${odd.name} has ${odd.p} inputs, but MLX needs multiples of 32.`,
+      instead: 'Choose the format “GPTQ” (gptq) or “Plain weights” (dense).',
+    }
+  }),
   rounds: () => null,
   remarks: remarksOfGrids(remarks),
   ...safetensorsFolder(layout),
@@ -128,7 +135,7 @@ export const mlx: ExportFormat = {
 export function encodeMlx(
   name: string,
   { q, p, bits, codes, grid, groupIndex, levels }: SolvedLinear,
-  settings: Pick<ExportSettings, 'bits' | 'dtype' | 'symmetric' | 'groupSize'>,
+  settings: Stored & Pick<ExportSettings, 'groupSize'>,
 ): Map<string, Uint8Array> {
   const words = (p * bits) / 32
   const weight = new Uint32Array(q * words)
@@ -141,7 +148,7 @@ export function encodeMlx(
     for (let n = 0; n < q; n++) {
       const [scale, zero] = [grid[2 * (own + n)], grid[2 * (own + n) + 1]]
       scales[n * groups + group] = scale
-      biases[n * groups + group] = levels === 'affine' ? zero : -scale * zero
+      biases[n * groups + group] = holdsMinima(levels) ? zero : -scale * zero
     }
   }
   const dtype = scaleDtype(settings, levels)
@@ -228,7 +235,7 @@ const rounding = (bits: number) => (2 ** bits - 1) * 2 ** -11
 function remarks({ settings, levels }: ExportPlan): Remark[] {
   const { bits, symmetric, dtype } = settings
   const found: Remark[] = []
-  if (scaleDtype(settings, levels) === 'F16' && !symmetric && levels !== 'affine') {
+  if (scaleDtype(settings, levels) === 'F16' && !symmetric && !holdsMinima(levels)) {
     found.push({
       field: 'symmetric',
       message: `MLX stores the minimum of a group, here rounded to float16: by at most ${(100 * rounding(bits)).toPrecision(2)} % of a step. Figures are measured without this rounding.`,
@@ -247,9 +254,13 @@ function remarks({ settings, levels }: ExportPlan): Remark[] {
   return found
 }
 
+/** Embedding and head as mlx-lm names them. */
+const ENDS = ['model.embed_tokens', 'lm_head']
+
 /** As of November 2026. */
-function compatibility({ linears, model: { attention } }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
-  const foreign = linears.find(({ name }) => !name.startsWith('model.layers.'))
+function compatibility({ linears, ends = [], model: { attention } }: ExportPlan, notLoaded: NotLoaded = {}): Compatibility[] {
+  const usual = (name: string) => name.startsWith('model.layers.') || (ends.includes(name) && ENDS.includes(name))
+  const foreign = linears.find(({ name }) => !usual(name))
   const unnamed = foreign && `No: mlx-lm expects names like model.layers.0, but here one is ${foreign.name}.`
   const reason = notLoaded['mlx-lm'] ?? unnamed
   const span = Math.min(...(attention?.spans ?? []))
