@@ -52,14 +52,14 @@ test('a format that cannot hold a run any more says so until it is taken back', 
   const outliers = field('runs.1.options.outlier').getByRole('textbox')
   await outliers.fill('0')
   // What is taken where nothing was chosen moves with the plan; what was chosen stays.
-  await expect.poll(() => box('GPTQ for QuantEase+ 3-bit').isChecked(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => box('GPTQ for QuantEase+ 3-bit').isChecked(), { timeout: 60_000 }).toBe(true)
   await box('Plain weights for QuantEase+ 3-bit').check()
   await outliers.fill('0.01')
   const problems = page.getByRole('list', { name: 'Problems of the formats' })
   await problems.getByText(new RegExp(`GPTQ cannot .*${literal}`)).waitFor()
   expect(await start().isDisabled()).toBe(true)
   await box(`GPTQ for ${sparse}`).click()
-  await expect.poll(() => start().isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => start().isEnabled(), { timeout: 60_000 }).toBe(true)
   await outliers.fill('0')
   await box('GPTQ for QuantEase+ 3-bit').check()
   await box('Plain weights for QuantEase+ 3-bit').uncheck()
@@ -80,7 +80,7 @@ let before: Record<string, string>
 
 test('a finished job is written in other formats later, without solving', async () => {
   const { page, button } = workbench
-  await expect.poll(() => start().isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => start().isEnabled(), { timeout: 60_000 }).toBe(true)
   await start().click()
   const report = await workbench.report(120_000)
   before = await exportedFiles(page)
@@ -92,7 +92,7 @@ test('a finished job is written in other formats later, without solving', async 
   await box('Plain weights for QuantEase+ 3-bit').check()
   expect(await accessibilityProblems(page)).toEqual([])
   await button('Write 3 checkpoints').click()
-  const again = await workbench.report(60_000)
+  const again = await workbench.report(120_000)
   expect(again.runs.map(({ perplexity }) => perplexity)).toEqual(report.runs.map(({ perplexity }) => perplexity))
   expect(again.runs[1].export?.checkpoints.map(({ folder }) => folder)).toEqual(['gptq/', 'dense/'])
   const after = await exportedFiles(page)
@@ -118,9 +118,9 @@ test('after a reload the folder is asked for, and the results are written again 
   await button('Write in other formats').click()
   await page.getByText('Choose or drop the folder “stories” again').waitFor()
   await drop(page, 'main', [folder])
-  await box('Plain weights for QuantEase+ 3-bit').uncheck({ timeout: 30_000 })
+  await box('Plain weights for QuantEase+ 3-bit').uncheck({ timeout: 60_000 })
   await button('Write 2 checkpoints').click()
-  await workbench.report(60_000)
+  await workbench.report(120_000)
   await page.getByRole('region', { name: 'Other formats' }).waitFor()
 })
 
@@ -130,9 +130,9 @@ test('what is solved is given up where the person says so', async () => {
   await fillSmallPlan(workbench)
   await button('Remove QuantEase+ 3-bit').click()
   await field('keepSolved').getByRole('switch').uncheck()
-  await expect.poll(() => start().isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => start().isEnabled(), { timeout: 60_000 }).toBe(true)
   await start().click()
-  await workbench.report(60_000)
+  await workbench.report(120_000)
   await page.getByText('The solved layers were not kept').waitFor()
   const files = [...(await privateFiles(page)).keys()].sort()
   const newest = files.at(-1)!.split('/')[1]

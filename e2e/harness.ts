@@ -54,6 +54,8 @@ export async function openPage(browser: Browser, url: string, options: BrowserCo
 /** A page with the workbench in it. */
 export async function openWorkbench(context: BrowserContext, url: string) {
   const page = await context.newPage()
+  // Others may be at work on the same cores.
+  page.setDefaultTimeout(60_000)
   const errors: string[] = []
   page.on('pageerror', (error) => errors.push(String(error.stack)))
   page.on('console', (message) => {

@@ -83,7 +83,7 @@ async function planRtn(at: Workbench) {
   await at.page.getByRole('button', { name: /^Remove QuantEase/ }).click()
   await fillSmallPlan(at)
   const start = at.page.getByRole('button', { name: /^Start/ })
-  await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
   return start
 }
 
@@ -180,7 +180,7 @@ describe('a run', () => {
     expect(await page.getByTestId('announcer').innerText()).toContain('There is no network')
     await page.context().setOffline(false)
     server.log.length = 0
-    const { model, network, runs } = await report(60_000)
+    const { model, network, runs } = await report(120_000)
     expect(model.source).toMatchObject({ repo: 'demo/pickled', ref: 'refs/pr/7' })
     expect(runs).toMatchObject([{ state: 'finished', export: { files: expect.any(Array) } }])
     expect(network!.fetched).toBeGreaterThan(1_800_000)
@@ -228,7 +228,7 @@ describe('an interrupted job', () => {
     await from.page.getByRole('button', { name: /^Duplicate QuantEase/ }).click()
     await fillSmallPlan(from)
     const start = from.page.getByRole('button', { name: /^Start/ })
-    await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+    await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
     await start.click()
   }
 
@@ -246,7 +246,7 @@ describe('an interrupted job', () => {
   test('on a model of the Hub asks before it is left, and is offered again', async () => {
     const undisturbed = await openPage(browser, link())
     await begin(undisturbed)
-    const { runs, model } = await undisturbed.report(60_000)
+    const { runs, model } = await undisturbed.report(120_000)
     expect(runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
     commit = model.source!.revision
     whole = await exportedFiles(undisturbed.page)
@@ -294,7 +294,7 @@ describe('an interrupted job', () => {
     expect(await interrupted(at).innerText()).toContain('1 of 2 runs finished')
     server.log.length = 0
     await at.button('Resume').click()
-    const { runs, model } = await at.report(60_000)
+    const { runs, model } = await at.report(120_000)
     expect(model.source!.revision).toBe(commit)
     expect(runs.map(({ state, exportError }) => [state, exportError])).toEqual([
       ['finished', undefined],
@@ -314,9 +314,9 @@ describe('a finished checkpoint', () => {
     await page.getByRole('button', { name: /^Remove QuantEase/ }).click()
     await fillSmallPlan(at)
     const start = page.getByRole('button', { name: /^Start/ })
-    await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+    await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
     await start.click()
-    await at.report(60_000)
+    await at.report(120_000)
     const part = page.getByRole('region', { name: /^Upload .* to the Hub$/ })
     await part.getByRole('button', { name: 'Upload to the Hub' }).click()
     await part.getByRole('button', { name: 'Sign in', exact: true }).click()
@@ -402,7 +402,7 @@ describe('a gated model', () => {
     await page.getByRole('heading', { name: 'gated', exact: true }).waitFor()
     const start = await planRtn(workbench)
     await start.click()
-    const report = await workbench.report(60_000)
+    const report = await workbench.report(120_000)
     expect(report.runs[0].state).toBe('finished')
     expect(server.log.some(({ host, authorization }) => host === 'hub' && authorization === `Bearer ${token}`)).toBe(true)
     expect(server.log.filter(({ host }) => host === 'storage').length).toBeGreaterThan(2)

@@ -1,11 +1,10 @@
 /** Tests of models from a local Hub, by the command line and by the engine in a browser. */
-import { execFile } from 'node:child_process'
 import { mkdtemp, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Browser } from 'playwright'
+import { quantize } from './command-line.ts'
 import { launchChromium, modelFolder, openPage } from './harness.ts'
 import type {} from './hub/page.ts'
 import { folderContents, type HubServer, startHub } from './hub/server.ts'
@@ -35,12 +34,6 @@ beforeAll(async () => {
   })
 })
 afterAll(() => server.close())
-
-async function quantize(args: string[], env: Record<string, string> = {}) {
-  const all = ['run', '--silent', 'quantize', '--', ...args]
-  const { stdout, stderr, code = 0 } = await promisify(execFile)('npm', all, { env: { ...process.env, ...env } }).catch((error) => error)
-  return { status: code as number, stdout: stdout as string, stderr: stderr as string }
-}
 
 const quick = '--eval public/demo/evaluation.txt --nsamples 4 --seqlen 64 --eval-samples 2 --sampling consecutive --json'.split(' ')
 const rtn = '--dataset public/demo/calibration.txt --quantization-method rtn --wbits 3 --num-layers-to-quantize 1'.split(' ')

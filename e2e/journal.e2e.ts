@@ -213,7 +213,7 @@ test('what is finished is there after a restart; one tab works at a time; three 
   const { runs } = await second.report(120_000)
   expect(runs.at(-1)).toMatchObject({ state: 'failed', error: { code: 'gpu-lost' } })
   // The other tab may go on with it now.
-  await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 30_000 })
+  await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 60_000 })
 
   // Somebody else looks into the same file.
   const newest = [...(await privateFiles(second.page)).keys()]
@@ -223,13 +223,13 @@ test('what is finished is there after a restart; one tab works at a time; three 
   const holder = await holdFile(second.page, ['jobs', newest, 'journal'], 'head')
   await third.page.reload()
   const reading = () => third.page.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name))
-  await expect.poll(reading, { timeout: 30_000 }).toContain('quantease-journal')
+  await expect.poll(reading, { timeout: 60_000 }).toContain('quantease-journal')
   await holder.evaluate((worker) => worker.terminate())
-  await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 30_000 })
+  await third.page.getByRole('heading', { name: 'A job on stories is not finished' }).waitFor({ timeout: 60_000 })
 
   await third.button('Delete').click()
   await third.button('Close this message').click()
   const left = async () => [...(await privateFiles(third.page)).keys()].filter((path) => path.startsWith(`jobs/${newest}/`))
-  await expect.poll(left, { timeout: 20_000 }).toEqual([])
+  await expect.poll(left, { timeout: 60_000 }).toEqual([])
   await browser.context.close()
 })

@@ -54,7 +54,7 @@ test('2 GB go through the page and into two checkpoints in less than 300 MB of i
   for (const format of ['GGUF', 'compressed-tensors']) await box(format).check()
   await box('GPTQ').uncheck()
   const start = page.getByRole('button', { name: /^Start/ })
-  await expect.poll(() => start.isEnabled(), { timeout: 30_000 }).toBe(true)
+  await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
   const heap = await watchHeap(page)
   await start.click()
   const { network, runs } = await report(500_000)

@@ -33,7 +33,7 @@ test('an option out of range is explained before the start', async () => {
   await iterations.getByText('from 1 to 1000').waitFor()
   expect(await startButton().isDisabled()).toBe(true)
   await iterations.getByRole('textbox').fill('8')
-  await expect.poll(() => startButton().isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => startButton().isEnabled(), { timeout: 60_000 }).toBe(true)
 })
 
 test('two queued runs go one after the other, and can be paused and resumed', async () => {
@@ -57,7 +57,7 @@ test('two queued runs go one after the other, and can be paused and resumed', as
   expect(await runs.allInnerTexts()).toEqual(shown)
   await button('Resume').click()
   await runs.nth(0).getByText('finished').waitFor({ timeout: 60_000 })
-  const { runs: results } = await report(60_000)
+  const { runs: results } = await report(120_000)
   expect(results.map(({ state, layers }) => [state, layers.length])).toEqual([
     ['finished', 28],
     ['finished', 28],
@@ -68,7 +68,7 @@ test('cancel takes effect at once, keeps what was solved, and leaves the page re
   const { page, step, button, report } = workbench
   await step('Plan').click()
   await workbench.field('runs.1.options.iterations').getByRole('textbox').fill('1000')
-  await expect.poll(() => startButton().isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => startButton().isEnabled(), { timeout: 60_000 }).toBe(true)
   await startButton().click()
   const runs = page.getByRole('region', { name: 'Runs' }).getByRole('listitem')
   await runs.nth(1).getByText('running').waitFor({ timeout: 60_000 })
@@ -81,7 +81,7 @@ test('cancel takes effect at once, keeps what was solved, and leaves the page re
   expect(results.map(({ state }) => state)).toEqual(['finished', 'cancelled'])
   expect(results[1].layers.length).toBeGreaterThan(0)
   await step('Plan').click()
-  await expect.poll(() => startButton().isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => startButton().isEnabled(), { timeout: 60_000 }).toBe(true)
 })
 
 test('a budget is filled with a mixture of widths, which is taken beside the uniform runs', async () => {

@@ -56,18 +56,18 @@ test('WebAssembly is compiled, and text is never run as a script', async () => {
 
 test('a dropped model is quantized offline, without a single request', async () => {
   const { page, button, errors, report } = workbench
-  await expect.poll(() => button('Try the demo').isEnabled(), { timeout: 30_000 }).toBe(true)
+  await expect.poll(() => button('Try the demo').isEnabled(), { timeout: 60_000 }).toBe(true)
   await drop(page, 'main', [await modelFolder()])
   await button('Plan runs').click()
   await fillSmallPlan(workbench)
   const start = page.getByRole('button', { name: /^Start/ })
   // By now the built-in texts were read, from the page's own host.
-  await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
   const requests: string[] = []
   page.context().on('request', (request) => requests.push(request.url()))
   await page.context().setOffline(true)
   await start.click()
-  const { runs } = await report(60_000)
+  const { runs } = await report(120_000)
   expect(runs.map(({ state }) => state)).toEqual(['finished', 'finished'])
   // What the page offers for download it makes itself.
   expect(requests.filter((url) => !url.startsWith('blob:'))).toEqual([])

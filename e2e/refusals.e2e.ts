@@ -103,7 +103,7 @@ test('names the tensor that holds a NaN', async () => {
     await field(`${path}.samples`).getByRole('textbox').fill('2')
   }
   const start = page.getByRole('button', { name: /^Start/ })
-  await expect.poll(() => start.isEnabled(), { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => start.isEnabled(), { timeout: 60_000 }).toBe(true)
   await start.click()
   const note = page.locator('.error-note[data-code="weights-not-finite"]').first()
   await note.waitFor({ timeout: 60_000 })
@@ -119,7 +119,7 @@ test('a browser without a WebGPU adapter gets a page that says what to do', asyn
     expect(await accessibilityProblems(page)).toEqual([])
     // What the demo found elsewhere is shown as such.
     await page.getByRole('button', { name: 'See a recorded run' }).click()
-    await page.getByRole('heading', { name: 'Results for Demo model' }).waitFor({ timeout: 30_000 })
+    await page.getByRole('heading', { name: 'Results for Demo model' }).waitFor({ timeout: 60_000 })
     expect(await page.getByText('A recording.').locator('..').innerText()).toMatch(/ran on .*Nothing of\s+it was computed here/s)
     const { report }: Recording = JSON.parse(await readFile('public/demo/recording.json', 'utf8'))
     const shown = await page.getByRole('region', { name: 'Result table' }).innerText()

@@ -1,10 +1,10 @@
 /** What comes from other machines into the page: a Gram store, on which any setting is tried without running the model, and a sweep's report. */
-import { spawnSync } from 'node:child_process'
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser } from 'playwright'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { quantize } from './command-line.ts'
 import { accessibilityProblems, drop, launchChromium, modelFolder, openPage } from './harness.ts'
 
 let browser: Browser
@@ -13,7 +13,7 @@ beforeAll(async () => {
   store = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'sums')
   const text = ['--dataset', 'public/demo/calibration.txt', '--nsamples', '2', '--seqlen', '32', '--held-out', '0']
   const words = ['calibrate', '--model', 'demo', '--save-gram', store, '--software', ...text]
-  const { status, stderr } = spawnSync('npm', ['run', '--silent', 'quantize', '--', ...words], { encoding: 'utf8' })
+  const { status, stderr } = await quantize(words)
   expect(status, stderr).toBe(0)
   browser = await launchChromium()
 })

@@ -24,7 +24,7 @@ test('a visit begins with at most 270 KB of compressed scripts, and is whole aft
   })
   const { page, button, errors } = await openWorkbench(context, inject('url'))
   // By then the engine has opened the device, the last thing that happens by itself.
-  await expect.poll(() => button('Try the demo').isEnabled(), { timeout: 30_000 }).toBe(true)
+  await expect.poll(() => button('Try the demo').isEnabled(), { timeout: 60_000 }).toBe(true)
   const sizes = await Promise.all(
     [...scripts].map(async (name) => [name, gzipSync(await readFile(`dist/assets/${name}`), { level: 9 }).length]),
   )
@@ -36,7 +36,7 @@ test('a visit begins with at most 270 KB of compressed scripts, and is whole aft
   const before = scripts.size
   await page.mouse.click(1, 400)
   // Plan, run and results; texts, planning, running and the Hub's library in the worker.
-  await expect.poll(() => scripts.size, { timeout: 20_000 }).toBeGreaterThanOrEqual(before + 7)
+  await expect.poll(() => scripts.size, { timeout: 60_000 }).toBeGreaterThanOrEqual(before + 7)
   expect(errors).toEqual([])
   await context.close()
 })
