@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import react from '@vitejs/plugin-react'
 import { type Plugin, runnerImport } from 'vite'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import packageJson from './package.json' with { type: 'json' }
 import { lavapipe } from './src/adapters.mjs'
 import { findChromium, softwareVulkan } from './src/setup.mjs'
@@ -68,6 +69,25 @@ function catalogAhead(): Plugin {
 /** The catalogue takes seconds to evaluate, which the build need not warn of. */
 const untimed = { checks: { pluginTimings: false } }
 
+/**
+ * Test files at a time, of all kinds. Three keep two cores busy: where Dawn computes, the float64 twin waits, and where a page is
+ * driven, both do.
+ */
+const maxWorkers = 3
+
+/** Takes from every project in turn, so that what computes runs beside what waits, and all of them end together. */
+class Mixed extends BaseSequencer {
+  override async sort(files: TestSpecification[]) {
+    const sorted = await super.sort(files)
+    const places = new Map<TestSpecification, number>()
+    for (const file of sorted) {
+      const own = sorted.filter(({ project }) => project.name === file.project.name)
+      places.set(file, file.project.config.sequence.groupOrder + (own.indexOf(file) + 0.5) / own.length)
+    }
+    return sorted.sort((a, b) => places.get(a)! - places.get(b)!)
+  }
+}
+
 /** Changes whenever anything changes that a result may depend on; see engine/keep/fingerprint.ts. */
 function codeVersion(): string {
   const hash = createHash('sha256')
@@ -90,13 +110,22 @@ export default defineConfig(async ({ isSsrBuild }) => {
   if (!software) throw new Error('lavapipe is not at hand: npm run test:adapters fetches it.')
   const onGpu = {
     pool: 'forks' as const,
-    // The twins that results are compared with keep one core busy, the adapter the others.
-    maxWorkers: 2,
+    maxWorkers,
     setupFiles: 'src/gpu/testing.ts',
     env: software,
     testTimeout: 120_000,
     hookTimeout: 120_000,
   }
+  const inChromium = {
+    globalSetup: 'e2e/serve.ts',
+    pool: 'forks' as const,
+    maxWorkers,
+    testTimeout: 300_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
+  }
+  // The page's pace is that of a machine that does nothing else.
+  const timed = ['e2e/demo.e2e.ts']
 
   return {
     plugins: [react(), contentSecurityPolicy()],
@@ -115,6 +144,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
     },
     test: {
       reporters: ['default', './e2e/reporter.ts'],
+      sequence: { sequencer: Mixed },
       projects: [
         {
           extends: true as const,
@@ -124,7 +154,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
             exclude: ['**/*.gpu.test.ts', '**/*.shared.test.ts'],
             setupFiles: ['e2e/safari.ts', 'src/gpu/closeness.ts'],
             testTimeout: 60_000,
-            maxWorkers: 2,
+            maxWorkers,
             sequence: { groupOrder: 0 },
           },
         },
@@ -132,14 +162,16 @@ export default defineConfig(async ({ isSsrBuild }) => {
         {
           extends: true as const,
           test: {
+            ...inChromium,
             name: 'e2e',
             include: ['e2e/**/*.e2e.ts'],
-            globalSetup: 'e2e/serve.ts',
-            fileParallelism: false,
-            testTimeout: 180_000,
-            hookTimeout: 60_000,
-            sequence: { groupOrder: 1 },
+            exclude: timed,
+            sequence: { groupOrder: 0 },
           },
+        },
+        {
+          extends: true as const,
+          test: { ...inChromium, name: 'e2e-timed', include: timed, maxWorkers: 1, sequence: { groupOrder: 1 } },
         },
         // Another browser on another adapter: a part of `npm run test:adapters`.
         {
@@ -151,7 +183,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
             pool: 'forks' as const,
             // Node 20 has it, but only if asked.
             execArgv: ['--experimental-websocket'],
-            sequence: { groupOrder: 1 },
+            sequence: { groupOrder: 2 },
           },
         },
         // The second suite reads real models beside the checkout.
@@ -162,9 +194,11 @@ export default defineConfig(async ({ isSsrBuild }) => {
                 test: {
                   ...onGpu,
                   name: 'shared',
+                  // Each holds a real model.
+                  maxWorkers: 2,
                   include: ['{src,e2e}/**/*.shared.test.ts'],
                   testTimeout: 600_000,
-                  sequence: { groupOrder: 2 },
+                  sequence: { groupOrder: 3 },
                 },
               },
             ]

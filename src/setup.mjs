@@ -39,7 +39,7 @@ const tasks = {
   async test(args) {
     await installChromium()
     await buildSite()
-    await run(bin.vitest, 'run', '--project', 'unit', '--project', 'gpu', '--project', 'e2e', ...args)
+    await run(bin.vitest, 'run', '--project', 'unit', '--project', 'gpu', '--project', 'e2e*', ...args)
   },
   /** The GPU suite on a second adapter, and another browser on it; `--short`: the part of the suite that CI has time for. */
   async 'test:adapters'(args) {
