@@ -3,7 +3,7 @@
 //
 // grid: [groups · q] vec2f, cells; span: [1] u32, the bits of the largest |weight|
 //#include lib/item
-//#include lib/grid
+//#include lib/grid_nvfp4
 struct Params { count: u32 }
 @group(0) @binding(0) var<storage, read_write> grid: array<vec2f>;
 @group(0) @binding(1) var<storage, read> span: array<u32>;

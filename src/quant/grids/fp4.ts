@@ -42,7 +42,7 @@ const nvfp4: GridKind = {
       make(gpu, weight, layout, halfScales) {
         const cells = grid.make(gpu, weight, layout, halfScales)
         const span = options.span === undefined ? spanOf(gpu, weight) : gpu.upload(bitsOf(options.span), [1])
-        gpu.run1d(grid.kernel('e4m3_cells'), { grid: cells, span }, { count: cells.size / 2 }, cells.size / 2)
+        gpu.run1d('e4m3_cells', { grid: cells, span }, { count: cells.size / 2 }, cells.size / 2)
         span.dispose()
         return cells
       },
