@@ -94,14 +94,29 @@ function better({ mix: { uniform: sizes, budget }, uniform }: Mixed, run: RunRes
   return uniform.find((one, i) => sizes[i].size <= asked && (one.kl ?? 0) < (run.kl ?? 0)) ?? null
 }
 
-/** For `--json`. */
+/**
+ * What prices foretell is too low by about the same factor for the mixture and for the uniform runs beside it: what these were measured at,
+ * over what was foreseen for them, their geometric mean. 1 where nothing can be compared.
+ */
+export function measuredOver({ mix, uniform }: Pick<Mixed, 'uniform'> & { mix: Pick<Mix, 'uniform' | 'foreseen'> }): number {
+  const same = (a: Options, b: Options) => a.kind === b.kind && a.bits === b.bits
+  const logs = uniform.flatMap(({ kl }, i) => {
+    const foreseen = mix.foreseen.find(({ options }) => same(options, mix.uniform[i].options))?.kl ?? 0
+    return (kl ?? 0) > 0 && foreseen > 0 ? [Math.log(kl! / foreseen)] : []
+  })
+  return logs.length ? Math.exp(logs.reduce((sum, one) => sum + one, 0) / logs.length) : 1
+}
+
+/** For `--json`; what is foreseen is by the measured uniform runs. */
 export function budgetOf(found: Mixed, run: RunResult) {
   const { budget, parts, size, predicted, bound, uniform } = found.mix
+  const factor = measuredOver(found)
   return {
     ...(budget.bytes === undefined ? { target_bpw: budget.bitsPerWeight } : { target_bytes: budget.bytes }),
     size,
-    predicted_kl: predicted,
-    predicted_bound: bound,
+    predicted_kl: factor * predicted,
+    predicted_bound: factor * bound,
+    predicted_kl_by_prices: predicted,
     parts: parts.map(({ linears, options, errors, price }) => ({
       linears,
       ...options,
