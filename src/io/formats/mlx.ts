@@ -50,7 +50,11 @@ function scaleDtype({ dtype, symmetric, bits, picked }: Stored, levels = 'unifor
 
 type Stored = Pick<ExportSettings, 'dtype' | 'symmetric' | 'bits' | 'picked'>
 
-const some = (linears: readonly LinearPlan[]) => linears[0].name + (linears.length > 1 ? ` and ${linears.length - 1} more` : '')
+/** "the grid of …", for a refusal. */
+const gridOf = (linears: readonly LinearPlan[]) => {
+  const [first, ...more] = linears.map(({ name }) => name)
+  return first ? `the grid of ${first}${more.length ? ` and ${more.length} more` : ''}` : 'this grid'
+}
 
 /** Kinds of grids, `Grid.levels`, whose cells are a scale and a minimum. */
 const holdsMinima = (levels = 'uniform') => levels === 'affine' || levels === 'signed'
@@ -99,7 +103,7 @@ export const mlx: ExportFormat = {
   accepts: eachGrid(({ levels, outliers, settings, linears }) => {
     if (levels !== 'uniform' && !holdsMinima(levels))
       return {
-        why: `MLX files can store uniform integer grids, grids with real minima and the types Q4_0 to Q8_0 only, not what ${some(linears)} ${linears.length > 1 ? 'have' : 'has'}.`,
+        why: `MLX files can store uniform integer grids, grids with real minima and the types Q4_0 to Q8_0 only, not ${gridOf(linears)}.`,
         instead: 'Choose one of these, or the format “Plain weights” (dense).',
       }
     if (outliers)
