@@ -1,9 +1,10 @@
 /** Loads weights to the GPU, one block at a time. */
 import type { Device } from '../gpu/device.ts'
 import { BLOCK } from '../gpu/head.ts'
-import { type Panels, type StoredDType, addBias, convert, heldAs, unpack } from '../gpu/ops.ts'
+import { type Panels, type StoredDType, addBias, convert, heldAs } from '../gpu/ops.ts'
 import { isHalf, type Tensor } from '../gpu/tensor.ts'
 import { discard } from '../io/bytes.ts'
+import { restore } from '../quant/linear.ts'
 import { type BlockWeights, keptOf, linearsOf } from './family.ts'
 import { FiniteCheck } from './finite.ts'
 import { type OpenModel, blockName } from './open.ts'
@@ -98,7 +99,7 @@ async function readLinear(
   check: FiniteCheck,
 ): Promise<Tensor> {
   const { packing, checkpoint } = opened.folder
-  if (packing?.holds(checkpoint, full)) return unpack(gpu, await packing.read(checkpoint, full, { q, p }))
+  if (packing?.holds(checkpoint, full)) return restore(gpu, await packing.read(checkpoint, full, { q, p }))
   return loadRows(gpu, opened, `${full}.weight`, { rows: q, cols: p, transposed: true, asStored }, check)
 }
 

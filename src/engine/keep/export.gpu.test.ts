@@ -97,6 +97,27 @@ describe('dtypes', () => {
   )
 })
 
+describe('codes', () => {
+  test.each([
+    ['mxfp4', 'compressed-tensors', {}],
+    ['nvfp4', 'compressed-tensors', {}],
+    ['uniform', 'compressed-tensors', { symmetric: true, groupSize: 32 }],
+    ['uniform', 'gptq', { groupSize: 32 }],
+    ['uniform', 'awq', { groupSize: 32 }],
+  ] as const)('of %s in %s compute what was told when they are opened again', { timeout: 60_000 }, async (kind, format, more) => {
+    const chosen = await texts(casesOf('export')[0])
+    await session.open(await caseFiles({ ...casesOf('export')[0], folder: baseFolder }))
+    const options = { bits: 4, kind, ...more }
+    const { run, files } = await quantize(
+      smallJob([{ id: 'one', label: 'one', method: 'rtn', options }], { ...chosen, save: true, formats: [format] }),
+    )
+    expect(run.error ?? run.exportError).toBeUndefined()
+    await session.open(memoryFiles(files!))
+    const again = await quantize(smallJob([], chosen))
+    expect(again.report.fpPerplexity!).toBeClose(run.perplexity!, { relative: 1e-6 })
+  })
+})
+
 /** The random model that the cases differ from, in float16. */
 const baseFolder = Object.fromEntries(
   ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((name) => [name, `models/base/${name}`]),
