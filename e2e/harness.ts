@@ -113,8 +113,8 @@ export async function drop(page: Page, selector: string, paths: string[]) {
 }
 
 /** A copy of the demo model's folder; `change` gets its files and may put, replace and remove some. */
-export async function modelFolder(change: (files: Map<string, Buffer>) => void = () => {}): Promise<string> {
-  const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'stories')
+export async function modelFolder(change: (files: Map<string, Buffer>) => void = () => {}, called = 'stories'): Promise<string> {
+  const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), called)
   await mkdir(folder)
   const names = ['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']
   const files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join('public/demo', name))] as const)))

@@ -93,7 +93,9 @@ test('names the tensor that holds a NaN', async () => {
     bytes.writeUInt16LE(0x7e00, start + header['model.layers.1.mlp.up_proj.weight'].data_offsets[0] + 200)
     files.set('model.safetensors', bytes)
   }
-  await drop(page, 'main', [await modelFolder(infect)])
+  await drop(page, 'main', [await modelFolder(infect, 'infected')])
+  // Until then the button leads to a plan for the model before.
+  await page.getByRole('heading', { name: 'infected', exact: true }).waitFor()
   await page.getByRole('button', { name: 'Plan runs' }).click()
   for (const path of ['calibration', 'evaluation']) {
     await field(`${path}.text`)

@@ -173,7 +173,8 @@ function optionValue(spec: OptionSpec, given: Given['values'][string]): OptionVa
   if (spec.type === 'bool') return given === true
   if (spec.type === 'choice' && typeof spec.default === 'string') return String(given)
   if (spec.type === 'auto' && given === 'auto') return given
-  return String(given).trim() === '' ? String(given) : Number(given)
+  // What is no number is told in its own words.
+  return String(given).trim() === '' || Number.isNaN(Number(given)) ? String(given) : Number(given)
 }
 
 /** Ids of formats, separated by commas. */

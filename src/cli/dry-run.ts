@@ -61,7 +61,7 @@ export function dryText({ model, device, tensors, largest, calibration, evaluati
   const size = (bytes: number) => (bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toPrecision(3)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`)
   const time = (seconds: number | null) =>
     seconds === null ? '–' : seconds < 120 ? `${seconds.toFixed(1)} s` : `${(seconds / 60).toFixed(0)} min`
-  const work = (flops: number) => `${(flops / 1e12).toPrecision(3)} TFLOP`
+  const work = (flops: number) => (flops < 1e15 ? `${(flops / 1e12).toPrecision(3)} TFLOP` : `${(flops / 1e15).toPrecision(3)} PFLOP`)
   const lines = [
     `${model.name}: ${model.family}, ${(model.parameters / 1e6).toPrecision(4)} million parameters, ${model.blocks} blocks; ${tensors.count} tensors in ${model.dtype}, ${size(tensors.bytes)}.`,
     `Largest matrices in f32: weights ${largest.weight.name}, ${size(largest.weight.bytes)}; Gram matrix of ${largest.gram.name}, ${size(largest.gram.bytes)}.`,
@@ -69,14 +69,14 @@ export function dryText({ model, device, tensors, largest, calibration, evaluati
     `Calibration ${calibration.windows} × ${calibration.length} tokens, evaluation ${evaluation.windows} × ${evaluation.length}. No weights were read: a check only.`,
     `Unquantized model: ${work(baseline.flops)}, ${size(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
   ]
-  for (const { label, forecast, problem, bitsPerWeight } of methods) {
+  for (const { label, forecast, fits, problem, bitsPerWeight } of methods) {
     if (!forecast) {
       lines.push(`${label}: not possible. ${problem?.message} ${problem?.hint}`)
       continue
     }
     const { flops, readBytes, seconds, gpuBytes, hostBytes, stages, least } = forecast
     const enough = least ? `: ${least.linear ?? 'it'} takes at least ${size(least.bytes)}` : ''
-    const wanting = gpuBytes > device.memoryBudget ? ` (more than available${enough})` : ''
+    const wanting = fits ? '' : ` (more than available${enough})`
     lines.push(
       `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${wanting}, host ${size(hostBytes)}`,
       `  ${stages.map((one) => `${one.stage} ${size(one.gpuBytes)}`).join(', ')}`,

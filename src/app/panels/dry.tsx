@@ -152,7 +152,7 @@ function Table({ run }: { run: DryRun }) {
             </tr>
           </thead>
           <tbody>
-            {methods.map(({ id, label, forecast, problem, checkpointBytes }) => (
+            {methods.map(({ id, label, forecast, fits, problem, checkpointBytes }) => (
               <tr key={id}>
                 <th scope="row">{label}</th>
                 {forecast ? (
@@ -161,9 +161,9 @@ function Table({ run }: { run: DryRun }) {
                     <td className="number">{format.duration(forecast.seconds)}</td>
                     <td className="number">{format.bytes(forecast.readBytes)}</td>
                     <td className="number">{checkpointBytes === null ? '–' : format.bytes(checkpointBytes)}</td>
-                    <td className={`number ${forecast.gpuBytes > device.memoryBudget ? 'bad' : ''}`}>
+                    <td className={`number ${fits ? '' : 'bad'}`}>
                       <b>{format.bytes(forecast.gpuBytes)}</b>
-                      {forecast.gpuBytes > device.memoryBudget && ', too much'}
+                      {!fits && ', too much'}
                     </td>
                     <td className="number">{format.bytes(forecast.hostBytes)}</td>
                     {order.map((stage) => (

@@ -69,6 +69,8 @@ export interface DryRun {
     bitsPerWeight: number | null
     checkpointBytes: number | null
     forecast: Forecast | null
+    /** Whether the forecast stays within the memory of the device; null without one. */
+    fits: boolean | null
     /** Why there is no forecast. */
     problem: ErrorData | null
   }[]

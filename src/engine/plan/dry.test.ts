@@ -124,13 +124,14 @@ describe('a dry run of a config.json', () => {
           { options: {}, calibration: { samples: 4, length: 32 }, evaluation, device: { ...dryDevices[0], memoryBudget }, runs },
           new Session(undefined),
         )
-      ).methods[0].forecast!
+      ).methods[0]
     const evaluation = { samples: 3, length: 32 }
-    const { least } = await gpuOf(2 ** 20)
+    const { least } = (await gpuOf(2 ** 20)).forecast!
     expect(least!.linear).toBe('model.layers.0.mlp.down_proj')
-    expect((await gpuOf(least!.bytes)).gpuBytes).toBe(least!.bytes)
-    expect((await gpuOf(least!.bytes)).least).toBeUndefined()
-    expect((await gpuOf(least!.bytes - 1)).least).toEqual(least)
+    const enough = await gpuOf(least!.bytes)
+    expect([enough.forecast!.gpuBytes, enough.forecast!.least, enough.fits]).toEqual([least!.bytes, undefined, true])
+    const short = await gpuOf(least!.bytes - 1)
+    expect([short.forecast!.least, short.fits]).toEqual([least, false])
   })
 
   it('refuses what does not fit into memory that is known, and warns where that is an estimate', () => {

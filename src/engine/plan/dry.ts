@@ -207,7 +207,8 @@ export async function dryRun(
     const given = raw && !device ? corrected(session, plan!.runs[0], raw, opened) : raw
     // Searched for where a run is meant, not for a survey of all methods.
     const made = given && asked ? await weighed(given, plan!.runs[0], { opened, counts, device: facts }) : given
-    methods.push({ id, label, bitsPerWeight, checkpointBytes, forecast: made, problem })
+    const fits = made && made.gpuBytes <= facts.memoryBudget
+    methods.push({ id, label, bitsPerWeight, checkpointBytes, forecast: made, fits, problem })
   }
   baseline.seconds = duration(facts, { ...baseline, bytes: baseline.readBytes, waits: 0 })
   const { maxBinding, maxBuffer, memoryBudget, gflops } = facts

@@ -163,7 +163,7 @@ function judge(budget: Budget, widths: Width[], opened: OpenModel): void {
   const below = asked < least
   throw new WorkbenchError(
     'option-invalid',
-    `${told(asked, (value) => value)} is ${below ? 'less than the smallest' : 'more than the largest'} mixture of ${opened.folder.name} takes with these options.`,
+    `${told(asked, (value) => Number(value.toPrecision(6)))} is ${below ? 'less than the smallest' : 'more than the largest'} mixture of ${opened.folder.name} takes with these options.`,
     below ? `Ask for ${told(least, Math.ceil)} or more.` : `Ask for ${told(most, Math.floor)} or less.`,
   )
 }
