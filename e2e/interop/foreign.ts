@@ -57,7 +57,7 @@ const makers: { name: string; environment: Environment; recipes: Recipe[] }[] = 
       { name: 'ct-mixed', what: '4 bits, and 8 for the down projections' },
       { name: 'W8A8', what: 'W8A8', refusal: /"int-quantized"/ },
       { name: 'FP8', what: 'FP8_DYNAMIC', refusal: /"float-quantized"/ },
-      { name: 'NVFP4', what: 'NVFP4A16', refusal: /"nvfp4-pack-quantized"/ },
+      { name: 'NVFP4', what: 'NVFP4A16' },
     ],
   },
   {
