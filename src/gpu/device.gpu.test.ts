@@ -78,9 +78,11 @@ describe('a traced device', () => {
       await expect.poll(() => lines.length, { timeout: 10_000 }).toBe(1)
     })
     expect(told).toMatch(/^\[gpu] submit 1, done after [\d.]+ ms: gelu × 3 [\d.]+ ms, add × 1 [\d.]+ ms$/m)
-    expect(told).toMatch(/^\[gpu] time by kernel:\n +([\d.]+) ms +3 × gelu\n +[\d.]+ ms +1 × add$/m)
-    const [, gelus] = told.match(/([\d.]+) ms +3 × gelu/)!
-    expect(Number(gelus)).toBeGreaterThan(0)
+    // The longest first; which one that is, is the machine's affair.
+    const times = [...told.matchAll(/^ +([\d.]+) ms +(\d × \w+)$/gm)]
+    expect(times.map(([, , kernel]) => kernel).sort()).toEqual(['1 × add', '3 × gelu'])
+    expect(Number(times[0][1])).toBeGreaterThanOrEqual(Number(times[1][1]))
+    expect(Number(times.find(([, , kernel]) => kernel === '3 × gelu')![1])).toBeGreaterThan(0)
   })
 
   test('tells after an error what was in flight and what was alive, with names', async () => {
