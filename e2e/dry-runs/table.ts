@@ -100,7 +100,7 @@ export function table(runs: DryRun[]): string {
     ),
   ])
   return [
-    `${calibration.windows} × ${calibration.length} calibration and ${evaluation.windows} × ${evaluation.length} evaluation tokens, 3 bits, default options; ${device.label}, ${gibibytes(device.memoryBudget)} usable, ${Math.round(device.gflops!)} GFLOP/s. ${device.from}`,
+    `${calibration.windows} × ${calibration.length} calibration and ${evaluation.windows} × ${evaluation.length} evaluation tokens, 3 bits, default options, no held-out windows; ${device.label}, ${gibibytes(device.memoryBudget)} usable, ${Math.round(device.gflops!)} GFLOP/s. ${device.from}`,
     '',
     markdown(head, rows),
   ].join('\n')
