@@ -306,6 +306,6 @@ describe('everything else', () => {
       grid: Float32Array.from({ length: 4 * q }, (_, i) => (i & 1 ? (i >> 1) % 16 : 1 + (i >> 1))),
       groupIndex: Int32Array.from({ length: p }, (_, i) => Number(i >= 80)),
     }
-    await same([], (gpu) => ops.unpack(gpu, linear))
+    await same([], (gpu) => ops.unpack(gpu, linear, 'unpack'))
   })
 })

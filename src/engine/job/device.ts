@@ -1,19 +1,10 @@
 /** What the engine says of the device that it computes on. */
+import type { GpuInfo } from '../../gpu/device.ts'
 import type { GemmFormName } from '../../gpu/ops/gemm-forms.ts'
 
 export type { Holding } from '../../gpu/memory.ts'
 
-export interface GpuSummary {
-  vendor: string
-  architecture: string
-  /** The most readable name of the adapter. */
-  name: string
-  kind: 'gpu' | 'software'
-  f16: boolean
-  subgroups: boolean
-  /** Largest storage binding and buffer, bytes. */
-  maxBinding: number
-  maxBuffer: number
+export interface GpuSummary extends Omit<GpuInfo, 'told'> {
   /** Memory that the engine may use, in bytes; an estimate, since WebGPU does not report it, unless it is known. */
   memoryBudget: number
   /** It was given, or found out when there was no more. */

@@ -73,13 +73,13 @@ export function packCodes(gpu: Device, codes: Tensor, bits: number): Tensor {
 }
 
 /**
- * W = scale · (code − zero), or what `kernel` makes of code and cell, input-major `[p, q]` f32, from host arrays: codes as `packCodes` leaves them, the grid
+ * What `kernel` makes of code and cell, scale · (code − zero) by `unpack` itself; input-major `[p, q]` f32, from host arrays: codes as `packCodes` leaves them, the grid
  * `[groups, q, 2]`, the group of each input `[p]`.
  */
 export function unpack(
   gpu: Device,
   linear: { bits: number; q: number; p: number; groups: number; codes: Uint32Array; grid: Float32Array; groupIndex: Int32Array },
-  kernel = 'unpack',
+  kernel: string,
 ): Tensor {
   const { bits, q, p, groups } = linear
   const packed = gpu.upload(linear.codes as Uint32Array<ArrayBuffer>, [linear.codes.length])
