@@ -1,13 +1,14 @@
 /**
  * `npm run bench -- [--json FILE] [--svg FILE] [--rounds 5] [--sizes 256,512,1024] [--against FOLDER] [--only PART] [--write]`: our
  * kernels against jax-js, tfjs and themselves, in a real Chromium on the adapter that a page gets there (part `chromium`), then (node.ts,
- * `forms` and `node`) in Node on Dawn, the forms of products also on lavapipe, reading from a far Hub (`hub`), and the page on a large
- * recorded job (`views`). `--svg` draws error against work; `--against` names a checkout of another build with a built page, which then
+ * `forms` and `node`) in Node on Dawn, the forms of products also on lavapipe, reading from a far Hub (`hub`), the page on a large
+ * recorded job (`views`), and beside another build whole models (`models`). `--svg` draws error against work; `--against` names a checkout of another build with a built page, which then
  * does all but `chromium` and `node` in the same run; `--write` puts the tables into README.md beside this file.
  */
 import { createServer } from 'vite'
 import { launchChromium, openPage } from '../harness.ts'
 import { reportHub } from './hub.ts'
+import { reportModels } from './models.ts'
 import { against, keepFigures, report, rounds, wanted } from './report.ts'
 import type { Benchmarks } from './suite.ts'
 import { reportViews } from './views.ts'
@@ -45,3 +46,4 @@ async function kernels() {
 if (wanted('chromium')) await kernels()
 if (wanted('hub')) keepFigures('hub', await reportHub(rounds, against))
 if (wanted('views')) keepFigures('views', await reportViews(rounds, against))
+if (against && wanted('models')) keepFigures('models', await reportModels(rounds, against))

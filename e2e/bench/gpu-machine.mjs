@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { lavapipe, unpackAdapters } from '../../src/adapters.mjs'
 import { bundled, shortSelection } from '../../src/setup.mjs'
-import { shapesOf, writeModel } from './gpu-machine/model.mjs'
+import { shapesOf, smollm, writeModel } from './gpu-machine/model.mjs'
 import { pack } from './gpu-machine/pack.mjs'
 import { readable } from './gpu-machine/report.mjs'
 import { adapterOf, findVulkan } from './gpu-machine/vulkan.mjs'
@@ -102,7 +102,7 @@ const parts = {
   async quantize({ env, adapter, software }) {
     const folder = mkdtempSync(join(tmpdir(), 'gpu-machine-'))
     try {
-      writeModel(folder, blocks, join(root, 'public/demo'))
+      writeModel(folder, { ...smollm, blocks }, join(root, 'public/demo'))
       const bundle = await bundled('src/cli.ts')
       const text = (name) => join(root, 'public/demo', `${name}.txt`)
       const texts = ['--model', folder, '--dataset', text('calibration'), '--eval', text('evaluation'), '--seqlen', `${LENGTH}`, '--json']
@@ -130,7 +130,7 @@ const parts = {
   },
 
   async published({ software }) {
-    const shapes = shapesOf().map(([q, p]) => `${q}x${p}`)
+    const shapes = shapesOf(smollm).map(([q, p]) => `${q}x${p}`)
     const args = [
       'e2e/bench/published.py',
       '--device',
@@ -149,7 +149,7 @@ const pick = (from, keys) => Object.fromEntries(keys.filter((key) => key in from
 function resultOf(result) {
   const { layers } = result
   const all = JSON.parse(readFileSync(join(out, 'quantize.report.json'), 'utf8')).runs[0].layers
-  const solved = shapesOf().map((shape) => {
+  const solved = shapesOf(smollm).map((shape) => {
     const seconds = all.filter((layer) => String(layer.shape) === String(shape)).map((layer) => layer.seconds)
     return { shape, count: seconds.length, seconds: seconds.sort((a, b) => a - b)[seconds.length >> 1] ?? null }
   })

@@ -22,7 +22,7 @@ const { values } = parseArgs({
 })
 export const { against } = values
 /** Whether this part was asked for. */
-export const wanted = (part: 'chromium' | 'forms' | 'node' | 'hub' | 'views') => !values.only || values.only === part
+export const wanted = (part: 'chromium' | 'forms' | 'node' | 'hub' | 'views' | 'models') => !values.only || values.only === part
 export const rounds = Number(values.rounds)
 const sizes = values.sizes.split(',').map(Number)
 const large = sizes.filter((size) => size >= 512)

@@ -1,35 +1,35 @@
-/** A LLaMA of the extents of SmolLM2-135M, with random weights in bf16 by a seed, and the demo's tokenizer. */
+/** A LLaMA with random weights in bf16 by a seed, and the demo's tokenizer. */
 import { closeSync, copyFileSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
-const HIDDEN = 576
-const FFN = 1536
-const HEADS = 9
-const KV_HEADS = 3
-const VOCAB = 49_152
-const KV = (HIDDEN / HEADS) * KV_HEADS
+/** Those of SmolLM2-135M. */
+export const smollm = { blocks: 30, hidden: 576, ffn: 1536, heads: 9, kvHeads: 3, vocab: 49_152 }
 
 /** [out, in] of the linears of a block. */
-const linears = {
-  'self_attn.q_proj': [HIDDEN, HIDDEN],
-  'self_attn.k_proj': [KV, HIDDEN],
-  'self_attn.v_proj': [KV, HIDDEN],
-  'self_attn.o_proj': [HIDDEN, HIDDEN],
-  'mlp.gate_proj': [FFN, HIDDEN],
-  'mlp.up_proj': [FFN, HIDDEN],
-  'mlp.down_proj': [HIDDEN, FFN],
+function linearsOf({ hidden, ffn, heads, kvHeads }) {
+  const kv = (hidden / heads) * kvHeads
+  return {
+    'self_attn.q_proj': [hidden, hidden],
+    'self_attn.k_proj': [kv, hidden],
+    'self_attn.v_proj': [kv, hidden],
+    'self_attn.o_proj': [hidden, hidden],
+    'mlp.gate_proj': [ffn, hidden],
+    'mlp.up_proj': [ffn, hidden],
+    'mlp.down_proj': [hidden, ffn],
+  }
 }
 
 /** Each shape once. */
-export const shapesOf = () => [...new Map(Object.values(linears).map((shape) => [String(shape), shape])).values()]
+export const shapesOf = (extents) => [...new Map(Object.values(linearsOf(extents)).map((shape) => [String(shape), shape])).values()]
 
 /** Tensors with the size of their weights. Where they are spread around 1, they are vectors of norms. */
-function tensorsOf(blocks) {
-  const norm = (name) => ({ name: `${name}.weight`, shape: [HIDDEN], middle: 1, reach: 0.5 })
+function tensorsOf(extents) {
+  const { blocks, hidden, vocab } = extents
+  const norm = (name) => ({ name: `${name}.weight`, shape: [hidden], middle: 1, reach: 0.5 })
   return [
-    { name: 'model.embed_tokens.weight', shape: [VOCAB, HIDDEN], middle: 0, reach: 0.1 },
+    { name: 'model.embed_tokens.weight', shape: [vocab, hidden], middle: 0, reach: 0.1 },
     ...Array.from({ length: blocks }, (_, k) => [
-      ...Object.entries(linears).map(([name, shape]) => ({
+      ...Object.entries(linearsOf(extents)).map(([name, shape]) => ({
         name: `model.layers.${k}.${name}.weight`,
         shape,
         middle: 0,
@@ -49,8 +49,8 @@ function tableOf(middle, reach) {
 }
 
 /** Writes a model folder; `demo`: where tokenizer.json is. */
-export function writeModel(folder, blocks, demo) {
-  const tensors = tensorsOf(blocks)
+export function writeModel(folder, extents, demo) {
+  const tensors = tensorsOf(extents)
   const header = {}
   let end = 0
   for (const { name, shape } of tensors) {
@@ -80,19 +80,19 @@ export function writeModel(folder, blocks, demo) {
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at)
   }
   closeSync(file)
-  writeFileSync(join(folder, 'config.json'), JSON.stringify(configOf(blocks)))
+  writeFileSync(join(folder, 'config.json'), JSON.stringify(configOf(extents)))
   for (const name of ['tokenizer.json', 'tokenizer_config.json']) copyFileSync(join(demo, name), join(folder, name))
 }
 
-const configOf = (blocks) => ({
+const configOf = ({ blocks, hidden, ffn, heads, kvHeads, vocab }) => ({
   architectures: ['LlamaForCausalLM'],
   model_type: 'llama',
-  hidden_size: HIDDEN,
-  intermediate_size: FFN,
+  hidden_size: hidden,
+  intermediate_size: ffn,
   num_hidden_layers: blocks,
-  num_attention_heads: HEADS,
-  num_key_value_heads: KV_HEADS,
-  vocab_size: VOCAB,
+  num_attention_heads: heads,
+  num_key_value_heads: kvHeads,
+  vocab_size: vocab,
   max_position_embeddings: 8192,
   rms_norm_eps: 1e-5,
   rope_theta: 100_000,
