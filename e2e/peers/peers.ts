@@ -2,7 +2,8 @@
  * `npm run peers -- [--model DIR --dataset FILE --eval FILE] [--bits 2,3,4] [--groups -1,32] [--types q2_k,q3_k,q4_k,q4_0] [--draws 3]
  * [--only WORD] [--made] [--write]`: the same model quantized by this project and by other programs, from the same windows of tokens, and everybody's
  * dequantized weights measured by one float32 evaluator in PyTorch. Without a model it takes the embedded demo. What was made already in
- * `.cache/peers` is not made again, unless the source or the setting is another; with `--made` nothing is. `--write` puts the tables into README.md beside this file.
+ * `.cache/peers` is not made again, unless the source or the setting is another; with `--made` nothing is. `--write` puts the figures into the
+ * tables of README.md beside this file, whose other cells stay as they are.
  *
  * It needs Python 3.11 and a few gigabytes: the pinned packages go into `.cache`.
  */
@@ -18,7 +19,7 @@ import { examine } from '../../src/engine/plan/check.ts'
 import { openAsked } from '../asked.ts'
 import { llamaLibrary } from '../llama-cpp.ts'
 import { cacheOf, type Environment, runPython } from '../python.ts'
-import { keepTable, markdown } from '../tables.ts'
+import { boldLowest, keepTable, markdown, mergedTable, tableIn } from '../tables.ts'
 
 const here = 'e2e/peers'
 const cache = cacheOf(here)
@@ -36,6 +37,8 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 })
+
+const NOT_MADE = 'not made'
 
 /** Bits and groups, or a type of GGUF. */
 interface Grid {
@@ -216,32 +219,30 @@ async function main(): Promise<void> {
   for (const of of ['bits', 'types'] as const) {
     if (!grids[of].length) continue
     const table = tableOf(of, tasks, said, failed)
-    console.log(`${table}\n`)
-    if (values.write) await keepTable(join(here, 'README.md'), `${of} on ${model}`, table)
+    console.log(`${boldLowest(table)}\n`)
+    if (!values.write) continue
+    const [document, name] = [join(here, 'README.md'), `${of} on ${model}`]
+    await keepTable(document, name, boldLowest(mergedTable(tableIn(await readFile(document, 'utf8'), name), table, NOT_MADE)))
   }
 }
 
-/** Mean KL over the draws with its standard deviation, and the number of draws where some are missing; the lowest of a column is bold. */
+/** Mean KL over the draws with its standard deviation, and the number of draws where some are missing. */
 function tableOf(of: Recipe['of'], tasks: Task[], said: Map<string, Said>, failed: Map<string, string>): string {
   const rows = recipes.filter((recipe) => recipe.of === of)
   const draws = (recipe: Recipe, grid: Grid) => tasks.filter((task) => task.recipe === recipe && task.grid === grid)
   const divergences = (recipe: Recipe, grid: Grid) => draws(recipe, grid).flatMap(({ out }) => said.get(out)?.kl ?? [])
   const mean = (found: number[]) => found.reduce((sum, one) => sum + one, 0) / found.length
-  const best = new Map(
-    grids[of].map((grid) => [grid, Math.min(...rows.map((recipe) => mean(divergences(recipe, grid)) || Number.POSITIVE_INFINITY))]),
-  )
   return markdown(
     ['KL (nats)', ...grids[of].map(({ title }) => title)],
     rows.map((recipe) => [
       recipe.label,
       ...grids[of].map((grid) => {
         const found = divergences(recipe, grid)
-        if (!found.length) return draws(recipe, grid).some(({ out }) => failed.has(out)) ? 'cannot' : 'not made'
+        if (!found.length) return draws(recipe, grid).some(({ out }) => failed.has(out)) ? 'cannot' : NOT_MADE
         const deviation = Math.sqrt(mean(found.map((one) => (one - mean(found)) ** 2)))
         const spread = deviation < 1e-9 * mean(found) ? '0' : deviation.toPrecision(1)
         const few = found.length < Number(values.draws) ? ` (${found.length} of ${values.draws} draws)` : ''
-        const cell = `${mean(found).toPrecision(3)} ± ${spread}${few}`
-        return mean(found) === best.get(grid) ? `**${cell}**` : cell
+        return `${mean(found).toPrecision(3)} ± ${spread}${few}`
       }),
     ]),
   )
