@@ -18,11 +18,7 @@ fn main(
 ) {
   let row = group.y * 16u;
   if (below_diagonal(row, (group.x + 1u) * ACROSS * 4u)) { return; }
-  let outer = group.z / params.inner;
-  let i = group.z % params.inner;
-  let a0 = (params.a0 + outer * params.a_outer + i * params.a_inner) / 4u;
-  let b0 = (params.b0 + outer * params.b_outer + (i / params.share) * params.b_inner) / 4u;
-  let c0 = (params.c0 + outer * params.c_outer + i * params.c_inner) / 4u;
+  let origin = origin_of(group.z);
   let lda = params.lda / 4u;
   let ldb = params.ldb / 4u;
   let ldc = params.ldc / 4u;
@@ -31,14 +27,14 @@ fn main(
   let wanted = group.x * ACROSS + local.x;
   let quad = min(wanted, params.n / 4u - 1u);
   let rows_here = select(0u, min(16u, params.m - row), wanted == quad);
-  let c_at = c0 + row * ldc + quad;
+  let c_at = origin.c + row * ldc + quad;
   let one = lane & 3u;
   // Of each four rows, a row per lane; or of each four steps of k, one per lane.
   let first = (vec4u(0u, 4u, 8u, 12u) + row) / select(1u, 4u, TA);
   let last = (params.m - 1u) / select(1u, 4u, TA);
-  let at_a = a0 + select(min(first + one, vec4u(last)) * lda, min(first, vec4u(last)) + one * lda, TA);
+  let at_a = origin.a + select(min(first + one, vec4u(last)) * lda, min(first, vec4u(last)) + one * lda, TA);
   let next_a = select(1u, 4u * lda, TA);
-  let at_b = b0 + select(quad, quad * 4u * ldb, TB);
+  let at_b = origin.b + select(quad, quad * 4u * ldb, TB);
   let next_b = select(4u * ldb, 1u, TB);
 
   var z0 = begin(c_at, ldc, row, rows_here, 0u);

@@ -21,38 +21,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let col0 = group.x * COLS;
   let row0 = group.y * ROWS;
   if (below_diagonal(row0, col0 + COLS)) { return; }
-  let outer = group.z / params.inner;
-  let i = group.z % params.inner;
-  let a0 = (params.a0 + outer * params.a_outer + i * params.a_inner) / 4u;
-  let b0 = (params.b0 + outer * params.b_outer + (i / params.share) * params.b_inner) / 4u;
-  let c0 = (params.c0 + outer * params.c_outer + i * params.c_inner) / 4u;
-  let ldc = params.ldc / 4u;
-  let row = row0 + local.y * 8u;
-  // Four columns, and four in the other half of the tile: neighbours read neighbouring elements.
-  let quads = vec2u(col0 / 4u + local.x, col0 / 4u + ACROSS + local.x);
-
-  var total: array<array<vec4f, 2>, 8>;
-  if (params.carried == 1u) {
-    for (var r = 0u; r < min(8u, max(row, params.m) - row); r++) {
-      for (var h = 0u; h < 2u; h++) {
-        if (quads[h] * 4u < params.n) { total[r][h] = start(c0 + (row + r) * ldc + quads[h], row + r); }
-      }
-    }
-  }
+  let origin = origin_of(group.z);
+  let outputs = outputs_of(origin.c, row0, col0, local.xy);
+  var total = begun(outputs);
   var sum: array<array<vec4f, 2>, 8>;
   // A square of A and one of B for each invocation, as long as there are any (as many as rows and columns of the tile).
   let x = index / 4u * 4u;
   let t = index % 4u * 4u;
-  if (index < ROWS) { keep_a(0u, t, x, steps_of_a(a0, row0 + x, t)); }
-  if (index < COLS) { keep_b(0u, t, x, steps_of_b(b0, col0 + x, t)); }
+  if (index < ROWS) { keep_a(0u, t, x, steps_of_a(origin.a, row0 + x, t)); }
+  if (index < COLS) { keep_b(0u, t, x, steps_of_b(origin.b, col0 + x, t)); }
   workgroupBarrier();
   for (var t0 = 0u; t0 < params.k; t0 += DEPTH) {
     let here = t0 / DEPTH % 2u;
     let more = t0 + DEPTH < params.k;
     var next_a = mat4x4f();
     var next_b = mat4x4f();
-    if (more && index < ROWS) { next_a = steps_of_a(a0, row0 + x, t0 + DEPTH + t); }
-    if (more && index < COLS) { next_b = steps_of_b(b0, col0 + x, t0 + DEPTH + t); }
+    if (more && index < ROWS) { next_a = steps_of_a(origin.a, row0 + x, t0 + DEPTH + t); }
+    if (more && index < COLS) { next_b = steps_of_b(origin.b, col0 + x, t0 + DEPTH + t); }
     for (var s = 0u; s < DEPTH; s++) {
       let x0 = tiles_a[here][s * ROWS / 4u + local.y * 2u];
       let x1 = tiles_a[here][s * ROWS / 4u + local.y * 2u + 1u];
@@ -77,12 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
     }
   }
 
-  for (var r = 0u; r < 8u; r++) {
-    if (row + r >= params.m) { break; }
-    for (var h = 0u; h < 2u; h++) {
-      if (quads[h] * 4u < params.n) { store(c0 + (row + r) * ldc + quads[h], row + r, total[r][h]); }
-    }
-  }
+  store_all(outputs, &total);
 }
 
 // Puts the steps t … t + 3 of four rows of A, from row x of the tile on, in their place.

@@ -19,11 +19,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   let row = id.y * 16u;
   if (col >= params.n || row >= params.m) { return; }
   if (below_diagonal(group.y * 32u, (group.x + 1u) * 32u)) { return; }
-  let outer = id.z / params.inner;
-  let i = id.z % params.inner;
-  let a0 = (params.a0 + outer * params.a_outer + i * params.a_inner) / 4u;
-  let b0 = (params.b0 + outer * params.b_outer + (i / params.share) * params.b_inner) / 4u;
-  let c0 = (params.c0 + outer * params.c_outer + i * params.c_inner) / 4u;
+  let origin = origin_of(id.z);
   let lda = params.lda / 4u;
   let ldb = params.ldb / 4u;
   let ldc = params.ldc / 4u;
@@ -44,7 +40,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   let quads_here = min(4u, (params.n - col) / 4u);
   if (params.carried == 1u) {
     for (var r = 0u; r < rows_here; r++) {
-      for (var q = 0u; q < quads_here; q++) { blocks[r / 4u * 4u + q][r % 4u] = start(c0 + (row + r) * ldc + id.x * 4u + q, row + r); }
+      for (var q = 0u; q < quads_here; q++) { blocks[r / 4u * 4u + q][r % 4u] = start(origin.c + (row + r) * ldc + id.x * 4u + q, row + r); }
     }
   }
 
@@ -57,11 +53,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
     var s20 = mat4x4f(); var s21 = mat4x4f(); var s22 = mat4x4f(); var s23 = mat4x4f();
     var s30 = mat4x4f(); var s31 = mat4x4f(); var s32 = mat4x4f(); var s33 = mat4x4f();
     for (var t = t0; t < min(t0 + BLOCK / 4u, steps); t++) {
-      let x0 = rows(a0, lda, t, r0);
-      let x1 = rows(a0, lda, t, r1);
-      let x2 = rows(a0, lda, t, r2);
-      let x3 = rows(a0, lda, t, r3);
-      let at = b0 + t * down;
+      let x0 = rows(origin.a, lda, t, r0);
+      let x1 = rows(origin.a, lda, t, r1);
+      let x2 = rows(origin.a, lda, t, r2);
+      let x3 = rows(origin.a, lda, t, r3);
+      let at = origin.b + t * down;
       let y0 = columns(at + q0 * across, ldb, t);
       s00 += y0 * x0;
       s10 += y0 * x1;
@@ -90,7 +86,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   }
 
   for (var r = 0u; r < rows_here; r++) {
-    for (var q = 0u; q < quads_here; q++) { store(c0 + (row + r) * ldc + id.x * 4u + q, row + r, blocks[r / 4u * 4u + q][r % 4u]); }
+    for (var q = 0u; q < quads_here; q++) { store(origin.c + (row + r) * ldc + id.x * 4u + q, row + r, blocks[r / 4u * 4u + q][r % 4u]); }
   }
 }
 

@@ -22,6 +22,18 @@ const BLOCK = 64u;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 @group(0) @binding(3) var<uniform> params: Params;
 
+// Where the matrices of one product of the batch begin, in elements of four.
+struct Origin { a: u32, b: u32, c: u32 }
+
+fn origin_of(z: u32) -> Origin {
+  let outer = z / params.inner;
+  let i = z % params.inner;
+  let a = params.a0 + outer * params.a_outer + i * params.a_inner;
+  let b = params.b0 + outer * params.b_outer + (i / params.share) * params.b_inner;
+  let c = params.c0 + outer * params.c_outer + i * params.c_inner;
+  return Origin(a / 4u, b / 4u, c / 4u);
+}
+
 // Where the sum over k starts: at 0, or at what earlier parts of k left in C, row `row` of it.
 fn start(at: u32, row: u32) -> vec4f {
   if (params.carried == 1u) { return unscaled(c[at], row); }
