@@ -314,7 +314,7 @@ describe('npm run quantize', () => {
       [['--model', 'no/such/folder', '--eval', 'public/demo/evaluation.txt', '--wbits', '16'], 1, /no folder .*no\/such\/folder/],
       [['--model', 'public/demo', '--wbits', '3'], 2, /--eval is needed/],
       // Two faults, both told.
-      [spqr, 2, /GPTQ cannot store SpQR: .*files that this program did not write: mine\.txt/],
+      [spqr, 2, /GPTQ cannot store the result of SpQR as it is planned: .*files that this program did not write: mine\.txt/],
       [['--model', 'demo', '--seqlen', '4096'], 2, /512 positions/],
       [['--model', 'shaders', '--dataset', 'public/demo/evaluation.txt', '--eval', 'public/demo/evaluation.txt'], 1, /config\.json/],
     ]

@@ -111,7 +111,7 @@ describe('a job', () => {
         severity: 'error',
         code: 'option-invalid',
         field: 'formats.gptq',
-        message: 'GPTQ cannot store Sparse: GPTQ files cannot store outliers beside the codes.',
+        message: 'GPTQ cannot store the result of Sparse as it is planned: GPTQ files cannot store outliers beside the codes.',
         hint: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
       },
     ])

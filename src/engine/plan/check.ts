@@ -189,7 +189,7 @@ function planRuns(job: Job, opened: OpenModel, gpu: Device, heldOut: boolean, fo
     for (const format of run.formats) {
       const refusal = format.accepts(run.output)
       if (!refusal) continue
-      const why = `${format.label} cannot store ${spec.label}: ${refusal.why}`
+      const why = `${format.label} cannot store the result of ${spec.label} as it is planned: ${refusal.why}`
       found.fail(spec.formats ? `runs.${i}.formats` : `formats.${format.id}`, 'option-invalid', why, refusal.instead)
     }
     const autos = heldOut ? [] : run.solver.options.filter(({ key }) => spec.options[key] === 'auto')

@@ -5,15 +5,21 @@ import type { GpuInfo } from '../device.ts'
 /** The longest tick that is believed, s: a host that is busy may answer late as well. */
 const LONGEST_TICK = 0.2
 
+const noneInPage = (gpu: GPU | undefined) => [
+  gpu ? 'WebGPU is here, but it offers no GPU adapter.' : 'This browser has no WebGPU.',
+  'Use a recent Chrome, Edge or Safari 26 on a machine whose graphics driver is up to date.',
+]
+const noneInNode = [
+  'Dawn, the WebGPU of this program, finds no GPU adapter.',
+  'Install or update the driver of the GPU (with Vulkan on Linux). Where there is no GPU, npm run quantize takes the software adapter that comes with an installed Chromium.',
+]
+
 /** `features`: those to be asked for where the adapter has them. @throws {WorkbenchError} `gpu-missing` */
 export async function openAdapter(gpu: GPU | undefined, features: GPUFeatureName[]): Promise<{ device: GPUDevice; info: GpuInfo }> {
   const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' })
   if (!adapter) {
-    throw new WorkbenchError(
-      'gpu-missing',
-      gpu ? 'WebGPU is here, but it offers no GPU adapter.' : 'This browser has no WebGPU.',
-      'Use a recent Chrome, Edge or Safari 26 on a machine whose graphics driver is up to date.',
-    )
+    const [message, hint] = gpu === globalThis.navigator?.gpu ? noneInPage(gpu) : noneInNode
+    throw new WorkbenchError('gpu-missing', message, hint)
   }
   const { limits } = adapter
   const device = await adapter.requestDevice({

@@ -30,6 +30,7 @@ const methods: Record<string, string> = {
   'auto-round': 'AutoRound',
   'intel/auto-round': 'AutoRound',
   'auto-round:auto_gptq': 'AutoRound',
+  'quantease-sidecar': 'this program, as “Codes and outliers”, which only loader.py beside it reads',
 }
 
 /** Fields that only one method has, for configs without `quant_method`. */
