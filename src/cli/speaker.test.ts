@@ -55,6 +55,27 @@ test('without a terminal, every stage of a block is one line that says how far t
   ])
 })
 
+test('of several jobs each line says which it is of, and none has the progress of the one before', () => {
+  const { speaker, take } = listen(false)
+  const half: RunEvent = { type: 'progress', done: 0.5, elapsed: 61, eta: 61, run: null, runDone: 0 }
+  speaker.step(1, 2, 'what each width costs.')
+  speaker.hear(half)
+  speaker.hear(stage('calibrate', 0))
+  speaker.step(2, 2, 'the mixture.')
+  speaker.hear(start)
+  speaker.hear(stage('baseline', null))
+  speaker.hear(half)
+  speaker.hear(stage('calibrate', 0))
+  expect(take()).toEqual([
+    'Step 1 of 2: what each width costs.',
+    'step 1 of 2, 50 %, 61 s, about 61 s left: block 1, collecting activations',
+    'Step 2 of 2: the mixture.',
+    'Calibration: 2 × 64 tokens. Evaluation: 2 × 64 tokens.',
+    'step 2 of 2, measuring the unquantized model',
+    'step 2 of 2, 50 %, 61 s, about 61 s left: block 1 of 12, collecting activations',
+  ])
+})
+
 test('without a terminal, no minute passes in silence: not before the job, not during the baseline', () => {
   const { speaker, take, later } = listen(false)
   later(180)

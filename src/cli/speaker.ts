@@ -32,12 +32,16 @@ const uploading: Record<PushProgress['phase'], string> = {
   committing: 'committing',
 }
 
+const reading = 'reading the model and the texts'
+
 export class Speaker {
   /** From now on the job reports notices of the network. */
   #running = false
   #waiting: string | null = null
   #transfer = ''
-  #where = 'reading the model and the texts'
+  #where = reading
+  /** In front of all that is said of progress, where a job is one of several. */
+  #step = ''
   #blocks = 0
   /** Share done and times, once there are any. */
   #progress = ''
@@ -88,6 +92,15 @@ export class Speaker {
     }
   }
 
+  /** What follows is one of several jobs, whose progress begins anew. */
+  step(number: number, all: number, what: string): void {
+    this.done()
+    this.#begin()
+    this.#where = reading
+    this.note(`Step ${number} of ${all}: ${what}`)
+    this.#step = `step ${number} of ${all}, `
+  }
+
   /** Reports what was found in the texts of a job. */
   texts({ calibration, evaluation, passagesFrom }: JobCheck): void {
     const counted = ({ text }: TokenCounts) => (text === null ? '' : `; ${text.toLocaleString('en')} tokens`)
@@ -130,11 +143,19 @@ export class Speaker {
 
   #start({ calibration, evaluation, resumed, notices, blocks }: Extract<RunEvent, { type: 'job-start' }>): void {
     this.#running = true
+    this.#begin()
     this.#blocks = blocks
     const measured = `Evaluation: ${evaluation.windows} × ${evaluation.length} tokens.`
     this.#line(calibration.windows ? `Calibration: ${calibration.windows} × ${calibration.length} tokens. ${measured}` : measured)
     if (resumed) this.#line(`Resuming the job of ${resumed.started}: ${resumed.layers} linears are already solved.`)
     for (const { severity, message, hint } of notices) this.note(`${severity === 'error' ? 'Error' : 'Note'}: ${message}`, hint)
+  }
+
+  /** What was told of another job is over. */
+  #begin(): void {
+    this.#progress = ''
+    this.#blocks = 0
+    this.#told.clear()
   }
 
   #stage({ stage, block }: Extract<RunEvent, { type: 'stage' }>): void {
@@ -151,7 +172,7 @@ export class Speaker {
 
   #advance({ done, elapsed, eta }: Extract<RunEvent, { type: 'progress' }>): void {
     this.#progress = `${Math.floor(done * 100)} %, ${duration(elapsed)}${eta === null ? '' : `, about ${duration(eta)} left`}`
-    if (this.#live) this.out.write(`\r\x1b[K${this.#progress}${this.#transfer}`)
+    if (this.#live) this.out.write(`\r\x1b[K${this.#step}${this.#progress}${this.#transfer}`)
   }
 
   #layer({ name, relativeError, heldOutError, notes }: LayerResult): void {
@@ -160,7 +181,7 @@ export class Speaker {
   }
 
   #status(): void {
-    this.#line(`${[this.#progress, this.#where].filter(Boolean).join(': ')}${this.#transfer}`)
+    this.#line(`${this.#step}${[this.#progress, this.#where].filter(Boolean).join(': ')}${this.#transfer}`)
   }
 
   #line(text: string): void {

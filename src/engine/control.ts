@@ -12,7 +12,7 @@ export class Control {
   #paused: Promise<void> | null = null
 
   cancel(): void {
-    this.stop(new WorkbenchError('cancelled', 'The run was cancelled.', 'Finished layers are kept.'))
+    this.stop(new WorkbenchError('cancelled', 'The run was cancelled.'))
   }
 
   /** Stops the job with this error. */

@@ -32,6 +32,24 @@ it('tells the time left kind by kind, within a factor of two although the kinds 
   expect(progress.read()).toMatchObject({ done: 1, eta: 0 })
 })
 
+it('tells no time left while a rate may be that of compiling', () => {
+  let [now, flops] = [0, 0]
+  const progress = new Progress(
+    new Map([['forward', 1e6]]),
+    () => flops,
+    () => now,
+  )
+  progress.enter('forward')
+  const after = (seconds: number, operations: number) => {
+    ;[now, flops] = [seconds, operations]
+    return progress.read().eta
+  }
+  expect(after(10, 100)).toBeNull()
+  expect(after(12, 2e4)).toBeGreaterThan(0)
+  // Of a job of days something is told all the same.
+  expect(after(21, 100)).toBeGreaterThan(0)
+})
+
 it('counts what was done before, and does not take it for speed', () => {
   let now = 0
   let flops = 0

@@ -4,6 +4,10 @@
  * rate it was seen to run.
  */
 
+/** Until then no time left is told: while kernels are compiled, the rate says nothing of what comes. */
+const TOLD = { share: 0.02, seconds: 20 }
+export const tellsTime = (share: number, seconds: number) => share >= TOLD.share || seconds >= TOLD.seconds
+
 /** Operations by kind. */
 export type Work = ReadonlyMap<string, number>
 
@@ -63,7 +67,7 @@ export class Progress {
     const credit = sum(this.#credit)
     const seconds = sum(this.#seconds)
     let eta: number | null = null
-    if (done > 0 && seconds > 0.5) {
+    if (done > 0 && seconds > 0.5 && tellsTime(done / total, seconds)) {
       eta = 0
       for (const [kind, planned] of this.planned) {
         const finished = this.#done.get(kind) ?? 0

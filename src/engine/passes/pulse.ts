@@ -3,7 +3,7 @@ import type { Device } from '../../gpu/device.ts'
 import type { Host } from '../host.ts'
 import { type MemoryPoint, sampleMemory } from '../job/device.ts'
 import type { RunWork } from '../plan/work.ts'
-import { Progress, type Work } from './progress.ts'
+import { Progress, tellsTime, type Work } from './progress.ts'
 
 /** Kind of work beside the solvers' own. */
 export const FORWARD = 'forward'
@@ -82,7 +82,7 @@ export class Pulse {
   #timeLeft(runDone: number, elapsed: number): number | null {
     const { baseline, runs } = this.ahead
     const before = this.#run === null && baseline ? Math.min(1, this.progress.work / baseline) : 1
-    if (!runs.length || elapsed < 0.5 || !(before > 0)) return null
+    if (!runs.length || elapsed < 0.5 || !tellsTime(before, elapsed)) return null
     const times = runs.map((run) => {
       const seconds = this.host.session.pace.expected(run)
       return seconds === null ? Number.NaN : seconds * (run === this.#run ? 1 - runDone : 1)

@@ -71,7 +71,7 @@ export class Run {
       const { perplexity, perplexityError, kl, klSpread, windows, top1, lambada } = await solve()
       Object.assign(result, { perplexity, perplexityError: finiteOrNull(perplexityError), kl, klSpread, windows, top1, lambada })
       if (this.#ends.length) result.ends = this.#ends
-      this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
+      if (output.plan.job.save) this.host.emit({ type: 'stage', run: this.id, stage: 'write', block: null, linear: null })
       this.#sumUp(result)
       result.export = await output.finish(result, () => this.pulse.beat())
     } catch (error) {
