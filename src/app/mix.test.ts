@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import type { Catalog } from '../engine/job/catalog.ts'
 import type { Job } from '../engine/job/job.ts'
-import type { Mix } from '../engine/job/mix.ts'
+import { type Mix, mixInWords } from '../engine/job/mix.ts'
 import type { OptionSpec } from '../options.ts'
-import { mixInWords, withMix } from './mix.ts'
+import { withMix } from './mix.ts'
 
 const choices = [2, 3, 4].map((value) => ({ value, label: String(value) }))
 const bits: OptionSpec = { flag: '', help: '', key: 'bits', label: 'Bits', type: 'choice', default: 3, choices }
@@ -22,6 +22,7 @@ test('a mixture is taken with the uniform runs beside it, each once', () => {
     overrides: [{ pattern: 'down_proj', options: { bits: 4 } }],
     parts: [part(4, 3), part(3, 1), part(4, 2)],
     size: 3.456,
+    largest: false,
     predicted: 1,
     bound: 1,
     foreseen: [],

@@ -1,23 +1,10 @@
-/** Mixtures of widths in words, and in the plan. Pure. */
+/** Mixtures of widths in the plan. Pure. */
 import type { Catalog } from '../engine/job/catalog.ts'
 import type { Job, RunSpec } from '../engine/job/job.ts'
 import type { Mix } from '../engine/job/mix.ts'
 import type { Options } from '../options.ts'
 import * as format from './format.ts'
 import { addRuns, editRun, missingRuns, optionsOf, setOverrides } from './plan.ts'
-
-/** "12 linears at 3 bits, 16 at 4 bits". */
-export function mixInWords({ parts }: Pick<Mix, 'parts'>): string {
-  const counts = new Map<string, number>()
-  // In the order of the widths, the smallest first.
-  for (const { options } of parts[0].errors) counts.set(widthInWords(options), 0)
-  for (const { linears, options } of parts) counts.set(widthInWords(options), counts.get(widthInWords(options))! + linears.length)
-  const some = [...counts].filter(([, count]) => count)
-  return some.map(([width, count], i) => `${i ? count : format.plural(count, 'linear')} at ${width}`).join(', ')
-}
-
-/** "3 bits", "Q4_K". */
-export const widthInWords = ({ kind, bits }: Options) => (kind === undefined ? `${bits} bits` : String(kind).toUpperCase())
 
 /** A run with a mixture in place of its overrides, and the uniform runs of the nearest sizes behind it, as far as they are not there. */
 export function withMix(catalog: Catalog, job: Job, id: string, { overrides, budget, size, uniform, ends }: Mix): Job {

@@ -2,8 +2,9 @@
 import { Control } from '../engine/control.ts'
 import type { Host } from '../engine/host.ts'
 import { memoryStore } from '../engine/hosts/node.ts'
+import type { RunEvent } from '../engine/job/events.ts'
 import type { Job } from '../engine/job/job.ts'
-import type { Budget, Mix } from '../engine/job/mix.ts'
+import { type Budget, type ForeseenKl, foreseenKl, type Mix, mixInWords, widthInWords } from '../engine/job/mix.ts'
 import type { JobReport } from '../engine/job/report.ts'
 import type { RunResult } from '../engine/job/result.ts'
 import type { Options } from '../options.ts'
@@ -15,6 +16,9 @@ import { fromErrorData, WorkbenchError } from '../errors.ts'
 import { stopOnSignals } from './process.ts'
 import type { Speaker } from './speaker.ts'
 
+/** The probe, the uniform runs, the mixture. */
+const STEPS = 3
+
 /** A mixture, and the uniform runs that it is measured beside. */
 export interface Mixed {
   mix: Mix
@@ -24,37 +28,41 @@ export interface Mixed {
 /** Chooses the mixture of a job's run, and measures the uniform runs of the nearest sizes. */
 export async function mixed(session: Session, job: Job, budget: Budget, network: Host['network'], say: Speaker): Promise<Mixed> {
   const control = new Control()
-  stopOnSignals(control)
-  const host: Host = {
+  const undo = stopOnSignals(control)
+  const host = {
     session,
     control,
-    emit: (event) => say.hear(event),
+    emit: (event: RunEvent) => say.hear(event),
     sink: () => Promise.reject(new Error('Nothing is written here.')),
     journal: memoryStore(),
     network,
+  } satisfies Host
+  try {
+    say.step(1, STEPS, 'what each width costs, linear by linear.')
+    const mix = await chooseMix(job, budget, host)
+    for (const line of mixText(mix)) say.note(line)
+    const uniform = await measured(job, mix, host, say)
+    say.step(STEPS, STEPS, 'the mixture.')
+    return { mix, uniform }
+  } finally {
+    undo()
   }
-  say.note('Measuring what each width costs, linear by linear.')
-  const mix = await chooseMix(job, budget, host)
-  say.done()
-  for (const line of mixText(mix)) say.note(line)
+}
+
+/** The uniform runs beside a mixture. @throws {WorkbenchError} what one of them failed of, `cancelled` */
+async function measured(job: Job, mix: Mix, host: Host, say: Speaker): Promise<RunResult[]> {
   const [spec] = job.runs
   const runs = mix.uniform.map(({ options }, i) => {
-    const label = `${spec.label}, all linears at ${gridText(options)}`
-    return {
-      ...spec,
-      id: `uniform-${i}`,
-      label,
-      options: { ...withoutFixed(spec.options, options), ...options, ...mix.ends },
-      overrides: [],
-    }
+    const label = `${spec.label}, all linears at ${widthInWords(options)}`
+    const own = { ...withoutFixed(spec.options, options), ...options, ...mix.ends }
+    return { ...spec, id: `uniform-${i}`, label, options: own, overrides: [] }
   })
-  say.note(`Measuring beside it: ${runs.map(({ label }) => label).join('; ')}.`)
+  say.step(2, STEPS, `uniform runs to measure it beside: ${runs.map(({ label }) => label).join('; ')}.`)
   const report = await runJob({ ...job, runs, save: false, keepSolved: false }, { ...host, journal: memoryStore() })
-  say.done()
-  if (control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.')
+  if (host.control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.')
   const failed = report.runs.find(({ error }) => error)?.error
   if (failed) throw fromErrorData(failed)
-  return { mix, uniform: report.runs }
+  return report.runs
 }
 
 /** A type of GGUF says itself what bits it has. */
@@ -63,17 +71,18 @@ function withoutFixed(options: Options, given: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([key]) => !['bits', 'groupSize', 'symmetric', 'grid'].includes(key)))
 }
 
-const gridText = ({ kind, bits }: Options) => (kind === undefined ? `${bits} bits` : String(kind).toUpperCase())
 const sizeText = ({ bytes }: Budget, size: number) =>
   bytes === undefined ? `${size.toFixed(3)} bits per weight` : `${(size / 2 ** 20).toFixed(2)} MiB`
 
-/** The mixture in lines: its size, and what it gives to which linears. */
-function mixText({ budget, parts, size, overrides }: Mix): string[] {
-  const counts = new Map<string, number>()
-  for (const { linears, options } of parts) counts.set(gridText(options), (counts.get(gridText(options)) ?? 0) + linears.length)
+/** The mixture in lines: its size, what it gives to which linears, and what is foreseen of it. */
+export function mixText(mix: Mix): string[] {
+  const { budget, size, overrides } = mix
+  const asked = sizeText(budget, budget.bytes ?? budget.bitsPerWeight!)
+  const which = mix.largest ? `The largest mixture, which ${asked} is more than,` : `The best mixture within ${asked}`
   return [
-    `The best mixture within ${sizeText(budget, budget.bytes ?? budget.bitsPerWeight!)} takes ${sizeText(budget, size)}: ${[...counts].map(([grid, count]) => `${count} linears at ${grid}`).join(', ')}.`,
+    `${which} takes ${sizeText(budget, size)}: ${mixInWords(mix)}.`,
     ...overrides.map((override) => `  --override '${overrideText(override)}'`),
+    `Foreseen: ${foreseenText(foreseenKl(mix, mix.predicted))}.`,
   ]
 }
 
@@ -94,28 +103,22 @@ function better({ mix: { uniform: sizes, budget }, uniform }: Mixed, run: RunRes
   return uniform.find((one, i) => sizes[i].size <= asked && (one.kl ?? 0) < (run.kl ?? 0)) ?? null
 }
 
-/**
- * What prices foretell is too low by about the same factor for the mixture and for the uniform runs beside it: what these were measured at,
- * over what was foreseen for them, their geometric mean. 1 where nothing can be compared.
- */
-export function measuredOver({ mix, uniform }: Pick<Mixed, 'uniform'> & { mix: Pick<Mix, 'uniform' | 'foreseen'> }): number {
-  const same = (a: Options, b: Options) => a.kind === b.kind && a.bits === b.bits
-  const logs = uniform.flatMap(({ kl }, i) => {
-    const foreseen = mix.foreseen.find(({ options }) => same(options, mix.uniform[i].options))?.kl ?? 0
-    return (kl ?? 0) > 0 && foreseen > 0 ? [Math.log(kl! / foreseen)] : []
-  })
-  return logs.length ? Math.exp(logs.reduce((sum, one) => sum + one, 0) / logs.length) : 1
-}
+const measuredOf = ({ mix, uniform }: Mixed) => uniform.map(({ kl }, i) => ({ options: mix.uniform[i].options, kl }))
 
-/** For `--json`; what is foreseen is by the measured uniform runs. */
+const foreseenText = ({ kl, by }: ForeseenKl) =>
+  `KL about ${kl.toExponential(1)} nats${by === 'prices' ? ', an estimate that may be off by a factor of two' : ', by the measured uniform runs'}`
+
+/** For `--json`. */
 export function budgetOf(found: Mixed, run: RunResult) {
   const { budget, parts, size, predicted, bound, uniform } = found.mix
-  const factor = measuredOver(found)
+  const measured = measuredOf(found)
+  const foreseen = foreseenKl(found.mix, predicted, measured)
   return {
     ...(budget.bytes === undefined ? { target_bpw: budget.bitsPerWeight } : { target_bytes: budget.bytes }),
     size,
-    predicted_kl: factor * predicted,
-    predicted_bound: factor * bound,
+    predicted_kl: foreseen.kl,
+    predicted_by: foreseen.by,
+    predicted_bound: foreseenKl(found.mix, bound, measured).kl,
     predicted_kl_by_prices: predicted,
     parts: parts.map(({ linears, options, errors, price }) => ({
       linears,
@@ -138,11 +141,15 @@ export function budgetOf(found: Mixed, run: RunResult) {
 /** How the mixture did, in lines. */
 export function budgetText(found: Mixed, { runs: [run] }: JobReport): string {
   const { mix, uniform } = found
-  const lines = uniform.map((one, i) => {
-    const { kl, error } = apart(one, run)
-    const more = `${kl < 0 ? 'less' : 'more'} than the mixture by ${Math.abs(kl).toExponential(2)}${error === null ? '' : ` ± ${error.toExponential(1)}`}`
-    return `All linears at ${gridText(mix.uniform[i].options)}: ${sizeText(mix.budget, mix.uniform[i].size)}, KL ${one.kl?.toExponential(2)} nats, ${more}; perplexity ${one.perplexity?.toFixed(3)}`
-  })
+  const foreseen = foreseenKl(mix, mix.predicted, measuredOf(found))
+  const lines = [`Foreseen for the mixture: ${foreseenText(foreseen)}; measured: ${run.kl?.toExponential(2)}`]
+  lines.push(
+    ...uniform.map((one, i) => {
+      const { kl, error } = apart(one, run)
+      const more = `${kl < 0 ? 'less' : 'more'} than the mixture by ${Math.abs(kl).toExponential(2)}${error === null ? '' : ` ± ${error.toExponential(1)}`}`
+      return `All linears at ${widthInWords(mix.uniform[i].options)}: ${sizeText(mix.budget, mix.uniform[i].size)}, KL ${one.kl?.toExponential(2)} nats, ${more}; perplexity ${one.perplexity?.toFixed(3)}`
+    }),
+  )
   const uniformly = better(found, run)
   if (uniformly) lines.push('That uniform run is better than the mixture here: leave the target out, and ask for its width.')
   return `${lines.join('\n')}\n`

@@ -41,8 +41,11 @@ const ALPHAS = new Map([
 /** What the error of an aim is multiplied with before the least is taken; 1 for values that are never tried. */
 export const handicapOf = ({ damping, alpha }: Aim): number => (DAMPINGS.get(damping) ?? 1) * (ALPHAS.get(alpha) ?? 1)
 
+/** Near the best nearly everywhere. */
+export const USUAL_DAMPING = 0.1
+
 /** Rows of each linear that are tried, in runs of RUN. */
-const ROWS = 64
+export const ROWS = 64
 const RUN = 8
 const SWEEPS = 4
 

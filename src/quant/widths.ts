@@ -1,23 +1,57 @@
 /**
- * What a linear loses on each of several grids, without solving it: 64 of its rows, spread over it, by the short solver of `choice.ts`,
- * damped by a tenth of the mean diagonal, which is near the best nearly everywhere.
+ * What a linear loses on each of several grids, before a run solves it: by the run's own method on some of its rows. What errors cost the
+ * model is found from whole linears, by a method of the same kind that is quick: the same relative error costs about twice as much where
+ * feedback has minimized it as where it comes of rounding.
  */
 import type { Device } from '../gpu/device.ts'
-import { copyColumns, inFloats, subtract } from '../gpu/ops.ts'
+import { add, inFloats, subtract } from '../gpu/ops.ts'
 import { Reading } from '../gpu/reading.ts'
 import type { Tensor } from '../gpu/tensor.ts'
 import type { Options } from '../options.ts'
-import { someRows, trialOptions } from './choice.ts'
+import type { Aim, AskedAim } from './aim.ts'
+import { ROWS, someRows, trialOptions, USUAL_DAMPING } from './choice.ts'
 import { optionsFor } from './grids/index.ts'
 import { gptqQuantease } from './gptq_quantease.ts'
-import { layoutOf } from './layout.ts'
-import { nearest, objective } from './rounding.ts'
+import { objective } from './rounding.ts'
 import { rtn } from './rtn.ts'
-import { cutWeight } from './slices.ts'
-import { type Derived, disposeQuantized } from './solver.ts'
+import { solveLinear, solveWork } from './slices.ts'
+import type { Derived, Solver } from './solver.ts'
 import { aimed } from './target.ts'
 
-const AIM = { damping: 0.1, alpha: 0 }
+/** How linears are put on a grid. */
+export interface Way {
+  solver: Solver
+  /** Of that solver, for options of the run and linears with `p` inputs. */
+  optionsFor(given: Options, p: number): Options
+  aim: Aim
+  /** As in `AskedAim`. */
+  damps: boolean
+}
+
+const rounding: Way = { solver: rtn, optionsFor, aim: { damping: 0, alpha: 0 }, damps: false }
+/** The short solver of `choice.ts`, damped by a tenth of the mean diagonal, which is near the best nearly everywhere. */
+const short: Way = {
+  solver: gptqQuantease,
+  optionsFor: (given, p) => trialOptions(optionsFor(given, p)),
+  aim: { damping: USUAL_DAMPING, alpha: 0 },
+  damps: true,
+}
+
+/** For whole linears. */
+export const quickWay = ({ solver }: Pick<PlannedMethod, 'solver'>): Way => (solver.id === rtn.id ? rounding : short)
+
+/** A method, and what is asked for beside it. */
+interface PlannedMethod {
+  solver: Solver
+  aim: AskedAim | null
+}
+
+/** The method itself, for a few rows; of one that rescales a block first, what is quick. */
+export function ownWay({ solver, aim }: PlannedMethod): Way {
+  if (solver.transform) return short
+  const damping = aim?.damping === 'auto' ? USUAL_DAMPING : (aim?.damping ?? 0)
+  return { solver, optionsFor, aim: { damping, alpha: 0 }, damps: aim?.damps ?? false }
+}
 
 export interface WidthProblem {
   gpu: Device
@@ -29,58 +63,64 @@ export interface WidthProblem {
   judge: Tensor
 }
 
-/** Relative errors ‖(W−Ŵ)X‖² / ‖WX‖² of a linear, its W transposed `[p, q]`, for each of these options of a grid. */
-export async function errorsOn({ judge, ...stage }: WidthProblem, weight: Tensor, grids: readonly Options[]): Promise<number[]> {
-  const { gpu } = stage
-  const some = someRows(gpu, [weight])
-  const { problem, dispose } = await aimed({ ...stage, weight: some, halfScales: true }, null, AIM, true)
-  const whole = objective(gpu, some, judge)
+/** Relative errors ‖(W−Ŵ)X‖² / ‖WX‖² of some rows of a linear, spread over it, for each of these options. `held`: W transposed `[p, q]`. */
+export async function errorsOn(problem: WidthProblem, held: Tensor, grids: readonly Options[], way: Way): Promise<number[]> {
+  const some = someRows(problem.gpu, [held])
   const lost: Reading<number>[] = []
   for (const options of grids) {
-    const result = await gptqQuantease.solve(problem, trialOptions(optionsFor(options, some.rows)), {})
-    lost.push(off(gpu, some, result.what, judge))
-    disposeQuantized(result)
-    await gpu.pace()
+    const what = await solved(problem, some, options, way)
+    lost.push(off(problem, some, what))
+    what.dispose()
+    await problem.gpu.pace()
   }
-  dispose()
+  const losses = relative(objective(problem.gpu, some, problem.judge), lost)
   some.dispose()
+  return losses
+}
+
+/** A whole linear on a grid, Ŵ `[p, q]`, and its relative error. `held`: W transposed `[p, q]`. */
+export async function linearOn(problem: WidthProblem, held: Tensor, options: Options, way: Way): Promise<{ what: Tensor; error: number }> {
+  const weight = inFloats(problem.gpu, held)
+  const what = await solved(problem, weight, options, way)
+  const errors = relative(objective(problem.gpu, weight, problem.judge), [off(problem, weight, what)])
+  if (weight !== held) weight.dispose()
+  return { what, error: (await errors)[0] }
+}
+
+/** Floating-point operations of `errorsOn` for a linear `[q, p]`; `first`: of those with its Σ. */
+export function errorsWork(q: number, p: number, grids: readonly Options[], way: Way, first: boolean): number {
+  const rows = Math.min(ROWS, q)
+  const each = grids.map((given) => way.solver.work(rows, p, way.optionsFor(given, p)) + 2 * rows * p * p)
+  return each.reduce((sum, one) => sum + one, 2 * rows * p * p) - (grids.length - (first ? 1 : 0)) * sharedOf(p, grids[0], way)
+}
+
+/** The same of `linearOn`. */
+export const linearWork = (q: number, p: number, options: Options, way: Way, first: boolean, maxBinding: number): number =>
+  solveWork(way.solver, q, p, way.optionsFor(options, p), maxBinding) + 4 * q * p * p - (first ? 0 : sharedOf(p, options, way))
+
+const sharedOf = (p: number, options: Options, { solver, optionsFor }: Way) => solver.sharedWork?.(p, optionsFor(options, p)) ?? 0
+
+/** Ŵ + H `[p, q]` */
+async function solved({ gpu, gram, gramDiagonal, derived }: WidthProblem, weight: Tensor, options: Options, way: Way): Promise<Tensor> {
+  const asked = { gpu, weight, gram, gramDiagonal, derived, halfScales: true }
+  const { problem, dispose } = await aimed(asked, null, way.aim, way.damps)
+  const { what, codes, grid, outliers } = await solveLinear(way.solver, problem, way.optionsFor(options, weight.rows), {})
+  dispose()
+  if (outliers) add(gpu, what, outliers.h)
+  for (const tensor of [codes, grid, outliers?.h]) tensor?.dispose()
+  return what
+}
+
+async function relative(whole: Reading<number>, lost: Reading<number>[]): Promise<number[]> {
   const [base, ...losses] = await Reading.all([whole, ...lost])
   return losses.map((loss) => (base > 0 ? loss / base : 0))
 }
 
-/** A linear rounded to a grid, `[p, q]`; `gramDiagonal`: of its Σ. */
-export function roundedTo(gpu: Device, held: Tensor, gramDiagonal: Float32Array, given: Options): Tensor {
-  const weight = inFloats(gpu, held)
-  const options = optionsFor(given, weight.rows)
-  const grid = rtn.gridOf(options)
-  const layout = layoutOf(gramDiagonal, grid.groupSize, false, true)
-  const what = gpu.empty(weight.shape)
-  let from = 0
-  for (const part of cutWeight(gpu, weight)) {
-    const cells = grid.make(gpu, part, layout, true)
-    const rounded = nearest(gpu, part, { grid: cells, groupIndex: layout.groupIndex }, grid)
-    copyColumns(gpu, rounded, 0, what, from, part.cols)
-    from += part.cols
-    for (const tensor of [cells, rounded, ...(part === weight ? [] : [part])]) tensor.dispose()
-  }
-  if (weight !== held) weight.dispose()
-  return what
-}
-
-/** Relative error of weights `[p, q]` in the place of others. */
-export async function errorOf({ gpu, judge }: Pick<WidthProblem, 'gpu' | 'judge'>, held: Tensor, what: Tensor): Promise<number> {
-  const weight = inFloats(gpu, held)
-  const asked = Reading.all([objective(gpu, weight, judge), off(gpu, weight, what, judge)])
-  if (weight !== held) weight.dispose()
-  const [base, loss] = await asked
-  return base > 0 ? loss / base : 0
-}
-
-function off(gpu: Device, weight: Tensor, what: Tensor, gram: Tensor): Reading<number> {
+function off({ gpu, judge }: WidthProblem, weight: Tensor, what: Tensor): Reading<number> {
   const d = gpu.empty(weight.shape)
   gpu.copy(weight, d)
   subtract(gpu, d, what)
-  const value = objective(gpu, d, gram)
+  const value = objective(gpu, d, judge)
   d.dispose()
   return value
 }

@@ -1,11 +1,19 @@
 /** A budget for a run: a slider of bits per weight or size, the mixture of widths that fills it, and the uniform widths beside. */
 import { useEffect, useId, useState } from 'react'
 import type { Job, RunSpec } from '../../engine/job/job.ts'
-import type { Budget, Mix, MixWidths } from '../../engine/job/mix.ts'
+import {
+  type Budget,
+  type ForeseenKl,
+  foreseenAt,
+  foreseenKl,
+  type Mix,
+  mixInWords,
+  type MixWidths,
+  widthInWords,
+} from '../../engine/job/mix.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
-import { mixInWords, widthInWords } from '../mix.ts'
 import { isBusy, type Mixing } from '../store/state.ts'
 import { Button } from './controls.tsx'
 import { Choice } from './fields.tsx'
@@ -156,7 +164,7 @@ function isOf(found: Job, job: Job, { overrides: _, ...run }: RunSpec): boolean 
 
 function Measuring({ mix: { place } }: { mix: Extract<Mixing, { state: 'measuring' }> }) {
   const workbench = useWorkbench()
-  const what = place?.stage === 'baseline' ? 'what errors cost at the end of the model' : 'the error of each linear at each width'
+  const what = place?.stage === 'propagate' ? 'what errors cost at the end of the model' : 'the error of each linear at each width'
   return (
     <p className="row">
       <Button icon="cancel" onClick={workbench.stopMix}>
@@ -184,7 +192,7 @@ function Found({ run, mix, unit, widths, stale }: { run: RunSpec; mix: Mix; unit
                 {unit === 'bytes' ? 'Checkpoint' : 'Bits per weight'}
               </th>
               <th scope="col" className="number">
-                KL foreseen
+                KL, estimated
               </th>
             </tr>
           </thead>
@@ -194,19 +202,21 @@ function Found({ run, mix, unit, widths, stale }: { run: RunSpec; mix: Mix; unit
                 {mixInWords(mix)}
               </th>
               <td className="number">{shownSize(unit, mix.size)}</td>
-              <td className="number">{format.divergence(mix.predicted)}</td>
+              <td className="number">{estimate(foreseenKl(mix, mix.predicted))}</td>
             </tr>
             {widths.map(({ options, size }) => (
               <tr key={size}>
                 <th scope="row">all at {widthInWords(options)}</th>
                 <td className="number">{shownSize(unit, size)}</td>
-                <td className="number">{format.divergence(mix.foreseen.find(({ options: of }) => sameWidth(of, options))?.kl ?? null)}</td>
+                <td className="number">{estimate(foreseenAt(mix, options))}</td>
               </tr>
             ))}
           </tbody>
         </table>
       </Scroll>
-      <p className="hint">Foreseen from rounding single groups of linears; the plan measures them.</p>
+      <p className="hint">
+        Estimates from single groups of linears: good for comparing widths, but off by a factor of two or so. The plan measures them.
+      </p>
       <Button icon="check" disabled={stale} onClick={() => workbench.takeMix(run.id, mix)}>
         Take it, beside {beside === 1 ? 'the uniform run' : `${beside} uniform runs`}
       </Button>
@@ -214,7 +224,7 @@ function Found({ run, mix, unit, widths, stale }: { run: RunSpec; mix: Mix; unit
   )
 }
 
-const sameWidth = (a: Mix['uniform'][number]['options'], b: typeof a) => a.bits === b.bits && a.kind === b.kind
+const estimate = (foreseen: ForeseenKl | null) => (foreseen ? `≈ ${format.divergence(foreseen.kl)}` : format.divergence(null))
 
 function Refused({ message, hint }: Pick<ErrorData, 'message' | 'hint'>) {
   return (

@@ -1,10 +1,10 @@
 /** Actions on the mixture of widths that a budget is filled with: found for the run that is chosen, then taken into the plan. */
 import type { RunEvent } from '../../engine/job/events.ts'
 import type { Job, RunSpec } from '../../engine/job/job.ts'
-import type { Budget, Mix } from '../../engine/job/mix.ts'
+import { type Budget, type Mix, mixInWords } from '../../engine/job/mix.ts'
 import { toErrorData } from '../../errors.ts'
 import * as format from '../format.ts'
-import { mixInWords, withMix } from '../mix.ts'
+import { withMix } from '../mix.ts'
 import type { Core } from './core.ts'
 import { edit } from './planning.ts'
 

@@ -1,9 +1,10 @@
 /** Floating-point operations of a job, by the formulas that the GPU operations use for counting. */
 import type { Passage } from '../../data/lambada.ts'
-import { type BlockLayout, type LinearShape, linearsOf, keptOf, type ModelShape } from '../../models/family.ts'
+import { type BlockLayout, type LinearShape, linearsOf, keptOf, type ModelShape, stateWidth } from '../../models/family.ts'
 import type { OpenModel } from '../../models/open.ts'
 import { solveWork } from '../../quant/slices.ts'
 import { choiceWork } from '../../quant/choice.ts'
+import { errorsWork, linearWork, ownWay, quickWay } from '../../quant/widths.ts'
 import { sharedTargetWork, targetWork } from '../../quant/target.ts'
 import type { PlannedRun } from './plan.ts'
 
@@ -100,6 +101,50 @@ export function runWork(run: PlannedRun, { model }: OpenModel, calibration: Coun
     transforms.reduce((sum, { q, p }) => sum + run.solver.transform!.work(q, p, run.options), 0)
   const ends = endsWork(run, model, seen, calibration)
   return { forward: forwardCalibration + judging(own) + rest + ends.forward, solve: solve + ends.solve, measured, measure }
+}
+
+/**
+ * Windows that a probe measures divergences on, tokens of each, and the bytes that the states of all its texts may take for more than the
+ * fewest. Divergence is that of a few tokens, so with few the mixture is chosen for what they happen to say: on the demo by RTN, 3.25 bits
+ * have 2.1 times the divergence that 4 windows foresee, and 1.1 times that of 16.
+ */
+const PRICED = { fewest: 4, most: 16, length: 128, bytes: 2 ** 30 }
+
+/** The model as it is, with all rounded, and two texts for each stage. */
+const pricedTexts = (layouts: BlockLayout[]) => layouts.reduce((sum, { stages }) => sum + 2 * stages.length, 2)
+
+/** Windows that a probe measures divergences on, and tokens of each, as far as there are that many. */
+export function pricedCounts({ shape, layouts }: OpenModel['model']): { windows: number; length: number } {
+  const { fewest, most, length, bytes } = PRICED
+  const room = Math.floor(bytes / (pricedTexts(layouts) * length * 4 * stateWidth(shape)))
+  return { windows: Math.max(fewest, Math.min(most, room)), length }
+}
+
+/** Work of a probe of all linears of a run, at some `widths` of the run: see `engine/run/probe.ts`. */
+export function probeWork(run: PlannedRun, { model }: OpenModel, widths: readonly PlannedRun[], calibration: Counts): PlannedWork {
+  const { shape, layouts } = model
+  const { heldOut = 0, windows, length } = calibration
+  const seen = padded({ ...calibration, windows: windows + heldOut })
+  const priced = pricedCounts(model)
+  const few = padded({ windows: Math.min(priced.windows, heldOut + windows), length: Math.min(priced.length, length) })
+  const [own, quick] = [ownWay(run), quickWay(run)]
+  const grids = widths.map(({ options }) => options)
+  const work = { forward: 0, solve: 0 }
+  let streams = pricedTexts([])
+  for (const [k, layout] of layouts.entries()) {
+    if (k < run.blocks) {
+      streams += 2 * layout.stages.length
+      work.forward += blocksWork(shape, [layout], seen.tokens, seen.t)
+      for (const stage of layout.stages) {
+        work.forward += stage[0].p ** 2 * length * (windows + heldOut)
+        for (const [i, { q, p }] of stage.entries())
+          work.solve += errorsWork(q, p, grids, own, i === 0) + linearWork(q, p, grids[0], quick, i === 0, run.maxBinding)
+      }
+    }
+    work.forward += streams * blocksWork(shape, [layout], few.tokens, few.t)
+  }
+  work.forward += (streams - 1) * headWork(shape, few.tokens, true)
+  return work
 }
 
 /** Work of embedding and head, where they are rounded: passes of the calibration text, `seen`, to the end of the model, and solving. */

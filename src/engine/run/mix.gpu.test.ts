@@ -86,13 +86,23 @@ test('a file is filled', async () => {
   expect(bytes - mix.size).toBeLessThan((33 / 256) * 32 * 32 + 512)
 })
 
-test.each([
-  [1.5, /1.5 bits per weight is less than the smallest mixture of tiny takes/, 'Ask for 2.57 bits per weight or more.'],
-  [9, /more than the largest/, 'Ask for 8.75 bits per weight or less.'],
-])('refuses %d bits per weight', async (bits, message, hint) => {
-  await expect(chooseMix(job, { bitsPerWeight: bits }, memoryHost(session).host)).rejects.toMatchObject({
+test('a budget below the smallest mixture is refused, one above the largest takes that', async () => {
+  await expect(chooseMix(job, { bitsPerWeight: 1.5 }, memoryHost(session).host)).rejects.toMatchObject({
     code: 'option-invalid',
-    message: expect.stringMatching(message),
-    hint,
+    message: expect.stringContaining('1.5 bits per weight is less than the smallest mixture of tiny takes'),
+    hint: 'Ask for 2.57 bits per weight or more.',
   })
+  const { bitsPerWeight: sizes } = await widthsOf(job, session)
+  const mix = await chooseMix(job, { bitsPerWeight: 9 }, memoryHost(session).host)
+  expect(mix).toMatchObject({ largest: true, size: sizes.at(-1)!.size, uniform: [{ options: { bits: 8 } }] })
+  expect(mix.parts.every(({ options }) => options.bits === 8)).toBe(true)
+})
+
+test('sums that wait on the host are brought back for the probe', async () => {
+  const { host } = memoryHost(session)
+  const whole = await chooseMix(job, { bitsPerWeight: 3.4 }, host)
+  const gpu = await session.gpu()
+  Object.defineProperty(gpu, 'memoryBudget', { value: 1, configurable: true })
+  expect(await chooseMix(job, { bitsPerWeight: 3.4 }, memoryHost(session).host)).toEqual(whole)
+  Reflect.deleteProperty(gpu, 'memoryBudget')
 })

@@ -17,10 +17,11 @@ import { type Choice, pack } from '../plan/knapsack.ts'
 import { withOwn } from '../plan/own.ts'
 import { checkpointBytes, endBits, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'
 import { FULL } from '../run-options.ts'
+import { probeWork } from '../plan/work.ts'
 import type { Session } from '../session.ts'
 import { prepare } from './prepare.ts'
 import { type Probed, ProbeLoop, type ProbedStage } from './probe.ts'
-import { Pulse } from '../passes/pulse.ts'
+import { FORWARD, Pulse } from '../passes/pulse.ts'
 import { Recovery } from './recovery.ts'
 
 /** Blocks in one pattern, so that it stays short. */
@@ -69,22 +70,29 @@ export class Mixer {
     const host = { ...given, journal: memoryStore() }
     const [spec] = job.runs
     const prepared = await prepare({ ...job, runs: [spec], save: false, lambada: undefined }, host, false)
-    const { plan, opened, journal, work } = prepared
+    const { plan, opened, journal, calibration } = prepared
     const [planned] = plan.runs
     const widths = new Scales(spec, planned, opened, budget).widths()
     judge(budget, widths, opened)
-    const pulse = new Pulse(host, work.planned)
+    const runs = widths.map(({ run }) => run)
+    const { forward, solve } = probeWork(planned, opened, runs, calibration)
+    const pulse = new Pulse(
+      host,
+      new Map([
+        [FORWARD, forward],
+        [planned.solver.id, solve],
+      ]),
+    )
     const devices = new Recovery(host, (gpu, halvings) => {
       pulse.attach(gpu)
       gpu.gemm = journal.head.gemmKernel
       usePanel(gpu, journal.head.sweepPanel)
       return new ProbeLoop(gpu, opened, plan, host, journal, pulse.progress, halvings)
     })
-    const grids = widths.map(({ run }) => run.options)
-    // Plain rounding to the width above does about what a method does near the budget.
-    const rounding = (widths.find(({ size }) => size >= askedOf(budget)) ?? widths.at(-1)!).run.options
+    const off = ({ size }: Width) => Math.abs(size - askedOf(budget))
+    const rounding = widths.reduce((near, one) => (off(one) < off(near) ? one : near)).run.options
     try {
-      return new Mixer(spec, planned, opened, await devices.do((loop) => loop.probe(planned, grids, rounding)))
+      return new Mixer(spec, planned, opened, await devices.do((loop) => loop.probe(planned, runs, rounding)))
     } finally {
       devices.drop()
       await journal.close()
@@ -154,17 +162,15 @@ function unitsOf(stages: ProbedStage[], scaled: boolean): Unit[] {
 /** @throws {WorkbenchError} option-invalid */
 function judge(budget: Budget, widths: Width[], opened: OpenModel): void {
   const asked = askedOf(budget)
-  const sizes = widths.map(({ size }) => size)
-  const [least, most] = [Math.min(...sizes), Math.max(...sizes)]
-  if (asked >= least && asked <= most) return
+  const least = Math.min(...widths.map(({ size }) => size))
+  if (asked >= least) return
   // What is told has to work when it is asked for.
   const told = (size: number, round: (value: number) => number) =>
     budget.bytes === undefined ? `${round(size * 100) / 100} bits per weight` : `${round((size / 2 ** 20) * 100) / 100} MiB`
-  const below = asked < least
   throw new WorkbenchError(
     'option-invalid',
-    `${told(asked, (value) => Number(value.toPrecision(6)))} is ${below ? 'less than the smallest' : 'more than the largest'} mixture of ${opened.folder.name} takes with these options.`,
-    below ? `Ask for ${told(least, Math.ceil)} or more.` : `Ask for ${told(most, Math.floor)} or less.`,
+    `${told(asked, (value) => Number(value.toPrecision(6)))} is less than the smallest mixture of ${opened.folder.name} takes with these options.`,
+    `Ask for ${told(least, Math.ceil)} or more.`,
   )
 }
 
@@ -253,7 +259,7 @@ class Scales {
     }
   }
 
-  #mix(units: Unit[], widths: Width[], chosen: number[]): Pick<Mix, 'parts' | 'uniform' | 'budget' | 'ends'> {
+  #mix(units: Unit[], widths: Width[], chosen: number[]): Pick<Mix, 'parts' | 'uniform' | 'budget' | 'ends' | 'largest'> {
     const { budget, opened, planned } = this
     const asked = askedOf(budget)
     const below = widths.filter(({ size }) => size <= asked).slice(-1)
@@ -267,7 +273,8 @@ class Scales {
     // Those of the run, whatever type the uniform runs have.
     const kindOf = (use: EndUse) => planned.ends.find((end) => end.use === use || end.use === 'both')?.options.kind ?? FULL
     const ends: Options = planned.ends.length ? { embeddingType: kindOf('embedding'), headType: kindOf('head') } : {}
-    return { budget, parts, uniform: [...below, ...above].map(({ options, size }) => ({ options, size })), ends }
+    const largest = widths.every(({ size }) => size < asked)
+    return { budget, largest, parts, uniform: [...below, ...above].map(({ options, size }) => ({ options, size })), ends }
   }
 
   #bitCosts(widths: Width[]) {
