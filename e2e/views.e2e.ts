@@ -169,6 +169,8 @@ test('maps stand side by side with the ratio of two runs, and a cell opens its l
   const box = (await map.boundingBox())!
   await map.click({ position: { x: box.width / 2, y: box.height - 4 } })
   await drawer.getByRole('heading', { name: /^layers\.2\./ }).waitFor()
+  // Of the run whose map it was.
+  expect(await drawer.getByRole('radio', { name: 'QuantEase', exact: true }).isChecked()).toBe(true)
   await page.keyboard.press('Escape')
 })
 

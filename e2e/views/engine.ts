@@ -1,5 +1,6 @@
 /** An engine in place of the page's own worker: it knows one recorded job, and says what happens in it when it is told to. */
 import * as Comlink from 'comlink'
+import type { LinearLook } from '../../src/engine/inspect/linear.ts'
 import type { JobCheck } from '../../src/engine/job/check.ts'
 import type { RunEvent } from '../../src/engine/job/events.ts'
 import type { Job } from '../../src/engine/job/job.ts'
@@ -62,6 +63,14 @@ const api: Record<string, unknown> = {
         own: [],
       })),
     }
+  },
+  // Σ alone is kept of each run.
+  linear: async (): Promise<LinearLook> => {
+    const missing = { code: 'file-missing' as const, message: 'It is not kept.', hint: '' }
+    const sigma = { seen: { inputs: 4, each: 1, mean: [1, 2, 3, 4], largest: [1, 2, 3, 4] } }
+    const { job } = (await played).recording.summary
+    const runs = Object.fromEntries(job.runs.map(({ id }) => [id, { solved: { missing }, sigma }]))
+    return { dtype: null, weights: { missing }, stored: null, store: null, runs }
   },
   // A build from before jobs had ids gives none.
   goOn: async (...given: (string | Job | ((event: RunEvent) => void))[]) => {

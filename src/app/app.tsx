@@ -143,12 +143,12 @@ function DroppedText() {
 
 /** A linear, looked at beside the step that it was opened from. */
 function LinearDrawer() {
-  const name = useView((state) => state.linear)
-  if (name === null) return null
+  const looked = useView((state) => state.linear)
+  if (looked === null) return null
   return (
-    <Boundary key={name}>
+    <Boundary key={looked.name}>
       <Suspense fallback={null}>
-        <Drawer name={name} />
+        <Drawer {...looked} />
       </Suspense>
     </Boundary>
   )

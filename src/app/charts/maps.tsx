@@ -162,9 +162,9 @@ function Side({ tiles, grid, width, view }: SideProps) {
   const workbench = useWorkbench()
   const [cursor, setCursor] = useState<Cell | null>(null)
   const { columns, mapWidth, mapHeight } = sizesOf(width, grid, tiles.length)
-  const open = ({ row, column }: Cell) => {
+  const open = (run: string | null, { row, column }: Cell) => {
     const name = grid.names[row][column]
-    if (name !== null) workbench.openLinear(name)
+    if (name !== null) workbench.openLinear(name, run)
   }
   return (
     <div className="maps" style={{ gridTemplateColumns: `repeat(${columns}, ${mapWidth}px)` }}>
@@ -183,7 +183,7 @@ function Side({ tiles, grid, width, view }: SideProps) {
             // Of the right half the values stand at the left, so that they stay in the page.
             toLeft={i % columns >= columns / 2}
             onMove={setCursor}
-            onOpen={open}
+            onOpen={(cell) => open(tile.run, cell)}
           />
         </div>
       ))}

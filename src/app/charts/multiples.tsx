@@ -144,9 +144,13 @@ function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
   const [at, setAt] = useState<Cell | null>(null)
   // Where the keyboard was, for when the focus comes back from the drawer.
   const last = useRef<Cell | null>(null)
-  const open = () => {
+  const open = (run: string | null) => {
     const name = at && grid.names[at.row][at.column]
-    if (name) workbench.openLinear(name)
+    if (name) workbench.openLinear(name, run)
+  }
+  const nearest = (event: React.MouseEvent) => {
+    const box = event.currentTarget.getBoundingClientRect()
+    return nearestTo(drawing, place, event.clientX - box.left, event.clientY - box.top)
   }
   const leave = () => {
     setAt(null)
@@ -160,21 +164,20 @@ function Panels({ drawing, width }: { drawing: Drawing; width: number }) {
       tabIndex={0}
       aria-label="Relative error by block, a panel for each kind of linear. Arrow keys step through the linears; Enter opens one."
       onPointerMove={(event) => {
-        const box = event.currentTarget.getBoundingClientRect()
-        const found = nearestTo(drawing, place, event.clientX - box.left, event.clientY - box.top)
+        const found = nearest(event)
         setAt(found?.cell ?? null)
         pointAt(found?.run ?? null)
       }}
       onPointerLeave={leave}
       onBlur={leave}
-      onClick={open}
+      onClick={(event) => open(nearest(event)?.run ?? null)}
       onKeyDown={(event) => {
         // Blocks run to the right here, kinds of linears downwards.
         const turned = { ArrowLeft: 'ArrowUp', ArrowRight: 'ArrowDown', ArrowUp: 'ArrowLeft', ArrowDown: 'ArrowRight' }[event.key]
         if (event.key === 'Enter') {
           // Else the same press would be a click on what has the focus then: the drawer's Close.
           event.preventDefault()
-          open()
+          open(null)
         }
         if (event.key === 'Escape') setAt(null)
         if (!turned) return

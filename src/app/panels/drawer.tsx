@@ -12,6 +12,7 @@ import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import type { JobView } from '../reduce.ts'
 import { useOrdered } from '../shown.ts'
+import type { Looked } from '../store/state.ts'
 import { Button } from './controls.tsx'
 import { Choice } from './fields.tsx'
 import { Lab } from './lab.tsx'
@@ -19,14 +20,14 @@ import { Known } from './layers.tsx'
 import { OpenShown } from './open-shown.tsx'
 import './drawer.css'
 
-export function Drawer({ name }: { name: string }) {
+export function Drawer(looked: Looked) {
   const view = useView((state) => state.view)
-  return view ? <Ordered name={name} view={view} /> : <Side name={name} view={null} />
+  return view ? <Ordered {...looked} view={view} /> : <Side {...looked} view={null} />
 }
 
-const Ordered = ({ name, view }: { name: string; view: JobView }) => <Side name={name} view={useOrdered(view)} />
+const Ordered = ({ view, ...looked }: Looked & { view: JobView }) => <Side {...looked} view={useOrdered(view)} />
 
-function Side({ name, view }: { name: string; view: JobView | null }) {
+function Side({ name, run, view }: Looked & { view: JobView | null }) {
   const workbench = useWorkbench()
   const words = useId()
   // The dialog itself only knows a trigger of its own.
@@ -52,7 +53,7 @@ function Side({ name, view }: { name: string; view: JobView | null }) {
             </Dialog.Close>
           </div>
           {view && <Runs view={view} name={name} />}
-          <Looks view={view} name={name} />
+          <Looks view={view} name={name} run={run} />
         </Dialog.Content>
       </Dialog.Portal>
     </Dialog.Root>
@@ -105,14 +106,15 @@ function useLook(name: string, view: JobView | null): Asked {
   return asked
 }
 
-function Looks({ view, name }: { view: JobView | null; name: string }) {
+function Looks({ view, name, run }: Looked & { view: JobView | null }) {
   const asked = useLook(name, view)
   const [picked, setPicked] = useState<string | null>(null)
   if (asked.state === 'asking') return <p role="status">Reading its weights …</p>
   if (asked.state === 'failed') return <Missing what="Weights and codes" error={asked.error} />
   const { look } = asked
   const choices = shownOf(look, view?.runs ?? [])
-  const shown = choices.find(({ label }) => label === picked) ?? choices.at(-1) ?? null
+  const shown =
+    choices.find(({ label }) => label === picked) ?? choices.find((one) => run !== null && one.run === run) ?? choices.at(-1) ?? null
   return (
     <>
       {choices.length > 1 && shown && (

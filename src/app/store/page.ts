@@ -36,9 +36,9 @@ function pin(core: Core, run: string) {
 
 const toggled = (all: string[], one: string) => (all.includes(one) ? all.filter((other) => other !== one) : [...all, one])
 
-/** Looks at a linear by itself, by its module path. */
-function openLinear(core: Core, name: string) {
-  core.set({ linear: name })
+/** Looks at a linear by itself, by its module path; `run`: what that made of it comes first. */
+function openLinear(core: Core, name: string, run: string | null = null) {
+  core.set({ linear: { name, run } })
 }
 
 function closeLinear(core: Core) {

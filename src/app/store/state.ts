@@ -96,6 +96,12 @@ export interface Shown {
 /** What the results say of the model that they are of; `tensors`: none where that is not known. */
 export type Ran = Pick<ModelSummary, 'name' | 'familyLabel' | 'parameters' | 'source' | 'bytes' | 'quantized' | 'tensors'>
 
+/** A linear that is looked at by itself, by its module path; `run`: the one that it was opened of, null where it stands for all. */
+export interface Looked {
+  name: string
+  run: string | null
+}
+
 export const nothingShown: Shown = { jobs: [], runs: {} }
 
 /** A setting that was tried on linears of the Gram store, and what it made of each; `adding`: it is at work. */
@@ -160,8 +166,7 @@ export interface State {
   /** Runs that charts leave out, and those that come first wherever runs are listed. */
   hidden: string[]
   pinned: string[]
-  /** Module path of the linear that is looked at by itself. */
-  linear: string | null
+  linear: Looked | null
   /** What the live region says: everything announced since the page was last redrawn. */
   spoken: string
   /** The Gram store that is open for the model, and what was tried by it. */
