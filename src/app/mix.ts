@@ -1,7 +1,7 @@
 /** Mixtures of widths in the plan. Pure. */
 import type { Catalog } from '../engine/job/catalog.ts'
 import type { Job, RunSpec } from '../engine/job/job.ts'
-import type { Mix } from '../engine/job/mix.ts'
+import type { Mix, MixWidths } from '../engine/job/mix.ts'
 import type { Options } from '../options.ts'
 import * as format from './format.ts'
 import { addRuns, editRun, missingRuns, optionsOf, setOverrides } from './plan.ts'
@@ -19,6 +19,36 @@ export function withMix(catalog: Catalog, job: Job, id: string, { overrides, bud
   // A run with overrides is none of these.
   const plain = { ...mixed, runs: mixed.runs.filter(({ overrides: own }) => !own?.length) }
   return addRuns(catalog, mixed, missingRuns(catalog, plain, beside))
+}
+
+/** Steps of the slider over its range, of sizes; bits per weight go by hundredths. */
+const STEPS = 500
+
+/**
+ * A slider of budgets whose ends are all linears at the smallest width and all at the largest: its steps reach to both or just beyond.
+ * `value`: the budget that was wished for, or one in the middle, as near as the widths allow; a wish may be of widths that are not there any
+ * more. `at`: the step that stands for it.
+ */
+export function sliderOf(unit: keyof MixWidths, widths: MixWidths[keyof MixWidths], wished: number | undefined) {
+  const [least, most] = [widths[0].size, widths.at(-1)!.size]
+  const middle = Math.max(0, Math.floor(widths.length / 2) - 1)
+  const between = (widths[middle].size + (widths[middle + 1] ?? widths[middle]).size) / 2
+  const step = unit === 'bytes' ? Math.max(1, Math.round((most - least) / STEPS)) : 0.01
+  const near = wished ?? (unit === 'bytes' ? Math.round(between) : Math.round(between * 100) / 100)
+  const value = Math.min(most, Math.max(least, near))
+  const stepped = (size: number, round: (steps: number) => number) =>
+    unit === 'bytes' ? round(size / step) * step : round(size * 100) / 100
+  const [low, high] = [stepped(least, Math.floor), stepped(most, Math.ceil)]
+  return { low, high, step, at: value === least ? low : value === most ? high : stepped(value, Math.round), value }
+}
+
+/** Whether a mixture that was found for the run of one job is for the plan as it is. */
+export function isMixOf(of: Job, job: Job | null): boolean {
+  const [asked] = of.runs
+  const facts = ({ calibration, seed, formats }: Job, { method, options }: RunSpec) =>
+    JSON.stringify([calibration, seed, formats, method, options])
+  const run = job?.runs.find(({ id }) => id === asked.id)
+  return run !== undefined && facts(of, asked) === facts(job!, run)
 }
 
 /** Options of a run that no type of its own decides. */

@@ -579,3 +579,22 @@ test('the report of a sweep is shown as results with looks of their own for its 
   ])
   expect(view!.runs.map(({ result }) => result?.run)).toEqual([undefined, 'run-2'])
 })
+
+test('a change of the plan stops the measurement of widths at once, and says so', async () => {
+  let fail: (error: Error) => void = () => {}
+  const cancel = vi.fn(async () => fail(new WorkbenchError('cancelled', 'The run was cancelled.')))
+  const page = workbench({ cancel, mix: () => new Promise((_, reject) => (fail = reject)) })
+  await page.open({ kind: 'files', name: 'model', files: [] })
+  const { job } = page.store.getState()
+  const [run] = job!.runs
+  const measured = page.findMix(run, { bitsPerWeight: 3 })
+  // Of another run, or a name: no reason to stop.
+  page.addRun('rtn')
+  page.renameRun(run.id, 'mine')
+  expect(cancel).not.toHaveBeenCalled()
+  page.setJob({ seed: 7 })
+  expect(cancel).toHaveBeenCalledOnce()
+  expect(page.store.getState()).toMatchObject({ spoken: expect.stringMatching(/stopped, since the plan was changed/) })
+  await measured
+  expect(page.store.getState().mix).toMatchObject({ run: run.id, state: 'stopped' })
+})

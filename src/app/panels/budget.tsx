@@ -14,6 +14,7 @@ import {
 import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
+import { isMixOf, sliderOf } from '../mix.ts'
 import { isBusy, type Mixing } from '../store/state.ts'
 import { Button } from './controls.tsx'
 import { Choice } from './fields.tsx'
@@ -23,8 +24,6 @@ import './budget.css'
 
 type Unit = keyof MixWidths
 
-/** Steps of the slider over its range, of sizes; bits per weight go by hundredths. */
-const STEPS = 500
 /** Milliseconds without a change before a budget is filled anew. */
 const SETTLED = 250
 
@@ -45,6 +44,8 @@ export function BudgetOf({ run, job }: { run: RunSpec; job: Job }) {
 function Filling({ run, job }: { run: RunSpec; job: Job }) {
   const workbench = useWorkbench()
   const [unit, setUnit] = useState<Unit>('bitsPerWeight')
+  // Each in its own unit, so that a look at the other changes nothing.
+  const [wished, setWished] = useState<Partial<Record<Unit, number>>>({})
   const [widths, setWidths] = useState<MixWidths | ErrorData | null>(null)
   const asked = JSON.stringify({ ...run, overrides: [] })
   useEffect(() => {
@@ -75,27 +76,41 @@ function Filling({ run, job }: { run: RunSpec; job: Job }) {
         ]}
         onChange={setUnit}
       />
-      <Slider key={`${unit} ${run.id}`} run={run} job={job} unit={unit} widths={widths[unit]} />
+      <Slider
+        run={run}
+        job={job}
+        unit={unit}
+        widths={widths[unit]}
+        wished={wished[unit]}
+        onWish={(size) => setWished({ ...wished, [unit]: size })}
+      />
     </>
   )
 }
 
 const shownSize = (unit: Unit, size: number) => (unit === 'bytes' ? format.bytes(size) : `${format.bitsPerWeight(size)} bits`)
 
-function Slider({ run, job, unit, widths }: { run: RunSpec; job: Job; unit: Unit; widths: MixWidths[Unit] }) {
+interface SliderProps {
+  run: RunSpec
+  job: Job
+  unit: Unit
+  widths: MixWidths[Unit]
+  wished: number | undefined
+  onWish: (size: number) => void
+}
+
+function Slider({ run, job, unit, widths, wished, onWish }: SliderProps) {
   const workbench = useWorkbench()
   const id = useId()
   const busy = useView(isBusy)
   const sound = useView(({ check }) => check.state === 'done')
   const mix = useView((state) => (state.mix?.run === run.id ? state.mix : null))
   const measuring = useView((state) => state.mix?.state === 'measuring')
-  const [least, most] = [widths[0].size, widths.at(-1)!.size]
-  const step = unit === 'bytes' ? Math.max(1, Math.round((most - least) / STEPS)) : 0.01
-  // Hundredths inside the range; of sizes, whole steps from the least.
-  const [low, high] = unit === 'bytes' ? [Math.ceil(least), Math.floor(most)] : [Math.ceil(least * 100) / 100, Math.floor(most * 100) / 100]
-  const [value, setValue] = useState(() => firstBudget(widths, low, high))
-  const known = mix?.state === 'found' && isOf(mix.of, job, run)
+  const { low, high, step, at, value } = sliderOf(unit, widths, wished)
+  const current = mix !== null && isMixOf(mix.of, job)
+  const known = current && mix.state === 'found'
   const budget: Budget = unit === 'bytes' ? { bytes: value } : { bitsPerWeight: value }
+  const refused = current && mix.state === 'failed' && mix.budget[unit] === value ? mix.error : null
   const filled = known && (mix.found.budget[unit] ?? null) === value
   useEffect(() => {
     if (!known || filled) return
@@ -114,10 +129,10 @@ function Slider({ run, job, unit, widths }: { run: RunSpec; job: Job; unit: Unit
           min={low}
           max={high}
           step={step}
-          value={value}
+          value={at}
           list={`${id}-widths`}
           aria-valuetext={shownSize(unit, value)}
-          onChange={(event) => setValue(Number(event.target.value))}
+          onChange={(event) => onWish(Number(event.target.value))}
         />
         <datalist id={`${id}-widths`}>
           {widths.map(({ options, size }) => (
@@ -126,14 +141,17 @@ function Slider({ run, job, unit, widths }: { run: RunSpec; job: Job; unit: Unit
         </datalist>
         <span className="budget-ends hint">
           <span>
-            {widthInWords(widths[0].options)}, {shownSize(unit, least)}
+            {widthInWords(widths[0].options)}, {shownSize(unit, widths[0].size)}
           </span>
           <span>
-            {widthInWords(widths.at(-1)!.options)}, {shownSize(unit, most)}
+            {widthInWords(widths.at(-1)!.options)}, {shownSize(unit, widths.at(-1)!.size)}
           </span>
         </span>
       </div>
-      {mix?.state === 'failed' && <Refused {...mix.error} />}
+      {refused && <Refused {...refused} />}
+      {mix?.state === 'stopped' && (
+        <p className="hint">Measuring was stopped, since the plan was changed: what it would have found was for the plan before.</p>
+      )}
       {mix?.state === 'measuring' ? (
         <Measuring mix={mix} />
       ) : (
@@ -148,23 +166,10 @@ function Slider({ run, job, unit, widths }: { run: RunSpec; job: Job; unit: Unit
   )
 }
 
-/** Between the run's own width and the one above, or in the middle. */
-function firstBudget(widths: MixWidths[Unit], low: number, high: number): number {
-  const middle = Math.max(0, Math.floor(widths.length / 2) - 1)
-  const between = (widths[middle].size + (widths[middle + 1] ?? widths[middle]).size) / 2
-  return Math.min(high, Math.max(low, low > 100 ? Math.round(between) : Math.round(between * 100) / 100))
-}
-
-/** Whether a mixture was found for the plan as it is. */
-function isOf(found: Job, job: Job, { overrides: _, ...run }: RunSpec): boolean {
-  const of = ({ calibration, seed, formats }: Job, { id, method, options }: Pick<RunSpec, 'id' | 'method' | 'options'>) =>
-    JSON.stringify([calibration, seed, formats, id, method, options])
-  return of(found, found.runs[0]) === of(job, run)
-}
-
-function Measuring({ mix: { place } }: { mix: Extract<Mixing, { state: 'measuring' }> }) {
+function Measuring({ mix: { stopping, place, progress } }: { mix: Extract<Mixing, { state: 'measuring' }> }) {
   const workbench = useWorkbench()
   const what = place?.stage === 'propagate' ? 'what errors cost at the end of the model' : 'the error of each linear at each width'
+  if (stopping) return <p className="hint">Stopping, since the plan was changed …</p>
   return (
     <p className="row">
       <Button icon="cancel" onClick={workbench.stopMix}>
@@ -172,7 +177,8 @@ function Measuring({ mix: { place } }: { mix: Extract<Mixing, { state: 'measurin
       </Button>
       <span className="hint">
         Measuring {what}
-        {place?.block != null && `, block ${place.block + 1}`} …
+        {place?.block != null && `, block ${place.block + 1}`} …{progress && ` ${format.percent(progress.done)}`}
+        {progress?.eta != null && `, about ${format.duration(progress.eta)} left`}
       </span>
     </p>
   )

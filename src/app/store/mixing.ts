@@ -4,7 +4,7 @@ import type { Job, RunSpec } from '../../engine/job/job.ts'
 import { type Budget, type Mix, mixInWords } from '../../engine/job/mix.ts'
 import { toErrorData } from '../../errors.ts'
 import * as format from '../format.ts'
-import { withMix } from '../mix.ts'
+import { isMixOf, withMix } from '../mix.ts'
 import type { Core } from './core.ts'
 import { edit } from './planning.ts'
 
@@ -20,21 +20,39 @@ function widths(core: Core, run: RunSpec) {
 async function findMix(core: Core, run: RunSpec, budget: Budget) {
   const { job } = core.get()
   if (!job) return
-  const asked = alone(job, run)
-  const known = core.get().mix
-  core.set({ mix: { run: run.id, state: 'measuring', place: null, before: known?.state === 'found' ? known.found : null } })
-  const hear = ({ type, ...event }: RunEvent) => {
-    const { mix } = core.get()
-    if (type === 'stage' && mix?.state === 'measuring')
-      core.set({ mix: { ...mix, place: event as { stage: string; block: number | null } } })
-  }
+  const of = alone(job, run)
+  const mixing = { run: run.id, of }
+  core.set({ mix: { ...mixing, state: 'measuring', stopping: false, place: null, progress: null } })
+  const unwatch = core.store.subscribe(({ job }) => {
+    if (!isMixOf(of, job)) stopChanged(core)
+  })
   try {
-    const found = await core.engine.mix(asked, budget, hear)
-    core.set({ mix: { run: run.id, state: 'found', of: asked, found }, spoken: `Found: ${mixInWords(found)}.` })
+    const found = await core.engine.mix(of, budget, (event) => hear(core, event))
+    if (isMixOf(of, core.get().job)) core.set({ mix: { ...mixing, state: 'found', found }, spoken: `Found: ${mixInWords(found)}.` })
+    else core.set({ mix: { ...mixing, state: 'stopped' } })
   } catch (thrown) {
+    const { mix } = core.get()
     const error = toErrorData(thrown)
-    core.set({ mix: error.code === 'cancelled' ? null : { run: run.id, state: 'failed', error } })
+    if (error.code !== 'cancelled') core.set({ mix: { ...mixing, state: 'failed', budget, error } })
+    else core.set({ mix: mix?.state === 'measuring' && mix.stopping ? { ...mixing, state: 'stopped' } : null })
+  } finally {
+    unwatch()
   }
+}
+
+function hear(core: Core, event: RunEvent) {
+  const { mix } = core.get()
+  if (mix?.state !== 'measuring') return
+  if (event.type === 'stage') core.set({ mix: { ...mix, place: event } })
+  if (event.type === 'progress') core.set({ mix: { ...mix, progress: event } })
+}
+
+/** What is measured would be for a plan that is not there any more. */
+function stopChanged(core: Core) {
+  const { mix } = core.get()
+  if (mix?.state !== 'measuring' || mix.stopping) return
+  core.set({ mix: { ...mix, stopping: true }, spoken: 'Measuring widths was stopped, since the plan was changed.' })
+  core.engine.cancel().catch(core.fail)
 }
 
 const stopMix = (core: Core) => core.engine.cancel()

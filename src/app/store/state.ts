@@ -6,7 +6,7 @@ import type { GpuSummary } from '../../engine/job/device.ts'
 import type { CacheInfo, HubModel, Traffic } from '../../engine/job/hub.ts'
 import type { CalibrationSpec, Job } from '../../engine/job/job.ts'
 import type { KeptJob, KeptRun } from '../../engine/job/kept.ts'
-import type { Mix } from '../../engine/job/mix.ts'
+import type { Budget, Mix } from '../../engine/job/mix.ts'
 import type { ModelSummary, Problem } from '../../engine/job/model.ts'
 import type { LayerResult } from '../../engine/job/result.ts'
 import type { TextSource } from '../../engine/job/texts.ts'
@@ -60,11 +60,20 @@ export interface Question {
   action: string
 }
 
-/** Of the run of this id; `of`: the job that the mixture was found for; `before`: the one that is being replaced. */
-export type Mixing = { run: string } & (
-  | { state: 'measuring'; place: { stage: string; block: number | null } | null; before: Mix | null }
-  | { state: 'found'; of: Job; found: Mix }
-  | { state: 'failed'; error: ErrorData }
+/**
+ * Of the run of this id; `of`: the job that it is found for. `measuring`: seconds left are null where they are not known yet; `stopping`:
+ * the plan became another one meanwhile. `stopped`: for that reason.
+ */
+export type Mixing = { run: string; of: Job } & (
+  | {
+      state: 'measuring'
+      stopping: boolean
+      place: { stage: string; block: number | null } | null
+      progress: { done: number; eta: number | null } | null
+    }
+  | { state: 'stopped' }
+  | { state: 'found'; found: Mix }
+  | { state: 'failed'; budget: Budget; error: ErrorData }
 )
 
 /** Something failed that belongs to no panel. `title`: what was tried; `hub`: the place on the Hub that it was tried with. */

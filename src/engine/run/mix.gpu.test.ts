@@ -62,6 +62,20 @@ test('one probe fills any budget, and says what uniform widths would come to', a
   expect(mixer.fill({ bytes: sizes.bytes[1].size }).size).toBeLessThanOrEqual(sizes.bytes[1].size)
 })
 
+test('the smallest width can be asked for as it is', async () => {
+  const [least] = (await widthsOf(job, session)).bitsPerWeight
+  const mix = await chooseMix(job, { bitsPerWeight: least.size }, memoryHost(session).host)
+  expect(mix.parts.every(({ options }) => options.bits === least.options.bits)).toBe(true)
+})
+
+test('only types that have bits of their own are widths', async () => {
+  const of = async (kind: string) => (await widthsOf({ ...job, runs: [{ ...job.runs[0], options: { kind } }] }, session)).bitsPerWeight
+  const types = (await of('q4_0')).map(({ options }) => options.kind)
+  expect(types).toContain('mxfp4')
+  expect(types).not.toContain('affine')
+  expect((await of('affine')).map(({ options }) => options)).toEqual([{ bits: 2 }, { bits: 3 }, { bits: 4 }])
+})
+
 test('types of GGUF are mixed, with embedding and head as the run has them', async () => {
   const typed = { ...job, runs: [{ ...job.runs[0], options: { kind: 'q4_0' } }] }
   const mix = await chooseMix(typed, { bitsPerWeight: 7.3 }, memoryHost(session).host)

@@ -187,11 +187,12 @@ class Scales {
     const { options } = this.planned
     const specs = this.planned.solver.options
     const kinds = specs.find(({ key }) => key === 'kind')
-    // Types of GGUF have a width each.
-    const typed = kinds?.type === 'choice' && kinds.choices.some(({ value, fixes }) => value === options.kind && fixes)
+    // Types that fix their bits have a width each.
+    const isWidth = ({ fixes }: { fixes?: Options }) => fixes?.bits !== undefined
+    const typed = kinds?.type === 'choice' && kinds.choices.some((choice) => choice.value === options.kind && isWidth(choice))
     const varied = typed ? kinds : specs.find(({ key }) => key === 'bits')
     if (varied?.type !== 'choice') throw new Error(`${this.planned.solver.id} has no widths`)
-    const values = varied.choices.filter(({ fixes }) => !typed || fixes).map(({ value }) => ({ [varied.key]: value }))
+    const values = varied.choices.filter((choice) => !typed || isWidth(choice)).map(({ value }) => ({ [varied.key]: value }))
     const found = values.flatMap((own) => {
       const run = this.#plan([{ pattern: '*', options: own }])
       const { options } = withOwn(this.spec, this.planned.solver, own)
