@@ -25,7 +25,7 @@ SEED = 0
 # One of llama.cpp's own libraries, and its names of types: their numbers, weights and bytes in a block (ggml.h, ggml-common.h).
 GGML = os.environ.get("GGML_BASE")
 TYPES = {"q4_0": (2, 32, 18), "q4_1": (3, 32, 20), "q5_0": (6, 32, 22), "q8_0": (8, 32, 34), "iq4_nl": (20, 32, 18), "q2_k": (10, 256, 84), "q3_k": (11, 256, 110),
-         "q4_k": (12, 256, 144), "q5_k": (13, 256, 176), "q6_k": (14, 256, 210)}
+         "q4_k": (12, 256, 144), "q5_k": (13, 256, 176), "q6_k": (14, 256, 210), "mxfp4": (39, 32, 17), "nvfp4": (40, 64, 36)}
 
 
 def windows(task):

@@ -1,5 +1,5 @@
 /**
- * `npm run peers -- [--model DIR --dataset FILE --eval FILE] [--bits 2,3,4] [--groups -1,32] [--types q2_k,q3_k,q4_k,q4_0] [--draws 3]
+ * `npm run peers -- [--model DIR --dataset FILE --eval FILE] [--bits 2,3,4] [--groups -1,32] [--types q2_k,…,nvfp4] [--draws 3]
  * [--only WORD] [--made] [--write]`: the same model quantized by this project and by other programs, from the same windows of tokens, and everybody's
  * dequantized weights measured by one float32 evaluator in PyTorch. Without a model it takes the embedded demo. What was made already in
  * `.cache/peers` is not made again, unless the source or the setting is another; with `--made` nothing is. `--write` puts the figures into the
@@ -30,7 +30,7 @@ const { values } = parseArgs({
     eval: { type: 'string' },
     bits: { type: 'string', default: '2,3,4' },
     groups: { type: 'string', default: '-1,32' },
-    types: { type: 'string', default: 'q2_k,q3_k,q4_k,q4_0' },
+    types: { type: 'string', default: 'q2_k,q3_k,q4_k,q5_k,q6_k,q4_0,mxfp4,nvfp4' },
     draws: { type: 'string', default: '3' },
     only: { type: 'string', default: '' },
     made: { type: 'boolean', default: false },
@@ -71,6 +71,7 @@ const ours = (of: Recipe['of'], label: string, method: string, ...flags: string[
 })
 const recipes: Recipe[] = [
   ours('bits', '**QuantEase+**', 'quantease_plus'),
+  ours('bits', '**QuantEase+, whole search, 8 sweeps**', 'quantease_plus', '--no-quick', '--num-iter', '8'),
   ours('bits', '**GPTQ, act-order, weighted grid**', 'gptq', '--act-order', '--static-groups', '--grid', 'weighted'),
   { label: 'GPTQModel: GPTQ, act-order, static groups, mse', maker: 'gptqmodel', recipe: 'gptq', of: 'bits', environment: clients },
   { label: 'GPTQModel: GPTAQ, act-order, mse', maker: 'gptqmodel', recipe: 'gptaq', of: 'bits', environment: clients },
