@@ -66,7 +66,7 @@ test.each([
 
 test.each<[string, Content[], string, string]>([
   ['no config', [['model.safetensors', weights]], 'file-missing', 'config.json'],
-  ['a config that is not JSON', [['config.json', '<html>']], 'config-invalid', 'config.json is not JSON'],
+  ['a config that is not JSON', [['config.json', '<html>']], 'config-invalid', 'config.json is a web page instead of the file itself'],
   ['a config that is a list', [['config.json', '[]']], 'config-invalid', 'config.json does not contain'],
   ['a config over the cap', [['config.json', `{"a":"${' '.repeat(5 << 20)}"}`]], 'config-invalid', 'config.json has 5242888 bytes'],
   ['pickled weights only', [['config.json', '{}'], ['pytorch_model.bin', 'PK']], 'file-missing', 'pytorch_model.bin'], // biome-ignore format: short

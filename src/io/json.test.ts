@@ -22,6 +22,14 @@ test.each([
   expect(error.message).toContain(message)
 })
 
+test.each([
+  ['version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12', 'a.json is a Git LFS pointer instead of the file itself'],
+  [' <HTML lang="en">', 'a.json is a web page instead of the file itself'],
+])('names what came in place of a file (%s)', async (text, message) => {
+  const file = new Blob([text])
+  expect((await refusal(() => readJson(file, 'a.json', rules))).message).toContain(message)
+})
+
 test('refuses text that is not UTF-8, and files over the cap, before reading them', async () => {
   expect((await refusal(() => parseJson(Uint8Array.of(0x7b, 0xff, 0x7d), 'a.json', rules))).message).toContain('UTF-8')
   const huge = { size: 1001, slice: () => expect.fail('was read'), arrayBuffer: () => expect.fail('was read') }

@@ -1,6 +1,7 @@
 /** Reads untrusted JSON: limited size and depth, strict UTF-8, and no silently dropped duplicate members. */
 import { type ErrorCode, WorkbenchError } from '../errors.ts'
 import { type Bytes, readRange } from './bytes.ts'
+import { headBytes, insteadOf } from './kinds.ts'
 
 export type JsonObject = Record<string, unknown>
 
@@ -22,7 +23,10 @@ export async function readJson(file: Bytes, name: string, rules: JsonRules): Pro
   if (file.size > rules.cap) {
     throw new WorkbenchError(rules.code, `${name} has ${file.size} bytes; at most ${rules.cap} are allowed for this file.`, rules.hint)
   }
-  return parseJson(await readRange(file, 0, file.size, name), name, rules)
+  const data = await readRange(file, 0, file.size, name)
+  const instead = insteadOf(data.subarray(0, headBytes))
+  if (instead) throw new WorkbenchError(rules.code, `${name} is ${instead.what}.`, instead.hint)
+  return parseJson(data, name, rules)
 }
 
 export function parseJson(data: Uint8Array, name: string, rules: Omit<JsonRules, 'cap'>): { value: JsonObject; text: string } {

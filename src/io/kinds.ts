@@ -77,6 +77,21 @@ export function kindOf(head: Uint8Array): Kind | null {
   return head.includes(0) ? { name: 'a binary file of an unknown kind' } : null
 }
 
+/**
+ * What lies in the place of a model's file whose first bytes are not those of its format, and what to do about it; null where they do not
+ * tell. Most often a download that failed: a pointer, or a page about an error.
+ */
+export function insteadOf(head: Uint8Array): { what: string; hint: string } | null {
+  if (/^\s*<(!doctype\s+html|html)\b/i.test(new TextDecoder().decode(head)))
+    return {
+      what: 'a web page instead of the file itself',
+      hint: 'Download the file again: a page about an error or a sign-in came instead.',
+    }
+  const kind = kindOf(head)
+  if (!kind || /safetensors|unknown/.test(kind.name)) return null
+  return { what: kind.name, hint: /^UTF|LFS/.test(kind.name) ? adviceFor(kind) : 'Download or convert the file again.' }
+}
+
 /** UTF-16 without a mark: every other byte of Latin text is zero. */
 function wide(head: Uint8Array): boolean {
   const pairs = head.length >> 1

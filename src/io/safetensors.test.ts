@@ -34,6 +34,17 @@ test('takes scalars, empty tensors and a padded header', async () => {
   expect((await checkpoint.read('e')).length).toBe(0)
 })
 
+test.each([
+  ['a Git LFS pointer', `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 1234\n`, 'git lfs pull'],
+  ['a web page', '\n<!DOCTYPE html><html><head><title>404</title></head></html>', 'Download the file again'],
+  ['a zip archive', `PK\x03\x04${' '.repeat(40)}`, 'Download or convert'],
+])('names %s in the place of weights', async (what, content, hint) => {
+  const error = await refusal(() => open(new TextEncoder().encode(content)))
+  expect(error.code).toBe('file-header')
+  expect(error.message).toContain(`model.safetensors is ${what}`)
+  expect(error.hint).toContain(hint)
+})
+
 const one = (change: object) => ({ a: { dtype: 'F32', shape: [2], data_offsets: [0, 8], ...change } })
 
 test.each([

@@ -8,6 +8,7 @@ import { type AheadRange, type Bytes, type Files, readRange, type Sink } from '.
 import { isObject, parseJson, readJson } from './json.ts'
 import { unwritable } from './names.ts'
 import { type PartedFile, PartWriter } from './parts.ts'
+import { headBytes, insteadOf } from './kinds.ts'
 import { links, missingShards, otherWeights } from './wrong.ts'
 
 /** Bits per element. */
@@ -209,7 +210,10 @@ async function readIndex(file: Bytes): Promise<Map<string, string>> {
 /** The tensors of one file, in file order. */
 async function readHeader(file: Bytes, fileName: string): Promise<TensorEntry[]> {
   if (file.size < 8) throw truncated(fileName, `it has ${file.size} bytes, and a safetensors file starts with 8`)
-  const length = Number(new DataView((await readRange(file, 0, 8, fileName)).buffer).getBigUint64(0, true))
+  const head = await readRange(file, 0, Math.min(headBytes, file.size), fileName)
+  const length = Number(new DataView(head.buffer, head.byteOffset).getBigUint64(0, true))
+  const instead = length > Math.min(maxHeaderBytes, file.size - 8) ? insteadOf(head) : null
+  if (instead) throw header(`${fileName} is ${instead.what}.`, instead.hint)
   if (length > maxHeaderBytes) throw header(`${fileName} declares a header of ${length} bytes; at most ${maxHeaderBytes} are allowed.`)
   if (length > file.size - 8) throw truncated(fileName, `its header alone takes ${length} bytes, and the whole file has ${file.size}`)
   const { value } = parseJson(await readRange(file, 8, 8 + length, fileName), `The header of ${fileName}`, {
