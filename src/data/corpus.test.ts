@@ -35,6 +35,16 @@ test('random windows are pieces of the text, repeat with the seed and differ wit
   ).toEqual(new Set([0, 1]))
 })
 
+test('tokens that several windows hold are counted once', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 9 }), fc.nat(60), fc.nat(), (length, samples, more, seed) => {
+      const { windows, distinct } = sampleWindows(tokens(length + more), { samples, length, sampling: 'random', seed })
+      expect(distinct).toBe(new Set(windows.flatMap((window) => [...window])).size)
+    }),
+  )
+  expect(sampleWindows(tokens(10), { samples: 3, length: 3, sampling: 'consecutive', seed: 0 }).distinct).toBe(9)
+})
+
 test('consecutive windows are the first of the text', () => {
   const { windows } = sampleWindows(tokens(10), { samples: 3, length: 3, sampling: 'consecutive', seed: 0 })
   expect(windows.map((window) => Array.from(window))).toEqual([[0, 1, 2], [3, 4, 5], [6, 7, 8]]) // biome-ignore format: short

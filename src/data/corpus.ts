@@ -30,6 +30,8 @@ export interface Drawn {
   windows: Int32Array[]
   /** As many of those wanted as the text has room for. They leave `windows` as they are without. */
   heldOut: Int32Array[]
+  /** Tokens of the text that `windows` cover: fewer than they hold where they overlap. */
+  distinct: number
 }
 
 /**
@@ -59,7 +61,17 @@ export function sampleWindows(
   const others =
     sampling === 'random' ? elsewhere(starts, tokens.length, length, heldOut, next) : after(samples, tokens.length, length, heldOut)
   const windowAt = (at: number) => tokens.slice(at, at + length)
-  return { windows: starts.map(windowAt), heldOut: others.map(windowAt) }
+  return { windows: starts.map(windowAt), heldOut: others.map(windowAt), distinct: covered(starts, length) }
+}
+
+/** Places inside windows of `length` at these starts, each counted once. */
+function covered(starts: number[], length: number): number {
+  let [count, until] = [0, 0]
+  for (const start of [...starts].sort((a, b) => a - b)) {
+    count += start + length - Math.max(start, until)
+    until = start + length
+  }
+  return count
 }
 
 /** Starts of the windows that follow `samples` ones end to end. */
@@ -117,10 +129,11 @@ export async function sampleDocuments(
       if (tokens.length <= length) continue
       const at = Math.floor(next() * (tokens.length - length))
       windows.push(tokens.slice(at, at + length))
-      if (windows.length === samples + heldOut) return { windows: windows.slice(0, samples), heldOut: windows.slice(samples) }
+      if (windows.length === samples + heldOut) break
     }
+    if (windows.length === samples + heldOut) break
   }
-  if (windows.length >= samples) return { windows: windows.slice(0, samples), heldOut: windows.slice(samples) }
+  if (windows.length >= samples) return { windows: windows.slice(0, samples), heldOut: windows.slice(samples), distinct: samples * length }
   throw new WorkbenchError(
     'text-short',
     `Of ${tried} documents in the calibration text ${windows.length} are longer than ${length} tokens; ${samples} samples need as many documents.`,

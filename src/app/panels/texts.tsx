@@ -22,11 +22,11 @@ import './texts.css'
 function Counts({ counts: found, asked, all }: { counts: TokenCounts | null | undefined; asked: number; all?: boolean }) {
   const last = useRef(found)
   if (found !== undefined) last.current = found
-  const counts = found === undefined ? last.current : found
   const traffic = useView((state) => state.traffic)
   const failed = useView((state) => state.check.state === 'failed')
   if (failed) return <p className="counts hint">Not counted: see below.</p>
-  if (counts === null) return <p className="counts hint">No tokens: see above.</p>
+  if (found === null) return <p className="counts hint">No tokens: see above.</p>
+  const counts = last.current
   if (!counts) {
     const rate = traffic?.rate ? `, ${format.bytes(traffic.rate)}/s` : ''
     return <p className="counts figures">Reading the text and counting tokens …{traffic?.waiting ? ` ${traffic.waiting}` : rate}</p>
@@ -53,7 +53,7 @@ function Counts({ counts: found, asked, all }: { counts: TokenCounts | null | un
 function Coverage({ counts, model }: { counts: TokenCounts; model: ModelSummary }) {
   const few = problemsOf(useView((state) => state.check)).filter((each) => each.field === 'calibration.samples' && !isError(each))
   const widest = widestInput(model)
-  const tokens = counts.windows * counts.length
+  const tokens = counts.distinct ?? counts.windows * counts.length
   const { ratio, place } = coverage(tokens, widest)
   const enough = ratio >= 1
   return (

@@ -37,6 +37,8 @@ export interface TokenCounts {
   text: number | null
   windows: number
   length: number
+  /** Tokens of the text that the windows cover, where they overlap. */
+  distinct?: number
   /** Windows held out beside these, when there are any. */
   heldOut?: number
   /** What was found in the text. */

@@ -10,7 +10,7 @@ import type { FormatCheck, JobCheck } from '../job/check.ts'
 import type { Job } from '../job/job.ts'
 import type { Problem } from '../job/model.ts'
 import { bitsPerWeight } from '../job/result.ts'
-import { storyVocabulary } from '../job/texts.ts'
+import { storyVocabulary, type TokenCounts } from '../job/texts.ts'
 import type { Session } from '../session.ts'
 import { drawTexts, type DrawnTexts } from './draw.ts'
 import { Findings } from './findings.ts'
@@ -125,21 +125,7 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
   }
   const widest = Math.max(...opened.model.layouts.flatMap(linearsOf).map(({ p }) => p))
   if (calibration) {
-    const tokens = calibration.counts.windows * calibration.counts.length
-    if (tokens < widest) {
-      found.warn(
-        'calibration.samples',
-        `${grouped(tokens)} calibration tokens are fewer than the widest layer has inputs (${grouped(widest)}): the Gram matrix cannot have full rank.`,
-        'Use more or longer samples.',
-      )
-    } else if (tokens < 10 * widest) {
-      found.warn(
-        'calibration.samples',
-        `${grouped(tokens)} calibration tokens are ${(tokens / widest).toFixed(1)} times the inputs of the widest layer (${grouped(widest)}): methods fit them more closely than other tokens of the text.`,
-        `Compare the errors on held-out tokens; use ${grouped(10 * widest)} tokens or more, or damping.`,
-        'note',
-      )
-    }
+    judgeAmount(calibration.counts, widest, found)
     if (texts.file(job.calibration.text)?.origin === 'builtin' && shape.vocab > storyVocabulary) {
       found.warn(
         'calibration.text',
@@ -156,6 +142,34 @@ function judgeTexts(job: Job, session: Session, { calibration, evaluation }: Dra
         'Evaluate on a text that is not used for calibration.',
       )
     }
+  }
+}
+
+/** Windows that hold each token more often than this are told of. */
+const REPEATED = 2
+
+/** Calibration tokens against the inputs of the widest layer, each counted once. */
+function judgeAmount({ windows, length, text, distinct = windows * length }: TokenCounts, widest: number, found: Findings): void {
+  const drawn = windows * length
+  const say = (message: string, hint: string, severity?: 'note') => found.warn('calibration.samples', message, hint, severity)
+  if (drawn > REPEATED * distinct) {
+    const each = Math.round(drawn / distinct)
+    say(
+      `The ${windows} windows overlap: their ${grouped(drawn)} tokens are ${grouped(distinct)} of a text of ${grouped(text ?? distinct)}, each about ${each} times, and tell the methods little more than these.`,
+      `Use a longer text, or ${Math.max(1, Math.floor(distinct / length))} samples of this length.`,
+    )
+  }
+  if (drawn < widest) {
+    say(
+      `${grouped(drawn)} calibration tokens are fewer than the widest layer has inputs (${grouped(widest)}): the Gram matrix cannot have full rank.`,
+      'Use more or longer samples.',
+    )
+  } else if (distinct < 10 * widest) {
+    say(
+      `${grouped(distinct)} calibration tokens are ${(distinct / widest).toFixed(1)} times the inputs of the widest layer (${grouped(widest)}): methods fit them more closely than other tokens of the text.`,
+      `Compare the errors on held-out tokens; use ${grouped(10 * widest)} tokens or more, or damping.`,
+      'note',
+    )
   }
 }
 

@@ -117,7 +117,7 @@ class Drawing {
   }
 
   /** Says so where the text has no room for all windows that were to be held out. */
-  #held({ windows, heldOut }: DrawnWindows, wanted: number, text: number | null, facts: TextFacts): Drawn {
+  #held({ windows, heldOut, distinct }: DrawnWindows, wanted: number, text: number | null, facts: TextFacts): Drawn {
     if (heldOut.length < wanted) {
       const room = heldOut.length ? `only ${heldOut.length} of ${wanted}` : 'none'
       const many = `${wanted} window${wanted > 1 ? 's' : ''}`
@@ -127,7 +127,7 @@ class Drawing {
         'Choose fewer or shorter samples, or a longer text.',
       )
     }
-    return drawn(windows, text, facts, heldOut)
+    return drawn(windows, text, facts, { heldOut, distinct })
   }
 
   #lengthFits(field: string, value: number): boolean {
@@ -171,8 +171,20 @@ class Drawing {
   }
 }
 
-const drawn = (windows: Int32Array[], text: number | null, from: TextFacts, heldOut: Int32Array[] = []): Drawn => ({
-  windows,
-  heldOut,
-  counts: { text, windows: windows.length, length: windows[0].length, ...(heldOut.length && { heldOut: heldOut.length }), from },
-})
+function drawn(windows: Int32Array[], text: number | null, from: TextFacts, more: Partial<DrawnWindows> = {}): Drawn {
+  const { heldOut = [], distinct } = more
+  const [{ length }] = windows
+  const overlap = distinct !== undefined && distinct < windows.length * length
+  return {
+    windows,
+    heldOut,
+    counts: {
+      text,
+      windows: windows.length,
+      length,
+      ...(overlap && { distinct }),
+      ...(heldOut.length && { heldOut: heldOut.length }),
+      from,
+    },
+  }
+}

@@ -131,4 +131,13 @@ describe('chosen damping and target', () => {
     // A stage may be found to do without damping, and then without a second matrix.
     expect(gpuBytes / (gpu.memory.peak - before)).toBeLessThan(1.15)
   })
+
+  it('and the amount of calibration tokens count each token of the text once', async () => {
+    const job = smallJob([run('rtn', { bits: 3 })])
+    const often = { ...calibration, samples: 4000, length: 64, sampling: 'random' as const, heldOut: 0.01 }
+    const { calibration: counts, problems } = await checkJob({ ...job, calibration: often }, session)
+    expect(counts!.distinct).toBeLessThanOrEqual(counts!.text!)
+    expect(problems.find(({ field }) => field === 'calibration.samples')?.message).toMatch(/overlap: their 256,000 tokens are [\d,]+ of/)
+    expect(problems.find(({ field }) => field === 'calibration.heldOut')?.message).toContain('there is room for')
+  })
 })
