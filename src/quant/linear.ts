@@ -132,10 +132,13 @@ export function scaleNotes({ grid }: SolvedLinear): { beyond: string | null; bel
 function sparse(dense: Float32Array<ArrayBuffer>): NonNullable<SolvedLinear['outliers']> {
   // By bits: −0 added to −0 is not what +0 would leave.
   const bits = new Uint32Array(dense.buffer, dense.byteOffset, dense.length)
-  const at = new Uint32Array(bits.reduce((count, word) => count + Number(word !== 0), 0))
-  let next = 0
-  bits.forEach((word, i) => {
-    if (word) at[next++] = i
-  })
-  return { at, values: Float32Array.from(at, (i) => dense[i]) }
+  let count = 0
+  for (const word of bits) count += Number(word !== 0)
+  const [at, values] = [new Uint32Array(count), new Float32Array(count)]
+  for (let i = 0, next = 0; next < count; i++) {
+    if (!bits[i]) continue
+    at[next] = i
+    values[next++] = dense[i]
+  }
+  return { at, values }
 }

@@ -255,7 +255,8 @@ export class Journal {
         let at = 0
         for (const hidden of states) {
           for await (const window of hidden.windows()) {
-            digests.push(await sha256(window))
+            // What a device that only counts would read has no digest.
+            digests.push(hidden.gpu.computes ? await sha256(window) : '')
             await file.write(new Uint8Array(window.buffer, window.byteOffset, window.byteLength), at)
             at += window.byteLength
           }
