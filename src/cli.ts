@@ -55,7 +55,9 @@ async function main(): Promise<void> {
   notes = notesPlace(given)
   const asked = understand(catalog, given)
   if (given.on('dry-run')) {
-    const run = await foresee(session, given, asked, replay?.file.job ?? null)
+    const say = new Speaker(false)
+    const run = await foresee(session, given, asked, replay?.file.job ?? null, (progress) => say.foresee(progress))
+    say.done()
     process.stdout.write(given.on('json') ? `${JSON.stringify(run)}\n` : dryText(run))
     return
   }

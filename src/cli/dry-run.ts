@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { dryDevices } from '../engine/devices.ts'
 import { diskFile } from '../engine/hosts/node.ts'
 import type { DryDevice } from '../engine/job/catalog.ts'
-import type { DryRun } from '../engine/job/forecast.ts'
+import type { DryProgress, DryRun } from '../engine/job/forecast.ts'
 import type { Job } from '../engine/job/job.ts'
 import { dryRun } from '../engine/plan/dry.ts'
 import type { Session } from '../engine/session.ts'
@@ -32,7 +32,13 @@ function device(given: Given): DryDevice | null {
 }
 
 /** Of every algorithm, or of the runs of a job file. */
-export async function foresee(session: Session, given: Given, asked: Asked, job: Job | null): Promise<DryRun> {
+export async function foresee(
+  session: Session,
+  given: Given,
+  asked: Asked,
+  job: Job | null,
+  hear?: (progress: DryProgress) => void,
+): Promise<DryRun> {
   const { model: path, options, overrides, samples, heldOut, seqlen, evalSamples, evalSeqlen } = asked
   const on = device(given)
   if (job && isRemote(path)) throw new UsageError('--dry-run reads a config.json on this machine: give it, or its folder, by --model.')
@@ -54,7 +60,7 @@ export async function foresee(session: Session, given: Given, asked: Asked, job:
     evaluation: { samples: evalSamples, length: evalSeqlen ?? length },
   }
   const spec = { options, overrides, calibration, evaluation, runs, device: on }
-  return dryRun(session.model, spec, session)
+  return dryRun(session.model, spec, session, hear)
 }
 
 export function dryText({ model, device, tensors, largest, calibration, evaluation, baseline, methods }: DryRun): string {

@@ -55,6 +55,12 @@ test('without a terminal, every stage of a block is one line that says how far t
   ])
 })
 
+test('a dry run says which method it is at', () => {
+  const { speaker, take } = listen(false)
+  for (const [done, label] of ['RTN', 'GPTQ'].entries()) speaker.foresee({ done, all: 2, label })
+  expect(take()).toEqual(['0 %: counting what RTN takes', '50 %: counting what GPTQ takes'])
+})
+
 test('of several jobs each line says which it is of, and none has the progress of the one before', () => {
   const { speaker, take } = listen(false)
   const half: RunEvent = { type: 'progress', done: 0.5, elapsed: 61, eta: 61, run: null, runDone: 0 }

@@ -2,6 +2,7 @@
 import type { NetworkEvent, PushProgress } from '../engine/hub.ts'
 import type { JobCheck } from '../engine/job/check.ts'
 import type { RunEvent } from '../engine/job/events.ts'
+import type { DryProgress } from '../engine/job/forecast.ts'
 import type { Stage } from '../engine/job/job.ts'
 import type { LayerResult } from '../engine/job/result.ts'
 import { describeText, type TokenCounts } from '../engine/job/texts.ts'
@@ -123,8 +124,16 @@ export class Speaker {
 
   /** Reports how far an upload is. */
   upload({ phase, path, done, total }: PushProgress): void {
-    const where = `${uploading[phase]}${path === null ? '' : ` ${path}`}`
-    this.#progress = `${Math.floor((100 * done) / Math.max(1, total))} % uploaded`
+    this.#at(`${percent(done, total)} uploaded`, `${uploading[phase]}${path === null ? '' : ` ${path}`}`)
+  }
+
+  /** Reports how far a dry run is. */
+  foresee({ label, done, all }: DryProgress): void {
+    this.#at(percent(done, all), `counting what ${label} takes`)
+  }
+
+  #at(progress: string, where: string): void {
+    this.#progress = progress
     this.#transfer = ''
     if (this.#live) this.out.write(`\r\x1b[K${this.#progress}: ${where}`)
     else if (where !== this.#where) {
@@ -189,6 +198,8 @@ export class Speaker {
     this.out.write(`${this.#live ? '\r\x1b[K' : ''}${text}\n`)
   }
 }
+
+const percent = (done: number, all: number) => `${Math.floor((100 * done) / Math.max(1, all))} %`
 
 function duration(seconds: number): string {
   if (seconds < 100) return `${Math.ceil(seconds)} s`

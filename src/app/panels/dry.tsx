@@ -1,7 +1,7 @@
 /** The check panel: forecasts of time and memory for every algorithm on the open model, here or on a device with published figures. */
 import { useEffect, useState } from 'react'
 import type { DryDevice } from '../../engine/job/catalog.ts'
-import type { DryRun, Forecast } from '../../engine/job/forecast.ts'
+import type { DryProgress, DryRun, Forecast } from '../../engine/job/forecast.ts'
 import { heldOutShare } from '../../engine/job/job.ts'
 import type { ModelSummary } from '../../engine/job/model.ts'
 import { type ErrorData, toErrorData } from '../../errors.ts'
@@ -17,7 +17,11 @@ import './dry.css'
 /** Sizes of the papers. */
 const usual = { samples: 128, length: 2048 }
 
-type Answer = { state: 'none' } | { state: 'asked' } | { state: 'failed'; error: ErrorData } | { state: 'known'; run: DryRun }
+type Answer =
+  | { state: 'none' }
+  | { state: 'asked'; at: DryProgress | null }
+  | { state: 'failed'; error: ErrorData }
+  | { state: 'known'; run: DryRun }
 
 export function DryPanel({ summary }: { summary: ModelSummary }) {
   const workbench = useWorkbench()
@@ -35,10 +39,10 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
   const device = devices.find((one) => one.id === id) ?? null
 
   const ask = async (device: DryDevice | null) => {
-    setAnswer({ state: 'asked' })
+    setAnswer({ state: 'asked', at: null })
     try {
       const spec = { options: {}, calibration: { samples, length, heldOut: heldOutShare }, evaluation: { samples: 0, length }, device }
-      setAnswer({ state: 'known', run: await workbench.dryRun(spec) })
+      setAnswer({ state: 'known', run: await workbench.dryRun(spec, (at) => setAnswer({ state: 'asked', at })) })
     } catch (thrown) {
       setAnswer({ state: 'failed', error: toErrorData(thrown) })
     }
@@ -84,11 +88,25 @@ export function DryPanel({ summary }: { summary: ModelSummary }) {
         </Button>
       </div>
       <div aria-live="polite">
-        {answer.state === 'asked' && <p className="hint">Checking …</p>}
+        {answer.state === 'asked' && <Checking at={answer.at} />}
         {answer.state === 'failed' && <ErrorNote title="No forecast is possible" error={answer.error} />}
         {answer.state === 'known' && <Table run={answer.run} />}
       </div>
     </section>
+  )
+}
+
+function Checking({ at }: { at: DryProgress | null }) {
+  return (
+    <p className="hint">
+      Checking …{' '}
+      {at && (
+        // Where it is at would be read out at every step.
+        <span aria-hidden="true">
+          {at.label} ({at.done + 1} of {at.all})
+        </span>
+      )}
+    </p>
   )
 }
 

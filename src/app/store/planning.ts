@@ -1,7 +1,7 @@
 /** Actions on the job that is being planned: the engine checks every change once the user pauses. */
 import type { Catalog } from '../../engine/job/catalog.ts'
 import type { JobCheck } from '../../engine/job/check.ts'
-import type { DryRunSpec } from '../../engine/job/forecast.ts'
+import type { DryProgress, DryRunSpec } from '../../engine/job/forecast.ts'
 import type { Job, RunSpec } from '../../engine/job/job.ts'
 import type { Problem } from '../../engine/job/model.ts'
 import type { TextChoice, TextSource } from '../../engine/job/texts.ts'
@@ -206,8 +206,8 @@ async function quote(core: Core, runs: RunSpec[]): Promise<JobCheck | null> {
   return job && core.engine.check({ ...job, runs }).catch(() => null)
 }
 
-function dryRun(core: Core, spec: DryRunSpec) {
-  return core.engine.dryRun(spec)
+function dryRun(core: Core, spec: DryRunSpec, hear: (progress: DryProgress) => void) {
+  return core.engine.dryRun(spec, hear)
 }
 
 /** The actions of this file. */

@@ -5,7 +5,7 @@ import type { Catalog } from '../job/catalog.ts'
 import type { JobCheck } from '../job/check.ts'
 import type { GpuSummary } from '../job/device.ts'
 import type { RunEvent } from '../job/events.ts'
-import type { DryRun, DryRunSpec } from '../job/forecast.ts'
+import type { DryProgress, DryRun, DryRunSpec } from '../job/forecast.ts'
 import type { Foretold } from '../job/foretold.ts'
 import type { CacheInfo, HubHit, HubModel, Traffic } from '../job/hub.ts'
 import type { Job } from '../job/job.ts'
@@ -119,7 +119,7 @@ export interface Engine {
   /** The file of a plan on the open model, or of a kept job. */
   jobFile(of: Job | { kept: string }): Promise<JobFile>
   /** Forecast of every algorithm on the open model; needs no weights. */
-  dryRun(spec: DryRunSpec): Promise<DryRun>
+  dryRun(spec: DryRunSpec, hear: (progress: DryProgress) => void): Promise<DryRun>
   /** What the linears of a job's only run may all be, for budgets; needs no pass. May reject with `option-invalid`. */
   widths(job: Job): Promise<MixWidths>
   /**
@@ -345,7 +345,7 @@ export function connect(): Engine {
     readGathered: (file, name) => call(remote.readGathered(file, name)),
     planOfFile: (file) => call(remote.planOfFile(file)),
     jobFile: (of) => call(remote.jobFile(of)),
-    dryRun: (spec) => call(remote.dryRun(spec)),
+    dryRun: (spec, hear) => call(remote.dryRun(spec, Comlink.proxy(hear))),
     widths: (job) => call(remote.widths(job)),
     mix: (job, budget, onEvent) => call(remote.mix(job, budget, Comlink.proxy(onEvent))),
     start: (id, job, onEvent) => call(remote.start(id, job, Comlink.proxy(onEvent))),

@@ -7,7 +7,7 @@ import { GramCache, runKey } from '../grams.ts'
 import { demoFiles, demoTexts } from './demo.ts'
 import type { Pushed, PushPlace, PushProgress } from '../hub.ts'
 import type { RunEvent } from '../job/events.ts'
-import type { DryRunSpec } from '../job/forecast.ts'
+import type { DryProgress, DryRunSpec } from '../job/forecast.ts'
 import type { Foretold } from '../job/foretold.ts'
 import type { CacheInfo, HubHit, Traffic } from '../job/hub.ts'
 import type { Job } from '../job/job.ts'
@@ -250,7 +250,8 @@ const api = {
       return text && { name: text.label, origin: text.origin }
     })
   },
-  dryRun: async (spec: DryRunSpec) => (await loadPlanning()).dryRun(session.model, spec, session),
+  dryRun: async (spec: DryRunSpec, hear: (progress: DryProgress) => void) =>
+    (await loadPlanning()).dryRun(session.model, spec, session, hear),
   widths: async (job: Job): Promise<MixWidths> => (await loadMixing()).widthsOf(job, session),
   mix,
   /** A job is kept as `id`; a measurement is not. */

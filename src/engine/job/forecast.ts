@@ -36,6 +36,14 @@ export interface StagePeaks {
   holdings: Holding[]
 }
 
+/** A trial of one run on some blocks begins, after `done` of `all`. */
+export interface DryProgress {
+  done: number
+  all: number
+  /** Of the run. */
+  label: string
+}
+
 export interface DryRunSpec {
   /** Option values by algorithm; everything else has its default. */
   options: Options

@@ -13,7 +13,7 @@ import { BLOCK } from '../../quant/descent.ts'
 import { solvers } from '../../quant/index.ts'
 import type { JobCheck } from '../job/check.ts'
 import type { GpuSummary } from '../job/device.ts'
-import type { DryRun, DryRunSpec, Forecast } from '../job/forecast.ts'
+import type { DryProgress, DryRun, DryRunSpec, Forecast } from '../job/forecast.ts'
 import type { Job, RunSpec } from '../job/job.ts'
 import type { Problem } from '../job/model.ts'
 import type { Session } from '../session.ts'
@@ -173,6 +173,7 @@ export async function dryRun(
   opened: OpenModel,
   { options, overrides = [], calibration, evaluation, device, runs: asked }: DryRunSpec,
   session: Session,
+  hear?: (progress: DryProgress) => void,
 ): Promise<DryRun> {
   // Of the column panels that a GPU may use, the widest take the most memory.
   const facts: SweepingDevice = device
@@ -193,7 +194,7 @@ export async function dryRun(
   // One by one, so that an error of one method does not affect the others.
   const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
   const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])
-  const foreseen = await foresee(opened, runs, counts, facts)
+  const foreseen = await foresee(opened, runs, counts, facts, hear)
   const methods: DryRun['methods'] = []
   for (const [i, { check, plan }] of plans.entries()) {
     const { id, label } = specs[i]

@@ -8,7 +8,7 @@ import type { Options } from '../../options.ts'
 import { claims } from '../../overrides.ts'
 import { usePanel as takePanel } from '../../quant/descent.ts'
 import type { Holding } from '../job/device.ts'
-import type { Forecast, StagePeaks } from '../job/forecast.ts'
+import type { DryProgress, Forecast, StagePeaks } from '../job/forecast.ts'
 import type { RunSpec, Stage } from '../job/job.ts'
 import { BLOCK_WEIGHTS } from '../passes/forward.ts'
 import { runJob } from '../run/run.ts'
@@ -43,6 +43,7 @@ async function attempt(
   runs: RunSpec[],
   counts: Counts,
   device: SweepingDevice,
+  begun: (run: string) => void,
 ): Promise<Map<string, Trial>> {
   const gpu = new DryDevice(device)
   takePanel(gpu, device.sweepPanel)
@@ -76,6 +77,7 @@ async function attempt(
     emit: (event) => {
       // Only a few samples are read before, for the fingerprint.
       if (event.type === 'job-start') trial.read = 0
+      if (event.type === 'run-start') begun(event.run)
       if (event.type !== 'stage' && event.type !== 'run-start') return
       note(stage)
       // A run begins by embedding its texts, with the first block.
@@ -105,6 +107,7 @@ export async function foresee(
   runs: PlannedRun[],
   counts: Counts,
   device: SweepingDevice,
+  hear: (progress: DryProgress) => void = () => {},
 ): Promise<Map<string, Foreseen>> {
   const before = known.get(opened) ?? new Map<string, Foreseen>()
   known.set(opened, before)
@@ -122,6 +125,10 @@ export async function foresee(
       runs.filter(({ spec }) => fresh.some(({ id }) => id === spec.id)),
     )
     const first = kinds.flatMap((blocks) => blocks.slice(0, 2))
+    const longer = kinds.filter(({ length }) => length > 2)
+    let done = 0
+    const begun = (run: string) =>
+      hear({ done: done++, all: fresh.length * (1 + longer.length), label: fresh.find(({ id }) => id === run)!.label })
     const tryBlocks = (picked: number[]) =>
       attempt(
         opened,
@@ -129,12 +136,11 @@ export async function foresee(
         fresh.map((spec) => withinBlocks(opened, spec, picked)),
         counts,
         device,
+        begun,
       )
     const base = await tryBlocks(first)
     const further: Further[] = []
-    for (const blocks of kinds) {
-      if (blocks.length > 2) further.push({ trials: await tryBlocks([...first, blocks[2]]), times: blocks.length - 2 })
-    }
+    for (const blocks of longer) further.push({ trials: await tryBlocks([...first, blocks[2]]), times: blocks.length - 2 })
     for (const spec of fresh) before.set(key(spec), extended(base, further, spec.id))
   }
   return new Map(specs.map((spec) => [spec.id, before.get(key(spec))!]))
