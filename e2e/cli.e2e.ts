@@ -133,7 +133,7 @@ describe('npm run quantize', () => {
 
   test('fills a budget with widths linear by linear, and tells how uniform ones do', async () => {
     const folder = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'out')
-    const saving = ['--save', folder, '--format', 'compressed-tensors', '--json']
+    const saving = ['--save', folder, '--format', 'compressed-tensors', '--report', `${folder}.json`, '--json']
     const few = ['--nsamples', '2', '--seqlen', '32', '--eval-samples', '2', '--quantization-method', 'rtn']
     const made = await quantize(['--model', 'demo', ...few, '--target-bpw', '3.2', ...saving])
     expect(made.status, made.stderr).toBe(0)
@@ -148,6 +148,9 @@ describe('npm run quantize', () => {
     const overrides = (options.overrides as string[]).flatMap((text) => ['--override', text])
     const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'))
     expect(Object.keys(config.quantization_config.config_groups).length).toBeGreaterThan(1)
+    const { job, runs } = JSON.parse(await readFile(`${folder}.json`, 'utf8'))
+    expect(job.runs[0].label).toBe('RTN, at most 3.200 bits per weight')
+    expect(runs.map((run: { kl: number }) => run.kl)).toEqual([kl, ...budget.uniform.map((one: { kl: number }) => one.kl)])
     // What it chose can be asked for by hand.
     const again = await quantize(['--model', 'demo', ...few, ...overrides, '--json'])
     expect(again.status, again.stderr).toBe(0)
@@ -301,7 +304,7 @@ describe('npm run quantize', () => {
       [['--model', 'demo', '--num-iter', '0'], 2, /1 to 1000, not 0/],
       [['--model', 'demo', '--quantization-method', 'gptq', '--percdamp', '2'], 2, /0.0001 to 1, not 2/],
       [['--model', 'demo', '--quantization-method', 'magic'], 2, /rtn, .*not "magic"/],
-      [['--model', 'demo', '--quantization-method', 'rtn', '--percdamp', '0.1'], 2, /--percdamp is not an option of rtn/],
+      [['--model', 'demo', '--quantization-method', 'rtn', '--percdamp', 'much'], 2, /--percdamp: .*much/],
       [['--model', 'demo', '--quantization-method', 'rtn', '--num-iter', '-3'], 2, /--num-iter: .*from/],
       // One flag, two meanings.
       [['--model', 'demo', '--quantization-method', 'quantease', '--outlier', '1.5'], 2, /0 to 0.49, not 1.5/],

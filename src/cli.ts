@@ -8,6 +8,7 @@ import type { Target } from './engine/hosts/target.ts'
 import { type Hub, hubDatasets, loadPushing } from './engine/hub.ts'
 import type { RunEvent } from './engine/job/events.ts'
 import type { Job } from './engine/job/job.ts'
+import type { Budget } from './engine/job/mix.ts'
 import type { ModelSummary } from './engine/job/model.ts'
 import type { JobReport } from './engine/job/report.ts'
 import type { Override } from './overrides.ts'
@@ -19,9 +20,10 @@ import { runJob } from './engine/run/run.ts'
 import { Session } from './engine/session.ts'
 import { type ErrorData, WorkbenchError, toErrorData } from './errors.ts'
 import { type Given, help, readArguments, UsageError } from './cli/arguments.ts'
-import { type Asked, understand, withoutEffect } from './cli/asked.ts'
-import { budgetOf, budgetText, mixed, type Mixed } from './cli/budget.ts'
+import { type Asked, understand } from './cli/asked.ts'
+import { budgetOf, budgetText, labelWithin, mixed, type Mixed, reportWith } from './cli/budget.ts'
 import { dryText, foresee } from './cli/dry-run.ts'
+import { withoutEffect } from './cli/effect.ts'
 import { chooseTexts, connect, demo as demoFile, isRemote, notesPlace, openModel } from './cli/inputs.ts'
 import { jobOf } from './cli/job.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
@@ -54,8 +56,9 @@ async function main(): Promise<void> {
   const given = replay?.given ?? typed
   notes = notesPlace(given)
   const asked = understand(catalog, given)
+  const say = new Speaker(given.on('compute-quantization-recon-error'))
+  for (const note of withoutEffect(catalog, given, asked)) say.note(note)
   if (given.on('dry-run')) {
-    const say = new Speaker(false)
     const run = await foresee(session, given, asked, replay?.file.job ?? null, (progress) => say.foresee(progress))
     say.done()
     process.stdout.write(given.on('json') ? `${JSON.stringify(run)}\n` : dryText(run))
@@ -65,16 +68,14 @@ async function main(): Promise<void> {
     await promptAlone(given, asked)
     return
   }
-  await carryOut(given, asked, replay)
+  await carryOut(given, asked, replay, say)
 }
 
 /** A job from its texts to its checkpoint and its result. */
-async function carryOut(given: Given, asked: Asked, replay: Awaited<ReturnType<typeof replayOf>>): Promise<void> {
+async function carryOut(given: Given, asked: Asked, replay: Awaited<ReturnType<typeof replayOf>>, say: Speaker): Promise<void> {
   // Before anything is claimed or computed; those of a job that the journal describes are in it.
   const texts = replay || takesAll(given) ? null : await chooseTexts(session, given, asked)
-  const say = new Speaker(given.on('compute-quantization-recon-error'))
   setInterval(() => say.tick(), 5000).unref()
-  for (const note of withoutEffect(catalog, given, asked)) say.note(note)
   const local = isRemote(asked.model) ? null : asked.model === 'demo' ? join('public', 'demo') : asked.model
   const hub = connect(given, say)
   const { saved, pushed: place } = asked
@@ -105,13 +106,13 @@ async function carryOut(given: Given, asked: Asked, replay: Awaited<ReturnType<t
   const found =
     asked.budget && job.runs.length && !unfinished ? await mixed(session, job, asked.budget, networkFor(job, surroundings), say) : null
   // A job of the journal goes on with the mixture that it began with.
-  if (asked.budget && job.runs.length) job = withOverrides(job, found?.mix.overrides ?? unfinished?.job.runs.at(0)?.overrides ?? [])
+  if (asked.budget) job = withMixture(job, asked.budget, found?.mix.overrides ?? unfinished?.job.runs.at(0)?.overrides ?? [])
   const prompt = asked.prompt && { ...asked.prompt, seed: job.seed }
   if (prompt) await checkPrompt(session, prompt, job.runs)
   const report = await perform(job, surroundings, prompt !== null).catch((error) => {
     throw unfinished ? otherwiseAsked(error, job, unfinished.job) : error
   })
-  await keepReport?.(report)
+  await keepReport?.(found ? reportWith(report, found) : report)
   const written = report.runs.at(0)?.export
   const uploaded = target && place && written ? await upload(hub, target, place, say).catch((error: Error) => error) : null
   const said = prompt && (await continued(session, prompt, journal, solvedOf(report)).catch((error: Error) => error))
@@ -223,7 +224,10 @@ function networkFor(job: Job, { hub, remote }: Pick<Surroundings, 'hub' | 'remot
   return online ? hub.network : undefined
 }
 
-const withOverrides = (job: Job, overrides: Override[]): Job => ({ ...job, runs: job.runs.map((run) => ({ ...run, overrides })) })
+const withMixture = (job: Job, budget: Budget, overrides: Override[]): Job => ({
+  ...job,
+  runs: job.runs.map((run) => ({ ...run, label: labelWithin(run.label, budget), overrides })),
+})
 
 /** Checks the job, and runs it. */
 async function perform(

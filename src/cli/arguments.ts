@@ -122,6 +122,8 @@ const deviceFlags: Flags = {
   'device-gflops': ['N', 'with --dry-run: its rate of f32 matrix products'],
 }
 
+export const deviceFlagNames: readonly string[] = Object.keys(deviceFlags)
+
 /** Flags that are not options of a method: [value, help]; in the order in which the help lists them. */
 const flagsOf = ({ solvers, formats, texts }: Catalog): Flags => ({
   ...modelFlags,

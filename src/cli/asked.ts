@@ -8,26 +8,7 @@ import { type OptionSpec, type OptionValue, optionProblem } from '../options.ts'
 import { type Override, parseOverride } from '../overrides.ts'
 import { toErrorData } from '../errors.ts'
 import { type Prompt, promptOf } from './prompt.ts'
-import { datasetsOf, type Given, recommendedOf, specsOf, UsageError } from './arguments.ts'
-
-/** Options that the published script accepts with every method, even if they have no effect. */
-const publishedFlags = ['num-iter', 'groupsize', 'sym', 'outlier', 'alpha', 'act-order', 'static-groups', 'structure-outlier']
-
-/** Further arguments that are used only for calibrating and solving. */
-const calibrationFlags = [
-  'dataset',
-  'nsamples',
-  'sampling',
-  'seed',
-  'held-out',
-  'override',
-  'target-bpw',
-  'target-size',
-  'date',
-  'chat-template',
-  'quantization-method',
-  'compute-quantization-recon-error',
-]
+import { type Given, recommendedOf, specsOf, UsageError } from './arguments.ts'
 
 export interface Asked {
   model: string
@@ -35,7 +16,7 @@ export interface Asked {
   options: Record<string, OptionValue>
   overrides: Override[]
   budget: Budget | null
-  /** Flags of the published script that this method does not know. */
+  /** Options of other methods, which this one does not know. */
   strange: string[]
   /** Nothing is quantized. */
   measureOnly: boolean
@@ -92,7 +73,7 @@ export function understand(catalog: Catalog, given: Given): Asked {
     sampling,
     products,
     measureOnly,
-    ...optionsOf(catalog, given, method, [...solver.options, ...catalog.runOptions], measureOnly),
+    ...optionsOf(catalog, given, [...solver.options, ...catalog.runOptions], measureOnly),
     overrides: overridesOf(given, solver.options),
     budget: budgetOf(given),
     ...saving(catalog, given, measureOnly),
@@ -109,14 +90,13 @@ export function understand(catalog: Catalog, given: Given): Asked {
 }
 
 /** Values for the options of the method and of every run, `own`. */
-function optionsOf(catalog: Catalog, { values }: Given, method: string, own: readonly OptionSpec[], measureOnly: boolean) {
+function optionsOf(catalog: Catalog, { values }: Given, own: readonly OptionSpec[], measureOnly: boolean) {
   const options: Record<string, OptionValue> = {}
   const strange: string[] = []
   const specs = [...specsOf(catalog)]
   for (const flag of new Set(specs.map((spec) => spec.flag))) {
     if (values[flag] === undefined || (flag === 'wbits' && measureOnly)) continue
     const mine = own.find((one) => one.flag === flag)
-    if (!mine && !publishedFlags.includes(flag)) throw new UsageError(`--${flag} is not an option of ${method}.`)
     const spec = mine ?? specs.find((one) => one.flag === flag)!
     const value = optionValue(spec, values[flag])
     const problem = optionProblem(spec, value)
@@ -185,19 +165,4 @@ function formatIds({ formats }: Catalog, given: string): string[] {
   const twice = ids.find((id, i) => ids.indexOf(id) < i)
   if (twice !== undefined) throw new UsageError(`--format names ${twice} twice.`)
   return ids
-}
-
-/** A note on given flags without effect. `strange`: those that the method does not have. */
-export function withoutEffect(catalog: Catalog, { values }: Given, { method, strange, prompt }: Asked): string[] {
-  const note = (flags: string[], why: string) => {
-    const given = flags.filter((flag) => values[flag] !== undefined).map((flag) => `--${flag}`)
-    return given.length ? [`Note: ${given.join(', ')} ${given.length > 1 ? 'have' : 'has'} no effect ${why}.`] : []
-  }
-  if (values.wbits !== '16')
-    return [...note(strange, `with ${method}`), ...(values['chat-template'] ? [] : note(['date'], 'without --chat-template'))]
-  // Without --eval, the calibration data set determines the evaluation text.
-  const chooses = values.eval === undefined && datasetsOf(catalog.texts).includes(String(values.dataset))
-  const solving = [...new Set([...specsOf(catalog)].map(({ flag }) => flag))].filter((flag) => flag !== 'wbits')
-  const spared = [chooses && 'dataset', prompt && prompt.temperature > 0 && 'seed']
-  return note([...solving, ...calibrationFlags.filter((flag) => !spared.includes(flag))], 'with --wbits 16, which only measures')
 }

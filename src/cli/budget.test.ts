@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { Mix } from '../engine/job/mix.ts'
 import type { JobReport } from '../engine/job/report.ts'
 import type { RunResult } from '../engine/job/result.ts'
-import { budgetOf, budgetText, mixText } from './budget.ts'
+import { budgetOf, budgetText, labelWithin, mixText, reportWith } from './budget.ts'
 
 const errors = [3, 4].map((bits) => ({ options: { bits }, error: 0.1 }))
 const mix: Mix = {
@@ -22,7 +22,8 @@ const mix: Mix = {
   ends: {},
 }
 const result = (kl: number) => ({ kl, perplexity: 2, bitsPerWeight: 3 }) as RunResult
-const found = { mix, uniform: [result(2e-3), result(2e-4)] }
+const specs = [3, 4].map((bits) => ({ id: `uniform-${bits}`, label: `${bits} bits`, method: 'rtn', options: { bits } }))
+const found = { mix, uniform: [result(2e-3), result(2e-4)], specs }
 
 test('before anything is solved, what is foreseen is called an estimate', () => {
   expect(mixText(mix)).toEqual([
@@ -31,6 +32,18 @@ test('before anything is solved, what is foreseen is called an estimate', () => 
     'Foreseen: KL about 2.0e-3 nats, an estimate that may be off by a factor of two.',
   ])
   expect(mixText({ ...mix, largest: true })[0]).toMatch(/^The largest mixture, which 3.500 bits per weight is more than, takes 3.456/)
+})
+
+test('its report repeats the uniform runs, too, and names the budget', () => {
+  const run = { id: 'run', label: labelWithin('RTN', mix.budget), method: 'rtn', options: {}, overrides: mix.overrides }
+  const report = reportWith({ job: { runs: [run] }, runs: [result(1)] } as JobReport, found)
+  expect(report.job.runs.map(({ label, overrides }) => [label, overrides])).toEqual([
+    ['RTN, at most 3.500 bits per weight', mix.overrides],
+    ['3 bits', undefined],
+    ['4 bits', undefined],
+  ])
+  expect(report.runs).toEqual([result(1), ...found.uniform])
+  expect(labelWithin('RTN', { bytes: 3 * 2 ** 20 })).toBe('RTN, at most 3.00 MiB')
 })
 
 test('beside measured uniform runs, text and JSON foresee the same', () => {

@@ -3,7 +3,7 @@ import { Control } from '../engine/control.ts'
 import type { Host } from '../engine/host.ts'
 import { memoryStore } from '../engine/hosts/node.ts'
 import type { RunEvent } from '../engine/job/events.ts'
-import type { Job } from '../engine/job/job.ts'
+import type { Job, RunSpec } from '../engine/job/job.ts'
 import { type Budget, type ForeseenKl, foreseenKl, type Mix, mixInWords, widthInWords } from '../engine/job/mix.ts'
 import type { JobReport } from '../engine/job/report.ts'
 import type { RunResult } from '../engine/job/result.ts'
@@ -23,7 +23,19 @@ const STEPS = 3
 export interface Mixed {
   mix: Mix
   uniform: RunResult[]
+  /** Of these, as they were asked for. */
+  specs: RunSpec[]
 }
+
+/** How a run that fills a budget is called. */
+export const labelWithin = (label: string, budget: Budget) => `${label}, at most ${sizeText(budget, budget.bytes ?? budget.bitsPerWeight!)}`
+
+/** The report of a budget's job: of the mixture and of the uniform runs beside it, so that repeating it repeats all of them. */
+export const reportWith = (report: JobReport, { specs, uniform }: Pick<Mixed, 'specs' | 'uniform'>): JobReport => ({
+  ...report,
+  job: { ...report.job, runs: [...report.job.runs, ...specs] },
+  runs: [...report.runs, ...uniform],
+})
 
 /** Chooses the mixture of a job's run, and measures the uniform runs of the nearest sizes. */
 export async function mixed(session: Session, job: Job, budget: Budget, network: Host['network'], say: Speaker): Promise<Mixed> {
@@ -41,24 +53,28 @@ export async function mixed(session: Session, job: Job, budget: Budget, network:
     say.step(1, STEPS, 'what each width costs, linear by linear.')
     const mix = await chooseMix(job, budget, host)
     for (const line of mixText(mix)) say.note(line)
-    const uniform = await measured(job, mix, host, say)
+    const specs = uniformRuns(job, mix)
+    const uniform = await measured({ ...job, runs: specs }, host, say)
     say.step(STEPS, STEPS, 'the mixture.')
-    return { mix, uniform }
+    return { mix, uniform, specs }
   } finally {
     undo()
   }
 }
 
-/** The uniform runs beside a mixture. @throws {WorkbenchError} what one of them failed of, `cancelled` */
-async function measured(job: Job, mix: Mix, host: Host, say: Speaker): Promise<RunResult[]> {
-  const [spec] = job.runs
-  const runs = mix.uniform.map(({ options }, i) => {
+/** The uniform runs beside a mixture. */
+function uniformRuns({ runs: [spec] }: Job, mix: Mix): RunSpec[] {
+  return mix.uniform.map(({ options }, i) => {
     const label = `${spec.label}, all linears at ${widthInWords(options)}`
     const own = { ...withoutFixed(spec.options, options), ...options, ...mix.ends }
     return { ...spec, id: `uniform-${i}`, label, options: own, overrides: [] }
   })
-  say.step(2, STEPS, `uniform runs to measure it beside: ${runs.map(({ label }) => label).join('; ')}.`)
-  const report = await runJob({ ...job, runs, save: false, keepSolved: false }, { ...host, journal: memoryStore() })
+}
+
+/** @throws {WorkbenchError} what a run failed of, `cancelled` */
+async function measured(job: Job, host: Host, say: Speaker): Promise<RunResult[]> {
+  say.step(2, STEPS, `uniform runs to measure it beside: ${job.runs.map(({ label }) => label).join('; ')}.`)
+  const report = await runJob({ ...job, save: false, keepSolved: false }, { ...host, journal: memoryStore() })
   if (host.control.cancelled) throw new WorkbenchError('cancelled', 'The run was cancelled.')
   const failed = report.runs.find(({ error }) => error)?.error
   if (failed) throw fromErrorData(failed)

@@ -12,7 +12,6 @@ describe('--prompt', () => {
   })
 
   it.each([
-    [{ temperature: '1' }, 'about the text of --prompt'],
     [{ prompt: 'a', temperature: 'warm' }, 'from 0 to 10, not "warm"'],
     [{ prompt: 'a', temperature: '' }, 'from 0 to 10, not ""'],
     [{ prompt: 'a', 'prompt-tokens': '257' }, 'up to 256, not 257'],

@@ -12,11 +12,7 @@ export type Prompt = Pick<TextQuestion, 'prompt' | 'tokens' | 'temperature'>
 /** @throws {UsageError} */
 export function promptOf(given: Given): Prompt | null {
   const prompt = given.text('prompt')
-  if (prompt === undefined) {
-    const flag = ['prompt-tokens', 'temperature'].find((one) => given.text(one) !== undefined)
-    if (flag) throw new UsageError(`--${flag} is about the text of --prompt.`)
-    return null
-  }
+  if (prompt === undefined) return null
   if (given.on('dry-run')) throw new UsageError('--prompt needs the weights of the model, which --dry-run does not read.')
   const temperature = Number(given.text('temperature') ?? 0)
   if (!(temperature >= 0 && temperature <= 10) || given.text('temperature')?.trim() === '')

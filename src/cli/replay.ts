@@ -9,15 +9,12 @@ import type { TextChoice } from '../engine/job/texts.ts'
 import { compareWithFile } from '../engine/keep/replay.ts'
 import type { Session } from '../engine/session.ts'
 import { WorkbenchError } from '../errors.ts'
-import { Given, outsideJob, UsageError } from './arguments.ts'
+import { deviceFlagNames, Given, outsideJob, UsageError } from './arguments.ts'
 import { namedText } from './inputs.ts'
 import type { Speaker } from './speaker.ts'
 
 /** Flags that have a meaning beside --job. */
-const beside = [
-  ...outsideJob,
-  ...['job', 'run', 'dataset', 'eval', 'lambada', 'dry-run', 'device', 'device-memory', 'device-binding', 'device-gflops'],
-]
+const beside = [...outsideJob, ...['job', 'run', 'dataset', 'eval', 'lambada', 'dry-run', ...deviceFlagNames]]
 
 /** A job file, and the arguments with the model that it names. */
 export interface Replay {

@@ -1,6 +1,7 @@
 /** The commands for more than one machine. Each reads its own arguments; what they compute is said on stdout, the rest on stderr. */
 import { parsed, readArguments, UsageError } from '../cli/arguments.ts'
 import { understand } from '../cli/asked.ts'
+import { withoutEffect } from '../cli/effect.ts'
 import { openModel } from '../cli/inputs.ts'
 import { dawn } from '../engine/hosts/node.ts'
 import { WorkbenchError } from '../errors.ts'
@@ -83,7 +84,9 @@ async function gramCommand(word: string, args: string[]): Promise<void> {
   if (useless.length) throw new UsageError(`${useless.map((flag) => `--${flag}`).join(', ')} cannot be given with ${word}.`)
   const worker = new Worker(null)
   try {
-    await work(session, hub, given, understand(session.catalog, given), worker)
+    const asked = understand(session.catalog, given)
+    for (const message of withoutEffect(session.catalog, given, asked)) worker.tell({ type: 'note', message })
+    await work(session, hub, given, asked, worker)
   } catch (error) {
     throw withoutGpu(error)
   } finally {
