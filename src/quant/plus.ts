@@ -56,6 +56,10 @@ const REFIT_SWEEPS = 2
 /** What is added to the diagonal of Σ before it is factored, as a fraction of the mean diagonal. */
 const DAMPING = 0.01
 
+const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
+const passesIn = (chains: Chain[]) => sum(chains.flatMap(({ starts }) => starts.map(({ multiples }) => multiples.length)))
+const searchOf = (chains: Chain[]) => `${passesIn(chains)} passes and ${chains.length} descents`
+
 const plusOptions = [
   ...pick(gridOptions, 'kind', 'bits', 'groupSize', 'symmetric'),
   ...pick(gridOptions, 'grid').map((option) => ({ ...option, default: 'weighted' as const })),
@@ -65,8 +69,8 @@ const plusOptions = [
     label: 'Quick',
     type: 'bool',
     default: true,
-    help: 'Search the scales of every row by fourteen passes and one descent; when off, by twenty-two passes and four descents.',
-    cost: 'About half as long as QuantEase; when off, a little longer than QuantEase, for about 2 % less error.',
+    help: `Search the scales of every row by ${searchOf(QUICK)}; when off, by ${searchOf(THOROUGH)}.`,
+    cost: 'Solving takes about half as long as QuantEase; when off, a little longer than QuantEase, for about 2 % less error.',
   },
   {
     key: 'iterations',
@@ -76,7 +80,7 @@ const plusOptions = [
     default: 4,
     min: 1,
     max: 1000,
-    help: 'Sweeps of each descent.',
+    help: `Sweeps of each descent: ${QUICK.length} descents in a quick search, else ${THOROUGH.length}. A refit adds ${REFIT_SWEEPS} sweeps.`,
     cost: 'Each costs one matrix product of the layer with Σ; from a good start, more than 4 gain little.',
     symbol: 'T',
   },
@@ -103,10 +107,9 @@ const plusOptions = [
 type PlusOptions = OptionsOf<typeof plusOptions>
 
 const chainsOf = ({ quick }: PlusOptions) => (quick ? QUICK : THOROUGH)
-const sum = (values: number[]) => values.reduce((total, value) => total + value, 0)
 const startsOf = (options: PlusOptions) => chainsOf(options).flatMap(({ starts }) => starts)
 const ordersOf = (options: PlusOptions) => [...new Set(startsOf(options).map(({ order }) => order))]
-const passesOf = (options: PlusOptions) => sum(startsOf(options).map(({ multiples }) => multiples.length))
+const passesOf = (options: PlusOptions) => passesIn(chainsOf(options))
 /** With several groups or with outliers, a refit needs a product with Σ; else the one with W is enough for all. */
 const refitsExactly = ({ groupSize, outlier }: PlusOptions) => groupSize !== -1 || outlier > 0
 
@@ -124,7 +127,7 @@ export const quanteasePlus = defineSolver({
   summary:
     'Our own extension of the paper: the scale of every row is chosen among several by GPTQ passes, improved by QuantEase sweeps, and refitted to the codes.',
   advice:
-    'The method to start with at 2 to 4 bits: on the models that we measured, its layer error was the smallest of all methods here at the same size, in half the time of QuantEase.',
+    'The method to start with at 2 to 4 bits: on the models that we measured, its layer error was the smallest of all methods here at the same size. Solving takes half as long as QuantEase; choosing damping and the target on held-out tokens, and running the text through the full-precision model as well, make a whole job about one and a half times as long.',
   options: plusOptions,
   gridOf,
   work(q, p, options) {
