@@ -117,9 +117,7 @@ export function GpuVerdict() {
         </>
       ) : (
         <>
-          <b>There is no graphics processor to use:</b> {summary.name} computes on the CPU, {summary.gflops.toFixed(1)}
-          {'\u202f'}GFLOP/s where a graphics card does a thousand or more. The demo takes about a minute, a model of{' '}
-          {format.parameters(summary.hourParameters)} parameters about an hour with 128 samples of 2,048 tokens.
+          <b>There is no graphics processor to use:</b> {summary.name} computes on the CPU, <SoftwareRate {...summary} />
         </>
       )}
     </p>
@@ -129,13 +127,21 @@ export function GpuVerdict() {
 export function SoftwareNotice() {
   const gpu = useView((state) => state.gpu)
   if (gpu.state !== 'ready' || gpu.summary.hourParameters === null) return null
-  const { gflops, hourParameters } = gpu.summary
   return (
     <p className="notice">
-      This is a software adapter: everything works, but on the CPU and slowly, at {gflops.toFixed(1)}
-      {'\u202f'}GFLOP/s where a graphics card does a thousand or more. The demo takes about a minute, a model of{' '}
-      {format.parameters(hourParameters)} parameters about an hour with 128 samples of 2,048 tokens.
+      This is a software adapter: everything works, but on the CPU and slowly, at <SoftwareRate {...gpu.summary} />
     </p>
+  )
+}
+
+/** Ends a sentence: the rate, and what it means for a model. */
+function SoftwareRate({ gflops, hourParameters }: GpuSummary) {
+  return (
+    <>
+      {gflops.toFixed(1)}
+      {'\u202f'}GFLOP/s where a graphics card does a thousand or more. A model of {format.parameters(hourParameters ?? 0)} parameters takes
+      about an hour with 128 samples of 2,048 tokens; the demo is small enough to try everything with it.
+    </>
   )
 }
 
