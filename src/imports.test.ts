@@ -28,8 +28,8 @@ const allowed: Record<string, string[]> = {
   'cli/': ['engine/'],
   'scale/': [...lower, 'cli/', 'engine/'],
   'engine/': [...lower, ...root],
-  // Plain data: of what lies below it takes the shapes, and how a data set is named.
-  'engine/job/': ['data/datasets.ts', 'type data/', 'type eval/', 'type gpu/', 'type io/'],
+  // Plain data: of what lies below it takes the shapes, and how a data set and the columns of figures are named.
+  'engine/job/': ['data/datasets.ts', 'data/figures.ts', 'type data/', 'type eval/', 'type gpu/', 'type io/'],
   'engine/plan/': [...lower, ...root],
   // A dry run is a run.
   'engine/plan/foresee.ts': [...lower, ...root, 'engine/plan/', 'engine/passes/', 'engine/run/'],

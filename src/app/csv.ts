@@ -1,6 +1,7 @@
 /** All figures of a job as one table in long form: a row for each value, as spreadsheets and data frames take it. */
 import type { Job } from '../engine/job/job.ts'
 import type { JobReport } from '../engine/job/report.ts'
+import { figureColumns } from '../engine/job/texts.ts'
 import { type EndResult, type LayerResult, type RunResult, bitsPerWeight } from '../engine/job/result.ts'
 
 /** Where a figure belongs; what does not apply is empty. `at`: a block, an iteration, a window or a second, as the figure says. */
@@ -12,8 +13,6 @@ interface Row {
   value: number
 }
 
-const columns = ['run', 'label', 'linear', 'figure', 'at', 'value'] as const
-
 /** What the table takes from a report; runs of several jobs have no time and memory in common. */
 export type Figures = Pick<JobReport, 'fpPerplexity' | 'fpPerplexityError' | 'fpWindows' | 'fpLambada' | 'runs'> &
   Partial<Pick<JobReport, 'memory' | 'seconds'>> & { job: Pick<Job, 'runs'> }
@@ -23,9 +22,9 @@ export function toCsv(report: Figures): string {
   const rows = [...ofModel(report), ...report.runs.flatMap((run) => ofRun(run).map((row) => ({ run: run.run, ...row })))]
   const lines = rows.map((row) => {
     const cells = { ...row, label: row.run === undefined ? undefined : labels.get(row.run) }
-    return columns.map((column) => quoted(cells[column] ?? ''))
+    return figureColumns.map((column) => quoted(cells[column] ?? ''))
   })
-  return `${[columns, ...lines].map((cells) => cells.join(',')).join('\r\n')}\r\n`
+  return `${[figureColumns, ...lines].map((cells) => cells.join(',')).join('\r\n')}\r\n`
 }
 
 const quoted = (cell: string | number) => (/[",\r\n]/.test(String(cell)) ? `"${String(cell).replaceAll('"', '""')}"` : String(cell))

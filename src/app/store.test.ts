@@ -36,7 +36,7 @@ function workbench(different: Partial<Engine> = {}) {
     idle: async () => {},
     sweep: async () => {},
     readJobFile: async () => null,
-    readGathered: async () => null,
+    readReport: async () => null,
     journal: async () => ({ busy: false, summary: null }),
     journalTexts: async () => [],
     watchNetwork: () => {},
@@ -563,7 +563,7 @@ test('the report of a sweep is shown as results with looks of their own for its 
     runs: [{ run: '1c', state: 'finished', layers: [], perplexities: [] }],
     gathered: { jobs: 2, open: [{ label: '9f', state: 'missing', error: null }] },
   } as unknown as JobReport
-  const page = workbench({ readJobFile: async () => ({}) as JobFile, readGathered: async () => sweep })
+  const page = workbench({ readJobFile: async () => ({}) as JobFile, readReport: async () => sweep })
   await page.take(Promise.resolve({ files: [{ path: 'report.json', file: new File(['{}'], 'report.json') }] }))
   const { step, view, ran, job, shown, fault } = page.store.getState()
   expect({ fault, step, job, name: ran?.name, kept: shown.jobs }).toEqual({
@@ -597,4 +597,28 @@ test('a change of the plan stops the measurement of widths at once, and says so'
   expect(page.store.getState()).toMatchObject({ spoken: expect.stringMatching(/stopped, since the plan was changed/) })
   await measured
   expect(page.store.getState().mix).toMatchObject({ run: run.id, state: 'stopped' })
+})
+
+test('the report of a job is shown as its results, and planned by on request', async () => {
+  const named = { id: 'run-7', label: 'mine', method: 'rtn', options: {} }
+  const saved = {
+    ...report,
+    model: { name: 'model', family: 'llama' },
+    job: { runs: [named] },
+    runs: [{ run: 'run-7', state: 'finished', layers: [], perplexities: [], export: { files: [], bytes: 0, checkpoints: [] } }],
+  } as unknown as JobReport
+  const texts = { calibration: { text: 'a' }, evaluation: { text: 'b' } }
+  const file = { model: { origin: { kind: 'demo' } }, job: { ...texts, runs: [named] } } as unknown as JobFile
+  const page = workbench({
+    readJobFile: async () => file,
+    readReport: async () => saved,
+    planOfFile: async ({ job }) => ({ job, missing: [], problems: [], compared: true }),
+  })
+  await page.take(Promise.resolve({ files: [{ path: 'model-report.json', file: new File(['{}'], 'model-report.json') }] }))
+  const { step, view, job, recorded } = page.store.getState()
+  expect({ step, job, from: recorded }).toEqual({ step: 'results', job: null, from: { kind: 'report', name: 'model-report.json', file } })
+  // Its checkpoints are not here.
+  expect(view!.runs.map(({ label, result }) => [label, result?.export])).toEqual([['mine', null]])
+  await page.planReport()
+  expect(page.store.getState()).toMatchObject({ step: 'plan', replay: { name: 'model-report.json' }, job: { runs: [named] } })
 })

@@ -92,7 +92,7 @@ const fileFlags: Flags = {
     'repeat the job of a job file, of a report, or of the quantization_report.json of a checkpoint: model, texts and all options are taken from it; --model, --dataset, --eval and --lambada say where those are that only a folder or a file holds',
   ],
   run: ['NAME', 'with --job: only the run with this id or name'],
-  report: ['FILE', 'write the report of the job, which --job repeats and which the page opens'],
+  report: ['FILE', 'write the report of the job, which --job repeats and whose results the page shows'],
   save: [
     'DIR',
     'write the quantized checkpoint into this folder, which has to be new or empty; until it is complete, DIR.partial and a journal are next to it',

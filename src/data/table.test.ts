@@ -20,6 +20,11 @@ test.each<[string, string[]]>([
   expect(await read(content)).toEqual(texts)
 })
 
+test('the program’s own table of figures is no text', async () => {
+  const { code, message } = await refusal(() => read('run,label,linear,figure,at,value\r\n,,,"perplexity, full precision",,3.9\r\n'))
+  expect([code, message]).toEqual(['text-invalid', 'a.csv holds the figures of a job, as this program saves them: it is no text.'])
+})
+
 test('a table is read by the megabyte, and its rows do not care where one ends', async () => {
   const cells = Array.from({ length: 9000 }, (_, i) => `${i} ${'rope, "lamp"\n'.repeat(i % 40)}`)
   const table = `id,text\n${cells.map((cell, i) => `${i},"${cell.replaceAll('"', '""')}"`).join('\n')}`

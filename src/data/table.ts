@@ -3,6 +3,7 @@ import Papa from 'papaparse'
 import { WorkbenchError } from '../errors.ts'
 import { maxLine, tooLong } from '../io/lines.ts'
 import type { Shape } from '../io/parquet.ts'
+import { areFigures } from './figures.ts'
 import { type Fields, isKnownName, shapeIn } from './rows.ts'
 
 export interface TableRow {
@@ -37,6 +38,7 @@ export async function* tableRows(text: AsyncIterable<string>, name: string): Asy
       if (isBlank(cells)) continue
       if (!header) {
         header = cells.map((cell) => cell.trim())
+        if (areFigures(header)) throw notText(name)
         continue
       }
       row++
@@ -63,6 +65,13 @@ function separatorOf(text: string, name: string): string {
     .replaceAll(/"[^"]*"/g, '')
   return [',', ';', '\t', '|'].find((one) => header.includes(one)) ?? ','
 }
+
+const notText = (name: string) =>
+  new WorkbenchError(
+    'text-invalid',
+    `${name} holds the figures of a job, as this program saves them: it is no text.`,
+    'To see those results again, open the saved report (JSON).',
+  )
 
 function broken(name: string, row: number, why: string): WorkbenchError {
   return new WorkbenchError(

@@ -1,21 +1,28 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { readGathered } from './report-file.ts'
+import { readReport } from './report-file.ts'
 
 const { report } = JSON.parse(await readFile('public/demo/recording.json', 'utf8'))
 const sweep = { ...report, memory: [], gathered: { jobs: 3, open: [{ label: 'RTN', state: 'missing', error: null }] } }
 const [run] = report.runs
 const [layer] = run.layers
-const read = (value: unknown) => readGathered(new TextEncoder().encode(JSON.stringify(value)), 'report.json')
+const read = (value: unknown) => readReport(new TextEncoder().encode(JSON.stringify(value)), 'report.json')
 /** With one thing changed in its first run. */
 const having = (change: object) => ({ ...sweep, runs: [{ ...run, ...change }] })
 
-test('the report of a sweep is read whole, also with what overrides kept and ends that are rounded; any other is no such report', () => {
+test('the report of a sweep is read whole, also with what overrides kept and ends that are rounded', () => {
   expect(read(sweep)).toEqual(sweep)
   const bits = { ...layer.bits, kept: 16 }
   const more = having({ weightBytes: 1, kept: [{ name: 'a', shape: [1, 1], bits }], ends: [{ name: 'lm_head', shape: [1, 1], bits }] })
   expect(read(more)).toEqual(more)
-  expect(read(report)).toBeNull()
+})
+
+test('the report of a job is read whole; what a checkpoint has of it, and the file of a job, are none', () => {
+  expect(read(report)).toEqual(report)
+  const { started: _, ...without } = report
+  expect(read(without)).toBeNull()
+  expect(read({ format: 'quantease-job', version: 1, job: report.job })).toBeNull()
+  expect(() => read({ ...report, runs: [{ ...run, kl: 'small' }] })).toThrow('no report of a job: runs.0.kl')
 })
 
 test.each([

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { thisProcess } from '../engine/hosts/lock.ts'
-import { readGathered } from '../engine/report-file.ts'
+import { readReport } from '../engine/report-file.ts'
 import type { Files } from '../io/bytes.ts'
 import { tinyFiles } from '../engine/testing.ts'
 import { refusal } from '../io/testing.ts'
@@ -153,7 +153,7 @@ test('without a GPU a worker says so, and the report tells what is done, failed 
   expect(report.job.runs.map(({ id }: { id: string }) => id)).toEqual([first.id, second.id])
   // As the page reads it.
   const text = await readFile(join(dir, 'report.json'), 'utf8')
-  const read = (value: string) => readGathered(new TextEncoder().encode(value), 'report.json')
+  const read = (value: string) => readReport(new TextEncoder().encode(value), 'report.json')
   expect(read(text)).toEqual(report)
   expect(report.gathered).toEqual({
     jobs: 4,

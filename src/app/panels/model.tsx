@@ -127,8 +127,9 @@ function DropZone({ again = false }: { again?: boolean }) {
           {again ? 'Drop another model folder' : 'Drop a model folder'}
         </h1>
         <p>
-          config.json, tokenizer.json and one or many .safetensors files, as a folder or loose; a GPTQ checkpoint to measure; a config.json
-          alone, to check what its model would take; or a job file, to repeat a job.
+          config.json, tokenizer.json and one or many .safetensors files, as a folder or loose; a GPTQ, AWQ or compressed-tensors checkpoint
+          to measure; a config.json alone, to check what its model would take; a job file, to repeat a job; a report, to see its results;
+          or, when its model is open, a Gram store.
         </p>
         <div className="row centre">
           <OpenButtons kind="plain" />

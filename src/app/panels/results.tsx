@@ -5,7 +5,7 @@ import { MemoryOverTime, ObjectiveByIteration, PerplexityByBlocks } from '../cha
 import { Maps } from '../charts/maps.tsx'
 import { LayerErrors } from '../charts/multiples.tsx'
 import { Pareto } from '../charts/pareto.tsx'
-import { useView } from '../context.ts'
+import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { answerOf, uniformAnswer } from '../judge.ts'
 import { later } from '../later.ts'
@@ -13,6 +13,7 @@ import { when } from '../kept.ts'
 import type { JobView } from '../reduce.ts'
 import { useOrdered, useShown } from '../shown.ts'
 import type { Ran } from '../store/state.ts'
+import { Button } from './controls.tsx'
 import { ExportTable } from './export-table.tsx'
 import { ExportCard } from './exports.tsx'
 import { Measured } from './measured.tsx'
@@ -32,6 +33,7 @@ export function ResultsPanel() {
 
 function Results({ view: planned, ran }: { view: JobView; ran: Ran }) {
   const view = useOrdered(planned)
+  const recorded = useView((state) => state.recorded)
   if (view.runs.length === 0) {
     return (
       <>
@@ -39,11 +41,12 @@ function Results({ view: planned, ran }: { view: JobView; ran: Ran }) {
           <h1 tabIndex={-1}>Perplexity of {ran.name}</h1>
           <Take view={planned} />
         </div>
+        <Recorded view={view} />
         <Failures view={view} />
         <Measured view={view}>
           <Conditions view={view} />
         </Measured>
-        <SideBySide view={view} />
+        {!recorded && <SideBySide view={view} />}
       </>
     )
   }
@@ -59,7 +62,7 @@ function Results({ view: planned, ran }: { view: JobView; ran: Ran }) {
       <Failures view={view} />
       <Answer view={view} />
       <ResultTable view={view} />
-      {view.report?.gathered ? (
+      {recorded?.kind === 'report' ? (
         <div className="results-charts">
           <Charts view={view} />
         </div>
@@ -112,11 +115,28 @@ function Recorded({ view }: { view: JobView }) {
   const { report } = view
   if (!recorded || !report) return null
   if (report.gathered) return <Gathered report={report} gathered={report.gathered} />
+  if (recorded.kind === 'report') return <Reported report={report} name={recorded.name} />
   return (
     <p className="notice">
       <b>A recording.</b> The demo ran on {report.adapter.name}, {when(report.started)}, with version {report.workbench.version}. Nothing of
       it was computed here.
     </p>
+  )
+}
+
+/** Of a job that ran elsewhere, or here another day. */
+function Reported({ report, name }: { report: JobReport; name: string }) {
+  const workbench = useWorkbench()
+  return (
+    <section className="notice" aria-label="The report">
+      <p>
+        <b>A report.</b> {name}: the job ran on {report.adapter.name}, {when(report.started)}, with version {report.workbench.version}. A
+        report holds figures, not checkpoints.
+      </p>
+      <Button icon="next" onClick={workbench.planReport}>
+        Plan the same job
+      </Button>
+    </section>
   )
 }
 

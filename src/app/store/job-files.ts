@@ -2,7 +2,7 @@
 import type { JobFile } from '../../engine/hosts/client.ts'
 import type { NamedFile } from '../../engine/job/model.ts'
 import type { TextSource } from '../../engine/job/texts.ts'
-import { toErrorData } from '../../errors.ts'
+import { toErrorData, WorkbenchError } from '../../errors.ts'
 import { download } from '../files.ts'
 import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
@@ -11,16 +11,17 @@ import { edit } from './planning.ts'
 import { reopen } from './run.ts'
 import { isBusy, isOpen } from './state.ts'
 
-/** Plans by a dropped file if it is a job file or a report; false where it is neither. */
+/** Plans by a dropped file if it is a job file, and shows it if it is a report; false where it is neither. */
 export async function takeJobFile(core: Core, { path, file }: NamedFile): Promise<boolean> {
   if (!/\.json$/i.test(path) || /(^|\/)(config|tokenizer\w*|generation_config)\.json$/i.test(path)) return false
   try {
     const read = await core.engine.readJobFile(file, path)
     if (!read) return false
+    if (isBusy(core.get())) throw new WorkbenchError('plan-invalid', 'A job is running.', 'Open the file again when it is over.')
     core.set({ fault: null })
-    const report = await core.engine.readGathered(file, path)
-    if (report) return showReport(core, report)
-    await planFromFile(core, path, read)
+    const report = await core.engine.readReport(file, path)
+    if (report) showReport(core, report, { name: path, file: read })
+    else await planFromFile(core, path, read)
   } catch (thrown) {
     const error = toErrorData(thrown)
     core.set({ fault: { ...error, title: `Cannot use ${path}` }, spoken: error.message })
@@ -69,6 +70,12 @@ export async function takeMissing(core: Core, file: File): Promise<boolean> {
   return true
 }
 
+/** Plans the job of the report that is shown. */
+async function planReport(core: Core) {
+  const { recorded } = core.get()
+  if (recorded?.kind === 'report') await planFromFile(core, recorded.name, recorded.file).catch(core.fail)
+}
+
 function dismissReplay(core: Core) {
   core.set({ replay: null, lacks: null })
 }
@@ -101,4 +108,4 @@ async function saveJobFile(core: Core, kept: string | null) {
 export const jobFileName = (model = 'model') => `${model.replace(/[^A-Za-z0-9._]+/g, '-').replace(/^[-.]+|-+$/g, '') || 'model'}.job.json`
 
 /** The actions of this file. */
-export const actions = { dismissReplay, duplicateJob, saveJobFile }
+export const actions = { planReport, dismissReplay, duplicateJob, saveJobFile }

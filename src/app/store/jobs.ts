@@ -1,4 +1,5 @@
 /** Actions on the jobs that the browser keeps: list, open, delete, restore, and make room. */
+import type { JobFile } from '../../engine/hosts/client.ts'
 import type { KeptJob } from '../../engine/job/kept.ts'
 import type { ModelSummary } from '../../engine/job/model.ts'
 import type { JobReport } from '../../engine/job/report.ts'
@@ -8,7 +9,7 @@ import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
 import { open } from './model.ts'
-import { firstLook, isBusy, nothingShown, type Ran, type Shown } from './state.ts'
+import { firstLook, isBusy, nothingShown, type Ran, type Recorded, type Shown } from './state.ts'
 
 /** Reads the list anew, and once more when no tab is at work any longer. */
 export async function readJobs(core: Core) {
@@ -58,22 +59,21 @@ async function look(core: Core, id: string): Promise<{ view: JobView; model: Mod
   return { view, model }
 }
 
-const show = (core: Core, view: JobView, ran: Ran, shown: Shown, recorded = false) => {
+const show = (core: Core, view: JobView, ran: Ran, shown: Shown, recorded: Recorded | null = null) => {
   const rest = { saving: {}, uploads: {}, again: null, lacks: null, fault: null }
   core.set({ ...firstLook, ...rest, view, ran, shown, recorded, spoken: view.announcement, step: 'results' })
 }
 
-/** Shows what a sweep came to elsewhere: its runs, but not their checkpoints, which are where they were made. False while a job runs. */
-export function showReport(core: Core, report: JobReport): boolean {
-  if (isBusy(core.get())) return false
+/** Shows what a job or a sweep came to elsewhere: its runs, but not their checkpoints, which are where they were made. */
+export function showReport(core: Core, report: JobReport, from: { name: string; file: JobFile }) {
   // Looks go by the number of a run; a sweep calls its runs by digests.
   const numbers = new Map(report.job.runs.map(({ id }, i) => [id, `run-${i + 1}`]))
   const job = { ...report.job, runs: report.job.runs.map((run) => ({ ...run, id: numbers.get(run.id)! })) }
-  const here = { ...report, job, runs: report.runs.map((run) => ({ ...run, run: numbers.get(run.run)! })) }
+  const here = { ...report, job, runs: report.runs.map((run) => ({ ...run, run: numbers.get(run.run)!, export: null })) }
   const { family, ...model } = report.model
   const familyLabel = core.get().catalog?.families.find(({ id }) => id === family)?.label ?? family
-  show(core, reduce(begin(job), { type: 'job-end', report: here }), { ...model, familyLabel, tensors: [] }, nothingShown, true)
-  return true
+  const view = reduce(begin(job), { type: 'job-end', report: here })
+  show(core, view, { ...model, familyLabel, tensors: [] }, nothingShown, { kind: 'report', ...from })
 }
 
 /** Shows what a kept job has done. */
@@ -205,7 +205,7 @@ async function openRecording(core: Core) {
     if (!answer.ok) throw new WorkbenchError('file-missing', `The recording could not be fetched: the server answered ${answer.status}.`)
     const { model, report }: { model: ModelSummary; report: JobReport } = await answer.json()
     if (core.get().model.state === 'none') await open(core, { kind: 'demo' })
-    show(core, reduce(begin(report.job), { type: 'job-end', report }), model, nothingShown, true)
+    show(core, reduce(begin(report.job), { type: 'job-end', report }), model, nothingShown, { kind: 'demo' })
   } catch (thrown) {
     core.fail(thrown)
   }

@@ -50,7 +50,7 @@ async function launch(
     dropped: null,
     again: null,
     lacks: null,
-    recorded: false,
+    recorded: null,
     shown,
     view: first,
     spoken: first.announcement,

@@ -102,6 +102,9 @@ export interface Shown {
   runs: Record<string, KeptRun>
 }
 
+/** Results of elsewhere: the recording that comes with the page, or a report, with the file of its job. */
+export type Recorded = { kind: 'demo' } | { kind: 'report'; name: string; file: JobFile }
+
 /** What the results say of the model that they are of; `tensors`: none where that is not known. */
 export type Ran = Pick<ModelSummary, 'name' | 'familyLabel' | 'parameters' | 'source' | 'bytes' | 'quantized' | 'tensors'>
 
@@ -170,8 +173,8 @@ export interface State {
   ran: Ran | null
   /** What of the kept jobs that is. */
   shown: Shown
-  /** Nothing of it was computed here: it is the recording that comes with the page, or the report of a sweep. */
-  recorded: boolean
+  /** Nothing of it was computed here. */
+  recorded: Recorded | null
   /** Runs that charts leave out, and those that come first wherever runs are listed. */
   hidden: string[]
   pinned: string[]
@@ -221,7 +224,7 @@ export const firstState = (): State => ({
   view: null,
   ran: null,
   shown: nothingShown,
-  recorded: false,
+  recorded: null,
   hidden: [],
   pinned: [],
   linear: null,

@@ -110,7 +110,7 @@ export interface Engine {
   /** What a dropped file plans, where it is a job file or a report; null where it is neither. May reject with `plan-invalid`. */
   readJobFile(file: Blob, name: string): Promise<JobFile | null>
   /** The report that a dropped file of a job is, if it is that of a sweep; null for any other. May reject with `plan-invalid`. */
-  readGathered(file: Blob, name: string): Promise<JobReport | null>
+  readReport(file: Blob, name: string): Promise<JobReport | null>
   /**
    * The job of a file with the texts that are registered here, once its model is open. `missing`: names of files that it takes and that
    * are not; `problems`: in what model, texts and program differ from those of the file, once nothing is missing.
@@ -342,7 +342,7 @@ export function connect(): Engine {
     addText: (file, origin) => call(remote.addText(file, origin)),
     check: (job) => call(remote.check(job)),
     readJobFile: (file, name) => call(remote.readJobFile(file, name)),
-    readGathered: (file, name) => call(remote.readGathered(file, name)),
+    readReport: (file, name) => call(remote.readReport(file, name)),
     planOfFile: (file) => call(remote.planOfFile(file)),
     jobFile: (of) => call(remote.jobFile(of)),
     dryRun: (spec, hear) => call(remote.dryRun(spec, Comlink.proxy(hear))),

@@ -232,9 +232,9 @@ const api = {
     const data = new Uint8Array(await file.arrayBuffer())
     return looksLikeJob(data) ? readJobFile(data, name) : null
   },
-  async readGathered(file: Blob, name: string): Promise<JobReport | null> {
-    const { readGathered } = await loadReports()
-    return readGathered(new Uint8Array(await file.arrayBuffer()), name)
+  async readReport(file: Blob, name: string): Promise<JobReport | null> {
+    const { readReport } = await loadReports()
+    return readReport(new Uint8Array(await file.arrayBuffer()), name)
   },
   planOfFile: async (file: JobFile) => (await loadReplaying()).planOfFile(file, session),
   jobFile: async (of: Job | { kept: string }): Promise<JobFile> => {

@@ -2,6 +2,7 @@
 import type { TextFacts } from '../../data/text-facts.ts'
 
 export { isDatasetId } from '../../data/datasets.ts'
+export { figureColumns } from '../../data/figures.ts'
 export type { TextFacts } from '../../data/text-facts.ts'
 
 /** The built-in stories use a small child's vocabulary; for a model with more tokens than this, they are unsuitable. */
