@@ -46,3 +46,12 @@ it('a config.json dropped alone is checked for this device and for others, and c
   expect(errors).toEqual([])
   await page.context().close()
 })
+
+it('a config under another name is one by what it holds', async () => {
+  const { page, button } = await openPage(browser, inject('url'))
+  await button('Try the demo').and(page.locator(':enabled')).waitFor()
+  await drop(page, '.drop-zone', ['e2e/dry-runs/Qwen2.5-0.5B.json'])
+  await page.getByText('No weights: check only.').waitFor()
+  await page.getByRole('heading', { level: 1, name: /Qwen2\.5-0\.5B/ }).waitFor()
+  await page.context().close()
+})

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { openFolder } from './folder.ts'
+import { openConfig, openFolder } from './folder.ts'
 import { memoryFiles } from './memory.ts'
 import { refusal, safetensors } from './testing.ts'
 
@@ -29,6 +29,22 @@ test('opens a chosen folder by its inner paths and takes its name', async () => 
 test('a folder without a name takes it from the config', async () => {
   expect((await folder()).name).toBe('model')
   expect((await folder(['config.json', '{"_name_or_path":"owner/model-1b/"}'])).name).toBe('model-1b')
+})
+
+test('a config alone is one under any name, by what it holds', async () => {
+  const config = '{"model_type":"qwen2","hidden_size":896}'
+  const named = async (path: string, text: string) => (await openConfig(memoryFiles([[path, text]])))?.name ?? null
+  expect(await named('config.json', config)).toBe('model')
+  expect(await named('Qwen2.5-0.5B.json', config)).toBe('Qwen2.5-0.5B')
+  expect(await named('config (1).json', config)).toBe('model')
+  expect(await named('mine.json', '{"model_type":"gpt2","architectures":["GPT2LMHeadModel"],"_name_or_path":"a/tiny"}')).toBe('tiny')
+  for (const [path, text] of [
+    ['generation_config.json', '{"_from_model_config":true}'],
+    ['tokenizer.json', '{"model":{"type":"BPE"}}'],
+    ['broken.json', '{"model_type"'],
+    ['readme.txt', config],
+  ])
+    expect(await named(path, text), path).toBeNull()
 })
 
 test('everything but weights and configs travels along', async () => {

@@ -46,13 +46,25 @@ const baseCard = 'README.base.md'
 /** Texts to calibrate and measure with, which may lie beside a model but are no part of it. */
 const textFile = /(^|\/)(calibration|evaluation|train|valid|validation|test)\.(txt|jsonl?|[ct]sv|parquet)(\.(gz|zst))?$/i
 
-/** config.json if that is the only file chosen, else null. */
+/** The config of a model if that is the only file chosen, by its name or, under another one, by what it holds; else null. */
 export async function openConfig(chosen: Files): Promise<ConfigFile | null> {
   const { files, parent } = strip(chosen)
-  if (files.size !== 1 || !files.has('config.json')) return null
-  const { config, configText } = await readConfig(files)
-  return { name: parent ?? nameIn(config), config, configText }
+  if (files.size !== 1) return null
+  const [[path, file]] = files
+  if (path === 'config.json') {
+    const { config, configText } = await readConfig(files)
+    return { name: parent ?? nameIn(config), config, configText }
+  }
+  if (!path.endsWith('.json')) return null
+  // Whatever else it is, it is refused as that.
+  const read = await readJson(file, path, configRules).catch(() => null)
+  if (!read || !isConfig(read.value)) return null
+  const named = /^config\b/.test(path) ? 'model' : path.slice(0, -'.json'.length)
+  return { name: nameIn(read.value, named), config: read.value, configText: read.text }
 }
+
+const isConfig = ({ model_type: type, architectures, hidden_size: size, text_config: text }: JsonObject) =>
+  typeof type === 'string' && (Array.isArray(architectures) || typeof size === 'number' || typeof text === 'object')
 
 /** `name`: of the folder, if known; without it, the files were chosen one by one or share a parent folder. */
 export async function openFolder(chosen: Files, name?: string): Promise<Folder> {
@@ -110,8 +122,8 @@ export async function readConfig(files: Files): Promise<{ config: JsonObject; co
   return { config: value, configText: text }
 }
 
-function nameIn({ _name_or_path: origin }: JsonObject): string {
-  const name = typeof origin === 'string' ? origin.split(/[/\\]/).findLast(Boolean) : undefined
+function nameIn({ _name_or_path: origin }: JsonObject, otherwise = 'model'): string {
+  const name = typeof origin === 'string' ? origin.split(/[/\\]/).findLast(Boolean) : otherwise
   // It becomes the name of a folder where results are saved.
   return name && unwritable(name) === null ? name : 'model'
 }
