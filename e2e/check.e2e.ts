@@ -1,5 +1,5 @@
-/** The check of a config.json alone: forecasts of time and memory. */
-import { mkdtemp, writeFile } from 'node:fs/promises'
+/** Single files that are no model: a config.json, checked for forecasts of time and memory, and a report, shown as its results. */
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser } from 'playwright'
@@ -53,5 +53,24 @@ it('a config under another name is one by what it holds', async () => {
   await drop(page, '.drop-zone', ['e2e/dry-runs/Qwen2.5-0.5B.json'])
   await page.getByText('No weights: check only.').waitFor()
   await page.getByRole('heading', { level: 1, name: /Qwen2\.5-0\.5B/ }).waitFor()
+  await page.context().close()
+})
+
+it('a saved report shows its results, and plans the same job', async () => {
+  const { page, errors, button } = await openPage(browser, inject('url'))
+  await button('Try the demo').and(page.locator(':enabled')).waitFor()
+  const { report } = JSON.parse(await readFile('public/demo/recording.json', 'utf8'))
+  const file = join(await mkdtemp(join(tmpdir(), 'workbench-')), 'saved-report.json')
+  await writeFile(file, JSON.stringify({ ...report, origin: { kind: 'demo' } }))
+  await drop(page, 'main', [file])
+  await page.getByRole('heading', { level: 1, name: `Results for ${report.model.name}` }).waitFor()
+  expect(await page.getByRole('region', { name: 'The report' }).innerText()).toContain(report.adapter.name)
+  const table = page.getByRole('region', { name: 'Result table' })
+  for (const { label } of report.job.runs) await table.getByText(label, { exact: true }).first().waitFor()
+  await button('Plan the same job').click()
+  await page.getByRole('heading', { level: 1, name: /^Plan for/ }).waitFor()
+  const cards = page.getByRole('region', { name: 'Runs' }).getByRole('listitem')
+  expect(await cards.locator('b').allInnerTexts()).toEqual(report.job.runs.map(({ label }: { label: string }) => label))
+  expect(errors).toEqual([])
   await page.context().close()
 })

@@ -261,8 +261,8 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
           </Fact>
           <Fact name="Licence">{summary.license ?? 'not given'}</Fact>
         </dl>
-        {summary.otherFiles.length > 0 && (
-          <p className="hint">Files copied unchanged: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
+        {!quantized && summary.otherFiles.length > 0 && (
+          <p className="hint">Copied unchanged into a checkpoint: {summary.otherFiles.map((file) => file.name).join(', ')}.</p>
         )}
       </section>
       <Stored />

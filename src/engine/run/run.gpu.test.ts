@@ -255,11 +255,14 @@ describe('pause and cancel', () => {
     gpu.trim()
     const held = gpu.memory.held
     const job = smallJob([run('one', 'quantease', { bits: 3, iterations: 20 }), run('two', 'rtn', { bits: 3 })], { save: true })
-    const { host, sinks } = memoryHost(session, (event, control) => {
+    const { host, sinks, events } = memoryHost(session, (event, control) => {
       if (event.type === 'layer' && event.layer.name.endsWith('o_proj')) control.cancel()
     })
     const report = await runJob(job, host)
     expect(report.runs.length).toBe(1)
+    // The chart of a report tells the peak that was told on the way, up to the end.
+    const told = events.flatMap((event) => (event.type === 'memory' ? event.most : []))
+    expect(Math.max(...report.memory.map((point) => point.held))).toBe(Math.max(...told))
     expect(report.runs[0]).toMatchObject({ state: 'cancelled', error: { code: 'cancelled' }, export: null })
     expect(report.runs[0].layers.length).toBe(4)
     expect(sinks.get('one')!.files.size).toBe(0)

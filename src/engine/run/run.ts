@@ -49,11 +49,12 @@ export async function runJob(asked: Job, given: Host, { resume = false, rewrite 
     host.emit(resume ? { ...beginning, resumed: { started: journal.head.started, layers: await journal.solved() } } : beginning)
     await going.baseline()
     await going.runs()
+    going.devices.drop()
+    // Its last look at the memory belongs into the report.
+    going.pulse.tell()
     const network = before && host.network ? trafficSince(before, host.network.traffic) : null
     const report = reportOf(prepared, host, going.figures, { runs: going.results, memory: going.pulse.memory, network })
     if (report.runs.length === asked.runs.length && report.runs.every(({ state }) => state === 'finished')) await journal.keepReport(report)
-    going.devices.drop()
-    going.pulse.tell()
     host.emit({ type: 'job-end', report })
     return report
   } finally {
