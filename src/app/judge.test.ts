@@ -100,6 +100,14 @@ describe('the answer', () => {
     expect(answerOf(view)).toContain('; B ties with it at 1.00 bits less.')
   })
 
+  test('compares nothing at a size that only one run has', () => {
+    const each = (value: number) => [value - 0.01, value, value + 0.01]
+    const view = viewOf([run('RTN 2-bit', 2.12, each(0.5)), run('B', 3, each(0.3)), run('C', 3.5, each(0.4)), run('D', 4.25, each(0.02))])
+    expect(answerOf(view)).toMatch(
+      /^No two runs take as many bits per weight\. D loses least, at 4\.25: KL 0\.020, perplexity .*; B loses KL 0\.30 at 3\.00; RTN 2-bit loses KL 0\.50 at 2\.12\.$/,
+    )
+  })
+
   test('says when there is no telling', () => {
     expect(answerOf(viewOf([]))).toBeNull()
     expect(answerOf(viewOf([run('A', 3, [0.2])]))).toBe(

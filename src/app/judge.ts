@@ -118,6 +118,7 @@ export function answerOf(view: JobView): string | null {
   if (!all.length) return null
   const equalsOf = (one: Measured) => all.filter((other) => storeEqually(other.bits, one.bits))
   const most = Math.max(...all.map((one) => equalsOf(one).length))
+  if (most === 1 && all.length > 1) return answerOfApart(view, all)
   // Where most runs can be compared; of equals, the least storage.
   const anchor = all.filter((one) => equalsOf(one).length === most).sort((a, b) => a.bits - b.bits)[0]
   const group = equalsOf(anchor).sort((a, b) => a.value - b.value)
@@ -133,6 +134,18 @@ export function answerOf(view: JobView): string | null {
   ]
     .join('; ')
     .concat('.', known ? '' : ' Without figures of several windows these differences have no error, so ties are not told.')
+}
+
+/** Where no two runs store as much: who loses least, and the front of those that are smaller. */
+function answerOfApart(view: JobView, all: Measured[]): string {
+  const front = frontOf(all)
+  const best = front.at(-1)!
+  const smaller = front
+    .slice(0, -1)
+    .reverse()
+    .map(({ run, bits, value }) => `${run.label} loses KL ${format.divergence(value)} at ${format.bitsPerWeight(bits)}`)
+  const first = `${best.run.label} loses least, at ${format.bitsPerWeight(best.bits)}: ${lossOf(view, best.run)}`
+  return `No two runs take as many bits per weight. ${[first, ...smaller].join('; ')}.`
 }
 
 /** A sentence for a mixture of widths that a uniform run of the same method beats with no more bits; null where none does. */

@@ -84,7 +84,9 @@ export function describeDifference(catalog: Catalog, first: RunSpec, run: RunSpe
     const other = shared.find(({ key }) => key === spec.key)
     return optionValue(spec, run.options) !== (other ? optionValue(other, first.options) : spec.default)
   }
-  const words = [inRunWords(openOptions(catalog, run).filter(differs), run), ownWords(run)].filter(Boolean).join(', ')
+  // Of another method, its name stands for what it does otherwise by itself.
+  const method = run.method === first.method ? '' : (catalog.solvers.find(({ id }) => id === run.method)?.label ?? run.method)
+  const words = [method, inRunWords(openOptions(catalog, run).filter(differs), run), ownWords(run)].filter(Boolean).join(', ')
   return words ? `unlike the first run: ${words}` : 'otherwise as the first run'
 }
 
@@ -99,8 +101,8 @@ function inOptionWords(spec: OptionSpec, value: OptionValue): string {
   if (spec.type === 'bool') return `${value ? '' : 'no '}${lower(spec.label)}`
   if (spec.type !== 'choice') return `${lower(spec.label)} ${isFraction(spec) ? percentOf(Number(value)) : value}`
   const label = spec.choices.find((choice) => choice.value === value)?.label ?? String(value)
-  // A number says nothing by itself, nor does what embedding or head is stored as.
-  const bare = /^\d/.test(label) || /.Type$/.test(spec.key)
+  // A number or a lone word says nothing by itself, nor does what embedding or head is stored as.
+  const bare = /^(\d|[a-z]+$)/.test(label) || /.Type$/.test(spec.key)
   return bare ? `${lower(spec.label)} ${label}` : lower(label)
 }
 
@@ -270,7 +272,7 @@ export function editRun(catalog: Catalog, job: Job, id: string, change: Partial<
       const next = { ...run, ...change }
       if (change.method) {
         const keys = new Set(optionsOf(catalog, change.method).map((spec) => spec.key))
-        next.options = Object.fromEntries(Object.entries(run.options).filter(([key]) => keys.has(key)))
+        next.options = Object.fromEntries(Object.entries(next.options).filter(([key]) => keys.has(key)))
       }
       // What another choice decides now is not an option of the run any more.
       const open = new Set(openOptions(catalog, next).map((spec) => spec.key))

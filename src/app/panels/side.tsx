@@ -19,6 +19,9 @@ const most = { runs: 3, tokens: 256 }
 /** Errors of a model that is not open, or another. */
 const openable = ['plan-invalid', 'journal-mismatch']
 
+/** The first words of the text that figures are of: what the model was made to go on with. */
+const promptFrom = (start = 'Once upon a time, there was a little') => start.trim().split(/\s+/).slice(0, 8).join(' ')
+
 type Talk = { state: 'speaking' | 'over'; answers: Answer[] } | { state: 'failed'; answers: Answer[]; error: ErrorData }
 
 export function SideBySide({ view }: { view: JobView }) {
@@ -26,7 +29,7 @@ export function SideBySide({ view }: { view: JobView }) {
   const why = useWhyNot(view)
   const runs = view.runs.filter(({ id, state }) => state === 'finished' && id in kept)
   const [question, setQuestion] = useState<TextQuestion>({
-    prompt: 'Once upon a time, there was a little',
+    prompt: promptFrom(view.evaluation?.from?.start),
     runs: runs.slice(0, most.runs).map(({ id }) => id),
     tokens: 48,
     temperature: 0,
