@@ -7,6 +7,15 @@ import { optionsOf, lower } from './plan.ts'
 
 export type Check = { state: 'pending' } | { state: 'done'; result: JobCheck } | { state: 'failed'; problem: Problem }
 
+/** What a check of an earlier state of the plan found of a run, if that run is still the same; the texts may be others. */
+export function knownOf(last: { job: Job; result: JobCheck } | null, job: Job, id: string): JobCheck['runs'][number] | null {
+  const facts = ({ formats, runs }: Job) => {
+    const { label: _, ...run } = runs.find((one) => one.id === id) ?? { label: '' }
+    return JSON.stringify([formats, run])
+  }
+  return last && facts(last.job) === facts(job) ? (last.result.runs.find((run) => run.id === id) ?? null) : null
+}
+
 /** What may be otherwise at the next check, though the plan stays as it is. */
 const passing = new Set<Problem['code']>(['cancelled', 'offline', 'hub-unreachable', 'hub-busy', 'hub-answer'])
 

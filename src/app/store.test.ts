@@ -11,6 +11,7 @@ import type { ModelSummary } from '../engine/job/model.ts'
 import type { JobReport } from '../engine/job/report.ts'
 import type { RunResult } from '../engine/job/result.ts'
 import { WorkbenchError } from '../errors.ts'
+import type { OptionSpec } from '../options.ts'
 import { createWorkbench } from './store.ts'
 
 beforeEach(() => {
@@ -621,4 +622,62 @@ test('the report of a job is shown as its results, and planned by on request', a
   expect(view!.runs.map(({ label, result }) => [label, result?.export])).toEqual([['mine', null]])
   await page.planReport()
   expect(page.store.getState()).toMatchObject({ step: 'plan', replay: { name: 'model-report.json' }, job: { runs: [named] } })
+})
+
+test('options that a type or another method decides count again when that is taken back', async () => {
+  const choice = (key: string, values: OptionSpec['default'][], more: object[] = []) =>
+    ({
+      flag: '',
+      help: '',
+      key,
+      label: key,
+      type: 'choice',
+      default: values[0],
+      choices: values.map((value, i) => ({ value, label: String(value), ...more[i] })),
+    }) as OptionSpec
+  const options = [choice('bits', [3, 2]), choice('kind', ['uniform', 'q2_k'], [{}, { fixes: { bits: 2 } }])]
+  const solvers = [
+    { id: 'rtn', label: 'RTN', options },
+    { id: 'plain', label: 'Plain', options: [] },
+  ].map((one) => ({ ...one, summary: '', advice: '' }))
+  const page = workbench({
+    catalog: async () => ({ solvers, runOptions: [], families: [], formats: [], texts: [], devices: [] }) as unknown as Catalog,
+  })
+  await page.open({ kind: 'files', name: 'model', files: [] })
+  const [{ id }] = page.store.getState().job!.runs
+  const now = () => page.store.getState().job!.runs[0]
+  page.setOption(id, 'bits', 2)
+  page.setOption(id, 'kind', 'q2_k')
+  expect(now().options).toEqual({ kind: 'q2_k' })
+  page.setOption(id, 'kind', 'uniform')
+  expect(now().options).toEqual({ bits: 2, kind: 'uniform' })
+  page.setMethod(id, 'plain')
+  expect(now().options).toEqual({})
+  page.setMethod(id, 'rtn')
+  expect(now().options).toEqual({ bits: 2, kind: 'uniform' })
+})
+
+test('a job that goes on in a fresh page is planned there too; a plan that was there stays', async () => {
+  const run = { id: 'run-5', label: 'mine', method: 'rtn', options: {} }
+  const text = { text: 'a', samples: 1, length: 2 }
+  const job = {
+    runs: [run],
+    calibration: { ...text, sampling: 'random' },
+    evaluation: text,
+    seed: 3,
+    perplexityEvery: 0,
+    save: false,
+  } as Job
+  const summary = { job, origin: { kind: 'demo' }, model: { name: 'model' }, events: [], report: null } as unknown as JournalSummary
+  const goOn = vi.fn(async () => report)
+  const there = { journal: async () => ({ busy: false, summary }), goOn }
+  const page = workbench(there)
+  await page.goOn('kept')
+  expect(goOn).toHaveBeenCalledOnce()
+  expect(page.store.getState()).toMatchObject({ job: { runs: [run], seed: 3 }, chosen: 'run-5' })
+  const other = workbench(there)
+  await other.open({ kind: 'demo' })
+  other.setJob({ seed: 9 })
+  await other.goOn('kept')
+  expect(other.store.getState()).toMatchObject({ job: { seed: 9 } })
 })

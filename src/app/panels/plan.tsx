@@ -2,12 +2,13 @@
 import { DropdownMenu } from 'radix-ui'
 import { useRef, useState } from 'react'
 import type { Catalog } from '../../engine/job/catalog.ts'
+import type { JobCheck } from '../../engine/job/check.ts'
 import type { Job, RunSpec } from '../../engine/job/job.ts'
 import type { Problem } from '../../engine/job/model.ts'
 import { useDone, useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { describeDifference, describeRun, methodGroups, methodName, type OptionGroup, optionGroups, optionsOf } from '../plan.ts'
-import { isAtField, mayPass, mergeProblems, placeOf, problemsOf } from '../check.ts'
+import { isAtField, knownOf, mayPass, mergeProblems, placeOf, problemsOf } from '../check.ts'
 import { isBusy, isError } from '../store/state.ts'
 import { Compare } from './compare.tsx'
 import { Button } from './controls.tsx'
@@ -85,15 +86,15 @@ function RunCards({ catalog, job }: { catalog: Catalog; job: Job }) {
   const chosen = useView((state) => state.chosen)
   const done = useDone()
   const problems = useView((state) => state.check)
-  // The last figures stay, greyed, until there are others.
-  const last = useRef(done)
-  if (done) last.current = done
+  // The last figures stay, greyed, until there are others; of a run that is another one now, none do.
+  const last = useRef<{ job: Job; result: JobCheck } | null>(null)
+  if (done) last.current = { job, result: done }
   return (
     <section className="runs" aria-labelledby="runs-title">
       <h2 id="runs-title">Runs</h2>
       <ul className="cards">
         {job.runs.map((run, index) => {
-          const predicted = last.current?.runs.find(({ id }) => id === run.id)
+          const predicted = knownOf(last.current, job, run.id)
           const wrong = problemsOf(problems).some((problem) => isError(problem) && problem.field?.startsWith(`runs.${index}.`))
           return (
             <li key={run.id} className={`card ${run.id === chosen ? 'on' : ''}`}>

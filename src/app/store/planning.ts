@@ -180,16 +180,24 @@ function renameRun(core: Core, id: string, label: string) {
   if (check.state === 'done') core.set({ check })
 }
 
-function setMethod(core: Core, id: string, method: string) {
-  editWith(core, (catalog, job) => plan.editRun(catalog, job, id, { method }))
-}
+/** Options of a run that its method or a type decides now, or does not have: they count again when another one does. */
+const setAside = new WeakMap<RunSpec, Options>()
 
-function setOption(core: Core, id: string, key: string, value: OptionValue) {
+/** A run with another method or option, and with what counted before the one that is left now. */
+function changeRun(core: Core, id: string, change: { method?: string; options?: Options }) {
   editWith(core, (catalog, job) => {
-    const run = job.runs.find((each) => each.id === id)!
-    return plan.editRun(catalog, job, id, { options: { ...run.options, [key]: value } })
+    const of = (one: Job) => one.runs.find((each) => each.id === id)!
+    const run = of(job)
+    const options = { ...setAside.get(run), ...run.options, ...change.options }
+    const next = plan.editRun(catalog, job, id, { ...change, options })
+    setAside.set(of(next), options)
+    return next
   })
 }
+
+const setMethod = (core: Core, id: string, method: string) => changeRun(core, id, { method })
+
+const setOption = (core: Core, id: string, key: string, value: OptionValue) => changeRun(core, id, { options: { [key]: value } })
 
 function setOverrides(core: Core, id: string, overrides: Override[]) {
   editWith(core, (_, job) => plan.setOverrides(job, id, overrides))

@@ -13,7 +13,7 @@ import { abort, begin, end, type JobView, reduce } from '../reduce.ts'
 import { type Core, redrawEvery } from './core.ts'
 import { bringTexts, freeCheckpoints, makeRoom, readJobs, shownJob } from './jobs.ts'
 import { open } from './model.ts'
-import { check } from './planning.ts'
+import { check, edit } from './planning.ts'
 import { firstLook, isBusy, type Lack, nothingShown, type Shown, type State, type Step } from './state.ts'
 
 /** What refuses a job before it touches what is kept. */
@@ -207,12 +207,18 @@ async function keptOf(core: Core, id: string): Promise<JournalSummary | null> {
   return null
 }
 
-/** Goes on with a kept job. */
-export async function goOn(core: Core, id: string) {
+/** Goes on with a kept job. `opened`: its model was opened for this. */
+export async function goOn(core: Core, id: string, opened = false) {
   const kept = isBusy(core.get()) ? null : await keptOf(core, id)
+  const { job: planned } = core.get()
   if (!kept || !(await reopen(core, id, kept.origin, 'resume'))) return
   const { model } = core.get()
   if (model.state !== 'ready' || isBusy(core.get()) || !(await bringTexts(core, id))) return
+  // A model that was opened for this has no plan of the person's own.
+  if (opened || core.get().job !== planned) {
+    core.set({ chosen: kept.job.runs[0]?.id ?? null })
+    edit(core, kept.job)
+  }
   await launch(core, kept.job, model.summary, shownOf(id, kept.job), (hear) => core.engine.goOn(id, kept.job, hear))
 }
 

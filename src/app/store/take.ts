@@ -37,7 +37,7 @@ async function take(core: Core, picking: Promise<Picked | null>, purpose: TextPu
       if (opened && handle) await rememberFolder(handle)
       if (opened && lacks?.wanted === 'plan') await planReplay(core)
       if (opened && lacks?.wanted === 'look') core.set({ step: 'results', lacks: null })
-      if (opened && lacks?.job && lacks.wanted === 'resume') await goOn(core, lacks.job)
+      if (opened && lacks?.job && lacks.wanted === 'resume') await goOn(core, lacks.job, true)
       if (opened && lacks?.job && lacks.wanted === 'formats') await formatsOfDropped(core, lacks.job)
     }
   } catch (thrown) {
