@@ -78,16 +78,18 @@ describe('npm run quantize', () => {
     expect(saved.status, saved.stderr).toBe(0)
     const result = JSON.parse(saved.stdout)
     const keys =
-      'adapter model source run method options fp_perplexity perplexity perplexity_se kl kl_se kl_median kl_p99 kl_max top1 fp_lambada lambada mean_relative_error mean_held_out_error bits_per_weight bits seconds network export_error pushed layers continuation'
+      'adapter model source run method options fp_perplexity perplexity perplexity_se kl kl_se kl_median kl_p99 kl_max top1 fp_lambada lambada mean_relative_error mean_held_out_error bits_per_weight bits seconds network export_error pushed kept layers continuation'
     expect(Object.keys(result)).toEqual(keys.split(' '))
     expect(result.fp_lambada.passages).toBe(2)
     expect(result.lambada).toMatchObject({ passages: 2, accuracy: expect.any(Number), se: expect.any(Number) })
     expect(result.layers).toHaveLength(14)
     expect([result.source, result.network]).toEqual([null, null])
     expect(result.layers[0]).toMatchObject({ name: 'model.layers.0.self_attn.q_proj', iterations: 3 })
-    expect(result.bits_per_weight).toBeCloseTo(2 + 18 / 64, 6)
-    expect(result.bits).toEqual({ codes: 2, scales: 16 / 64, zeros: 2 / 64, outliers: 0, group_index: 0 })
-    expect(result.layers[0].bits).toEqual(result.bits)
+    expect(result.layers[0].bits).toEqual({ codes: 2, scales: 16 / 64, zeros: 2 / 64, outliers: 0, group_index: 0 })
+    // Two of four blocks, the others in F16.
+    expect(result.bits_per_weight).toBeCloseTo((2 + 18 / 64 + 16) / 2, 6)
+    expect(result.bits).toEqual({ codes: 1, scales: 8 / 64, zeros: 1 / 64, outliers: 0, group_index: 0, kept: 8 })
+    expect(result.kept).toHaveLength(14)
     expect(result.layers[0].notes).toEqual([])
     expect(saved.stderr).toContain('model.layers.1.mlp.down_proj')
     expect((await readdir(folder)).sort()).toEqual([

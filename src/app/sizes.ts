@@ -1,6 +1,6 @@
 /** What a model and a run of it take. */
 import type { ModelSummary } from '../engine/job/model.ts'
-import { bitsPerWeight } from '../engine/job/result.ts'
+import { bitsPerWeight, countedIn } from '../engine/job/result.ts'
 import type { RunView } from './reduce.ts'
 
 /** Bits per weight of the matrices as the model stores them; null where that is unknown. */
@@ -22,7 +22,7 @@ export function sizeOf(
   if (result?.weightBytes) return { bytes: result.weightBytes, estimated: false }
   const before = model && !model.quantized ? storedBits(model) : null
   if (!result || !layers.length || !model || before === null) return null
-  const stored = [...layers, ...(result.ends ?? [])]
+  const stored = countedIn({ ...result, layers })
   const weights = stored.reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
   return { bytes: Math.round(model.bytes - (weights * (before - bitsPerWeight(stored))) / 8), estimated: true }
 }

@@ -1,6 +1,6 @@
 /** The result of a job on stdout: a readable summary, or one JSON object. */
 import type { JobReport } from '../engine/job/report.ts'
-import { type EndResult, type LastWords, type LayerResult, bitsByContent } from '../engine/job/result.ts'
+import { type EndResult, type LastWords, type LayerResult, bitsByContent, countedIn } from '../engine/job/result.ts'
 import { overrideText } from '../overrides.ts'
 
 /** What `--json` prints. */
@@ -37,7 +37,7 @@ export function resultOf(report: JobReport, pushed: string | null) {
     mean_relative_error: run?.meanRelativeError ?? null,
     mean_held_out_error: run?.meanHeldOutError ?? null,
     bits_per_weight: run ? run.bitsPerWeight : null,
-    bits: run ? bitsOf([...run.layers, ...(run.kept ?? []), ...(run.ends ?? [])]) : null,
+    bits: run ? bitsOf(countedIn(run)) : null,
     seconds: run ? run.seconds : report.seconds,
     network: report.network,
     export_error: run?.exportError ?? null,

@@ -19,7 +19,7 @@ export function Bits({ layers }: { layers: Pick<LayerResult, 'shape' | 'bits'>[]
               <span className="figures">{bits.toFixed(3)}</span>
             </span>
           ))}
-          <span>bits stored for each quantized weight</span>
+          <span>bits stored for each weight</span>
         </>
       }
     >

@@ -1,6 +1,6 @@
 /** The runs side by side: what each stores and what it costs the model. */
 import { Fragment, useState } from 'react'
-import type { KlSpread, LastWords, RunResult } from '../../engine/job/result.ts'
+import { countedIn, type KlSpread, type LastWords, type RunResult } from '../../engine/job/result.ts'
 import { shortName } from '../charts/names.ts'
 import { useView } from '../context.ts'
 import * as format from '../format.ts'
@@ -36,7 +36,7 @@ function columnsOf(view: JobView, unit: format.ErrorUnit, ran: Ran | null): Colu
       name: 'Bits per weight',
       value: (run) => run.result?.bitsPerWeight || null,
       unranked: true,
-      show: (run) => (run.result && run.layers.length ? <Bits layers={[...run.layers, ...(run.result.ends ?? [])]} /> : '–'),
+      show: (run) => (run.result && run.layers.length ? <Bits layers={countedIn(run.result)} /> : '–'),
       full: format.bitsPerWeight(ran && storedBits(ran)),
     },
     {

@@ -29,7 +29,7 @@ export interface RunResult {
   lambada?: LastWords
   /** Perplexity with the first `blocks` blocks quantized, as requested by the job. */
   perplexities: { blocks: number; value: number }[]
-  /** Over the linears of the quantized blocks, those that overrides keep included. */
+  /** Over the linears of all blocks, those that stay in full precision included. */
   bitsPerWeight: number
   /**
    * Of the model in the first of the formats that the job began with, written or not: all tensors, and what the format keeps in the
@@ -42,7 +42,7 @@ export interface RunResult {
   worst: { name: string; relativeError: number } | null
   seconds: number
   layers: LayerResult[]
-  /** Linears that overrides keep in full precision. */
+  /** Linears that stay in full precision: by overrides, or those of blocks that are not quantized. */
   kept?: { name: string; shape: [number, number]; bits: BitsBreakdown }[]
   /** Embedding and head, where they are rounded: `bitsPerWeight` counts them too. */
   ends?: EndResult[]
@@ -158,6 +158,9 @@ export interface ExportedCheckpoint {
   folder: string
   loadsIn: LoadsIn[]
 }
+
+/** What the bits per weight of a run are counted over. */
+export const countedIn = ({ layers, kept = [], ends = [] }: Pick<RunResult, 'layers' | 'kept' | 'ends'>) => [...layers, ...kept, ...ends]
 
 type Counted = { shape: [number, number]; bits: BitsBreakdown }[]
 

@@ -123,7 +123,7 @@ function skipped(linears: PlannedRun['linears'], blocks: number, opened: OpenMod
       .flatMap((layout, k) =>
         keptOf(layout).flatMap(({ name, linear }) => (linear ? [blockName(opened, k, name.replace(/\.weight$/, ''))] : [])),
       ),
-    ...keptLinears(linears, opened).map(({ name }) => name),
+    ...keptLinears(linears, opened, blocks).map(({ name }) => name),
     ...Array.from({ length: all - blocks }, (_, i) => `${opened.prefix}${opened.model.blockPath(blocks + i)}`),
   ]
 }
@@ -243,11 +243,11 @@ function mostFrequent(grids: Grid[]): Pick<ExportSettings, 'bits' | 'groupSize'>
   return { bits, groupSize }
 }
 
-/** Linears of quantized blocks that stay in full precision, with the bits that they take. */
-export function keptLinears(linears: PlannedLinears, opened: OpenModel) {
-  return linears.flatMap((of, k) =>
-    linearsOf(opened.model.layouts[k]).flatMap(({ name, q, p }) => {
-      if (of.has(name)) return []
+/** Linears that stay in full precision, by an override or with their block, and the bits that they take: of the first `blocks` blocks. */
+export function keptLinears(linears: PlannedLinears, opened: OpenModel, blocks = opened.model.shape.blocks) {
+  return opened.model.layouts.slice(0, blocks).flatMap((layout, k) =>
+    linearsOf(layout).flatMap(({ name, q, p }) => {
+      if (linears[k]?.has(name)) return []
       const full = blockName(opened, k, name)
       const kept = 8 * opened.folder.checkpoint.tensors.get(`${full}.weight`)!.bytes
       return [{ name: full, shape: [q, p] as [number, number], bits: { codes: 0, scales: 0, zeros: 0, groupIndex: 0, outliers: 0, kept } }]
@@ -290,16 +290,22 @@ function contentOf(
   return { linears, ends: ends.map(({ name }) => name), copied, changed: kept.filter(({ name }) => vectors.has(name)) }
 }
 
-/** Of every linear of the quantized blocks, those that stay in full precision included; of embedding and head, where they are rounded. */
-export function plannedBits({ linears, ends, solver }: PlannedRun, opened: OpenModel) {
-  const solved = linears.flatMap((of, k) =>
+/** Of every linear of the blocks, those that stay in full precision included; of embedding and head, where they are rounded. */
+export const plannedBits = (run: PlannedRun, opened: OpenModel) => [
+  ...solvedBits(run, opened),
+  ...keptLinears(run.linears, opened),
+  ...run.ends.map(endBits),
+]
+
+/** Of the linears that are solved. */
+export function solvedBits({ linears, solver }: PlannedRun, opened: OpenModel) {
+  return linears.flatMap((of, k) =>
     linearsOf(opened.model.layouts[k]).flatMap(({ name, q, p }) => {
       const one = of.get(name)
       const outliers = one ? (solver.outliers?.(q, p, one.options) ?? null) : null
       return one ? [{ shape: [q, p] as [number, number], bits: linearBits({ q, p }, one.grid, !reordered(one), outliers) }] : []
     }),
   )
-  return [...solved, ...keptLinears(linears, opened), ...ends.map(endBits)]
 }
 
 /** The shape of an embedding or head, and the bits that it takes. */

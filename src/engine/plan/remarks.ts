@@ -8,14 +8,14 @@ import { gridKind } from '../../quant/grids/index.ts'
 import { outlierOptions } from '../../quant/outliers.ts'
 import type { Options } from '../../options.ts'
 import { bitsPerWeight, type EndUse } from '../job/result.ts'
-import { type PlannedRun, plannedBits } from './plan.ts'
+import { type PlannedRun, plannedBits, solvedBits } from './plan.ts'
 
 /** Remarks on a run: unusual, but not errors. */
 export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
   const { options, solver, output, spec } = run
   const found = save ? run.formats.flatMap((format) => format.remarks(output)) : []
   found.push(...replacements(run, opened))
-  const large = oversized(bitsPerWeight(plannedBits(run, opened)))
+  const large = oversized(bitsPerWeight(solvedBits(run, opened)))
   if (large) found.push({ field: 'method', ...large, severity: 'note' })
   else if (Number(options.threshold) < surelySmall && Number(options.bits) < 4) {
     found.push({
@@ -105,7 +105,7 @@ const PLAIN_BITS = 16
 /** With SpQR thresholds from this on, results were measured to stay below that. */
 const surelySmall = 0.05
 
-/** A warning for a result that is larger than unquantized weights; null when it is smaller. */
+/** A warning where solved linears take more than unquantized ones, `bits` per weight; null when they take less. */
 export function oversized(bits: number): { message: string; hint: string } | null {
   if (bits <= PLAIN_BITS) return null
   return {

@@ -47,6 +47,20 @@ test('bits per weight are filled up to less than one step, fused linears alike',
   expect(await chooseMix(job, { bitsPerWeight: 3.4 }, memoryHost(session).host)).toEqual(mix)
 })
 
+test('blocks that stay as they are count in the bits per weight, as linears do that an override keeps', async () => {
+  const first: Job = { ...job, runs: [{ ...job.runs[0], options: { ...job.runs[0].options, blocks: 1 } }] }
+  const kept: Job = { ...job, runs: [{ ...job.runs[0], overrides: [{ pattern: 'layers.1' }] }] }
+  const sizes = await Promise.all(
+    [first, kept].map(async (asked) => bitsPerWeight(plannedBits((await planJob(asked, session)).runs[0], session.model))),
+  )
+  // Two blocks alike, one of them in F32.
+  expect(sizes[0]).toBe(sizes[1])
+  expect(sizes[0]).toBeCloseTo((32 + 3 + 19 / 32) / 2, 9)
+  const mix = await chooseMix(first, { bitsPerWeight: 17.5 }, memoryHost(session).host)
+  expect(mix.size).toBeLessThanOrEqual(17.5)
+  expect(mix.size).toBeGreaterThan(17.3)
+})
+
 test('one probe fills any budget, and says what uniform widths would come to', async () => {
   const mixer = await Mixer.probe(job, { bitsPerWeight: 3.4 }, memoryHost(session).host)
   const sizes = await widthsOf(job, session)

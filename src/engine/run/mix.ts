@@ -12,10 +12,10 @@ import type { Options } from '../../options.ts'
 import type { Override } from '../../overrides.ts'
 import type { Job, RunSpec } from '../job/job.ts'
 import type { Budget, Mix, MixPart, MixWidths } from '../job/mix.ts'
-import { type EndUse, bitsPerWeight } from '../job/result.ts'
+import { type BitsBreakdown, type EndUse, bitsPerWeight } from '../job/result.ts'
 import { type Choice, pack } from '../plan/knapsack.ts'
 import { withOwn } from '../plan/own.ts'
-import { checkpointBytes, endBits, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'
+import { checkpointBytes, endBits, keptLinears, linearBits, type PlannedRun, plannedBits, planRun, reordered } from '../plan/plan.ts'
 import { FULL } from '../run-options.ts'
 import { probeWork } from '../plan/work.ts'
 import type { Session } from '../session.ts'
@@ -227,13 +227,10 @@ class Scales {
     const items = units.map(({ k, linears, errors, price }): Choice[] =>
       widths.map((_, w) => ({ cost: linears.reduce((sum, name) => sum + cost(k, name, w), 0), value: price * errors[w] })),
     )
-    // Embedding and head are what they are.
-    const ends = planned.ends.map(endBits)
-    const weights = planned.linears.reduce(
-      (sum, _, k) => sum + linearsOf(opened.model.layouts[k]).reduce((all, { q, p }) => all + q * p, 0),
-      ends.reduce((sum, { shape: [q, p] }) => sum + q * p, 0),
-    )
-    const taken = ends.reduce((sum, { bits }) => sum + Object.values(bits).reduce((all, part) => all + part, 0), 0)
+    const weights = plannedBits(planned, opened).reduce((sum, { shape: [q, p] }) => sum + q * p, 0)
+    // Embedding and head are what they are, and so are blocks that are not quantized.
+    const fixed: { bits: BitsBreakdown }[] = [...planned.ends.map(endBits), ...keptLinears(planned.linears, opened)]
+    const taken = fixed.reduce((sum, { bits }) => sum + Object.values(bits).reduce((all, part) => all + part, 0), 0)
     let room = budget.bytes === undefined ? Math.floor(budget.bitsPerWeight! * weights + 1e-6) - taken : budget.bytes - this.#size(planned)
     for (let tries = 0; ; tries++) {
       const packed = pack(items, room)

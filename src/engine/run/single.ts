@@ -2,7 +2,7 @@
 import { toErrorData } from '../../errors.ts'
 import type { Score } from '../../eval/perplexity.ts'
 import type { Host, Judgement } from '../host.ts'
-import { type EndResult, type LayerResult, type RunResult, bitsPerWeight } from '../job/result.ts'
+import { type EndResult, type LayerResult, type RunResult, bitsPerWeight, countedIn } from '../job/result.ts'
 import type { CheckpointExport } from '../keep/export.ts'
 import type { Journal } from '../keep/journal.ts'
 import { type PlannedRun, keptLinears, weightBytes } from '../plan/plan.ts'
@@ -83,7 +83,7 @@ export class Run {
     result.seconds = this.seconds
     if (result.state === 'finished' && !this.journal.secondsBefore) this.host.session.pace.learn(this.id, result.seconds)
     this.#sumUp(result)
-    const large = oversized(result.bitsPerWeight)
+    const large = oversized(bitsPerWeight(layers))
     if (large) this.host.emit({ type: 'notice', run: this.id, problem: { severity: 'warning', code: 'note', ...large } })
     return result
   }
@@ -91,7 +91,7 @@ export class Run {
   /** What the linears come to together. */
   #sumUp(result: RunResult): void {
     const { layers } = result
-    result.bitsPerWeight = bitsPerWeight([...layers, ...(result.kept ?? []), ...(result.ends ?? [])])
+    result.bitsPerWeight = bitsPerWeight(countedIn(result))
     if (!layers.length) return
     result.meanRelativeError = layers.reduce((sum, layer) => sum + layer.relativeError, 0) / layers.length
     if (layers.every(({ heldOutError }) => heldOutError !== undefined))
