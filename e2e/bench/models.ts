@@ -13,7 +13,7 @@ import { median, ratio } from './measure.ts'
 import { head, keep, row } from './report.ts'
 
 const extents = { blocks: 2, hidden: 2048, ffn: 2048, heads: 16, kvHeads: 16, vocab: 4096 }
-const samples = ['--nsamples', '4', '--seqlen', '128', '--eval-samples', '1', '--wbits', '3']
+const samples = ['--nsamples', '4', '--seqlen', '128', '--eval-samples', '1', '--wbits', '3', '--num-layers-to-quantize', '1']
 /** Fewer sweeps than by default: they all cost the same. */
 const methods = {
   RTN: ['rtn'],
