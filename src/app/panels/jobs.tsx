@@ -220,7 +220,7 @@ function Row({ job, chosen, onChoose }: { job: KeptJob; chosen: boolean; onChoos
       </td>
       <td className="job-wraps hint">{texts ? [texts.calibration?.name, texts.evaluation.name].filter(Boolean).join(' → ') : '–'}</td>
       <td className="figures job-wraps">{when(started)}</td>
-      <td className="number">{format.bytes(bytes)}</td>
+      <td className="number">{busy ? '–' : format.bytes(bytes)}</td>
       <td>
         <Actions id={id} name={name} job={job} opens={runs.some(({ state }) => state !== null)} />
       </td>

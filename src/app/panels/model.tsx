@@ -245,7 +245,7 @@ function Facts({ summary, demo }: { summary: ModelSummary; demo: boolean }) {
             {format.parameters(summary.quantizable)} ({format.percent(summary.quantizable / summary.parameters)})
           </Fact>
           <Fact name="Data type">{summary.dtype}</Fact>
-          <Fact name="Size">{format.bytes(summary.bytes)}</Fact>
+          <Fact name="Size of the tensors">{format.bytes(summary.bytes)}</Fact>
           <Fact name="Blocks">{summary.blocks}</Fact>
           <Fact name="Hidden size">{format.count(summary.hidden)}</Fact>
           <Fact name="Feed-forward size">{format.count(summary.ffn)}</Fact>

@@ -107,8 +107,12 @@ function Interruption({ view }: { view: JobView }) {
   if (resumed && phase !== 'over') {
     return (
       <p className="notice">
-        Resumed: {format.plural(resumed.layers, 'linear')} had been solved since{' '}
-        {new Date(resumed.started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })} and are not solved again.
+        Resumed:{' '}
+        {resumed.layers
+          ? `${format.plural(resumed.layers, 'linear')} had been solved since`
+          : 'no linear had been solved yet of what began'}{' '}
+        {new Date(resumed.started).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}
+        {resumed.layers ? ' and are not solved again.' : '.'}
       </p>
     )
   }

@@ -4,7 +4,7 @@ import { type Figures, toCsv } from '../csv.ts'
 import { download } from '../files.ts'
 import type { JobView } from '../reduce.ts'
 import { toMarkdown } from '../report.ts'
-import { jobFileName } from '../store/job-files.ts'
+import { fileNameOf, jobFileName } from '../store/job-files.ts'
 import { shownJob } from '../store/jobs.ts'
 import { Button } from './controls.tsx'
 import { CopyButton } from './problems.tsx'
@@ -26,7 +26,7 @@ export function Take({ view }: { view: JobView }) {
         icon="download"
         disabled={!view.report}
         onClick={() =>
-          download(`${model.name}-report.json`, new Blob([JSON.stringify(view.report, null, 2)], { type: 'application/json' }))
+          download(`${fileNameOf(model.name)}.report.json`, new Blob([JSON.stringify(view.report, null, 2)], { type: 'application/json' }))
         }
       >
         Save report (JSON)
@@ -34,7 +34,7 @@ export function Take({ view }: { view: JobView }) {
       <Button
         icon="download"
         disabled={!figures}
-        onClick={() => download(`${model.name}-figures.csv`, new Blob([toCsv(figures!)], { type: 'text/csv' }))}
+        onClick={() => download(`${fileNameOf(model.name)}.figures.csv`, new Blob([toCsv(figures!)], { type: 'text/csv' }))}
       >
         Save figures (CSV)
       </Button>

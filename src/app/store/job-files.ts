@@ -105,7 +105,9 @@ async function saveJobFile(core: Core, kept: string | null) {
 }
 
 /** A name that a shell takes as one word. */
-export const jobFileName = (model = 'model') => `${model.replace(/[^A-Za-z0-9._]+/g, '-').replace(/^[-.]+|-+$/g, '') || 'model'}.job.json`
+export const fileNameOf = (model = 'model') => model.replace(/[^A-Za-z0-9._]+/g, '-').replace(/^[-.]+|-+$/g, '') || 'model'
+
+export const jobFileName = (model?: string) => `${fileNameOf(model)}.job.json`
 
 /** The actions of this file. */
 export const actions = { planReport, dismissReplay, duplicateJob, saveJobFile }
