@@ -24,7 +24,7 @@ import { type Asked, understand } from './cli/asked.ts'
 import { budgetOf, budgetText, labelWithin, mixed, type Mixed, reportWith } from './cli/budget.ts'
 import { dryText, foresee } from './cli/dry-run.ts'
 import { withoutEffect } from './cli/effect.ts'
-import { chooseTexts, connect, demo as demoFile, isRemote, notesPlace, openModel } from './cli/inputs.ts'
+import { chooseTexts, connect, demo as demoFile, isRemote, notesPlace, openModel, parkingPlace } from './cli/inputs.ts'
 import { jobOf } from './cli/job.ts'
 import { claim, stopOnSignals, waitForRoom } from './cli/process.ts'
 import { checkPrompt, continuationOf, continuationText, type Continued, continued } from './cli/prompt.ts'
@@ -55,6 +55,7 @@ async function main(): Promise<void> {
   const replay = await replayOf(typed)
   const given = replay?.given ?? typed
   notes = notesPlace(given)
+  session.parking = parkingPlace(given)
   const asked = understand(catalog, given)
   const say = new Speaker(given.on('compute-quantization-recon-error'))
   for (const note of withoutEffect(catalog, given, asked)) say.note(note)

@@ -14,6 +14,7 @@ const root = [
   'devices',
   'device-notes',
   'pace',
+  'parking',
   'run-options',
   'job-file',
   'grams',

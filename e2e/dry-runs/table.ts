@@ -53,17 +53,21 @@ export async function onCards(only: string[] = []): Promise<string> {
   const rows = runs.map(({ small, large }) => [
     small.model.name,
     `${gibibytes(small.device.memoryBudget)} of ${small.device.memoryBudget / 0.75 / 2 ** 30} GB`,
-    gibibytes(Math.max(...small.methods.map(({ forecast }) => forecast!.hostBytes))),
+    ...onHost(small),
     ...small.methods.map(({ forecast }, i) => {
       const { gpuBytes, seconds } = forecast!
       const slower = seconds! / large.methods[i].forecast!.seconds!
       return `${gibibytes(gpuBytes)}${gpuBytes > small.device.memoryBudget ? ' (too much)' : ''}, ${time(seconds)}, ${slower.toFixed(2)} ×`
     }),
   ])
-  return markdown(['model', 'usable', 'host', ...runs[0].small.methods.map(({ label }) => label)], rows)
+  return markdown(['model', 'usable', 'host', 'file', ...runs[0].small.methods.map(({ label }) => label)], rows)
 }
 
-const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toPrecision(3)} GiB`
+/** The most that any algorithm takes of host memory, and of the file for what is beyond. */
+const onHost = ({ methods }: DryRun) =>
+  (['hostBytes', 'fileBytes'] as const).map((what) => gibibytes(Math.max(...methods.map(({ forecast }) => forecast?.[what] ?? 0))))
+
+const gibibytes = (bytes: number) => (bytes ? `${(bytes / 2 ** 30).toPrecision(3)} GiB` : '–')
 const petaflops = (flops: number) => `${(flops / 1e15).toPrecision(3)} PFLOP`
 const time = (seconds: number | null) => {
   if (seconds === null) return '–'
@@ -84,21 +88,25 @@ export function table(runs: DryRun[]): string {
     'baseline',
     'read per run',
     'host',
+    'file',
     ...methods.map(({ label }) => label),
   ]
-  const rows = runs.map(({ model, tensors, largest, baseline, methods }) => [
-    model.name,
-    `${tensors.count}, ${gibibytes(tensors.bytes)}`,
-    `${gibibytes(largest.weight.bytes)}, ${gibibytes(largest.gram.bytes)}`,
-    `${petaflops(baseline.flops)}, ${time(baseline.seconds)}`,
-    gibibytes(Math.max(...methods.map(({ forecast }) => forecast?.readBytes ?? 0))),
-    gibibytes(Math.max(...methods.map(({ forecast }) => forecast?.hostBytes ?? 0))),
-    ...methods.map(({ forecast, problem }) =>
-      forecast
-        ? `${petaflops(forecast.flops.forward + forecast.flops.solve)}, ${time(forecast.seconds)}, ${gibibytes(forecast.gpuBytes)}${forecast.gpuBytes > device.memoryBudget ? ' (too much)' : ''}`
-        : `no: ${problem?.message}`,
-    ),
-  ])
+  const rows = runs.map((run) => {
+    const { model, tensors, largest, baseline, methods } = run
+    return [
+      model.name,
+      `${tensors.count}, ${gibibytes(tensors.bytes)}`,
+      `${gibibytes(largest.weight.bytes)}, ${gibibytes(largest.gram.bytes)}`,
+      `${petaflops(baseline.flops)}, ${time(baseline.seconds)}`,
+      gibibytes(Math.max(...methods.map(({ forecast }) => forecast?.readBytes ?? 0))),
+      ...onHost(run),
+      ...methods.map(({ forecast, problem }) =>
+        forecast
+          ? `${petaflops(forecast.flops.forward + forecast.flops.solve)}, ${time(forecast.seconds)}, ${gibibytes(forecast.gpuBytes)}${forecast.gpuBytes > device.memoryBudget ? ' (too much)' : ''}`
+          : `no: ${problem?.message}`,
+      ),
+    ]
+  })
   return [
     `${calibration.windows} × ${calibration.length} calibration and ${evaluation.windows} × ${evaluation.length} evaluation tokens, 3 bits, default options, no held-out windows; ${device.label}, ${gibibytes(device.memoryBudget)} usable, ${Math.round(device.gflops!)} GFLOP/s. ${device.from}`,
     '',

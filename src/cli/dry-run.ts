@@ -39,7 +39,7 @@ export async function foresee(
   job: Job | null,
   hear?: (progress: DryProgress) => void,
 ): Promise<DryRun> {
-  const { model: path, options, overrides, samples, heldOut, seqlen, evalSamples, evalSeqlen } = asked
+  const { model: path, options, overrides, samples, heldOut, seqlen, evalSamples, evalSeqlen, products } = asked
   const on = device(given)
   if (job && isRemote(path)) throw new UsageError('--dry-run reads a config.json on this machine: give it, or its folder, by --model.')
   if (path === 'demo') await session.open(new Map([['config.json', await demo('config.json')]]), 'Demo model')
@@ -57,7 +57,7 @@ export async function foresee(
   const length = seqlen ?? Math.min(2048, session.model.model.shape.maxPositions ?? 2048)
   const { calibration, evaluation, runs } = job ?? {
     calibration: { samples, length, heldOut },
-    evaluation: { samples: evalSamples, length: evalSeqlen ?? length },
+    evaluation: { samples: evalSamples, length: evalSeqlen ?? length, products },
   }
   const spec = { options, overrides, calibration, evaluation, runs, device: on }
   return dryRun(session.model, spec, session, hear)
@@ -80,11 +80,12 @@ export function dryText({ model, device, tensors, largest, calibration, evaluati
       lines.push(`${label}: not possible. ${problem?.message} ${problem?.hint}`)
       continue
     }
-    const { flops, readBytes, seconds, gpuBytes, hostBytes, stages, least } = forecast
+    const { flops, readBytes, movedBytes, seconds, gpuBytes, hostBytes, fileBytes, stages, least } = forecast
     const enough = least ? `: ${least.linear ?? 'it'} takes at least ${size(least.bytes)}` : ''
+    const file = fileBytes ? ` and ${size(fileBytes)} in a file` : ''
     const wanting = fits ? '' : ` (more than available${enough})`
     lines.push(
-      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${wanting}, host ${size(hostBytes)}`,
+      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${size(movedBytes)} between host and GPU, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${wanting}, host ${size(hostBytes)}${file}`,
       `  ${stages.map((one) => `${one.stage} ${size(one.gpuBytes)}`).join(', ')}`,
     )
   }

@@ -24,7 +24,7 @@ const calibrationFlags = [
 
 /** What a dry run neither reads nor writes. */
 const beyondDryRun = [
-  ...['dataset', 'eval', 'lambada', 'lambada-passages', 'sampling', 'seed', 'date', 'chat-template', 'products', 'quantization-method'],
+  ...['dataset', 'eval', 'lambada', 'lambada-passages', 'sampling', 'seed', 'date', 'chat-template', 'quantization-method'],
   ...['compute-quantization-recon-error', 'save', 'format', 'overwrite', 'resume', 'keep-solved', 'push', 'public', 'report'],
 ]
 

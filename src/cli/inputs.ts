@@ -4,11 +4,12 @@ import { homedir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { demoFiles } from '../engine/hosts/demo.ts'
 import type { NoteStore } from '../engine/device-notes.ts'
-import { diskCacheFolder, diskNotes } from '../engine/hosts/disk.ts'
+import { diskCacheFolder, diskNotes, diskParking } from '../engine/hosts/disk.ts'
 import { diskFile, diskFolder, textFile } from '../engine/hosts/node.ts'
 import { defaultCacheBudget, type Hub, openHub, openHubModel } from '../engine/hub.ts'
 import type { ModelSummary } from '../engine/job/model.ts'
 import { isDatasetId, type TextChoice } from '../engine/job/texts.ts'
+import type { Parking } from '../engine/parking.ts'
 import type { Session } from '../engine/session.ts'
 import { WorkbenchError } from '../errors.ts'
 import { datasetsOf, type Given, textHelpOf, UsageError } from './arguments.ts'
@@ -42,6 +43,9 @@ const cacheFolder = (given: Given) =>
 /** Where the program keeps what it finds out about devices, and how long runs took on them; null where nothing is to be kept. */
 export const notesPlace = (given: Given): NoteStore | null =>
   given.whole('cache-gb', defaultCacheBudget / 1e9, 0) ? diskNotes(cacheFolder(given)) : null
+
+/** Where values of a run wait beside the GPU. */
+export const parkingPlace = (given: Given): Parking => diskParking(cacheFolder(given))
 
 /** The Hub; no request is made yet. */
 export function connect(given: Given, say?: Pick<Speaker, 'network'>): Hub {

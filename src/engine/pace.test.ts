@@ -93,8 +93,8 @@ describe('between visits', () => {
   test('a forecast does not follow the measurement of each visit once a run has been timed', async () => {
     const store = memory()
     const first = visit(store)
-    const probed = { gflops: 2, dispatchSeconds: 1e-4, tick: 1e-3 }
-    const busy = { gflops: 0.1, dispatchSeconds: 2e-3, tick: 2e-2 }
+    const probed = { gflops: 2, transferRate: 5e9, dispatchSeconds: 1e-4, tick: 1e-3 }
+    const busy = { gflops: 0.1, transferRate: 5e9, dispatchSeconds: 2e-3, tick: 2e-2 }
     expect(first.counted(busy)).toEqual(busy)
     expect(first.counted(probed)).toEqual(probed)
     const run = of('rtn', 10, 10)

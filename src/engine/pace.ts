@@ -29,9 +29,10 @@ interface Rate {
   factor: number
 }
 
-/** What short measurements of an adapter gave, by which forecasts count: GFLOP/s, and seconds for a dispatch and for a wait. */
+/** What short measurements of an adapter gave, by which forecasts count: GFLOP/s, bytes/s between host and device, seconds for a dispatch and a wait. */
 export interface Probed {
   gflops: number
+  transferRate: number
   dispatchSeconds: number
   tick: number
 }
@@ -154,13 +155,13 @@ function readLearned(given: unknown): Learned {
     typeof value === 'number' && value >= least && value <= most
   const sound = (rate: unknown): rate is Rate & Record<string, unknown> =>
     isObject(rate) && typeof rate.method === 'string' && number(rate.size, -30, 30) && number(rate.factor, 1e-4, 1e6)
-  const { gflops, dispatchSeconds, tick } = isObject(probed) ? probed : {}
-  const measured = number(gflops, 1e-6, 1e9) && number(dispatchSeconds, 0, 60) && number(tick, 0, 60)
+  const { gflops, transferRate, dispatchSeconds, tick } = isObject(probed) ? probed : {}
+  const measured = number(gflops, 1e-6, 1e9) && number(transferRate, 1, 1e15) && number(dispatchSeconds, 0, 60) && number(tick, 0, 60)
   const { linears, seconds } = isObject(kept) ? kept : {}
   const counted = number(linears, 1, Number.MAX_SAFE_INTEGER) && number(seconds, 0, 1e9)
   const weight = counted ? Math.min(1, MOST.linears / linears) : 0
   return {
-    probed: measured ? { gflops, dispatchSeconds, tick } : null,
+    probed: measured ? { gflops, transferRate, dispatchSeconds, tick } : null,
     rates: Array.isArray(rates)
       ? rates
           .slice(0, MOST.rates)

@@ -18,6 +18,7 @@ import type { Catalog } from './job/catalog.ts'
 import type { GpuSummary } from './job/device.ts'
 import type { HubOrigin, ModelSummary } from './job/model.ts'
 import { Pace } from './pace.ts'
+import { Parking } from './parking.ts'
 import { type TextFile, Texts } from './texts.ts'
 
 /** What tells one adapter from another. */
@@ -34,6 +35,8 @@ export class Session {
   #gpu: Promise<Device> | null = null
   /** What runs in this session took beside what was foreseen of them. */
   readonly pace = new Pace()
+  /** Where values of a run wait beside the GPU; whoever opens a session says how much memory there is for them. */
+  parking = new Parking()
   #summary: GpuSummary | null = null
   #model: OpenModel | null = null
   #tokenizer: TextTokenizer | null = null

@@ -2,6 +2,7 @@
 import { WorkbenchError } from '../errors.ts'
 import type { Bindings, Device, DispatchOptions, GpuInfo, Params } from './device.ts'
 import { type KernelSource, kernelSource } from './kernel.ts'
+import { HostMemory } from './host-memory.ts'
 import { bufferBytes, type Memory, mebibytes } from './memory.ts'
 import type { GemmFormName } from './ops/gemm-forms.ts'
 import type { Reading } from './reading.ts'
@@ -32,8 +33,11 @@ export abstract class BaseDevice<Buffer extends DeviceBuffer> implements Device 
   gflops = 0
   flops = 0
   dispatches = 0
+  moved = 0
   dispatchSeconds = 0
+  transferRate = 0
   readonly computes: boolean = true
+  readonly host = new HostMemory()
   lookEvery = 250
   gate: (() => Promise<void> | void) | null = null
 

@@ -3,6 +3,7 @@
  * only counts, for dry runs (dry.ts), and one that runs kernels in float64 on the host, for tests (twin.ts). Their common part is in
  * base.ts.
  */
+import type { HostMemory } from './host-memory.ts'
 import type { MemoryCount } from './memory.ts'
 import type { GemmFormName } from './ops/gemm-forms.ts'
 import type { Reading } from './reading.ts'
@@ -41,6 +42,8 @@ export interface Device {
   readonly memoryKnown: boolean
   /** Memory in use now, and its peak. */
   readonly memory: MemoryCount
+  /** What waits on the host. */
+  readonly host: HostMemory
   /** The form of matrix products; `chooseGemm` measures which is fastest. */
   gemm: GemmFormName
   /** Measured rate of matrix products, GFLOP/s; 0 before `learn`. */
@@ -53,8 +56,12 @@ export interface Device {
   flops: number
   /** Dispatches encoded since then. */
   readonly dispatches: number
+  /** Bytes sent to the device and read back since then. */
+  readonly moved: number
   /** What a dispatch takes that computes next to nothing, s; 0 before it was measured. */
   dispatchSeconds: number
+  /** Measured rate between host and device, bytes per second; 0 before it was measured. */
+  transferRate: number
   /** False for a device that only counts: what is read from it means nothing. */
   readonly computes: boolean
   /** How often the host has waited for values of the device, however many it took at once. */

@@ -8,6 +8,8 @@ import type { DeviceBuffer, Tensor, TypedArray } from './tensor.ts'
 export interface DeviceFacts {
   name: string
   kind: 'gpu' | 'software'
+  /** Products with inputs in f16 are offered. */
+  f16: boolean
   /** Largest binding and buffer, bytes. */
   maxBinding: number
   maxBuffer: number
@@ -15,6 +17,10 @@ export interface DeviceFacts {
   memoryBudget: number
   /** f32 matrix products, GFLOP/s; null when nobody knows. */
   gflops: number | null
+  /** Between host and device, bytes per second; null when nobody knows. */
+  transferRate: number | null
+  /** What may wait in host memory, bytes; what is beyond goes to a file. */
+  hostMemory: number
   /** Of a dispatch that computes next to nothing, and how late the end of work is noticed, s. */
   dispatchSeconds: number
   tick: number
@@ -44,8 +50,8 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
   readonly #made = new Map<string, TypedArray>()
 
   constructor(readonly facts: DeviceFacts) {
-    const { name, kind, maxBinding, maxBuffer } = facts
-    super({ vendor: '', architecture: '', name, kind, f16: false, subgroups: false, maxBinding, maxBuffer, told: '' })
+    const { name, kind, f16, maxBinding, maxBuffer } = facts
+    super({ vendor: '', architecture: '', name, kind, f16, subgroups: false, maxBinding, maxBuffer, told: '' })
     this.memory.limit = facts.memoryBudget
   }
 
@@ -96,7 +102,12 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
 
   write(tensor: Tensor, data: TypedArray | Uint8Array): void {
     this.flush()
-    this.#transfer = Math.max(this.#transfer, data instanceof Uint8Array ? data.byteLength : tensor.bytes)
+    this.#transfers(data instanceof Uint8Array ? data.byteLength : tensor.bytes)
+  }
+
+  #transfers(bytes: number): void {
+    this.moved += bytes
+    this.#transfer = Math.max(this.#transfer, bytes)
   }
 
   /** As many values as a reading made up are enough for any shape. */
@@ -112,7 +123,7 @@ export class DryDevice extends BaseDevice<DeviceBuffer> {
    */
   read(tensor: Tensor, foreseen = tensor.dtype === 'f32' ? 1 : 0): Reading<TypedArray> {
     const { bytes, dtype } = tensor
-    this.#transfer = Math.max(this.#transfer, bytes)
+    this.#transfers(bytes)
     if (this.memory.yieldTo(bytes)) this.flush()
     this.memory.hold(bytes)
     return new Reading(async () => {

@@ -14,6 +14,8 @@ const MARGIN = 1.2
 const ROUNDS = 6
 const SEARCH_SECONDS = 1.5
 const TRY_SECONDS = 1
+/** Bytes that are sent, and read back, to measure how fast that goes: on a GPU about those of the hidden states of a batch. */
+const TRANSFERRED = { gpu: 2 ** 24, software: 2 ** 18 }
 /** Of a product of matrices with entries up to 1: by what a right sum differs at most, as a share of the largest. */
 const TOLERANCE = 1e-5
 
@@ -34,8 +36,8 @@ export async function secondsOf(gpu: Device, work: () => void | Promise<void>): 
 }
 
 /**
- * Chooses the form of all products on this device, and tells it its rate and what a dispatch takes, by measuring a square product in the
- * forms of its kind (gemm-forms.ts), within two seconds. They order sums differently, so a device should choose alike each time: the best
+ * Chooses the form of all products on this device, and tells it its rate, what a dispatch takes and how fast transfers are, by measuring a
+ * square product in the forms of its kind (gemm-forms.ts), within two seconds. They order sums differently, so a device should choose alike each time: the best
  * of several measurements counts. `known`: what was chosen on this device before, which is then only measured.
  */
 export async function chooseGemm(gpu: Device, known: GemmFormName | null = null): Promise<void> {
@@ -54,7 +56,21 @@ export async function chooseGemm(gpu: Device, known: GemmFormName | null = null)
   const [x, y] = [gpu.zeros([64]), gpu.zeros([64])]
   gpu.dispatchSeconds = await secondsOf(gpu, () => gpu.run1d('add', { x, y }, { n: 64 }, 16))
   for (const tensor of [x, y]) tensor.dispose()
+  gpu.transferRate = await transferRate(gpu)
   gpu.trim()
+}
+
+/** Bytes per second between host and device, from some that are sent and read back. */
+async function transferRate(gpu: Device): Promise<number> {
+  const bytes = TRANSFERRED[gpu.info.kind]
+  const values = new Float32Array(bytes / 4)
+  const there = gpu.empty([values.length])
+  const seconds = await secondsOf(gpu, async () => {
+    gpu.write(there, values)
+    await gpu.read(there)
+  })
+  there.dispose()
+  return (2 * bytes) / seconds
 }
 
 /** Seconds of a product of two matrices `[n, n]`, by forms: all there was time for, without those that another product comes of. */

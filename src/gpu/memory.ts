@@ -24,8 +24,6 @@ export interface MemoryCount {
   /** Bytes in live and pooled buffers and in readings on their way, now and at most ever; what uploads pass through is the browser's. */
   held: number
   peak: number
-  /** Bytes of tensors that wait on the host until they are needed again. */
-  parked: number
   /**
    * A watch of its own for each who asks: the most bytes held since it was made, then since it was called last. A look at `held`
    * now and then would miss what came and went between.
@@ -40,7 +38,6 @@ export const bufferBytes = (shape: readonly number[], dtype: DType) =>
 export class Memory<Buffer extends DeviceBuffer> implements MemoryCount {
   held = 0
   peak = 0
-  parked = 0
   holder = 'other tensors'
   /** Bytes that a run may use: what is kept for reuse does not add to more. */
   limit = Number.POSITIVE_INFINITY

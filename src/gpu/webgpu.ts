@@ -118,6 +118,7 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
   }
 
   write(tensor: Tensor, data: TypedArray | Uint8Array): void {
+    this.moved += data.byteLength
     const { gpu } = bufferOf(tensor)
     const { queue } = this.device
     // A write overtakes dispatches that are not submitted yet, and those may still use this buffer.
@@ -140,6 +141,7 @@ export class WebGpuDevice extends BaseDevice<WebGpuBuffer> {
 
   read(tensor: Tensor): Reading<TypedArray> {
     const { bytes, dtype } = tensor
+    this.moved += bytes
     if (this.memory.yieldTo(bytes)) this.flush()
     const { staging, arrived } = this.#readbacks.ask(bytes)
     this.#commands.encoder().copyBufferToBuffer(bufferOf(tensor).gpu, tensor.offset, staging, 0, bytes)

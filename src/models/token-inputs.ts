@@ -76,7 +76,7 @@ export class TokenInputs {
     scale(gpu, said, { cols: factors[1] })
     const values = (await gpu.read(said)) as Float32Array<ArrayBuffer>
     for (const tensor of [x, mixed, said, own, ...factors]) tensor.dispose()
-    gpu.memory.parked += 4 * ids.length * blocks * width
+    gpu.host.hold('what tokens say to blocks', 4 * ids.length * blocks * width)
     ids.forEach((id, i) => this.#known.set(id, values.subarray(i * blocks * width, (i + 1) * blocks * width)))
     await gpu.pace()
   }

@@ -101,6 +101,7 @@ export async function chooseAim(stage: ChoiceProblem, asked: AskedAim, options: 
   const { dampings, alphas } = valuesOf(asked)
   const first = { damping: asked.damping === 'auto' ? 0 : asked.damping, alpha: asked.alpha === 'auto' ? 0.5 : asked.alpha }
   if (!stage.heldOut || dampings.length + alphas.length === 0) return { ...first, trials: [] }
+  await stage.shelf?.fetch('heldOut.gram')
   const trying = new Trying(stage, stage.heldOut, asked, trialOptions(optionsFor(options, stage.seen.gram.rows)))
   const { damping } = (await trying.least(dampings.map((damping) => ({ ...first, damping })))) ?? first
   const { alpha } = (await trying.least(alphas.map((alpha) => ({ damping, alpha })))) ?? first
@@ -130,7 +131,6 @@ class Trying {
     readonly options: Options,
   ) {
     this.#weight = someRows(stage.gpu, stage.weights)
-    stage.shelf?.fetch('heldOut.gram')
     this.#base = objective(stage.gpu, this.#weight, heldOut.gram)
   }
 
@@ -156,7 +156,7 @@ class Trying {
     }
     const { gpu, gramDiagonal, halfScales, seen, shelf } = this.stage
     await shelf?.shelve('gram')
-    shelf?.fetch('gram')
+    await shelf?.fetch('gram')
     // Where there is little room, factors are made again for each strength of the correction.
     const last = isTight(gpu, seen.gram.rows)
     const problem = { gpu, gram: seen.gram, gramDiagonal, halfScales, weight: this.#weight, derived: this.#derived, last }

@@ -77,7 +77,7 @@ async function targetOf(
   const made = await factor(problem, order, diagonal, Math.max(LEAST_DAMPING, damping), 'The target')
   const { vt, trouble } = made
   if (!vt) return { target: null, trouble: ['The Gram matrix cannot be factored, so the target is the original one.'] }
-  shelf?.fetch('cross')
+  await shelf?.fetch('cross')
   const target = matmul(gpu, sums.cross!, weight)
   await shelf?.shelve('gram')
   await solveFactored(gpu, vt, target)
@@ -128,7 +128,7 @@ export async function outputLosses(
 ): Promise<Reading<number>[]> {
   const bring = async (part: SumsPart) => {
     await shelf?.shelve(part)
-    shelf?.fetch(part)
+    await shelf?.fetch(part)
   }
   const ofEach = (judge: (d: Tensor) => Reading<number>) =>
     whats.map((what) => {
@@ -156,5 +156,5 @@ export type SumsPart = 'gram' | 'cross' | 'heldOut' | `heldOut.${'gram' | 'cross
 /** Large sums wait on the host: `shelve` moves all there but some, `fetch` brings some back. */
 export interface Shelf {
   shelve(...keeping: SumsPart[]): Promise<void>
-  fetch(...parts: SumsPart[]): void
+  fetch(...parts: SumsPart[]): Promise<void>
 }

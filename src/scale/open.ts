@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { link, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WorkbenchError } from '../errors.ts'
-import { connect, demo, isRemote, notesPlace, openModel } from '../cli/inputs.ts'
+import { connect, demo, isRemote, notesPlace, openModel, parkingPlace } from '../cli/inputs.ts'
 import { Given } from '../cli/arguments.ts'
 import { demoTexts } from '../engine/hosts/demo.ts'
 import { textFile } from '../engine/hosts/node.ts'
@@ -24,6 +24,7 @@ export function openSession(gpu: GPU | undefined): { session: Session; hub: Hub 
   const given = new Given({})
   const hub = connect(given)
   const session = new Session(gpu, demoTexts(demo), (...which) => hubDatasets(hub)(...which), undefined, notesPlace(given))
+  session.parking = parkingPlace(given)
   return { session, hub }
 }
 

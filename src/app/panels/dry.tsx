@@ -183,7 +183,10 @@ function Table({ run }: { run: DryRun }) {
                       <b>{format.bytes(forecast.gpuBytes)}</b>
                       {!fits && ', too much'}
                     </td>
-                    <td className="number">{format.bytes(forecast.hostBytes)}</td>
+                    <td className="number">
+                      {format.bytes(forecast.hostBytes)}
+                      {forecast.fileBytes > 0 && ` + ${format.bytes(forecast.fileBytes)} in a file`}
+                    </td>
                     {order.map((stage) => (
                       <td key={stage} className="number">
                         {format.bytes(peakOf(forecast, stage))}
@@ -201,8 +204,8 @@ function Table({ run }: { run: DryRun }) {
         </table>
       </Scroll>
       <p className="hint">
-        The columns from baseline on are the peak GPU memory in that stage. Time counts all operations at the speed of matrix products, and
-        reading at 1 GB/s.
+        The columns from baseline on are the peak GPU memory in that stage. Time counts all operations at the speed of matrix products, what
+        passes between host and GPU at the speed of the bus, and files at 1 GB/s. What host memory does not hold waits in a file.
       </p>
     </>
   )

@@ -1,11 +1,13 @@
 /** Node's file access: ranges of files, atomic writes, and errors that name the folder. */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { WorkbenchError } from '../../errors.ts'
 import type { Bytes } from '../../io/bytes.ts'
 import type { CacheFolder } from '../../io/hub/cache.ts'
 import type { NoteStore } from '../device-notes.ts'
+import { HOST_SHARE, Parking, type ScratchFile } from '../parking.ts'
 
 class DiskBytes implements Bytes {
   constructor(
@@ -136,6 +138,30 @@ export function diskCacheFolder(parent: string): CacheFolder {
     async remove(name) {
       if (await storage(isOurs())) await storage(rm(join(path, name), { force: true }))
     },
+  }
+}
+
+/** Half of the machine's memory, or of what this process may have of it, for what waits; beyond that, a file in `folder`. */
+export function diskParking(folder: string): Parking {
+  // 0, or more than there is, where nothing is said.
+  const allowed = process.constrainedMemory?.() || Number.POSITIVE_INFINITY
+  return new Parking(Math.min(totalmem(), allowed) * HOST_SHARE, () => scratchFile(folder))
+}
+
+/** A file without a name, so that nothing of it is left, however the program ends. */
+export async function scratchFile(folder: string): Promise<ScratchFile> {
+  const path = join(folder, `scratch.${process.pid}-${++drafts}.tmp`)
+  const storage = storageOf(folder, '--cache')
+  await storage(mkdir(folder, { recursive: true }))
+  const file = await storage(open(path, 'wx+'))
+  await storage(rm(path))
+  return {
+    async read(begin, end) {
+      const into = new Uint8Array(end - begin)
+      return into.subarray(0, (await storage(readFully(file, into, begin))).bytesRead)
+    },
+    write: (data, at) => storage(writeFully(file, data, at)),
+    close: () => storage(file.close()),
   }
 }
 

@@ -5,7 +5,7 @@ import type { JournalSummary, KeptJob } from '../job/kept.ts'
 import { dropCheckpoints, readHead } from '../keep/journal-files.ts'
 import { readJournal } from '../keep/journal-summary.ts'
 import { keptJob } from '../keep/kept-job.ts'
-import { earlierJob, jobLock, jobPlace, jobsFolder, namesIn, opfsSink, opfsStore, readLock, removeFolder } from './opfs.ts'
+import { earlierJob, jobLock, jobPlace, jobsFolder, namesIn, opfsSink, opfsStore, readLock, removeFolder, scratchFolder } from './opfs.ts'
 
 /** Name of the Web Lock for changing one job: this and its id. */
 const oneJob = 'quantease-job:'
@@ -113,6 +113,8 @@ export const restoreJob = (job: string) => alone(job, () => journalOf(job).remov
 
 /** Frees what these jobs take, if they are deleted, and all that never came as far as a journal. */
 export async function sweepJobs(deleted: string[]): Promise<void> {
+  // Where a run is under way in another tab, it is in use, and stays.
+  await removeFolder([scratchFolder]).catch(() => {})
   for (const job of await ids()) {
     const names = await namesIn(jobPlace(job).journal)
     if (names.includes('head') && !(deleted.includes(job) && names.includes(tombstone))) continue

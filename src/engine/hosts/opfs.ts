@@ -2,6 +2,7 @@
 import { WorkbenchError } from '../../errors.ts'
 import type { Sink, SinkFile, Store, StoreFile } from '../../io/bytes.ts'
 import type { CacheFolder } from '../../io/hub/cache.ts'
+import { HOST_SHARE, Parking, type ScratchFile } from '../parking.ts'
 
 /** Where a kept job lies: folders below the private root. */
 export interface JobPlace {
@@ -186,6 +187,32 @@ export function opfsStore(within: string[]): Store {
     remove: (path) => guard(() => remove(within, path)),
     list: () => namesIn(within),
   }
+}
+
+/** Folder below the private root for values that wait beside a run. */
+export const scratchFolder = 'scratch'
+
+/** Memory of the machine where the browser does not say, GiB. */
+const USUAL_MEMORY = 8
+
+/** Half of the memory that the browser tells of for what waits, of which it tells no more than 8 or 32 GiB; beyond that, a file. */
+export function opfsParking(): Parking {
+  const { deviceMemory = USUAL_MEMORY } = navigator as { deviceMemory?: number }
+  const store = opfsStore([scratchFolder])
+  const name = 'parked'
+  const open = async (): Promise<ScratchFile> => {
+    const file = await store.edit(name)
+    // A tab that was closed may have left something.
+    await file.resize(0)
+    return {
+      ...file,
+      close: async () => {
+        await file.close()
+        await store.remove(name)
+      },
+    }
+  }
+  return new Parking(deviceMemory * HOST_SHARE * 2 ** 30, open)
 }
 
 /** A flat folder for the cache. Only in a worker. */

@@ -43,7 +43,7 @@ import {
   sinkOf,
   sweepJobs,
 } from './kept.ts'
-import { exportedFile, opfsCacheFolder } from './opfs.ts'
+import { exportedFile, opfsCacheFolder, opfsParking } from './opfs.ts'
 import type { NoteStore } from '../device-notes.ts'
 import { loadOpening, Session } from '../session.ts'
 import { loadReaders, loadTokenizers } from '../texts.ts'
@@ -86,6 +86,7 @@ const debug = new URL(self.name).searchParams.has('debug') ? console.error : nul
 const devices = createStore('quantease-devices', 'notes')
 const browserNotes: NoteStore = { get: (device) => get(device, devices), set: (device, note) => set(device, note, devices) }
 const session = new Session(navigator.gpu, demoTexts(fetchDemo), hubDatasets(hub), { debug }, browserNotes)
+session.parking = opfsParking()
 let search: AbortController | null = null
 const grams = new GramCache()
 let store: OpenedStore | null = null

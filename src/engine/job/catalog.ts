@@ -23,6 +23,10 @@ export interface DryDevice {
   memoryBudget: number
   /** Rate of f32 matrix products, GFLOP/s; null when unknown. */
   gflops: number | null
+  /** Rate between host and device, bytes per second; null when unknown. */
+  transferRate: number | null
+  /** Bytes of host memory that a run may use. */
+  hostMemory: number
   /** Where the figures come from. */
   from: string
 }

@@ -1,5 +1,6 @@
 /** What a run will take, and dry runs, which forecast it for every method or for another device. */
 import type { Holding } from '../../gpu/memory.ts'
+import type { Products } from '../../gpu/products.ts'
 import type { ErrorData } from '../../errors.ts'
 import type { Options } from '../../options.ts'
 import type { Override } from '../../overrides.ts'
@@ -12,15 +13,21 @@ export interface Forecast {
   flops: { forward: number; solve: number }
   /** Bytes of weights read from disk. */
   readBytes: number
+  /** Bytes between host and GPU, both ways. */
+  movedBytes: number
+  /** Bytes written to the file for what host memory does not hold, and read back. */
+  fileTraffic: number
   /**
-   * Seconds: operations at the measured matrix product rate, dispatches and waits at their measured times, reading at 1 GB/s, corrected
-   * by the times of earlier blocks, and what it took to keep solved linears; null when no rate is known.
+   * Seconds: operations at the measured matrix product rate, dispatches, waits and transfers at their measured times, files at 1 GB/s,
+   * corrected by the times of earlier blocks, and what it took to keep solved linears; null when no rate is known.
    */
   seconds: number | null
   /** Peak GPU memory in live and pooled buffers, including transfers to the host, bytes. */
   gpuBytes: number
-  /** Peak host memory for hidden states and the largest transfer, bytes. */
+  /** Peak host memory for hidden states and sums that wait there, and the largest transfer, bytes. */
   hostBytes: number
+  /** Most bytes in the file for what host memory does not hold. */
+  fileBytes: number
   stages: (StagePeaks & { stage: Stage | 'load' })[]
   /**
    * Of a run that takes more GPU memory than the device has: the least with which it would do, bytes, and the linear that takes it. Not
@@ -34,6 +41,8 @@ export interface StagePeaks {
   hostBytes: number
   /** Of the GPU memory at its peak. */
   holdings: Holding[]
+  /** Of the host memory at its peak. */
+  hostHoldings: Holding[]
 }
 
 /** A trial of one run on some blocks begins, after `done` of `all`. */
@@ -52,7 +61,7 @@ export interface DryRunSpec {
   /** `heldOut`: as in a job. */
   calibration: { samples: number; length: number; heldOut?: number }
   /** 0 samples: about as many as a usual text gives. */
-  evaluation: { samples: number; length: number }
+  evaluation: { samples: number; length: number; products?: Products }
   /** A device by its figures, or null for the present one. */
   device: DryDevice | null
   /** These runs in place of one of every algorithm. */
@@ -69,7 +78,7 @@ export interface DryRun {
   calibration: { windows: number; length: number }
   evaluation: { windows: number; length: number }
   /** The unquantized model, measured once before all runs. */
-  baseline: { flops: number; readBytes: number; seconds: number | null }
+  baseline: { flops: number; readBytes: number; movedBytes: number; fileTraffic: number; seconds: number | null }
   methods: {
     id: string
     label: string

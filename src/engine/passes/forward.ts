@@ -15,6 +15,7 @@ import type { Baseline, Host } from '../host.ts'
 import type { Stage } from '../job/job.ts'
 import type { LastWords, ProductsUsed } from '../job/result.ts'
 import type { Journal } from '../keep/journal.ts'
+import type { Parking } from '../parking.ts'
 import type { Plan, PlannedRun } from '../plan/plan.ts'
 import { overflow } from './finite.ts'
 import { Hidden, Room } from './hidden.ts'
@@ -35,12 +36,14 @@ const MOST_KL = 1e-5
 
 /** How their holder is called in the ledger of memory. */
 export const BLOCK_WEIGHTS = 'weights of blocks'
+const STATES = 'hidden states'
 
 /** Floats of scratch that one batch of tokens may take: bounds the activations on the GPU. */
 const BATCH_FLOATS = 24 * 2 ** 20
 
 export abstract class ForwardPass {
   protected readonly budget: number
+  protected readonly parking: Parking
   readonly calibration: TokenBatch[]
   /** They go through the blocks with the calibration windows, after them. */
   protected readonly heldOut: TokenBatch[]
@@ -77,6 +80,8 @@ export abstract class ForwardPass {
     const part = 2 ** -halvings
     this.budget = gpu.memoryBudget / 4
     this.#said = TokenInputs.of(gpu, opened)
+    this.parking = host.session.parking
+    this.parking.tell = (problem) => host.emit({ type: 'notice', run: null, problem })
     this.#room = new Room(roomFor(opened, gpu.memoryBudget))
     this.#keepsBlocks = opened.parameters * 4 <= gpu.memoryBudget * KEPT_SHARE
     const perToken = 3 * shape.hidden + stateWidth(shape) + 2 * widestMlp(opened) + (shape.heads + 2 * shape.kvHeads) * shape.headDim
@@ -125,7 +130,8 @@ export abstract class ForwardPass {
     const [exact, narrowed] = states
     const { kl } = await this.score(narrowed, exact, 0)
     for (const hidden of states) hidden.dispose()
-    return { used: kl <= MOST_KL ? 'f16' : 'f32', kl, tokens: texts.reduce((sum, { length }) => sum + length, 0) }
+    // A dry run foresees what takes more memory.
+    return { used: kl <= MOST_KL || !this.gpu.computes ? 'f16' : 'f32', kl, tokens: texts.reduce((sum, { length }) => sum + length, 0) }
   }
 
   /**
@@ -136,20 +142,23 @@ export abstract class ForwardPass {
     if (this.reference) return this.reference
     this.stage(null, 'baseline', null)
     this.progress.enter(FORWARD)
-    let hidden = this.hidden(this.evaluation)
+    const holder = 'full-precision states of the evaluation text'
+    let hidden = this.hidden(this.evaluation, holder)
     if (passages || !(await this.journal.reference(hidden))) {
       hidden.dispose()
-      hidden = await this.embed(this.evaluation)
+      hidden = await this.embed(this.evaluation, holder)
       await this.carry(passages ? [hidden, passages] : [hidden], 0, (k) => this.stage(null, 'baseline', k))
       if (this.plan.runs.length) await this.journal.keepReference(hidden)
     }
+    hidden.rest()
     this.reference = hidden
     return hidden
   }
 
-  protected hidden(batches: TokenBatch[], eager = false): Hidden {
+  /** `holder`: whose states they are, in words. */
+  protected hidden(batches: TokenBatch[], holder = STATES, eager = false): Hidden {
     if (this.#said) for (const batch of batches) batch.inputs ??= this.#said.of(flatIds(batch))
-    return new Hidden(this.gpu, batches, stateWidth(this.opened.model.shape), this.#room, eager)
+    return new Hidden(this.gpu, batches, stateWidth(this.opened.model.shape), this.#room, this.parking, holder, eager)
   }
 
   /** Carries hidden states from block `from` to the end in full precision. */
@@ -171,8 +180,8 @@ export abstract class ForwardPass {
     const own = full && this.#rounded.has(this.opened.head) && quantized ? await this.#panels(this.opened.head) : null
     const scores: WindowScore[] = []
     for (const [i, batch] of hidden.batches.entries()) {
-      const states = hidden.take(i)
-      const reference = full?.take(i) ?? null
+      const states = await hidden.take(i)
+      const reference = (await full?.take(i)) ?? null
       const some = await scoreWindows(
         this.gpu,
         this.opened.model,
@@ -219,7 +228,7 @@ export abstract class ForwardPass {
     const outer = await this.#outer(quantized > 0)
     let right = 0
     for (const [i, batch] of this.passages.entries()) {
-      const states = hidden.take(i)
+      const states = await hidden.take(i)
       right += await countRight(this.gpu, this.opened.model, outer, states, batch)
       states.dispose()
       if (Number.isNaN(right)) throw await this.overflow([batch], quantized, 'the loss of a passage')
@@ -233,7 +242,7 @@ export abstract class ForwardPass {
   protected async advance(hidden: Hidden, weights: BlockWeights, k: number): Promise<void> {
     await this.listen()
     for (let i = 0; i < hidden.batches.length; i++) {
-      const x = hidden.take(i)
+      const x = await hidden.take(i)
       const steps = this.opened.model.block(this.gpu, weights, x, hidden.batches[i], k)
       const y = await last(steps, ({ stage, input }) => this.#peaks?.see(input, k, stage))
       this.#peaks?.see(y, k, null)
@@ -243,8 +252,8 @@ export abstract class ForwardPass {
     }
   }
 
-  protected async embed(batches: TokenBatch[]): Promise<Hidden> {
-    const [hidden] = await this.embedAll([batches])
+  protected async embed(batches: TokenBatch[], holder = STATES): Promise<Hidden> {
+    const [hidden] = await this.embedAll([batches], [this.hidden(batches, holder)])
     return hidden
   }
 

@@ -1,10 +1,11 @@
 /**
- * Hidden states between two blocks, batch by batch: on the GPU while there is room, otherwise parked on the host. One room serves all
- * texts: those that pass a block once do not fill the last half of it, which is for those that pass it at every stage.
+ * Hidden states between two blocks, batch by batch: on the GPU while there is room, otherwise parked on the host, in memory or in a file.
+ * One room serves all texts: those that pass a block once do not fill the last half of it, which is for those that pass it at every stage.
  */
 import type { TokenBatch } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
-import type { Tensor } from '../../gpu/tensor.ts'
+import { Tensor } from '../../gpu/tensor.ts'
+import { NEEDED, type Parked, type Parking } from '../parking.ts'
 
 /** Bytes that hidden states may take on the GPU, all texts together, and those that they do. */
 export class Room {
@@ -21,15 +22,18 @@ export class Room {
 }
 
 export class Hidden {
-  readonly #states: (Tensor | Float32Array<ArrayBuffer> | null)[]
+  readonly #states: (Tensor | Parked | null)[]
   /** Copies on the host of states that were taken from there, while they may come back as they were. */
-  readonly #lent = new Map<number, Float32Array<ArrayBuffer>>()
+  readonly #lent = new Map<number, Parked>()
 
   constructor(
     readonly gpu: Device,
     readonly batches: TokenBatch[],
     readonly width: number,
     readonly room: Room,
+    readonly parking: Parking,
+    /** Whose they are, in words. */
+    readonly holder: string,
     /** They pass a block several times. */
     readonly eager: boolean,
   ) {
@@ -37,17 +41,17 @@ export class Hidden {
   }
 
   /** The states of batch i `[windows · t, width]`; `give` them back when done. */
-  take(i: number): Tensor {
+  async take(i: number): Promise<Tensor> {
     const state = this.#states[i]
     if (!state) throw new Error(`The hidden states of batch ${i} were never made.`)
     this.#states[i] = null
-    if (!(state instanceof Float32Array)) {
+    if (state instanceof Tensor) {
       this.room.used -= state.bytes
       return state
     }
     this.#lent.set(i, state)
-    const states = this.gpu.upload(state, [this.batches[i].windows * this.batches[i].t, this.width])
-    this.gpu.memory.assign([states], 'hidden states')
+    const states = await this.parking.upload(this.gpu, state, [this.batches[i].windows * this.batches[i].t, this.width])
+    this.gpu.memory.assign([states], this.holder)
     return states
   }
 
@@ -55,12 +59,12 @@ export class Hidden {
   async give(i: number, states: Tensor): Promise<void> {
     this.#drop(i)
     if (this.room.take(states.bytes, this.eager)) {
-      this.gpu.memory.assign([states], 'hidden states')
+      this.gpu.memory.assign([states], this.holder)
       this.#states[i] = states
       return
     }
-    this.#states[i] = (await this.gpu.read(states)) as Float32Array<ArrayBuffer>
-    this.gpu.memory.parked += this.#bytes(i)
+    const values = (await this.gpu.read(states)) as Float32Array<ArrayBuffer>
+    this.#states[i] = await this.parking.park(this.gpu, values, states.bytes, this)
     states.dispose()
   }
 
@@ -75,15 +79,25 @@ export class Hidden {
 
   /** A second copy that can be carried on without touching this one. */
   async fork(): Promise<Hidden> {
-    const copy = new Hidden(this.gpu, this.batches, this.width, this.room, this.eager)
+    const { gpu, batches, width, room, parking, holder, eager } = this
+    const copy = new Hidden(gpu, batches, width, room, parking, holder, eager)
     for (let i = 0; i < this.batches.length; i++) {
-      const states = this.take(i)
+      const states = await this.take(i)
       const twin = this.gpu.empty(states.shape)
       this.gpu.copy(states, twin)
       await this.giveBack(i, states)
       await copy.give(i, twin)
     }
     return copy
+  }
+
+  /** From now on they are needed only now and then. */
+  rest(): void {
+    for (const state of this.#states) if (state && !(state instanceof Tensor)) this.parking.rest(state)
+  }
+
+  get needed() {
+    return this.eager ? NEEDED.several : NEEDED.once
   }
 
   get bytes(): number {
@@ -94,7 +108,8 @@ export class Hidden {
   async *windows(): AsyncGenerator<Float32Array<ArrayBuffer>> {
     for (const [i, { windows, t }] of this.batches.entries()) {
       const state = this.#states[i]!
-      const all = state instanceof Float32Array ? state : ((await this.gpu.read(state)) as Float32Array<ArrayBuffer>)
+      const all =
+        state instanceof Tensor ? ((await this.gpu.read(state)) as Float32Array<ArrayBuffer>) : await this.parking.read(this.gpu, state)
       for (let w = 0; w < windows; w++) yield all.subarray(w * t * this.width, (w + 1) * t * this.width)
     }
   }
@@ -113,17 +128,12 @@ export class Hidden {
     return true
   }
 
-  #bytes(i: number): number {
-    return 4 * this.batches[i].windows * this.batches[i].t * this.width
-  }
-
   #drop(i: number): void {
     const state = this.#states[i] ?? this.#lent.get(i)
-    if (state instanceof Float32Array) this.gpu.memory.parked -= this.#bytes(i)
-    else if (state) {
+    if (state instanceof Tensor) {
       this.room.used -= state.bytes
       state.dispose()
-    }
+    } else if (state) this.parking.free(this.gpu, state)
     this.#states[i] = null
     this.#lent.delete(i)
   }

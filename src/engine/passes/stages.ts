@@ -105,8 +105,8 @@ export abstract class StagePass extends ForwardPass {
   ): Promise<void> {
     for (const [i, batch] of seen.batches.entries()) {
       if (this.#turns(i)) for (const stage of group) await sums[stage]?.turn()
-      const pass = this.#pass(seen, weights, i, k)
-      const beside = original.batches.length ? this.#pass(original, full, i, k) : null
+      const pass = await this.#pass(seen, weights, i, k)
+      const beside = original.batches.length ? await this.#pass(original, full, i, k) : null
       for (const stage of group) {
         const input = await pass.input(stage)
         sums[stage]?.add(input, (await beside?.input(stage)) ?? null, batch)
@@ -126,16 +126,21 @@ export abstract class StagePass extends ForwardPass {
     const { stages } = this.opened.model.layouts[k]
     const { seen, original } = streams
     const both = [{ hidden: seen, of: weights }, ...(original.batches.length ? [{ hidden: original, of: full }] : [])]
-    const begin = (i: number) => both.map(({ hidden, of }) => this.#pass(hidden, of, i, k))
+    const begin = async (i: number) => {
+      const passes: BlockPass[] = []
+      for (const { hidden, of } of both) passes.push(await this.#pass(hidden, of, i, k))
+      return passes
+    }
     const holds = this.#pausedBytes(seen.batches, k) * both.length <= this.budget / 2
-    const paused = holds ? seen.batches.map((_, i) => begin(i)) : null
+    const paused: BlockPass[][] | null = holds ? [] : null
+    if (paused) for (const i of seen.batches.keys()) paused.push(await begin(i))
     for (const [s, stage] of stages.entries()) {
       this.stage(run, 'calibrate', k)
       const sums = open[s] ? this.#zeroSums(run, stage) : null
       for (const [i, batch] of seen.batches.entries()) {
         if (!paused && !sums) continue
         if (this.#turns(i)) await sums?.turn()
-        const passes = paused?.[i] ?? begin(i)
+        const passes = paused?.[i] ?? (await begin(i))
         const [input, wanted = null] = [await passes[0].input(s), await passes[1]?.input(s)]
         sums?.add(input, wanted, batch)
         if (!paused) for (const pass of passes) await pass.undo()
@@ -158,15 +163,15 @@ export abstract class StagePass extends ForwardPass {
     return tokens * 4 * (2 * shape.hidden + stateWidth(shape) + widest)
   }
 
-  #pass(hidden: Hidden, weights: BlockWeights, i: number, k: number): BlockPass {
-    const x = hidden.take(i)
+  async #pass(hidden: Hidden, weights: BlockWeights, i: number, k: number): Promise<BlockPass> {
+    const x = await hidden.take(i)
     return new BlockPass(hidden, i, x, this.opened.model.block(this.gpu, weights, x, hidden.batches[i], k))
   }
 
   #zeroSums({ compared, solver }: PlannedRun, [linear]: LinearShape[]): StageSums {
     const sizes = solver.transform !== undefined || this.host.elsewhere !== undefined
     // What goes elsewhere, or is rescaled, is needed whole.
-    return new StageSums(this.gpu, linear, { compared, sizes, shelves: !sizes })
+    return new StageSums(this.gpu, linear, { compared, sizes, parking: sizes ? null : this.parking })
   }
 
   /** Completes the sums of a stage, and hands them to who solves its linears elsewhere. */

@@ -1,15 +1,23 @@
 /** What the inputs of a stage sum up to, over the calibration windows and over the held-out ones. */
 import type { TokenBatch } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
-import { absSum, diagonal, gemm, gramUpper, mirror, subtract } from '../../gpu/ops.ts'
-import { alignedRows, rowsOf } from '../../gpu/panels.ts'
+import { absSum, copyColumns, diagonal, gemm, gramUpper, mirror, subtract } from '../../gpu/ops.ts'
+import { alignedRows, type RowPanel, rowsOf } from '../../gpu/panels.ts'
 import type { Reading } from '../../gpu/reading.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { isLarge } from '../../quant/solver.ts'
 import type { InputSums, Shelf, SumsPart } from '../../quant/target.ts'
+import { NEEDED, type Parked, type Parking } from '../parking.ts'
 
-/** Bytes of a large sum that are on their way to the host at once. */
-const READ_BYTES = 2 ** 26
+/** Bytes of a large sum that are on their way between host and GPU at once, and into how many panels it is cut at least. */
+const MOVED_BYTES = 2 ** 26
+const PANELS = 8
+
+/** A large sum on the host, panel by panel; of those that are symmetric only what is right of the diagonal. */
+interface Shelved {
+  symmetric: boolean
+  panels: Parked[]
+}
 
 export class StageSums implements Shelf {
   readonly seen: InputSums
@@ -19,14 +27,14 @@ export class StageSums implements Shelf {
   diagonal: Reading<Float32Array> | null = null
   #heldOut: InputSums | null = null
   /** On the host, by the tensors that they were read from or became. */
-  readonly #shelf = new Map<Tensor, Float32Array<ArrayBuffer>>()
+  readonly #shelf = new Map<Tensor, Shelved>()
   #complete = 0
 
-  /** `compared`: the inputs in the full-precision model are added beside those that the linears get. `shelves`: large sums wait on the host. */
+  /** `compared`: the inputs in the full-precision model are added beside those that the linears get. `parking`: large sums wait there. */
   constructor(
     readonly gpu: Device,
     readonly linear: { name: string; p: number },
-    readonly kind: { compared: boolean; sizes: boolean; shelves: boolean },
+    readonly kind: { compared: boolean; sizes: boolean; parking: Parking | null },
   ) {
     this.seen = { gram: this.#zero('The Gram matrix'), cross: kind.compared ? this.#zero('The cross products') : null, drift: null }
     this.sizes = kind.sizes ? gpu.zeros([linear.p]) : null
@@ -46,9 +54,13 @@ export class StageSums implements Shelf {
   #zero(what: string): Tensor {
     const { name, p } = this.linear
     const tensor = this.gpu.empty([p, p], 'f32', `${what} of ${name}`)
-    this.gpu.memory.assign([tensor], `sums of the inputs of ${name}`)
+    this.gpu.memory.assign([tensor], this.#holder)
     this.gpu.clear(tensor)
     return tensor
+  }
+
+  get #holder(): string {
+    return `sums of the inputs of ${this.linear.name}`
   }
 
   /** From now on windows are held-out ones. */
@@ -101,10 +113,7 @@ export class StageSums implements Shelf {
     for (const [sums, key, part] of this.#large()) {
       const tensor = sums[key]
       if (!tensor || tensor.disposed || isAmong(part, keeping)) continue
-      if (!this.#shelf.has(tensor)) {
-        this.#shelf.set(tensor, await this.#read(tensor))
-        this.gpu.memory.parked += tensor.bytes
-      }
+      if (!this.#shelf.has(tensor)) this.#shelf.set(tensor, await this.#park(tensor, key !== 'cross'))
       tensor.dispose()
     }
   }
@@ -114,36 +123,62 @@ export class StageSums implements Shelf {
     if (this.#large().length) this.seen.gram.dispose()
   }
 
-  /** A part at a time, which is the most that it takes beside the tensor. */
-  async #read(tensor: Tensor): Promise<Float32Array<ArrayBuffer>> {
+  /** A panel at a time, which is the most that it takes beside the tensor. */
+  async #park(tensor: Tensor, symmetric: boolean): Promise<Shelved> {
     const { gpu } = this
-    const { rows, cols: p, size } = tensor
-    // What a device that only counts reads means nothing, and is not gathered.
-    let values = new Float32Array(gpu.computes ? size : 0)
-    for (const panel of alignedRows(rows, [p], 1, READ_BYTES / 4 / p)) {
-      const part = (await gpu.read(rowsOf(tensor, panel))) as Float32Array<ArrayBuffer>
-      if (gpu.computes) values.set(part, panel.first * p)
-      else values = part
+    const shelved: Shelved = { symmetric, panels: [] }
+    for (const panel of this.#panels) {
+      const part = symmetric ? this.#columnsOf(tensor, panel) : rowsOf(tensor, panel)
+      const values = (await gpu.read(part)) as Float32Array<ArrayBuffer>
+      shelved.panels.push(await this.kind.parking!.park(gpu, values, part.bytes, { holder: this.#holder, needed: NEEDED.often }))
+      if (symmetric) part.dispose()
     }
-    return values
+    return shelved
   }
 
-  fetch(...parts: SumsPart[]): void {
+  async fetch(...parts: SumsPart[]): Promise<void> {
     for (const [sums, key, part] of this.#large()) {
       const before = sums[key]
-      const values = before && this.#shelf.get(before)
-      if (!values || !before.disposed || !isAmong(part, parts)) continue
-      const back = this.gpu.upload(values, before.shape)
-      this.gpu.memory.assign([back], `sums of the inputs of ${this.linear.name}`)
+      const shelved = before && this.#shelf.get(before)
+      if (!shelved || !before.disposed || !isAmong(part, parts)) continue
+      const back = await this.#unpark(shelved)
       this.#shelf.delete(before)
-      this.#shelf.set(back, values)
+      this.#shelf.set(back, shelved)
       sums[key] = back
     }
   }
 
+  async #unpark({ symmetric, panels }: Shelved): Promise<Tensor> {
+    const { gpu, linear } = this
+    const { p } = linear
+    const back = gpu.empty([p, p])
+    gpu.memory.assign([back], this.#holder)
+    for (const [i, panel] of this.#panels.entries()) {
+      const from = symmetric ? panel.first : 0
+      const part = await this.kind.parking!.upload(gpu, panels[i], [panel.count, p - from])
+      copyColumns(gpu, part, 0, rowsOf(back, panel), from, p - from)
+      part.dispose()
+    }
+    if (symmetric) mirror(gpu, back)
+    return back
+  }
+
+  /** Of rows of a symmetric sum, what is right of the diagonal. */
+  #columnsOf(tensor: Tensor, panel: RowPanel): Tensor {
+    const width = tensor.cols - panel.first
+    const part = this.gpu.empty([panel.count, width])
+    copyColumns(this.gpu, rowsOf(tensor, panel), panel.first, part, 0, width)
+    return part
+  }
+
+  get #panels(): RowPanel[] {
+    const { p } = this.linear
+    return alignedRows(p, [p], 1, Math.min(MOVED_BYTES / 4 / p, p / PANELS))
+  }
+
   #large(): [InputSums, 'gram' | 'cross' | 'drift', SumsPart][] {
     const { seen, heldOut } = this
-    if (!this.kind.shelves || !isLarge(this.gpu, this.linear.p)) return []
+    if (!this.kind.parking || !isLarge(this.gpu, this.linear.p)) return []
     const own = (['gram', 'cross', 'drift'] as const).map((key): [InputSums, typeof key, SumsPart] => [
       heldOut ?? seen,
       key,
@@ -153,7 +188,7 @@ export class StageSums implements Shelf {
   }
 
   dispose(): void {
-    for (const { bytes } of this.#shelf.keys()) this.gpu.memory.parked -= bytes
+    for (const { panels } of this.#shelf.values()) for (const one of panels) this.kind.parking!.free(this.gpu, one)
     this.#shelf.clear()
     for (const sums of [this.seen, this.#heldOut]) for (const tensor of Object.values(sums ?? {})) tensor?.dispose()
     this.sizes?.dispose()

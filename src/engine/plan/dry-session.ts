@@ -3,6 +3,7 @@ import type { Passage } from '../../data/lambada.ts'
 import type { TextFacts } from '../../data/text-facts.ts'
 import type { Device } from '../../gpu/device.ts'
 import type { DeviceFacts, DryDevice } from '../../gpu/dry.ts'
+import type { Products } from '../../gpu/products.ts'
 import type { Store } from '../../io/bytes.ts'
 import type { Model } from '../../models/family.ts'
 import type { OpenModel } from '../../models/open.ts'
@@ -10,6 +11,7 @@ import { panelOf } from '../../quant/descent.ts'
 import { Control } from '../control.ts'
 import type { GpuSummary } from '../job/device.ts'
 import type { Job, RunSpec } from '../job/job.ts'
+import { Parking } from '../parking.ts'
 import { type AdapterTraits, Session } from '../session.ts'
 import { Texts, type TokenStream } from '../texts.ts'
 
@@ -21,7 +23,7 @@ export interface Windows {
 
 export interface Counts {
   calibration: Windows
-  evaluation: Windows
+  evaluation: Windows & { products?: Products }
   passages: Passage[]
 }
 
@@ -29,6 +31,8 @@ export interface Counts {
 const different = (n: number) => Math.ceil(20 * n ** 0.55)
 
 const noFacts: TextFacts = { files: [], form: '', column: null, rows: 0, blank: 0, start: '' }
+
+const never = () => Promise.reject(new Error('A dry run writes nothing.'))
 
 /** Placeholder tokens for texts that do not exist. */
 class BlankTexts extends Texts {
@@ -70,6 +74,7 @@ export class DrySession extends Session {
     counts: Counts,
   ) {
     super(undefined)
+    this.parking = new Parking(device.facts.hostMemory, never)
     this.texts = new BlankTexts(counts, blank.model)
   }
 
@@ -136,7 +141,7 @@ export function jobOf(runs: RunSpec[], { calibration, evaluation, passages }: Co
       sampling: 'consecutive',
       heldOut: (calibration.heldOut ?? 0) / calibration.windows,
     },
-    evaluation: { text: 'evaluation', samples: evaluation.windows, length: evaluation.length },
+    evaluation: { text: 'evaluation', samples: evaluation.windows, length: evaluation.length, products: evaluation.products },
     ...(passages.length && { lambada: { text: 'passages', passages: passages.length } }),
     seed: 0,
     perplexityEvery: 0,

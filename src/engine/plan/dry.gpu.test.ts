@@ -15,6 +15,8 @@ const config = { ...tinyConfig, num_hidden_layers: 4, torch_dtype: 'float32' }
 let session: Session
 beforeAll(async () => {
   session = new Session(testSource(), testTexts())
+  // Kernels need nothing of the feature that it is offered by.
+  ;(await session.gpu()).info.f16 = true
   await session.open(
     memoryFiles([
       ['config.json', JSON.stringify(config)],
@@ -42,11 +44,12 @@ const few = methods.filter(([, method]) => ['rtn', 'gptq', 'spqr', 'awq'].includ
 describe.each([
   { length: 32, runs: methods },
   { length: 128, runs: few },
-])('windows of $length tokens', ({ length, runs: tried }) => {
-  it.each(tried)('%s holds as much memory as foreseen', async (_, method, options) => {
+  { length: 128, runs: few, products: 'f16' as const },
+])('windows of $length tokens, products in $products', ({ length, runs: tried, products }) => {
+  it.each(tried)('%s takes as much memory as foreseen, and moves as much', async (_, method, options) => {
     const job = smallJob([{ id: 'one', label: 'one', method, options }], {
       calibration: { text: 'demo-calibration', samples: 4, length, sampling: 'consecutive' },
-      evaluation: { text: 'demo-evaluation', samples: 4, length },
+      evaluation: { text: 'demo-evaluation', samples: 4, length, products },
     })
     const { problems, runs } = await checkJob(job, session)
     expect(problems.filter(({ severity }) => severity === 'error')).toEqual([])
@@ -54,11 +57,18 @@ describe.each([
     gpu.trim()
     const before = gpu.memory.held
     gpu.memory.peak = before
-    const { host } = memoryHost(session)
+    let moved = 0
+    const { host } = memoryHost(session, ({ type }) => {
+      if (type === 'run-start') moved -= gpu.moved
+      if (type === 'run-end') moved += gpu.moved
+    })
     const report = await runJob(job, host)
     expect(report.runs[0].error).toBeUndefined()
     const measured = gpu.memory.peak - before
-    const { gpuBytes } = runs[0].forecast!
+    const { gpuBytes, movedBytes } = runs[0].forecast!
+    expect(movedBytes / moved).toBeGreaterThan(0.98)
+    expect(movedBytes / moved).toBeLessThan(1.02)
+    expect(report.products?.used).toBe(products)
     expect(gpuBytes / measured).toBeGreaterThan(0.98)
     expect(gpuBytes / measured).toBeLessThan(1.02)
   })

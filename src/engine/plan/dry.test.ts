@@ -73,6 +73,26 @@ describe('a dry run of a config.json', () => {
     expect(methods[0].forecast!.hostBytes).toBeGreaterThan((4 + 2 * 3) * 128 * 256 * 4)
   })
 
+  it('counts what passes between host and GPU, and through the file once host memory ends', async () => {
+    const rates = { gflops: 100, transferRate: 1e9, memoryBudget: 2 ** 20 }
+    const [still, moving, filing] = await Promise.all([run({ ...rates, transferRate: null }), run(rates), run({ ...rates, hostMemory: 0 })])
+    for (const [i, { forecast, id }] of moving.methods.entries()) {
+      const { seconds, movedBytes, fileTraffic, hostBytes } = forecast!
+      expect(seconds! - still.methods[i].forecast!.seconds!, id).toBeClose(movedBytes / 1e9, { relative: 1e-6 })
+      expect([fileTraffic, forecast!.fileBytes]).toEqual([0, 0])
+      const filed = filing.methods[i].forecast!
+      expect(filed.movedBytes).toBe(movedBytes)
+      expect(filed.seconds! - seconds!, id).toBeClose(filed.fileTraffic / 1e9, { relative: 1e-6 })
+      // Only what is on its way is in memory then.
+      expect(filed.hostBytes + filed.fileBytes).toBeGreaterThanOrEqual(hostBytes)
+      const most = filed.stages.reduce((a, b) => (b.hostBytes > a.hostBytes ? b : a))
+      expect(most.hostHoldings.map(({ holder }) => holder)).toEqual(['on the way between host and GPU'])
+    }
+    const [{ forecast }] = moving.methods
+    for (const { hostBytes, hostHoldings } of forecast!.stages)
+      expect(hostHoldings.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(hostBytes)
+  })
+
   it('honours overrides: what stays whole is not solved, and takes its bits', async () => {
     const spec = { label: '', method: 'gptq', options: { bits: 2 } }
     const { methods } = await dryRun(

@@ -20,15 +20,15 @@ import type { Session } from '../session.ts'
 import { examine } from './check.ts'
 import { heldOutOf } from './draw.ts'
 import { type Counts, DrySession, jobOf, type SweepingDevice } from './dry-session.ts'
-import { type Foreseen, foresee, leastMemory } from './foresee.ts'
+import { type Counted, type Foreseen, foresee, leastMemory } from './foresee.ts'
 import type { PlannedRun } from './plan.ts'
 import { mebibytes } from './remarks.ts'
 import { baselineWork, passagesWork, runWork } from './work.ts'
 
 /** Assumed time of a dispatch on a GPU that is not present, s: about what drivers take to encode and start one. */
 const DISPATCH_SECONDS = 1e-5
-/** Assumed read rate of weights, bytes per second: a usual SSD through a browser. */
-const READ_RATE = 1e9
+/** Assumed rate of files, bytes per second: a usual SSD through a browser. */
+const FILE_RATE = 1e9
 /** Assumed evaluation windows when there is no text: about those of WikiText-2 with 2048 tokens each. */
 const WINDOWS = 160
 
@@ -39,11 +39,12 @@ const TRIAL_WAITS = 3
 
 /** Seconds; null when the rate of the device is unknown. */
 function duration(
-  device: DeviceFacts,
-  { flops, bytes, dispatches, waits }: { flops: number; bytes: number; dispatches: number; waits: number },
+  { gflops, transferRate, dispatchSeconds, tick }: DeviceFacts,
+  { flops, read, moved, fileTraffic, dispatches, waits }: Counted & { flops: number; waits: number },
 ) {
-  if (!device.gflops) return null
-  return flops / (device.gflops * 1e9) + bytes / READ_RATE + dispatches * device.dispatchSeconds + waits * device.tick
+  if (!gflops) return null
+  const transfers = transferRate ? moved / transferRate : 0
+  return flops / (gflops * 1e9) + transfers + (read + fileTraffic) / FILE_RATE + dispatches * dispatchSeconds + waits * tick
 }
 
 /** Dispatches of the sweeps that a dry run skips: a product and a walk for every column block. */
@@ -58,18 +59,20 @@ function sweepDispatches({ solver, options, spec, blocks }: PlannedRun, { model 
 /** A forecast, its time not yet corrected by earlier runs. */
 function forecast(opened: OpenModel, run: PlannedRun, held: Foreseen, counts: Counts, every: number, device: DeviceFacts): Forecast {
   const { forward, solve } = runWork(run, opened, counts.calibration, counts.evaluation, every)
-  const { stages, gpuBytes, hostBytes, readBytes } = held
+  const { stages, gpuBytes, hostBytes, fileBytes, read, moved, fileTraffic } = held
   const { heldOut = 0 } = counts.calibration
   const flops = { forward: forward + passagesWork(opened, counts.passages), solve }
   const seconds = duration(device, {
     flops: flops.forward + solve,
-    bytes: readBytes,
+    read,
+    moved,
+    fileTraffic,
     dispatches: held.dispatches + sweepDispatches(run, opened),
     waits: opened.model.layouts
       .slice(0, run.blocks)
       .reduce((sum, layout) => sum + WAITS * linearsOf(layout).length + TRIAL_WAITS * trialsOf(run.aim, heldOut) * layout.stages.length, 0),
   })
-  return { flops, stages, gpuBytes, hostBytes, readBytes, seconds }
+  return { flops, stages, gpuBytes, hostBytes, fileBytes, readBytes: read, movedBytes: moved, fileTraffic, seconds }
 }
 
 /** What a run takes by its forecast; null where no rate is known. */
@@ -100,7 +103,11 @@ export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
   const { model } = session
   const { check, plan } = model.folder.blank ? await examineBlank(job, model, device) : await examine(job, session)
   if (!plan || !check.calibration || !check.evaluation) return check
-  const counts = { calibration: check.calibration, evaluation: check.evaluation, passages: plan.passages }
+  const counts = {
+    calibration: check.calibration,
+    evaluation: { ...check.evaluation, products: job.evaluation.products },
+    passages: plan.passages,
+  }
   const foreseen = await foresee(model, plan.runs, counts, device)
   for (const [i, run] of plan.runs.entries()) {
     const held = foreseen.get(run.spec.id)!
@@ -121,7 +128,7 @@ export async function checkJob(job: Job, session: Session): Promise<JobCheck> {
 function examineBlank(job: Job, model: OpenModel, device: DeviceFacts) {
   const counts: Counts = {
     calibration: { windows: job.calibration.samples, length: job.calibration.length, heldOut: heldOutOf(job.calibration) },
-    evaluation: { windows: job.evaluation.samples || WINDOWS, length: job.evaluation.length },
+    evaluation: { windows: job.evaluation.samples || WINDOWS, length: job.evaluation.length, products: job.evaluation.products },
     passages: [],
   }
   const { calibration, evaluation } = jobOf(job.runs, counts)
@@ -155,9 +162,11 @@ export function memoryProblem(
 }
 
 async function deviceAtHand(session: Session): Promise<SweepingDevice> {
-  const { name, kind, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel } = await session.gpuSummary()
-  const { dispatchSeconds, tick } = await session.gpu()
-  return { name, kind, maxBinding, maxBuffer, memoryBudget, sweepPanel, ...session.pace.counted({ gflops, dispatchSeconds, tick }) }
+  const { name, kind, f16, maxBinding, maxBuffer, memoryBudget, gflops, sweepPanel } = await session.gpuSummary()
+  const { dispatchSeconds, tick, transferRate } = await session.gpu()
+  const hostMemory = session.parking.limit
+  const rates = session.pace.counted({ gflops, dispatchSeconds, tick, transferRate })
+  return { name, kind, f16, maxBinding, maxBuffer, memoryBudget, hostMemory, sweepPanel, ...rates }
 }
 
 /** One run of every algorithm, with those of the options that it has. */
@@ -177,19 +186,24 @@ export async function dryRun(
 ): Promise<DryRun> {
   // Of the column panels that a GPU may use, the widest take the most memory.
   const facts: SweepingDevice = device
-    ? { ...device, name: device.label, kind: 'gpu', dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
+    ? { ...device, name: device.label, kind: 'gpu', f16: true, dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
     : await deviceAtHand(session)
   const { model, folder, family, parameters, dtype } = opened
   const most = model.shape.maxPositions ?? Number.POSITIVE_INFINITY
   const counts: Counts = {
     calibration: { windows: calibration.samples, length: Math.min(calibration.length, most), heldOut: heldOutOf(calibration) },
-    evaluation: { windows: evaluation.samples || WINDOWS, length: Math.min(evaluation.length, most) },
+    evaluation: {
+      windows: evaluation.samples || WINDOWS,
+      length: Math.min(evaluation.length, most),
+      products: evaluation.products,
+    },
     passages: [],
   }
   const linears = kindsOf(model).flatMap(linearsOf)
   const largest = (bytes: (linear: (typeof linears)[0]) => number) =>
     linears.map((linear) => ({ name: linear.name, bytes: bytes(linear) })).reduce((a, b) => (b.bytes > a.bytes ? b : a))
-  const baseline = { flops: baselineWork(opened, counts.evaluation).forward, readBytes: 0, dispatches: 0, seconds: null as number | null }
+  const flops = baselineWork(opened, counts.evaluation).forward
+  let base: Counted = { read: 0, moved: 0, fileTraffic: 0, dispatches: 0 }
   const specs = asked ?? specsOf(options, overrides)
   // One by one, so that an error of one method does not affect the others.
   const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
@@ -202,7 +216,7 @@ export async function dryRun(
     const wrong = held?.error ?? check.problems.find(({ severity }) => severity === 'error')
     const problem = wrong ? { code: wrong.code as ErrorData['code'], message: wrong.message, hint: wrong.hint } : null
     const { bitsPerWeight = null, checkpointBytes = null } = check.runs.at(0) ?? {}
-    if (held) Object.assign(baseline, { readBytes: held.baselineReadBytes, dispatches: held.baselineDispatches })
+    if (held) base = held.baseline
     const raw = held && plan && !problem ? forecast(opened, plan.runs[0], held, counts, 0, facts) : null
     // Corrections from this device do not apply to another.
     const given = raw && !device ? corrected(session, plan!.runs[0], raw, opened) : raw
@@ -211,8 +225,7 @@ export async function dryRun(
     const fits = made && made.gpuBytes <= facts.memoryBudget
     methods.push({ id, label, bitsPerWeight, checkpointBytes, forecast: made, fits, problem })
   }
-  baseline.seconds = duration(facts, { ...baseline, bytes: baseline.readBytes, waits: 0 })
-  const { maxBinding, maxBuffer, memoryBudget, gflops } = facts
+  const { maxBinding, maxBuffer, memoryBudget, gflops, transferRate, hostMemory } = facts
   return {
     model: { name: folder.name, family: family.label, parameters, blocks: model.shape.blocks, dtype, weights: !folder.blank },
     device: {
@@ -221,13 +234,21 @@ export async function dryRun(
       maxBuffer,
       memoryBudget,
       gflops,
+      transferRate,
+      hostMemory,
       from: device?.from ?? 'Measured on this device; memory is estimated from the limits.',
     },
     tensors: { count: folder.checkpoint.tensors.size, bytes: folder.checkpoint.bytes },
     largest: { weight: largest(({ q, p }) => q * p * 4), gram: largest(({ p }) => p * p * 4) },
     calibration: counts.calibration,
     evaluation: counts.evaluation,
-    baseline: { flops: baseline.flops, readBytes: baseline.readBytes, seconds: baseline.seconds },
+    baseline: {
+      flops,
+      readBytes: base.read,
+      movedBytes: base.moved,
+      fileTraffic: base.fileTraffic,
+      seconds: duration(facts, { ...base, flops, waits: 0 }),
+    },
     methods,
   }
 }

@@ -17,13 +17,19 @@ import type { PlannedRun } from './plan.ts'
 
 type Place = Stage | 'load'
 
-/** Memory and bytes read of one run, or the error that stopped it. */
-interface Trial {
+/** What adds up over a run: bytes of weights read, bytes between host and GPU and to and from files, and dispatches. */
+const COUNTED = ['read', 'moved', 'fileTraffic', 'dispatches'] as const
+export type Counted = Record<(typeof COUNTED)[number], number>
+
+/** Memory and traffic of one run, or the error that stopped it. */
+interface Trial extends Counted {
   stages: Map<Place, StagePeaks>
-  read: number
-  dispatches: number
+  /** Most bytes in files. */
+  filed: number
   error: ErrorData | null
 }
+
+const nothing = (): Trial => ({ stages: new Map(), read: 0, moved: 0, fileTraffic: 0, dispatches: 0, filed: 0, error: null })
 
 /** A model of some of its blocks only, by their numbers. */
 function shortened({ model }: OpenModel, picked: number[]): Model {
@@ -47,19 +53,27 @@ async function attempt(
 ): Promise<Map<string, Trial>> {
   const gpu = new DryDevice(device)
   takePanel(gpu, device.sweepPanel)
-  const trials = new Map(
-    ['', ...runs.map(({ id }) => id)].map((id): [string, Trial] => [id, { stages: new Map(), read: 0, dispatches: 0, error: null }]),
-  )
+  const trials = new Map(['', ...runs.map(({ id }) => id)].map((id): [string, Trial] => [id, nothing()]))
   let trial = trials.get('')!
   let stage: Place = 'baseline'
-  let dispatches = 0
+  let before = { dispatches: 0, moved: 0, fileTraffic: 0 }
   const note = (place: Place) => {
-    trial.dispatches += gpu.dispatches - dispatches
-    dispatches = gpu.dispatches
+    const { dispatches, moved } = gpu
+    const { fileTraffic } = gpu.host
+    trial.dispatches += dispatches - before.dispatches
+    trial.moved += moved - before.moved
+    trial.fileTraffic += fileTraffic - before.fileTraffic
+    before = { dispatches, moved, fileTraffic }
     const { held, holdings, transfer } = gpu.lap()
-    const known = trial.stages.get(place) ?? { gpuBytes: 0, hostBytes: 0, holdings: [] }
-    const hostBytes = Math.max(known.hostBytes, gpu.memory.parked + transfer)
-    trial.stages.set(place, held > known.gpuBytes ? { gpuBytes: held, hostBytes, holdings } : { ...known, hostBytes })
+    const waiting = gpu.host.lap()
+    trial.filed = Math.max(trial.filed, waiting.filed)
+    const hostBytes = waiting.held + transfer
+    const hostHoldings = [...waiting.holdings, { holder: 'on the way between host and GPU', bytes: transfer }]
+    const known = trial.stages.get(place) ?? { gpuBytes: 0, holdings: [], hostBytes: 0, hostHoldings: [] }
+    trial.stages.set(place, {
+      ...(held > known.gpuBytes ? { gpuBytes: held, holdings } : { gpuBytes: known.gpuBytes, holdings: known.holdings }),
+      ...(hostBytes > known.hostBytes ? { hostBytes, hostHoldings } : { hostBytes: known.hostBytes, hostHoldings: known.hostHoldings }),
+    })
   }
   const model = hollow(opened, (bytes) => {
     trial.read += bytes
@@ -90,11 +104,9 @@ async function attempt(
   return trials
 }
 
-/** Memory and bytes read of a run, and bytes read of the baseline. */
-export type Foreseen = Omit<Forecast, 'flops' | 'seconds'> & {
-  dispatches: number
-  baselineReadBytes: number
-  baselineDispatches: number
+/** Memory and traffic of a run, and traffic of the baseline. */
+export interface Foreseen extends Pick<Forecast, 'stages' | 'gpuBytes' | 'hostBytes' | 'fileBytes'>, Counted {
+  baseline: Counted
   error: ErrorData | null
 }
 
@@ -207,6 +219,7 @@ function extended(short: Map<string, Trial>, further: Further[], id: string): Fo
     const own = figure(trial) ?? 0
     return more.reduce((sum, { trial: longer, times }) => sum + times * ((figure(longer) ?? own) - own), own)
   }
+  const counted = (side: Side) => Object.fromEntries(COUNTED.map((what) => [what, grown(side, (trial) => trial[what])])) as Counted
   // Blocks add to the memory only where they stay; else trials of several lengths differ by what happens to be kept for reuse.
   const stays = run.trial.read === 0
   const held = (side: Side, figure: (trial: Trial) => number | undefined) =>
@@ -218,25 +231,35 @@ function extended(short: Map<string, Trial>, further: Further[], id: string): Fo
       const [gpuBytes, hostBytes] = (['gpuBytes', 'hostBytes'] as const).map((what) =>
         held(side, ({ stages }) => stages.get(stage)?.[what]),
       )
-      return { stage, gpuBytes, hostBytes, holdings: holdingsOf(side, stage, gpuBytes) }
+      const hostHoldings = worstOf(side, stage, 'hostBytes').hostHoldings
+      return { stage, gpuBytes, hostBytes, holdings: holdingsOf(side, stage, gpuBytes), hostHoldings }
     }),
   )
   return {
     stages,
     gpuBytes: Math.max(...stages.map(({ gpuBytes }) => gpuBytes)),
     hostBytes: Math.max(...stages.map(({ hostBytes }) => hostBytes)),
-    readBytes: grown(run, ({ read }) => read),
-    dispatches: grown(run, ({ dispatches }) => dispatches),
-    baselineReadBytes: grown(base, ({ read }) => read),
-    baselineDispatches: grown(base, ({ dispatches }) => dispatches),
+    fileBytes: held(run, ({ filed }) => filed),
+    ...counted(run),
+    baseline: counted(base),
     error: run.trial.error ?? run.more.find(({ trial }) => trial.error)?.trial.error ?? null,
   }
 }
 
-/** Who holds the memory of a stage: what the trials that were made do not show is weights of the blocks that were left out. */
-function holdingsOf({ trial, more }: { trial: Trial; more: { trial: Trial }[] }, stage: Place, gpuBytes: number): Holding[] {
+interface Trials {
+  trial: Trial
+  more: { trial: Trial }[]
+}
+
+/** Of the trials that were made, the peaks of a stage where it took the most. */
+function worstOf({ trial, more }: Trials, stage: Place, what: 'gpuBytes' | 'hostBytes'): StagePeaks {
   const seen = [trial, ...more.map(({ trial }) => trial)].flatMap(({ stages }) => stages.get(stage) ?? [])
-  const { holdings, gpuBytes: shown } = seen.reduce((most, one) => (one.gpuBytes > most.gpuBytes ? one : most))
+  return seen.reduce((most, one) => (one[what] > most[what] ? one : most))
+}
+
+/** Who holds the memory of a stage: what the trials that were made do not show is weights of the blocks that were left out. */
+function holdingsOf(side: Trials, stage: Place, gpuBytes: number): Holding[] {
+  const { holdings, gpuBytes: shown } = worstOf(side, stage, 'gpuBytes')
   if (gpuBytes <= shown) return holdings
   const weights = holdings.find(({ holder }) => holder === BLOCK_WEIGHTS)?.bytes ?? 0
   const others = holdings.filter(({ holder }) => holder !== BLOCK_WEIGHTS)

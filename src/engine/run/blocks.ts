@@ -38,6 +38,9 @@ interface StageAtHand {
   chosen?: LinearShape[]
 }
 
+/** Of the hidden states of a run, in the order in which the journal keeps them. */
+const HOLDERS = ['calibration states', 'evaluation states', 'states of passages', 'full-precision calibration states']
+
 export class BlockLoop extends EndPass {
   /** Of the run at hand, whose quantized blocks the journal has. */
   #linears: Linears | null = null
@@ -112,7 +115,7 @@ export class BlockLoop extends EndPass {
     const solvedOf = (stage: number) => stages[stage].filter(({ name }) => run.plan.linears[k].has(name))
     const solve: SolveStage = async (stage, sums, diagonal, outputs) => {
       // Of scaled inputs they would say nothing of the model's own weights.
-      if (sums && !run.plan.solver.transform) this.#keepSums(run, k, stage, sums)
+      if (sums && !run.plan.solver.transform) await this.#keepSums(run, k, stage, sums)
       if (sums && this.host.elsewhere?.wait) {
         const others = await this.host.elsewhere.wait(
           solvedOf(stage)
@@ -142,7 +145,7 @@ export class BlockLoop extends EndPass {
     const { solver } = plan
     const derived = new Derived()
     const gramDiagonal = await diagonal
-    sums?.fetch('gram')
+    await sums?.fetch('gram')
     const shared = sums &&
       gramDiagonal && {
         sums,
@@ -194,9 +197,9 @@ export class BlockLoop extends EndPass {
     await this.journal.keepLinear(layer, stored, run.seconds)
   }
 
-  #keepSums({ id, plan: { fullInputs } }: SolvingRun, k: number, stage: number, sums: StageSums): void {
+  async #keepSums({ id, plan: { fullInputs } }: SolvingRun, k: number, stage: number, sums: StageSums): Promise<void> {
     if (!this.host.grams?.fits(sums)) return
-    sums.fetch('gram', 'cross', 'heldOut')
+    await sums.fetch('gram', 'cross', 'heldOut')
     const names = this.opened.model.layouts[k].stages[stage].map(({ name }) => blockName(this.opened, k, name))
     this.host.grams.keep(this.gpu, this.opened, runKey(this.journal.head.started, id), { linears: names, fullInputs }, sums)
   }
@@ -262,7 +265,7 @@ export class BlockLoop extends EndPass {
   async #states({ plan }: Run, solved: number): Promise<Streams & { judged: Hidden; passages: Hidden; from: number }> {
     const windows = [...this.calibration, ...this.heldOut]
     const texts = [windows, this.evaluation, this.passages, plan.compared ? windows : []]
-    const fresh = () => texts.map((batches, n) => this.hidden(batches, n === 0 || n === 3))
+    const fresh = () => texts.map((batches, n) => this.hidden(batches, HOLDERS[n], n === 0 || n === 3))
     const kept = fresh()
     const from = await this.journal.states(kept)
     if (from && from <= solved) {

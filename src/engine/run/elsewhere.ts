@@ -34,7 +34,7 @@ export class PartLoop extends BlockLoop {
     const windows = [...this.calibration, ...this.heldOut]
     const stagesOf = (k: number) => opened.model.layouts[k].stages
     const whole = (k: number) => stagesOf(k).every((_, stage) => has(k, stage))
-    let seen = this.hidden(windows, true)
+    let seen = this.hidden(windows, undefined, true)
     let from = await journal.states([seen])
     if (!from || !Array.from({ length: from }, (_, k) => k).every(whole)) {
       seen.dispose()
@@ -91,7 +91,7 @@ export class PartLoop extends BlockLoop {
       const message = `${plan.solver.label} needs the mean size of each input, which these Gram matrices were kept without.`
       throw new WorkbenchError('plan-invalid', message, 'Keep them from full-precision inputs.')
     }
-    const sums = new StageSums(this.gpu, linear, { compared: false, sizes: sizes !== null, shelves: false })
+    const sums = new StageSums(this.gpu, linear, { compared: false, sizes: sizes !== null, parking: null })
     this.gpu.write(sums.seen.gram, gram)
     if (heldOut) {
       await sums.turn()

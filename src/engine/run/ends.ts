@@ -120,9 +120,9 @@ export abstract class EndPass extends StagePass {
     const { gpu } = this
     const { model } = this.opened
     const outer = await this.outerWeights()
-    const sums = new StageSums(gpu, { name, p }, { compared: original !== null, sizes: false, shelves: false })
+    const sums = new StageSums(gpu, { name, p }, { compared: original !== null, sizes: false, parking: null })
     const normed = async (hidden: Hidden, i: number) => {
-      const states = hidden.take(i)
+      const states = await hidden.take(i)
       const made = model.finish(gpu, outer, states)
       await hidden.giveBack(i, states)
       return made

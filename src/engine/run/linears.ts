@@ -104,7 +104,7 @@ export class Linears {
     const wide = inFloats(gpu, held)
     const { sums, gramDiagonal, derived } = shared
     await sums.shelve('gram')
-    sums.fetch('gram')
+    await sums.fetch('gram')
     const { gram } = sums.seen
     const base = this.#lost(wide, null, gram, outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
@@ -171,7 +171,7 @@ export class Linears {
     if (!heldOut) return { reading: Reading.of(undefined) }
     const { what } = result
     await sums.shelve('heldOut.gram')
-    sums.fetch('heldOut.gram')
+    await sums.fetch('heldOut.gram')
     const whole = this.#lost(weight, null, heldOut.gram, outputs)
     const error = this.#lost(weight, what, heldOut.gram, outputs)
     // A linear in slices is left out: its rounding does not fit one binding.

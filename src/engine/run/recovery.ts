@@ -46,6 +46,8 @@ export class Recovery<Built> {
       this.#gpu.releaseSince(this.#mark)
       this.#gpu.trim()
     }
+    this.#gpu?.host.clear()
+    this.host.session.parking.clear()
     this.#gpu = null
     this.#built = null
   }
