@@ -96,7 +96,7 @@ export class ProbeLoop extends StagePass {
       const names = stages[stage].map(({ name }) => name).filter((name) => run.linears[k].has(name))
       if (!sums || !diagonal || !names.length) return
       // Large sums wait on the host until their stage is looked at.
-      sums.fetch('gram', 'heldOut.gram')
+      await sums.fetch('gram', 'heldOut.gram')
       const derived = new Derived()
       const { gram } = sums.seen
       const problem = { gpu: this.gpu, gram, gramDiagonal: await diagonal, derived, judge: sums.heldOut?.gram ?? gram }
