@@ -4,7 +4,7 @@
  */
 import type { ErrorData } from '../../errors.ts'
 import { type DeviceFacts, DryDevice } from '../../gpu/dry.ts'
-import { kindsOf, linearsOf } from '../../models/family.ts'
+import { kindsOf, linearsOf, type Model } from '../../models/family.ts'
 import type { OpenModel } from '../../models/open.ts'
 import { resolveOptions, type Options } from '../../options.ts'
 import type { Override } from '../../overrides.ts'
@@ -177,28 +177,30 @@ const specsOf = (options: Options, overrides: Override[]) =>
     return { id, label, method: id, options: known(options), overrides: each }
   })
 
+/** The windows that are asked for, none longer than the model takes. */
+function countsOf({ calibration, evaluation }: DryRunSpec, { shape: { maxPositions } }: Model): Counts {
+  const length = (asked: number) => Math.min(asked, maxPositions ?? Number.POSITIVE_INFINITY)
+  return {
+    calibration: { windows: calibration.samples, length: length(calibration.length), heldOut: heldOutOf(calibration) },
+    evaluation: { windows: evaluation.samples || WINDOWS, length: length(evaluation.length), products: evaluation.products },
+    passages: [],
+  }
+}
+
 /** The forecast of every algorithm on a model, or of given runs, for the given device or that of the session. */
 export async function dryRun(
   opened: OpenModel,
-  { options, overrides = [], calibration, evaluation, device, runs: asked }: DryRunSpec,
+  asking: DryRunSpec,
   session: Session,
   hear?: (progress: DryProgress) => void,
 ): Promise<DryRun> {
+  const { options, overrides = [], device, runs: asked } = asking
   // Of the column panels that a GPU may use, the widest take the most memory.
   const facts: SweepingDevice = device
     ? { ...device, name: device.label, kind: 'gpu', f16: true, dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
     : await deviceAtHand(session)
   const { model, folder, family, parameters, dtype } = opened
-  const most = model.shape.maxPositions ?? Number.POSITIVE_INFINITY
-  const counts: Counts = {
-    calibration: { windows: calibration.samples, length: Math.min(calibration.length, most), heldOut: heldOutOf(calibration) },
-    evaluation: {
-      windows: evaluation.samples || WINDOWS,
-      length: Math.min(evaluation.length, most),
-      products: evaluation.products,
-    },
-    passages: [],
-  }
+  const counts = countsOf(asking, model)
   const linears = kindsOf(model).flatMap(linearsOf)
   const largest = (bytes: (linear: (typeof linears)[0]) => number) =>
     linears.map((linear) => ({ name: linear.name, bytes: bytes(linear) })).reduce((a, b) => (b.bytes > a.bytes ? b : a))
@@ -225,19 +227,11 @@ export async function dryRun(
     const fits = made && made.gpuBytes <= facts.memoryBudget
     methods.push({ id, label, bitsPerWeight, checkpointBytes, forecast: made, fits, problem })
   }
-  const { maxBinding, maxBuffer, memoryBudget, gflops, transferRate, hostMemory } = facts
+  const { name, maxBinding, maxBuffer, memoryBudget, gflops, transferRate, hostMemory } = facts
+  const from = device?.from ?? 'Measured on this device; memory is estimated from the limits.'
   return {
     model: { name: folder.name, family: family.label, parameters, blocks: model.shape.blocks, dtype, weights: !folder.blank },
-    device: {
-      label: facts.name,
-      maxBinding,
-      maxBuffer,
-      memoryBudget,
-      gflops,
-      transferRate,
-      hostMemory,
-      from: device?.from ?? 'Measured on this device; memory is estimated from the limits.',
-    },
+    device: { label: name, maxBinding, maxBuffer, memoryBudget, gflops, transferRate, hostMemory, from },
     tensors: { count: folder.checkpoint.tensors.size, bytes: folder.checkpoint.bytes },
     largest: { weight: largest(({ q, p }) => q * p * 4), gram: largest(({ p }) => p * p * 4) },
     calibration: counts.calibration,
