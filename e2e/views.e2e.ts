@@ -53,8 +53,8 @@ const told = ({ bitsPerWeight, perplexity, kl, klSpread, top1, meanRelativeError
   'KL 99th percentile': format.divergence(klSpread!.p99),
   'KL maximum': format.divergence(klSpread!.max),
   'Same top token': format.share(top1),
-  'Mean layer error': format.relativeError(meanRelativeError, 'scientific'),
-  'Worst layer error': format.relativeError(worst!.relativeError, 'scientific'),
+  'Mean layer error': format.relativeError(meanRelativeError, 'fraction'),
+  'Worst layer error': format.relativeError(worst!.relativeError, 'fraction'),
   Time: format.duration(seconds),
 })
 
@@ -78,7 +78,7 @@ test('the figures of the charts are those of the report', async () => {
   const linears = report.linears.map((name, i) => [name, ...report.runs.map(({ layers }) => layers[i].relativeError)] as const)
   const errors = linears.map(([name, ...values]) => [
     shortName(name as string),
-    ...values.map((value) => format.scientific(value as number)),
+    ...values.map((value) => format.relativeError(value as number, 'fraction')),
   ])
   const bare = (rows: string[][]) => rows.slice(1).map((row) => row.slice(0, 4).map((cell) => cell.replace(' !', '')))
   expect(bare(await tableOf(/^Relative error by block/))).toEqual(errors)

@@ -43,10 +43,10 @@ test('perplexity has two decimals, and its change a sign and two digits of its e
   expect(format.perplexityChange(1e6, 2e5)).toEqual({ text: '+1.0e6', error: '2.0e5' })
 })
 
-test('relative error is scientific or a percentage', () => {
-  expect(format.relativeError(0.0234, 'scientific')).toBe('2.3e-2')
+test('relative error is a fraction or a percentage', () => {
+  expect(format.relativeError(0.0234, 'fraction')).toBe('0.023')
   expect(plain(format.relativeError(0.0234, 'percent'))).toBe('2.34 %')
-  expect(plain(format.relativeError(0.00001, 'percent'))).toBe('1.0e-3 %')
+  expect(plain(format.relativeError(0.00001, 'percent'))).toBe('0.00100 %')
 })
 
 test('counts of parameters, bits, percentages and shapes', () => {
@@ -64,7 +64,7 @@ test('counts of parameters, bits, percentages and shapes', () => {
 
 test('fractions are shown in percent, ratios as multiples', () => {
   expect([0.01, 0.005, 0.125, 0].map((value) => plain(format.fraction(value)))).toEqual(['1 %', '0.5 %', '12.5 %', '0 %'])
-  expect([0.71, 1, 12.34, 0.001].map((value) => plain(format.ratio(value)))).toEqual(['× 0.71', '× 1.0', '× 12', '× 1.0e-3'])
+  expect([0.71, 1, 12.34, 0.001].map((value) => plain(format.ratio(value)))).toEqual(['× 0.71', '× 1.0', '× 12', '× 0.0010'])
 })
 
 test('numbers are read as people type them', () => {

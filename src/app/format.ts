@@ -1,9 +1,10 @@
 /** Formats numbers for display. Units follow a narrow no-break space, so that figures align and never wrap. */
+import { figure } from '../figure.ts'
 
 const space = '\u202f'
 const none = '–'
 
-export type ErrorUnit = 'scientific' | 'percent'
+export type ErrorUnit = 'fraction' | 'percent'
 
 /** Three significant digits, without an exponent: 0.918, 9.18, 91.8, 918. */
 function significant(value: number): string {
@@ -54,7 +55,7 @@ export function clock(seconds: number | null): string {
 
 export function perplexity(value: number | null): string {
   if (value === null) return none
-  return value >= 1e5 ? scientific(value) : value.toFixed(value >= 1e4 ? 0 : 2)
+  return value >= 1e5 ? figure(value) : value.toFixed(value >= 1e4 ? 0 : 2)
 }
 
 /**
@@ -69,28 +70,17 @@ export function perplexityChange(value: number, error: number | null): { text: s
   return { text: sign + size, error: error === null ? null : show(error) }
 }
 
-/** Along an axis every tick has one digit. */
-export function scientificTick(value: number): string {
-  return value === 1 ? '1' : value.toExponential(0).replace('e+', 'e')
-}
-
-/** Two digits: 2.3e-2. */
-export function scientific(value: number): string {
-  return value === 0 ? '0' : value.toExponential(1).replace('e+', 'e')
-}
+/** Along a logarithmic axis, where every tick has one digit. */
+export const tick = (value: number) => figure(value, 1)
 
 export function relativeError(value: number | null, unit: ErrorUnit): string {
   if (value === null) return none
-  if (unit === 'scientific') return scientific(value)
-  const percent = value * 100
-  return `${percent !== 0 && percent < 0.01 ? scientific(percent) : significant(percent)}${space}%`
+  return unit === 'percent' ? `${figure(value * 100, 3)}${space}%` : figure(value)
 }
 
-/** KL divergence: two significant digits, 0.28 or 2.1e-4. */
+/** KL divergence, which rounding may leave slightly below 0. */
 export function divergence(value: number | null): string {
-  if (value === null) return none
-  const size = Math.max(0, value)
-  return size === 0 ? '0' : size < 0.001 || size >= 99.5 ? scientific(size) : size.toPrecision(2)
+  return value === null ? none : figure(Math.max(0, value))
 }
 
 /** A share of all positions: 93.4 %. */
@@ -110,9 +100,9 @@ export function fraction(value: number): string {
   return `${Number((value * 100).toPrecision(3))}${space}%`
 }
 
-/** How many times as much: two digits. */
+/** How many times as much. */
 export function ratio(value: number): string {
-  return `×${space}${value >= 1000 || value < 0.01 ? scientific(value) : value.toPrecision(value >= 100 ? 3 : 2)}`
+  return `×${space}${figure(value)}`
 }
 
 /** What people type for a number: also 1 %, and a comma where a point would be. Null where it is none. */

@@ -62,7 +62,7 @@ test('results become a Markdown table with what they were measured on', () => {
   const lines = toMarkdown(view, context).split('\n')
   expect(lines[0]).toBe('### My model/1 (LLaMA, 0.92 M parameters)')
   expect(lines).toContain(
-    '| A \\| B |  | 2.13 | 3.00 MiB | 2.11 ± 0.05 (+0.28) | 0.021 ± 3.2e-4 | 0.0080 | 0.19 | 0.90 | 93.4 % | 1.2e-1 | 2.1e-1 (model.layers.0.self_attn.v_proj) | 17 s | finished |',
+    '| A \\| B |  | 2.13 | 3.00 MiB | 2.11 ± 0.05 (+0.28) | 0.021 ± 3.2e-4 | 0.0080 | 0.19 | 0.90 | 93.4 % | 0.12 | 0.21 (model.layers.0.self_attn.v_proj) | 17 s | finished |',
   )
   expect(lines).toContain('- Calibration: Stories, 4 windows of 64 tokens, consecutive, seed 7 (SHA-256 of the token ids 0123456789abcdef)')
   expect(lines).toContain('- Evaluation: My text.txt, 4 windows of 64 tokens (SHA-256 of the token ids 0123456789abcdef)')

@@ -84,9 +84,9 @@ function rowOf(run: RunView, view: JobView, { catalog, model }: Pick<ResultConte
     ...(['median', 'p99', 'max'] as const).map((key) => format.divergence(result?.klSpread?.[key] ?? null)),
     format.share(result?.top1 ?? null),
     ...(job.lambada ? [format.accuracy(result?.lambada)?.text ?? '–'] : []),
-    format.relativeError(result?.meanRelativeError ?? null, 'scientific'),
-    ...(heldOut ? [format.relativeError(result?.meanHeldOutError ?? null, 'scientific')] : []),
-    result?.worst ? `${format.relativeError(result.worst.relativeError, 'scientific')} (${result.worst.name})` : '–',
+    format.relativeError(result?.meanRelativeError ?? null, 'fraction'),
+    ...(heldOut ? [format.relativeError(result?.meanHeldOutError ?? null, 'fraction')] : []),
+    result?.worst ? `${format.relativeError(result.worst.relativeError, 'fraction')} (${result.worst.name})` : '–',
     result ? format.duration(result.seconds) : '–',
     run.state,
   ]

@@ -29,7 +29,7 @@ test('before anything is solved, what is foreseen is called an estimate', () => 
   expect(mixText(mix)).toEqual([
     'The best mixture within 3.500 bits per weight takes 3.456 bits per weight: 3 linears at 3 bits, 1 at 4 bits.',
     "  --override 'down_proj:bits=4'",
-    'Foreseen: KL about 2.0e-3 nats, an estimate that may be off by a factor of two.',
+    'Foreseen: KL about 0.0020 nats, an estimate that may be off by a factor of two.',
   ])
   expect(mixText({ ...mix, largest: true })[0]).toMatch(/^The largest mixture, which 3.500 bits per weight is more than, takes 3.456/)
 })
@@ -50,6 +50,6 @@ test('beside measured uniform runs, text and JSON foresee the same', () => {
   const run = result(3e-3)
   expect(budgetOf(found, run)).toMatchObject({ predicted_kl: 4e-3, predicted_by: 'measured', predicted_bound: 2e-3, better: 'uniform' })
   expect(budgetText(found, { runs: [run] } as JobReport)).toContain(
-    'Foreseen for the mixture: KL about 4.0e-3 nats, by the measured uniform runs; measured: 3.00e-3',
+    'Foreseen for the mixture: KL about 0.0040 nats, by the measured uniform runs; measured: 0.00300',
   )
 })

@@ -15,6 +15,8 @@ import type { Session } from '../engine/session.ts'
 import { fromErrorData, WorkbenchError } from '../errors.ts'
 import { stopOnSignals } from './process.ts'
 import type { Speaker } from './speaker.ts'
+import { figure } from '../figure.ts'
+import { shown } from './result.ts'
 
 /** The probe, the uniform runs, the mixture. */
 const STEPS = 3
@@ -122,7 +124,7 @@ function better({ mix: { uniform: sizes, budget }, uniform }: Mixed, run: RunRes
 const measuredOf = ({ mix, uniform }: Mixed) => uniform.map(({ kl }, i) => ({ options: mix.uniform[i].options, kl }))
 
 const foreseenText = ({ kl, by }: ForeseenKl) =>
-  `KL about ${kl.toExponential(1)} nats${by === 'prices' ? ', an estimate that may be off by a factor of two' : ', by the measured uniform runs'}`
+  `KL about ${figure(kl)} nats${by === 'prices' ? ', an estimate that may be off by a factor of two' : ', by the measured uniform runs'}`
 
 /** For `--json`. */
 export function budgetOf(found: Mixed, run: RunResult) {
@@ -158,12 +160,12 @@ export function budgetOf(found: Mixed, run: RunResult) {
 export function budgetText(found: Mixed, { runs: [run] }: JobReport): string {
   const { mix, uniform } = found
   const foreseen = foreseenKl(mix, mix.predicted, measuredOf(found))
-  const lines = [`Foreseen for the mixture: ${foreseenText(foreseen)}; measured: ${run.kl?.toExponential(2)}`]
+  const lines = [`Foreseen for the mixture: ${foreseenText(foreseen)}; measured: ${shown(run.kl)}`]
   lines.push(
     ...uniform.map((one, i) => {
       const { kl, error } = apart(one, run)
-      const more = `${kl < 0 ? 'less' : 'more'} than the mixture by ${Math.abs(kl).toExponential(2)}${error === null ? '' : ` ± ${error.toExponential(1)}`}`
-      return `All linears at ${widthInWords(mix.uniform[i].options)}: ${sizeText(mix.budget, mix.uniform[i].size)}, KL ${one.kl?.toExponential(2)} nats, ${more}; perplexity ${one.perplexity?.toFixed(3)}`
+      const more = `${kl < 0 ? 'less' : 'more'} than the mixture by ${shown(Math.abs(kl))}${error === null ? '' : ` ± ${figure(error)}`}`
+      return `All linears at ${widthInWords(mix.uniform[i].options)}: ${sizeText(mix.budget, mix.uniform[i].size)}, KL ${shown(one.kl)} nats, ${more}; perplexity ${one.perplexity?.toFixed(3)}`
     }),
   )
   const uniformly = better(found, run)

@@ -2,6 +2,7 @@
 import type { JobReport } from '../engine/job/report.ts'
 import { type EndResult, type LastWords, type LayerResult, bitsByContent, countedIn } from '../engine/job/result.ts'
 import { overrideText } from '../overrides.ts'
+import { figure } from '../figure.ts'
 
 /** What `--json` prints. */
 /** `pushed`: address of the repository that the checkpoint was uploaded to. */
@@ -94,6 +95,9 @@ function accuracyOf(words: LastWords | undefined) {
   return { accuracy, se: Math.sqrt((accuracy * (1 - accuracy)) / words.passages), passages: words.passages }
 }
 
+/** A measured figure of a summary. */
+export const shown = (value: number | null) => (value === null ? '–' : figure(value, 3))
+
 export function summary(report: JobReport, saved: string | undefined, pushed: string | null): string {
   const run = report.runs.at(0)
   const { name, quantized } = report.model
@@ -112,20 +116,18 @@ export function summary(report: JobReport, saved: string | undefined, pushed: st
   words('as stored', report.fpLambada)
   if (run) {
     lines.push(`Perplexity quantized: ${run.perplexity?.toFixed(3)}${spread(run.perplexityError)}`)
-    lines.push(
-      `KL divergence from full precision: ${run.kl?.toExponential(2)} nats; same top token: ${((run.top1 ?? 0) * 100).toFixed(1)} %`,
-    )
+    lines.push(`KL divergence from full precision: ${shown(run.kl)} nats; same top token: ${((run.top1 ?? 0) * 100).toFixed(1)} %`)
     words('quantized', run.lambada)
     lines.push(`Bits per weight: ${run.bitsPerWeight.toFixed(2)}`)
     for (const { use, type, relativeError } of run.ends ?? [])
       lines.push(
-        `${{ embedding: 'Embedding', head: 'Head', both: 'Embedding and head' }[use]} in ${type}: relative error ${relativeError.toExponential(2)}`,
+        `${{ embedding: 'Embedding', head: 'Head', both: 'Embedding and head' }[use]} in ${type}: relative error ${shown(relativeError)}`,
       )
     lines.push(
-      `Mean relative error of the layers: ${run.meanRelativeError?.toExponential(2)}, worst ${run.worst?.relativeError.toExponential(2)} (${run.worst?.name})`,
+      `Mean relative error of the layers: ${shown(run.meanRelativeError)}, worst ${shown(run.worst?.relativeError ?? null)} (${run.worst?.name})`,
     )
     if (run.meanHeldOutError !== undefined)
-      lines.push(`The same on ${report.calibration.heldOut} held-out windows: ${run.meanHeldOutError.toExponential(2)}`)
+      lines.push(`The same on ${report.calibration.heldOut} held-out windows: ${shown(run.meanHeldOutError)}`)
   }
   if (run?.export) lines.push(`Checkpoint: ${saved}`)
   if (pushed !== null) lines.push(`Uploaded to: ${pushed}`)

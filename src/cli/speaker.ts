@@ -6,6 +6,7 @@ import type { DryProgress } from '../engine/job/forecast.ts'
 import type { Stage } from '../engine/job/job.ts'
 import type { LayerResult } from '../engine/job/result.ts'
 import { describeText, type TokenCounts } from '../engine/job/texts.ts'
+import { figure } from '../figure.ts'
 
 /** The stream for the lines. */
 export interface Terminal {
@@ -208,4 +209,4 @@ function duration(seconds: number): string {
 }
 
 const errorsOf = (seen: number, heldOut: number | undefined) =>
-  `${seen.toExponential(4)}${heldOut === undefined ? '' : ` (held out ${heldOut.toExponential(4)})`}`
+  `${figure(seen, 5)}${heldOut === undefined ? '' : ` (held out ${figure(heldOut, 5)})`}`

@@ -5,6 +5,7 @@ import type { JobReport } from '../engine/job/report.ts'
 import { readSmall, writeJson, writeWhole } from './files.ts'
 import { filesOf, jobFolder, readPlan } from './job.ts'
 import { readResult } from './run.ts'
+import { figure } from '../figure.ts'
 
 /** A job of a sweep in its table. */
 export interface Row {
@@ -127,7 +128,7 @@ function csvOf(rows: Row[]): string {
   return `${[columns.join(','), ...rows.map((row) => columns.map((column) => cell(row[column])).join(','))].join('\n')}\n`
 }
 
-const digits = (value: number | null, count = 4) => (value === null ? '' : value.toPrecision(count))
+const digits = (value: number | null, count = 4) => (value === null ? '' : figure(value, count))
 
 /** The table for people; what is not done stands below it. */
 export function markdownOf(rows: Row[]): string {

@@ -6,6 +6,7 @@ import type { JobView, RunView } from '../reduce.ts'
 import { Curves } from './curves.tsx'
 import { shortName } from './names.ts'
 import type { Point } from './plot.tsx'
+import { figure } from '../../figure.ts'
 
 /** Of what was solved with damping or for a corrected target, whose last point is not the layer's error. */
 export const otherObjective = 'of a damped or corrected target, so not the error in the tables'
@@ -98,14 +99,14 @@ export function ObjectiveByIteration({ view }: { view: JobView }) {
         format: String,
         name: (x) => `Sweep ${x}`,
       }}
-      y={{ log: true, format: format.scientific, tick: format.scientificTick }}
+      y={{ log: true, format: figure, tick: format.tick }}
       table={() => ({
         columns: ['Sweep', ...curves.map(({ run }) => run.label)],
         rows: marks.map((iteration) => [
           String(iteration),
           ...curves.map(({ points }) => {
             const point = points.find(({ x }) => x === iteration)
-            return point ? `${point.y.toExponential(3)}${point.hollow ? ', relaxed' : ''}` : ''
+            return point ? `${figure(point.y, 4)}${point.hollow ? ', relaxed' : ''}` : ''
           }),
         ]),
       })}

@@ -4,6 +4,7 @@ import * as format from '../format.ts'
 import { ChartFrame } from './frame.tsx'
 import { linearScale, logScale } from './scale.ts'
 import { edge, type Shown, colourOf, legendOf, short, type FrameProps, placesOf, Axes } from './linear-frame.tsx'
+import { figure } from '../../figure.ts'
 
 /** The weights, on a log axis, since the few large ones matter most; with the levels of a run through them. */
 export function WeightHistogram({ weights, solved, shown }: { weights: WeightsLook; solved: SolvedLook | null; shown: Shown | null }) {
@@ -41,7 +42,7 @@ function Bins({ width, histogram: { from, to, counts }, levels, colour }: BinsPr
     height: 210,
     x: { domain: [from, to], ticks: linearScale([from, to]).ticks, label: 'Weight', show: short },
     // Bins that hold a part of a weight are below the axis.
-    y: { ...logScale([1, most]), log: true, show: (value) => format.scientificTick(value) },
+    y: { ...logScale([1, most]), log: true, show: format.tick },
   }
   const { left, top } = placesOf(frame)
   const step = (to - from) / counts.length
@@ -190,7 +191,7 @@ function Band({ width, label, at, low, line, high, colour }: BandProps) {
     width,
     height: 170,
     x: { domain: [at[0], last], ticks: linearScale([at[0], last], 0).ticks, label, show: short },
-    y: { ...logScale([...low, ...line, ...high]), log: true, show: format.scientificTick },
+    y: { ...logScale([...low, ...line, ...high]), log: true, show: format.tick },
   }
   const { left, top } = placesOf(frame)
   const floor = frame.y.domain[0]
@@ -224,7 +225,7 @@ export function SigmaDiagonal({ sigma: { inputs, each, mean, largest }, shown }:
       empty={null}
       table={{
         columns: ['From input', 'Mean', 'Largest'],
-        rows: mean.map((value, part) => [String(part * each), value.toExponential(3), largest[part].toExponential(3)]),
+        rows: mean.map((value, part) => [String(part * each), figure(value, 4), figure(largest[part], 4)]),
       }}
     >
       {(width) => (

@@ -87,7 +87,7 @@ function tilesOf(view: JobView, grid: MapGrid, quantity: Quantity, unit: format.
       : quantity === 'share'
         ? (value: number) => format.relativeError(value, 'percent')
         : (value: number) => format.relativeError(value, unit)
-  const tick = show === format.bitsPerWeight ? String : quantity !== 'share' && unit === 'scientific' ? format.scientificTick : show
+  const tick = show === format.bitsPerWeight ? String : quantity !== 'share' && unit === 'fraction' ? format.tick : show
   return view.runs.map(({ id, label, layers }, i) => ({
     run: id,
     label,

@@ -92,7 +92,7 @@ function drawingOf(view: JobView, unit: format.ErrorUnit, base: string): Omit<Dr
     scale: logScale([...drawn.flatMap(({ values }) => [...values.values()]), ...(ratio ? [1] : [])]),
     ratio,
     show,
-    tick: ratio || unit !== 'scientific' ? show : format.scientificTick,
+    tick: ratio || unit !== 'fraction' ? show : format.tick,
   }
 }
 

@@ -5,6 +5,7 @@ import type { JobView } from '../reduce.ts'
 import { otherObjective } from './charts.tsx'
 import { ChartFrame } from './frame.tsx'
 import { linearScale, logScale } from './scale.ts'
+import { figure } from '../../figure.ts'
 
 const edge = { left: 56, right: 12, top: 10, bottom: 34 }
 const heights = { objective: 190, changed: 92 }
@@ -43,7 +44,7 @@ export function LinearObjective({ view, name }: { view: JobView; name: string })
         columns: ['Sweep', ...traces.flatMap(({ label }) => (changes ? [label, `${label}, codes changed`] : [label]))],
         rows: [
           ...iterations.map((iteration) => [String(iteration + 1), ...traces.flatMap((trace) => cells(trace, iteration, changes))]),
-          ...levels.map(({ label, value }) => [`${label}: ${value.toExponential(3)}`]),
+          ...levels.map(({ label, value }) => [`${label}: ${figure(value, 4)}`]),
         ],
       }}
     >
@@ -54,7 +55,7 @@ export function LinearObjective({ view, name }: { view: JobView; name: string })
 
 function cells({ points }: Trace, iteration: number, changes: boolean): string[] {
   const point = points.find((one) => one.iteration === iteration)
-  const value = point ? `${point.value.toExponential(3)}${point.relaxed ? ', relaxed' : ''}` : ''
+  const value = point ? `${figure(point.value, 4)}${point.relaxed ? ', relaxed' : ''}` : ''
   return changes ? [value, point && point.changed !== null ? format.share(point.changed) : ''] : [value]
 }
 
@@ -96,11 +97,11 @@ function Plot({ traces, levels, iterations, changes, width }: PlotProps) {
   const height = heights.objective + (changes ? heights.changed : 0)
   return (
     <svg data-plot width={width} height={height} fontSize={12} role="img" aria-label="Objective by sweep">
-      <Ticks ticks={scale.ticks} place={y} show={format.scientificTick} width={width} />
+      <Ticks ticks={scale.ticks} place={y} show={format.tick} width={width} />
       <Sweeps first={first} last={last} place={x} top={height - 18} width={width} />
       {levels.map(({ run, label, value }) => (
         <g key={run} data-run={run}>
-          <title>{`${label}: ${format.scientific(value)}`}</title>
+          <title>{`${label}: ${figure(value)}`}</title>
           {value > 0 && (
             <path d={`M${edge.left} ${y(value)}H${width - edge.right}`} stroke={runColour(run)} strokeDasharray="5 4" strokeWidth={1.5} />
           )}
@@ -190,7 +191,7 @@ function Line({ trace: { run, label, points }, x, y }: LineProps) {
       {marked &&
         above.map(({ iteration, value, relaxed, changed }) => (
           <g key={iteration} transform={`translate(${x(iteration)} ${y(value)})`}>
-            <title>{`${label}, sweep ${iteration + 1}: ${value.toExponential(3)}${relaxed ? ', relaxed' : ''}${changed === null ? '' : `; ${format.share(changed)} of the codes changed`}`}</title>
+            <title>{`${label}, sweep ${iteration + 1}: ${figure(value, 4)}${relaxed ? ', relaxed' : ''}${changed === null ? '' : `; ${format.share(changed)} of the codes changed`}`}</title>
             <path
               d={runShape(run)}
               transform="scale(0.7)"

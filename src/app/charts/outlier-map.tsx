@@ -110,7 +110,7 @@ function Key({
       ))}
       {ticks.map((tick) => (
         <text key={tick} x={at(tick)} y={top + 22}>
-          {format.scientificTick(tick)}
+          {format.tick(tick)}
         </text>
       ))}
     </g>

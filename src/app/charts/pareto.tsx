@@ -35,7 +35,7 @@ const losses: Record<'kl' | 'perplexity' | 'error', Quantity> = {
     label: 'Mean layer error',
     of: ({ result }) => result?.meanRelativeError ?? null,
     error: () => null,
-    show: (value) => (value === null ? '–' : format.scientific(value)),
+    show: (value) => format.relativeError(value, 'fraction'),
   },
 }
 

@@ -84,7 +84,7 @@ function ErrorUnitChoice() {
       name="error-unit"
       value={unit}
       choices={[
-        { value: 'scientific', label: '1.0e-2' },
+        { value: 'fraction', label: '0.010' },
         { value: 'percent', label: '1.00 %' },
       ]}
       onChange={(errorUnit) => workbench.prefer({ errorUnit })}

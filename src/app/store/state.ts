@@ -268,13 +268,14 @@ export function isError({ severity }: { severity: string }): boolean {
   return severity === 'error'
 }
 
-const defaults: Preferences = { theme: 'system', errorUnit: 'scientific', keys: true }
+const defaults: Preferences = { theme: 'system', errorUnit: 'fraction', keys: true }
 const storageKey = 'quantease-workbench'
 
 /** Private windows may refuse storage; the page then simply forgets. */
 function readPreferences(): Preferences {
   try {
-    return { ...defaults, ...JSON.parse(localStorage.getItem(storageKey) ?? '{}') }
+    const kept: Preferences = { ...defaults, ...JSON.parse(localStorage.getItem(storageKey) ?? '{}') }
+    return kept.errorUnit === 'percent' ? kept : { ...kept, errorUnit: defaults.errorUnit }
   } catch {
     return defaults
   }

@@ -14,6 +14,7 @@ import { gridKind } from '../../quant/grids/index.ts'
 import type { OpenModel } from '../../models/open.ts'
 import type { OptionSpec } from '../../options.ts'
 import { runOptions } from '../run-options.ts'
+import { figure } from '../../figure.ts'
 
 /** The job's report of one run, without what differs from one sitting to the next, and which formats it was asked in. */
 export function checkpointReport(head: ReportHead, result: RunResult): CheckpointReport {
@@ -82,22 +83,19 @@ Made from ${origin} by QuantEase Workbench ${version} (engine ${code.slice(0, 12
 function figures(report: CheckpointReport): string {
   const run = report.runs[0]
   const spread = (value: number | null, error: number | null) =>
-    value === null ? '–' : `${value.toPrecision(6)}${error === null ? '' : ` ± ${error.toPrecision(2)}`}`
+    value === null ? '–' : `${figure(value, 6)}${error === null ? '' : ` ± ${figure(error)}`}`
+  const shown = (value: number | null) => (value === null ? '–' : figure(value, 4))
   const words = (of: LastWords | undefined) => (of ? `${((100 * of.right) / of.passages).toFixed(1)} % of ${of.passages}` : '–')
   const rows = [
     ['perplexity ± standard error', spread(report.fpPerplexity, report.fpPerplexityError), spread(run.perplexity, run.perplexityError)],
-    ['KL divergence from the model as it was loaded, nats', '0', run.kl?.toExponential(3) ?? '–'],
+    ['KL divergence from the model as it was loaded, nats', '0', shown(run.kl)],
     ['same most likely token', '100 %', run.top1 === null ? '–' : `${(100 * run.top1).toFixed(2)} %`],
     ...(run.lambada ? [['last words right', words(report.fpLambada), words(run.lambada)]] : []),
     ['bits per quantized weight', '–', run.bitsPerWeight.toFixed(3)],
-    ['mean relative error of the linears, ‖(W−Ŵ)X‖² / ‖WX‖²', '0', run.meanRelativeError?.toExponential(3) ?? '–'],
-    ...(run.meanHeldOutError === undefined ? [] : [['the same on held-out tokens', '0', run.meanHeldOutError.toExponential(3)]]),
-    ...(run.ends ?? []).map(({ name, type, relativeError }) => [
-      `relative error of ${plain(name)} in ${type}`,
-      '0',
-      relativeError.toExponential(3),
-    ]),
-    ['worst linear', '–', run.worst ? `${run.worst.relativeError.toExponential(3)} (${plain(run.worst.name)})` : '–'],
+    ['mean relative error of the linears, ‖(W−Ŵ)X‖² / ‖WX‖²', '0', shown(run.meanRelativeError)],
+    ...(run.meanHeldOutError === undefined ? [] : [['the same on held-out tokens', '0', shown(run.meanHeldOutError)]]),
+    ...(run.ends ?? []).map(({ name, type, relativeError }) => [`relative error of ${plain(name)} in ${type}`, '0', shown(relativeError)]),
+    ['worst linear', '–', run.worst ? `${shown(run.worst.relativeError)} (${plain(run.worst.name)})` : '–'],
   ]
   return [
     '## Figures',

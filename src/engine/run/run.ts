@@ -17,6 +17,7 @@ import { Pulse, FORWARD } from '../passes/pulse.ts'
 import { Recovery } from './recovery.ts'
 import { finiteOrNull, Run } from './single.ts'
 import { follow, trafficSince } from './traffic.ts'
+import { figure } from '../../figure.ts'
 
 /** What the next run would fail of as well. */
 const deviceErrors = new Set<ErrorCode>(['gpu-lost', 'gpu-failed', 'gpu-out-of-memory', 'gpu-missing'])
@@ -219,7 +220,7 @@ function reportOf(prepared: Prepared, host: Host, measured: Measured, outcome: O
 }
 
 function productsNote({ used, kl, tokens }: ProductsUsed): Problem {
-  const found = `with inputs in f16, the model as it is diverges by ${kl.toExponential(1)} nats from itself in f32 (${tokens} tokens)`
+  const found = `with inputs in f16, the model as it is diverges by ${figure(kl)} nats from itself in f32 (${tokens} tokens)`
   return used === 'f16'
     ? { severity: 'note', code: 'note', message: `Evaluation takes inputs in f16: ${found}.`, hint: '' }
     : { severity: 'warning', code: 'note', message: `Evaluation stays in f32: ${found}.`, hint: '' }
