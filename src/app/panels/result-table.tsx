@@ -288,10 +288,10 @@ interface ErrorProps {
 function StandardError({ value, change = null, show }: ErrorProps) {
   if (value === null) return null
   return (
-    <small className="where">
-      ± {show(value)}
-      {change !== null && `; change ± ${change}`}
-    </small>
+    <>
+      <small className="where whole">± {show(value)}</small>
+      {change !== null && <small className="where whole">change ± {change}</small>}
+    </>
   )
 }
 
