@@ -21,7 +21,13 @@ interface OptionBase {
   perLinear?: boolean
   /** Better defaults at certain bit widths; used when the page adds runs at other bit widths to a comparison. */
   byBits?: Readonly<Record<number, number>>
+  /** Where it changes nothing: another option of the run is one of these values, or below one. */
+  idle?: readonly Idle[]
+  /** It only changes checkpoints in this format. */
+  only?: { readonly format: string; readonly label: string }
 }
+
+export type Idle = { readonly key: string } & ({ readonly is: readonly OptionValue[] } | { readonly below: number })
 
 export interface Choice {
   value: number | string
@@ -115,6 +121,35 @@ function contradiction(spec: OptionSpec, given: OptionValue | undefined, { value
   if (given === undefined || given === value) return null
   const said = (one: OptionValue) => (typeof one === 'boolean' ? (one ? 'on' : 'off') : String(one))
   return `With ${by}, ${spec.label.toLowerCase()} is always ${said(value)}, not ${said(given)}.`
+}
+
+/**
+ * Why an option of a run changes nothing, as "without outliers"; null where it does. `options`: as they were given; `formats`: ids of
+ * those that the run is written in, null where that is not known.
+ */
+export function withoutEffect(
+  spec: OptionSpec,
+  specs: readonly OptionSpec[],
+  options: Options,
+  formats: readonly string[] | null,
+): string | null {
+  const fixed = fixedBy(specs, options)
+  for (const rule of spec.idle ?? []) {
+    const by = specs.find(({ key }) => key === rule.key)
+    if (!by) continue
+    const value = fixed.get(by.key)?.value ?? options[by.key] ?? by.default
+    if ('below' in rule && Number(value) < rule.below) return `with ${by.label.toLowerCase()} below ${rule.below}`
+    if ('is' in rule && rule.is.includes(value)) return besides(by, value)
+  }
+  const { only } = spec
+  return only && formats && !formats.includes(only.format) ? `without a checkpoint in ${only.label}` : null
+}
+
+function besides(spec: OptionSpec, value: OptionValue): string {
+  const name = spec.label.toLowerCase()
+  if (!value) return `without ${name}`
+  const choice = spec.type === 'choice' && spec.choices.find((one) => one.value === value)
+  return `with ${name}${choice ? ` ${choice.label}` : value === true ? '' : ` ${value}`}`
 }
 
 /** A sentence that names the valid values; null when the value is valid. */

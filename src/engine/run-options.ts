@@ -41,6 +41,7 @@ export const runOptions = [
     default: false,
     help: 'Inside a block, solve layers in the order of computation, each calibrated on the outputs of the quantized layers before it.',
     cost: 'No extra time when the calibration text fits on the GPU, else up to 2.4 times the calibration time. Usually a little less error.',
+    idle: [{ key: 'fullInputs', is: [true] }],
   },
   {
     key: 'fullInputs',
@@ -72,6 +73,7 @@ export const runOptions = [
     default: true,
     help: 'Store the group of every input (g_idx) even where groups are runs of inputs. Without it files are smaller, but transformers and llama.cpp’s converter cannot read them.',
     cost: 'Four bytes per input of every linear.',
+    only: { format: 'gptq', label: 'GPTQ' },
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]

@@ -43,6 +43,7 @@ export const targetOptions = [
     max: 1,
     help: 'The part of the difference that is corrected, from 0 to 1; auto chooses 0, ¼ or ½ by the error on held-out tokens, for each group of linears.',
     cost: 'Full strength overfits the calibration text; about a half is usually best.',
+    idle: [{ key: 'target', is: ['original'] }],
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]

@@ -29,8 +29,9 @@ const awqOptions = [
     label: 'Clip search',
     type: 'bool',
     default: true,
-    help: 'Clip the largest weights of a group when that reduces the error, except in query and key projections. Not used with an error-based grid search.',
+    help: 'Clip the largest weights of a group when that reduces the error, except in query and key projections.',
     cost: 'Costs ten roundings of each layer, cheap with groups; usually a smaller error.',
+    idle: [{ key: 'grid', is: ['mse', 'weighted'] }],
   },
   ...pick(gridOptions, 'grid'),
 ] as const satisfies readonly OptionSpec[]

@@ -40,7 +40,9 @@ export const dampingOption = {
 
 export const gptqOptions = [
   ...gridOptions,
-  ...orderOptions,
+  orderOptions[0],
+  // Also without act-order, groups are then those of the weights before anything is rounded.
+  { ...orderOptions[1], idle: [{ key: 'groupSize', is: [-1] }] },
   dampingOption,
   {
     key: 'blockSize',
@@ -61,6 +63,10 @@ export const gptqOptions = [
     default: true,
     help: 'Take the range of each group from weights updated by all errors so far; when off, as in the published code, only by those of earlier blocks.',
     cost: 'No extra time; a smaller error when groups are smaller than a block.',
+    idle: [
+      { key: 'groupSize', is: [-1] },
+      { key: 'staticGroups', is: [true] },
+    ],
     advanced: true,
   },
   ...targetOptions,

@@ -38,6 +38,7 @@ export const outlierOptions = [
     default: false,
     help: 'Keep whole input columns instead of single weights.',
     cost: 'Half the bits (16 for each outlier) and simpler kernels; a larger error.',
+    idle: [{ key: 'outlier', is: [0] }],
   },
   {
     key: 'outlierMode',
@@ -48,6 +49,7 @@ export const outlierOptions = [
     choices: choices(['iht', 'masked']),
     help: 'iht: the paper’s Algorithm 3, which chooses the outliers again after every sweep. masked: our own variant, which keeps the first choice and never rounds those weights.',
     cost: 'iht: two matrix products a sweep. masked: one; usually the same error.',
+    idle: [{ key: 'outlier', is: [0] }],
     advanced: true,
   },
   {
@@ -59,6 +61,7 @@ export const outlierOptions = [
     choices: choices(['exclude', 'trimmed', 'whole']),
     help: 'Which weights the grid has to span: all but the outliers (exclude), each row without its tails as in the published code (trimmed), or all (whole).',
     cost: 'No extra time. The other choices lose most of what outliers gain.',
+    idle: [{ key: 'outlier', is: [0] }],
     advanced: true,
   },
   {
@@ -71,6 +74,10 @@ export const outlierOptions = [
     max: 2,
     help: 'Length of the gradient step for the outliers after a sweep, in units of 1/(2λ); up to 1 it never increases the error.',
     cost: 'No extra time; has little effect.',
+    idle: [
+      { key: 'outlier', is: [0] },
+      { key: 'outlierMode', is: ['masked'] },
+    ],
     symbol: 'α',
     advanced: true,
   },

@@ -41,6 +41,10 @@ export const orderOptions = [
     default: false,
     help: 'Keep groups as runs of the original columns, also under act-order.',
     cost: 'No extra time; makes inference with act-order as fast as without.',
+    idle: [
+      { key: 'actOrder', is: [false] },
+      { key: 'groupSize', is: [-1] },
+    ],
     advanced: true,
   },
 ] as const satisfies readonly OptionSpec[]
@@ -64,8 +68,9 @@ export const sweepOptions = [
     label: 'Relaxed sweeps',
     type: 'bool',
     default: true,
-    help: 'Do not round in every third sweep up to the 26th, which helps the descent out of poor local minima.',
+    help: 'Do not round in the second sweep and every third after it, up to the 26th, but never in the last, which helps the descent out of poor local minima.',
     cost: 'No extra time; usually 2 to 12 % less error.',
+    idle: [{ key: 'iterations', below: 3 }],
   },
 ] as const satisfies readonly OptionSpec[]
 

@@ -14,16 +14,18 @@ interface FieldProps {
   help?: string
   cost?: string
   symbol?: string
+  /** Said under the control, e.g. that it changes nothing. */
+  note?: string
   /** Where it is in the Job: what the check finds wrong there is said here. */
   path?: string
   /** Only what is wrong is said at the field; the rest of what the check finds is said elsewhere. */
   errorsOnly?: boolean
-  /** A group of radios is named by a legend; a single control by a label. */
+  /** A group of controls; a single one is named by a label. */
   group?: boolean
   children: (control: { id: string; 'aria-describedby': string | undefined; 'aria-invalid': true | undefined }) => ReactNode
 }
 
-export function Field({ label, help, cost, symbol, path, errorsOnly, group, children }: FieldProps) {
+export function Field({ label, help, cost, symbol, note, path, errorsOnly, group, children }: FieldProps) {
   const id = useId()
   const check = useView((state) => state.check)
   const refused = useView((state) => state.refusedText)
@@ -31,7 +33,7 @@ export function Field({ label, help, cost, symbol, path, errorsOnly, group, chil
   const unread = useView((state) => path !== undefined && state.unread.includes(path))
   const said = (problem: Problem) => problem.field === path && (!errorsOnly || isError(problem))
   const problems = path && !unread ? [...(refused ? [refused] : []), ...problemsOf(check)].filter(said) : []
-  const described = [help && `${id}-help`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
+  const described = [help && `${id}-help`, note && `${id}-note`, problems.length && `${id}-problems`].filter(Boolean).join(' ')
   const invalid = problems.some(isError) || undefined
   const words = help && (
     <>
@@ -56,6 +58,11 @@ export function Field({ label, help, cost, symbol, path, errorsOnly, group, chil
   const inside = (
     <>
       {children({ id, 'aria-describedby': described || undefined, 'aria-invalid': invalid })}
+      {note && (
+        <p className="hint" id={`${id}-note`}>
+          {note}
+        </p>
+      )}
       {problems.length > 0 && (
         <div id={`${id}-problems`}>
           {problems.map(({ severity, message, hint }) => (
@@ -72,25 +79,32 @@ export function Field({ label, help, cost, symbol, path, errorsOnly, group, chil
       )}
     </>
   )
+  const head = (name: ReactNode) => (
+    <div className={mark ? 'field-head marked' : 'field-head'}>
+      {name}
+      {mark}
+    </div>
+  )
   if (group) {
     return (
-      <fieldset className="field" data-field={path} aria-describedby={described || undefined}>
-        <legend>
-          <span className="field-label">{label}</span>
-        </legend>
-        {mark}
-        <div className="field-body">{inside}</div>
-      </fieldset>
+      // biome-ignore lint/a11y/useSemanticElements: beside a legend nothing can stand in the same line of text
+      <div className="field" role="group" data-field={path} aria-labelledby={`${id}-label`} aria-describedby={described || undefined}>
+        {head(
+          <span className="field-label" id={`${id}-label`}>
+            {label}
+          </span>,
+        )}
+        {inside}
+      </div>
     )
   }
   return (
     <div className="field" data-field={path}>
-      <div className="field-head">
+      {head(
         <label className="field-label" htmlFor={id}>
           {label}
-        </label>
-        {mark}
-      </div>
+        </label>,
+      )}
       {inside}
     </div>
   )

@@ -9,7 +9,7 @@ import { type ErrorData, toErrorData } from '../../errors.ts'
 import { useView, useWorkbench } from '../context.ts'
 import * as format from '../format.ts'
 import { bestAtEqualStorage } from '../judge.ts'
-import { alike, changesLinear, comparison, describeRun, type NewRun, optionGroups, type OptionGroup } from '../plan.ts'
+import { alike, changesLinear, comparison, describeRun, type NewRun, optionGroups, type OptionGroup, optionsOf } from '../plan.ts'
 import { Button } from './controls.tsx'
 import { Field } from './fields.tsx'
 import { Icon } from './icons.tsx'
@@ -104,6 +104,7 @@ export function Setting({ owner, catalog, setting, onChange }: SettingProps) {
         owner={owner}
         spec={spec}
         options={setting.options}
+        specs={optionsOf(catalog, setting.method)}
         onChange={(value) => onChange({ ...setting, options: { ...setting.options, [spec.key]: value } })}
       />
     ))

@@ -1,5 +1,5 @@
 /** The field of one option, by its declaration. */
-import type { Options, OptionSpec, OptionValue } from '../../options.ts'
+import { type Options, type OptionSpec, type OptionValue, withoutEffect } from '../../options.ts'
 import * as format from '../format.ts'
 import { isFraction, optionValue, stepOf } from '../plan.ts'
 import { AutoOption } from './auto-option.tsx'
@@ -10,14 +10,20 @@ interface OptionFieldProps {
   owner: string
   spec: OptionSpec
   options: Options
+  /** All options of the run, which may leave this one without effect; `formats`: those that the run is written in, where known. */
+  specs: readonly OptionSpec[]
+  formats?: readonly string[] | null
   /** Its place in the job, where it has one: what the check finds wrong there is said at the field. */
   path?: string
   onChange: (value: OptionValue) => void
 }
 
-export function OptionField({ owner, spec, options, path, onChange: change }: OptionFieldProps) {
+export function OptionField({ owner, spec, options, specs, formats = null, path, onChange: change }: OptionFieldProps) {
   const value = optionValue(spec, options)
-  const shared = { label: spec.label, help: spec.help, cost: spec.cost, symbol: spec.symbol, path }
+  // What was changed and has none, the check says itself.
+  const idle = value === spec.default ? withoutEffect(spec, specs, options, formats) : null
+  const note = idle === null ? undefined : `No effect ${idle}.`
+  const shared = { label: spec.label, help: spec.help, cost: spec.cost, symbol: spec.symbol, note, path }
   switch (spec.type) {
     case 'choice':
       if (spec.choices.length > 6) {

@@ -23,6 +23,8 @@ import { Overrides } from './overrides.tsx'
 import { ProblemList } from './problems.tsx'
 import { CalibrationCard, EvaluationCard } from './texts.tsx'
 import './plan.css'
+import { chosenFormats } from '../formats.ts'
+import type { OptionSpec } from '../../options.ts'
 
 export function PlanPanel() {
   const catalog = useView((state) => state.catalog)
@@ -183,6 +185,8 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
   const specs = optionsOf(catalog, run.method)
   const path = (key: string) => `runs.${index}.options.${key}`
   const groups = optionGroups(catalog, run)
+  const formats = job.save ? (check.state === 'done' ? chosenFormats(job, check.result, run.id) : null) : []
+  const shared = { run, specs, formats, path }
   const hidden = specs.filter((spec) => spec.advanced)
   const settled = [`runs.${index}.method`, `runs.${index}.formats`, ...specs.map((spec) => path(spec.key))]
   const elsewhere = problemsOf(check).filter(
@@ -214,11 +218,11 @@ function RunOptions({ catalog, job }: { catalog: Catalog; job: Job }) {
         </Field>
       </div>
       <ProblemList label={`Problems of ${run.label}`} problems={elsewhere} />
-      <OptionGroups groups={groups.common} run={run} path={path} />
+      <OptionGroups groups={groups.common} {...shared} />
       <BudgetOf key={`budget ${run.id}`} run={run} job={job} />
       {hidden.length > 0 && (
         <More count={hidden.length} wrong={hiddenProblem}>
-          <OptionGroups groups={groups.advanced} run={run} path={path} />
+          <OptionGroups groups={groups.advanced} {...shared} />
           <Overrides key={run.method} run={run} path={`runs.${index}.overrides`} specs={specs} />
         </More>
       )}
@@ -238,18 +242,30 @@ function More({ count, wrong, children }: { count: number; wrong: boolean; child
   )
 }
 
-function OptionGroups({ groups, run, path }: { groups: OptionGroup[]; run: RunSpec; path: (key: string) => string }) {
+interface OptionGroupsProps {
+  groups: OptionGroup[]
+  run: RunSpec
+  /** All options of the run. */
+  specs: readonly OptionSpec[]
+  /** Ids of the formats that it is written in; null until that is known. */
+  formats: string[] | null
+  path: (key: string) => string
+}
+
+function OptionGroups({ groups, run, specs, formats, path }: OptionGroupsProps) {
   const workbench = useWorkbench()
-  return groups.map(({ title, specs }) => (
+  return groups.map(({ title, specs: some }) => (
     <div key={title} className="option-group">
       {title && <h3>{title}</h3>}
       <div className="fields">
-        {specs.map((spec) => (
+        {some.map((spec) => (
           <OptionField
             key={spec.key}
             owner={run.id}
             spec={spec}
             options={run.options}
+            specs={specs}
+            formats={formats}
             path={path(spec.key)}
             onChange={(value) => workbench.setOption(run.id, spec.key, value)}
           />

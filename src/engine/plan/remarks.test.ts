@@ -18,13 +18,33 @@ const config = {
   torch_dtype: 'bfloat16',
 }
 
-async function saidOf(changes: object, options: Options, overrides: Override[] = []) {
+async function remarksOn(changes: object, method: string, options: Options, overrides: Override[] = []) {
   const files = memoryFiles([['tiny/config.json', JSON.stringify({ ...config, ...changes })]])
   const opened = blankModel((await openConfig(files))!)
-  const spec = { id: 'run', label: 'RTN', method: 'rtn', options, ...(overrides.length && { overrides }) }
+  const spec = { id: 'run', label: 'RTN', method, options, ...(overrides.length && { overrides }) }
   const run = planRun(spec, opened, 2 ** 30, false, [], (_, message) => expect.fail(message))!
-  return remarks(run, opened, false).flatMap(({ field, message }) => (field === 'kind' ? message : []))
+  return remarks(run, opened, false)
 }
+
+async function saidOf(changes: object, options: Options, overrides: Override[] = []) {
+  return (await remarksOn(changes, 'rtn', options, overrides)).flatMap(({ field, message }) => (field === 'kind' ? message : []))
+}
+
+test.each<[method: string, options: Options, said: string | null]>([
+  ['quantease', { structureOutlier: true }, 'Whole columns has no effect without outliers.'],
+  ['quantease', { relax: false, iterations: 2 }, 'Relaxed sweeps has no effect with iterations below 3.'],
+  ['quantease', { relax: false, iterations: 3 }, null],
+  ['quantease', { actOrder: true, staticGroups: true }, 'Static groups has no effect with group size full row.'],
+  ['quantease', { groupSize: 64, staticGroups: true }, 'Static groups has no effect without act-order.'],
+  ['gptq', { groupSize: 64, staticGroups: true }, null],
+  ['gptq', { targetAlpha: 0.5 }, 'Strength of the correction has no effect with target original.'],
+  ['awq', { clip: false, grid: 'mse' }, 'Clip search has no effect with grid mse.'],
+  ['rtn', { trueSequential: true, fullInputs: true }, 'True-sequential has no effect with full-precision inputs.'],
+  ['rtn', { groupIndex: false }, 'Group index in GPTQ files has no effect without a checkpoint in GPTQ.'],
+])('an option that changes nothing is told: %s %j', async (method, options, said) => {
+  const told = (await remarksOn({}, method, options)).map(({ message }) => message).filter((message) => message.includes('no effect'))
+  expect(told).toEqual(said === null ? [] : [said])
+})
 
 test('a type of GGUF whose rows a model does not have is told, with what takes its place and its size', async () => {
   expect(await saidOf({ intermediate_size: 512 }, { kind: 'q4_k' })).toEqual([])

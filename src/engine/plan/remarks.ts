@@ -5,14 +5,14 @@ import { linearsOf } from '../../models/family.ts'
 import type { OpenModel } from '../../models/open.ts'
 import type { Grid } from '../../quant/grids/grid.ts'
 import { gridKind } from '../../quant/grids/index.ts'
-import { outlierOptions } from '../../quant/outliers.ts'
-import type { Options } from '../../options.ts'
+import { type Options, withoutEffect } from '../../options.ts'
+import { runOptions } from '../run-options.ts'
 import { bitsPerWeight, type EndUse } from '../job/result.ts'
 import { type PlannedRun, plannedBits, solvedBits } from './plan.ts'
 
 /** Remarks on a run: unusual, but not errors. */
 export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Remark[] {
-  const { options, solver, output, spec } = run
+  const { options, solver, output } = run
   const found = save ? run.formats.flatMap((format) => format.remarks(output)) : []
   found.push(...replacements(run, opened))
   const large = oversized(bitsPerWeight(solvedBits(run, opened)))
@@ -33,38 +33,20 @@ export function remarks(run: PlannedRun, opened: OpenModel, save: boolean): Rema
       severity: 'note',
     })
   }
-  if (run.fullInputs && options.trueSequential) {
-    found.push({
-      field: 'trueSequential',
-      message: 'Full-precision inputs do not depend on the layers before, so true-sequential has no effect.',
-      hint: '',
-      severity: 'note',
-    })
-  }
-  if (spec.options.staticGroups && !options.actOrder) {
-    found.push({ field: 'staticGroups', message: 'Static groups have no effect without act-order.', hint: '', severity: 'note' })
-  }
   if (save) found.push(...storageRemarks(run, opened))
-  if (options.outlier === 0) {
-    for (const { key, label } of outlierOptions) {
-      const spec = solver.options.find((one) => one.key === key)
-      if (!spec || key === 'outlier' || options[key] === spec.default) continue
-      found.push({
-        field: key,
-        message: `${label} has no effect without outliers.`,
-        hint: 'Set a fraction of outliers, e.g. 0.01.',
-        severity: 'note',
-      })
-    }
-  } else if (options.outlierMode === 'masked' && options.alpha !== 1) {
-    found.push({
-      field: 'alpha',
-      message: 'Masked outliers take no gradient steps, so the step has no effect.',
-      hint: '',
-      severity: 'note',
-    })
-  }
+  found.push(...idle(run, save))
   return found
+}
+
+/** Options that were changed, and change nothing. */
+function idle({ solver, spec, formats }: PlannedRun, save: boolean): Remark[] {
+  const specs = [...solver.options, ...runOptions]
+  const written = save ? formats.map(({ id }) => id) : []
+  return specs.flatMap((one) => {
+    if ((spec.options[one.key] ?? one.default) === one.default) return []
+    const why = withoutEffect(one, specs, spec.options, written)
+    return why === null ? [] : { field: one.key, message: `${one.label} has no effect ${why}.`, hint: '', severity: 'note' as const }
+  })
 }
 
 /** Types that were asked for, and those that linears, embedding and head have instead, whose rows they do not divide. */
