@@ -9,8 +9,8 @@ import { folderContents, type HubServer, startHub } from './hub/server.ts'
 import { serveSiteOf } from './hub/site.ts'
 import { syntheticCheckpoint } from './hub/synthetic.ts'
 
-/** 2 GB, half of it in the embedding. */
-const shape = { blocks: 88, hidden: 512, ffn: 1024, heads: 8, vocab: 524_288, shards: 4 }
+/** 1 GB, half of it in the embedding. */
+const shape = { blocks: 44, hidden: 512, ffn: 1024, heads: 8, vocab: 262_144, shards: 4 }
 const { blocks, hidden, ffn, vocab } = shape
 /** Bytes of all its tensors: measuring perplexity needs every block, the two that are quantized and the others. */
 const needed = 4 * (vocab * hidden + blocks * (4 * hidden ** 2 + 3 * hidden * ffn + 2 * hidden) + hidden)
@@ -34,8 +34,8 @@ afterAll(async () => {
   await rm(profile, { recursive: true, force: true })
 })
 
-test('2 GB go through the page and into two checkpoints in less than 300 MB of its heap, every tensor over the network once', async () => {
-  expect(needed).toBeGreaterThan(1.99e9)
+test('1 GB goes through the page and into two checkpoints in less than 300 MB of its heap, every tensor over the network once', async () => {
+  expect(needed).toBeGreaterThan(0.99e9)
   const { page, field, report } = await openWorkbench(context, `${site.url}?model=synthetic/large`)
   await page.getByRole('heading', { name: 'Plan for large' }).waitFor()
   await page.getByRole('button', { name: /^Remove QuantEase/ }).click()
@@ -45,6 +45,7 @@ test('2 GB go through the page and into two checkpoints in less than 300 MB of i
     'runs.0.options.blocks': 2,
     'calibration.samples': 1,
     'calibration.length': 16,
+    'calibration.heldOut': 0,
     'evaluation.samples': 1,
     'evaluation.length': 4,
     perplexityEvery: 0,
