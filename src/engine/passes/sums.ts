@@ -1,7 +1,7 @@
 /** What the inputs of a stage sum up to, over the calibration windows and over the held-out ones. */
 import type { TokenBatch } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
-import { absSum, copyColumns, diagonal, gemm, gramUpper, mirror, subtract } from '../../gpu/ops.ts'
+import { absSum, copyColumns, diagonal, gemm, gramUpper, mirror, scale, subtract } from '../../gpu/ops.ts'
 import { alignedRows, type RowPanel, rowsOf } from '../../gpu/panels.ts'
 import type { Reading } from '../../gpu/reading.ts'
 import { Tensor } from '../../gpu/tensor.ts'
@@ -44,7 +44,7 @@ export class StageSums implements Shelf {
     this.sizes = kind.sizes ? gpu.zeros([linear.p]) : null
   }
 
-  /** Bytes on the GPU at most, while a stage's sums are made. */
+  /** Bytes on the GPU at most, while a stage's sums are made, beside a panel on its way. */
   static bytes(gpu: Device, p: number, compared: boolean): number {
     const [before, now] = compared ? [2, 3] : [1, 1]
     const waiting = isLarge(gpu, p) ? 0 : isMiddling(p) ? before - 1 + TRIANGLE : before
@@ -122,6 +122,28 @@ export class StageSums implements Shelf {
       if (!this.#shelf.has(tensor)) this.#shelf.set(tensor, await this.#put(tensor, symmetric))
       tensor.dispose()
     }
+  }
+
+  /** Σ over inputs that are multiplied by `by`, `[p]`. */
+  async rescale(by: Tensor): Promise<void> {
+    for (const part of ['gram', 'heldOut.gram'] as const) {
+      const sums = part === 'gram' ? this.seen : this.#heldOut
+      if (!sums) continue
+      await this.fetch(part)
+      scale(this.gpu, sums.gram, { rows: by, cols: by })
+      if (sums === this.seen) this.diagonal = diagonal(this.gpu, sums.gram)
+      // The host has what it was before.
+      this.#forget(sums.gram)
+      await this.shelve()
+    }
+  }
+
+  #forget(tensor: Tensor): void {
+    for (const one of this.#shelf.get(tensor)?.panels ?? []) {
+      if (one instanceof Tensor) one.dispose()
+      else this.kind.parking!.free(this.gpu, one)
+    }
+    this.#shelf.delete(tensor)
   }
 
   /** Frees Σ over the calibration windows where it is large and nobody needs it any more. */
@@ -206,11 +228,7 @@ export class StageSums implements Shelf {
   }
 
   dispose(): void {
-    for (const one of [...this.#shelf.values()].flatMap(({ panels }) => panels)) {
-      if (one instanceof Tensor) one.dispose()
-      else this.kind.parking!.free(this.gpu, one)
-    }
-    this.#shelf.clear()
+    for (const tensor of [...this.#shelf.keys()]) this.#forget(tensor)
     for (const sums of [this.seen, this.#heldOut]) for (const tensor of Object.values(sums ?? {})) tensor?.dispose()
     this.sizes?.dispose()
   }
