@@ -5,8 +5,7 @@ import { type Plugin, runnerImport } from 'vite'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import packageJson from './package.json' with { type: 'json' }
-import { lavapipe } from './src/adapters.mjs'
-import { findChromium, softwareVulkan } from './src/setup.mjs'
+import { findChromium, shortSelection, softwareVulkan, suiteAdapter } from './src/setup.mjs'
 
 /**
  * The built page may speak to where it came from and to the Hub, and to nobody else: a leak of weights or text is then
@@ -82,7 +81,7 @@ class Mixed extends BaseSequencer {
     const places = new Map<TestSpecification, number>()
     for (const file of sorted) {
       const own = sorted.filter(({ project }) => project.name === file.project.name)
-      places.set(file, file.project.config.sequence.groupOrder + (own.indexOf(file) + 0.5) / own.length)
+      places.set(file, (own.indexOf(file) + 0.5) / own.length)
     }
     return sorted.sort((a, b) => places.get(a)! - places.get(b)!)
   }
@@ -102,21 +101,15 @@ function codeVersion(): string {
 }
 
 export default defineConfig(async ({ isSsrBuild }) => {
-  // Tests run Dawn on SwiftShader, whatever GPU there is, so that they measure the same thing everywhere; or on the second
-  // software adapter, or on the GPU, where QUANTEASE_ADAPTER asks for it.
-  const onLavapipe = process.env.QUANTEASE_ADAPTER === 'lavapipe'
-  const software =
-    !process.env.VITEST || process.env.QUANTEASE_ADAPTER === 'gpu' ? {} : onLavapipe ? lavapipe() : softwareVulkan(await findChromium())
-  if (!software) throw new Error('lavapipe is not at hand: npm run test:adapters fetches it.')
   const onGpu = {
     pool: 'forks' as const,
     maxWorkers,
     setupFiles: 'src/gpu/testing.ts',
-    env: software,
+    env: process.env.VITEST ? await suiteAdapter() : {},
     testTimeout: 120_000,
     hookTimeout: 120_000,
   }
-  const inChromium = {
+  const inBrowser = {
     globalSetup: 'e2e/serve.ts',
     pool: 'forks' as const,
     maxWorkers,
@@ -124,8 +117,18 @@ export default defineConfig(async ({ isSsrBuild }) => {
     hookTimeout: 120_000,
     expect: { poll: { timeout: 30_000 } },
   }
-  // The page's pace is that of a machine that does nothing else.
-  const timed = ['e2e/demo.e2e.ts']
+  const onLavapipe = process.env.QUANTEASE_ADAPTER === 'lavapipe'
+  // ONNX Runtime's kernels, which nothing else needs, take lavapipe's compiler a minute and a half.
+  const slowToCompile = 'src/engine/keep/onnx.gpu.test.ts'
+  // Where the suite computes on lavapipe, every kernel is to be right on SwiftShader too.
+  const onSwiftShader = {
+    ...onGpu,
+    name: 'gpu-swiftshader',
+    env: onLavapipe ? softwareVulkan(await findChromium()) : {},
+    include: [slowToCompile, ...shortSelection.map((path) => (path.endsWith('.ts') ? path : `${path}/*.gpu.test.ts`))],
+  }
+  // The second suite reads real models beside the checkout.
+  const shared = { ...onGpu, name: 'shared', include: ['{src,e2e}/**/*.shared.test.ts'], testTimeout: 600_000 }
 
   return {
     plugins: [react(), contentSecurityPolicy()],
@@ -147,63 +150,20 @@ export default defineConfig(async ({ isSsrBuild }) => {
       sequence: { sequencer: Mixed },
       projects: [
         {
-          extends: true as const,
-          test: {
-            name: 'unit',
-            include: ['src/**/*.test.{ts,tsx}'],
-            exclude: ['**/*.gpu.test.ts', '**/*.shared.test.ts'],
-            setupFiles: ['e2e/safari.ts', 'src/gpu/closeness.ts'],
-            testTimeout: 60_000,
-            maxWorkers,
-            sequence: { groupOrder: 0 },
-          },
+          name: 'unit',
+          include: ['src/**/*.test.{ts,tsx}'],
+          exclude: ['**/*.gpu.test.ts', '**/*.shared.test.ts'],
+          setupFiles: ['e2e/safari.ts', 'src/gpu/closeness.ts'],
+          testTimeout: 60_000,
+          maxWorkers,
         },
-        { extends: true as const, test: { ...onGpu, name: 'gpu', include: ['src/**/*.gpu.test.ts'], sequence: { groupOrder: 0 } } },
-        {
-          extends: true as const,
-          test: {
-            ...inChromium,
-            name: 'e2e',
-            include: ['e2e/**/*.e2e.ts'],
-            exclude: timed,
-            sequence: { groupOrder: 0 },
-          },
-        },
-        {
-          extends: true as const,
-          test: { ...inChromium, name: 'e2e-timed', include: timed, maxWorkers: 1, sequence: { groupOrder: 1 } },
-        },
-        // Another browser on another adapter: a part of `npm run test:adapters`.
-        {
-          extends: true as const,
-          test: {
-            name: 'firefox',
-            include: ['e2e/firefox/**/*.firefox.ts'],
-            globalSetup: 'e2e/serve.ts',
-            pool: 'forks' as const,
-            // Node 20 has it, but only if asked.
-            execArgv: ['--experimental-websocket'],
-            sequence: { groupOrder: 2 },
-          },
-        },
-        // The second suite reads real models beside the checkout.
-        ...(existsSync('../shared')
-          ? [
-              {
-                extends: true as const,
-                test: {
-                  ...onGpu,
-                  name: 'shared',
-                  // Each holds a real model.
-                  maxWorkers: 2,
-                  include: ['{src,e2e}/**/*.shared.test.ts'],
-                  testTimeout: 600_000,
-                  sequence: { groupOrder: 3 },
-                },
-              },
-            ]
-          : []),
-      ],
+        { ...onGpu, name: 'gpu', include: ['src/**/*.gpu.test.ts'], exclude: onLavapipe ? [slowToCompile] : [] },
+        ...(onLavapipe ? [onSwiftShader] : []),
+        { ...inBrowser, name: 'e2e', include: ['e2e/**/*.e2e.ts'] },
+        // Another browser on another adapter. Node 20 has WebSocket, but only if asked.
+        { ...inBrowser, name: 'firefox', include: ['e2e/firefox/**/*.firefox.ts'], execArgv: ['--experimental-websocket'] },
+        ...(existsSync('../shared') ? [shared] : []),
+      ].map((test) => ({ extends: true as const, test })),
     },
   }
 })

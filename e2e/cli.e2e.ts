@@ -6,12 +6,13 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { quantize, throughNpm } from './command-line.ts'
+import { onSuiteAdapter, quantize, throughNpm } from './command-line.ts'
 import { folderContents } from './hub/server.ts'
 
 /** A program at work, with all that it starts. */
-function begun(args: string[]) {
-  const child = spawn('npm', ['run', '--silent', 'quantize', '--', ...args], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+async function begun(args: string[]) {
+  const options = { detached: true, env: await onSuiteAdapter() }
+  const child = spawn('npm', ['run', '--silent', 'quantize', '--', ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk) => {
     stdout += chunk
@@ -52,7 +53,7 @@ function begun(args: string[]) {
 
 /** Runs until stderr says `when`, and is killed with all that it started. */
 async function killed(args: string[], when: string): Promise<void> {
-  const run = begun(args)
+  const run = await begun(args)
   await run.said(when)
   run.kill('SIGKILL')
   expect((await run.end).status, when).toBeNull()
@@ -194,7 +195,7 @@ describe('npm run quantize', () => {
     expect([other.status, other.stdout]).toEqual([1, ''])
     expect(other.stderr).toMatch(/the methods or their options differ.*\(journal-mismatch\)/s)
     // Asked to end, it gives back what it holds.
-    const asked = begun([...to('parts'), '--resume'])
+    const asked = await begun([...to('parts'), '--resume'])
     await asked.said('Resuming the job')
     asked.kill('SIGTERM')
     expect((await asked.end).stderr).toMatch(/cancelled.*--resume continues/s)
@@ -236,7 +237,7 @@ describe('npm run quantize', () => {
     const whole = await quantize(to('whole'))
     expect(whole.status, whole.stderr).toBe(0)
 
-    const started = begun(to('parts'))
+    const started = await begun(to('parts'))
     await started.said('block 1 of')
     // It holds still, so that it is not over before the second one has begun.
     started.kill('SIGSTOP')
@@ -249,7 +250,7 @@ describe('npm run quantize', () => {
     expect((await readdir(out)).sort()).toEqual(['model', 'parts.journal', 'parts.lock', 'parts.partial', 'thesis', 'whole'])
 
     // The place is gone when the rest is to be written.
-    const again = begun([...to('parts'), '--resume'])
+    const again = await begun([...to('parts'), '--resume'])
     await again.said('Took over from process')
     await again.said('Resuming the job')
     again.kill('SIGSTOP')

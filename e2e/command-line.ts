@@ -1,7 +1,7 @@
 /** The command line as tests call it. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { findChromium, softwareVulkan } from '../src/setup.mjs'
+import { suiteAdapter } from '../src/setup.mjs'
 
 export interface Ended {
   status: number
@@ -19,14 +19,21 @@ export const throughNpm = (...args: string[]) => ended('npm', ['run', '--silent'
 
 let environment: Promise<NodeJS.ProcessEnv> | undefined
 
-/** What npm's way comes to, found once: the bundle is there, and the software adapter is known. */
+/** Has it compute on the adapter of these tests. */
+export const onSuiteAdapter = async (): Promise<NodeJS.ProcessEnv> => ({
+  ...process.env,
+  ...(await suiteAdapter()),
+  QUANTEASE_SOFTWARE: '1',
+})
+
+/** What npm's way comes to, found once: the bundle is there, and the adapter is known. */
 async function prepare(): Promise<NodeJS.ProcessEnv> {
   const { status, stderr } = await throughNpm('--help')
   if (status) throw new Error(`The command line could not be bundled:\n${stderr}`)
-  return { ...process.env, ...softwareVulkan(await findChromium()), QUANTEASE_SOFTWARE: '1' }
+  return onSuiteAdapter()
 }
 
-/** The bundle itself on the software adapter, without what npm's way does before it each time. */
+/** The bundle itself on the adapter of these tests, without what npm's way does before it each time. */
 export async function quantize(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
   environment ??= prepare()
   return ended(process.execPath, ['dist-cli/cli/cli.js', ...args], { ...(await environment), ...env })

@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync
 import { constants, tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { lavapipe, unpackAdapters } from './adapters.mjs'
+import { lavapipe, quickLavapipe, unpackAdapters } from './adapters.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const bin = {
@@ -17,10 +17,8 @@ const bin = {
   tsc: 'node_modules/typescript/bin/tsc',
   biome: 'node_modules/@biomejs/biome/bin/biome',
 }
-/** Test projects that run on the second adapter. */
-const secondSuites = ['gpu', 'firefox']
-/** What CI has time for on it: every kernel and operation, one whole solver, the forward passes, and Firefox. */
-export const shortSelection = ['src/gpu', 'src/quant/quantease.gpu', 'src/models/fixtures.gpu', 'e2e/firefox']
+/** What stands for the GPU suite on another adapter: every kernel and operation, one whole solver, and the forward passes. */
+export const shortSelection = ['src/gpu', 'src/quant/quantease.gpu.test.ts', 'src/models/fixtures.gpu.test.ts']
 
 const tasks = {
   async start(args) {
@@ -39,27 +37,24 @@ const tasks = {
   async test(args) {
     await installChromium()
     await buildSite()
-    await run(bin.vitest, 'run', '--project', 'unit', '--project', 'gpu', '--project', 'e2e*', ...args)
+    process.env.QUANTEASE_ADAPTER ??= bestAdapter()
+    await run(bin.vitest, 'run', ...['unit', 'gpu*', 'e2e*', 'firefox'].flatMap((name) => ['--project', name]), ...args)
   },
-  /** The GPU suite on a second adapter, and another browser on it; `--short`: the part of the suite that CI has time for. */
+  /** The whole GPU suite on each software adapter that is here, as the adapter is. */
   async 'test:adapters'(args) {
-    const missing = unpackAdapters()
-    if (missing) {
-      console.error(`There is no second adapter here, so nothing was tested on it: ${missing}`)
-      console.log(`\n0 passed, 0 failed, ${secondSuites.length} skipped`)
-      return
+    await installChromium()
+    process.env.LP_NATIVE_VECTOR_WIDTH ??= '256'
+    for (const adapter of new Set(['swiftshader', bestAdapter()])) {
+      console.error(`On ${adapter}:`)
+      process.env.QUANTEASE_ADAPTER = adapter
+      await run(bin.vitest, 'run', '--project', 'gpu', ...args)
     }
-    await buildSite()
-    const short = args.includes('--short')
-    const files = args.filter((arg) => arg !== '--short')
-    const projects = secondSuites.flatMap((name) => ['--project', name])
-    process.env.QUANTEASE_ADAPTER = 'lavapipe'
-    await run(bin.vitest, 'run', ...projects, ...(short ? shortSelection : []), ...files)
   },
   async 'test:shared'(args) {
     if (!existsSync(join(root, '../shared')))
       fail('The second suite reads models from a folder "shared" beside this checkout, and there is none.')
     await installChromium()
+    process.env.QUANTEASE_ADAPTER ??= bestAdapter()
     await run(bin.vitest, 'run', '--project', 'shared', ...args)
   },
   async bench(args) {
@@ -82,7 +77,6 @@ const tasks = {
   quantize: (args) => headless('src/cli.ts', args),
   methods: (args) => headless('e2e/methods.ts', args),
   'held-out': (args) => headless('e2e/held-out.ts', args),
-  budgets: (args) => headless('e2e/budgets.ts', args),
   fuzz: (args) => headless('e2e/fuzz/fuzz.ts', args),
   families: (args) => headless('e2e/families.ts', args),
   interop: (args) => headless('e2e/interop/interop.ts', args),
@@ -146,9 +140,19 @@ function takesSoftware([word, name, ...more]) {
 }
 
 /** Asked in a process of its own, since Dawn complains on stderr, in words of its own, where there is no Vulkan. */
-function hasAdapter() {
+function hasAdapter(environment = {}) {
   const ask = `import('webgpu').then(async ({ create }) => process.exit((await create([]).requestAdapter()) ? 0 : 1))`
-  return spawnSync(process.execPath, ['-e', ask], { cwd: root, stdio: 'ignore' }).status === 0
+  const env = { ...process.env, ...environment }
+  return spawnSync(process.execPath, ['-e', ask], { cwd: root, stdio: 'ignore', env }).status === 0
+}
+
+/** The faster of the software adapters that can be had: lavapipe computes in a half to a third of SwiftShader's time. */
+function bestAdapter() {
+  const missing = unpackAdapters()
+  const found = quickLavapipe()
+  if (found && hasAdapter(found)) return 'lavapipe'
+  console.error(`All tests run on SwiftShader: ${missing ?? 'Dawn takes no adapter of the lavapipe that is here.'}`)
+  return 'swiftshader'
 }
 
 // ---------------------------------------------------------------- packages and builds
@@ -286,6 +290,19 @@ export function softwareVulkan(chromium) {
   if (!folder) return {}
   const library = [folder, process.env.LD_LIBRARY_PATH].filter(Boolean).join(':')
   return { LD_LIBRARY_PATH: library, VK_DRIVER_FILES: join(folder, 'vk_swiftshader_icd.json') }
+}
+
+/**
+ * Environment that gives Dawn in Node the adapter that QUANTEASE_ADAPTER names: `lavapipe`, `gpu` (what the machine has) or
+ * `swiftshader`, the default, whatever GPU there is, so that tests compute the same everywhere.
+ * @returns {Promise<Record<string, string>>}
+ */
+export async function suiteAdapter() {
+  const { QUANTEASE_ADAPTER: name = 'swiftshader' } = process.env
+  if (name === 'gpu') return {}
+  if (name === 'swiftshader') return softwareVulkan(await findChromium())
+  if (name !== 'lavapipe') fail(`QUANTEASE_ADAPTER is swiftshader, lavapipe or gpu, not ${name}.`)
+  return quickLavapipe() ?? fail('lavapipe is not at hand: `npm test` fetches it.')
 }
 
 // ---------------------------------------------------------------- processes

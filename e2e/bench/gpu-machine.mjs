@@ -85,7 +85,7 @@ const parts = {
   async tests({ env, software }) {
     const vitest = 'node_modules/vitest/vitest.mjs'
     if (!existsSync(join(root, vitest))) return { trouble: 'vitest is not here.' }
-    const some = values.tests === 'all' ? [] : shortSelection.filter((path) => path.startsWith('src/'))
+    const some = values.tests === 'all' ? [] : shortSelection
     const args = [vitest, 'run', '--project', 'gpu', ...some, ...(values.shard ? [`--shard=${values.shard}`] : [])]
     const { stdout, trouble, seconds } = node('tests', args, { ...env, NO_COLOR: '1', QUANTEASE_ADAPTER: software ? 'lavapipe' : 'gpu' })
     const counts = stdout.trim().split('\n').at(-1)

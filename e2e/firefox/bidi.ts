@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { firefox, lavapipe } from '../../src/adapters.mjs'
+import { firefox, quickLavapipe } from '../../src/adapters.mjs'
 
 const preferences = {
   'dom.webgpu.enabled': true,
@@ -53,7 +53,7 @@ export class Firefox {
     const lines = Object.entries(preferences).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`)
     await writeFile(join(profile, 'user.js'), lines.join('\n'))
     const args = ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0']
-    const child = spawn(firefox()!, args, { env: { ...process.env, ...lavapipe() }, stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(firefox()!, args, { env: { ...process.env, ...quickLavapipe() }, stdio: ['ignore', 'ignore', 'pipe'] })
     const end = async () => {
       const gone = child.exitCode === null ? new Promise((resolve) => child.once('exit', resolve)) : null
       child.kill('SIGKILL')

@@ -37,7 +37,7 @@ describe('golden figures of the float64 prototype', async () => {
     const layer = { w: inputs.get('W')!.data, sigma: inputs.get('Sigma')!.data, q, p }
     const got = await solve(gpu, quanteasePlus, layer, { bits: one.bits, groupSize: one.group, quick: false })
     const quick = await solve(gpu, quanteasePlus, layer, { bits: one.bits, groupSize: one.group })
-    // On small layers one row that rounds differently counts for 3 %, and adapters differ in how they fuse.
+    // Sums in another order may end in another minimum: 3 % higher on lavapipe, in one case.
     expect(got.relativeError / one.trace.at(-1)!).toBeLessThan(1.05)
     expect(quick.relativeError).toBeLessThan(one.quantease)
     // Every round of the search, and every refit, ends no higher than the one before.

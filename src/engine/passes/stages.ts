@@ -3,20 +3,23 @@
  * quantized ones before; in between, the linears are solved.
  */
 import type { TokenBatch } from '../../eval/perplexity.ts'
+import { diagonal } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { type BlockWeights, type LinearShape, linearsOf, type StageInput, stateWidth } from '../../models/family.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import { ForwardPass, last } from './forward.ts'
 import type { Hidden } from './hidden.ts'
 import { StageSums } from './sums.ts'
-import { disposeFolds, type Fold } from './transform.ts'
 
-/** Solves the linears of a stage; without Σ all of them are in the journal. `folds`: what a transform makes of their weights. */
+/**
+ * Solves the linears of a stage; without Σ all of them are in the journal. `outputs`: what a transform divided the outputs
+ * of some of them by.
+ */
 export type SolveStage = (
   stage: number,
   sums: StageSums | null,
   diagonal: PromiseLike<Float32Array> | null,
-  folds?: ReadonlyMap<string, Fold>,
+  outputs?: ReadonlyMap<string, Tensor>,
 ) => Promise<void>
 
 /** The calibration and held-out windows on their way through the blocks. */
@@ -28,7 +31,7 @@ export interface Streams {
 }
 
 /** Rescales a block before any of it is rounded, as a solver's transform asks. */
-export type Rescale = (sums: StageSums[]) => Promise<Map<string, Fold>>
+export type Rescale = (sums: StageSums[]) => Promise<Map<string, Tensor>>
 
 /** A block that is being solved. */
 export interface OpenBlock {
@@ -56,23 +59,22 @@ export abstract class StagePass extends ForwardPass {
     const { stages } = this.opened.model.layouts[k]
     this.stage(run, 'calibrate', k)
     const sums: (StageSums | null)[] = stages.map(() => null)
-    // Scales are searched for all stages before one is solved.
-    const needed = open.map((one) => one || rescale !== null)
-    const groups = this.#together(run, stages, needed)
+    const groups = rescale ? [stages.map((_, stage) => stage)] : this.#together(run, stages, open)
     for (const group of groups) {
-      for (const stage of group) sums[stage] = needed[stage] ? this.#zeroSums(run, stages[stage]) : null
+      for (const stage of group) sums[stage] = rescale || open[stage] ? this.#zeroSums(run, stages[stage]) : null
       await this.#gather(run, block, group, sums, group === groups.at(-1))
       for (const stage of group) {
         await this.#finish(sums[stage], k, stage)
         await sums[stage]?.shelve()
       }
     }
-    const folds = await rescale?.(sums as StageSums[])
+    const outputs = await rescale?.(sums as StageSums[])
     for (const [stage, one] of sums.entries()) {
-      await solve(stage, one, one?.diagonal ?? null, folds)
+      // Rescaling has changed Σ since.
+      await solve(stage, one, one && (rescale ? diagonal(this.gpu, one.seen.gram) : one.diagonal), outputs)
       one?.dispose()
     }
-    if (folds) disposeFolds(folds)
+    for (const tensor of outputs?.values() ?? []) tensor.dispose()
     this.stage(run, 'propagate', k)
     if (!run.fullInputs) await this.advance(streams.seen, weights, k)
   }
@@ -167,10 +169,9 @@ export abstract class StagePass extends ForwardPass {
   }
 
   #zeroSums({ compared, solver }: PlannedRun, [linear]: LinearShape[]): StageSums {
-    const { elsewhere } = this.host
-    const sizes = solver.transform !== undefined || elsewhere !== undefined
-    // What goes elsewhere is needed whole.
-    return new StageSums(this.gpu, linear, { compared, sizes, parking: elsewhere ? null : this.parking })
+    const sizes = solver.transform !== undefined || this.host.elsewhere !== undefined
+    // What goes elsewhere, or is rescaled, is needed whole.
+    return new StageSums(this.gpu, linear, { compared, sizes, parking: sizes ? null : this.parking })
   }
 
   /** Completes the sums of a stage, and hands them to who solves its linears elsewhere. */
