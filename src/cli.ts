@@ -22,7 +22,7 @@ import { type ErrorData, WorkbenchError, toErrorData } from './errors.ts'
 import { type Given, help, readArguments, UsageError } from './cli/arguments.ts'
 import { type Asked, understand } from './cli/asked.ts'
 import { budgetOf, budgetText, labelWithin, mixed, type Mixed, reportWith } from './cli/budget.ts'
-import { dryText, foresee } from './cli/dry-run.ts'
+import { dryText, foresee, refuse } from './cli/dry-run.ts'
 import { withoutEffect } from './cli/effect.ts'
 import { chooseTexts, connect, demo as demoFile, isRemote, notesPlace, openModel, parkingPlace } from './cli/inputs.ts'
 import { jobOf } from './cli/job.ts'
@@ -63,6 +63,7 @@ async function main(): Promise<void> {
     const run = await foresee(session, given, asked, replay?.file.job ?? null, (progress) => say.foresee(progress))
     say.done()
     process.stdout.write(given.on('json') ? `${JSON.stringify(run)}\n` : dryText(run))
+    refuse(run, replay?.file.job ?? null)
     return
   }
   if (asked.promptOnly && !replay) {

@@ -14,7 +14,7 @@ export type Values = Readonly<Record<string, string | boolean | string[] | undef
 /** Flags that say where a job is, what becomes of its result and what is asked of it later, and nothing of the job itself. */
 export const outsideJob: readonly string[] = [
   ...['model', 'hub-url', 'cache', 'cache-gb', 'save', 'push', 'public', 'format', 'overwrite', 'resume', 'keep-solved', 'json', 'report'],
-  ...['prompt', 'prompt-tokens', 'temperature', 'compute-quantization-recon-error'],
+  ...['host-memory', 'prompt', 'prompt-tokens', 'temperature', 'compute-quantization-recon-error'],
 ]
 
 /** What a text argument may name. */
@@ -122,6 +122,13 @@ const deviceFlags: Flags = {
   'device-gflops': ['N', 'with --dry-run: its rate of f32 matrix products'],
 }
 
+const hostFlags: Flags = {
+  'host-memory': [
+    'GIB',
+    'most of this machine’s memory for what waits there until the GPU needs it again; beyond that it goes to a file in the folder of --cache (default: half of the memory). Results are the same',
+  ],
+}
+
 export const deviceFlagNames: readonly string[] = Object.keys(deviceFlags)
 
 /** Flags that are not options of a method: [value, help]; in the order in which the help lists them. */
@@ -137,6 +144,7 @@ const flagsOf = ({ solvers, formats, texts }: Catalog): Flags => ({
     `formats of the checkpoint: ${formats.map(({ id }) => id).join(', ')}; with several, each goes into its own subfolder of --save (default: the first that can store the result)`,
   ],
   ...promptFlags,
+  ...hostFlags,
   ...deviceFlags,
 })
 const switches = {
@@ -217,24 +225,64 @@ export function parsed(argv: string[], options: NonNullable<ParseArgsConfig['opt
   }
 }
 
+/** Columns of --help, and of its texts' indent. */
+const COLUMNS = 80
+const INDENT = 6
+
 /** The text of --help. */
 export function help(catalog: Catalog): string {
-  const { solvers } = catalog
-  const rows: [string, string][] = Object.entries(flagsOf(catalog)).map(([flag, [value, text]]) => [`--${flag} ${value}`, text])
-  for (const spec of specsOf(catalog)) rows.push(optionRow(spec, solvers))
-  for (const [flag, text] of Object.entries(switches)) rows.push([`--${flag}`, text])
-  const width = Math.max(...rows.map(([name]) => name.length)) + 2
-  return `Quantizes a language model on the local GPU.\n\n${rows.map(([name, text]) => `  ${name.padEnd(width)}${text}`).join('\n')}\n`
+  const entries: [name: string, texts: string[]][] = [
+    ...Object.entries(flagsOf(catalog)).map(([flag, [value, text]]): [string, string[]] => [`--${flag} ${value}`, [text]]),
+    ...optionEntries(catalog),
+    ...Object.entries(switches).map(([flag, text]): [string, string[]] => [`--${flag}`, [text]]),
+  ]
+  const lines = entries.flatMap(([name, texts]) => [...wrapped(name, 2), ...texts.flatMap((text) => wrapped(text, INDENT))])
+  return `Quantizes a language model on the local GPU.\n\n${lines.join('\n')}\n`
 }
 
-/** Of --help: how an option is given, and what it does; `[methods]` where not all have it. */
-function optionRow(spec: OptionSpec, solvers: Catalog['solvers']): [given: string, help: string] {
-  const of = solvers.filter(({ options }) => options.includes(spec)).map(({ id }) => id)
-  const some = of.length && of.length < solvers.length ? ` [${of.join(', ')}]` : ''
-  if (spec.type === 'bool')
-    return spec.default ? [`--no-${spec.flag}`, `turn off: ${spec.help}${some}`] : [`--${spec.flag}`, `${spec.help}${some}`]
-  if (spec.type === 'auto') return [`--${spec.flag} auto|N`, `${spec.help} (default ${spec.default})${some}`]
-  if (spec.type !== 'choice') return [`--${spec.flag} N`, `${spec.help} (default ${spec.default})${some}`]
-  const values = spec.choices.map(({ value }) => value).join('|')
-  return [`--${spec.flag} ${values}`, `${spec.help} (default ${spec.default}${spec.flag === 'wbits' ? '; 16 only evaluates' : ''})${some}`]
+/** Lines of so many columns; what is longer than one, e.g. an address, is left whole. */
+function wrapped(text: string, indent: number): string[] {
+  const lines: string[] = []
+  for (const word of text.replaceAll('|', '|\u200b').split(/[ \u200b]/)) {
+    const last = lines.at(-1)
+    const glue = last?.endsWith('|') ? '' : ' '
+    if (last !== undefined && indent + last.length + glue.length + word.length <= COLUMNS) lines[lines.length - 1] = last + glue + word
+    else lines.push(word)
+  }
+  return lines.map((line) => ' '.repeat(indent) + line)
+}
+
+/** Of --help: every flag once, and what it does in each method that has it. */
+function optionEntries(catalog: Catalog): [name: string, texts: string[]][] {
+  return Array.from(
+    grouped([...specsOf(catalog)], ({ flag }) => flag),
+    ([flag, specs]) => {
+      const values = [...new Set(specs.flatMap(valuesOf))].join('|')
+      const name = specs[0].type === 'bool' && specs[0].default ? `--no-${flag}` : `--${flag}${values && ` ${values}`}`
+      return [name, Array.from(grouped(specs, textOf), ([text, same]) => `${text}${methodsOf(same, catalog)}`)]
+    },
+  )
+}
+
+function grouped(specs: OptionSpec[], by: (spec: OptionSpec) => string): Map<string, OptionSpec[]> {
+  const groups = new Map<string, OptionSpec[]>()
+  for (const spec of specs) groups.set(by(spec), [...(groups.get(by(spec)) ?? []), spec])
+  return groups
+}
+
+function valuesOf(spec: OptionSpec): (string | number)[] {
+  if (spec.type === 'bool') return []
+  if (spec.type === 'auto') return ['auto', 'N']
+  return spec.type === 'choice' ? spec.choices.map(({ value }) => value) : ['N']
+}
+
+function textOf(spec: OptionSpec): string {
+  if (spec.type === 'bool') return spec.default ? `turn off: ${spec.help}` : spec.help
+  return `${spec.help} (default ${spec.default}${spec.flag === 'wbits' ? '; 16 only evaluates' : ''})`
+}
+
+/** ` [methods]` where not all have the option. */
+function methodsOf(specs: OptionSpec[], { solvers }: Catalog): string {
+  const of = solvers.filter(({ options }) => specs.some((spec) => options.includes(spec))).map(({ id }) => id)
+  return of.length && of.length < solvers.length ? ` [${of.join(', ')}]` : ''
 }

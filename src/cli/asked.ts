@@ -116,7 +116,7 @@ function budgetOf(given: Given): Budget | null {
   if (given.texts('override').length)
     throw new UsageError(`--${flag} chooses the widths of all linears, and --override too: give one of them.`)
   if (given.on('dry-run')) throw new UsageError(`--${flag} needs the weights of the model, which --dry-run does not read.`)
-  return bits === null ? { bytes: Math.floor(size! * 2 ** 20) } : { bitsPerWeight: bits }
+  return bits === null ? { bytes: size! * 2 ** 20 } : { bitsPerWeight: bits }
 }
 
 /** @throws {UsageError} */
@@ -139,7 +139,7 @@ function saving(catalog: Catalog, given: Given, measureOnly: boolean): Pick<Aske
   if (given.on('keep-solved') && !saved) throw new UsageError('--keep-solved needs the folder of --save: the journal is next to it.')
   const format = given.text('format')
   const formats = format === undefined ? undefined : formatIds(catalog, format)
-  if (formats && !saved) throw new UsageError('--format needs the folder of --save.')
+  if (formats && !saved && !given.on('dry-run')) throw new UsageError('--format needs the folder of --save.')
   if (measureOnly && saved) throw new UsageError('--save has nothing to write: --wbits 16 only evaluates.')
   const pushed = given.text('push')
   if (pushed !== undefined && !saved) throw new UsageError('--push needs the folder of --save, which is uploaded.')

@@ -132,7 +132,7 @@ export function budgetOf(found: Mixed, run: RunResult) {
   const measured = measuredOf(found)
   const foreseen = foreseenKl(found.mix, predicted, measured)
   return {
-    ...(budget.bytes === undefined ? { target_bpw: budget.bitsPerWeight } : { target_bytes: budget.bytes }),
+    ...(budget.bytes === undefined ? { target_bpw: budget.bitsPerWeight } : { target_bytes: Math.floor(budget.bytes) }),
     size,
     predicted_kl: foreseen.kl,
     predicted_by: foreseen.by,

@@ -7,7 +7,7 @@ import type { DryProgress, DryRun } from '../engine/job/forecast.ts'
 import type { Job } from '../engine/job/job.ts'
 import { dryRun } from '../engine/plan/dry.ts'
 import type { Session } from '../engine/session.ts'
-import { WorkbenchError } from '../errors.ts'
+import { fromErrorData, inWords, WorkbenchError } from '../errors.ts'
 import { type Given, UsageError } from './arguments.ts'
 import type { Asked } from './asked.ts'
 import { demo, isRemote } from './inputs.ts'
@@ -15,10 +15,15 @@ import { demo, isRemote } from './inputs.ts'
 /** The device that the flags describe; null for the present one. */
 function device(given: Given): DryDevice | null {
   const [memory, binding, gflops] = ['device-memory', 'device-binding', 'device-gflops'].map((flag) => given.measure(flag))
+  const hostMemory = given.measure('host-memory')
   const name = given.text('device')
   const base = dryDevices.find(({ id }) => id === (name ?? 'webgpu'))
   if (!base) throw new UsageError(`--device can be ${dryDevices.map(({ id }) => id).join(', ')}, not "${name}".`)
-  if (memory === null && binding === null && gflops === null) return name === undefined ? null : base
+  if (memory === null && binding === null && gflops === null) {
+    // That of the present device is the session's.
+    if (name === undefined) return null
+    return hostMemory === null ? base : { ...base, hostMemory: hostMemory * 2 ** 30 }
+  }
   const maxBinding = binding === null ? base.maxBinding : binding * 2 ** 20
   return {
     ...base,
@@ -27,6 +32,7 @@ function device(given: Given): DryDevice | null {
     maxBuffer: Math.max(base.maxBuffer, maxBinding),
     memoryBudget: memory === null ? base.memoryBudget : memory * 2 ** 30,
     gflops: gflops ?? base.gflops,
+    hostMemory: hostMemory === null ? base.hostMemory : hostMemory * 2 ** 30,
     from: `As given; otherwise: ${base.from}`,
   }
 }
@@ -39,7 +45,7 @@ export async function foresee(
   job: Job | null,
   hear?: (progress: DryProgress) => void,
 ): Promise<DryRun> {
-  const { model: path, options, overrides, samples, heldOut, seqlen, evalSamples, evalSeqlen, products } = asked
+  const { model: path, options, overrides, samples, heldOut, seqlen, evalSamples, evalSeqlen, products, formats } = asked
   const on = device(given)
   if (job && isRemote(path)) throw new UsageError('--dry-run reads a config.json on this machine: give it, or its folder, by --model.')
   if (path === 'demo') await session.open(new Map([['config.json', await demo('config.json')]]), 'Demo model')
@@ -59,8 +65,17 @@ export async function foresee(
     calibration: { samples, length, heldOut },
     evaluation: { samples: evalSamples, length: evalSeqlen ?? length, products },
   }
-  const spec = { options, overrides, calibration, evaluation, runs, device: on }
+  const spec = { options, overrides, calibration, evaluation, runs, formats, device: on }
   return dryRun(session.model, spec, session, hear)
+}
+
+/**
+ * What the job itself would be refused for: of the runs of a job file any, of the survey what stands against every method.
+ * @throws {WorkbenchError}
+ */
+export function refuse({ methods }: DryRun, job: Job | null): void {
+  const wrong = methods.flatMap(({ problem }) => problem ?? [])
+  if (wrong.length && (job || wrong.length === methods.length)) throw fromErrorData(wrong[0])
 }
 
 export function dryText({ model, device, tensors, largest, calibration, evaluation, baseline, methods }: DryRun): string {
@@ -71,13 +86,14 @@ export function dryText({ model, device, tensors, largest, calibration, evaluati
   const lines = [
     `${model.name}: ${model.family}, ${(model.parameters / 1e6).toPrecision(4)} million parameters, ${model.blocks} blocks; ${tensors.count} tensors in ${model.dtype}, ${size(tensors.bytes)}.`,
     `Largest matrices in f32: weights ${largest.weight.name}, ${size(largest.weight.bytes)}; Gram matrix of ${largest.gram.name}, ${size(largest.gram.bytes)}.`,
-    `On ${device.label}: bindings up to ${size(device.maxBinding)}, ${size(device.memoryBudget)} of memory, ${device.gflops === null ? 'rate unknown' : `${Math.round(device.gflops)} GFLOP/s`}. ${device.from}`,
+    `On ${device.label}: bindings up to ${size(device.maxBinding)}, ${size(device.memoryBudget)} of memory, ${device.gflops === null ? 'rate unknown' : `${Math.round(device.gflops)} GFLOP/s`}; ${size(device.hostMemory)} of the host’s memory for what waits. ${device.from}`,
     `Calibration ${calibration.windows} × ${calibration.length} tokens, evaluation ${evaluation.windows} × ${evaluation.length}. No weights were read: a check only.`,
     `Unquantized model: ${work(baseline.flops)}, ${size(baseline.readBytes)} read, ${time(baseline.seconds)}.`,
   ]
-  for (const { label, forecast, fits, problem, bitsPerWeight } of methods) {
+  for (const { label, forecast, fits, problem, bitsPerWeight, without } of methods) {
+    const lacking = without.length ? ` (it has no ${inWords(without, 'or')}: not as asked for)` : ''
     if (!forecast) {
-      lines.push(`${label}: not possible. ${problem?.message} ${problem?.hint}`)
+      lines.push(`${label}${lacking}: not possible. ${problem?.message} ${problem?.hint}`)
       continue
     }
     const { flops, readBytes, movedBytes, seconds, gpuBytes, hostBytes, fileBytes, stages, least } = forecast
@@ -85,7 +101,7 @@ export function dryText({ model, device, tensors, largest, calibration, evaluati
     const file = fileBytes ? ` and ${size(fileBytes)} in a file` : ''
     const wanting = fits ? '' : ` (more than available${enough})`
     lines.push(
-      `${label}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${size(movedBytes)} between host and GPU, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${wanting}, host ${size(hostBytes)}${file}`,
+      `${label}${lacking}: ${work(flops.forward)} forward and ${work(flops.solve)} solving, ${size(readBytes)} read, ${size(movedBytes)} between host and GPU, ${time(seconds)}; ${bitsPerWeight?.toFixed(2)} bits per weight; GPU ${size(gpuBytes)}${wanting}, host ${size(hostBytes)}${file}`,
       `  ${stages.map((one) => `${one.stage} ${size(one.gpuBytes)}`).join(', ')}`,
     )
   }

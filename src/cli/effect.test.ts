@@ -17,7 +17,7 @@ test.each([
   [['--date', '2026-01-01'], '--date has no effect without --chat-template'],
   [['--lambada-passages', '3'], '--lambada-passages has no effect without --lambada'],
   [['--temperature', '1'], '--temperature has no effect without --prompt'],
-  [['--dry-run', '--seed', '1', '--save', 'out'], '--seed, --save have no effect with --dry-run'],
+  [['--dry-run', '--seed', '1', '--save', 'out', '--format', 'gptq'], '--seed, --save have no effect with --dry-run'],
   [['--wbits', '16', '--sym'], '--sym has no effect with --wbits 16'],
   [['--wbits', '16', '--prompt', 'Once', '--eval-samples', '3'], '--eval-samples has no effect with a --prompt and no --eval'],
 ])('%j', (args, said) => {

@@ -25,7 +25,7 @@ const calibrationFlags = [
 /** What a dry run neither reads nor writes. */
 const beyondDryRun = [
   ...['dataset', 'eval', 'lambada', 'lambada-passages', 'sampling', 'seed', 'date', 'chat-template', 'quantization-method'],
-  ...['compute-quantization-recon-error', 'save', 'format', 'overwrite', 'resume', 'keep-solved', 'push', 'public', 'report'],
+  ...['compute-quantization-recon-error', 'save', 'overwrite', 'resume', 'keep-solved', 'push', 'public', 'report'],
 ]
 
 /** A note for each reason why given flags have no effect. */

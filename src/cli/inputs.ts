@@ -45,7 +45,10 @@ export const notesPlace = (given: Given): NoteStore | null =>
   given.whole('cache-gb', defaultCacheBudget / 1e9, 0) ? diskNotes(cacheFolder(given)) : null
 
 /** Where values of a run wait beside the GPU. */
-export const parkingPlace = (given: Given): Parking => diskParking(cacheFolder(given))
+export function parkingPlace(given: Given): Parking {
+  const limit = given.measure('host-memory')
+  return diskParking(cacheFolder(given), limit === null ? undefined : limit * 2 ** 30)
+}
 
 /** The Hub; no request is made yet. */
 export function connect(given: Given, say?: Pick<Speaker, 'network'>): Hub {

@@ -141,11 +141,15 @@ export function diskCacheFolder(parent: string): CacheFolder {
   }
 }
 
-/** Half of the machine's memory, or of what this process may have of it, for what waits; beyond that, a file in `folder`. */
-export function diskParking(folder: string): Parking {
+/** `limit` bytes, or half of the machine's memory or of what this process may have of it, for what waits; beyond that, a file in `folder`. */
+export function diskParking(folder: string, limit = usualLimit()): Parking {
+  return new Parking(limit, () => scratchFile(folder))
+}
+
+function usualLimit(): number {
   // 0, or more than there is, where nothing is said.
   const allowed = process.constrainedMemory?.() || Number.POSITIVE_INFINITY
-  return new Parking(Math.min(totalmem(), allowed) * HOST_SHARE, () => scratchFile(folder))
+  return Math.min(totalmem(), allowed) * HOST_SHARE
 }
 
 /** A file without a name, so that nothing of it is left, however the program ends. */

@@ -66,6 +66,8 @@ export interface DryRunSpec {
   device: DryDevice | null
   /** These runs in place of one of every algorithm. */
   runs?: RunSpec[]
+  /** Ids of formats that a checkpoint is to be written in: methods whose results one of them cannot store are told. */
+  formats?: string[]
 }
 
 /** The forecast for every algorithm on a model, or for given runs. */
@@ -90,5 +92,7 @@ export interface DryRun {
     fits: boolean | null
     /** Why there is no forecast. */
     problem: ErrorData | null
+    /** Labels of options that were asked for, and that the method does not have. */
+    without: string[]
   }[]
 }

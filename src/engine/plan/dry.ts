@@ -24,6 +24,7 @@ import { type Counted, type Foreseen, foresee, leastMemory } from './foresee.ts'
 import type { PlannedRun } from './plan.ts'
 import { mebibytes } from './remarks.ts'
 import { baselineWork, passagesWork, runWork } from './work.ts'
+import { runOptions } from '../run-options.ts'
 
 /** Assumed time of a dispatch on a GPU that is not present, s: about what drivers take to encode and start one. */
 const DISPATCH_SECONDS = 1e-5
@@ -169,10 +170,20 @@ async function deviceAtHand(session: Session): Promise<SweepingDevice> {
   return { name, kind, f16, maxBinding, maxBuffer, memoryBudget, hostMemory, sweepPanel, ...rates }
 }
 
+/** Whether a method, or every run, has an option. */
+const takes = (method: string, key: string) =>
+  [...solvers.find(({ id }) => id === method)!.options, ...runOptions].some((spec) => spec.key === key)
+
+/** Labels of options that a method does not have. */
+function lacking(method: string, options: Options): string[] {
+  const known = solvers.flatMap((one) => one.options)
+  return Object.keys(options).flatMap((key) => (takes(method, key) ? [] : (known.find((spec) => spec.key === key)?.label ?? key)))
+}
+
 /** One run of every algorithm, with those of the options that it has. */
 const specsOf = (options: Options, overrides: Override[]) =>
-  solvers.map(({ id, label, options: own }): RunSpec => {
-    const known = (some: Options) => Object.fromEntries(Object.entries(some).filter(([key]) => own.some((spec) => spec.key === key)))
+  solvers.map(({ id, label }): RunSpec => {
+    const known = (some: Options) => Object.fromEntries(Object.entries(some).filter(([key]) => takes(id, key)))
     const each = overrides.map(({ pattern, options: given }) => ({ pattern, ...(given && { options: known(given) }) }))
     return { id, label, method: id, options: known(options), overrides: each }
   })
@@ -194,7 +205,7 @@ export async function dryRun(
   session: Session,
   hear?: (progress: DryProgress) => void,
 ): Promise<DryRun> {
-  const { options, overrides = [], device, runs: asked } = asking
+  const { options, overrides = [], device, runs: asked, formats } = asking
   // Of the column panels that a GPU may use, the widest take the most memory.
   const facts: SweepingDevice = device
     ? { ...device, name: device.label, kind: 'gpu', f16: true, dispatchSeconds: DISPATCH_SECONDS, tick: 0, sweepPanel: 512 }
@@ -208,7 +219,8 @@ export async function dryRun(
   let base: Counted = { read: 0, moved: 0, fileTraffic: 0, dispatches: 0 }
   const specs = asked ?? specsOf(options, overrides)
   // One by one, so that an error of one method does not affect the others.
-  const plans = await Promise.all(specs.map((spec) => examine(jobOf([spec], counts), new DrySession(new DryDevice(facts), opened, counts))))
+  const jobs = specs.map((spec) => ({ ...jobOf([spec], counts), ...(formats && { save: true, formats }) }))
+  const plans = await Promise.all(jobs.map((job) => examine(job, new DrySession(new DryDevice(facts), opened, counts))))
   const runs = plans.flatMap(({ plan }) => plan?.runs ?? [])
   const foreseen = await foresee(opened, runs, counts, facts, hear)
   const methods: DryRun['methods'] = []
@@ -225,7 +237,8 @@ export async function dryRun(
     // Searched for where a run is meant, not for a survey of all methods.
     const made = given && asked ? await weighed(given, plan!.runs[0], { opened, counts, device: facts }) : given
     const fits = made && made.gpuBytes <= facts.memoryBudget
-    methods.push({ id, label, bitsPerWeight, checkpointBytes, forecast: made, fits, problem })
+    const without = asked ? [] : lacking(id, options)
+    methods.push({ id, label, bitsPerWeight, checkpointBytes, forecast: made, fits, problem, without })
   }
   const { name, maxBinding, maxBuffer, memoryBudget, gflops, transferRate, hostMemory } = facts
   const from = device?.from ?? 'Measured on this device; memory is estimated from the limits.'

@@ -69,11 +69,13 @@ export class Mixer {
   static async probe(job: Job, budget: Budget, given: Host): Promise<Mixer> {
     const host = { ...given, journal: memoryStore() }
     const [spec] = job.runs
+    // Before texts are read and the model is measured.
+    const sizes = await scalesOf(job, host.session)
+    judge(budget, sizes(budget).widths(), host.session.model)
     const prepared = await prepare({ ...job, runs: [spec], save: false, lambada: undefined }, host, false)
     const { plan, opened, journal, calibration } = prepared
     const [planned] = plan.runs
     const widths = new Scales(spec, planned, opened, budget).widths()
-    judge(budget, widths, opened)
     const runs = widths.map(({ run }) => run)
     const { forward, solve } = probeWork(planned, opened, runs, calibration)
     const pulse = new Pulse(
@@ -113,6 +115,16 @@ export const chooseMix = async (job: Job, budget: Budget, host: Host): Promise<M
 
 /** The widths that all linears of a run may have together, the smallest first, without a probe. @throws {WorkbenchError} `option-invalid` */
 export async function widthsOf(job: Job, session: Session): Promise<MixWidths> {
+  const sizesFor = await scalesOf(job, session)
+  const sizes = (budget: Budget) =>
+    sizesFor(budget)
+      .widths()
+      .map(({ options, size }) => ({ options, size }))
+  return { bitsPerWeight: sizes({ bitsPerWeight: 1 }), bytes: sizes({ bytes: 1 }) }
+}
+
+/** The sizes of a job's first run, without its overrides and before any text is read. @throws {WorkbenchError} `option-invalid` */
+async function scalesOf(job: Job, session: Session): Promise<(budget: Budget) => Scales> {
   const [spec] = job.runs
   const { model: opened } = session
   const { info } = await session.gpu()
@@ -126,8 +138,7 @@ export async function widthsOf(job: Job, session: Session): Promise<MixWidths> {
       throw new WorkbenchError('option-invalid', message, hint)
     },
   )!
-  const sizes = (budget: Budget) => new Scales(spec, planned, opened, budget).widths().map(({ options, size }) => ({ options, size }))
-  return { bitsPerWeight: sizes({ bitsPerWeight: 1 }), bytes: sizes({ bytes: 1 }) }
+  return (budget) => new Scales(spec, planned, opened, budget)
 }
 
 const askedOf = (budget: Budget) => budget.bytes ?? budget.bitsPerWeight!
@@ -159,18 +170,22 @@ function unitsOf(stages: ProbedStage[], scaled: boolean): Unit[] {
   })
 }
 
+/** A size as it was typed. */
+const inWordsOf = ({ bytes }: Budget, size: number) =>
+  bytes === undefined ? `${Number(size.toPrecision(12))} bits per weight` : `${Number((size / 2 ** 20).toPrecision(12))} MiB`
+
 /** @throws {WorkbenchError} option-invalid */
 function judge(budget: Budget, widths: Width[], opened: OpenModel): void {
   const asked = askedOf(budget)
   const least = Math.min(...widths.map(({ size }) => size))
   if (asked >= least) return
   // What is told has to work when it is asked for.
-  const told = (size: number, round: (value: number) => number) =>
-    budget.bytes === undefined ? `${round(size * 100) / 100} bits per weight` : `${round((size / 2 ** 20) * 100) / 100} MiB`
+  const unit = budget.bytes === undefined ? 1 : 2 ** 20
+  const enough = (Math.ceil((least / unit) * 100) / 100) * unit
   throw new WorkbenchError(
     'option-invalid',
-    `${told(asked, (value) => Number(value.toPrecision(6)))} is less than the smallest mixture of ${opened.folder.name} takes with these options.`,
-    `Ask for ${told(least, Math.ceil)} or more.`,
+    `${inWordsOf(budget, asked)} is less than the smallest mixture of ${opened.folder.name} takes with these options.`,
+    `Ask for ${inWordsOf(budget, enough)} or more.`,
   )
 }
 
@@ -231,7 +246,10 @@ class Scales {
     // Embedding and head are what they are, and so are blocks that are not quantized.
     const fixed: { bits: BitsBreakdown }[] = [...planned.ends.map(endBits), ...keptLinears(planned.linears, opened)]
     const taken = fixed.reduce((sum, { bits }) => sum + Object.values(bits).reduce((all, part) => all + part, 0), 0)
-    let room = budget.bytes === undefined ? Math.floor(budget.bitsPerWeight! * weights + 1e-6) - taken : budget.bytes - this.#size(planned)
+    let room =
+      budget.bytes === undefined
+        ? Math.floor(budget.bitsPerWeight! * weights + 1e-6) - taken
+        : Math.floor(budget.bytes) - this.#size(planned)
     for (let tries = 0; ; tries++) {
       const packed = pack(items, room)
       const overrides = packed ? this.#overrides(units, widths, packed.chosen) : []

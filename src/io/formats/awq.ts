@@ -17,6 +17,7 @@ import {
   oneGrid,
   type Refusal,
   wholeEnds,
+  gridName,
 } from './format.ts'
 import { awqOrder } from './packing.ts'
 import { needsTorchKernel, sized, verdicts } from './runtimes.ts'
@@ -118,13 +119,15 @@ export function awqConfig(plan: ExportPlan): Record<string, unknown> {
 
 function accepts(plan: ExportPlan): Refusal | null {
   const { settings, linears, levels, outliers } = plan
-  if (levels !== 'uniform' || outliers)
+  if (levels !== 'uniform')
     return {
-      why: 'The AWQ layout can store neither outliers nor grids other than uniform integers.',
-      instead:
-        levels === 'uniform'
-          ? 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).'
-          : 'Choose a uniform grid, or the format “Plain weights” (dense).',
+      why: `The AWQ layout can store uniform integer grids only, not ${gridName(plan)}.`,
+      instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
+    }
+  if (outliers)
+    return {
+      why: 'The AWQ layout cannot store outliers beside the codes.',
+      instead: 'Choose an algorithm without outliers, or the format “Plain weights” (dense) or “Codes and outliers” (sidecar).',
     }
   if (linears.some(({ bits }) => bits !== 4) || settings.bits !== 4)
     return { why: 'The AWQ layout can store 4 bits only.', instead: 'Choose 4 bits, or the format compressed-tensors.' }

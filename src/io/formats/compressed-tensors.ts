@@ -24,6 +24,7 @@ import {
   type Refusal,
   type Runtime,
   wholeEnds,
+  gridName,
 } from './format.ts'
 import { encodeFp4, type Fp4, fp4Tensors, fp4Types, isFp4 } from './fp4.ts'
 import { fusedRemarks, type Reason, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
@@ -146,7 +147,7 @@ function accepts(plan: ExportPlan): Refusal | null {
   const { levels, outliers } = plan
   if (levels !== 'uniform' && !isFp4(levels))
     return {
-      why: 'compressed-tensors files can store uniform integer grids, MXFP4 and NVFP4 only.',
+      why: `compressed-tensors files can store uniform integer grids, MXFP4 and NVFP4 only, not ${gridName(plan)}.`,
       instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
     }
   if (outliers)

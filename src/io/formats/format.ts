@@ -120,6 +120,12 @@ export function settingsOf(
   }
 }
 
+/** What the linears of a plan are rounded to, for a refusal. */
+export function gridName({ levels, settings: { bits } }: Pick<ExportPlan, 'levels' | 'settings'>): string {
+  if (levels === 'affine') return 'grids with real minima'
+  return levels === 'signed' ? `Q${bits}_0` : levels.toUpperCase()
+}
+
 /** A plan as one for each grid that linears have, that of the most linears first: what a format says of one grid, it says of each. */
 export function byGrid(plan: ExportPlan): ExportPlan[] {
   const parts = divided.get(plan) ?? divide(plan)

@@ -27,6 +27,7 @@ import {
   type Remark,
   remarksOfGrids,
   wholeEnds,
+  gridName,
 } from './format.ts'
 import { fusedRemarks, fusedSets, needsTorchKernel, sized, verdicts, verdictsOfGrids } from './runtimes.ts'
 import { halfScales, openPacked, packedContent, type SafetensorsLayout, safetensorsFolder, skipRules } from './safetensors-folder.ts'
@@ -67,10 +68,11 @@ export const gptq: ExportFormat = {
   stores: 'codes',
   accepts: wholeEnds(
     'GPTQ files have',
-    eachGrid(({ levels, outliers }) => {
+    eachGrid((plan) => {
+      const { levels, outliers } = plan
       if (levels !== 'uniform')
         return {
-          why: 'GPTQ files can store uniform integer grids only.',
+          why: `GPTQ files can store uniform integer grids only, not ${gridName(plan)}.`,
           instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
         }
       if (!outliers) return null

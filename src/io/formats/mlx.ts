@@ -32,6 +32,7 @@ import {
   type Remark,
   remarksOfGrids,
   settingsOf,
+  gridName,
 } from './format.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
@@ -49,12 +50,6 @@ function scaleDtype({ dtype, symmetric, bits, picked }: Stored, levels = 'unifor
 }
 
 type Stored = Pick<ExportSettings, 'dtype' | 'symmetric' | 'bits' | 'picked'>
-
-/** "the grid of …", for a refusal. */
-const gridOf = (linears: readonly LinearPlan[]) => {
-  const [first, ...more] = linears.map(({ name }) => name)
-  return first ? `the grid of ${first}${more.length ? ` and ${more.length} more` : ''}` : 'this grid'
-}
 
 /** Kinds of grids, `Grid.levels`, whose cells are a scale and a minimum. */
 const holdsMinima = (levels = 'uniform') => levels === 'affine' || levels === 'signed'
@@ -100,10 +95,11 @@ export const mlx: ExportFormat = {
   summary: 'safetensors in the layout of Apple’s MLX: loads in mlx-lm and LM Studio on a Mac, at 2, 3, 4 and 8 bits.',
   library: 'mlx',
   stores: 'codes',
-  accepts: eachGrid(({ levels, outliers, settings, linears }) => {
+  accepts: eachGrid((plan) => {
+    const { levels, outliers, settings, linears } = plan
     if (levels !== 'uniform' && !holdsMinima(levels))
       return {
-        why: `MLX files can store uniform integer grids, grids with real minima and the types Q4_0 to Q8_0 only, not ${gridOf(linears)}.`,
+        why: `MLX files can store uniform integer grids, grids with real minima and the types Q4_0 to Q8_0 only, not ${gridName(plan)}.`,
         instead: 'Choose one of these, or the format “Plain weights” (dense).',
       }
     if (outliers)

@@ -79,7 +79,7 @@ async function write(plan: ExportPlan) {
 describe('what ONNX cannot hold is refused with what it can', () => {
   test.each([
     [{}, { decoder: null }, 'ONNX graphs are supported for', 'another format'],
-    [{}, { levels: 'powers' }, 'uniform integer grids only', 'uniform grid'],
+    [{}, { levels: 'powers' }, 'uniform integer grids only, not POWERS', 'uniform grid'],
     [{}, { outliers: true }, 'cannot store outliers', 'Choose an algorithm without outliers'],
     [{ actOrder: true }, {}, 'consecutive inputs', 'static groups'],
     [{ groupSize: 48 }, {}, 'not of 48', '32, 64 or 128'],

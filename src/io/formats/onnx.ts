@@ -11,6 +11,7 @@ import {
   type Refusal,
   type Remark,
   wholeEnds,
+  gridName,
 } from './format.ts'
 import { layoutOf } from './onnx/layout.ts'
 import { blocksOf, heldBits } from './onnx/nbits.ts'
@@ -52,7 +53,7 @@ function accepts(plan: ExportPlan): Refusal | null {
     }
   if (levels !== 'uniform')
     return {
-      why: 'MatMulNBits can store uniform integer grids only.',
+      why: `MatMulNBits can store uniform integer grids only, not ${gridName(plan)}.`,
       instead: 'Choose a uniform grid, or the format “Plain weights” (dense).',
     }
   if (outliers)

@@ -97,7 +97,7 @@ test('a folder is told its size, holds loader and schema, reads back, and a chan
   expect(sidecar.bytes(plan)).toBeGreaterThanOrEqual(written)
   expect(sidecar.bytes(plan)).toBeLessThan(written + 1000)
   expect(sidecar.accepts(plan)).toBeNull()
-  expect(sidecar.accepts({ ...plan, levels: 'powers' })?.why).toContain('integer codes')
+  expect(sidecar.accepts({ ...plan, levels: 'powers' })?.why).toContain('uniform integer grids only, not POWERS')
   await stream.verify(async () => {})
   const file = sink.files.get('quantized/m.x.safetensors')!
   file[file.length - 1] ^= 1

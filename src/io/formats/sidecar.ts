@@ -12,7 +12,7 @@ import type { Bytes, Files } from '../bytes.ts'
 import { f16ToF32, f32ToF16 } from '../half.ts'
 import { openCheckpoint, packSafetensors, type TensorSpec } from '../safetensors.ts'
 import { denseLayout } from './dense.ts'
-import { configWith, eachGrid, type ExportFormat, type LinearPlan, wholeEnds } from './format.ts'
+import { configWith, eachGrid, type ExportFormat, type LinearPlan, wholeEnds, gridName } from './format.ts'
 import { type SafetensorsLayout, safetensorsFolder } from './safetensors-folder.ts'
 
 /** Header of a linear's file, bytes, at most. */
@@ -62,10 +62,10 @@ export const sidecar: ExportFormat = {
   stores: 'codes',
   accepts: wholeEnds(
     'Its loader takes',
-    eachGrid(({ levels }) => {
-      return levels === 'uniform'
-        ? null
-        : { why: 'It can store integer codes only.', instead: 'Choose a uniform grid, or the format “Plain weights” (dense).' }
+    eachGrid((plan) => {
+      if (plan.levels === 'uniform') return null
+      const why = `It can store uniform integer grids only, not ${gridName(plan)}.`
+      return { why, instead: 'Choose a uniform grid, or the format “Plain weights” (dense).' }
     }),
   ),
   rounds: () => null,
