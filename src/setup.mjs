@@ -77,6 +77,7 @@ const tasks = {
   quantize: (args) => headless('src/cli.ts', args),
   methods: (args) => headless('e2e/methods.ts', args),
   'held-out': (args) => headless('e2e/held-out.ts', args),
+  budgets: (args) => headless('e2e/budgets.ts', args),
   fuzz: (args) => headless('e2e/fuzz/fuzz.ts', args),
   families: (args) => headless('e2e/families.ts', args),
   interop: (args) => headless('e2e/interop/interop.ts', args),

@@ -36,6 +36,8 @@ async function runOf(name: string, on: DryDevice, heldOut = 0): Promise<DryRun> 
 /** All models in this folder, or the named ones. */
 export async function dryRuns(only: string[] = []): Promise<DryRun[]> {
   const names = (await readdir(folder)).flatMap((file) => (file.endsWith('.json') ? file.slice(0, -5) : []))
+  const unknown = only.filter((one) => !names.includes(one))
+  if (unknown.length) throw new Error(`There is no ${unknown.join(', ')} in ${folder}; there are ${names.join(', ')}.`)
   const runs: DryRun[] = []
   for (const name of names.filter((one) => !only.length || only.includes(one))) runs.push(await runOf(name, device))
   return runs.sort((a, b) => a.model.parameters - b.model.parameters)

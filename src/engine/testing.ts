@@ -4,12 +4,15 @@ import type { Files } from '../io/bytes.ts'
 import { type MemorySink, memoryFiles, memorySink, memoryStore } from '../io/memory.ts'
 import { demoFiles, demoTexts } from './hosts/demo.ts'
 import { type TinyConfig, safetensorsOf, tinyTensors } from '../models/testing.ts'
+import type { Device } from '../gpu/device.ts'
+import type { BlockWeights } from '../models/family.ts'
 import { Control } from './control.ts'
 import type { RunEvent } from './job/events.ts'
 import type { Job } from './job/job.ts'
 import type { Host } from './host.ts'
 import type { Session } from './session.ts'
 import type { TextFile } from './texts.ts'
+import { type Fold, foldedWeight } from './passes/transform.ts'
 
 const readDemo = async (name: string) => new Blob([await readFile(`public/demo/${name}`)])
 
@@ -84,4 +87,9 @@ export function memoryHost(session: Session, onEvent: (event: RunEvent, control:
     },
   } satisfies Host
   return { host: host as Host, events, sinks, control, journal }
+}
+
+/** Puts folded weights in the place of all that have a fold. */
+export function applyFolds(gpu: Device, weights: BlockWeights, folds: ReadonlyMap<string, Fold>): void {
+  for (const [linear, one] of folds) weights.set(`${linear}.weight`, foldedWeight(gpu, weights.get(`${linear}.weight`)!, one))
 }

@@ -17,7 +17,7 @@ import type { Support } from './outliers.ts'
 import type { LinearProblem, Outliers } from './solver.ts'
 
 /** Elements of Ŵ of all candidates that are computed together. */
-const BATCH = 2 ** 25
+const BATCH = 2 ** 24
 /** Columns whose errors one product of a pass collects. */
 const PASS_BLOCK = 128
 
@@ -96,7 +96,8 @@ export class Best {
     const around = this.#rescaled()
     const order = gpu.upload(layout.order, [p])
     // Together the candidates are one tall matrix, which fills a GPU that the few rows of a layer would not.
-    const together = Math.max(1, Math.floor(Math.min(BATCH, gpu.info.maxBinding / 4) / (p * q)))
+    const most = Math.max(1, Math.floor(Math.min(BATCH, gpu.info.maxBinding / 4) / (p * q)))
+    const together = Math.ceil(multiples.length / Math.ceil(multiples.length / most))
     for (let first = 0; first < multiples.length; first += together) {
       const some = multiples.slice(first, first + together)
       const copies = some.length

@@ -3,23 +3,20 @@
  * quantized ones before; in between, the linears are solved.
  */
 import type { TokenBatch } from '../../eval/perplexity.ts'
-import { diagonal } from '../../gpu/ops.ts'
 import type { Tensor } from '../../gpu/tensor.ts'
 import { type BlockWeights, type LinearShape, linearsOf, type StageInput, stateWidth } from '../../models/family.ts'
 import type { PlannedRun } from '../plan/plan.ts'
 import { ForwardPass, last } from './forward.ts'
 import type { Hidden } from './hidden.ts'
 import { StageSums } from './sums.ts'
+import { disposeFolds, type Fold } from './transform.ts'
 
-/**
- * Solves the linears of a stage; without Σ all of them are in the journal. `outputs`: what a transform divided the outputs
- * of some of them by.
- */
+/** Solves the linears of a stage; without Σ all of them are in the journal. `folds`: what a transform makes of their weights. */
 export type SolveStage = (
   stage: number,
   sums: StageSums | null,
   diagonal: PromiseLike<Float32Array> | null,
-  outputs?: ReadonlyMap<string, Tensor>,
+  folds?: ReadonlyMap<string, Fold>,
 ) => Promise<void>
 
 /** The calibration and held-out windows on their way through the blocks. */
@@ -31,7 +28,7 @@ export interface Streams {
 }
 
 /** Rescales a block before any of it is rounded, as a solver's transform asks. */
-export type Rescale = (sums: StageSums[]) => Promise<Map<string, Tensor>>
+export type Rescale = (sums: StageSums[]) => Promise<Map<string, Fold>>
 
 /** A block that is being solved. */
 export interface OpenBlock {
@@ -59,22 +56,23 @@ export abstract class StagePass extends ForwardPass {
     const { stages } = this.opened.model.layouts[k]
     this.stage(run, 'calibrate', k)
     const sums: (StageSums | null)[] = stages.map(() => null)
-    const groups = rescale ? [stages.map((_, stage) => stage)] : this.#together(run, stages, open)
+    // Scales are searched for all stages before one is solved.
+    const needed = open.map((one) => one || rescale !== null)
+    const groups = this.#together(run, stages, needed)
     for (const group of groups) {
-      for (const stage of group) sums[stage] = rescale || open[stage] ? this.#zeroSums(run, stages[stage]) : null
+      for (const stage of group) sums[stage] = needed[stage] ? this.#zeroSums(run, stages[stage]) : null
       await this.#gather(run, block, group, sums, group === groups.at(-1))
       for (const stage of group) {
         await this.#finish(sums[stage], k, stage)
         await sums[stage]?.shelve()
       }
     }
-    const outputs = await rescale?.(sums as StageSums[])
+    const folds = await rescale?.(sums as StageSums[])
     for (const [stage, one] of sums.entries()) {
-      // Rescaling has changed Σ since.
-      await solve(stage, one, one && (rescale ? diagonal(this.gpu, one.seen.gram) : one.diagonal), outputs)
+      await solve(stage, one, one?.diagonal ?? null, folds)
       one?.dispose()
     }
-    for (const tensor of outputs?.values() ?? []) tensor.dispose()
+    if (folds) disposeFolds(folds)
     this.stage(run, 'propagate', k)
     if (!run.fullInputs) await this.advance(streams.seen, weights, k)
   }
@@ -169,9 +167,10 @@ export abstract class StagePass extends ForwardPass {
   }
 
   #zeroSums({ compared, solver }: PlannedRun, [linear]: LinearShape[]): StageSums {
-    const sizes = solver.transform !== undefined || this.host.elsewhere !== undefined
-    // What goes elsewhere, or is rescaled, is needed whole.
-    return new StageSums(this.gpu, linear, { compared, sizes, parking: sizes ? null : this.parking })
+    const { elsewhere } = this.host
+    const sizes = solver.transform !== undefined || elsewhere !== undefined
+    // What goes elsewhere is needed whole.
+    return new StageSums(this.gpu, linear, { compared, sizes, parking: elsewhere ? null : this.parking })
   }
 
   /** Completes the sums of a stage, and hands them to who solves its linears elsewhere. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { batched } from '../../eval/perplexity.ts'
 import type { Device } from '../../gpu/device.ts'
-import { inFloats } from '../../gpu/ops.ts'
+import { inFloats, scale } from '../../gpu/ops.ts'
 import { testGpu, testSource } from '../../gpu/testing.ts'
 import type { Files } from '../../io/bytes.ts'
 import { openFolder } from '../../io/folder.ts'
@@ -19,9 +19,9 @@ import { examine } from '../plan/check.ts'
 import type { Job } from '../job/job.ts'
 import { runJob } from '../run/run.ts'
 import { Session } from '../session.ts'
-import { memoryHost, smallJob, testTexts, tinyConfig } from '../testing.ts'
+import { applyFolds, memoryHost, smallJob, testTexts, tinyConfig } from '../testing.ts'
 import { foldedVectors } from '../plan/folded.ts'
-import { fold } from './transform.ts'
+import { disposeFolds, fold } from './transform.ts'
 
 const shared = tinyConfig
 const biased: TinyConfig = { ...shared, num_key_value_heads: 4, attention_bias: true, mlp_bias: true }
@@ -117,14 +117,10 @@ describe('folding', () => {
         one.stage === stage || one.stage < 0 ? Float32Array.from({ length: p }, (_, j) => 10 ** Math.sin(3 * j + stage)) : null,
       )
       const dtype = (name: string) => opened.folder.checkpoint.tensors.get(`model.layers.0.${name}`)!.dtype
-      const { vectors, outputs } = await fold(
-        gpu,
-        layout,
-        weights,
-        grams.map((gram) => [gram]),
-        scales,
-        dtype,
-      )
+      const { vectors, folds } = await fold(gpu, layout, weights, scales, dtype, async (stage, by) => {
+        scale(gpu, grams[stage], { rows: by, cols: by })
+      })
+      applyFolds(gpu, weights, folds)
       const largest = before.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
       const after = await run(weights)
       expect(after.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i])), 0) / largest).toBeLessThan(1e-5)
@@ -135,7 +131,9 @@ describe('folding', () => {
       expect(weights.size).toBe(full.size)
       expect(vectors.size).toBe(takes.filter(({ kind }) => kind === 'norm' || one.config.attention_bias).length)
       if (one.stage < 0) expect([...vectors.keys()].sort()).toEqual(foldedVectors(layout).sort())
-      expect([...outputs.keys()]).toEqual(takes.flatMap((before) => (before.kind === 'linear' ? [before.name] : [])))
+      expect([...folds].flatMap(([name, { outputs }]) => (outputs ? [name] : []))).toEqual(
+        takes.flatMap((before) => (before.kind === 'linear' ? [before.name] : [])),
+      )
       // What is stored is what was used.
       for (const [name, bytes] of vectors) {
         const used = (await gpu.read(weights.get(name)!)) as Float32Array
@@ -144,7 +142,8 @@ describe('folding', () => {
       }
 
       for (const [name, tensor] of weights) if (tensor !== full.get(name)) tensor.dispose()
-      for (const tensor of [...outputs.values(), ...grams, x]) tensor.dispose()
+      disposeFolds(folds)
+      for (const tensor of [...grams, x]) tensor.dispose()
       disposeBlock(full)
     },
   )
@@ -164,22 +163,22 @@ describe('folding into a norm with a bias', () => {
     const [layout] = model.layouts
     const full = await wideBlock(opened)
     const weights: BlockWeights = new Map(full)
-    const grams = layout.stages.map(([{ p }]) => gpu.zeros([p, p]))
     const scales = layout.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
-    const { vectors, outputs } = await fold(
+    const { vectors, folds } = await fold(
       gpu,
       layout,
       weights,
-      grams.map((gram) => [gram]),
       scales,
       () => dtype,
+      async () => {},
     )
+    applyFolds(gpu, weights, folds)
     expect([...vectors.keys()].sort()).toEqual(foldedVectors(layout).sort())
     const values = async (of: BlockWeights, name: string) => (await gpu.read(of.get(name)!)) as Float32Array
     for (const [stage, before] of layout.before.entries()) {
       if (before.kind !== 'norm') continue
       const linear = layout.stages[stage][0]
-      const divided = outputs.get(linear.name)
+      const divided = folds.get(linear.name)?.outputs
       const first = divided ? ((await gpu.read(divided)) as Float32Array)[0] : 1
       const of = async (name: string) => [await values(full, name), await values(weights, name)]
       const [[g, newG], [b, newB], [w, newW]] = [
@@ -200,7 +199,7 @@ describe('folding into a norm with a bias', () => {
       expect(bytes).toEqual(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength))
     }
     for (const [name, tensor] of weights) if (tensor !== full.get(name)) tensor.dispose()
-    for (const tensor of [...outputs.values(), ...grams]) tensor.dispose()
+    disposeFolds(folds)
     disposeBlock(full)
   })
 })

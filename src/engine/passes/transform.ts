@@ -1,6 +1,7 @@
 /**
  * Folds the scales of a solver's transform into a block before any of it is rounded: a stage's linears become W diag(c),
- * and the norm or the linear before them is divided by c, so that the block puts out what it did before.
+ * and the norm or the linear before them is divided by c, so that the block puts out what it did before. Weights stay as they are
+ * stored until one is needed (`foldedWeight`), for in f32 they would take twice the room.
  */
 import { vectorsOf } from '../plan/folded.ts'
 import type { Device } from '../../gpu/device.ts'
@@ -22,24 +23,46 @@ async function readVectors(
   return new Map(names.map((name, i) => [name, values[i]]))
 }
 
+/** By what the rows and the columns of a weight `[p, q]` are multiplied. */
+export interface Fold {
+  rows?: Tensor
+  cols?: Tensor
+  /** What that divides the outputs by, `[q]`: to measure them as they were. */
+  outputs?: Tensor
+}
+
 export interface Folded {
   /** Norm weights and biases that changed, by their name inside the block, as the checkpoint stores them. */
   vectors: Map<string, Uint8Array>
-  /** Scales that the outputs of a linear were divided by, `[q]`, by its name: to measure it as it was. The caller's. */
-  outputs: Map<string, Tensor>
+  /** Of linears, by name. The tensors are the caller's. */
+  folds: Map<string, Fold>
+}
+
+/** A weight `[p, q]` as stored, in f32 and with its fold: a tensor of the caller's. */
+export function foldedWeight(gpu: Device, weight: Tensor, { rows, cols }: Fold): Tensor {
+  const wide = inFloats(gpu, weight)
+  const own = wide === weight ? gpu.empty(weight.shape) : wide
+  if (wide === weight) gpu.copy(weight, own)
+  if (rows) scale(gpu, own, { rows })
+  if (cols) scale(gpu, own, { cols })
+  return own
+}
+
+export function disposeFolds(folds: ReadonlyMap<string, Fold>): void {
+  for (const { rows, cols, outputs } of folds.values()) for (const tensor of [rows, cols, outputs]) tensor?.dispose()
 }
 
 /**
- * Applies `scales`, one per stage or null, in `weights` (changed tensors are replaced by new ones) and `grams`, those of each stage (in place).
- * `stored` tells the dtype of a vector.
+ * Applies `scales`, one per stage or null, to the vectors in `weights` (those that change are replaced by new tensors), and says what becomes
+ * of the linears. `stored` tells the dtype of a vector; `rescale` multiplies the inputs of a stage in its sums by `[p]`.
  */
 export async function fold(
   gpu: Device,
   layout: Pick<BlockLayout, 'stages' | 'before' | 'vectors'>,
   weights: BlockWeights,
-  grams: Tensor[][],
   scales: (Float32Array<ArrayBuffer> | null)[],
   stored: (vector: string) => string,
+  rescale: (stage: number, by: Tensor) => Promise<void>,
 ): Promise<Folded> {
   const folding = new Folding(gpu, weights)
   const values = await readVectors(gpu, layout, weights, scales)
@@ -50,7 +73,9 @@ export async function fold(
       const { plus = 0 } = layout.vectors.find((vector) => vector.name === name)!
       return { name, values: values.get(name)!, dtype: stored(name), plus }
     })
-    folding.stage(layout.stages[stage], before, grams[stage], wanted, taking)
+    const over = folding.stage(layout.stages[stage], before, wanted, taking)
+    await rescale(stage, over)
+    over.dispose()
     await gpu.pace()
   }
   return folding
@@ -59,23 +84,23 @@ export async function fold(
 /** A block on its way to other scales. */
 class Folding implements Folded {
   readonly vectors = new Map<string, Uint8Array>()
-  readonly outputs = new Map<string, Tensor>()
-  /** Weights that are this run's own by now. */
-  readonly #own = new Map<string, Tensor>()
+  readonly folds = new Map<string, Fold>()
 
   constructor(
     readonly gpu: Device,
     readonly weights: BlockWeights,
   ) {}
 
-  /** Gives a stage's inputs the scales `wanted`, or what the vectors before it, `taking`, can stand for. */
+  /**
+   * Gives a stage's inputs the scales `wanted`, or what the vectors before it, `taking`, can stand for; returns what that multiplies
+   * the inputs by.
+   */
   stage(
     linears: LinearShape[],
     before: Exclude<Before, { kind: 'none' }>,
-    grams: Tensor[],
     wanted: Float32Array<ArrayBuffer>,
     taking: StoredVector[],
-  ): void {
+  ): Tensor {
     const { gpu } = this
     const length = before.kind === 'linear' ? this.weights.get(`${before.name}.weight`)!.cols : wanted.length
     const output = (before.kind === 'linear' && before.output) || ((j: number) => j)
@@ -89,19 +114,17 @@ class Folding implements Folded {
     }
     const divided = taking.length ? this.#divide(taking, spread(wanted)) : null
     const c = divided ? wanted.map((_, j) => divided[output(j)]) : wanted
-    const times = gpu.upload(c, [c.length])
-    const over = gpu.upload(reciprocals(c), [c.length])
-    for (const { name } of linears) this.#change(name, { rows: times })
-    for (const gram of grams) scale(gpu, gram, { rows: over, cols: over })
+    const rows = gpu.upload(c, [c.length])
+    for (const { name } of linears) this.#add(name, { rows })
     if (before.kind === 'linear') {
       const outputs = spread(c)
-      const less = gpu.upload(reciprocals(outputs), [length])
-      this.#change(before.name, { cols: less })
-      less.dispose()
-      this.outputs.set(before.name, gpu.upload(outputs, [length]))
+      this.#add(before.name, { cols: gpu.upload(reciprocals(outputs), [length]), outputs: gpu.upload(outputs, [length]) })
     }
-    times.dispose()
-    over.dispose()
+    return gpu.upload(reciprocals(c), [c.length])
+  }
+
+  #add(linear: string, fold: Fold): void {
+    this.folds.set(linear, { ...this.folds.get(linear), ...fold })
   }
 
   /** Divides vectors by `wanted`, and returns the scales that they stand for then. */
@@ -112,22 +135,6 @@ class Folding implements Folded {
       this.weights.set(name, this.gpu.upload(divided.vectors[i].values, [wanted.length]))
     }
     return divided.c
-  }
-
-  #change(linear: string, by: { rows?: Tensor; cols?: Tensor }): void {
-    const name = `${linear}.weight`
-    let tensor = this.#own.get(name)
-    if (!tensor) {
-      const full = this.weights.get(name)!
-      tensor = inFloats(this.gpu, full)
-      if (tensor === full) {
-        tensor = this.gpu.empty(full.shape)
-        this.gpu.copy(full, tensor)
-      }
-      this.#own.set(name, tensor)
-      this.weights.set(name, tensor)
-    }
-    scale(this.gpu, tensor, by)
   }
 }
 

@@ -5,7 +5,6 @@
  */
 import { inFloats, maxAbs } from '../../gpu/ops.ts'
 import { Reading } from '../../gpu/reading.ts'
-import type { Tensor } from '../../gpu/tensor.ts'
 import type { BlockWeights, LinearShape } from '../../models/family.ts'
 import { blockName } from '../../models/open.ts'
 import { type Chosen, chooseAim } from '../../quant/choice.ts'
@@ -24,7 +23,7 @@ import type { Run } from './single.ts'
 import { EndPass } from './ends.ts'
 import type { SolveStage, Streams } from '../passes/stages.ts'
 import type { StageSums } from '../passes/sums.ts'
-import { fold } from '../passes/transform.ts'
+import { type Fold, fold } from '../passes/transform.ts'
 
 /** A stage whose linears are being solved. */
 interface StageAtHand {
@@ -113,7 +112,7 @@ export class BlockLoop extends EndPass {
     const kept = await this.journal.linears(linearNames(this.opened, run.plan.spec, k))
     const nameOf = ({ name }: LinearShape) => blockName(this.opened, k, name)
     const solvedOf = (stage: number) => stages[stage].filter(({ name }) => run.plan.linears[k].has(name))
-    const solve: SolveStage = async (stage, sums, diagonal, outputs) => {
+    const solve: SolveStage = async (stage, sums, diagonal, folds) => {
       // Of scaled inputs they would say nothing of the model's own weights.
       if (sums && !run.plan.solver.transform) await this.#keepSums(run, k, stage, sums)
       if (sums && this.host.elsewhere?.wait) {
@@ -125,7 +124,7 @@ export class BlockLoop extends EndPass {
         for (const one of others.values()) await this.#adopt(run, one)
         for (const [name, one] of others) kept.set(name, one)
       }
-      await this.solveStage(linears, { k, stage, full, weights, known: (linear) => kept.get(nameOf(linear)) }, sums, diagonal, outputs)
+      await this.solveStage(linears, { k, stage, full, weights, known: (linear) => kept.get(nameOf(linear)) }, sums, diagonal, folds)
     }
     const open = stages.map((_, stage) => solvedOf(stage).some((linear) => !kept.has(nameOf(linear))))
     const block = { k, streams, full, weights, open }
@@ -139,7 +138,7 @@ export class BlockLoop extends EndPass {
     { k, stage, full, weights, known: knownOf, chosen = this.opened.model.layouts[k].stages[stage] }: StageAtHand,
     sums: StageSums | null,
     diagonal: PromiseLike<Float32Array> | null,
-    outputs?: ReadonlyMap<string, Tensor>,
+    folds?: ReadonlyMap<string, Fold>,
   ): Promise<void> {
     const { plan } = linears.run
     const { solver } = plan
@@ -168,7 +167,7 @@ export class BlockLoop extends EndPass {
         await linears.recall(known)
         weights.set(weight, linears.restore(known.stored))
       } else {
-        const settled = await linears.solve({ k, linear, shared: shared!, note, last, outputs: outputs?.get(linear.name) }, weights)
+        const settled = await linears.solve({ k, linear, shared: shared!, note, last, fold: folds?.get(linear.name) }, weights)
         // Codes and weights, four bytes each, and what the error is measured by.
         await settle.after(settled, 12 * linear.q * linear.p)
       }
@@ -303,7 +302,7 @@ export class BlockLoop extends EndPass {
     weights: BlockWeights,
     stages: StageSums[],
     tokens: number,
-  ): Promise<Map<string, Tensor>> {
+  ): Promise<Map<string, Fold>> {
     const { gpu, opened } = this
     const layout = opened.model.layouts[k]
     const { solver, linears: planned } = plan
@@ -322,19 +321,20 @@ export class BlockLoop extends EndPass {
       const whole = held.map((weight) => inFloats(gpu, weight))
       // The scales look at sums over rows: those of slices add up.
       const parts = whole.flatMap((weight) => cutWeight(gpu, weight))
+      await stages[stage].fetch('gram')
       const problem = { gpu, weights: parts, gram: stages[stage].seen.gram, meanAbs: means[stage], halfScales: true }
       // Linears of a stage are planned alike here.
       const { options } = planned[k].get(linears[0].name)!
       searched.push((await solver.transform!.scales(problem, options)).scales)
       for (const part of new Set([...whole, ...parts])) if (!held.includes(part)) part.dispose()
+      await stages[stage].shelve()
     }
     const scales = await Reading.all(searched)
-    const grams = stages.map(({ seen, heldOut }) => [seen.gram, ...(heldOut ? [heldOut.gram] : [])])
     const stored = (vector: string) => opened.folder.checkpoint.tensors.get(blockName(opened, k, vector))!.dtype
-    const { vectors, outputs } = await fold(gpu, layout, weights, grams, scales, stored)
+    const { vectors, folds } = await fold(gpu, layout, weights, scales, stored, (stage, by) => stages[stage].rescale(by))
     const changed = new Map([...vectors].map(([name, bytes]) => [blockName(opened, k, name), bytes]))
     await this.journal.keepVectors(k, changed)
     await output.vectors(changed)
-    return outputs
+    return folds
   }
 }

@@ -11,6 +11,7 @@ import type { PlannedRun } from '../plan/plan.ts'
 import { BlockLoop } from './blocks.ts'
 import { Linears, type SolvingRun } from './linears.ts'
 import { StageSums } from '../passes/sums.ts'
+import { disposeFolds } from '../passes/transform.ts'
 
 /** What to solve of one block. */
 export interface Part {
@@ -69,7 +70,7 @@ export class PartLoop extends BlockLoop {
     const { transform } = run.plan.solver
     const needed = (stage: number) => transform || stages[stage].some(({ name }) => wanted.includes(name))
     const sums = await Promise.all(stages.map(async (stage, s) => (needed(s) ? this.#upload(stage[0], await sumsOf(s), run) : null)))
-    const outputs = transform && (await this.rescale(run, k, weights, sums as StageSums[], tokens))
+    const folds = transform && (await this.rescale(run, k, weights, sums as StageSums[], tokens))
     const bases = new Map<string, Bases>()
     for (const [stage, one] of sums.entries()) {
       const chosen = stages[stage].filter(({ name }) => wanted.includes(name)).map((linear) => this.#cut(linear, rows, weights))
@@ -77,10 +78,10 @@ export class PartLoop extends BlockLoop {
       for (const { name } of rows ? chosen : [])
         bases.set(blockName(this.opened, k, name), await this.#bases(weights.get(`${name}.weight`)!, one))
       const atHand = { k, stage, full, weights, chosen, known: () => undefined }
-      await this.solveStage(linears, atHand, one, diagonal(this.gpu, one.seen.gram), outputs ?? undefined)
+      await this.solveStage(linears, atHand, one, diagonal(this.gpu, one.seen.gram), folds ?? undefined)
     }
     for (const one of sums) one?.dispose()
-    for (const tensor of outputs?.values() ?? []) tensor.dispose()
+    if (folds) disposeFolds(folds)
     disposeBlock(new Map([...weights].filter(([name, tensor]) => full.get(name) !== tensor)))
     this.unload(full)
     return bases

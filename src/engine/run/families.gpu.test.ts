@@ -14,8 +14,8 @@ import { solvers } from '../../quant/index.ts'
 import type { Job } from '../job/job.ts'
 import { runJob } from './run.ts'
 import { Session } from '../session.ts'
-import { memoryHost, smallJob, testTexts } from '../testing.ts'
-import { fold } from '../passes/transform.ts'
+import { applyFolds, memoryHost, smallJob, testTexts } from '../testing.ts'
+import { disposeFolds, fold } from '../passes/transform.ts'
 
 const fixture = (name: string) => fixtures.find((one) => one.name === name)!
 
@@ -178,17 +178,10 @@ describe('families', () => {
     }
     const before = await run(full)
     const weights: BlockWeights = new Map(full)
-    const grams = layout.stages.map(([{ p }]) => gpu.zeros([p, p]))
     const scales = layout.stages.map(([{ p }], stage) => Float32Array.from({ length: p }, (_, j) => 4 ** Math.sin(3 * j + stage)))
     const stored = (name: string) => opened.folder.checkpoint.tensors.get(blockName(opened, 0, name))!.dtype
-    const { outputs } = await fold(
-      gpu,
-      layout,
-      weights,
-      grams.map((gram) => [gram]),
-      scales,
-      stored,
-    )
+    const { folds } = await fold(gpu, layout, weights, scales, stored, async () => {})
+    applyFolds(gpu, weights, folds)
     const after = await run(weights)
     expect(after).toBeClose(before, { ofLargest: 1e-5 })
     for (const [stage, { kind }] of layout.before.entries()) {
@@ -199,7 +192,8 @@ describe('families', () => {
       }
     }
     for (const [name, tensor] of weights) if (tensor !== full.get(name)) tensor.dispose()
-    for (const tensor of [...outputs.values(), ...grams, x]) tensor.dispose()
+    disposeFolds(folds)
+    x.dispose()
     disposeBlock(full)
   })
 })

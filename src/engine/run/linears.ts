@@ -19,6 +19,7 @@ import type { KeptLinear } from '../keep/solved.ts'
 import { linearBits, reordered } from '../plan/plan.ts'
 import type { ForwardPass } from '../passes/forward.ts'
 import type { Settle } from '../passes/settling.ts'
+import { type Fold, foldedWeight } from '../passes/transform.ts'
 import type { Run } from './single.ts'
 import type { StageSums } from '../passes/sums.ts'
 
@@ -40,8 +41,8 @@ export interface LinearTask {
   note: string | null
   /** No other linear of its stage follows. */
   last: boolean
-  /** What a transform divided its outputs by. */
-  outputs?: Tensor
+  /** What a transform makes of its weight. */
+  fold?: Fold
 }
 
 /** What was asked for of a solved linear while its tensors were there. */
@@ -92,7 +93,7 @@ export class Linears {
     const { run, pass } = this
     const { gpu, host } = pass
     const { solver } = run.plan
-    const { k, linear, shared, last, outputs } = task
+    const { k, linear, shared, last, fold } = task
     const { options: planned, grid } = run.plan.linears[k].get(linear.name)!
     const { span } = shared
     const options = span === null ? planned : { ...planned, span }
@@ -101,7 +102,8 @@ export class Linears {
     pass.stage(run.plan, 'solve', k, full)
     pass.progress.enter(solver.id)
     const held = weights.get(`${linear.name}.weight`)!
-    const wide = inFloats(gpu, held)
+    const wide = this.#wide(held, fold)
+    const outputs = fold?.outputs
     const { sums, gramDiagonal, derived } = shared
     await sums.shelve('gram')
     await sums.fetch('gram')
@@ -147,15 +149,21 @@ export class Linears {
    * A linear solved for W or, where that is asked for, a target in its place: then W, which is `held` as stored, is not there in f32
    * meanwhile. `weight`: W; `asItIs`: nothing stood in front of the solver.
    */
-  async #solved(problem: LinearProblem, { shared: { sums, aim } }: LinearTask, held: Tensor, options: Options, hooks: SolverHooks) {
+  async #solved(problem: LinearProblem, { shared: { sums, aim }, fold }: LinearTask, held: Tensor, options: Options, hooks: SolverHooks) {
     const { plan } = this.run
     const own = aim && (await aimed(problem, sums.seen, aim, plan.aim!.damps, sums))
     const away = own && own.problem.weight !== problem.weight && problem.weight !== held
     if (away) problem.weight.dispose()
     const result = await solveLinear(plan.solver, own?.problem ?? problem, options, hooks)
     own?.dispose()
-    const weight = away ? inFloats(problem.gpu, held) : problem.weight
+    const weight = away ? this.#wide(held, fold) : problem.weight
     return { result, trouble: own?.trouble ?? [], weight, asItIs: !own }
+  }
+
+  /** W in f32: `held` itself where it is. */
+  #wide(held: Tensor, fold?: Fold): Tensor {
+    const { gpu } = this.pass
+    return fold ? foldedWeight(gpu, held, fold) : inFloats(gpu, held)
   }
 
   /** How far a result, Ŵ + H in its `what`, and rounding to its grid are off on tokens that the method has not seen. */
