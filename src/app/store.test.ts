@@ -681,3 +681,26 @@ test('a job that goes on in a fresh page is planned there too; a plan that was t
   await other.goOn('kept')
   expect(other.store.getState()).toMatchObject({ job: { seed: 9 } })
 })
+
+test('a plan that was edited comes back with its model, until it is begun anew', async () => {
+  const kept = new Map<string, string>()
+  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) }
+  vi.stubGlobal('localStorage', storage)
+  const visit = async (name = 'model') => {
+    const summary = { name, source: null, parameters: 1, blocks: 1, maxPositions: 64, quantized: null, problems: [] }
+    const page = workbench({ open: async () => summary as unknown as ModelSummary })
+    await page.open({ kind: 'demo' })
+    return page
+  }
+  const first = await visit()
+  const { job } = first.store.getState()
+  expect(kept.size).toBe(0)
+  first.setJob({ seed: 7 })
+  first.addRun('rtn')
+  const again = await visit()
+  expect(again.store.getState()).toMatchObject({ recalled: true, job: { seed: 7, runs: first.store.getState().job!.runs } })
+  expect((await visit('another')).store.getState()).toMatchObject({ recalled: false, job: { seed: 0 } })
+  again.planAnew()
+  expect((await visit()).store.getState()).toMatchObject({ recalled: false, job: { seed: 0, runs: job!.runs } })
+  vi.unstubAllGlobals()
+})

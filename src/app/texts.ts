@@ -31,6 +31,12 @@ export function namedDatasets(ids: string[]): TextSource[] {
   return [...new Set(ids)].filter(isDatasetId).map((id) => ({ id, label: id, bytes: null, origin: 'dataset' }))
 }
 
+/** The choices, and those data sets of the Hub that a job names. */
+export function withDatasets(texts: TextSource[], { calibration, evaluation, lambada }: Job): TextSource[] {
+  const named = namedDatasets([calibration, evaluation, ...(lambada ? [lambada] : [])].map(({ text }) => text))
+  return [...texts, ...named.filter(({ id }) => !texts.some((one) => one.id === id))]
+}
+
 /** The choices of a text field, by where they come from. */
 export function textGroups(texts: TextSource[]): { title: string; texts: TextSource[] }[] {
   const titles: Record<TextSource['origin'], string> = {

@@ -53,6 +53,7 @@ export function PlanPanel() {
         )}
       </div>
       <ReplayNote />
+      <RecalledNote />
       {!measuring && <UnfinishedJob compact />}
       {!measuring && comparing && (
         <Compare
@@ -78,6 +79,22 @@ export function PlanPanel() {
       {measuring && <EvaluationCard job={job} model={model.summary} measuring />}
       <StartBar catalog={catalog} job={job} measuring={measuring} />
     </>
+  )
+}
+
+/** The plan is not the usual first one. */
+function RecalledNote() {
+  const workbench = useWorkbench()
+  const recalled = useView((state) => state.recalled && !state.replay)
+  return (
+    recalled && (
+      <p className="hint row">
+        As you left it.
+        <Button onClick={workbench.planAnew}>
+          Begin anew
+        </Button>
+      </p>
+    )
   )
 }
 

@@ -56,7 +56,7 @@ export async function planReplay(core: Core) {
     chosen: job.runs[0]?.id ?? null,
   })
   addTexts(core, textsOf.namedDatasets(named))
-  edit(core, job)
+  edit(core, job, false)
   if (isOpen(core.get(), 'plan')) core.set({ step: 'plan' })
   core.set({ spoken: `The plan is that of ${replay.name}.` })
 }

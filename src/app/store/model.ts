@@ -2,8 +2,10 @@
 import type { ModelSource } from '../../engine/hosts/client.ts'
 import { toErrorData } from '../../errors.ts'
 import * as plan from '../plan.ts'
+import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
 import { check, edit } from './planning.ts'
+import { keptPlan } from './plans.ts'
 import { isBusy, isOpen, type Step } from './state.ts'
 
 export async function openGpu(core: Core) {
@@ -15,8 +17,8 @@ export async function openGpu(core: Core) {
   }
 }
 
-/** `next`: the step to show when it is open; null: what is shown stays. */
-export async function open(core: Core, source: ModelSource, next: Step | null = 'model'): Promise<boolean> {
+/** `next`: the step to show when it is open; null: what is shown stays. `recall`: with the plan that was left for it. */
+export async function open(core: Core, source: ModelSource, next: Step | null = 'model', recall = true): Promise<boolean> {
   if (isBusy(core.get())) return false
   const mine = ++core.opening
   const demo = source.kind === 'demo'
@@ -38,9 +40,11 @@ export async function open(core: Core, source: ModelSource, next: Step | null = 
     const judged = view?.job.evaluation
     const first = plan.firstJob(known, texts, summary, demo)
     const again = summary.quantized && judged && texts.some(({ id }) => id === judged.text)
-    const job = again ? plan.measureLike(first, judged, summary) : first
-    core.set({ model: { state: 'ready', summary, demo }, grams: null, look: null, chosen: job.runs[0]?.id ?? null })
-    edit(core, job)
+    const left = recall ? keptPlan(summary, first, texts) : null
+    if (left) core.set({ texts: textsOf.withDatasets(texts, left) })
+    const job = again ? plan.measureLike(first, judged, summary) : (left ?? first)
+    core.set({ model: { state: 'ready', summary, demo }, grams: null, look: null, recalled: job === left, chosen: job.runs[0]?.id ?? null })
+    edit(core, job, false)
     if (next && next !== 'model' && isOpen(core.get(), next)) core.set({ step: next })
     return true
   } catch (thrown) {

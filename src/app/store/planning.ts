@@ -13,12 +13,15 @@ import * as formats from '../formats.ts'
 import * as plan from '../plan.ts'
 import * as textsOf from '../texts.ts'
 import type { Core } from './core.ts'
+import { forgetPlan, keepPlan } from './plans.ts'
 
 /** Milliseconds without a change. */
 const checkAfter = 300
 
-export function edit(core: Core, job: Job) {
+/** Another plan; `own`: by somebody's edit, which is kept for the next visit. */
+export function edit(core: Core, job: Job, own = true) {
   core.set({ job, check: { state: 'pending' }, refusedText: null })
+  if (own) keepPlan(core.get(), job)
   clearTimeout(core.checkDue)
   core.checkDue = setTimeout(() => check(core), checkAfter)
 }
@@ -132,6 +135,16 @@ function measureLastWords(core: Core, on: boolean) {
   editWith(core, (_, job) => textsOf.measureLastWords(job, core.get().texts, on))
 }
 
+/** The plan that a model begins with, in place of the one that was left for it. */
+function planAnew(core: Core) {
+  const { catalog, texts, model } = core.get()
+  if (!catalog || model.state !== 'ready') return
+  forgetPlan(model.summary)
+  const job = plan.firstJob(catalog, texts, model.summary, model.demo)
+  core.set({ recalled: false, chosen: job.runs[0]?.id ?? null, spoken: 'The plan begins anew.' })
+  edit(core, job, false)
+}
+
 function setJob(core: Core, change: Partial<Job>) {
   editWith(core, (_, job) => ({ ...job, ...change }))
 }
@@ -229,6 +242,7 @@ export const actions = {
   addDataset,
   paste,
   measureLastWords,
+  planAnew,
   setJob,
   chooseFormat,
   choose,

@@ -115,7 +115,7 @@ function conclude(core: Core, change: (view: JobView) => JobView) {
 
 /** One click from nothing to moving charts. */
 async function tryDemo(core: Core) {
-  if (await open(core, { kind: 'demo' })) await start(core)
+  if (await open(core, { kind: 'demo' }, 'model', false)) await start(core)
 }
 
 async function ask(core: Core, what: 'pause' | 'resume' | 'cancel') {
@@ -217,7 +217,7 @@ export async function goOn(core: Core, id: string, opened = false) {
   // A model that was opened for this has no plan of the person's own.
   if (opened || core.get().job !== planned) {
     core.set({ chosen: kept.job.runs[0]?.id ?? null })
-    edit(core, kept.job)
+    edit(core, kept.job, false)
   }
   await launch(core, kept.job, model.summary, shownOf(id, kept.job), (hear) => core.engine.goOn(id, kept.job, hear))
 }

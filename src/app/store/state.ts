@@ -151,6 +151,8 @@ export interface State {
   refusedText: Problem | null
   /** The job file that the plan was made from, until that is dismissed or another model is opened. */
   replay: Replay | null
+  /** The plan is as it was left at an earlier visit. */
+  recalled: boolean
   /** The job being planned; null until a model is open. */
   job: Job | null
   /** The run whose options are shown. */
@@ -212,6 +214,7 @@ export const firstState = (): State => ({
   texts: [],
   refusedText: null,
   replay: null,
+  recalled: false,
   job: null,
   chosen: null,
   check: { state: 'pending' },
