@@ -90,9 +90,7 @@ function RecalledNote() {
     recalled && (
       <p className="hint row">
         As you left it.
-        <Button onClick={workbench.planAnew}>
-          Begin anew
-        </Button>
+        <Button onClick={workbench.planAnew}>Begin anew</Button>
       </p>
     )
   )
