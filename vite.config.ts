@@ -106,8 +106,9 @@ export default defineConfig(async ({ isSsrBuild }) => {
     maxWorkers,
     setupFiles: 'src/gpu/testing.ts',
     env: process.env.VITEST ? await suiteAdapter() : {},
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // On a fresh machine, whichever test comes first compiles the kernels: half a minute of a processor on lavapipe.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   }
   const inBrowser = {
     globalSetup: 'e2e/serve.ts',
