@@ -119,14 +119,14 @@ export default defineConfig(async ({ isSsrBuild }) => {
     expect: { poll: { timeout: 30_000 } },
   }
   const onLavapipe = process.env.QUANTEASE_ADAPTER === 'lavapipe'
-  // ONNX Runtime's kernels, which nothing else needs, take lavapipe's compiler a minute and a half.
-  const slowToCompile = 'src/engine/keep/onnx.gpu.test.ts'
+  // Results are recorded on SwiftShader; and ONNX Runtime's kernels, which nothing else needs, take lavapipe's compiler a minute and a half.
+  const notOnLavapipe = ['src/engine/run/recorded.gpu.test.ts', 'src/engine/keep/onnx.gpu.test.ts']
   // Where the suite computes on lavapipe, every kernel is to be right on SwiftShader too.
   const onSwiftShader = {
     ...onGpu,
     name: 'gpu-swiftshader',
     env: onLavapipe ? softwareVulkan(await findChromium()) : {},
-    include: [slowToCompile, ...shortSelection.map((path) => (path.endsWith('.ts') ? path : `${path}/*.gpu.test.ts`))],
+    include: [...notOnLavapipe, ...shortSelection.map((path) => (path.endsWith('.ts') ? path : `${path}/*.gpu.test.ts`))],
   }
   // The second suite reads real models beside the checkout.
   const shared = { ...onGpu, name: 'shared', include: ['{src,e2e}/**/*.shared.test.ts'], testTimeout: 600_000 }
@@ -158,7 +158,7 @@ export default defineConfig(async ({ isSsrBuild }) => {
           testTimeout: 60_000,
           maxWorkers,
         },
-        { ...onGpu, name: 'gpu', include: ['src/**/*.gpu.test.ts'], exclude: onLavapipe ? [slowToCompile] : [] },
+        { ...onGpu, name: 'gpu', include: ['src/**/*.gpu.test.ts'], exclude: onLavapipe ? notOnLavapipe : [] },
         ...(onLavapipe ? [onSwiftShader] : []),
         { ...inBrowser, name: 'e2e', include: ['e2e/**/*.e2e.ts'] },
         // Another browser on another adapter. Node 20 has WebSocket, but only if asked.
