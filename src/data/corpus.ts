@@ -45,13 +45,14 @@ export function sampleWindows(
   const needed = sampling === 'random' ? length : samples * length
   if (tokens.length < needed) {
     const fit = Math.floor(tokens.length / length)
-    const wanted = sampling === 'random' ? `one sample of ${length}` : `${samples} samples of ${length} end to end (${needed})`
+    const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`
+    const wanted = sampling === 'random' ? `one sample of ${length}` : `${counted(samples, 'sample')} of ${length} end to end (${needed})`
     throw new WorkbenchError(
       'text-short',
-      `The calibration text has ${tokens.length} tokens, too few for ${wanted}.`,
+      `The calibration text has ${counted(tokens.length, 'token')}, too few for ${wanted}.`,
       fit
-        ? `Choose a longer text, random sampling, or at most ${fit} sample${fit > 1 ? 's' : ''} of ${length}.`
-        : `Choose a longer text, or samples of ${tokens.length} tokens or less.`,
+        ? `Choose a longer text, random sampling, or at most ${counted(fit, 'sample')} of ${length}.`
+        : `Choose a longer text, or samples of ${counted(tokens.length, 'token')} or less.`,
     )
   }
   const next = random(seed)

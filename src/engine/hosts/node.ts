@@ -66,7 +66,7 @@ export async function diskFolder(path: string): Promise<Files> {
 }
 
 export async function textFile(path: string): Promise<TextFile> {
-  const hint = 'Give the path of a text (.txt, .jsonl, .csv, .parquet …), or the name of a data set.'
+  const hint = 'Give the path of a text (.txt, .json, .jsonl, .csv, .tsv, .parquet; .gz and .zst too), or the name of a data set.'
   const info = await stat(path).catch((cause) => {
     throw new WorkbenchError('file-missing', `The text ${path} cannot be read.`, hint, { cause })
   })

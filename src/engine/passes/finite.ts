@@ -39,7 +39,7 @@ function notFinite(what: string, { quantized }: Passage): WorkbenchError {
     `${what[0].toUpperCase()}${what.slice(1)}.`,
     quantized
       ? 'Float32 overflows here. Look at the errors of the layers before it, and choose more bits or another method.'
-      : 'The weights are finite, but what is computed from them overflows float32: the checkpoint is damaged, or config.json belongs to another one. Compare both with the place where the model was published.',
+      : 'The weights are finite, but what is computed from them overflows float32: the checkpoint may be damaged, or config.json that of another one. Compare both with the place where the model was published.',
   )
 }
 
