@@ -169,7 +169,9 @@ const Picture = memo(
       const before = drawn.current
       drawn.current = { tile, layout, scheme }
       const inks = inksIn(scheme, element)
-      if (before?.layout === layout && before.scheme === scheme && alike(before.tile, tile))
+      const numbered = (one: Tile) => showsNumbers(one, layout)
+      const cellsOnly = before?.layout === layout && before.scheme === scheme && alike(before.tile, tile)
+      if (cellsOnly && numbered(before.tile) === numbered(tile))
         drawCells(element.getContext('2d')!, layout, tile, inks, (name) => differs(before.tile, tile, name))
       else draw(fresh(element, layout.width, layout.height), layout, tile, inks)
     }, [layout, tile, scheme])
@@ -250,16 +252,29 @@ function draw(context: Context, layout: MapLayout, tile: Tile, inks: Inks) {
 function drawCells(context: Context, layout: MapLayout, tile: Tile, inks: Inks, wanted: (name: string) => boolean) {
   const { left, top, cellWidth, cellHeight } = layout
   const space = Math.min(cellWidth, cellHeight) > 6 ? 1 : 0
+  const numbered = showsNumbers(tile, layout)
   tile.grid.names.forEach((names, row) =>
     names.forEach((name, column) => {
       if (name === null || !wanted(name)) return
       const box = { x: left + column * cellWidth, y: top + row * cellHeight, w: cellWidth - space, h: cellHeight - space }
-      cell(context, box, tile, name, inks)
+      cell(context, box, tile, name, inks, numbered)
     }),
   )
 }
 
-function cell(context: Context, { x, y, w, h }: { x: number; y: number; w: number; h: number }, tile: Tile, name: string, inks: Inks) {
+/** Numbers stand in all cells or, where one has no room, in none: those in a few would seem to be special. */
+function showsNumbers({ values, show }: Tile, { cellWidth, cellHeight }: MapLayout): boolean {
+  return cellHeight >= 15 && [...values.values()].every((value) => textWidth(show(value)) + 3 <= cellWidth)
+}
+
+interface Box {
+  x: number
+  y: number
+  w: number
+  h: number
+}
+
+function cell(context: Context, { x, y, w, h }: Box, tile: Tile, name: string, inks: Inks, numbered: boolean) {
   const { values, noted, scale, show } = tile
   const value = values.get(name)
   context.clearRect(x, y, w, h)
@@ -275,9 +290,9 @@ function cell(context: Context, { x, y, w, h }: { x: number; y: number; w: numbe
   context.fillRect(x, y, w, h)
   context.fillStyle = inkOn(colour)
   context.textAlign = 'center'
-  const text = noted.has(name) ? `${show(value)} !` : show(value)
-  if (h >= 14 && textWidth(text) + 4 <= w) context.fillText(text, x + w / 2, y + h / 2)
-  else if (noted.has(name)) context.fillText('!', x + w / 2, y + h / 2)
+  const mark = noted.has(name) ? ' !' : ''
+  const told = numbered ? `${show(value)}${mark}` : mark.trim()
+  context.fillText(mark && textWidth(told) + 4 > w ? '!' : told, x + w / 2, y + h / 2)
 }
 
 function axes(context: Context, { left, top, cellWidth, cellHeight, slanted }: MapLayout, { blocks, modules }: MapGrid, inks: Inks) {
