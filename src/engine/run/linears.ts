@@ -103,12 +103,11 @@ export class Linears {
     pass.progress.enter(solver.id)
     const held = weights.get(`${linear.name}.weight`)!
     const wide = this.#wide(held, fold)
-    const outputs = fold?.outputs
     const { sums, gramDiagonal, derived } = shared
     await sums.shelve('gram')
     await sums.fetch('gram')
     const { gram } = sums.seen
-    const base = this.#lost(wide, null, gram, outputs)
+    const base = this.#lost(wide, null, gram, fold?.outputs)
     const relative = base.map((whole) => (value: number) => (whole > 0 ? value / whole : 0))
     const curve = new Map<number, ObjectivePoint>()
     const problem: LinearProblem = { gpu, weight: wide, gram, gramDiagonal, derived, halfScales: true, last, scoring: linear.scoring }
@@ -122,27 +121,14 @@ export class Linears {
     result.codes.dispose()
     if (outliers) add(gpu, what, outliers.h)
     const rounds = this.round(what)
-    const lost = !asItIs || outputs || rounds ? this.#lost(weight, what, gram, outputs) : result.error
+    const lost = !asItIs || fold?.outputs || rounds ? this.#lost(weight, what, gram, fold?.outputs) : result.error
     if (last && sums.heldOut) sums.drop()
-    const heldOut = await this.#heldOut(weight, result, grid, sums, outputs)
+    const { reading: heldOut } = await this.#heldOut(weight, result, grid, sums, fold?.outputs)
     const rows = run.output.storesWeights ? this.#rows(what) : null
     weights.set(`${linear.name}.weight`, what)
     for (const tensor of [result.grid, outliers?.h, weight === held ? null : weight]) tensor?.dispose()
     const seconds = host.control.clock - started
-    return () =>
-      this.#settle(task, {
-        full,
-        result,
-        stored,
-        base,
-        relative,
-        lost,
-        heldOut: heldOut.reading,
-        trouble,
-        rows,
-        curve,
-        seconds,
-      })
+    return () => this.#settle(task, { full, result, stored, base, relative, lost, heldOut, trouble, rows, curve, seconds })
   }
 
   /**
