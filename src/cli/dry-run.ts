@@ -19,11 +19,11 @@ function device(given: Given): DryDevice | null {
   const name = given.text('device')
   const base = dryDevices.find(({ id }) => id === (name ?? 'webgpu'))
   if (!base) throw new UsageError(`--device can be ${dryDevices.map(({ id }) => id).join(', ')}, not "${name}".`)
-  if (memory === null && binding === null && gflops === null) {
-    // That of the present device is the session's.
-    if (name === undefined) return null
-    return hostMemory === null ? base : { ...base, hostMemory: hostMemory * 2 ** 30 }
-  }
+  const described = [memory, binding, gflops].some((one) => one !== null)
+  // What the present device's host may hold is the session's.
+  if (!described && name === undefined) return null
+  const onHost = hostMemory === null ? base.hostMemory : hostMemory * 2 ** 30
+  if (!described) return { ...base, hostMemory: onHost }
   const maxBinding = binding === null ? base.maxBinding : binding * 2 ** 20
   return {
     ...base,
@@ -32,7 +32,7 @@ function device(given: Given): DryDevice | null {
     maxBuffer: Math.max(base.maxBuffer, maxBinding),
     memoryBudget: memory === null ? base.memoryBudget : memory * 2 ** 30,
     gflops: gflops ?? base.gflops,
-    hostMemory: hostMemory === null ? base.hostMemory : hostMemory * 2 ** 30,
+    hostMemory: onHost,
     from: `As given; otherwise: ${base.from}`,
   }
 }
